@@ -1,0 +1,67 @@
+# Works on a machine with make and Python 3.11 to 3.13: the first target that needs it builds
+# .venv from the locked and hashed requirements.
+
+VENV ?= .venv
+JOBS ?= 2
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+LOCKS := requirements.lock requirements-build.lock
+PYTHONS := $(or $(PYTHON),python3 python3.13 python3.12 python3.11)
+COMPILE := uv pip compile --quiet --universal --upgrade --exclude-newer "1 week" --generate-hashes \
+  --no-annotate --no-header
+SUPPORTED := import sys; raise SystemExit(not (3, 11) <= sys.version_info < (3, 14))
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## Show what there is
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: demo
+demo: $(STAMP) ## A year of flights through both layers, on this machine (ARGS="--rate 2000")
+	$(BIN)/fastdata demo $(ARGS)
+
+.PHONY: test
+test: lint ## Lint, types and every test (ARGS="tests/core -k windows")
+	$(BIN)/pytest -n $(JOBS) --dist loadgroup $(ARGS)
+
+.PHONY: lint
+lint: $(STAMP) ## Ruff and mypy
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+.PHONY: format
+format: $(STAMP) ## Mend what ruff can mend
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+.PHONY: setup
+setup: $(STAMP) ## Build the virtual environment (the others do it when they need it)
+
+$(STAMP): $(LOCKS) pyproject.toml
+	@found=; for python in $(PYTHONS); do \
+	  if "$$python" -c '$(SUPPORTED)' 2>/dev/null; then found=$$python; break; fi; \
+	done; \
+	if [ -z "$$found" ]; then \
+	  echo "fastdata needs Python 3.11, 3.12 or 3.13; tried: $(PYTHONS)." >&2; \
+	  echo "Name yours: make $(or $(MAKECMDGOALS),setup) PYTHON=/path/to/python3.12" >&2; \
+	  exit 1; \
+	fi; \
+	[ -x $(BIN)/python ] || "$$found" -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --require-hashes --only-binary :all: \
+	  -r requirements-build.lock
+	$(BIN)/python -m pip install --quiet --require-hashes --no-build-isolation -r requirements.lock
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+.PHONY: lock
+lock: ## Resolve the dependencies anew, a week behind the newest (needs uv)
+	@command -v uv >/dev/null || { echo "make lock needs uv on the PATH" >&2; exit 1; }
+	$(COMPILE) --group build -o requirements-build.lock
+	$(COMPILE) --group dev --extra demo pyproject.toml -o requirements.lock
+
+.PHONY: clean
+clean: ## Remove caches and builds (rm -rf .venv to begin afresh)
+	rm -rf build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info
+	find fastdata agents tests -name __pycache__ -type d -prune -exec rm -rf {} +
