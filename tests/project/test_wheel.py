@@ -1,0 +1,53 @@
+"""What an installed fastdata consists of."""
+
+import subprocess
+import sys
+import zipfile
+from email.parser import Parser
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+BUILD = "import sys, uv_build; print(uv_build.build_wheel(sys.argv[1]))"
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
+    folder = tmp_path_factory.mktemp("wheel")
+    command = [sys.executable, "-c", BUILD, str(folder)]
+    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    return zipfile.ZipFile(folder / run.stdout.split()[-1])
+
+
+def test_the_wheel_holds_the_library_and_nothing_else(wheel: zipfile.ZipFile) -> None:
+    files = {name for name in wheel.namelist() if not name.endswith("/")}
+    tops = {name.split("/")[0] for name in files}
+    library = {
+        path.relative_to(ROOT).as_posix()
+        for path in (ROOT / "fastdata").rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+
+    assert tops == {"fastdata", "fastdata-0.1.0.dist-info"}
+    assert {name for name in files if name.startswith("fastdata/")} == library
+
+
+def test_the_wheel_is_typed_and_licensed(wheel: zipfile.ZipFile) -> None:
+    names = set(wheel.namelist())
+
+    assert {"fastdata/py.typed", "fastdata-0.1.0.dist-info/licenses/LICENSE"} <= names
+
+
+def test_the_wheel_installs_the_command(wheel: zipfile.ZipFile) -> None:
+    entries = wheel.read("fastdata-0.1.0.dist-info/entry_points.txt").decode()
+
+    assert "fastdata = fastdata.cli.main:main" in entries
+
+
+def test_faust_is_pinned_because_its_internals_are_used(wheel: zipfile.ZipFile) -> None:
+    metadata = Parser().parsestr(wheel.read("fastdata-0.1.0.dist-info/METADATA").decode())
+    requires = metadata.get_all("Requires-Dist") or []
+
+    assert "faust-streaming==0.15.3" in [line.replace(" ", "") for line in requires]
+    assert metadata["Requires-Python"] == ">=3.11, <3.14"
