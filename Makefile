@@ -11,6 +11,9 @@ COMPILE := uv pip compile --quiet --universal --upgrade --exclude-newer "1 week"
   --no-annotate --no-header
 SUPPORTED := import sys; raise SystemExit(not (3, 11) <= sys.version_info < (3, 14))
 
+# The build backend is a program that is found on the PATH.
+export PATH := $(abspath $(BIN)):$(PATH)
+
 .DEFAULT_GOAL := help
 
 .PHONY: help

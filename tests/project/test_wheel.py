@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-BUILD = "import sys, uv_build; print(uv_build.build_wheel(sys.argv[1]))"
+UV_BUILD = Path(sys.executable).parent / "uv-build"
 
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
     folder = tmp_path_factory.mktemp("wheel")
-    command = [sys.executable, "-c", BUILD, str(folder)]
+    command = [UV_BUILD, "build-wheel", folder]
     run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     return zipfile.ZipFile(folder / run.stdout.split()[-1])
 
