@@ -1,0 +1,173 @@
+"""Bytes of the log to events. Both layers read events with this and nothing else."""
+
+import io
+import struct
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
+
+import fastavro
+
+from fastdata.errors import BadEventError, MapError, UnknownSchemaError
+from fastdata.schemas import Registry, Schema, split_wire
+
+if TYPE_CHECKING:
+    from fastdata.source import Source
+
+__all__ = ["Decoder", "Event"]
+
+# 1970-01-01 to 2200-01-01: outside of it a clock is broken or a unit is wrong.
+_EARLIEST_MS = 0
+_LATEST_MS = 7_258_118_400_000
+
+_DECODE_ERRORS = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    EOFError,
+    LookupError,
+    MemoryError,
+    StopIteration,
+    TypeError,
+    ValueError,
+    struct.error,
+)
+
+
+@dataclass(slots=True)
+class Event:
+    """One event as the layers fold it.
+
+    Attributes:
+        time: Event time, ms UTC.
+        id: The event's own id; None when the source declares none or it is null.
+        fields: By name; None when the source's map function dropped the event.
+    """
+
+    time: int
+    id: str | int | None
+    fields: dict[str, object] | None
+
+
+class Decoder:
+    """Reads the events of one source. Not for concurrent use."""
+
+    def __init__(self, source: "Source", registry: Registry) -> None:
+        self._source = source
+        self._registry = registry
+        self._schema = source.schema
+        self._per_ms = 1000 if source.schema.fields[source.time].unit == "us" else 1
+        self._resolved: dict[int, dict[str, object] | None] = {}
+
+    def decode(self, value: bytes | None) -> Event:
+        """The event of a value on the wire.
+
+        Raises:
+            BadEventError: It cannot be read, or its time is null or absurd.
+            MapError: The source's map function raised.
+        """
+        return self._event(self.read_record(value)[1])
+
+    def decode_datum(self, schema: Schema, datum: bytes) -> Event:
+        """The event of an Avro datum without the head of the wire format.
+
+        Raises:
+            BadEventError: It cannot be read, or its time is null or absurd.
+            MapError: The source's map function raised.
+        """
+        return self._event(self._read_datum(schema, datum))
+
+    def read_record(self, value: bytes | None) -> tuple[Schema, dict[str, object]]:
+        """The writer's schema and the fields as they came, before any map function.
+
+        Raises:
+            BadEventError: It cannot be read; the stage is `decode`.
+        """
+        if not value:
+            raise BadEventError("decode", "empty", "the record has no value")
+        split = split_wire(value)
+        if split is None:
+            raise BadEventError("decode", "no-magic", "not in the Confluent wire format")
+        try:
+            schema = self._registry.get(split[0])
+        except UnknownSchemaError as error:
+            raise BadEventError("decode", "unknown-schema", str(error)) from error
+        return schema, self._read_datum(schema, split[1])
+
+    def time_of(self, record: dict[str, object]) -> int:
+        """Event time of a record, ms UTC.
+
+        Raises:
+            BadEventError: It is null, or before 1970 or after 2199; the stage is `time`.
+        """
+        value = record[self._source.time]
+        if value is None:
+            raise BadEventError("time", "time-null", f"{self._source.time} is null")
+        time = cast("int", value) // self._per_ms
+        if not _EARLIEST_MS <= time < _LATEST_MS:
+            raise BadEventError("time", "time-out-of-range", f"{self._source.time} is {value}")
+        return time
+
+    def _event(self, record: dict[str, object]) -> Event:
+        time = self.time_of(record)
+        name = self._source.id
+        identity = cast("str | int | None", record[name]) if name else None
+        mapper = self._source.mapper
+        if mapper is None:
+            return Event(time, identity, record)
+        try:
+            fields = mapper(record)
+        except Exception as error:
+            raise MapError(
+                f"the map function of source {self._source.name!r} ({self._source.place}) raised "
+                f"{type(error).__name__}: {error}; mend it and start again: nothing was committed"
+            ) from error
+        if fields is not None and not isinstance(fields, dict):
+            raise MapError(
+                f"the map function of source {self._source.name!r} ({self._source.place}) returned "
+                f"{type(fields).__name__}; return the event's dict, or None to drop it"
+            )
+        return Event(time, identity, fields)
+
+    def _read_datum(self, schema: Schema, datum: bytes) -> dict[str, object]:
+        reader = self._reader_schema(schema)
+        data = io.BytesIO(datum)
+        try:
+            record = fastavro.schemaless_reader(data, schema.parsed, reader)
+        except _DECODE_ERRORS as error:
+            raise BadEventError(
+                "decode", "malformed", f"{type(error).__name__}: {error}"
+            ) from error
+        if data.tell() != len(datum):
+            extra = len(datum) - data.tell()
+            raise BadEventError("decode", "malformed", f"{extra} bytes too many")
+        return cast("dict[str, object]", record)
+
+    def _reader_schema(self, schema: Schema) -> dict[str, object] | None:
+        """None when the writer's schema is the source's; refuses one that does not resolve."""
+        if schema.id == self._schema.id:
+            return None
+        if schema.id not in self._resolved:
+            self._resolved[schema.id] = (
+                self._schema.parsed if _resolves(schema, self._schema) else None
+            )
+        reader = self._resolved[schema.id]
+        if reader is None:
+            detail = f"{schema.name} cannot be read as {self._schema.name} of {self._source.place}"
+            raise BadEventError("decode", "schema-mismatch", detail)
+        return reader
+
+
+def _resolves(writer: Schema, reader: Schema) -> bool:
+    """Whether every field that the reader wants is there with a like type, or has a default."""
+    wanted = cast("list[dict[str, object]]", reader.parsed["fields"])
+    for field in wanted:
+        theirs = writer.fields.get(cast("str", field["name"]))
+        ours = reader.fields[cast("str", field["name"])]
+        if theirs is None:
+            if "default" not in field:
+                return False
+        elif not (theirs.kind == ours.kind or (theirs.kind, ours.kind) == ("int", "float")) or (
+            ours.kind == "timestamp" and theirs.unit != ours.unit
+        ):
+            return False
+    return True

@@ -1,0 +1,152 @@
+"""Every error that fastdata raises on purpose.
+
+    FastdataError
+    ├── DeclarationError(ValueError)      a source or metric is declared wrongly
+    ├── LoadError                         a file of agents cannot be loaded
+    ├── SettingsError(ValueError)         a setting is missing or wrong
+    ├── UnknownMetricError(LookupError)   no metric of that name is declared
+    ├── BadEventError(ValueError)         one event cannot be read: it goes to the dead letters
+    ├── MapError                          a map function of the user raised: the worker stops
+    ├── UnknownSchemaError(LookupError)   no schema of that id is in the registry
+    ├── CorruptStateError(ValueError)     stored bytes do not verify
+    ├── TableError                        the state table or its changelog cannot be written
+    ├── BrokerError(ConnectionError)      the broker cannot be reached or refuses
+    ├── StoreError
+    │   ├── StoreUnavailableError         the serving store did not do it; retriable
+    │   ├── SpanConflictError             another run moved the pointer first
+    │   └── CommitUnknownError            nobody knows whether it was done; call again
+    ├── ArchiveError
+    │   ├── ArchiveUnavailableError       the archive's store did not do it; retriable
+    │   ├── ArchiveHoleError              events are missing between two objects
+    │   └── ArchiveConflictError          an object of that name holds other events
+    └── ReplayError                       a replay cannot be planned or resumed
+
+The message says what happened, with the values, and then what to do.
+`retriable` tells whether the same call may succeed later.
+"""
+
+from typing import ClassVar
+
+__all__ = [
+    "ArchiveConflictError",
+    "ArchiveError",
+    "ArchiveHoleError",
+    "ArchiveUnavailableError",
+    "BadEventError",
+    "BrokerError",
+    "CommitUnknownError",
+    "CorruptStateError",
+    "DeclarationError",
+    "FastdataError",
+    "LoadError",
+    "MapError",
+    "ReplayError",
+    "SettingsError",
+    "SpanConflictError",
+    "StoreError",
+    "StoreUnavailableError",
+    "TableError",
+    "UnknownMetricError",
+    "UnknownSchemaError",
+]
+
+
+class FastdataError(Exception):
+    """The root of all errors of fastdata."""
+
+    retriable: ClassVar[bool] = False
+
+
+class DeclarationError(FastdataError, ValueError):
+    """A source, measure or metric is declared wrongly; found when the file is loaded."""
+
+
+class LoadError(FastdataError):
+    """A file of agents cannot be imported."""
+
+
+class SettingsError(FastdataError, ValueError):
+    """A setting is missing or has a wrong value."""
+
+
+class UnknownMetricError(FastdataError, LookupError):
+    """No metric of that name is declared."""
+
+
+class BadEventError(FastdataError, ValueError):
+    """One event cannot be read.
+
+    Attributes:
+        stage: `decode` or `time`.
+        reason: A short fixed word, such as `malformed`; counted by it.
+    """
+
+    def __init__(self, stage: str, reason: str, detail: str = "") -> None:
+        super().__init__(f"{stage}: {reason}" + (f" ({detail})" if detail else ""))
+        self.stage = stage
+        self.reason = reason
+        self.detail = detail
+
+
+class MapError(FastdataError):
+    """A map function raised. It is a bug, not a bad event, so the worker stops."""
+
+
+class UnknownSchemaError(FastdataError, LookupError):
+    """The registry has no schema of that id."""
+
+
+class CorruptStateError(FastdataError, ValueError):
+    """Stored bytes do not verify; they were not given to any parser."""
+
+
+class TableError(FastdataError):
+    """The state table or its changelog could not be written; nothing was committed."""
+
+
+class BrokerError(FastdataError, ConnectionError):
+    """The broker cannot be reached, or refuses."""
+
+    retriable = True
+
+
+class StoreError(FastdataError):
+    """The root of what a serving store raises."""
+
+
+class StoreUnavailableError(StoreError):
+    """The store did not do it; nothing that readers see was changed."""
+
+    retriable = True
+
+
+class SpanConflictError(StoreError):
+    """Another run moved the pointer of a span first; nothing that readers see was changed."""
+
+
+class CommitUnknownError(StoreError):
+    """The outcome is not known. The operation is idempotent: call again."""
+
+    retriable = True
+
+
+class ArchiveError(FastdataError):
+    """The root of what the archive raises."""
+
+
+class ArchiveUnavailableError(ArchiveError):
+    """The object store did not do it."""
+
+    retriable = True
+
+
+class ArchiveHoleError(ArchiveError):
+    """Events are missing between two entries of a manifest, or were never archived."""
+
+
+class ArchiveConflictError(ArchiveError):
+    """An object of that name exists and holds other events; nothing was overwritten."""
+
+
+class ReplayError(FastdataError):
+    """A replay cannot be planned, run or resumed."""

@@ -1,0 +1,35 @@
+"""Answers that say how sure they are."""
+
+from dataclasses import dataclass
+from decimal import Decimal
+
+__all__ = ["Estimate", "Value"]
+
+Value = int | float | Decimal | str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A value between two bounds.
+
+    Attributes:
+        value: The best answer; None when no value was seen.
+        lower: Inclusive; None when no bound is known.
+        upper: Inclusive; None when no bound is known.
+        confidence: At least this share of such answers holds the true value; 1.0 is certain.
+    """
+
+    value: Value
+    lower: Value
+    upper: Value
+    confidence: float = 1.0
+
+    @classmethod
+    def exact(cls, value: Value) -> "Estimate":
+        """An answer that is certain."""
+        return cls(value, value, value)
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether it is certain and the bounds leave nothing open."""
+        return self.confidence == 1.0 and self.lower == self.value == self.upper

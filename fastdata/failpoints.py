@@ -1,0 +1,80 @@
+"""Named places where a test may stop the program, and rules that it may take away.
+
+A failpoint is set by `set_action` or by the environment, as in
+`FASTDATA_FAILPOINTS="flush.after_table=kill@3;archive.after_object=raise"`: the
+third time that the place is reached, the process kills itself. Nothing of this has
+an effect unless it is set.
+"""
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+__all__ = ["FailpointError", "is_off", "reach", "reset", "rules_off", "set_action"]
+
+
+class FailpointError(RuntimeError):
+    """What a failpoint with the action `raise` raises."""
+
+
+@dataclass(slots=True)
+class _Action:
+    what: str
+    after: int
+
+
+_actions: dict[str, _Action] = {}
+_rules_off: set[str] = set()
+
+
+def set_action(name: str, what: str, at: int = 1) -> None:
+    """Do `what` ("kill" or "raise") the `at`-th time that `name` is reached, and then no more."""
+    if what not in ("kill", "raise"):
+        raise ValueError(f"unknown action {what!r} of failpoint {name!r}: use kill or raise")
+    _actions[name] = _Action(what, at)
+
+
+def reset() -> None:
+    """Forget all actions and give all rules back."""
+    _actions.clear()
+    _rules_off.clear()
+
+
+def reach(name: str) -> None:
+    """Mark a place; it does nothing unless an action is set for it."""
+    if not _actions or (action := _actions.get(name)) is None:
+        return
+    action.after -= 1
+    if action.after > 0:
+        return
+    del _actions[name]
+    if action.what == "kill":
+        os.kill(os.getpid(), signal.SIGKILL)
+    raise FailpointError(f"failpoint {name} was reached")
+
+
+def is_off(rule: str) -> bool:
+    """Whether a rule of the contract was taken away, to see that its absence is noticed."""
+    return rule in _rules_off
+
+
+@contextmanager
+def rules_off(*rules: str) -> Iterator[None]:
+    """Take rules of the contract away for a while."""
+    _rules_off.update(rules)
+    try:
+        yield
+    finally:
+        _rules_off.difference_update(rules)
+
+
+def _read_environment(text: str) -> None:
+    for part in filter(None, text.split(";")):
+        name, _, rest = part.partition("=")
+        what, _, count = rest.partition("@")
+        set_action(name.strip(), what.strip(), int(count or 1))
+
+
+_read_environment(os.environ.get("FASTDATA_FAILPOINTS", ""))

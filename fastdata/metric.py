@@ -1,0 +1,198 @@
+"""A metric: dimensions and measures of a source's events, in windows of a minute."""
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Protocol, cast
+
+from fastdata.aggregates import Aggregate, Count
+from fastdata.envelope import pack, unpack
+from fastdata.errors import DeclarationError
+from fastdata.schemas import FieldType, Kind
+from fastdata.source import declaring_place
+from fastdata.windows import HOUR_MS, MINUTE_MS
+
+if TYPE_CHECKING:
+    from fastdata.source import Source
+
+__all__ = ["Dimension", "Measure", "Metric", "States", "dump_dims", "load_dims"]
+
+Dimension = str | int | bool | None
+States = list[object]
+
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,47}")
+_DIMENSION_KINDS: tuple[Kind, ...] = ("string", "int", "bool", "timestamp", "date")
+
+
+class Measure(Protocol):
+    """What `measures={...}` holds: an aggregate that is not bound to a type yet."""
+
+    @property
+    def field(self) -> str | None:
+        """The field that it measures; None when it needs none."""
+        ...
+
+    def bind(self, type: FieldType | None) -> Aggregate:
+        """The aggregate over values of that type.
+
+        Raises:
+            DeclarationError: The type does not fit.
+        """
+        ...
+
+
+class Metric:
+    """Measures of a source's events by dimensions, in windows of one minute.
+
+    Args:
+        name: Lower case.
+        by: Fields of the source: strings, integers, booleans, timestamps or dates. Null is a value.
+        measures: By name; a measure skips nulls.
+
+    Attributes:
+        id: Name and fingerprint of the definition: another definition is another metric.
+        aggregates: The bound measures, in order.
+
+    Raises:
+        DeclarationError: With the place of the declaration and the fields there are.
+    """
+
+    window_ms = MINUTE_MS
+    span_ms = HOUR_MS
+
+    def __init__(
+        self,
+        name: str,
+        source: "Source",
+        by: Sequence[str] = (),
+        measures: Mapping[str, Measure] | None = None,
+    ) -> None:
+        self.place = declaring_place()
+        self.name = name
+        self.source = source
+        self.by = self._check_by(by)
+        self.measures = dict(measures or {"events": Count()})
+        self._check_names()
+        self.aggregates = tuple(self._bind(label, m) for label, m in self.measures.items())
+        self._prepare()
+
+    def __repr__(self) -> str:
+        return f"Metric({self.id!r})"
+
+    @property
+    def id(self) -> str:
+        """Name and 12 hexadecimal digits of the definition's SHA-256."""
+        # Not before it is asked for: a map function may be declared after the metric.
+        return f"{self.name}-{self._fingerprint()}"
+
+    def dims_of(self, fields: Mapping[str, object]) -> tuple[Dimension, ...]:
+        """The dimension values of one event."""
+        return tuple([cast("Dimension", fields[name]) for name in self.by])
+
+    def dimension_type(self, name: str) -> FieldType:
+        """The type of a dimension's values."""
+        return self.source.schema.fields[name]
+
+    def zero(self, exact: bool = False) -> States:
+        """The states of nothing; `exact` keeps what batch needs to be exact."""
+        return [aggregate.zero(exact) for aggregate in self.aggregates]
+
+    def add(self, states: States, fields: Mapping[str, object]) -> None:
+        """Fold one event into `states`, in place. Both layers fold with this."""
+        for index, field, aggregate in self._adding:
+            value = fields[field] if field is not None else None
+            if value is not None or field is None:
+                states[index] = aggregate.add(states[index], value)
+
+    def merge(self, states: States, other: States) -> None:
+        """Merge `other` into `states`, in place; `other` does not change."""
+        for index, aggregate in enumerate(self.aggregates):
+            states[index] = aggregate.merge(states[index], other[index])
+
+    def dump(self, states: States) -> bytes:
+        """One envelope of all states."""
+        return pack([(a.code, a.dump(s)) for a, s in zip(self.aggregates, states, strict=True)])
+
+    def load(self, blob: bytes) -> States:
+        """The states of an envelope.
+
+        Raises:
+            CorruptStateError: The bytes do not verify, or are of other measures.
+        """
+        parts = unpack(blob, self._codes)
+        return [a.load(part) for a, part in zip(self.aggregates, parts, strict=True)]
+
+    def _prepare(self) -> None:
+        self._codes = [aggregate.code for aggregate in self.aggregates]
+        self._adding = [(i, a.field, a) for i, a in enumerate(self.aggregates)]
+        self._printed: tuple[object, str] | None = None
+
+    def _fingerprint(self) -> str:
+        mapper = self.source.mapper
+        if self._printed is None or self._printed[0] is not mapper:
+            measures = [[label, repr(measure)] for label, measure in self.measures.items()]
+            types = [repr(self.source.schema.fields.get(name)) for name in self.by]
+            parts = [self.name, self.source.describe(), self.by, types, measures, self.window_ms]
+            digest = hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:12]
+            self._printed = (mapper, digest)
+        return self._printed[1]
+
+    def _check_by(self, by: Sequence[str]) -> tuple[str, ...]:
+        if isinstance(by, str):
+            self._fail(f"by is a list of fields, as in by=[{by!r}]")
+        for name in by:
+            kind = self.source.field(name, f"{self.place}: by of metric {self.name!r}").kind
+            if kind not in _DIMENSION_KINDS:
+                fit = ", ".join(_DIMENSION_KINDS)
+                self._fail(f"the dimension {name!r} holds {kind}; what fits is: {fit}")
+        if len(set(by)) != len(by):
+            self._fail(f"a dimension is named twice in {list(by)}")
+        return tuple(by)
+
+    def _check_names(self) -> None:
+        for name in (self.name, *self.measures):
+            if not _NAME.fullmatch(name):
+                self._fail(f"{name!r} is no name: 1 to 48 of a-z, 0-9 and _, a letter first")
+        taken = {"window", "window_end", "exact", "fresh_until", "gap"} | set(self.by)
+        columns = [f"{m}{suffix}" for m in self.measures for suffix in ("", "_lower", "_upper")]
+        clash = taken.intersection(columns) or {c for c in columns if columns.count(c) > 1}
+        if clash:
+            self._fail(f"the measure name gives the column {min(clash)!r}, which is taken")
+
+    def _bind(self, label: str, measure: Measure) -> Aggregate:
+        user = f"{self.place}: measure {label!r} of metric {self.name!r}"
+        if not hasattr(measure, "bind"):
+            self._fail(f"measure {label!r} is {measure!r}; use Count(), Sum('field') or the like")
+        kind = None if measure.field is None else self.source.field(measure.field, user)
+        try:
+            return measure.bind(kind)
+        except DeclarationError as error:
+            raise DeclarationError(f"{user}: {error}") from error
+
+    def _fail(self, message: str) -> None:
+        raise DeclarationError(f"{self.place}: metric {self.name!r}: {message}")
+
+
+class _Unfolded(Metric):
+    """Counts of what the speed layer did not fold, by hour of event time and reason."""
+
+    window_ms = HOUR_MS
+
+    def _check_by(self, by: Sequence[str]) -> tuple[str, ...]:
+        return tuple(by)
+
+
+def unfolded_metric(source: "Source") -> Metric:
+    """The system metric of a source; its only dimension is the reason."""
+    return _Unfolded("unfolded", source, by=("reason",), measures={"events": Count()})
+
+
+def dump_dims(dims: Sequence[Dimension]) -> str:
+    """Canonical JSON of dimension values; equal values have equal text."""
+    return json.dumps(list(dims), separators=(",", ":"), ensure_ascii=False)
+
+
+def load_dims(text: str) -> tuple[Dimension, ...]:
+    """The dimension values that `dump_dims` wrote."""
+    return tuple(json.loads(text))

@@ -1,0 +1,261 @@
+"""Avro schemas, the Confluent wire format and where schemas come from."""
+
+import hashlib
+import io
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Literal, Protocol, cast
+
+import fastavro
+from fastavro.schema import SchemaParseException, to_parsing_canonical_form
+
+from fastdata.errors import DeclarationError, SettingsError, UnknownSchemaError
+
+__all__ = [
+    "FieldType",
+    "FolderRegistry",
+    "Kind",
+    "Registry",
+    "Schema",
+    "encode",
+    "open_registry",
+    "split_wire",
+]
+
+Kind = Literal["int", "float", "decimal", "string", "bytes", "bool", "timestamp", "date", "other"]
+_PLAIN: Mapping[str, Kind] = {
+    "int": "int",
+    "long": "int",
+    "float": "float",
+    "double": "float",
+    "string": "string",
+    "bytes": "bytes",
+    "boolean": "bool",
+    "enum": "string",
+}
+_HEAD_BYTES = 5
+
+
+@dataclass(frozen=True, slots=True)
+class FieldType:
+    """What a field of an event holds.
+
+    Attributes:
+        nullable: Whether it may be null.
+        scale: Digits after the point of a decimal.
+        unit: `ms` or `us` of a timestamp.
+    """
+
+    kind: Kind
+    nullable: bool = False
+    scale: int = 0
+    unit: str = "ms"
+
+
+@dataclass(frozen=True, slots=True)
+class Schema:
+    """One Avro record schema.
+
+    Attributes:
+        name: Full name of the record.
+        canonical: Its JSON text, with logical types, sorted keys.
+        id: 31 bits of the text's SHA-256: the id that a folder registry gives it.
+        fields: Field types by name, in order.
+        parsed: For fastavro; timestamps, dates and times are left as integers.
+    """
+
+    name: str
+    canonical: str
+    id: int
+    fields: Mapping[str, FieldType]
+    parsed: dict[str, object]
+
+    @classmethod
+    def load(cls, path: Path) -> "Schema":
+        """Read an `.avsc` file.
+
+        Raises:
+            DeclarationError: It cannot be read, is no Avro record, or is recursive.
+        """
+        try:
+            text = path.read_text(encoding="utf-8")
+        except OSError as error:
+            raise DeclarationError(f"cannot read the schema {path}: {error.strerror}") from error
+        return cls.parse(text, str(path))
+
+    @classmethod
+    def parse(cls, text: str, place: str = "schema") -> "Schema":
+        """Read the JSON text of a schema; `place` is for the message.
+
+        Raises:
+            DeclarationError: It is no Avro record, or is recursive.
+        """
+        return _parse(text, place)
+
+
+@lru_cache(maxsize=1024)
+def _parse(text: str, place: str) -> Schema:
+    try:
+        raw = json.loads(text)
+        fastavro.parse_schema(raw)
+    except (ValueError, SchemaParseException, KeyError) as error:
+        raise DeclarationError(f"{place} is not an Avro schema: {error}") from error
+    if not isinstance(raw, dict) or raw.get("type") != "record":
+        raise DeclarationError(f"{place} is not an Avro record; an event is a record")
+    _refuse_bombs(raw, place, ())
+    canonical = json.dumps(raw, sort_keys=True, separators=(",", ":"))
+    identity = to_parsing_canonical_form(raw) + canonical
+    digest = hashlib.sha256(identity.encode()).digest()
+    parsed = cast("dict[str, object]", fastavro.parse_schema(_without_time_types(raw)))
+    return Schema(
+        name=str(parsed["name"]),
+        canonical=canonical,
+        id=int.from_bytes(digest[:4], "big") & 0x7FFF_FFFF,
+        fields={field["name"]: _field_type(field["type"]) for field in raw["fields"]},
+        parsed=parsed,
+    )
+
+
+def _field_type(declared: object) -> FieldType:
+    if isinstance(declared, list):
+        rest = [branch for branch in declared if branch != "null"]
+        if len(rest) != 1:
+            return FieldType("other", nullable=len(rest) != len(declared))
+        inner = _field_type(rest[0])
+        nullable = len(rest) != len(declared)
+        return FieldType(inner.kind, nullable, inner.scale, inner.unit)
+    if isinstance(declared, dict):
+        return _complex_type(declared)
+    return FieldType(_PLAIN.get(str(declared), "other"))
+
+
+def _complex_type(declared: dict[str, object]) -> FieldType:
+    match declared.get("logicalType"):
+        case "timestamp-millis":
+            return FieldType("timestamp", unit="ms")
+        case "timestamp-micros":
+            return FieldType("timestamp", unit="us")
+        case "date":
+            return FieldType("date")
+        case "decimal":
+            return FieldType("decimal", scale=int(cast("int", declared.get("scale", 0))))
+        case "uuid":
+            return FieldType("other")
+    return _field_type(declared["type"]) if declared["type"] in _PLAIN else FieldType("other")
+
+
+def _without_time_types(node: object) -> object:
+    if isinstance(node, list):
+        return [_without_time_types(branch) for branch in node]
+    if not isinstance(node, dict):
+        return node
+    keeps = node.get("logicalType") == "decimal"
+    return {
+        key: _without_time_types(value)
+        for key, value in node.items()
+        if keeps or key != "logicalType"
+    }
+
+
+def _refuse_bombs(node: object, place: str, above: tuple[str, ...]) -> None:
+    """Recursive records crash the decoder's stack; an array of nulls fills memory from 5 bytes."""
+    if isinstance(node, str) and node in above:
+        raise DeclarationError(f"{place}: the record {node} contains itself; that is not supported")
+    if isinstance(node, list):
+        for branch in node:
+            _refuse_bombs(branch, place, above)
+    if not isinstance(node, dict):
+        return
+    inside = (*above, str(node["name"])) if node.get("type") == "record" else above
+    if node.get("type") == "array" and node.get("items") == "null":
+        raise DeclarationError(f"{place}: an array of nulls is not supported")
+    for child in (node.get("items"), node.get("values"), node.get("type")):
+        if not isinstance(child, str) or child in above:
+            _refuse_bombs(child, place, above)
+    for field in node.get("fields", ()):
+        _refuse_bombs(field["type"], place, inside)
+
+
+class Registry(Protocol):
+    """Finds schemas by the id on the wire."""
+
+    def get(self, schema_id: int) -> Schema:
+        """The schema of that id; cached.
+
+        Raises:
+            UnknownSchemaError: There is none.
+        """
+        ...
+
+
+class FolderRegistry:
+    """Every `.avsc` file of a folder, by the id that its text gives. Read once."""
+
+    def __init__(self, folder: Path) -> None:
+        """Read the folder.
+
+        Raises:
+            SettingsError: There is no such folder.
+            DeclarationError: A file in it is no Avro record.
+        """
+        if not folder.is_dir():
+            raise SettingsError(
+                f"there is no folder of schemas at {folder}; set FASTDATA_REGISTRY to one"
+            )
+        self._folder = folder
+        self._schemas = {s.id: s for s in map(Schema.load, sorted(folder.glob("*.avsc")))}
+
+    def get(self, schema_id: int) -> Schema:
+        """The schema of that id.
+
+        Raises:
+            UnknownSchemaError: No file of the folder has it.
+        """
+        try:
+            return self._schemas[schema_id]
+        except KeyError:
+            raise UnknownSchemaError(
+                f"no schema of {self._folder} has the id {schema_id}; it has {len(self._schemas)}"
+            ) from None
+
+
+def open_registry(location: str) -> Registry:
+    """The registry of `FASTDATA_REGISTRY`: a folder of `.avsc` files.
+
+    Raises:
+        SettingsError: It is a URL, which is not supported yet, or no folder.
+        DeclarationError: A file in the folder is no Avro record.
+    """
+    if "://" in location and not location.startswith("file://"):
+        raise SettingsError(
+            f"FASTDATA_REGISTRY is {location!r}, but only a folder of .avsc files is supported yet"
+        )
+    return FolderRegistry(Path(location.removeprefix("file://")))
+
+
+def split_wire(value: bytes) -> tuple[int, bytes] | None:
+    """Schema id and datum of a value in the Confluent wire format; None if it is not in it."""
+    if len(value) < _HEAD_BYTES or value[0] != 0:
+        return None
+    return int.from_bytes(value[1:_HEAD_BYTES], "big"), value[_HEAD_BYTES:]
+
+
+def encode(schema: Schema, record: Mapping[str, object]) -> bytes:
+    """One event in the Confluent wire format: a zero byte, the schema's id, the datum.
+
+    Args:
+        record: Field values; timestamps as integers in the schema's unit.
+
+    Raises:
+        ValueError: The record does not fit the schema.
+    """
+    out = io.BytesIO()
+    out.write(b"\0" + schema.id.to_bytes(4, "big"))
+    try:
+        fastavro.schemaless_writer(out, schema.parsed, dict(record))
+    except (TypeError, KeyError, AttributeError) as error:
+        raise ValueError(f"the record does not fit {schema.name}: {error}") from error
+    return out.getvalue()

@@ -1,0 +1,81 @@
+"""Time: int milliseconds UTC inside, aware `datetime` and `timedelta` outside."""
+
+import re
+from datetime import UTC, datetime, timedelta
+
+__all__ = [
+    "DAY_MS",
+    "HOUR_MS",
+    "MINUTE_MS",
+    "ceil_to",
+    "floor_to",
+    "parse_duration",
+    "parse_instant",
+    "to_datetime",
+]
+
+MINUTE_MS = 60_000
+HOUR_MS = 60 * MINUTE_MS
+DAY_MS = 24 * HOUR_MS
+
+_UNITS = {"ms": 1, "s": 1_000, "m": MINUTE_MS, "h": HOUR_MS, "d": DAY_MS, "w": 7 * DAY_MS}
+_DURATION = re.compile(r"(\d+)\s*(ms|s|m|h|d|w)")
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def floor_to(time_ms: int, size_ms: int, origin_ms: int = 0) -> int:
+    """The start of the window of `size_ms` that holds `time_ms`; windows begin at `origin_ms`."""
+    return time_ms - (time_ms - origin_ms) % size_ms
+
+
+def ceil_to(time_ms: int, size_ms: int, origin_ms: int = 0) -> int:
+    """The first window start at or after `time_ms`."""
+    return time_ms + (origin_ms - time_ms) % size_ms
+
+
+def parse_duration(value: str | timedelta) -> int:
+    """Milliseconds of a `timedelta` or of text such as "90s", "1m", "24h", "7d".
+
+    Raises:
+        ValueError: It is neither, or negative.
+    """
+    if isinstance(value, timedelta):
+        if value < timedelta(0):
+            raise ValueError(f"a duration cannot be negative: {value}")
+        return value // timedelta(milliseconds=1)
+    match = _DURATION.fullmatch(value.strip().lower())
+    if match is None:
+        raise ValueError(
+            f"not a duration: {value!r}; write a whole number and ms, s, m, h, d or w, as in '24h'"
+        )
+    return int(match[1]) * _UNITS[match[2]]
+
+
+def parse_instant(value: str | datetime) -> int:
+    """Milliseconds UTC of an aware `datetime` or of ISO text; text without a zone is UTC.
+
+    Raises:
+        ValueError: It is no date, or a `datetime` without a time zone.
+    """
+    if isinstance(value, str):
+        try:
+            moment = datetime.fromisoformat(value.strip())
+        except ValueError:
+            raise ValueError(
+                f"not a date or time: {value!r}; write '2013-01-31' or '2013-01-31T06:00:00Z'"
+            ) from None
+        moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
+    else:
+        moment = value
+        if moment.tzinfo is None:
+            raise ValueError(f"{moment!r} has no time zone; add one, as in tzinfo=UTC")
+    return (moment - _EPOCH) // timedelta(milliseconds=1)
+
+
+def to_datetime(time_ms: int) -> datetime:
+    """An aware UTC `datetime`.
+
+    Raises:
+        OverflowError: It is outside the years 1 to 9999.
+    """
+    return _EPOCH + timedelta(milliseconds=time_ms)
