@@ -1,0 +1,83 @@
+"""Keys and values of the state table.
+
+A key begins with its kind and partition, so that one dictionary can hold all partitions, and
+goes on with metric and segment, so that what batch has covered lies together. A value begins
+with a stamp of 8 bytes: of two values of one key the larger stamp wins.
+"""
+
+import struct
+
+from fastdata.errors import CorruptStateError
+
+__all__ = [
+    "Marker", "cell_key", "cell_prefix", "ids_key", "ids_prefix", "load_marker", "marker_key",
+    "segment_and_window", "stamped", "unstamp",
+]  # fmt: skip
+
+Marker = tuple[int, int]
+
+_STAMP = struct.Struct(">q")
+_CELL = struct.Struct(">qq")
+_MARKER = struct.Struct(">qq")
+_PARTITION = struct.Struct(">I")
+
+
+def cell_prefix(partition: int, metric: str) -> bytes:
+    """What the keys of all cells of a metric begin with."""
+    return b"c" + _PARTITION.pack(partition) + metric.encode() + b"\0"
+
+
+def cell_key(prefix: bytes, segment: int, window: int, dims: str) -> bytes:
+    """The key of a cell; windows before 1970 sort after the others, which nobody minds."""
+    return prefix + _CELL.pack(segment, window) + dims.encode()
+
+
+def segment_and_window(key: bytes, prefix: bytes) -> tuple[int, int]:
+    """Segment and window of a cell's key."""
+    segment, window = _CELL.unpack_from(key, len(prefix))
+    return segment, window
+
+
+def marker_key(partition: int) -> bytes:
+    """The key of the marker: how far the state has folded."""
+    return b"m" + _PARTITION.pack(partition)
+
+
+def ids_prefix(partition: int) -> bytes:
+    """What the keys of the event ids that were seen begin with."""
+    return b"i" + _PARTITION.pack(partition)
+
+
+def ids_key(partition: int, first: int) -> bytes:
+    """The key of the ids that one flush added, by the first offset."""
+    return ids_prefix(partition) + _STAMP.pack(first)
+
+
+def stamped(stamp: int, payload: bytes) -> bytes:
+    """A value of the table."""
+    return _STAMP.pack(stamp) + payload
+
+
+def unstamp(value: bytes) -> tuple[int, bytes]:
+    """Stamp and payload of a value.
+
+    Raises:
+        CorruptStateError: It is too short to have a stamp.
+    """
+    if len(value) < _STAMP.size:
+        raise CorruptStateError(f"a value of the state table has {len(value)} bytes and no stamp")
+    return _STAMP.unpack_from(value)[0], value[_STAMP.size :]
+
+
+def load_marker(value: bytes | None) -> Marker | None:
+    """Next offset and watermark of a marker.
+
+    Raises:
+        CorruptStateError: It has not its length.
+    """
+    if value is None:
+        return None
+    if len(value) != _MARKER.size:
+        raise CorruptStateError(f"the marker of the state table has {len(value)} bytes, not 16")
+    next_offset, watermark = _MARKER.unpack(value)
+    return next_offset, watermark

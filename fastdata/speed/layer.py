@@ -1,0 +1,344 @@
+"""The speed layer of one source: folds events into cells, and makes them durable.
+
+Knows no Faust and no sockets: records come in, rows go to a table, partials to a store.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from fastdata import failpoints
+from fastdata.decoding import Decoder, Event
+from fastdata.errors import BadEventError, TableError
+from fastdata.metric import Metric
+from fastdata.segments import segment_of
+from fastdata.serving.stores import Gap, ServingStore
+from fastdata.source import Source
+from fastdata.speed.cleaning import Cleaner
+from fastdata.speed.flush import Snapshot, take_snapshot
+from fastdata.speed.keys import ids_prefix, load_marker, marker_key, unstamp
+from fastdata.speed.ledger import Start, edge_before, plan_start
+from fastdata.speed.repeats import Repeats
+from fastdata.speed.state import NO_WATERMARK, Bad, CellKey, Cells, Partition, StateTable
+from fastdata.windows import HOUR_MS, floor_to
+
+__all__ = ["Commit", "Counters", "DeadLetters", "Record", "SpeedLayer"]
+
+Commit = Callable[[Mapping[int, int]], Awaitable[bool]]
+
+
+@dataclass(slots=True)
+class Record:
+    """One record of the log; the timestamp is the log's, ms UTC, and not the event's time."""
+
+    offset: int
+    timestamp_ms: int
+    key: bytes | None
+    value: bytes | None
+    headers: Sequence[tuple[str, bytes]] = ()
+
+
+class DeadLetters(Protocol):
+    """Where records go that cannot be read."""
+
+    async def send(self, letters: Sequence[Bad]) -> None:
+        """Send them; durable when it returns. At least once.
+
+        Raises:
+            BrokerError: They could not be sent; the worker must stop.
+        """
+        ...
+
+
+@dataclass(slots=True)
+class Counters:
+    """What a layer has done since it was made."""
+
+    folded: int = 0
+    left_out: int = 0
+    bad: int = 0
+    dropped: int = 0
+    skipped: int = 0
+    flushes: int = 0
+
+
+class SpeedLayer:
+    """Folds the events of one source in the partitions that are open. One event loop only.
+
+    Order of a flush: dead letters, table (changelog acknowledged), store, commit. Whatever
+    raises leaves the layer unusable: what was dirty is no longer known, so the process must end
+    and fold again from the committed offset.
+
+    Args:
+        metrics: All over `source`.
+        commit: Commits next offsets per partition; False when the group refused (a rebalance).
+        clock: Now, ms UTC.
+        max_dirty: Changed cells at which `is_full`.
+        max_cells: Cells kept in memory.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        metrics: Sequence[Metric],
+        decoder: Decoder,
+        *,
+        table: StateTable,
+        store: ServingStore,
+        dead_letters: DeadLetters,
+        commit: Commit,
+        clock: Callable[[], int],
+        max_dirty: int = 20_000,
+        max_cells: int = 100_000,
+    ) -> None:
+        self.source = source
+        self.metrics = (*metrics, source.unfolded)
+        self.counters = Counters()
+        self._decoder = decoder
+        self._table = table
+        self._store = store
+        self._dead_letters = dead_letters
+        self._commit = commit
+        self._clock = clock
+        self._max_dirty = max_dirty
+        self._max_cells = max_cells
+        self._partitions: dict[int, Partition] = {}
+        self._lock = asyncio.Lock()
+        self._failed = False
+        self._cleaner = Cleaner(self.metrics, table, store)
+        self._folding = [(i, m, m.window_ms) for i, m in enumerate(metrics)]
+        self._unfolded = len(metrics)
+
+    async def open(
+        self,
+        partition: int,
+        committed: int | None,
+        log_start: int,
+        log_end: int,
+        *,
+        is_intact: bool = True,
+    ) -> int:
+        """Own a partition from now on, after its table has recovered.
+
+        Args:
+            committed: The group's offset; None when there is none.
+            log_start: The first offset that the log holds.
+            log_end: The offset after the last.
+            is_intact: False when the table was restored from a changelog that had lost its head.
+
+        Returns:
+            The offset to read from: before `committed` when state was lost.
+
+        Raises:
+            StoreError: A gap could not be recorded.
+            CorruptStateError: The marker does not verify.
+        """
+        row = self._table.get(partition, marker_key(partition)) if is_intact else None
+        marker = load_marker(row)
+        start = plan_start(
+            committed, marker[0] if marker else None, log_start, self.source.segment_size
+        )
+        cells = Cells(partition, self.metrics, self._table)
+        repeats = Repeats(self.source.repeat_horizon, self.source.segment_size)
+        opened = Partition(partition, cells, repeats, start.position, start.position)
+        opened.log_end = log_end
+        opened.watermark = marker[1] if marker else NO_WATERMARK
+        self._restore_ids(opened)
+        await self._record_gap(opened, start)
+        self._partitions[partition] = opened
+        return max(log_start, min(start.position, log_end))
+
+    def close(self, partitions: Iterable[int]) -> None:
+        """Own them no more; what was not flushed is folded again by the next owner."""
+        for partition in partitions:
+            self._partitions.pop(partition, None)
+
+    @property
+    def partitions(self) -> Mapping[int, Partition]:
+        """The partitions that are open."""
+        return self._partitions
+
+    @property
+    def is_full(self) -> bool:
+        """Whether so many cells have changed that a flush must come before the next event."""
+        return sum(p.cells.dirty for p in self._partitions.values()) >= self._max_dirty
+
+    def see_end(self, partition: int, log_end: int) -> None:
+        """Learn how long the log is; a partition that is folded to its end is idle."""
+        if (opened := self._partitions.get(partition)) is not None:
+            opened.log_end = log_end
+
+    def fold(self, partition: int, record: Record) -> None:
+        """Fold one event, in the order of offsets; one that was folded before is skipped.
+
+        Raises:
+            MapError: The source's map function raised.
+            CorruptStateError: A stored state does not verify.
+            TableError: The layer has failed before.
+        """
+        if self._failed:
+            raise TableError("the speed layer has failed; end the process and start it again")
+        owned = self._partitions[partition]
+        if record.offset < owned.position:
+            self.counters.skipped += 1
+            return
+        try:
+            event = self._decoder.decode(record.value)
+        except BadEventError as error:
+            self._reject(owned, record, error)
+        else:
+            if event.fields is None:
+                self.counters.dropped += 1
+            else:
+                self._fold_event(owned, record.offset, event, event.fields)
+        owned.position = record.offset + 1
+
+    def _fold_event(
+        self, owned: Partition, offset: int, event: Event, fields: dict[str, object]
+    ) -> None:
+        segment = segment_of(offset, self.source.segment_size)
+        reason = self._reason_to_leave_out(owned, offset, event)
+        cells = owned.cells
+        for index, metric, window_ms in self._folding:
+            time = event.time
+            key = (index, segment, time - time % window_ms, metric.dims_of(fields))
+            cell = cells.find(key) if reason else cells.find_or_make(key)
+            if cell is None:
+                continue
+            if offset > cell.stamp:
+                if reason:
+                    continue
+                metric.add(cell.states, fields)
+                cell.stamp = offset
+            elif failpoints.is_off("re-emit"):
+                continue
+            # An event that is in the cell already makes it dirty too: the write of its first
+            # folding may not have come as far as the store.
+            cells.mark(key, cell)
+        if reason:
+            self.counters.left_out += 1
+            self._count_unfolded(owned, offset, floor_to(event.time, HOUR_MS), reason)
+            return
+        self.counters.folded += 1
+        if event.time > owned.watermark:
+            owned.watermark = event.time
+
+    def _reason_to_leave_out(self, owned: Partition, offset: int, event: Event) -> str | None:
+        if event.time < owned.watermark - self.source.lateness_ms:
+            return "late"
+        if event.time > owned.watermark and event.time > self._clock() + self.source.skew_ms:
+            return "future"
+        return "repeat" if owned.repeats.is_repeat(event.id, offset) else None
+
+    def _count_unfolded(self, owned: Partition, offset: int, window: int, reason: str) -> None:
+        segment = segment_of(offset, self.source.segment_size)
+        key: CellKey = (self._unfolded, segment, window, (reason,))
+        cell = owned.cells.find_or_make(key)
+        if offset > cell.stamp:
+            self.source.unfolded.add(cell.states, {"reason": reason})
+            cell.stamp = offset
+        owned.cells.mark(key, cell)
+
+    def _reject(self, owned: Partition, record: Record, error: BadEventError) -> None:
+        self.counters.bad += 1
+        place = (self.source.topic, owned.number, record.offset, record.timestamp_ms)
+        content = (record.key, record.value, record.headers)
+        owned.bad.append(Bad(*place, *content, error.stage, error.reason, error.detail))
+        self._count_unfolded(owned, record.offset, 0, f"dead:{error.reason}")
+
+    async def flush(self) -> None:
+        """Make everything that is folded durable, and commit it. One at a time.
+
+        Idempotent. When it returns without an error, the store and the changelog have all
+        events before the positions that were committed.
+
+        Raises:
+            FastdataError: Something was not written; the process must end.
+        """
+        async with self._lock:
+            if not any(p.is_changed for p in self._partitions.values()):
+                return
+            try:
+                await self._write(take_snapshot(self._partitions, self.metrics, self._clock()))
+            except BaseException:
+                self._failed = True
+                raise
+            self.counters.flushes += 1
+            for owned in self._partitions.values():
+                owned.cells.evict(self._max_cells // len(self._partitions))
+
+    async def _write(self, snapshot: Snapshot) -> None:
+        if snapshot.bad:
+            await self._dead_letters.send(snapshot.bad)
+        failpoints.reach("flush.before_table")
+        await self._table.write(snapshot.rows)
+        failpoints.reach("flush.after_table")
+        if failpoints.is_off("commit last"):
+            await self._commit(snapshot.positions)
+        await self._store.upsert(snapshot.partials, snapshot.progress)
+        failpoints.reach("flush.after_store")
+        await self._commit(snapshot.positions)
+        failpoints.reach("flush.after_commit")
+        for partition, position in snapshot.positions.items():
+            if (owned := self._partitions.get(partition)) is not None:
+                owned.durable = max(owned.durable, position)
+
+    def _restore_ids(self, opened: Partition) -> None:
+        prefix = ids_prefix(opened.number)
+        rows = []
+        for key, value in self._table.scan(opened.number, prefix):
+            first = int.from_bytes(key[len(prefix) :], "big")
+            rows.append((first, unstamp(value)[1]))
+            opened.id_rows.append(first)
+        opened.repeats.restore(rows)
+
+    async def skip_ahead(self, partition: int, log_end: int) -> int:
+        """Leave out what is between here and the last segment edge of the log.
+
+        The gap is recorded before anything moves, flagged in every answer that it touches, and
+        healed by batch.
+
+        Returns:
+            The offset to read from.
+
+        Raises:
+            FastdataError: As `flush`; nothing was skipped.
+        """
+        await self.flush()
+        owned = self._partitions[partition]
+        target = edge_before(log_end, self.source.segment_size)
+        if failpoints.is_off("skip to an edge"):
+            target = log_end - 1
+        if target > owned.position:
+            await self._record_gap(owned, Start(target, (owned.position, target)))
+            owned.position = target
+            await self.flush()
+        return owned.position
+
+    async def _record_gap(self, owned: Partition, start: Start) -> None:
+        if start.gap is None or failpoints.is_off("record the gap"):
+            return
+        earliest = max(0, owned.watermark - self.source.lateness_ms)
+        latest = self._clock() + self.source.skew_ms + 1
+        await self._store.record_gap(
+            Gap(self.source.topic, owned.number, *start.gap, earliest, latest)
+        )
+
+    async def clean_up(self) -> int:
+        """Drop the cells that the previous version of their own span covers.
+
+        Returns:
+            How many rows of the table were dropped.
+
+        Raises:
+            FastdataError: As `flush`.
+        """
+        kept = await self._cleaner.kept()
+        dropped = 0
+        for index, by_span in kept.items():
+            for partition in list(self._partitions):
+                async with self._lock:
+                    if (owned := self._partitions.get(partition)) is not None:
+                        dropped += await self._cleaner.drop(owned, self.metrics[index], by_span)
+        return dropped

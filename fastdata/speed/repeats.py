@@ -1,0 +1,72 @@
+"""Event ids that were seen, to recognize an event that a producer sent twice."""
+
+import struct
+from collections.abc import Iterable, Iterator
+from hashlib import blake2b
+from itertools import takewhile
+
+from fastdata.segments import segment_of, segment_start
+
+__all__ = ["Repeats"]
+
+_ENTRY = struct.Struct(">QI")
+
+
+class Repeats:
+    """The ids of one partition within a horizon of whole segments.
+
+    Whether an event is a repeat depends on the log alone: on the ids between the edge of
+    the horizon and its own offset. An id is remembered by 64 bits of its BLAKE2 hash: among
+    100,000 ids two of them share one with a probability below 3e-10.
+    """
+
+    def __init__(self, horizon: int, segment_size: int) -> None:
+        self._segments = -(-horizon // segment_size)
+        self._size = segment_size
+        self._seen: dict[int, int] = {}
+        self._fresh: list[tuple[int, int]] = []
+        self._segment = -1
+
+    def is_repeat(self, identity: str | int | None, offset: int) -> bool:
+        """Whether the id was seen at a smaller offset; remembers it when not."""
+        if identity is None or not self._segments:
+            return False
+        if (segment := segment_of(offset, self._size)) != self._segment:
+            self._forget_before(segment)
+        digest = blake2b(repr(identity).encode(), digest_size=8).digest()
+        key = int.from_bytes(digest, "big")
+        first = self._seen.setdefault(key, offset)
+        if first == offset:
+            self._fresh.append((key, offset))
+        return first < offset
+
+    def horizon(self, offset: int) -> int:
+        """The first offset whose id still matters to an event at `offset`."""
+        return max(0, segment_start(segment_of(offset, self._size) - self._segments, self._size))
+
+    def drain(self) -> tuple[int, int, bytes] | None:
+        """First offset, last offset and bytes of the ids since the last call; None for none."""
+        if not self._fresh:
+            return None
+        first, last = self._fresh[0][1], self._fresh[-1][1]
+        payload = b"".join(_ENTRY.pack(key, offset - first) for key, offset in self._fresh)
+        self._fresh = []
+        return first, last, payload
+
+    def restore(self, rows: Iterable[tuple[int, bytes]]) -> None:
+        """Remember the ids of stored rows: pairs of first offset and bytes, in any order."""
+        entries = (entry for first, payload in rows for entry in _entries(first, payload))
+        for offset, key in sorted(entries):
+            self._seen.setdefault(key, offset)
+
+    def _forget_before(self, segment: int) -> None:
+        self._segment = segment
+        edge = segment_start(segment - self._segments, self._size)
+        old = list(takewhile(lambda key: self._seen[key] < edge, self._seen))
+        for key in old:
+            del self._seen[key]
+
+
+def _entries(first: int, payload: bytes) -> Iterator[tuple[int, int]]:
+    for key, delta in _ENTRY.iter_unpack(payload):
+        yield first + delta, key

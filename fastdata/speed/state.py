@@ -1,0 +1,196 @@
+"""The state of the partitions that a worker owns: cells in memory over a table."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from fastdata.errors import CorruptStateError
+from fastdata.metric import Dimension, Metric, States, dump_dims
+from fastdata.speed.keys import cell_key, cell_prefix, stamped, unstamp
+from fastdata.speed.repeats import Repeats
+
+__all__ = ["NO_WATERMARK", "Bad", "Cell", "CellKey", "Cells", "Partition", "StateTable"]
+
+NO_WATERMARK = -(1 << 62)
+CellKey = tuple[int, int, int, tuple[Dimension, ...]]  # metric, segment, window, dimensions
+
+
+class StateTable(Protocol):
+    """Rows of state per partition, made durable by a changelog."""
+
+    def get(self, partition: int, key: bytes) -> bytes | None:
+        """The local value of a key."""
+        ...
+
+    def scan(self, partition: int, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
+        """Local rows whose key begins with `prefix`, ordered by key."""
+        ...
+
+    async def write(self, rows: Mapping[int, Sequence[tuple[bytes, bytes | None]]]) -> None:
+        """Write rows per partition, in order; None deletes.
+
+        Durable when it returns: the changelog has acknowledged all, and the local store has
+        them. A value with a smaller stamp than the stored one is not written.
+
+        Raises:
+            TableError: Some may be written, some not; the worker must stop.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Bad:
+    """A dead letter: a record that cannot be read, with the reason."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp_ms: int
+    key: bytes | None
+    value: bytes | None
+    headers: Sequence[tuple[str, bytes]]
+    stage: str
+    reason: str
+    detail: str
+
+
+@dataclass(slots=True)
+class Cell:
+    """The states of one metric, window, dimensions and segment.
+
+    Attributes:
+        stamp: The last offset that is folded in.
+        is_dirty: Whether the next flush has to write it.
+    """
+
+    states: States
+    stamp: int = -1
+    is_dirty: bool = False
+
+
+class Cells:
+    """Cells of one partition: a write-behind cache over the table. Not for concurrent use."""
+
+    def __init__(self, partition: int, metrics: Sequence[Metric], table: StateTable) -> None:
+        self._partition = partition
+        self._metrics = metrics
+        self._table = table
+        self._prefixes = [cell_prefix(partition, metric.id) for metric in metrics]
+        self._cells: dict[CellKey, Cell] = {}
+        self._dirty: dict[CellKey, Cell] = {}
+
+    def __len__(self) -> int:
+        return len(self._cells)
+
+    @property
+    def dirty(self) -> int:
+        """How many cells wait for the next flush."""
+        return len(self._dirty)
+
+    def find(self, key: CellKey) -> Cell | None:
+        """The cell of a key, from memory or from the table.
+
+        Raises:
+            CorruptStateError: The stored bytes do not verify.
+        """
+        cell = self._cells.get(key)
+        if cell is None:
+            value = self._table.get(self._partition, self.row_key(key))
+            if value is None:
+                return None
+            cell = self._cells[key] = self._load(key, value)
+        return cell
+
+    def find_or_make(self, key: CellKey) -> Cell:
+        """The cell of a key, empty when there is none.
+
+        Raises:
+            CorruptStateError: The stored bytes do not verify.
+        """
+        cell = self.find(key)
+        if cell is None:
+            cell = self._cells[key] = Cell(self._metrics[key[0]].zero())
+        return cell
+
+    def mark(self, key: CellKey, cell: Cell) -> None:
+        """Have the next flush write a cell."""
+        if not cell.is_dirty:
+            cell.is_dirty = True
+            self._dirty[key] = cell
+
+    def take_dirty(self) -> list[tuple[CellKey, Cell]]:
+        """The cells that changed since the last call. They stay in memory until `evict`."""
+        taken = list(self._dirty.items())
+        self._dirty.clear()
+        for _, cell in taken:
+            cell.is_dirty = False
+        return taken
+
+    def row(self, key: CellKey, cell: Cell) -> tuple[bytes, bytes]:
+        """Key and value of a cell's row in the table."""
+        return self.row_key(key), stamped(cell.stamp, self._metrics[key[0]].dump(cell.states))
+
+    def row_key(self, key: CellKey) -> bytes:
+        """The table's key of a cell."""
+        index, segment, window, dims = key
+        return cell_key(self._prefixes[index], segment, window, dump_dims(dims))
+
+    def evict(self, keep: int) -> None:
+        """Forget the oldest clean cells beyond `keep`; all clean ones must be in the table."""
+        surplus = len(self._cells) - keep
+        if surplus <= 0:
+            return
+        clean = (key for key, cell in self._cells.items() if not cell.is_dirty)
+        for key in [key for key, _ in zip(clean, range(surplus), strict=False)]:
+            del self._cells[key]
+
+    def drop(self, keys: set[bytes]) -> None:
+        """Forget the cells of these rows, changed or not."""
+        for key in [key for key in self._cells if self.row_key(key) in keys]:
+            del self._cells[key]
+            self._dirty.pop(key, None)
+
+    def _load(self, key: CellKey, value: bytes) -> Cell:
+        metric = self._metrics[key[0]]
+        try:
+            stamp, blob = unstamp(value)
+            return Cell(metric.load(blob), stamp)
+        except CorruptStateError as error:
+            raise CorruptStateError(
+                f"the state of {metric.id} in partition {self._partition}, segment {key[1]} does "
+                f"not verify: {error}; stop the worker, remove its state folder and start again: "
+                "the state is restored from the changelog"
+            ) from error
+
+
+@dataclass(slots=True)
+class Partition:
+    """What a worker knows of one partition that it owns.
+
+    Attributes:
+        position: The next offset to fold.
+        durable: The position of the last flush that came through.
+        watermark: The largest event time seen, ms UTC, never ahead of the clock and skew.
+        log_end: The end of the log, as far as it is known.
+        bad: Dead letters that wait for the next flush.
+    """
+
+    number: int
+    cells: Cells
+    repeats: Repeats
+    position: int
+    durable: int
+    watermark: int = NO_WATERMARK
+    log_end: int = 0
+    bad: list[Bad] = field(default_factory=list)
+    id_rows: list[int] = field(default_factory=list)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether everything in the log is folded."""
+        return self.position >= self.log_end
+
+    @property
+    def is_changed(self) -> bool:
+        """Whether a flush has something to write."""
+        return self.position != self.durable or self.cells.dirty > 0 or bool(self.bad)
