@@ -1,0 +1,49 @@
+"""Page views of some web sites: how many, by whom, how fast.
+
+Send `PageView` records of schemas/page_view.avsc to the topic `page_views`, then:
+
+    fastdata query traffic --from 2025-06-01 --to 2025-06-02 --every 1h --by site
+    fastdata query audience --from 2025-06-01 --to 2025-07-01 --every 1d
+
+Copy this file to declare metrics of your own.
+"""
+
+from fastdata import Count, Max, Mean, Metric, Source, Sum, Uniques
+
+page_views = Source(
+    "page_views",
+    topic="page_views",
+    schema="schemas/page_view.avsc",
+    time="viewed_at",
+    id="view_id",
+    lateness="1h",
+)
+
+
+@page_views.map
+def people(view: dict[str, object]) -> dict[str, object] | None:
+    """Drop robots, and what follows the `?` of a path."""
+    if view["is_bot"]:
+        return None
+    view["path"] = str(view["path"]).partition("?")[0]
+    return view
+
+
+traffic = Metric(
+    "traffic",
+    page_views,
+    by=["site", "path"],
+    measures={
+        "views": Count(),
+        "timed": Count("load_ms"),
+        "load_ms": Mean("load_ms"),
+        "slowest_ms": Max("load_ms"),
+        "bytes": Sum("bytes_sent"),
+    },
+)
+audience = Metric(
+    "audience",
+    page_views,
+    by=["site", "country"],
+    measures={"views": Count(), "visitors": Uniques("visitor_id")},
+)

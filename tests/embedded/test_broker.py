@@ -1,0 +1,45 @@
+"""The embedded broker speaks the Kafka protocol to any client."""
+
+import pytest
+from confluent_kafka import Consumer, Producer, TopicPartition
+
+from fastdata.embedded.broker import EmbeddedBroker
+from fastdata.errors import BrokerError
+
+
+def test_what_is_produced_can_be_consumed() -> None:
+    with EmbeddedBroker() as broker:
+        broker.create("news")
+        producer = Producer({"bootstrap.servers": broker.address, "log_level": 0})
+        producer.produce("news", b"hello", b"key", partition=2)
+        assert producer.flush(10) == 0
+        settings = {"bootstrap.servers": broker.address, "group.id": "readers", "log_level": 0}
+        consumer = Consumer(settings)
+        consumer.assign([TopicPartition("news", 2, 0)])
+        message = consumer.poll(10)
+        consumer.close()
+    assert message is not None
+    assert (message.key(), message.value(), message.offset()) == (b"key", b"hello", 0)
+
+
+def test_a_created_topic_has_four_partitions() -> None:
+    with EmbeddedBroker() as broker:
+        broker.create("news", "sports")
+        producer = Producer({"bootstrap.servers": broker.address, "log_level": 0})
+        assert sorted(producer.list_topics("sports", timeout=10).topics["sports"].partitions) == [
+            0,
+            1,
+            2,
+            3,
+        ]
+
+
+def test_it_says_nothing_on_stderr(capfd: pytest.CaptureFixture[str]) -> None:
+    with EmbeddedBroker() as broker:
+        broker.create("news")
+    assert capfd.readouterr().err == ""
+
+
+def test_a_stopped_broker_creates_no_topic() -> None:
+    with pytest.raises(BrokerError, match="not running"):
+        EmbeddedBroker().create("news")
