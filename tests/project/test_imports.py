@@ -27,7 +27,7 @@ DRIVERS = {
     "faust": ("speed/", "app.py"),
     "mode": ("speed/", "app.py"),
     "aiokafka": ("speed/", "archive/", "status.py"),
-    "confluent_kafka": ("embedded/",),
+    "confluent_kafka": ("embedded/", "status.py"),
     "sqlalchemy": ("serving/sql.py",),
     "aiosqlite": (),
     "obstore": ("archive/",),
