@@ -9,6 +9,7 @@
     ├── MapError                          a map function of the user raised: the worker stops
     ├── UnknownSchemaError(LookupError)   no schema of that id is in the registry
     ├── CorruptStateError(ValueError)     stored bytes do not verify
+    ├── QueryError(ValueError)            a query asks for what cannot be answered
     ├── TableError                        the state table or its changelog cannot be written
     ├── BrokerError(ConnectionError)      the broker cannot be reached or refuses
     ├── StoreError
@@ -40,6 +41,7 @@ __all__ = [
     "FastdataError",
     "LoadError",
     "MapError",
+    "QueryError",
     "ReplayError",
     "SettingsError",
     "SpanConflictError",
@@ -98,6 +100,10 @@ class UnknownSchemaError(FastdataError, LookupError):
 
 class CorruptStateError(FastdataError, ValueError):
     """Stored bytes do not verify; they were not given to any parser."""
+
+
+class QueryError(FastdataError, ValueError):
+    """A query asks for what cannot be answered."""
 
 
 class TableError(FastdataError):

@@ -22,6 +22,7 @@ Dimension = str | int | bool | None
 States = list[object]
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,47}")
+_COLUMNS = frozenset({"window", "window_end", "exact", "fresh_until", "gap"})
 _DIMENSION_KINDS: tuple[Kind, ...] = ("string", "int", "bool", "timestamp", "date")
 
 
@@ -154,7 +155,9 @@ class Metric:
         for name in (self.name, *self.measures):
             if not _NAME.fullmatch(name):
                 self._fail(f"{name!r} is no name: 1 to 48 of a-z, 0-9 and _, a letter first")
-        taken = {"window", "window_end", "exact", "fresh_until", "gap"} | set(self.by)
+        if clash := _COLUMNS.intersection(self.by):
+            self._fail(f"the dimension {min(clash)!r} has the name of a column of every answer")
+        taken = _COLUMNS | set(self.by)
         columns = [f"{m}{suffix}" for m in self.measures for suffix in ("", "_lower", "_upper")]
         clash = taken.intersection(columns) or {c for c in columns if columns.count(c) > 1}
         if clash:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal, Protocol, cast
 
 import fastavro
-from fastavro.schema import SchemaParseException, to_parsing_canonical_form
+from fastavro.schema import SchemaParseException
 
 from fastdata.errors import DeclarationError, SettingsError, UnknownSchemaError
 
@@ -62,13 +62,15 @@ class Schema:
     Attributes:
         name: Full name of the record.
         canonical: Its JSON text, with logical types, sorted keys.
-        id: 31 bits of the text's SHA-256: the id that a folder registry gives it.
+        fingerprint: Hexadecimal SHA-256 of that text.
+        id: The first 31 bits of the fingerprint: the id that a folder registry gives it.
         fields: Field types by name, in order.
         parsed: For fastavro; timestamps, dates and times are left as integers.
     """
 
     name: str
     canonical: str
+    fingerprint: str
     id: int
     fields: Mapping[str, FieldType]
     parsed: dict[str, object]
@@ -107,13 +109,13 @@ def _parse(text: str, place: str) -> Schema:
         raise DeclarationError(f"{place} is not an Avro record; an event is a record")
     _refuse_bombs(raw, place, ())
     canonical = json.dumps(raw, sort_keys=True, separators=(",", ":"))
-    identity = to_parsing_canonical_form(raw) + canonical
-    digest = hashlib.sha256(identity.encode()).digest()
+    digest = hashlib.sha256(canonical.encode())
     parsed = cast("dict[str, object]", fastavro.parse_schema(_without_time_types(raw)))
     return Schema(
         name=str(parsed["name"]),
         canonical=canonical,
-        id=int.from_bytes(digest[:4], "big") & 0x7FFF_FFFF,
+        fingerprint=digest.hexdigest(),
+        id=int.from_bytes(digest.digest()[:4], "big") >> 1,
         fields={field["name"]: _field_type(field["type"]) for field in raw["fields"]},
         parsed=parsed,
     )

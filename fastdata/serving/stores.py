@@ -80,6 +80,8 @@ class Gap:
     """Offsets `[start, end)` of one partition that the speed layer skipped.
 
     Attributes:
+        topic: The topic; or the id of a metric, when only that metric has not folded them
+            because it was declared later.
         earliest: The earliest event time they may have, ms UTC, as far as the worker knew.
         latest: Exclusive end of the same, ms UTC.
     """
@@ -135,7 +137,7 @@ class Reading:
         totals: Only of the versions that the heads point to.
         partials: Only those whose segment the head of their own span does not cover.
         unfolded: The same for the source's system metric, judged by the heads of *this* metric.
-        gaps: All of the topic.
+        gaps: All of the topic and of the metric.
         progress: All of the topic.
     """
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from fastdata.metric import Metric, dump_dims
 from fastdata.serving.stores import Partial, Progress
-from fastdata.speed.keys import ids_key, marker_key, stamped, unstamp
+from fastdata.speed.keys import Marker, ids_key, marker_key, marker_value, stamped, unstamp
 from fastdata.speed.state import NO_WATERMARK, Bad, CellKey, Partition
 
 __all__ = ["Snapshot", "take_snapshot"]
@@ -42,8 +42,8 @@ def take_snapshot(
             snapshot.partials.append(_partial(metrics, number, key, cell.stamp, value))
         rows += _id_rows(owned)
         # The marker vouches for all rows before it, so it comes last.
-        marker = stamped(owned.position, owned.watermark.to_bytes(8, "big", signed=True))
-        rows.append((marker_key(number), marker))
+        marker = Marker(owned.position, owned.watermark, frozenset(m.id for m in metrics))
+        rows.append((marker_key(number), marker_value(marker)))
         topic = metrics[0].source.topic
         snapshot.progress.append(Progress(topic, number, owned.position, watermarks[number], now))
         snapshot.bad.extend(owned.bad)

@@ -6,15 +6,31 @@ with a stamp of 8 bytes: of two values of one key the larger stamp wins.
 """
 
 import struct
+from dataclasses import dataclass
 
 from fastdata.errors import CorruptStateError
 
 __all__ = [
     "Marker", "cell_key", "cell_prefix", "ids_key", "ids_prefix", "load_marker", "marker_key",
+    "marker_value",
     "segment_and_window", "stamped", "unstamp",
 ]  # fmt: skip
 
-Marker = tuple[int, int]
+
+@dataclass(frozen=True, slots=True)
+class Marker:
+    """How far the state of a partition has folded.
+
+    Attributes:
+        next_offset: All before it is in the cells, of these metrics.
+        watermark: The largest event time folded, ms UTC.
+        metrics: Ids of the metrics that were folded.
+    """
+
+    next_offset: int
+    watermark: int
+    metrics: frozenset[str]
+
 
 _STAMP = struct.Struct(">q")
 _CELL = struct.Struct(">qq")
@@ -69,15 +85,25 @@ def unstamp(value: bytes) -> tuple[int, bytes]:
     return _STAMP.unpack_from(value)[0], value[_STAMP.size :]
 
 
+def marker_value(marker: Marker) -> bytes:
+    """The value of a marker."""
+    metrics = ",".join(sorted(marker.metrics)).encode()
+    return _MARKER.pack(marker.next_offset, marker.watermark) + metrics
+
+
 def load_marker(value: bytes | None) -> Marker | None:
-    """Next offset and watermark of a marker.
+    """The marker of a value; None for none.
 
     Raises:
-        CorruptStateError: It has not its length.
+        CorruptStateError: It is too short, or no text where the metrics are.
     """
     if value is None:
         return None
-    if len(value) != _MARKER.size:
-        raise CorruptStateError(f"the marker of the state table has {len(value)} bytes, not 16")
-    next_offset, watermark = _MARKER.unpack(value)
-    return next_offset, watermark
+    try:
+        next_offset, watermark = _MARKER.unpack_from(value)
+        metrics = value[_MARKER.size :].decode()
+    except (struct.error, UnicodeDecodeError) as error:
+        raise CorruptStateError(
+            f"the marker of the state table does not verify: {error}"
+        ) from error
+    return Marker(next_offset, watermark, frozenset(metrics.split(",")))

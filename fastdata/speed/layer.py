@@ -17,8 +17,8 @@ from fastdata.serving.stores import Gap, ServingStore
 from fastdata.source import Source
 from fastdata.speed.cleaning import Cleaner
 from fastdata.speed.flush import Snapshot, take_snapshot
-from fastdata.speed.keys import ids_prefix, load_marker, marker_key, unstamp
-from fastdata.speed.ledger import Start, edge_before, plan_start
+from fastdata.speed.keys import Marker, ids_prefix, load_marker, marker_key, unstamp
+from fastdata.speed.ledger import edge_after, edge_before, plan_start
 from fastdata.speed.repeats import Repeats
 from fastdata.speed.state import NO_WATERMARK, Bad, CellKey, Cells, Partition, StateTable
 from fastdata.windows import HOUR_MS, floor_to
@@ -136,18 +136,37 @@ class SpeedLayer:
         """
         row = self._table.get(partition, marker_key(partition)) if is_intact else None
         marker = load_marker(row)
-        start = plan_start(
-            committed, marker[0] if marker else None, log_start, self.source.segment_size
-        )
+        size = self.source.segment_size
+        start = plan_start(committed, marker.next_offset if marker else None, log_start, size)
         cells = Cells(partition, self.metrics, self._table)
-        repeats = Repeats(self.source.repeat_horizon, self.source.segment_size)
+        repeats = Repeats(self.source.repeat_horizon, size)
         opened = Partition(partition, cells, repeats, start.position, start.position)
         opened.log_end = log_end
-        opened.watermark = marker[1] if marker else NO_WATERMARK
+        opened.watermark = marker.watermark if marker else NO_WATERMARK
         self._restore_ids(opened)
-        await self._record_gap(opened, start)
+        if start.gap is not None:
+            await self._record_gap(opened, start.gap)
+        if marker is not None:
+            await self._begin_metrics(opened, marker, log_start)
         self._partitions[partition] = opened
-        return max(log_start, min(start.position, log_end))
+        return max(log_start, min(opened.position, log_end))
+
+    async def _begin_metrics(self, opened: Partition, marker: Marker, log_start: int) -> None:
+        """Begin the metrics that the state does not know at the edge of the segment.
+
+        What came before it was not folded for them: a gap of the metric, healed by batch.
+        """
+        new = [metric for metric in self.metrics[:-1] if metric.id not in marker.metrics]
+        if not new:
+            return
+        size = self.source.segment_size
+        edge = edge_before(opened.position, size)
+        opened.position = edge if edge >= log_start else opened.position
+        opened.durable = opened.position
+        latest = self._clock() + self.source.skew_ms + 1
+        if end := edge_after(opened.position, size):
+            for metric in new:
+                await self._store.record_gap(Gap(metric.id, opened.number, 0, end, 0, latest))
 
     def close(self, partitions: Iterable[int]) -> None:
         """Own them no more; what was not flushed is folded again by the next owner."""
@@ -311,19 +330,17 @@ class SpeedLayer:
         if failpoints.is_off("skip to an edge"):
             target = log_end - 1
         if target > owned.position:
-            await self._record_gap(owned, Start(target, (owned.position, target)))
+            await self._record_gap(owned, (owned.position, target))
             owned.position = target
             await self.flush()
         return owned.position
 
-    async def _record_gap(self, owned: Partition, start: Start) -> None:
-        if start.gap is None or failpoints.is_off("record the gap"):
+    async def _record_gap(self, owned: Partition, gap: tuple[int, int]) -> None:
+        if failpoints.is_off("record the gap"):
             return
         earliest = max(0, owned.watermark - self.source.lateness_ms)
         latest = self._clock() + self.source.skew_ms + 1
-        await self._store.record_gap(
-            Gap(self.source.topic, owned.number, *start.gap, earliest, latest)
-        )
+        await self._store.record_gap(Gap(self.source.topic, owned.number, *gap, earliest, latest))
 
     async def clean_up(self) -> int:
         """Drop the cells that the previous version of their own span covers.
