@@ -28,7 +28,7 @@ DRIVERS = {
     "mode": ("speed/", "app.py"),
     "aiokafka": ("speed/", "archive/", "status.py"),
     "confluent_kafka": ("embedded/", "status.py"),
-    "sqlalchemy": ("serving/sql.py",),
+    "sqlalchemy": ("serving/",),
     "aiosqlite": (),
     "obstore": ("archive/",),
     "rocksdict": ("speed/",),
