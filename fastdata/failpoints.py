@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-__all__ = ["FailpointError", "is_off", "reach", "reset", "rules_off", "set_action"]
+__all__ = ["FailpointError", "clear", "is_off", "reach", "reset", "rules_off", "set_action"]
 
 
 class FailpointError(RuntimeError):
@@ -34,6 +34,11 @@ def set_action(name: str, what: str, at: int = 1) -> None:
     if what not in ("kill", "raise"):
         raise ValueError(f"unknown action {what!r} of failpoint {name!r}: use kill or raise")
     _actions[name] = _Action(what, at)
+
+
+def clear(name: str) -> None:
+    """Forget the action of a failpoint, if there is one."""
+    _actions.pop(name, None)
 
 
 def reset() -> None:

@@ -1,0 +1,187 @@
+"""Declarations: what is right, and what a wrong one says."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from fastdata import Count, Max, Mean, Metric, Source, Sum, Uniques
+from fastdata.errors import DeclarationError, LoadError, UnknownMetricError
+from fastdata.loading import catalog_of, load, load_folder
+
+FIELDS = [
+    {"name": "at", "type": {"type": "long", "logicalType": "timestamp-millis"}},
+    {"name": "id", "type": "string"},
+    {"name": "origin", "type": ["null", "string"]},
+    {"name": "delay", "type": ["null", "double"]},
+    {"name": "raw", "type": "bytes"},
+]
+
+
+@pytest.fixture
+def schema(tmp_path: Path) -> str:
+    path = tmp_path / "flight.avsc"
+    path.write_text(json.dumps({"type": "record", "name": "Flight", "fields": FIELDS}))
+    return str(path)
+
+
+@pytest.fixture
+def flights(schema: str) -> Source:
+    return Source("flights", topic="flights", schema=schema, time="at", id="id")
+
+
+def test_a_metric_folds_nulls_in_by_and_skips_them_in_measures(flights: Source) -> None:
+    metric = Metric("m", flights, by=["origin"], measures={"n": Count(), "d": Count("delay")})
+    states = metric.zero()
+    for delay in (1.5, None):
+        metric.add(states, {"origin": None, "delay": delay})
+
+    assert [a.present(s).value for a, s in zip(metric.aggregates, states, strict=True)] == [2, 1]
+    assert metric.dims_of({"origin": None}) == (None,)
+
+
+def test_a_changed_definition_is_another_metric(flights: Source) -> None:
+    ids = {
+        Metric("m", flights, by=by, measures=measures).id
+        for by, measures in [
+            (["origin"], {"n": Count()}),
+            ([], {"n": Count()}),
+            (["origin"], {"n": Sum("delay")}),
+            (["origin"], {"n": Count(), "m": Max("delay")}),
+            (["origin"], {"n": Uniques("id")}),
+            (["origin"], {"n": Uniques("id", lg_k=11)}),
+        ]
+    }
+
+    assert len(ids) == 6
+
+
+def test_a_map_function_is_part_of_the_definition(flights: Source) -> None:
+    metric = Metric("m", flights)
+    before = metric.id
+    flights.map(lambda event: None)
+
+    assert metric.id != before
+
+
+def test_the_same_declaration_has_the_same_id(schema: str) -> None:
+    ids = {
+        Metric("m", Source("f", topic="f", schema=schema, time="at"), by=["origin"]).id
+        for _ in range(2)
+    }
+
+    assert len(ids) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"time": "when"}, "no field 'when'; it has: at, id, origin, delay, raw"),
+        ({"time": "delay"}, "time field 'delay' holds float"),
+        ({"id": "delay"}, "id field 'delay' holds float"),
+        ({"name": "Flights"}, "a name is"),
+        ({"topic": "a b"}, "no name of a Kafka topic"),
+        ({"topic": ".."}, "no name of a Kafka topic"),
+        ({"lateness": "soon"}, "lateness of source 'flights': not a duration"),
+        ({"segment_size": 0}, "segment_size must be at least 1"),
+        ({"schema": "nowhere.avsc"}, "there is no schema 'nowhere.avsc'"),
+    ],
+)
+def test_a_wrong_source_says_where_and_what(
+    schema: str, arguments: dict[str, object], message: str
+) -> None:
+    right = {"name": "flights", "topic": "flights", "schema": schema, "time": "at"}
+    with pytest.raises(DeclarationError) as caught:
+        Source(**{**right, **arguments})  # type: ignore[arg-type]
+
+    assert message in str(caught.value)
+    assert f"{Path(__file__).name}:" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"by": ["orign"]}, "no field 'orign'; it has: at, id, origin, delay, raw"),
+        ({"by": "origin"}, "by is a list of fields, as in by=['origin']"),
+        ({"by": ["delay"]}, "the dimension 'delay' holds float"),
+        ({"by": ["origin", "origin"]}, "named twice"),
+        ({"name": "My metric"}, "is no name"),
+        ({"measures": {"n": Sum("dellay")}}, "measure 'n' of metric 'm': source 'flights' has no"),
+        ({"measures": {"n": Mean("origin")}}, "measure 'n' of metric 'm':"),
+        ({"measures": {"n": Uniques("raw")}}, "measure 'n' of metric 'm':"),
+        ({"measures": {"n": "count"}}, "use Count(), Sum('field')"),
+        ({"measures": {"exact": Count()}}, "the column 'exact', which is taken"),
+        ({"measures": {"a": Count(), "a_lower": Count()}}, "the column 'a_lower'"),
+        ({"by": ["origin"], "measures": {"origin": Count()}}, "the column 'origin'"),
+    ],
+)
+def test_a_wrong_metric_says_where_and_what(
+    flights: Source, arguments: dict[str, object], message: str
+) -> None:
+    with pytest.raises(DeclarationError) as caught:
+        Metric(**{"name": "m", "source": flights, **arguments})  # type: ignore[arg-type]
+
+    assert message in str(caught.value)
+    assert f"{Path(__file__).name}:" in str(caught.value)
+
+
+def test_two_metrics_of_one_name_are_refused(flights: Source) -> None:
+    with pytest.raises(DeclarationError, match="two metrics are named 'm'"):
+        catalog_of([Metric("m", flights), Metric("m", flights, by=["origin"])])
+
+
+def test_an_unknown_metric_gets_a_hint(flights: Source) -> None:
+    with pytest.raises(UnknownMetricError, match=r"did you mean 'departures'\?"):
+        catalog_of([Metric("departures", flights)]).metric("depatures")
+
+
+def agents(folder: Path, text: str) -> Path:
+    file = folder / "agents" / "mine.py"
+    file.parent.mkdir()
+    file.write_text(text)
+    return file
+
+
+DECLARATION = """
+from fastdata import Metric, Source
+flights = Source("flights", topic="flights", schema="flight.avsc", time="at")
+departures = Metric("departures", flights, by=["origin"])
+"""
+
+
+def test_a_file_is_loaded_by_path_from_anywhere(
+    schema: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = agents(tmp_path, DECLARATION)
+    monkeypatch.chdir("/")
+    module = load(file)
+
+    assert load(str(file)) is module
+    assert load_folder(file.parent).metric("departures") is module.departures
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("import nothing_of_that_name", "mine.py:1: ModuleNotFoundError"),
+        ("x = 1\nx = (", "mine.py:2: SyntaxError"),
+        ("x = 1\n\n1 / 0", "mine.py:3: ZeroDivisionError"),
+    ],
+)
+def test_a_broken_file_says_where(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(LoadError) as caught:
+        load(agents(tmp_path, text))
+
+    assert message in str(caught.value)
+
+
+def test_a_wrong_declaration_in_a_file_says_the_line(schema: str, tmp_path: Path) -> None:
+    file = agents(tmp_path, DECLARATION.replace('"origin"', '"orign"'))
+
+    with pytest.raises(DeclarationError, match=r"mine\.py:4: by of metric 'departures'"):
+        load(file)
+
+
+def test_an_empty_folder_says_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(LoadError, match="FASTDATA_AGENTS"):
+        load_folder(tmp_path)

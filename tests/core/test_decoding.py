@@ -1,0 +1,181 @@
+"""From the bytes of the log to events: every way in which they can be bad has its own reason."""
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fastdata import Source
+from fastdata.decoding import Decoder, Event
+from fastdata.errors import BadEventError, DeclarationError, MapError, SettingsError
+from fastdata.schemas import FolderRegistry, Schema, encode, open_registry
+
+FIELDS = [
+    {"name": "at", "type": ["null", {"type": "long", "logicalType": "timestamp-millis"}]},
+    {"name": "id", "type": "string"},
+    {"name": "price", "type": ["null", {"type": "bytes", "logicalType": "decimal", "precision": 9,
+                                        "scale": 2}]},
+]  # fmt: skip
+
+
+def write(folder: Path, name: str, fields: list[dict[str, object]]) -> Schema:
+    path = folder / f"{name}.avsc"
+    path.write_text(json.dumps({"type": "record", "name": "Sale", "fields": fields}))
+    return Schema.load(path)
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Source:
+    write(tmp_path, "sale", FIELDS)
+    return Source("sales", topic="sales", schema=str(tmp_path / "sale.avsc"), time="at", id="id")
+
+
+@pytest.fixture
+def decoder(source: Source, tmp_path: Path) -> Decoder:
+    return Decoder(source, FolderRegistry(tmp_path))
+
+
+def reason(decoder: Decoder, value: bytes | None) -> str:
+    with pytest.raises(BadEventError) as caught:
+        decoder.decode(value)
+    return f"{caught.value.stage}: {caught.value.reason}"
+
+
+def test_an_event_has_its_time_id_and_fields(source: Source, decoder: Decoder) -> None:
+    value = encode(source.schema, {"at": 5, "id": "a", "price": None})
+
+    assert decoder.decode(value) == Event(5, "a", {"at": 5, "id": "a", "price": None})
+
+
+@pytest.mark.parametrize("value", [None, b""])
+def test_a_record_without_a_value_is_empty(decoder: Decoder, value: bytes | None) -> None:
+    assert reason(decoder, value) == "decode: empty"
+
+
+@pytest.mark.parametrize("value", [b"\0\0\0\1", b'{"id": "a"}', b"\1\0\0\0\1abc"])
+def test_other_formats_have_no_magic(decoder: Decoder, value: bytes) -> None:
+    assert reason(decoder, value) == "decode: no-magic"
+
+
+def test_an_unknown_id_is_told(decoder: Decoder) -> None:
+    assert reason(decoder, b"\0\0\0\0\1abc") == "decode: unknown-schema"
+
+
+def test_bytes_too_few_and_too_many_are_malformed(source: Source, decoder: Decoder) -> None:
+    value = encode(source.schema, {"at": 5, "id": "abc", "price": None})
+
+    assert reason(decoder, value[:-3]) == "decode: malformed"
+    assert reason(decoder, value + b"\0") == "decode: malformed"
+
+
+@pytest.mark.parametrize(
+    ("time", "expected"),
+    [
+        (None, "time: time-null"),
+        (-1, "time: time-out-of-range"),
+        (2**62, "time: time-out-of-range"),
+    ],
+)
+def test_a_null_or_absurd_time_is_told(
+    source: Source, decoder: Decoder, time: int | None, expected: str
+) -> None:
+    value = encode(source.schema, {"at": time, "id": "a", "price": None})
+
+    assert reason(decoder, value) == expected
+
+
+def test_a_schema_whose_field_has_another_type_does_not_fit(
+    decoder: Decoder, source: Source, tmp_path: Path
+) -> None:
+    other = write(tmp_path, "other", [*FIELDS[:1], {"name": "id", "type": "long"}, *FIELDS[2:]])
+    value = encode(other, {"at": 5, "id": 7, "price": None})
+
+    assert reason(Decoder(source, FolderRegistry(tmp_path)), value) == "decode: schema-mismatch"
+
+
+def test_an_older_schema_is_read_with_the_defaults(source: Source, tmp_path: Path) -> None:
+    older = write(tmp_path, "older", FIELDS)
+    note = {"name": "note", "type": "string", "default": "none"}
+    write(tmp_path, "sale", [*FIELDS, note])
+    newer = Source("sales", topic="sales", schema=str(tmp_path / "sale.avsc"), time="at", id="id")
+    decoder = Decoder(newer, FolderRegistry(tmp_path))
+
+    event = decoder.decode(encode(older, {"at": 5, "id": "a", "price": None}))
+
+    assert event.fields == {"at": 5, "id": "a", "price": None, "note": "none"}
+
+
+def test_a_map_function_changes_and_drops_events(source: Source, decoder: Decoder) -> None:
+    @source.map
+    def keep_a(event: dict[str, object]) -> dict[str, object] | None:
+        return {**event, "price": 1} if event["id"] == "a" else None
+
+    fields = [
+        decoder.decode(encode(source.schema, {"at": 5, "id": id, "price": None})).fields
+        for id in ("a", "b")
+    ]
+
+    assert fields == [{"at": 5, "id": "a", "price": 1}, None]
+
+
+def test_a_map_function_that_raises_is_no_bad_event(source: Source, decoder: Decoder) -> None:
+    @source.map
+    def broken(event: dict[str, object]) -> dict[str, object] | None:
+        return {"price": event["nothing"]}
+
+    with pytest.raises(MapError, match=r"map function of source 'sales' .*raised KeyError"):
+        decoder.decode(encode(source.schema, {"at": 5, "id": "a", "price": None}))
+
+
+def test_microseconds_become_milliseconds(tmp_path: Path) -> None:
+    micros = {"name": "at", "type": {"type": "long", "logicalType": "timestamp-micros"}}
+    schema = write(tmp_path, "micros", [micros])
+    source = Source("m", topic="m", schema=str(tmp_path / "micros.avsc"), time="at")
+
+    event = Decoder(source, FolderRegistry(tmp_path)).decode(encode(schema, {"at": 5_999}))
+
+    assert event.time == 5
+
+
+@given(st.binary(max_size=200))
+def test_no_bytes_do_more_than_be_bad(
+    tmp_path_factory: pytest.TempPathFactory, tail: bytes
+) -> None:
+    folder = tmp_path_factory.mktemp("schemas")
+    schema = write(folder, "sale", FIELDS)
+    source = Source("sales", topic="sales", schema=str(folder / "sale.avsc"), time="at", id="id")
+    decoder = Decoder(source, FolderRegistry(folder))
+    try:
+        event = decoder.decode(b"\0" + schema.id.to_bytes(4, "big") + tail)
+    except BadEventError:
+        return
+
+    assert 0 <= event.time
+
+
+def test_the_canonical_text_gives_the_same_id(source: Source) -> None:
+    assert Schema.parse(source.schema.canonical).id == source.schema.id
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", "not an Avro schema"),
+        ('{"type": "string"}', "not an Avro record"),
+        ('{"type":"record","name":"A","fields":[{"name":"a","type":["null","A"]}]}', "itself"),
+        ('{"type":"record","name":"A","fields":[{"name":"a","type":{"type":"array",'
+         '"items":"null"}}]}', "array of nulls"),
+    ],
+)  # fmt: skip
+def test_a_schema_that_cannot_be_used_is_refused(text: str, message: str) -> None:
+    with pytest.raises(DeclarationError, match=message):
+        Schema.parse(text, "x.avsc")
+
+
+def test_a_registry_must_be_a_folder_that_exists(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="FASTDATA_REGISTRY"):
+        open_registry(str(tmp_path / "nothing"))
+    with pytest.raises(SettingsError, match="folder"):
+        open_registry("http://localhost:8081")

@@ -1,0 +1,64 @@
+"""Settings: their order, their errors, and that secrets stay secret."""
+
+from pathlib import Path
+
+import pytest
+
+from fastdata.errors import SettingsError
+from fastdata.settings import Settings, mask_url
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    for name in ("BROKER", "STORE", "ARCHIVE"):
+        monkeypatch.delenv(f"FASTDATA_{name}", raising=False)
+    return tmp_path
+
+
+def test_the_environment_goes_before_the_file(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "fastdata.toml").write_text('broker = "file:1"\nstore = "memory:"\n')
+    monkeypatch.setenv("FASTDATA_BROKER", "environment:1")
+    settings = Settings.load()
+
+    assert (settings.broker, settings.store) == ("environment:1", "memory:")
+
+
+def test_an_argument_goes_before_everything(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FASTDATA_BROKER", "environment:1")
+
+    assert Settings.load(broker="argument:1").broker == "argument:1"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('brokr = "a:1"', "brokr: Extra inputs"),
+        ("commit_interval_s = 0", "commit_interval_s: Input should be greater than 0"),
+        ("broker = ", "fastdata.toml cannot be read"),
+    ],
+)
+def test_a_wrong_setting_is_told(folder: Path, text: str, message: str) -> None:
+    (folder / "fastdata.toml").write_text(text)
+
+    with pytest.raises(SettingsError) as caught:
+        Settings.load()
+    assert message in str(caught.value)
+
+
+def test_no_secret_is_shown(folder: Path) -> None:
+    settings = Settings.load(
+        store="postgresql://me:canary@host/db?password=canary",
+        archive="s3://bucket?secret_access_key=canary&region=x",
+    )
+    with pytest.raises(SettingsError) as caught:
+        Settings.load(store="x://me:canary@host", commit_interval_s="canary")
+
+    shown = f"{settings!r} {settings} {settings.shown()} {caught.value}"
+    assert "canary" not in shown
+
+
+def test_a_masked_url_keeps_what_helps() -> None:
+    assert mask_url("postgresql://me:pw@host:5432/db") == "postgresql://***@host:5432/db"
