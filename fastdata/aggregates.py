@@ -1,0 +1,263 @@
+"""Measures: what `measures={...}` of a metric holds, and the aggregates that they become.
+
+A measure is a declaration; bound to the type of its field it is an aggregate: a commutative
+monoid over states. The laws that each one keeps are in `fastdata.testing.laws`.
+"""
+
+import struct
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, cast
+
+from fastdata.errors import CorruptStateError
+from fastdata.estimates import Estimate
+from fastdata.schemas import FieldType, Kind
+from fastdata.sums import Mean, Sum
+from fastdata.uniques import Uniques
+from fastdata.values import (
+    arrow_type,
+    checked_type,
+    from_unscaled,
+    int_from_bytes,
+    int_to_bytes,
+    more,
+    to_float,
+    to_unscaled,
+    unbounded,
+    wrong_type,
+)
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = ["Aggregate", "Count", "Max", "Mean", "Min", "State", "Sum", "Uniques"]
+
+State = Any  # Opaque: only the aggregate that made a state looks inside.
+
+_ORDERED: tuple[Kind, ...] = ("int", "float", "decimal", "string", "timestamp", "date")
+
+
+class Aggregate(Protocol):
+    """One bound measure.
+
+    Promises: merging is associative and commutative, `zero()` is neutral, any split of the same
+    values presents the same, dump and load change nothing, and equal contents dump equal.
+    """
+
+    @property
+    def code(self) -> int:
+        """1 to 255, stored with every state; of one aggregate and kind of value."""
+        ...
+
+    @property
+    def field(self) -> str | None:
+        """The field whose values are folded; None counts events."""
+        ...
+
+    @property
+    def kind(self) -> Kind:
+        """Of the presented values: timestamps and dates stay integers since the epoch."""
+        ...
+
+    def arrow_type(self) -> "pa.DataType":
+        """The type that takes the presented values."""
+        ...
+
+    def zero(self, exact: bool = False) -> State:
+        """Nothing folded; `exact` keeps what batch needs to be exact."""
+        ...
+
+    def add(self, state: State, value: object) -> State:
+        """Fold one value, never None but for `Count()`; may change and return `state`.
+
+        Raises:
+            MapError: The value is not of the declared type.
+        """
+        ...
+
+    def merge(self, state: State, other: State) -> State:
+        """Both together; may change and return `state`, never changes `other`."""
+        ...
+
+    def present(self, state: State) -> Estimate:
+        """The answer with its bounds."""
+        ...
+
+    def widen(self, estimate: Estimate, events: int) -> Estimate:
+        """The same answer with bounds for up to `events` more events that were not folded."""
+        ...
+
+    def dump(self, state: State) -> bytes:
+        """The stored form."""
+        ...
+
+    def load(self, data: bytes) -> State:
+        """A state from its stored form.
+
+        Raises:
+            CorruptStateError: The bytes are no state of this aggregate.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """The number of events, or of values of a field that are not null. Stored: as `Sum`."""
+
+    field: str | None = None
+
+    def bind(self, type: FieldType | None) -> Aggregate:
+        """The aggregate; every type fits."""
+        return _Count(self.field)
+
+
+@dataclass(frozen=True, slots=True)
+class Min:
+    """The smallest value of a field; None of none.
+
+    Strings go by code point, NaN is skipped, and -0.0 is 0.0. Stored: nothing, or the byte 1 and
+    the value: float64 little-endian, UTF-8, or an integer as in `Sum`.
+    """
+
+    field: str
+
+    def bind(self, type: FieldType | None) -> Aggregate:
+        """The aggregate for values of that type.
+
+        Raises:
+            DeclarationError: The type has no order.
+        """
+        return _Extreme(self.field, checked_type(self, type, _ORDERED), largest=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Max:
+    """The largest value of a field; else as `Min`."""
+
+    field: str
+
+    def bind(self, type: FieldType | None) -> Aggregate:
+        """The aggregate for values of that type.
+
+        Raises:
+            DeclarationError: The type has no order.
+        """
+        return _Extreme(self.field, checked_type(self, type, _ORDERED), largest=True)
+
+
+@dataclass(frozen=True, slots=True)
+class _Count:
+    field: str | None
+    code: ClassVar[int] = 1
+    kind: ClassVar[Kind] = "int"
+
+    def arrow_type(self) -> "pa.DataType":
+        return arrow_type("int")
+
+    def zero(self, exact: bool = False) -> int:
+        return 0
+
+    def add(self, state: int, value: object) -> int:
+        return state + 1
+
+    def merge(self, state: int, other: int) -> int:
+        return state + other
+
+    def present(self, state: int) -> Estimate:
+        return Estimate.exact(state)
+
+    def widen(self, estimate: Estimate, events: int) -> Estimate:
+        return more(estimate, events)
+
+    def dump(self, state: int) -> bytes:
+        return int_to_bytes(state)
+
+    def load(self, data: bytes) -> int:
+        count = int_from_bytes(data)
+        if count < 0:
+            raise CorruptStateError(f"{count} is no count")
+        return count
+
+
+_Key = int | float | str
+
+
+@dataclass(frozen=True, slots=True)
+class _Extreme:
+    """State: None or the value; a decimal as an integer in units of 10**-scale."""
+
+    field: str
+    type: FieldType
+    largest: bool
+
+    @property
+    def code(self) -> int:
+        return (32 if self.largest else 16) + _ORDERED.index(self.type.kind)
+
+    @property
+    def kind(self) -> Kind:
+        return self.type.kind
+
+    def arrow_type(self) -> "pa.DataType":
+        return arrow_type(self.type.kind, self.type.scale, self.type.unit)
+
+    def zero(self, exact: bool = False) -> None:
+        return None
+
+    def add(self, state: _Key | None, value: object) -> _Key | None:
+        return self.merge(state, self._key(value))
+
+    def merge(self, state: Any, other: Any) -> _Key | None:
+        if state is None or (other is not None and (other > state) is self.largest):
+            return cast("_Key | None", other)
+        return cast("_Key", state)
+
+    def present(self, state: _Key | None) -> Estimate:
+        if self.type.kind == "decimal" and isinstance(state, int):
+            return Estimate.exact(from_unscaled(state, self.type.scale))
+        return Estimate.exact(state)
+
+    def widen(self, estimate: Estimate, events: int) -> Estimate:
+        if not events:
+            return estimate
+        return unbounded(estimate, lower=not self.largest, upper=self.largest)
+
+    def dump(self, state: _Key | None) -> bytes:
+        match state:
+            case None:
+                return b""
+            case str():
+                return b"\1" + state.encode()
+            case float():
+                return b"\1" + struct.pack("<d", state)
+        return b"\1" + int_to_bytes(state)
+
+    def load(self, data: bytes) -> _Key | None:
+        try:
+            state = self._read(data[1:]) if data else None
+        except (ValueError, struct.error):
+            state = None
+        # This also refuses a NaN, a negative zero and another first byte.
+        if self.dump(state) != data:
+            raise CorruptStateError(f"{data[:32].hex()!r} is no stored {self.kind}")
+        return state
+
+    def _read(self, payload: bytes) -> _Key | None:
+        if self.kind == "string":
+            return payload.decode()
+        if self.kind == "float":
+            return self._key(struct.unpack("<d", payload)[0])
+        return int_from_bytes(payload)
+
+    def _key(self, value: object) -> _Key | None:
+        kind = self.type.kind
+        if kind == "decimal":
+            return to_unscaled(self.field, self.type.scale, value)
+        if kind == "float":
+            number = to_float(self.field, value)
+            # Two zeros are equal but not the same: the order of folding would show.
+            return number + 0.0 if number == number else None
+        if type(value) is int and kind in ("int", "timestamp", "date"):
+            return value
+        if type(value) is str and kind == "string":
+            return value
+        raise wrong_type(self.field, f"a value of kind {kind}", value)

@@ -1,0 +1,137 @@
+"""Values of fields on their way into states, into stored bytes and into Arrow."""
+
+from dataclasses import replace
+from decimal import MAX_EMAX, MAX_PREC, MIN_EMIN, Context, Decimal
+from typing import TYPE_CHECKING
+
+from fastdata.errors import CorruptStateError, DeclarationError, MapError
+from fastdata.estimates import Estimate
+from fastdata.schemas import FieldType, Kind
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = [
+    "arrow_type",
+    "checked_type",
+    "from_unscaled",
+    "int_from_bytes",
+    "int_to_bytes",
+    "more",
+    "to_float",
+    "to_unscaled",
+    "unbounded",
+    "wrong_type",
+]
+
+# The default context rounds at 28 digits.
+_EXACT = Context(prec=MAX_PREC, Emax=MAX_EMAX, Emin=MIN_EMIN)
+
+
+def checked_type(measure: object, type: FieldType | None, fitting: tuple[Kind, ...]) -> FieldType:
+    """The type of a measure's field, if it fits.
+
+    Raises:
+        DeclarationError: It does not, or there is none.
+    """
+    if type is None or type.kind not in fitting:
+        found = "no field" if type is None else f"a field of kind {type.kind}"
+        raise DeclarationError(f"{measure!r} is given {found}; what fits is: {', '.join(fitting)}")
+    return type
+
+
+def wrong_type(field: str, expected: str, value: object) -> MapError:
+    """The error for a value that only a map function can have made."""
+    return MapError(
+        f"field {field!r} holds {value!r} ({type(value).__name__}) where {expected} belongs: "
+        "a map function must keep the type that the schema declares"
+    )
+
+
+def to_unscaled(field: str, scale: int, value: object) -> int:
+    """The units of 10**-scale in a decimal.
+
+    Raises:
+        MapError: The value is no finite decimal or has more than `scale` fraction digits.
+    """
+    if isinstance(value, Decimal) and value.is_finite():
+        scaled = _EXACT.scaleb(value, scale)
+        number = int(scaled)
+        if number == scaled:
+            return number
+    raise wrong_type(field, f"a decimal of {scale} fraction digits", value)
+
+
+def to_float(field: str, value: object) -> float:
+    """A float as it is, or an int that Avro or a map function left in a field of floats.
+
+    Raises:
+        MapError: The value is neither, or an int that no float can hold.
+    """
+    if isinstance(value, float):
+        return float(value)
+    try:
+        # An Avro default of 0 for a double is read as the int 0.
+        if type(value) is int:
+            return float(value)
+    except OverflowError:
+        pass
+    raise wrong_type(field, "a float", value)
+
+
+def from_unscaled(number: int, scale: int) -> Decimal:
+    """The decimal of `number` units of 10**-scale, of any length."""
+    return _EXACT.scaleb(Decimal(number), -scale)
+
+
+def int_to_bytes(number: int) -> bytes:
+    """An integer of any size: little-endian, signed, as short as it gets."""
+    return number.to_bytes(number.bit_length() // 8 + 1, "little", signed=True)
+
+
+def int_from_bytes(data: bytes) -> int:
+    """Read what `int_to_bytes` wrote.
+
+    Raises:
+        CorruptStateError: It was not written so.
+    """
+    number = int.from_bytes(data, "little", signed=True)
+    if int_to_bytes(number) != data:
+        raise CorruptStateError(f"{data[:32].hex()!r} is no stored integer")
+    return number
+
+
+def unbounded(estimate: Estimate, lower: bool = True, upper: bool = True) -> Estimate:
+    """The estimate without those bounds, since values may come that nobody knows."""
+    # Where no value was seen yet, nothing at all is promised: it must not look exact.
+    confidence = 0.0 if estimate.value is None else estimate.confidence
+    kept_lower, kept_upper = (
+        (None if lower else estimate.lower),
+        (None if upper else estimate.upper),
+    )
+    return Estimate(estimate.value, kept_lower, kept_upper, confidence)
+
+
+def more(estimate: Estimate, events: int) -> Estimate:
+    """The estimate of a number of things when up to `events` more may be there."""
+    if not events or not isinstance(estimate.upper, int):
+        return estimate
+    return replace(estimate, upper=estimate.upper + events)
+
+
+def arrow_type(kind: Kind, scale: int = 0, unit: str = "ms") -> "pa.DataType":
+    """The Arrow type of presented values: timestamps from epoch units, dates from epoch days."""
+    import pyarrow as pa
+
+    match kind:
+        case "float":
+            return pa.float64()
+        case "decimal":
+            return pa.decimal128(38, scale)
+        case "string":
+            return pa.string()
+        case "timestamp":
+            return pa.timestamp(unit, tz="UTC")
+        case "date":
+            return pa.date32()
+    return pa.int64()
