@@ -1,0 +1,95 @@
+"""The wrapping of everything that is stored: nothing is parsed before it verifies.
+
+    magic 0xFD | version 1 | count of parts | parts ... | CRC-32 of all before, big-endian
+    part: code (1 byte) | length (1 byte, or 0xFF and 4 bytes big-endian) | payload
+
+Sketch libraries crash on corrupt bytes, so no parser may see bytes that were not checked here.
+"""
+
+from collections.abc import Sequence
+from zlib import crc32
+
+from fastdata.errors import CorruptStateError
+
+__all__ = ["MAX_BYTES", "pack", "unpack"]
+
+MAX_BYTES = 1 << 20
+
+_HEAD = b"\xfd\x01"
+_LONG = 0xFF
+_SMALLEST = len(_HEAD) + 1 + 4
+
+
+def pack(parts: Sequence[tuple[int, bytes]]) -> bytes:
+    """Wrap coded payloads into one blob; equal parts give equal bytes.
+
+    Args:
+        parts: At most 255 pairs of a code (0 to 255) and its payload.
+
+    Raises:
+        CorruptStateError: The blob would be larger than `MAX_BYTES`, so it could not be read back.
+    """
+    out = bytearray(_HEAD)
+    out.append(len(parts))
+    for code, payload in parts:
+        size = len(payload)
+        if size < _LONG:
+            out += bytes((code, size))
+        elif size < MAX_BYTES:
+            out += bytes((code, _LONG)) + size.to_bytes(4, "big")
+        else:
+            raise _too_large(size)
+        out += payload
+    out += crc32(out).to_bytes(4, "big")
+    if len(out) > MAX_BYTES:
+        raise _too_large(len(out))
+    return bytes(out)
+
+
+def unpack(data: bytes, codes: Sequence[int]) -> list[bytes]:
+    """Take the payloads out of a blob that `pack` made.
+
+    Args:
+        data: The blob, whole.
+        codes: The codes that it must hold, in this order.
+
+    Raises:
+        CorruptStateError: The bytes are cut, changed, too many, of another version, or hold
+            other codes.
+    """
+    if not _SMALLEST <= len(data) <= MAX_BYTES:
+        raise CorruptStateError(f"a stored state of {len(data)} bytes cannot be one")
+    if data[:2] != _HEAD:
+        raise CorruptStateError(
+            f"a stored state begins with {data[:2].hex()}, not {_HEAD.hex()}: it was written by "
+            "another version or is no state"
+        )
+    if crc32(data[:-4]) != int.from_bytes(data[-4:], "big"):
+        raise CorruptStateError(f"the checksum of a stored state of {len(data)} bytes is wrong")
+    return _split(data, len(data) - 4, codes)
+
+
+def _split(data: bytes, end: int, codes: Sequence[int]) -> list[bytes]:
+    payloads: list[bytes] = []
+    at = _SMALLEST - 4
+    if data[at - 1] != len(codes):
+        raise CorruptStateError(f"a stored state has {data[at - 1]} parts, not {len(codes)}")
+    for code in codes:
+        # Behind the last part comes the checksum, so two bytes are always there.
+        found, size, at = data[at], data[at + 1], at + 2
+        if size == _LONG:
+            size, at = int.from_bytes(data[at : at + 4], "big"), at + 4
+        if found != code or at + size > end:
+            raise CorruptStateError(f"a stored state has no whole part of code {code} at {at}")
+        payloads.append(data[at : at + size])
+        at += size
+    if at != end:
+        raise CorruptStateError(f"a stored state has {end - at} bytes too many")
+    return payloads
+
+
+def _too_large(size: int) -> CorruptStateError:
+    return CorruptStateError(
+        f"a state of {size} bytes is larger than the limit of {MAX_BYTES}: use a smaller lg_k, "
+        "fewer measures or shorter strings"
+    )
