@@ -1,0 +1,23 @@
+"""Every event of a topic, kept for good: Kafka to an object store, and back to batch."""
+
+from fastdata.archive.consuming import ArchiveProgress, run_archive
+from fastdata.archive.manifest import Entry, ObjectEntry
+from fastdata.archive.reading import ArchiveReader, Snapshot, read_object
+from fastdata.archive.rejects import Reject
+from fastdata.archive.storage import ArchiveStorage, open_archive_storage
+from fastdata.archive.writing import PartitionArchive, Record
+
+__all__ = [
+    "ArchiveProgress",
+    "ArchiveReader",
+    "ArchiveStorage",
+    "Entry",
+    "ObjectEntry",
+    "PartitionArchive",
+    "Record",
+    "Reject",
+    "Snapshot",
+    "open_archive_storage",
+    "read_object",
+    "run_archive",
+]
