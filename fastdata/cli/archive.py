@@ -1,0 +1,125 @@
+"""`fastdata archive`."""
+
+import asyncio
+import json
+import signal
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import click
+
+from fastdata.loading import load_folder
+from fastdata.schemas import open_registry
+from fastdata.settings import Settings
+
+if TYPE_CHECKING:
+    from fastdata.archive import ArchiveProgress
+
+__all__ = ["archive"]
+
+_REPORT_S = 2.0
+
+
+@click.command(short_help="Copy the events of all sources from Kafka to the archive.")
+@click.option("--once", is_flag=True, help="End when everything that is in the log is archived.")
+@click.option(
+    "--accept-loss",
+    is_flag=True,
+    help="Go on when Kafka has deleted events before they were archived; record them as lost.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Report progress as a JSON object a line.")
+def archive(once: bool, accept_loss: bool, as_json: bool) -> None:
+    """Copy the events of all sources from Kafka to the archive.
+
+    Every event is kept as it came, in objects that end at segment edges, with a manifest that
+    shows that none is missing. Runs until Ctrl-C, which makes everything read so far durable.
+    Any number of archivers share the partitions.
+
+    \b
+    Examples:
+      fastdata archive
+      fastdata archive --once --json
+      FASTDATA_ARCHIVE=/mnt/archive fastdata archive
+    """  # noqa: D301  (click wants the backspace)
+    asyncio.run(_archive(once, accept_loss, as_json))
+
+
+async def _archive(once: bool, accept_loss: bool, as_json: bool) -> None:
+    from fastdata.archive import open_archive_storage, run_archive
+
+    settings = Settings.load()
+    sources = list(load_folder(settings.agents).sources.values())
+    reporter = _Reporter(len({source.topic for source in sources}), once, as_json)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, reporter.stop.set)
+    await run_archive(
+        sources,
+        open_registry(settings.registry),
+        open_archive_storage(settings.archive),
+        broker=settings.broker,
+        stop=reporter.stop,
+        tile_bytes=settings.tile_bytes,
+        tile_age_s=settings.tile_age_s,
+        accept_loss=accept_loss,
+        on_progress=reporter.report,
+    )
+    reporter.finish()
+
+
+class _Reporter:
+    """Prints progress at times, and knows when the end of the log is reached."""
+
+    def __init__(self, topics: int, once: bool, as_json: bool) -> None:
+        self.stop = asyncio.Event()
+        self._topics = topics
+        self._once = once
+        self._as_json = as_json
+        self._latest: dict[str, ArchiveProgress] = {}
+        self._shown_at = time.monotonic()
+        self._shown_records = 0
+
+    def report(self, progress: "ArchiveProgress") -> None:
+        """Take note of one source's progress; stop when only this was asked for."""
+        self._latest[progress.source] = progress
+        is_known = len(self._latest) == self._topics
+        if self._once and is_known and all(map(_is_at_end, self._latest.values())):
+            self.stop.set()
+        if time.monotonic() - self._shown_at >= _REPORT_S:
+            self.show()
+
+    def finish(self) -> None:
+        """Print the last state: a clean end has made everything durable that was read."""
+        for name, one in self._latest.items():
+            self._latest[name] = replace(one, durable=one.position)
+        self.show()
+
+    def show(self) -> None:
+        """Print what is durable, and how fast it went since the last time."""
+        now, records = time.monotonic(), sum(one.records for one in self._latest.values())
+        rate = (records - self._shown_records) / max(now - self._shown_at, 0.001)
+        self._shown_at, self._shown_records = now, records
+        for name, one in sorted(self._latest.items()):
+            if self._as_json:
+                click.echo(json.dumps(_as_dict(one, rate)))
+            else:
+                durable = " ".join(f"{p}:{offset:,}" for p, offset in sorted(one.durable.items()))
+                click.echo(f"{name}: durable {durable or 'nothing'} ({rate:,.0f} events/s)")
+
+
+def _is_at_end(progress: "ArchiveProgress") -> bool:
+    position, end = progress.position, progress.end
+    is_known = bool(position) and position.keys() == end.keys()
+    return is_known and all(position[p] >= end[p] for p in position)
+
+
+def _as_dict(progress: "ArchiveProgress", rate: float) -> dict[str, object]:
+    return {
+        "source": progress.source,
+        "durable": progress.durable,
+        "position": progress.position,
+        "end": progress.end,
+        "records": progress.records,
+        "records_per_s": round(rate, 1),
+    }

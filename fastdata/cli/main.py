@@ -1,0 +1,94 @@
+"""The `fastdata` command: finds the subcommands, and turns errors into one line."""
+
+import os
+import sys
+from importlib import import_module
+from typing import NoReturn, cast
+
+import click
+
+from fastdata.errors import FastdataError
+from fastdata.settings import mask_url
+
+__all__ = ["commands", "main"]
+
+_SUMMARIES = {
+    "archive": "Copy the events of all sources from Kafka to the archive.",
+    "demo": "See it all work on 336,776 real events, with nothing else installed.",
+    "query": "Answer a metric over an interval.",
+    "replay": "Count an interval again from the archive, exactly.",
+    "status": "Show how far each layer is, and what it left out.",
+    "worker": "Fold events into fresh numbers, as they come.",
+}
+
+
+class _Commands(click.Group):
+    """A group that imports a command only when it is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(_SUMMARIES)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _SUMMARIES:
+            return None
+        module = import_module(f"fastdata.cli.{cmd_name}")
+        return cast("click.Command", getattr(module, cmd_name))
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(sorted(_SUMMARIES.items()))
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="fastdata", message="%(prog)s %(version)s")
+def commands() -> None:
+    """Real-time analytics on Kafka: fresh within a second, exact after a replay.
+
+    Settings are FASTDATA_* environment variables, or a fastdata.toml in the working folder.
+
+    \b
+    Examples:
+      fastdata demo
+      fastdata worker
+      fastdata query departures --from 2013-01-01 --to 2013-02-01 --every 1d --by origin
+      fastdata status
+    """  # noqa: D301  (click wants the backspace)
+
+
+def main() -> NoReturn:
+    """Run the command line and exit: 0 done, 1 failed, 2 called wrongly, 130 interrupted.
+
+    An error of fastdata is one message on stderr; FASTDATA_DEBUG=1 shows where it came from.
+    """
+    try:
+        result = commands.main(prog_name="fastdata", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        sys.exit(130)
+    except BrokenPipeError:
+        # The reader, such as `head`, has seen enough.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except (FastdataError, OSError, ExceptionGroup) as error:
+        _fail(error)
+    sys.exit(result if isinstance(result, int) else 0)
+
+
+def _fail(error: Exception) -> NoReturn:
+    cause = _first(error)
+    if os.environ.get("FASTDATA_DEBUG") or not isinstance(cause, FastdataError | OSError):
+        raise error
+    click.echo(f"fastdata: {mask_url(str(cause))}", err=True)
+    sys.exit(1)
+
+
+def _first(error: BaseException) -> BaseException:
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+if __name__ == "__main__":
+    main()

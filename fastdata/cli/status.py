@@ -1,0 +1,119 @@
+"""`fastdata status`."""
+
+import asyncio
+import json
+import sys
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import click
+
+from fastdata.errors import StoreUnavailableError
+from fastdata.loading import load_folder
+from fastdata.settings import Settings
+from fastdata.windows import to_datetime
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+    from fastdata.serving.stores import Run
+    from fastdata.status import SourceStatus, Status
+
+__all__ = ["status"]
+
+
+@click.command(short_help="Show how far each layer is, and what it left out.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+def status(as_json: bool) -> None:
+    """Show how far each layer is, and what it left out.
+
+    Per partition: the end of the log and, as offsets, what is folded, archived (closed: in
+    finished segments) and covered by a replay; the lag of the speed layer in events, and in
+    seconds since the oldest of them was sent. Then gaps, events that were not folded, dead
+    letters, and the newest replay of each metric.
+
+    Exit code 1 when something could not be reached; the rest is shown.
+
+    \b
+    Examples:
+      fastdata status
+      fastdata status --json | jq '.sources[].partitions[].lag'
+    """  # noqa: D301  (click wants the backspace)
+    found = asyncio.run(_read(Settings.load()))
+    if as_json:
+        click.echo(json.dumps(found.as_dict(), indent=2))
+    else:
+        _show(found)
+    for problem in found.problems:
+        click.echo(f"fastdata: {problem}", err=True)
+    sys.exit(1 if found.problems else 0)
+
+
+async def _read(settings: Settings) -> "Status":
+    from fastdata.archive import open_archive_storage
+    from fastdata.serving.opening import open_store
+    from fastdata.status import LogReader, StatusReader
+
+    catalog = load_folder(settings.agents)
+    archive = open_archive_storage(settings.archive)
+    problems = []
+    try:
+        opened = open_store(settings.store, create=False)
+    except StoreUnavailableError as error:
+        problems.append(str(error))
+        opened = open_store("memory:")
+    async with opened as store:
+        with LogReader(settings.broker) as log:
+            reader = StatusReader(catalog, store=store, archive=archive, log=log)
+            found = await reader.read(int(time.time() * 1000))
+    return replace(found, problems=(*problems, *found.problems))
+
+
+def _show(found: "Status") -> None:
+    from rich.console import Console
+
+    console = Console()
+    for source in found.sources:
+        console.print(_partitions(source))
+        _show_rest(console, source)
+
+
+def _partitions(source: "SourceStatus") -> "Table":
+    from rich.table import Table
+
+    title = f"{source.source} (topic {source.topic})"
+    table = Table(title=title, title_justify="left")
+    names = ("log end", "folded", "archived", "closed", "covered", "lag", "lag s")
+    for name in ("partition", *names):
+        table.add_column(name, justify="right")
+    for one in source.partitions:
+        offsets = (one.log_end, one.folded, one.archived, one.closed, one.covered, one.lag)
+        seconds = "?" if one.lag_s is None else f"{one.lag_s:,.1f}"
+        table.add_row(str(one.partition), *map(_number, offsets), seconds)
+    return table
+
+
+def _show_rest(console: "Console", source: "SourceStatus") -> None:
+    for gap in source.gaps:
+        console.print(
+            f"gap: partition {gap.partition}, offsets {gap.start:,} to {gap.end:,} were skipped; "
+            f"event times {to_datetime(gap.earliest)} to {to_datetime(gap.latest)}"
+        )
+    for reason, count in source.unfolded.items():
+        name = f"dead letters, {reason[5:]}" if reason.startswith("dead:") else reason
+        console.print(f"{name}: {count:,}")
+    for metric, run in source.runs.items():
+        console.print(f"{metric}: {_describe(run)}")
+
+
+def _describe(run: "Run | None") -> str:
+    if run is None:
+        return "never replayed"
+    state = "done" if run.is_done else "not finished; `fastdata replay --resume` finishes it"
+    return f"replay {run.number}, {to_datetime(run.start)} to {to_datetime(run.end)}, {state}"
+
+
+def _number(value: int | None) -> str:
+    return "?" if value is None else f"{value:,}"

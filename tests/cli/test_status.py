@@ -1,0 +1,140 @@
+"""What a status says of a store and a log made by hand."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pytest
+
+from fastdata import Metric, Source
+from fastdata.archive import open_archive_storage
+from fastdata.errors import BrokerError
+from fastdata.loading import Catalog, catalog_of
+from fastdata.metric import dump_dims
+from fastdata.segments import Coverage
+from fastdata.serving.memory import MemoryStore
+from fastdata.serving.stores import Gap, Partial, Progress
+from fastdata.status import LogReader, PartitionStatus, SourceStatus, StatusReader
+
+NOW = 1_700_000_000_000
+
+
+class ScriptedLog(LogReader):
+    """Says what it is told to; an event is appended one second after the one before."""
+
+    def __init__(self, ends: Mapping[int, int] | None) -> None:
+        self.ends = ends
+
+    def ranges(self, topics: Sequence[str]) -> dict[str, dict[int, tuple[int, int]]]:
+        if self.ends is None:
+            raise BrokerError("the broker kafka:9092 cannot be reached: gone")
+        return {topic: {p: (0, end) for p, end in self.ends.items()} for topic in topics}
+
+    def append_times(self, topic: str, offsets: Mapping[int, int]) -> dict[int, int]:
+        assert self.ends is not None
+        return {p: NOW - 1000 * (self.ends[p] - offset) for p, offset in offsets.items()}
+
+
+@pytest.fixture
+def catalog() -> Catalog:
+    schema = str(Path(__file__).parents[2] / "schemas" / "flight.avsc")
+    flights = Source(
+        "flights", topic="flights", schema=schema, time="scheduled_departure", segment_size=100
+    )
+    return catalog_of([Metric("departures", flights), Metric("by_origin", flights, by=["origin"])])
+
+
+async def read(
+    catalog: Catalog, store: MemoryStore, ends: Mapping[int, int] | None
+) -> tuple[SourceStatus, tuple[str, ...]]:
+    archive = open_archive_storage("memory:///")
+    reader = StatusReader(catalog, store=store, archive=archive, log=ScriptedLog(ends))
+    status = await reader.read(NOW)
+    (source,) = status.sources
+    return source, status.problems
+
+
+def progress(partition: int, next_offset: int) -> Progress:
+    return Progress("flights", partition, next_offset, watermark=NOW, updated=NOW)
+
+
+async def test_a_partition_that_is_behind_lags_since_its_oldest_unfolded_event(
+    catalog: Catalog,
+) -> None:
+    async with MemoryStore() as store:
+        await store.upsert([], [progress(0, 230), progress(1, 50)])
+        source, problems = await read(catalog, store, {0: 250, 1: 50})
+    assert problems == ()
+    assert source.partitions == (
+        PartitionStatus(
+            0, log_start=0, log_end=250, folded=230, archived=0, closed=0, covered=0, lag=20,
+            lag_s=20.0,
+        ),
+        PartitionStatus(
+            1, log_start=0, log_end=50, folded=50, archived=0, closed=0, covered=0, lag=0,
+            lag_s=0.0,
+        ),
+    )  # fmt: skip
+
+
+async def test_covered_is_where_the_last_run_of_every_metric_ends(catalog: Catalog) -> None:
+    async with MemoryStore() as store:
+        departures, by_origin = catalog.metric("departures"), catalog.metric("by_origin")
+        one = await store.open_run(departures.id, 0, 3_600_000, Coverage({0: 3, 1: 1}))
+        two = await store.open_run(by_origin.id, 0, 3_600_000, Coverage({0: 2, 1: 1}))
+        await store.close_run(one.number)
+        await store.close_run(two.number)
+        source, _ = await read(catalog, store, {0: 350, 1: 120})
+    assert [partition.covered for partition in source.partitions] == [200, 100]
+    assert {name: run.number for name, run in source.runs.items() if run} == {
+        "departures": one.number,
+        "by_origin": two.number,
+    }
+
+
+async def test_a_run_that_is_not_finished_covers_nothing(catalog: Catalog) -> None:
+    async with MemoryStore() as store:
+        await store.open_run(catalog.metric("departures").id, 0, 3_600_000, Coverage({0: 3}))
+        source, _ = await read(catalog, store, {0: 350})
+    assert [partition.covered for partition in source.partitions] == [0]
+
+
+async def test_what_was_not_folded_is_counted_by_reason(catalog: Catalog) -> None:
+    unfolded = catalog.sources["flights"].unfolded
+
+    def counted(reason: str, window: int, segment: int, events: int) -> Partial:
+        states = unfolded.zero()
+        for _ in range(events):
+            unfolded.add(states, {"reason": reason})
+        dims, stamp = dump_dims([reason]), 100 * segment + 99
+        return Partial(unfolded.id, window, dims, 0, segment, stamp, unfolded.dump(states))
+
+    async with MemoryStore() as store:
+        await store.upsert(
+            [
+                counted("late", 3_600_000, 0, 2),
+                counted("late", 7_200_000, 1, 3),
+                counted("dead:malformed", 0, 1, 4),
+                counted("repeat", 7_200_000, 1, 1),
+            ],
+            [],
+        )
+        source, _ = await read(catalog, store, {0: 250})
+    assert source.unfolded == {"dead:malformed": 4, "late": 5, "repeat": 1}
+
+
+async def test_gaps_are_listed(catalog: Catalog) -> None:
+    gap = Gap("flights", 1, 100, 300, earliest=0, latest=60_000)
+    async with MemoryStore() as store:
+        await store.record_gap(gap)
+        source, _ = await read(catalog, store, {0: 0, 1: 300})
+    assert source.gaps == (gap,)
+
+
+async def test_without_the_broker_the_rest_is_read(catalog: Catalog) -> None:
+    async with MemoryStore() as store:
+        await store.upsert([], [progress(0, 230)])
+        source, problems = await read(catalog, store, None)
+    assert problems == ("the broker kafka:9092 cannot be reached: gone",)
+    (partition,) = source.partitions
+    assert partition.folded == 230
+    assert (partition.log_end, partition.lag, partition.lag_s) == (None, None, None)
