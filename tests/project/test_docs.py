@@ -79,7 +79,7 @@ def test_the_readme_fits_on_a_page() -> None:
     assert len((ROOT / "README.md").read_text().splitlines()) <= 120
 
 
-@pytest.mark.parametrize(("page", "line"), lines_typed(), ids=lambda value: str(value)[:60])
+@pytest.mark.parametrize(("page", "line"), list(lines_typed()), ids=lambda value: str(value)[:60])
 def test_a_command_line_that_is_shown_can_be_typed(page: str, line: list[str]) -> None:
     program, *arguments = line
     if program == "make":
