@@ -1,0 +1,71 @@
+"""How long a query merges: a year of flights, 300,000 rows of five measures each.
+
+python benchmarks/query.py [rows]
+"""
+
+import asyncio
+import random
+import sys
+import time
+
+import fastdata
+from fastdata.metric import Metric, dump_dims
+from fastdata.segments import Coverage
+from fastdata.serving.memory import MemoryStore
+from fastdata.serving.querying import query
+from fastdata.serving.stores import Flip, Partial, Progress, Total
+from fastdata.windows import HOUR_MS, MINUTE_MS, floor_to, parse_instant
+
+YEAR_MINUTES = 365 * 24 * 60
+
+
+def cells(metric: Metric, rows: int, exact: bool) -> dict[tuple[int, str], bytes]:
+    """States of `rows` combinations of a minute of 2013, an origin and a carrier."""
+    rng, start = random.Random(1), parse_instant("2013-01-01")  # noqa: S311
+    found: dict[tuple[int, str], bytes] = {}
+    while len(found) < rows:
+        states = metric.zero(exact)
+        for _ in range(rng.choice((1, 1, 1, 2))):
+            fields = {
+                "distance": rng.randrange(80, 5_000),
+                "dep_delay": rng.choice((None, rng.randrange(-20, 300))),
+                "tailnum": f"N{rng.randrange(4_043)}",
+            }
+            metric.add(states, fields)
+        dims = dump_dims([rng.choice(("EWR", "JFK", "LGA")), f"C{rng.randrange(16)}"])
+        window = start + rng.randrange(YEAR_MINUTES) * MINUTE_MS
+        found[window, dims] = metric.dump(states)
+    return found
+
+
+async def fill(store: MemoryStore, metric: Metric, rows: int) -> None:
+    """Nine in ten rows from batch, the rest from the speed layer."""
+    spans: dict[int, list[Total]] = {}
+    for (window, dims), state in cells(metric, rows * 9 // 10, exact=True).items():
+        spans.setdefault(floor_to(window, HOUR_MS), []).append(Total(window, dims, state))
+    for span, totals in spans.items():
+        await store.write_totals(metric.id, span, 1, totals)
+    flips = [Flip(s, None, 1, Coverage({0: 40}), len(t)) for s, t in spans.items()]
+    await store.publish(metric.id, flips)
+    partials = [
+        Partial(metric.id, window, dims, 0, 40, 400_001, state)
+        for (window, dims), state in cells(metric, rows // 10, exact=False).items()
+    ]
+    latest = parse_instant("2014-01-01")
+    await store.upsert(partials, [Progress("flights", 0, 400_002, latest, latest)])
+
+
+async def main(rows: int) -> None:
+    """Print one line a query."""
+    metric = fastdata.load("agents/flights.py").departures
+    store = MemoryStore()
+    await fill(store, metric, rows)
+    for every, by in (("all", []), ("1d", ["origin"]), ("1h", list(metric.by)), ("1m", [])):
+        began = time.perf_counter()
+        table = await query(metric, "2013-01-01", "2014-01-01", every=every, by=by, store=store)
+        took = time.perf_counter() - began
+        print(f"every {every:3} by {by}: {table.num_rows:7,} rows in {took:5.2f} s")  # noqa: T201
+
+
+if __name__ == "__main__":
+    asyncio.run(main(int(sys.argv[1]) if sys.argv[1:] else 300_000))

@@ -1,0 +1,232 @@
+"""`fastdata query`."""
+
+import asyncio
+import json
+import math
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+import click
+
+from fastdata.loading import load_folder
+from fastdata.settings import Settings
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from fastdata.serving.querying import Description
+
+__all__ = ["query"]
+
+_FORMATS = ("table", "json", "csv", "parquet")
+
+
+@click.command(short_help="Answer a metric over an interval.")
+@click.argument("metric")
+@click.option(
+    "--from", "start", metavar="TIME", help="Start, such as 2013-01-01 or 2013-01-01T06:00Z."
+)
+@click.option(
+    "--to", "end", metavar="TIME", help="Exclusive end. Without both: all that is stored."
+)
+@click.option(
+    "--every", default="1h", show_default=True, help="Width of a row: 1m, 1h, 1d, … or all."
+)
+@click.option("--by", multiple=True, help="Dimensions, separated by commas or given again.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(_FORMATS),
+    default="table",
+    show_default=True,
+    help="How to print the rows.",
+)
+@click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
+@click.option(
+    "--output", type=click.Path(dir_okay=False, path_type=Path), help="Write to this file."
+)
+def query(
+    metric: str,
+    start: str | None,
+    end: str | None,
+    every: str,
+    by: tuple[str, ...],
+    form: str,
+    as_json: bool,
+    output: Path | None,
+) -> None:
+    """Answer METRIC over an interval, from both layers.
+
+    Times without a zone are UTC. Without --by, all dimensions are merged. A measure whose value
+    is not certain shows its bounds, as in 4,021 [3,950, 4,093].
+
+    \b
+    Examples:
+      fastdata query departures --from 2013-01-01 --to 2013-02-01 --every 1d --by origin
+      fastdata query departures --every all --by origin,carrier --json
+      fastdata query departures --every 1d --format parquet --output departures.parquet
+    """  # noqa: D301  (click wants the backspace)
+    form = "json" if as_json else form
+    if form == "parquet" and output is None and sys.stdout.isatty():
+        raise click.UsageError("parquet is binary: give --output FILE, or redirect it to one")
+    names = [name.strip() for text in by for name in text.split(",") if name.strip()]
+    began = time.perf_counter()
+    table = asyncio.run(_answer(metric, start, end, every, names))
+    took_s = time.perf_counter() - began
+    if output is None:
+        _write(table, form, took_s, click.get_binary_stream("stdout"))
+        return
+    with output.open("wb") as out:
+        _write(table, form, took_s, out)
+    click.echo(f"{_counted(table.num_rows, 'row')} written to {output}", err=True)
+
+
+async def _answer(
+    metric: str, start: str | None, end: str | None, every: str, by: Sequence[str]
+) -> "pa.Table":
+    from fastdata.serving import querying
+
+    settings = Settings.load()
+    declared = load_folder(settings.agents).metric(metric)
+    return await querying.query(declared, start, end, every=every, by=by, store=settings.store)
+
+
+def _write(table: "pa.Table", form: str, took_s: float, out: BinaryIO) -> None:
+    if form == "parquet":
+        from pyarrow import parquet
+
+        parquet.write_table(table, out)
+    elif form == "csv":
+        from pyarrow import csv
+
+        csv.write_csv(_with_iso_times(table), out)
+    elif form == "json":
+        out.write(_json(table, took_s).encode())
+    else:
+        out.write(_text(table, took_s, is_terminal=out.isatty()).encode())
+    out.flush()
+
+
+def _with_iso_times(table: "pa.Table") -> "pa.Table":
+    # Arrow formats any instant; a `datetime` only those of the years 1 to 9999.
+    import pyarrow as pa
+    from pyarrow import compute
+
+    for index, field in enumerate(table.schema):
+        if pa.types.is_timestamp(field.type):
+            text = table.column(index).cast(pa.string())
+            text = compute.replace_substring(text, " ", "T")
+            text = compute.replace_substring_regex(text, r"\.0+Z$", "Z")
+            table = table.set_column(index, field.name, text)
+    return table
+
+
+def _json(table: "pa.Table", took_s: float) -> str:
+    from fastdata.serving.querying import describe
+
+    rows = [
+        {name: _jsonable(value) for name, value in row.items()}
+        for row in _with_iso_times(table).to_pylist()
+    ]
+    answer = {**describe(table), "took_s": round(took_s, 3), "rows": rows}
+    return json.dumps(answer, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _jsonable(value: object) -> object:
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    return value if value is None or isinstance(value, bool | int | float) else str(value)
+
+
+def _text(table: "pa.Table", took_s: float, is_terminal: bool) -> str:
+    """The rows as a table for people, and a line about how sure it is."""
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.measure import Measurement
+    from rich.table import Table
+    from rich.text import Text
+
+    from fastdata.serving.querying import describe
+
+    about = describe(table)
+    plain = _with_iso_times(table)
+    names = plain.schema.names
+    measures = [n for n in names if f"{n}_lower" in names and f"{n}_upper" in names]
+    shown = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    for name in ("window", *about["by"]):
+        shown.add_column(name, overflow="fold")
+    for name in measures:
+        shown.add_column(name, justify="right", overflow="fold")
+    shown.add_column("")
+    for row in plain.to_pylist():
+        cells = [_moment(row["window"]), *(_shown(row[name]) for name in about["by"])]
+        cells += [_bounded(row, name) for name in measures]
+        # As `Text`: a value may look like markup.
+        shown.add_row(*map(Text, cells), Text(_state(row)))
+    console = Console(highlight=False, force_terminal=is_terminal, color_system="auto")
+    if not is_terminal:
+        # No reader of a file or a pipe wants lines that are cut at 80 characters.
+        console.width = max(
+            80, Measurement.get(console, console.options.update(max_width=10_000), shown).maximum
+        )
+    with console.capture() as capture:
+        if table.num_rows:
+            console.print(shown)
+        console.print(Text(_footer(table, about, took_s)), soft_wrap=True)
+    return capture.get()
+
+
+def _footer(table: "pa.Table", about: "Description", took_s: float) -> str:
+    exact, gaps = (sum(table.column(name).to_pylist()) for name in ("exact", "gap"))
+    rows = table.num_rows
+    certain = "all exact" if exact == rows else f"{exact:,} exact"
+    fresh = about["fresh_until"]
+    parts = [
+        f"{_counted(rows, 'row')}, {certain}" if rows else "nothing is stored there",
+        f"fresh until {_moment(fresh)} UTC" if fresh else "no worker has run",
+        f"{gaps:,} with gaps" if gaps else "no gaps",
+        about["definition"],
+        f"{took_s:.2f} s",
+    ]
+    if about["unfolded"]:
+        parts.insert(2, f"{_counted(about['unfolded'], 'late or future event')} left to batch")
+    return " · ".join(parts)
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" + ("" if number == 1 else "s")
+
+
+def _state(row: Mapping[str, object]) -> str:
+    return "gap" if row["gap"] else "exact" if row["exact"] else "fresh"
+
+
+def _bounded(row: Mapping[str, object], name: str) -> str:
+    value, lower, upper = (row[name + suffix] for suffix in ("", "_lower", "_upper"))
+    if lower == value == upper:
+        return _shown(value)
+    bounds = ("?" if bound is None else _shown(bound) for bound in (lower, upper))
+    return f"{_shown(value)} [{', '.join(bounds)}]"
+
+
+def _moment(text: object) -> str:
+    return str(text).removesuffix("Z").replace("T", " ").removesuffix(":00")
+
+
+def _shown(value: object) -> str:
+    match value:
+        case None:
+            return "-"
+        case bool():
+            return str(value).lower()
+        case float():
+            return f"{value:,.3f}" if value == 0 or abs(value) >= 1 else f"{value:.4g}"
+        case int() | Decimal():
+            return f"{value:,}"
+    text = str(value)
+    # What a terminal would obey is shown, not sent.
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

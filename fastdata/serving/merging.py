@@ -1,0 +1,270 @@
+"""One answer of both layers: a reading of the store, merged into rows. Pure.
+
+    answer(window) = totals of the head's version + partials of the segments it does not count
+
+The reading holds exactly these, so the states of a row are merged whatever layer they are of.
+What the rest of a reading is for is honesty: `is_exact` and the bounds.
+
+A row is exact when it certainly counts every event that either layer has read and that belongs
+to it, once. Neither knows what it has not read; `fresh_until` says how far the speed layer has
+come. So each of these makes a row inexact:
+
+* An hour that the row touches has no head. Batch has never looked at it, and nobody can tell
+  what the speed layer missed of it.
+* A partial is in the row. It may count a repeated event that only batch can tell (its first
+  copy can lie further back than a worker remembers), and its distinct counts are sketches.
+* Late or future events of an hour that the row touches were counted but not folded, in a segment
+  that the hour's head does not cover.
+* An unhealed gap may hold events of the row.
+* The row ends after `fresh_until`: its events are still under way. Without a worker nobody knows
+  what the open segment of the archive holds, so nothing is exact.
+* A measure is a sketch, even over totals.
+
+The bounds hold for the same events: what was not folded, or lies in an unhealed gap, widens every
+row that it could belong to by as many events. They know nothing of repeats that a worker did not
+notice. Combinations of (window, dimensions) of which nothing is stored have no row, although an
+event that was not folded may belong to one.
+"""
+
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+
+from fastdata.estimates import Estimate
+from fastdata.metric import Dimension, Metric, States, dump_dims, load_dims
+from fastdata.segments import segment_start
+from fastdata.serving.stores import Gap, Head, Partial, Reading, Total
+from fastdata.windows import HOUR_MS, floor_to
+
+__all__ = ["Buckets", "Row", "fresh_until", "held_range", "merge", "unfolded_events"]
+
+_INCOMPLETE = ("late", "future")
+_Key = tuple[int, str]  # start of the bucket, chosen dimensions
+
+
+@dataclass(frozen=True, slots=True)
+class Buckets:
+    """The intervals that rows are about, within `[start, end)`.
+
+    Attributes:
+        start: ms UTC, aligned to the metric's window.
+        end: Exclusive.
+        every: Width in ms; buckets begin at multiples of it since 1970, and the first and the
+            last are cut to `[start, end)`. None for one bucket.
+    """
+
+    start: int
+    end: int
+    every: int | None
+
+    def start_of(self, window: int) -> int:
+        """The start of the bucket that holds `window`."""
+        return self.start if self.every is None else max(self.start, floor_to(window, self.every))
+
+    def end_of(self, start: int) -> int:
+        """The exclusive end of the bucket that begins at `start`."""
+        if self.every is None:
+            return self.end
+        return min(self.end, floor_to(start, self.every) + self.every)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row of an answer.
+
+    Attributes:
+        start: ms UTC; `[start, end)` is what the row is about.
+        dims: Values of the dimensions that were asked for.
+        estimates: One per measure; the bounds hold whatever was not folded.
+        is_exact: As defined above.
+        has_gap: Whether an unhealed gap may hold events of the row.
+    """
+
+    start: int
+    end: int
+    dims: tuple[Dimension, ...]
+    estimates: tuple[Estimate, ...]
+    is_exact: bool
+    has_gap: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Doubt:
+    """What is open about every row of a bucket."""
+
+    is_complete: bool
+    has_gap: bool
+    missing_events: int
+
+
+def merge(
+    metric: Metric, reading: Reading, buckets: Buckets, by: Sequence[str] = ()
+) -> Iterator[Row]:
+    """The rows of an answer, ordered by start and dimensions, nulls first.
+
+    Args:
+        metric: Whose states they are.
+        reading: Of this metric, over at least the hours that `buckets` touch.
+        buckets: The intervals to answer.
+        by: Some of the metric's dimensions; the others are merged.
+
+    Raises:
+        CorruptStateError: A stored state does not verify.
+    """
+    doubts = _Doubts(metric, reading, buckets)
+    place = _placing(metric, buckets, by)
+    blobs = _grouped(reading.totals, buckets, place)
+    fresh = _grouped(reading.partials, buckets, place)
+    keys = blobs.keys() | fresh.keys()
+    dims = {text: load_dims(text) for _, text in keys}
+    # One row at a time: a year of minutes would be millions of objects at once.
+    for key in sorted(keys, key=lambda key: (key[0], _order(dims[key[1]]))):
+        start, text = key
+        doubt = doubts.about(start)
+        partials = fresh.pop(key, [])
+        estimates = _estimates(metric, blobs.pop(key, []) + partials, doubt.missing_events)
+        is_certain = doubt.is_complete and not partials
+        yield Row(
+            start=start,
+            end=buckets.end_of(start),
+            dims=dims[text],
+            estimates=estimates,
+            is_exact=is_certain and all(e.is_exact for e in estimates),
+            has_gap=doubt.has_gap,
+        )
+
+
+def fresh_until(reading: Reading) -> int | None:
+    """How far the speed layer has come, ms UTC: the smallest of the partitions' watermarks.
+
+    None when a partition that batch has counted events of was never folded, or all were not.
+    """
+    watermarks = {p.partition: p.watermark for p in reading.progress}
+    counted = {
+        partition
+        for head in reading.heads.values()
+        for partition, segments in head.coverage.segments.items()
+        if segments
+    }
+    if counted - watermarks.keys():
+        return None
+    return min(watermarks.values(), default=None)
+
+
+def held_range(metric: Metric, reading: Reading) -> tuple[int, int] | None:
+    """The hours `[start, end)` that the reading knows something of; None when it is empty."""
+    spans = set(reading.heads)
+    spans.update(floor_to(t.window, metric.span_ms) for t in reading.totals)
+    spans.update(floor_to(p.window, metric.span_ms) for p in reading.partials)
+    return (min(spans), max(spans) + metric.span_ms) if spans else None
+
+
+def unfolded_events(metric: Metric, unfolded: Iterable[Partial]) -> dict[int, int]:
+    """Per hour, how many events the speed layer did not fold though they may belong to it.
+
+    Raises:
+        CorruptStateError: A stored state does not verify.
+    """
+    system = metric.source.unfolded
+    count = system.aggregates[0]
+    hours: dict[int, int] = {}
+    for partial in unfolded:
+        (reason,) = load_dims(partial.dims)
+        if reason in _INCOMPLETE:
+            events = count.present(system.load(partial.state)[0]).value
+            hours[partial.window] = hours.get(partial.window, 0) + int(events or 0)
+    return hours
+
+
+class _Doubts:
+    """What a reading leaves open, by bucket."""
+
+    def __init__(self, metric: Metric, reading: Reading, buckets: Buckets) -> None:
+        self._buckets = buckets
+        self._segment_size = metric.source.segment_size
+        self._heads = [reading.heads[span] for span in sorted(reading.heads)]
+        self._spans = sorted(reading.heads)
+        self._fresh_until = fresh_until(reading)
+        unfolded = unfolded_events(metric, reading.unfolded)
+        self._hours = sorted(unfolded)
+        self._sums = [0, *accumulate(unfolded[hour] for hour in self._hours)]
+        self._gaps = reading.gaps
+        self._known: dict[int, _Doubt] = {}
+
+    def about(self, start: int) -> _Doubt:
+        """The doubt about the bucket that begins at `start`."""
+        if start not in self._known:
+            self._known[start] = self._judge(start, self._buckets.end_of(start))
+        return self._known[start]
+
+    def _judge(self, start: int, end: int) -> _Doubt:
+        skipped = sum(self._skipped(gap, start, end) for gap in self._gaps)
+        unfolded = self._unfolded(start, end)
+        is_fresh = self._fresh_until is not None and end <= self._fresh_until
+        # What was not folded of the hour of 1970 is not in a reading: dead letters share its place.
+        is_known = not start < HOUR_MS or not end > 0
+        has_heads = self._heads_of(start, end) is not None
+        is_complete = has_heads and is_fresh and is_known and not skipped and not unfolded
+        return _Doubt(is_complete, skipped > 0, skipped + unfolded)
+
+    def _unfolded(self, start: int, end: int) -> int:
+        first = bisect_left(self._hours, floor_to(start, HOUR_MS))
+        return self._sums[bisect_left(self._hours, end)] - self._sums[first]
+
+    def _skipped(self, gap: Gap, start: int, end: int) -> int:
+        """How many events of `[start, end)` the gap may hold that batch has not counted."""
+        first, last = max(start, gap.earliest), min(end, gap.latest)
+        if first >= last:
+            return 0
+        heads = self._heads_of(first, last)
+        counted = min((h.coverage.get(gap.partition) for h in heads), default=0) if heads else 0
+        return max(0, gap.end - max(gap.start, segment_start(counted, self._segment_size)))
+
+    def _heads_of(self, start: int, end: int) -> Sequence[Head] | None:
+        """The heads of all spans that `[start, end)` touches; None when one has no head."""
+        first = floor_to(start, HOUR_MS)
+        heads = self._heads[bisect_left(self._spans, first) : bisect_left(self._spans, end)]
+        return heads if len(heads) == -((first - end) // HOUR_MS) else None
+
+
+def _placing(
+    metric: Metric, buckets: Buckets, by: Sequence[str]
+) -> Callable[[Total | Partial], _Key]:
+    """To which row a state belongs; by text, since in Python True and 1 are one value."""
+    chosen = [metric.by.index(name) for name in by]
+    texts: dict[str, str] = {}
+
+    def place(item: Total | Partial) -> _Key:
+        text = texts.get(item.dims)
+        if text is None:
+            values = load_dims(item.dims)
+            text = texts[item.dims] = dump_dims([values[index] for index in chosen])
+        return buckets.start_of(item.window), text
+
+    return place
+
+
+def _grouped(
+    items: Iterable[Total | Partial], buckets: Buckets, place: Callable[[Total | Partial], _Key]
+) -> dict[_Key, list[bytes]]:
+    groups: dict[_Key, list[bytes]] = {}
+    for item in items:
+        if buckets.start <= item.window < buckets.end:
+            groups.setdefault(place(item), []).append(item.state)
+    return groups
+
+
+def _estimates(metric: Metric, blobs: Sequence[bytes], missing_events: int) -> tuple[Estimate, ...]:
+    states: States = metric.load(blobs[0])
+    for blob in blobs[1:]:
+        metric.merge(states, metric.load(blob))
+    pairs = zip(metric.aggregates, states, strict=True)
+    if not missing_events:
+        return tuple([aggregate.present(state) for aggregate, state in pairs])
+    return tuple([a.widen(a.present(state), missing_events) for a, state in pairs])
+
+
+def _order(dims: Sequence[Dimension]) -> list[tuple[bool, bool, Dimension]]:
+    # A map function can put numbers and text into one field; they do not compare.
+    return [(value is not None, isinstance(value, str), value) for value in dims]

@@ -1,0 +1,249 @@
+"""Queries: from a metric and a range of time to an Arrow table."""
+
+import json
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, TypedDict, cast
+
+import pyarrow as pa
+
+from fastdata.errors import QueryError
+from fastdata.metric import Metric
+from fastdata.serving.merging import (
+    Buckets,
+    Row,
+    fresh_until,
+    held_range,
+    merge,
+    unfolded_events,
+)
+from fastdata.serving.stores import Reading, ServingStore
+from fastdata.settings import Settings
+from fastdata.values import arrow_type
+from fastdata.windows import (
+    MINUTE_MS,
+    ceil_to,
+    floor_to,
+    parse_duration,
+    parse_instant,
+    to_datetime,
+)
+
+if TYPE_CHECKING:
+    from fastdata.schemas import FieldType
+
+__all__ = ["Description", "describe", "query"]
+
+_KEY = b"fastdata"
+_INSTANT = pa.timestamp("ms", tz="UTC")
+# Years 1 to 9999, which `datetime` and every store can say; whole hours.
+_EARLIEST, _LATEST = -62_135_596_800_000, 253_402_300_800_000
+
+
+class Description(TypedDict):
+    """What a table answers; instants are ISO text in UTC.
+
+    `unfolded` is how many events of the range the speed layer has only counted and batch not yet,
+    `definition` the id of the metric that answered.
+    """
+
+    metric: str
+    definition: str
+    start: str | None
+    end: str | None
+    every: str
+    by: list[str]
+    fresh_until: str | None
+    unfolded: int
+
+
+async def query(
+    metric: Metric,
+    start: str | datetime | None = None,
+    end: str | datetime | None = None,
+    *,
+    every: str | timedelta = "1h",
+    by: str | Sequence[str] | None = None,
+    store: ServingStore | str | None = None,
+) -> pa.Table:
+    """The answer of both layers over `[start, end)`, as one consistent view of the store.
+
+    One row per bucket of time and combination of dimensions of which anything is stored, ordered
+    by them, nulls first. Columns: `window` and `window_end` (the bucket, cut to the range), the
+    dimensions of `by`, for each measure `m` the columns `m`, `m_lower` and `m_upper` (null: no
+    value, or no bound is known), then
+
+    * `exact`: the row certainly counts all of its events that either layer has read, each once;
+    * `fresh_until`: how far in event time the speed layer has come, null when it has not run;
+    * `gap`: events of the row may have been skipped and not been counted by batch yet.
+
+    `fastdata.serving.merging` defines the three. The bounds hold at every moment.
+
+    Args:
+        metric: What to answer.
+        start: ISO text (without a zone: UTC) or an aware `datetime`, in whole minutes. None: from
+            the first hour that the store holds.
+        end: Exclusive; the same. None: to the last one.
+        every: Width of the buckets, "1m" or more in whole minutes, which begin at multiples of it
+            since 1970 UTC; "all" for one bucket.
+        by: Some of the metric's dimensions; None merges them all.
+        store: An open store, the URL of one, or None for that of the settings.
+
+    Raises:
+        QueryError: An argument is wrong, or a value does not fit its Arrow type.
+        SettingsError: The URL is of no store, or a setting is wrong.
+        StoreUnavailableError: There is no store, or it cannot be read; retriable.
+        CorruptStateError: A stored state does not verify.
+    """
+    width = _width(every)
+    dims = _dims(metric, by)
+    first, last = _instant("start", start), _instant("end", end)
+    if first is not None and last is not None and last <= first:
+        raise QueryError(f"the range is empty: its end {end} is not after its start {start}")
+    async with _opened(store) as opened:
+        reading = await opened.read(
+            metric.id,
+            metric.source.unfolded.id,
+            metric.source.topic,
+            _EARLIEST if first is None else floor_to(first, metric.span_ms),
+            _LATEST if last is None else ceil_to(last, metric.span_ms),
+        )
+    buckets = _buckets(metric, reading, first, last, width)
+    rows = merge(metric, reading, buckets, dims) if buckets else ()
+    table = _table(metric, dims, rows, fresh_until(reading))
+    description = _description(metric, reading, buckets, dims, width)
+    return table.replace_schema_metadata({_KEY: json.dumps(description)})
+
+
+def describe(table: pa.Table) -> Description:
+    """What a table of `query` answers; it is kept in the schema's metadata, also in Parquet.
+
+    Raises:
+        QueryError: The table is not one of `query`.
+    """
+    metadata = table.schema.metadata or {}
+    if _KEY not in metadata:
+        raise QueryError("this table was not made by a query")
+    return cast("Description", json.loads(metadata[_KEY]))
+
+
+def _width(every: str | timedelta) -> int | None:
+    if every == "all":
+        return None
+    try:
+        width = parse_duration(every)
+    except ValueError as error:
+        raise QueryError(f"every: {error}; or 'all'") from error
+    if width < MINUTE_MS or width % MINUTE_MS:
+        raise QueryError(f"every is {every}; it must be 'all' or a whole number of minutes")
+    return width
+
+
+def _dims(metric: Metric, by: str | Sequence[str] | None) -> tuple[str, ...]:
+    names = () if by is None else (by,) if isinstance(by, str) else tuple(dict.fromkeys(by))
+    for name in names:
+        if name not in metric.by:
+            have = ", ".join(metric.by) or "none"
+            raise QueryError(
+                f"metric {metric.name!r} has no dimension {name!r}; its dimensions are: {have}"
+            )
+    return names
+
+
+def _instant(name: str, value: str | datetime | None) -> int | None:
+    if value is None:
+        return None
+    try:
+        instant = parse_instant(value)
+    except ValueError as error:
+        raise QueryError(f"{name}: {error}") from error
+    if instant % MINUTE_MS:
+        raise QueryError(f"{name} is {value}; it must be a whole minute")
+    return instant
+
+
+@asynccontextmanager
+async def _opened(store: ServingStore | str | None) -> AsyncIterator[ServingStore]:
+    if store is not None and not isinstance(store, str):
+        yield store
+        return
+    from fastdata.serving.opening import open_store
+
+    url = Settings.load().store if store is None else store
+    async with open_store(url, create=False) as opened:
+        yield opened
+
+
+def _buckets(
+    metric: Metric, reading: Reading, start: int | None, end: int | None, width: int | None
+) -> Buckets | None:
+    held = held_range(metric, reading)
+    if held is None and (start is None or end is None):
+        return None
+    first, last = held or (0, 0)
+    start, end = first if start is None else start, last if end is None else end
+    return Buckets(start, end, width) if start < end else None
+
+
+def _table(metric: Metric, dims: Sequence[str], rows: Iterable[Row], fresh: int | None) -> pa.Table:
+    fields = _fields(metric, dims)
+    columns: list[list[object]] = [[] for _ in fields]
+    for row in rows:
+        values: list[object] = [row.start, row.end, *row.dims]
+        for estimate in row.estimates:
+            values += (estimate.value, estimate.lower, estimate.upper)
+        values += (row.is_exact, fresh, row.has_gap)
+        for column, value in zip(columns, values, strict=True):
+            column.append(value)
+    arrays = [_array(field, column) for field, column in zip(fields, columns, strict=True)]
+    return pa.Table.from_arrays(arrays, schema=pa.schema(fields))
+
+
+def _fields(metric: Metric, dims: Sequence[str]) -> list[pa.Field]:
+    fields = [pa.field("window", _INSTANT), pa.field("window_end", _INSTANT)]
+    fields += [pa.field(name, _dimension_type(metric.dimension_type(name))) for name in dims]
+    for name, aggregate in zip(metric.measures, metric.aggregates, strict=True):
+        type = aggregate.arrow_type()
+        fields += [pa.field(name + suffix, type) for suffix in ("", "_lower", "_upper")]
+    fields.append(pa.field("exact", pa.bool_()))
+    fields.append(pa.field("fresh_until", _INSTANT))
+    return [*fields, pa.field("gap", pa.bool_())]
+
+
+def _description(
+    metric: Metric,
+    reading: Reading,
+    buckets: Buckets | None,
+    dims: Sequence[str],
+    width: int | None,
+) -> Description:
+    fresh = fresh_until(reading)
+    hours = unfolded_events(metric, reading.unfolded)
+    return {
+        "metric": metric.name,
+        "definition": metric.id,
+        "start": None if buckets is None else _iso(buckets.start),
+        "end": None if buckets is None else _iso(buckets.end),
+        "every": "all" if width is None else f"{width // MINUTE_MS}m",
+        "by": list(dims),
+        "fresh_until": None if fresh is None else _iso(fresh),
+        "unfolded": sum(hours.values()),
+    }
+
+
+def _iso(time_ms: int) -> str:
+    return to_datetime(time_ms).isoformat().replace("+00:00", "Z")
+
+
+def _dimension_type(field: "FieldType") -> pa.DataType:
+    return pa.bool_() if field.kind == "bool" else arrow_type(field.kind, unit=field.unit)
+
+
+def _array(field: pa.Field, values: list[object]) -> pa.Array:
+    try:
+        return pa.array(values, field.type)
+    except (pa.ArrowException, OverflowError, ValueError, TypeError) as error:
+        raise QueryError(
+            f"a value of {field.name!r} does not fit its column's type {field.type}: {error}"
+        ) from error

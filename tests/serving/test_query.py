@@ -1,0 +1,278 @@
+"""From arguments to an Arrow table, over a store."""
+
+from collections.abc import AsyncIterator
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from fastdata import Count, Max, Metric, Sum
+from fastdata.errors import QueryError
+from fastdata.metric import dump_dims
+from fastdata.segments import Coverage
+from fastdata.serving.memory import MemoryStore
+from fastdata.serving.querying import describe, query
+from fastdata.serving.stores import Flip, Partial, Total
+from fastdata.windows import HOUR_MS
+from tests.serving.trips import (
+    MINUTE,
+    NOON,
+    ONE,
+    TWO,
+    declare,
+    declare_source,
+    gap,
+    partial,
+    progress,
+    total,
+    unfolded,
+)
+
+INSTANT = pa.timestamp("ms", tz="UTC")
+
+
+@pytest.fixture
+def rides(tmp_path: Path) -> Metric:
+    return declare(tmp_path)
+
+
+@pytest.fixture
+async def store(rides: Metric) -> AsyncIterator[MemoryStore]:
+    """Batch counted two hours; then the speed layer folded one more trip of the second."""
+    async with MemoryStore() as store:
+        totals = {
+            NOON: [total(rides, NOON, ["Oslo", 1], [(5, "anna"), (7, "ben")])],
+            ONE: [total(rides, ONE + MINUTE, [None, 2], [(None, None)])],
+        }
+        for span, rows in totals.items():
+            await store.write_totals(rides.id, span, 1, rows)
+        flips = [Flip(span, None, 1, Coverage({0: 3}), 1) for span in totals]
+        await store.publish(rides.id, flips)
+        await store.upsert([partial(rides, ONE, ["Oslo", 1], [(2, "anna")])], [progress(TWO)])
+        yield store
+
+
+async def test_one_row_of_each_bucket_and_combination(rides: Metric, store: MemoryStore) -> None:
+    table = await query(
+        rides,
+        "2013-01-01T12:00",
+        "2013-01-01T14:00",
+        every="1h",
+        by=["city"],
+        store=store,
+    )
+    noon, one, two = (datetime(2013, 1, 1, hour, tzinfo=UTC) for hour in (12, 13, 14))
+    assert {
+        "window": [noon, one, one],
+        "window_end": [one, two, two],
+        "city": ["Oslo", None, "Oslo"],
+        "n": [2, 1, 1],
+        "n_lower": [2, 1, 1],
+        "n_upper": [2, 1, 1],
+        "km": [12, 0, 2],
+        "km_lower": [12, 0, 2],
+        "km_upper": [12, 0, 2],
+        "mean": [6.0, None, 2.0],
+        "mean_lower": [6.0, None, 2.0],
+        "mean_upper": [6.0, None, 2.0],
+        "longest": [7, None, 2],
+        "longest_lower": [7, None, 2],
+        "longest_upper": [7, None, 2],
+        "riders": [2, 0, 1],
+        "riders_lower": [2, 0, 1],
+        "riders_upper": [2, 0, 1],
+        "exact": [True, True, False],
+        "fresh_until": [two, two, two],
+        "gap": [False, False, False],
+    } == table.to_pydict()
+
+
+async def test_the_schema_is_the_same_with_and_without_rows(
+    rides: Metric, store: MemoryStore
+) -> None:
+    expected = pa.schema(
+        [("window", INSTANT), ("window_end", INSTANT), ("city", pa.string()), ("line", pa.int64())]
+        + [
+            (name + suffix, pa.float64() if name == "mean" else pa.int64())
+            for name in ("n", "km", "mean", "longest", "riders")
+            for suffix in ("", "_lower", "_upper")
+        ]
+        + [("exact", pa.bool_()), ("fresh_until", INSTANT), ("gap", pa.bool_())]
+    )
+    by = ["city", "line"]
+    full = await query(rides, by=by, store=store)
+    empty = await query(rides, "2020-01-01", "2020-01-02", by=by, store=store)
+    nothing = await query(rides, by=by, store=MemoryStore())
+    assert (3, 0, 0) == (full.num_rows, empty.num_rows, nothing.num_rows)
+    assert expected == full.schema == empty.schema == nothing.schema
+
+
+async def test_dimensions_and_measures_have_the_types_of_their_fields(tmp_path: Path) -> None:
+    metric = Metric(
+        "typed",
+        declare_source(tmp_path),
+        by=["at", "is_night", "day"],
+        measures={"fares": Sum("fare"), "last": Max("at"), "n": Count()},
+    )
+    states = metric.zero()
+    metric.add(states, {"fare": Decimal("1.25"), "at": NOON})
+    store = MemoryStore()
+    dims = dump_dims([NOON, True, 15_706])
+    await store.upsert([Partial(metric.id, NOON, dims, 0, 0, 0, metric.dump(states))], [])
+    table = await query(metric, by=metric.by, store=store)
+    noon = datetime(2013, 1, 1, 12, tzinfo=UTC)
+    names = ["at", "is_night", "day", "fares", "last", "fresh_until"]
+    assert [noon, True, date(2013, 1, 1), Decimal("1.25"), noon, None] == [
+        table.column(name)[0].as_py() for name in names
+    ]
+    types = [INSTANT, pa.bool_(), pa.date32(), pa.decimal128(38, 2), INSTANT, INSTANT]
+    assert types == [table.schema.field(name).type for name in names]
+
+
+async def test_the_table_says_what_it_answers(rides: Metric, store: MemoryStore) -> None:
+    await store.upsert([unfolded(rides, NOON, "late", 4)], [])
+    table = await query(rides, "2013-01-01T12:30", every="30m", by="city", store=store)
+    assert {
+        "metric": "rides",
+        "definition": rides.id,
+        "start": "2013-01-01T12:30:00Z",
+        "end": "2013-01-01T14:00:00Z",
+        "every": "30m",
+        "by": ["city"],
+        "fresh_until": "2013-01-01T14:00:00Z",
+        "unfolded": 4,
+    } == describe(table)
+
+
+async def test_a_store_without_the_metric_gives_an_empty_table(rides: Metric) -> None:
+    table = await query(rides, every="all", store=MemoryStore())
+    assert (None, None, None) == tuple(
+        describe(table)[key] for key in ("start", "end", "fresh_until")
+    )
+
+
+async def test_without_a_range_all_that_is_stored_is_answered(
+    rides: Metric, store: MemoryStore
+) -> None:
+    table = await query(rides, every="all", store=store)
+    assert [4] == table.column("n").to_pylist()
+    assert ("2013-01-01T12:00:00Z", "2013-01-01T14:00:00Z") == (
+        describe(table)["start"],
+        describe(table)["end"],
+    )
+
+
+async def test_an_end_before_what_is_stored_gives_an_empty_table(
+    rides: Metric, store: MemoryStore
+) -> None:
+    assert 0 == (await query(rides, end="2012-01-01", store=store)).num_rows
+
+
+async def test_aware_times_and_timedeltas_are_taken(rides: Metric, store: MemoryStore) -> None:
+    start = datetime(2013, 1, 1, 13, tzinfo=UTC)
+    table = await query(
+        rides, start, start + timedelta(hours=1), every=timedelta(minutes=1), store=store
+    )
+    assert [1, 1] == table.column("n").to_pylist()
+
+
+async def test_a_range_within_an_hour_reads_all_that_was_not_folded_of_the_hour(
+    rides: Metric, store: MemoryStore
+) -> None:
+    await store.upsert([unfolded(rides, ONE, "late", 3)], [])
+    table = await query(rides, "2013-01-01T13:01", "2013-01-01T13:02", every="1m", store=store)
+    assert [(1, 4, False)] == list(
+        zip(*(table.column(name).to_pylist() for name in ("n", "n_upper", "exact")), strict=True)
+    )
+
+
+async def test_a_late_event_is_counted_once_before_and_after_batch_covers_it(
+    rides: Metric, store: MemoryStore
+) -> None:
+    async def ask() -> tuple[list[int], list[bool]]:
+        table = await query(rides, "2013-01-01T13:00", "2013-01-01T14:00", every="all", store=store)
+        return table.column("n").to_pylist(), table.column("exact").to_pylist()
+
+    assert ([2], [False]) == await ask()
+    rows = [
+        total(rides, ONE, ["Oslo", 1], [(2, "anna")]),
+        total(rides, ONE + MINUTE, [None, 2], [(None, None)]),
+    ]
+    await store.write_totals(rides.id, ONE, 2, rows)
+    flip = Flip(ONE, (1, Coverage({0: 3})), 2, Coverage({0: 4}), 2)
+    await store.publish(rides.id, [flip])
+    assert ([2], [True]) == await ask()
+
+
+async def test_unfolded_events_and_gaps_are_forgotten_when_batch_covers_them(
+    rides: Metric, store: MemoryStore
+) -> None:
+    async def ask() -> list[object]:
+        table = await query(rides, "2013-01-01T12:00", "2013-01-01T13:00", every="all", store=store)
+        return [table.column(name)[0].as_py() for name in ("n", "n_upper", "exact", "gap")]
+
+    await store.upsert([unfolded(rides, NOON, "late", 4)], [])
+    await store.record_gap(gap(350, 400, NOON, ONE))
+    assert [2, 56, False, True] == await ask()
+    # The new segments held no event of the hour after all: the same rows, another label.
+    relabelling = Flip(NOON, (1, Coverage({0: 3})), 1, Coverage({0: 4}), None)
+    await store.publish(rides.id, [relabelling])
+    assert [2, 2, True, False] == await ask()
+
+
+async def test_before_1970(rides: Metric) -> None:
+    store = MemoryStore()
+    late = partial(rides, -3 * HOUR_MS, ["Oslo", 1], [(5, "anna")])
+    await store.upsert([late], [progress(-HOUR_MS)])
+    table = await query(rides, every="1d", store=store)
+    assert [datetime(1969, 12, 31, 21, tzinfo=UTC)] == table.column("window").to_pylist()
+    assert "1969-12-31T23:00:00Z" == describe(table)["fresh_until"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"by": ["cities"]}, "no dimension 'cities'; its dimensions are: city, line"),
+        ({"every": "90s"}, "every is 90s; it must be 'all' or a whole number of minutes"),
+        ({"every": "0m"}, "every is 0m"),
+        ({"every": "often"}, "every: not a duration: 'often'"),
+        ({"every": timedelta(days=-1)}, "negative"),
+        ({"start": "2013-01-02", "end": "2013-01-01"}, "its end 2013-01-01 is not after"),
+        ({"start": "2013-01-01", "end": "2013-01-01"}, "the range is empty"),
+        ({"start": "yesterday"}, "start: not a date or time: 'yesterday'"),
+        ({"end": "2013-01-01T00:00:30"}, "end is 2013-01-01T00:00:30; it must be a whole minute"),
+        ({"end": datetime(2013, 1, 1)}, "no time zone"),  # noqa: DTZ001
+    ],
+)
+async def test_a_wrong_argument_is_an_error_that_says_what_to_do(
+    rides: Metric, arguments: dict[str, object], message: str
+) -> None:
+    with pytest.raises(QueryError, match=message):
+        await query(rides, store=MemoryStore(), **arguments)  # type: ignore[arg-type]
+
+
+async def test_a_number_that_arrow_cannot_hold_is_an_error(rides: Metric) -> None:
+    store = MemoryStore()
+    rows = [total(rides, NOON, ["Oslo", 1], [(2**62, None), (2**62, None)])]
+    await store.write_totals(rides.id, NOON, 1, rows)
+    await store.publish(rides.id, [Flip(NOON, None, 1, Coverage({0: 3}), 1)])
+    with pytest.raises(QueryError, match="'km' does not fit"):
+        await query(rides, store=store)
+
+
+async def test_a_dimension_that_a_map_function_changed_to_another_type_is_an_error(
+    rides: Metric,
+) -> None:
+    store = MemoryStore()
+    wrong = Total(NOON, dump_dims(["Oslo", "one"]), total(rides, NOON, [], []).state)
+    await store.write_totals(rides.id, NOON, 1, [wrong])
+    await store.publish(rides.id, [Flip(NOON, None, 1, Coverage({0: 3}), 1)])
+    with pytest.raises(QueryError, match="'line' does not fit"):
+        await query(rides, by="line", store=store)
+
+
+async def test_a_table_of_something_else_has_no_description() -> None:
+    with pytest.raises(QueryError, match="not made by a query"):
+        describe(pa.table({"n": [1]}))

@@ -1,0 +1,243 @@
+"""`fastdata query`: the same answer in four formats, and errors without a traceback."""
+
+import asyncio
+import csv
+import io
+import json
+import re
+import sys
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from click.testing import CliRunner, Result
+
+import fastdata
+from fastdata import Metric
+from fastdata.cli.main import main
+from fastdata.cli.query import query
+from fastdata.segments import Coverage
+from fastdata.serving.opening import open_store
+from fastdata.serving.stores import Flip
+from tests.serving.trips import (
+    DECLARATION,
+    MINUTE,
+    NOON,
+    ONE,
+    SCHEMA,
+    TWO,
+    gap,
+    partial,
+    progress,
+    total,
+    unfolded,
+)
+
+NOON_TO_TWO = ["--from", "2013-01-01T12:00Z", "--to", "2013-01-01T14:00Z"]
+
+
+@pytest.fixture
+def rides(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Metric:
+    """A folder as a user has it: agents, a schema, and a store with two hours."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "agents").mkdir()
+    (tmp_path / "agents" / "trips.py").write_text(DECLARATION)
+    (tmp_path / "trip.avsc").write_text(json.dumps(SCHEMA))
+    (tmp_path / "fastdata.toml").write_text('store = "sqlite:///store.db"\n')
+    metric = fastdata.load("agents/trips.py").rides
+    assert isinstance(metric, Metric)
+    asyncio.run(fill(metric))
+    return metric
+
+
+async def fill(metric: Metric) -> None:
+    async with open_store("sqlite:///store.db") as store:
+        oslo = total(metric, NOON, ["Oslo", 1], [(5, "anna"), (1_207, "ben")])
+        [nowhere] = [total(metric, ONE + MINUTE, [None, 2], [(None, None)])]
+        await store.write_totals(metric.id, NOON, 1, [oslo])
+        await store.write_totals(metric.id, ONE, 1, [nowhere])
+        flips = [Flip(span, None, 1, Coverage({0: 3}), 1) for span in (NOON, ONE)]
+        await store.publish(metric.id, flips)
+        await store.upsert([partial(metric, ONE, ["", 1], [(2, "anna")])], [progress(TWO)])
+
+
+async def lose(metric: Metric) -> None:
+    async with open_store("sqlite:///store.db") as store:
+        await store.upsert([unfolded(metric, NOON, "late", 4)], [])
+        await store.record_gap(gap(350, 400, ONE, TWO))
+
+
+async def fold(metric: Metric, city: str) -> None:
+    async with open_store("sqlite:///store.db") as store:
+        await store.upsert([partial(metric, NOON, [city, 1], [(1, None)])], [])
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(query, ["rides", *arguments], catch_exceptions=False)
+
+
+def test_the_table_shows_rows_and_how_sure_they_are(rides: Metric) -> None:
+    shown = run(*NOON_TO_TWO, "--by", "city")
+    lines = [re.split(r"\s{2,}", line.strip()) for line in shown.stdout.splitlines()]
+    assert 0 == shown.exit_code
+    assert [
+        ["window", "city", "n", "km", "mean", "longest", "riders"],
+        ["2013-01-01 12:00", "Oslo", "2", "1,212", "606.000", "1,207", "2", "exact"],
+        ["2013-01-01 13:00", "-", "1", "0", "-", "-", "0", "exact"],
+        ["2013-01-01 13:00", "1", "2", "2.000", "2", "1", "fresh"],
+    ] == [lines[0], *lines[2:5]]
+    footer = shown.stdout.splitlines()[-1]
+    assert footer.startswith(
+        f"3 rows, 2 exact · fresh until 2013-01-01 14:00 UTC · no gaps · {rides.id} · "
+    )
+
+
+def test_the_table_shows_bounds_where_something_is_missing(rides: Metric) -> None:
+    asyncio.run(lose(rides))
+    shown = run(*NOON_TO_TWO)
+    first, second = shown.stdout.splitlines()[2:4]
+    assert "2 [2, 6]" in first
+    assert "1,212 [?, ?]" in first
+    assert first.split()[-1] == "fresh"
+    assert second.split()[-1] == "gap"
+    footer = shown.stdout.splitlines()[-1]
+    assert "2 rows, 0 exact" in footer
+    assert "4 late or future events left to batch" in footer
+    assert "1 with gaps" in footer
+
+
+def test_a_table_in_a_pipe_is_not_cut_at_80_characters(rides: Metric) -> None:
+    city = "Llanfairpwllgwyngyllgogerychwyrndrobwllllantysiliogogogoch, " + "far " * 20 + "away"
+    asyncio.run(fold(rides, city))
+    assert city in run("--by", "city").stdout
+
+
+def test_a_table_shows_markup_and_control_characters_as_they_are(rides: Metric) -> None:
+    asyncio.run(fold(rides, "[bold]x[/bold] \x1b[31m\x07"))
+    assert r"[bold]x[/bold] \x1b[31m\x07" in run("--by", "city").stdout
+
+
+def test_json_is_one_object_with_rows(rides: Metric) -> None:
+    answer = json.loads(run(*NOON_TO_TWO, "--every", "all", "--json").stdout)
+    assert 0 <= answer.pop("took_s") < 60
+    assert {
+        "metric": "rides",
+        "definition": rides.id,
+        "start": "2013-01-01T12:00:00Z",
+        "end": "2013-01-01T14:00:00Z",
+        "every": "all",
+        "by": [],
+        "fresh_until": "2013-01-01T14:00:00Z",
+        "unfolded": 0,
+        "rows": [
+            {
+                "window": "2013-01-01T12:00:00Z",
+                "window_end": "2013-01-01T14:00:00Z",
+                "n": 4,
+                "n_lower": 4,
+                "n_upper": 4,
+                "km": 1214,
+                "km_lower": 1214,
+                "km_upper": 1214,
+                "mean": 1214 / 3,
+                "mean_lower": 1214 / 3,
+                "mean_upper": 1214 / 3,
+                "longest": 1207,
+                "longest_lower": 1207,
+                "longest_upper": 1207,
+                "riders": 2,
+                "riders_lower": 2,
+                "riders_upper": 2,
+                "exact": False,
+                "fresh_until": "2013-01-01T14:00:00Z",
+                "gap": False,
+            }
+        ],
+    } == answer
+
+
+def test_csv_tells_null_from_empty(rides: Metric) -> None:
+    text = run(*NOON_TO_TWO, "--by", "city", "--format", "csv").stdout
+    rows = list(csv.DictReader(io.StringIO(text)))
+    assert [("Oslo", "2", "true"), ("", "1", "true"), ("", "1", "false")] == [
+        (row["city"], row["n"], row["exact"]) for row in rows
+    ]
+    assert '"2013-01-01T13:00:00Z","2013-01-01T14:00:00Z",,1,' in text
+    assert '"2013-01-01T13:00:00Z","2013-01-01T14:00:00Z","",1,' in text
+
+
+def test_parquet_to_a_file(rides: Metric) -> None:
+    shown = run(*NOON_TO_TWO, "--format", "parquet", "--output", "out.parquet")
+    assert ("", "2 rows written to out.parquet\n") == (shown.stdout, shown.stderr)
+    assert [2, 2] == pq.read_table("out.parquet").column("n").to_pylist()
+
+
+def test_parquet_to_a_pipe(rides: Metric) -> None:
+    shown = run(*NOON_TO_TWO, "--every", "all", "--format", "parquet")
+    assert [4] == pq.read_table(io.BytesIO(shown.stdout_bytes)).column("n").to_pylist()
+
+
+def test_dimensions_are_separated_by_commas_or_given_again(rides: Metric) -> None:
+    commas = json.loads(run("--by", "city, line", "--json").stdout)
+    again = json.loads(run("--by", "city", "--by", "line", "--json").stdout)
+    assert ["city", "line"] == commas["by"] == again["by"]
+    assert 3 == len(commas["rows"]) == len(again["rows"])
+
+
+def test_without_a_range_everything_stored_is_answered(rides: Metric) -> None:
+    answer = json.loads(run("--every", "1d", "--json").stdout)
+    assert ("2013-01-01T12:00:00Z", "2013-01-01T14:00:00Z") == (answer["start"], answer["end"])
+
+
+def test_a_range_without_rows_is_no_error(rides: Metric) -> None:
+    shown = run("--from", "2020-01-01")
+    assert 0 == shown.exit_code
+    assert shown.stdout.startswith("nothing is stored there · fresh until ")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["rydes"], "no metric 'rydes'; did you mean 'rides'?"),
+        (["rides", "--by", "town"], "no dimension 'town'; its dimensions are: city, line"),
+        (["rides", "--every", "1s"], "every is 1s; it must be"),
+        (["rides", "--from", "2013-13-01"], "start: not a date or time: '2013-13-01'"),
+        (["rides", "--json", "--output", "no/such/folder"], "No such file or directory"),
+    ],
+)
+def test_an_error_is_one_line_and_exit_code_1(
+    rides: Metric,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    message: str,
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["fastdata", "query", *arguments])
+    with pytest.raises(SystemExit) as caught:
+        main()
+    shown = capsys.readouterr()
+    assert (1, "", 1) == (caught.value.code, shown.out, len(shown.err.splitlines()))
+    assert message in shown.err
+
+
+def test_a_store_that_does_not_exist_is_not_made(
+    rides: Metric, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("store.db").unlink()
+    monkeypatch.setattr(sys, "argv", ["fastdata", "query", "rides"])
+    with pytest.raises(SystemExit):
+        main()
+    assert "there is no store at" in capsys.readouterr().err
+    assert not Path("store.db").exists()
+
+
+def test_a_state_that_was_damaged_in_the_store_is_an_error(
+    rides: Metric, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    content = Path("store.db").read_bytes()
+    assert 1 == content.count(b'["anna","ben"]')
+    Path("store.db").write_bytes(content.replace(b'["anna","ben"]', b'["anna","bob"]'))
+    monkeypatch.setattr(sys, "argv", ["fastdata", "query", "rides"])
+    with pytest.raises(SystemExit):
+        main()
+    assert "checksum" in capsys.readouterr().err
