@@ -1,0 +1,398 @@
+"""The two layers in one process, with a fake log and fake time, driven by a random schedule.
+
+The ledger, the cells, the flush, the archive, the planner, the row engine, the store and the merge
+are the real ones. The log is a list, the state table a dictionary, and a crash may come between any
+two single writes. Three promises are checked:
+
+* at most once: no answer holds an event twice;
+* no flicker:   an event that a reader has seen stays in every later answer;
+* nothing lost: when all has drained, answers hold every event that is not in a recorded gap, and
+                after batch has covered everything they hold every event.
+
+And with every answer: the bounds hold, and what is called exact is complete.
+
+Every event carries the value 16**n, n its number, so that the exact sum of a window tells, digit by
+digit in base 16, how often it holds each event.
+"""
+
+import json
+import random
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from decimal import Decimal
+from pathlib import Path
+from typing import cast
+
+from fastdata import Count, Metric, Source, Sum, failpoints
+from fastdata.archive import ArchiveStorage, PartitionArchive, open_archive_storage
+from fastdata.archive import Record as ArchivedRecord
+from fastdata.batch.replaying import replay
+from fastdata.decoding import Decoder
+from fastdata.errors import SpanConflictError
+from fastdata.estimates import Estimate
+from fastdata.failpoints import FailpointError
+from fastdata.schemas import FolderRegistry, encode
+from fastdata.serving.merging import Buckets, merge
+from fastdata.serving.stores import Gap, Head, Partial, Progress, Reading, ServingStore
+from fastdata.speed.keys import unstamp
+from fastdata.speed.layer import Record, SpeedLayer
+from fastdata.speed.state import Bad
+from fastdata.windows import HOUR_MS, MINUTE_MS
+
+PARTITIONS, SEGMENT, WINDOWS, SPAN = 2, 5, 6, 2
+BATCH_FAILPOINTS = (
+    "batch.after_open_run", "batch.mid_write", "batch.before_flip", "batch.after_flip",
+    "batch.before_clean_up",
+)  # fmt: skip
+SCHEMA = {
+    "type": "record",
+    "name": "Event",
+    "fields": [
+        {"name": "at", "type": {"type": "long", "logicalType": "timestamp-millis"}},
+        {"name": "id", "type": "string"},
+        {
+            "name": "digit",
+            "type": {"type": "bytes", "logicalType": "decimal", "precision": 120, "scale": 0},
+        },
+    ],
+}
+STEPS = {
+    "produce": 30, "fold": 20, "flush": 6, "crash": 3, "rebalance_with_zombie": 1,
+    "zombie_wakes": 2, "lose_state": 0.5, "skip_ahead": 0.5, "archive": 8, "batch": 2, "undo": 0.5,
+    "clean_up": 3, "query": 10,
+}  # fmt: skip
+
+
+class ViolationError(AssertionError):
+    """A promise was broken."""
+
+
+class CrashError(Exception):
+    """The process of a worker ends here."""
+
+
+class Budget:
+    """How many single writes may still be done before the crash; None for no crash."""
+
+    def __init__(self) -> None:
+        self.left: int | None = None
+
+    def spend(self) -> None:
+        if self.left is not None:
+            self.left -= 1
+            if self.left < 0:
+                raise CrashError
+
+
+class FakeTable:
+    """A changelog and its table, shared by all owners, as durable as each single write."""
+
+    def __init__(self, rows: dict[int, dict[bytes, bytes]], budget: Budget) -> None:
+        self.rows = rows
+        self.budget = budget
+
+    def get(self, partition: int, key: bytes) -> bytes | None:
+        return self.rows[partition].get(key)
+
+    def scan(self, partition: int, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
+        rows = self.rows[partition]
+        return iter([(key, rows[key]) for key in sorted(rows) if key.startswith(prefix)])
+
+    async def write(self, rows: Mapping[int, Sequence[tuple[bytes, bytes | None]]]) -> None:
+        for partition, written in rows.items():
+            mine = self.rows[partition]
+            for key, value in written:
+                self.budget.spend()
+                if value is None:
+                    mine.pop(key, None)
+                elif (
+                    failpoints.is_off("monotone state")
+                    or key not in mine
+                    or unstamp(value)[0] >= unstamp(mine[key])[0]
+                ):
+                    mine[key] = value
+
+
+class CutStore:
+    """A worker's view of the store, in which a crash may come between any two rows."""
+
+    def __init__(self, store: ServingStore, budget: Budget) -> None:
+        self._store = store
+        self._budget = budget
+
+    async def upsert(self, partials: Sequence[Partial], progress: Sequence[Progress]) -> None:
+        left = self._budget.left
+        if left is None or left >= len(partials) + len(progress):
+            await self._store.upsert(partials, progress)
+            for _ in range(len(partials) + len(progress)):
+                self._budget.spend()
+            return
+        await self._store.upsert(partials[:left], progress[: max(0, left - len(partials))])
+        raise CrashError
+
+    async def record_gap(self, gap: Gap) -> None:
+        await self._store.record_gap(gap)
+
+    async def heads(self, metric: str, start: int, end: int) -> dict[int, Head]:
+        return await self._store.heads(metric, start, end)
+
+
+class NoDeadLetters:
+    async def send(self, letters: Sequence[Bad]) -> None:
+        raise ViolationError(f"a dead letter: {letters[0]}")
+
+
+class Worker:
+    """One owner of all partitions and the writes that it may still do."""
+
+    def __init__(self, system: "System") -> None:
+        self.system = system
+        self.budget = Budget()
+        self.is_fenced = False
+        self.layer = SpeedLayer(
+            system.source,
+            [system.metric],
+            system.decoder,
+            table=FakeTable(system.table, self.budget),
+            store=CutStore(system.store, self.budget),  # type: ignore[arg-type]
+            dead_letters=NoDeadLetters(),
+            commit=self.commit,
+            clock=lambda: system.now,
+            max_cells=4,
+        )
+
+    async def commit(self, offsets: Mapping[int, int]) -> bool:
+        for partition, offset in offsets.items():
+            self.budget.spend()
+            if not self.is_fenced:  # the broker refuses the commit of a zombie, not its writes
+                self.system.committed[partition] = offset
+        return not self.is_fenced
+
+    async def start(self) -> "Worker":
+        for p in range(PARTITIONS):
+            log = self.system.log[p]
+            await self.layer.open(p, self.system.committed.get(p), 0, len(log))
+        return self
+
+    @property
+    def dirty(self) -> int:
+        return sum(p.cells.dirty for p in self.layer.partitions.values())
+
+
+class System:
+    """One schedule. The same seed gives the same one."""
+
+    def __init__(self, seed: int, store: ServingStore, folder: Path) -> None:
+        self.rng = random.Random(seed)
+        self.store = store
+        self.source, self.metric = declare(folder)
+        self.decoder = Decoder(self.source, FolderRegistry(folder))
+        self.registry = FolderRegistry(folder)
+        self.now = WINDOWS * HOUR_MS
+        self.log: dict[int, list[tuple[int, bytes]]] = {p: [] for p in range(PARTITIONS)}
+        self.numbers: dict[int, tuple[int, int]] = {}
+        self.table: dict[int, dict[bytes, bytes]] = {p: {} for p in range(PARTITIONS)}
+        self.committed: dict[int, int] = {}
+        self.gaps: list[tuple[int, int, int]] = []
+        self.storage: ArchiveStorage = open_archive_storage("memory:///")
+        self.archives: dict[int, PartitionArchive] = {}
+        self.seen: set[tuple[int, int]] = set()
+        self.zombie: Worker | None = None
+        self.worker: Worker
+
+    # --- the log ------------------------------------------------------------------------------
+    async def produce(self) -> None:
+        p = self.rng.randrange(PARTITIONS)
+        newest = min(WINDOWS - 1, len(self.numbers) // 12)
+        late = self.rng.randrange(newest + 1) if self.rng.random() < 0.3 else newest
+        if len(self.log[p]) < 40:
+            number = len(self.numbers)
+            self.numbers[number] = (p, len(self.log[p]))
+            record = {"at": window_start(late), "id": f"e{number}", "digit": Decimal(16**number)}
+            self.log[p].append((late, encode(self.source.schema, record)))
+
+    # --- the speed layer ----------------------------------------------------------------------
+    async def start_worker(self) -> None:
+        self.worker = await Worker(self).start()
+
+    async def fold(self) -> None:
+        layer, p = self.worker.layer, self.rng.randrange(PARTITIONS)
+        for _ in range(self.rng.randint(1, 4)):
+            offset = layer.partitions[p].position
+            if offset >= len(self.log[p]):
+                return
+            layer.fold(p, Record(offset, self.now, None, self.log[p][offset][1]))
+            layer.see_end(p, len(self.log[p]))
+
+    async def flush(self) -> None:
+        await self.worker.layer.flush()
+
+    async def crash(self) -> None:
+        await self.cut_flush(self.worker, self.rng.randint(0, 3 * self.worker.dirty + 8))
+        await self.start_worker()
+
+    async def cut_flush(self, worker: Worker, writes: int) -> None:
+        worker.budget.left = writes
+        with suppress(CrashError):
+            await worker.layer.flush()
+        worker.budget.left = None
+
+    async def rebalance_with_zombie(self) -> None:
+        self.zombie = self.worker
+        self.zombie.is_fenced = True
+        await self.start_worker()
+
+    async def zombie_wakes(self) -> None:
+        if self.zombie:
+            await self.cut_flush(self.zombie, self.rng.randint(0, 2 * self.zombie.dirty + 4))
+            self.zombie = None
+
+    async def lose_state(self) -> None:
+        """The changelog is gone, the committed offsets are not; every old owner was stopped."""
+        for rows in self.table.values():
+            rows.clear()
+        self.zombie = None
+        await self.start_worker()
+
+    async def skip_ahead(self) -> None:
+        p = self.rng.randrange(PARTITIONS)
+        layer = self.worker.layer
+        here = layer.partitions[p].position
+        target = await layer.skip_ahead(p, len(self.log[p]))
+        if target > here and not failpoints.is_off("record the gap"):
+            self.gaps.append((p, here, target))
+
+    async def clean_up(self) -> None:
+        if self.rng.random() < 0.5:
+            await self.worker.layer.clean_up()
+        else:
+            await self.store.clean_up(self.metric.id, 0, WINDOWS * HOUR_MS, self.source.unfolded.id)
+
+    # --- archive and batch --------------------------------------------------------------------
+    async def archive(self, p: int | None = None, count: int | None = None) -> None:
+        p = self.rng.randrange(PARTITIONS) if p is None else p
+        count = self.rng.randint(1, 8) if count is None else count
+        archive = self.archives.get(p)
+        if archive is None or self.rng.random() < 0.1:  # begun again, as after a crash
+            archive = PartitionArchive(self.storage, self.source, self.decoder, p, tile_age_s=1e9)
+            await archive.open(0)
+            self.archives[p] = archive
+        for offset in range(archive.position, min(len(self.log[p]), archive.position + count)):
+            archive.append(ArchivedRecord(offset, self.now, None, self.log[p][offset][1]))
+        await archive.flush(force=True)
+
+    async def batch(self) -> None:
+        first = self.rng.randrange(WINDOWS // SPAN)
+        last = self.rng.randrange(first, WINDOWS // SPAN)
+        if self.rng.random() < 0.3:
+            failpoints.set_action(self.rng.choice(BATCH_FAILPOINTS), "raise")
+        try:
+            await self.replay(first, last + 1, resume=self.rng.random() < 0.2)
+        except (FailpointError, SpanConflictError):
+            pass
+        finally:
+            for name in BATCH_FAILPOINTS:
+                failpoints.clear(name)
+
+    async def replay(self, first: int, end: int, *, resume: bool = False) -> None:
+        await replay(
+            [self.metric],
+            store=self.store,
+            archive=self.storage,
+            start=None if resume else first * HOUR_MS,
+            end=None if resume else end * HOUR_MS,
+            workers=0,
+            complete=True,
+            resume=resume,
+        )
+
+    async def undo(self) -> None:
+        heads = await self.store.heads(self.metric.id, 0, WINDOWS * HOUR_MS)
+        if heads and await self.store.undo(self.metric.id, self.rng.choice(sorted(heads))):
+            # What only that version held is out of sight for a while.
+            self.seen = {e for events in (await self.answer()).values() for e in events}
+
+    # --- the reader ---------------------------------------------------------------------------
+    async def answer(self) -> dict[int, set[tuple[int, int]]]:
+        """The events of each window, as the exact sum tells them; and checks the row's claims."""
+        end = WINDOWS * HOUR_MS
+        source = self.source
+        reading = await self.store.read(self.metric.id, source.unfolded.id, source.topic, 0, end)
+        answers: dict[int, set[tuple[int, int]]] = defaultdict(set)
+        for row in merge(self.metric, reading, Buckets(0, end, MINUTE_MS)):
+            count, total = row.estimates
+            digits = f"{int(total.value or 0):x}"[::-1]
+            if twice := [self.numbers[n] for n, d in enumerate(digits) if d not in "01"]:
+                raise ViolationError(f"counted twice in window {row.start}: {twice}")
+            events = {self.numbers[n] for n, digit in enumerate(digits) if digit == "1"}
+            answers[row.start] = events
+            self.check_claims(row.start, events, count, row.is_exact, reading)
+        return answers
+
+    def check_claims(
+        self, start: int, events: set[tuple[int, int]], count: Estimate, exact: bool, read: Reading
+    ) -> None:
+        """The bounds hold for all events that either layer has read, and exact is complete."""
+        known = {p.partition: p.next_offset for p in read.progress}
+        all_read = {
+            (p, offset)
+            for p, log in self.log.items()
+            for offset, (window, _) in enumerate(log[: known.get(p, 0)])
+            if window_start(window) == start
+        }
+        lower, upper = cast("int", count.lower), cast("int", count.upper)
+        if count.value != len(events) or not lower <= len(events | all_read) <= upper:
+            raise ViolationError(f"{len(events | all_read)} is not in [{lower}, {upper}]")
+        if exact and not all_read <= events:
+            raise ViolationError(f"called exact without {sorted(all_read - events)[:4]}")
+
+    async def query(self) -> None:
+        now = {e for events in (await self.answer()).values() for e in events}
+        if not self.seen <= now:
+            raise ViolationError(f"flicker: {sorted(self.seen - now)[:4]} seen before, gone now")
+        self.seen = now
+
+    async def settle(self) -> None:
+        """Drain everything and compare with the log."""
+        await self.start_worker()
+        for p, log in self.log.items():
+            for offset in range(self.worker.layer.partitions[p].position, len(log)):
+                self.worker.layer.fold(p, Record(offset, self.now, None, log[offset][1]))
+        await self.flush()
+        await self.query()
+        everything = {(p, o) for p, log in self.log.items() for o in range(len(log))}
+        in_gaps = {(p, o) for p, start, end in self.gaps for o in range(start, end)}
+        if lost := everything - self.seen - in_gaps:
+            raise ViolationError(f"lost: {sorted(lost)[:4]}")
+        for p, log in self.log.items():
+            await self.archive(p, len(log))
+        await self.replay(0, WINDOWS // SPAN)
+        await self.query()
+        closed = {(p, o) for p, o in everything if o // SEGMENT < len(self.log[p]) // SEGMENT}
+        if lost := closed - self.seen:
+            raise ViolationError(f"not healed: {sorted(lost)[:4]}")
+
+    async def run(self, steps: int) -> None:
+        await self.start_worker()
+        names, weights = zip(*STEPS.items(), strict=True)
+        for name in self.rng.choices(names, weights, k=steps):
+            await getattr(self, name)()
+        await self.settle()
+
+
+def window_start(window: int) -> int:
+    """Model window to time: two windows of a minute in each span of an hour."""
+    return window // SPAN * HOUR_MS + window % SPAN * MINUTE_MS
+
+
+def declare(folder: Path) -> tuple[Source, Metric]:
+    """A source whose segments hold 5 events, and a metric that tells each event."""
+    schema = folder / "event.avsc"
+    if not schema.exists():
+        schema.write_text(json.dumps(SCHEMA))
+    source = Source(
+        "events", topic="events", schema=str(schema), time="at", id="id", lateness="30d",
+        segment_size=SEGMENT,
+    )  # fmt: skip
+    return source, Metric("seen", source, measures={"count": Count(), "sum": Sum("digit")})
