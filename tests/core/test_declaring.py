@@ -8,6 +8,7 @@ import pytest
 from fastdata import Count, Max, Mean, Metric, Source, Sum, Uniques
 from fastdata.errors import DeclarationError, LoadError, UnknownMetricError
 from fastdata.loading import catalog_of, load, load_folder
+from fastdata.metric import Measure
 
 FIELDS = [
     {"name": "at", "type": {"type": "long", "logicalType": "timestamp-millis"}},
@@ -41,17 +42,15 @@ def test_a_metric_folds_nulls_in_by_and_skips_them_in_measures(flights: Source) 
 
 
 def test_a_changed_definition_is_another_metric(flights: Source) -> None:
-    ids = {
-        Metric("m", flights, by=by, measures=measures).id
-        for by, measures in [
-            (["origin"], {"n": Count()}),
-            ([], {"n": Count()}),
-            (["origin"], {"n": Sum("delay")}),
-            (["origin"], {"n": Count(), "m": Max("delay")}),
-            (["origin"], {"n": Uniques("id")}),
-            (["origin"], {"n": Uniques("id", lg_k=11)}),
-        ]
-    }
+    definitions: list[tuple[list[str], dict[str, Measure]]] = [
+        (["origin"], {"n": Count()}),
+        ([], {"n": Count()}),
+        (["origin"], {"n": Sum("delay")}),
+        (["origin"], {"n": Count(), "m": Max("delay")}),
+        (["origin"], {"n": Uniques("id")}),
+        (["origin"], {"n": Uniques("id", lg_k=11)}),
+    ]
+    ids = {Metric("m", flights, by=by, measures=measures).id for by, measures in definitions}
 
     assert len(ids) == 6
 

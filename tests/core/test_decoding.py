@@ -1,6 +1,7 @@
 """From the bytes of the log to events: every way in which they can be bad has its own reason."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from fastdata.decoding import Decoder, Event
 from fastdata.errors import BadEventError, DeclarationError, MapError, SettingsError
 from fastdata.schemas import FolderRegistry, Schema, encode, open_registry
 
-FIELDS = [
+FIELDS: list[object] = [
     {"name": "at", "type": ["null", {"type": "long", "logicalType": "timestamp-millis"}]},
     {"name": "id", "type": "string"},
     {"name": "price", "type": ["null", {"type": "bytes", "logicalType": "decimal", "precision": 9,
@@ -20,7 +21,7 @@ FIELDS = [
 ]  # fmt: skip
 
 
-def write(folder: Path, name: str, fields: list[dict[str, object]]) -> Schema:
+def write(folder: Path, name: str, fields: Sequence[object]) -> Schema:
     path = folder / f"{name}.avsc"
     path.write_text(json.dumps({"type": "record", "name": "Sale", "fields": fields}))
     return Schema.load(path)
@@ -165,8 +166,13 @@ def test_the_canonical_text_gives_the_same_id(source: Source) -> None:
         ("{", "not an Avro schema"),
         ('{"type": "string"}', "not an Avro record"),
         ('{"type":"record","name":"A","fields":[{"name":"a","type":["null","A"]}]}', "itself"),
-        ('{"type":"record","name":"A","fields":[{"name":"a","type":{"type":"array",'
-         '"items":"null"}}]}', "array of nulls"),
+        (
+            (
+                '{"type":"record","name":"A","fields":'
+                '[{"name":"a","type":{"type":"array","items":"null"}}]}'
+            ),
+            "array of nulls",
+        ),
     ],
 )  # fmt: skip
 def test_a_schema_that_cannot_be_used_is_refused(text: str, message: str) -> None:
