@@ -1,0 +1,166 @@
+"""A demo on the terminal: live while it runs, one table at the end."""
+
+import time
+from calendar import month_abbr
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.table import Table
+
+from fastdata.embedded.answers import Latest, Values, known
+from fastdata.embedded.flights import PUBLISHED
+from fastdata.embedded.outcome import Moment, Outcome
+
+__all__ = ["Screen", "show_outcome"]
+
+_TITLES = {
+    "flights": "flights",
+    "distance": "miles",
+    "delay": "mean delay",
+    "worst": "worst",
+    "aircraft": "aircraft",
+}
+_MONTHS = [
+    "year",
+    "Jan",
+    "Feb",
+    "Mar",
+    "Apr",
+    "May",
+    "Jun",
+    "Jul",
+    "Aug",
+    "Sep",
+    "Oct",
+    "Nov",
+    "Dec",
+]
+
+
+class Screen:
+    """Steps as they begin, and the flow of events live. A context manager."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._bars = Progress(
+            TextColumn("{task.description:>9}"), BarColumn(), MofNCompleteColumn(), console=console
+        )
+        self._tasks = {name: self._bars.add_task(name) for name in ("sent", "folded", "archived")}
+        self._live = Live(console=console, refresh_per_second=4, transient=True)
+        self._began = time.monotonic()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._live.stop()
+
+    def begin(self, step: str) -> None:
+        """Say that a step begins."""
+        self._live.stop()
+        self._console.print(f"[dim]{time.monotonic() - self._began:6.1f} s[/dim]  {step}")
+
+    def show(self, moment: Moment) -> None:
+        """Show where the events are."""
+        counts = {"sent": moment.sent, "folded": moment.folded, "archived": moment.archived}
+        for name, task in self._tasks.items():
+            self._bars.update(task, completed=counts[name], total=moment.total)
+        lags = [one.lag_s for one in moment.source.partitions]
+        seconds = max((lag for lag in lags if lag is not None), default=0.0)
+        behind = sum(one.lag or 0 for one in moment.source.partitions)
+        line = f"{moment.per_s:>9,.0f} events/s folded, lag {behind:,} events, {seconds:.1f} s"
+        newest = _latest_table(moment.latest) if moment.latest else ""
+        self._live.update(Group(self._bars, line, newest))
+        self._live.start()
+
+
+def show_outcome(console: Console, outcome: Outcome, is_kept: bool) -> None:
+    """Print the table of months, the drift by cause, the times, and what to try next."""
+    console.print()
+    console.print(_months_table(outcome))
+    _show_drift(console, outcome)
+    steps = ", ".join(f"{step} {took:.1f} s" for step, took in outcome.steps_s.items())
+    console.print(f"\n[bold]Time[/bold]: {steps}; {outcome.events_per_s:,} events/s to both layers")
+    if outcome.peak_mib:
+        peaks = ", ".join(f"{name} {peak} MiB" for name, peak in outcome.peak_mib.items())
+        console.print(f"[bold]Most memory[/bold]: {peaks}")
+    _show_next(console, outcome, is_kept)
+
+
+def _latest_table(latest: Latest) -> Table:
+    title = f"the 24 hours before {latest.until:%Y-%m-%d %H:%M} UTC, fresh"
+    table = Table(title=title, title_justify="left")
+    table.add_column("airport")
+    for name in _TITLES.values():
+        table.add_column(name, justify="right")
+    for airport, values in latest.airports.items():
+        table.add_row(airport, *_cells(values))
+    return table
+
+
+def _months_table(outcome: Outcome) -> Table:
+    table = Table(
+        title="Departures from New York, 2013: value, and [lower, upper] where it is not certain",
+        title_justify="left",
+    )
+    table.add_column("month")
+    table.add_column("answer")
+    for name in _TITLES.values():
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("exact")
+    for published, fresh, exact in zip(PUBLISHED, outcome.fresh, outcome.replayed, strict=True):
+        for label, answer in (("fresh", fresh), ("replayed", exact)):
+            month = (month_abbr[published.month] or "2013") if answer is fresh else ""
+            table.add_row(month, label, *_cells(answer.values), "yes" if answer.exact else "no")
+        values = {name: (value, value, value) for name, value in known(published).items()}
+        table.add_row("", "published", *_cells(values), style="dim", end_section=True)
+    return table
+
+
+def _cells(values: Values) -> list[str]:
+    return [_cell(*values[name], digits=2 if name == "delay" else 0) for name in _TITLES]
+
+
+def _cell(value: float | None, lower: float | None, upper: float | None, digits: int) -> str:
+    if value is None:
+        return "-"
+    shown = [f"{one:,.{digits}f}" for one in (value, lower, upper) if one is not None]
+    return shown[0] if len(set(shown)) == 1 else f"{shown[0]} [{', '.join(shown[1:])}]"
+
+
+def _show_drift(console: Console, outcome: Outcome) -> None:
+    drift, sketch = outcome.drift, outcome.sketch
+    share = drift["not_yet_covered"] / max(outcome.events, 1)
+    console.print("\n[bold]Fresh against exact, by cause[/bold]")
+    console.print(f"  late, left to the replay     {drift['late']:,} events")
+    console.print(f"  repeats, counted once        {drift['repeats']:,} events")
+    console.print(f"  dead letters                 {drift['dead_letters']:,} events")
+    console.print(
+        f"  sketch error of aircraft     at most {sketch.worst:.2%}; the published number was "
+        f"within the bounds {sketch.held} times of {sketch.answers}"
+    )
+    console.print(
+        f"  not yet covered              {drift['not_yet_covered']:,} events ({share:.1%}) of open "
+        "segments: they are answered fresh"
+    )
+
+
+def _show_next(console: Console, outcome: Outcome, is_kept: bool) -> None:
+    console.print("\n[bold]Try next[/bold]")
+    lines = [
+        "fastdata query departures --every all --by origin",
+        "fastdata query departures --from 2013-02-08 --to 2013-02-11 --every 1h --format csv",
+        "fastdata query departures --from 2013-07-01 --to 2013-08-01 --every 1d --by origin",
+        "fastdata replay --from 2013-01-01 --to 2014-01-02  # again: changes nothing",
+    ]
+    first = f"cd {outcome.folder}" if is_kept else "fastdata demo --dir flights; cd flights"
+    for line in (first, *lines):
+        console.print(f"  {line}", highlight=False)
