@@ -3,10 +3,10 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from fastdata.metric import Metric, dump_dims
+from fastdata.metric import Metric
 from fastdata.serving.stores import Partial, Progress
-from fastdata.speed.keys import Marker, ids_key, marker_key, marker_value, stamped, unstamp
-from fastdata.speed.state import NO_WATERMARK, Bad, CellKey, Partition
+from fastdata.speed.keys import Marker, ids_key, marker_key, marker_value, stamped
+from fastdata.speed.state import NO_WATERMARK, Bad, Partition
 
 __all__ = ["Snapshot", "take_snapshot"]
 
@@ -37,9 +37,13 @@ def take_snapshot(
     for number, owned in partitions.items():
         rows = snapshot.rows[number] = []
         for key, cell in owned.cells.take_dirty():
-            row_key, value = owned.cells.row(key, cell)
-            rows.append((row_key, value))
-            snapshot.partials.append(_partial(metrics, number, key, cell.stamp, value))
+            index, segment, window, _ = key
+            blob = owned.cells.value(key, cell)
+            rows.append((cell.row_key, stamped(cell.stamp, blob)))
+            metric = metrics[index].id
+            snapshot.partials.append(
+                Partial(metric, window, cell.dims, number, segment, cell.stamp, blob)
+            )
         rows += _id_rows(owned)
         # The marker vouches for all rows before it, so it comes last.
         marker = Marker(owned.position, owned.watermark, frozenset(m.id for m in metrics))
@@ -50,14 +54,6 @@ def take_snapshot(
         snapshot.positions[number] = owned.position
         owned.bad.clear()
     return snapshot
-
-
-def _partial(
-    metrics: Sequence[Metric], partition: int, key: CellKey, stamp: int, value: bytes
-) -> Partial:
-    index, segment, window, dims = key
-    state = unstamp(value)[1]
-    return Partial(metrics[index].id, window, dump_dims(dims), partition, segment, stamp, state)
 
 
 def _watermarks(owned: Sequence[Partition]) -> dict[int, int]:

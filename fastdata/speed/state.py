@@ -6,7 +6,7 @@ from typing import Protocol
 
 from fastdata.errors import CorruptStateError
 from fastdata.metric import Dimension, Metric, States, dump_dims
-from fastdata.speed.keys import cell_key, cell_prefix, stamped, unstamp
+from fastdata.speed.keys import cell_key, cell_prefix, unstamp
 from fastdata.speed.repeats import Repeats
 
 __all__ = ["NO_WATERMARK", "Bad", "Cell", "CellKey", "Cells", "Partition", "StateTable"]
@@ -59,11 +59,15 @@ class Cell:
     """The states of one metric, window, dimensions and segment.
 
     Attributes:
+        row_key: The key of its row in the table.
+        dims: Canonical JSON of its dimensions.
         stamp: The last offset that is folded in.
         is_dirty: Whether the next flush has to write it.
     """
 
     states: States
+    row_key: bytes
+    dims: str
     stamp: int = -1
     is_dirty: bool = False
 
@@ -88,17 +92,14 @@ class Cells:
         return len(self._dirty)
 
     def find(self, key: CellKey) -> Cell | None:
-        """The cell of a key, from memory or from the table.
+        """The cell of a key, from memory or from the table; None when it has no event yet.
 
         Raises:
             CorruptStateError: The stored bytes do not verify.
         """
         cell = self._cells.get(key)
-        if cell is None:
-            value = self._table.get(self._partition, self.row_key(key))
-            if value is None:
-                return None
-            cell = self._cells[key] = self._load(key, value)
+        if cell is None and (cell := self._load(key, *self._names(key))) is not None:
+            self._cells[key] = cell
         return cell
 
     def find_or_make(self, key: CellKey) -> Cell:
@@ -107,9 +108,11 @@ class Cells:
         Raises:
             CorruptStateError: The stored bytes do not verify.
         """
-        cell = self.find(key)
+        cell = self._cells.get(key)
         if cell is None:
-            cell = self._cells[key] = Cell(self._metrics[key[0]].zero())
+            names = self._names(key)
+            cell = self._load(key, *names) or Cell(self._metrics[key[0]].zero(), *names)
+            self._cells[key] = cell
         return cell
 
     def mark(self, key: CellKey, cell: Cell) -> None:
@@ -126,14 +129,9 @@ class Cells:
             cell.is_dirty = False
         return taken
 
-    def row(self, key: CellKey, cell: Cell) -> tuple[bytes, bytes]:
-        """Key and value of a cell's row in the table."""
-        return self.row_key(key), stamped(cell.stamp, self._metrics[key[0]].dump(cell.states))
-
-    def row_key(self, key: CellKey) -> bytes:
-        """The table's key of a cell."""
-        index, segment, window, dims = key
-        return cell_key(self._prefixes[index], segment, window, dump_dims(dims))
+    def value(self, key: CellKey, cell: Cell) -> bytes:
+        """The state of a cell as an envelope."""
+        return self._metrics[key[0]].dump(cell.states)
 
     def evict(self, keep: int) -> None:
         """Forget the oldest clean cells beyond `keep`; all clean ones must be in the table."""
@@ -146,15 +144,23 @@ class Cells:
 
     def drop(self, keys: set[bytes]) -> None:
         """Forget the cells of these rows, changed or not."""
-        for key in [key for key in self._cells if self.row_key(key) in keys]:
+        for key in [key for key, cell in self._cells.items() if cell.row_key in keys]:
             del self._cells[key]
             self._dirty.pop(key, None)
 
-    def _load(self, key: CellKey, value: bytes) -> Cell:
+    def _names(self, key: CellKey) -> tuple[bytes, str]:
+        index, segment, window, values = key
+        dims = dump_dims(values)
+        return cell_key(self._prefixes[index], segment, window, dims), dims
+
+    def _load(self, key: CellKey, row_key: bytes, dims: str) -> Cell | None:
+        value = self._table.get(self._partition, row_key)
+        if value is None:
+            return None
         metric = self._metrics[key[0]]
         try:
             stamp, blob = unstamp(value)
-            return Cell(metric.load(blob), stamp)
+            return Cell(metric.load(blob), row_key, dims, stamp)
         except CorruptStateError as error:
             raise CorruptStateError(
                 f"the state of {metric.id} in partition {self._partition}, segment {key[1]} does "
