@@ -40,6 +40,7 @@ from fastdata.windows import HOUR_MS, floor_to
 __all__ = ["Buckets", "Row", "fresh_until", "held_range", "merge", "unfolded_events"]
 
 _INCOMPLETE = ("late", "future")
+_NO_TIME = -(1 << 61)  # a watermark before it is of a partition that had no event yet
 _Key = tuple[int, str]  # start of the bucket, chosen dimensions
 
 
@@ -115,14 +116,14 @@ def merge(
     doubts = _Doubts(metric, reading, buckets)
     place = _placing(metric, buckets, by)
     blobs = _grouped(reading.totals, buckets, place)
-    fresh = _grouped(reading.partials, buckets, place)
-    keys = blobs.keys() | fresh.keys()
+    new = _grouped(reading.partials, buckets, place)
+    keys = blobs.keys() | new.keys()
     dims = {text: load_dims(text) for _, text in keys}
     # One row at a time: a year of minutes would be millions of objects at once.
     for key in sorted(keys, key=lambda key: (key[0], _order(dims[key[1]]))):
         start, text = key
         doubt = doubts.about(start)
-        partials = fresh.pop(key, [])
+        partials = new.pop(key, [])
         estimates = _estimates(metric, blobs.pop(key, []) + partials, doubt.missing_events)
         is_certain = doubt.is_complete and not partials
         yield Row(
@@ -138,7 +139,7 @@ def merge(
 def fresh_until(reading: Reading) -> int | None:
     """How far the speed layer has come, ms UTC: the smallest of the partitions' watermarks.
 
-    None when a partition that batch has counted events of was never folded, or all were not.
+    None when no event was folded of a partition that batch or the speed layer knows.
     """
     watermarks = {p.partition: p.watermark for p in reading.progress}
     counted = {
@@ -147,15 +148,13 @@ def fresh_until(reading: Reading) -> int | None:
         for partition, segments in head.coverage.segments.items()
         if segments
     }
-    if counted - watermarks.keys():
-        return None
-    return min(watermarks.values(), default=None)
+    least = min(watermarks.values(), default=_NO_TIME)
+    return None if least <= _NO_TIME or counted - watermarks.keys() else least
 
 
 def held_range(metric: Metric, reading: Reading) -> tuple[int, int] | None:
     """The hours `[start, end)` that the reading knows something of; None when it is empty."""
     spans = set(reading.heads)
-    spans.update(floor_to(t.window, metric.span_ms) for t in reading.totals)
     spans.update(floor_to(p.window, metric.span_ms) for p in reading.partials)
     return (min(spans), max(spans) + metric.span_ms) if spans else None
 

@@ -186,11 +186,16 @@ def test_fresh_until_is_unknown_when_nothing_was_folded() -> None:
     assert None is fresh_until(reading(progress=[]))
 
 
+def test_fresh_until_is_unknown_when_a_partition_had_no_event_yet() -> None:
+    none_yet = progress(-(1 << 62), partition=1)
+    assert None is fresh_until(reading(progress=[progress(NOON), none_yet]))
+
+
 def test_fresh_until_is_unknown_when_batch_knows_a_partition_that_was_never_folded() -> None:
     assert None is fresh_until(reading([head(NOON)], progress=[progress(NOON, 1)]))
 
 
-def test_the_held_range_is_that_of_heads_totals_and_partials(rides: Metric) -> None:
+def test_the_held_range_is_that_of_heads_and_partials(rides: Metric) -> None:
     late = [partial(rides, NOON - 30 * MINUTE, ["Oslo", 1], [ANNA])]
     held = held_range(rides, reading([head(ONE)], partials=late))
     assert (NOON - HOUR_MS, TWO) == held

@@ -19,6 +19,7 @@ from tests.serving.trips import (
     declare,
     gap,
     head,
+    partial,
     progress,
     reading,
     total,
@@ -73,8 +74,23 @@ def test_every_hour_of_a_row_needs_a_head(rides: Metric) -> None:
 
 
 def test_a_row_needs_the_heads_of_the_hours_that_it_touches_only_in_part(rides: Metric) -> None:
-    rows = merge(rides, read(rides, heads=(head(ONE),)), Buckets(NOON + 59 * MINUTE, TWO, None))
-    assert [False] == exact(rows)
+    around_one = Buckets(NOON + 59 * MINUTE, ONE + MINUTE, None)
+    assert [False] == exact(merge(rides, read(rides, heads=(head(ONE),)), around_one))
+
+
+def test_a_row_over_parts_of_hours_that_have_heads_is_exact(rides: Metric) -> None:
+    rows = merge(rides, read(rides), Buckets(NOON + 59 * MINUTE, ONE + MINUTE, None))
+    assert [True] == exact(rows)
+
+
+def test_a_row_with_a_partial_is_not_exact_though_none_of_its_measures_is_a_sketch(
+    rides: Metric,
+) -> None:
+    """It may count a repeated event twice."""
+    late = [partial(rides, NOON, ["Oslo", 1], [(7, None)])]
+    (row,) = merge(rides, reading(BOTH, [], late), Buckets(NOON, ONE, None))
+    assert [True] * 5 == [estimate.is_exact for estimate in row.estimates]
+    assert not row.is_exact
 
 
 def test_a_row_that_ends_after_the_watermark_is_not_exact(rides: Metric) -> None:
