@@ -1,0 +1,110 @@
+"""New versions beside the old, then the pointers: what a replay does to the store."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import TypeVar
+
+from fastdata.batch.rows import Row
+from fastdata.errors import FastdataError, SpanConflictError
+from fastdata.failpoints import reach
+from fastdata.segments import Coverage
+from fastdata.serving.stores import Flip, Head, Run, ServingStore, Total
+
+__all__ = ["Publisher", "patiently"]
+
+_T = TypeVar("_T")
+_PAUSES_S = (0.05, 0.2, 1.0, 5.0)
+# One transaction each; readers and workers wait no longer than for one of them.
+_FLIPS_AT_ONCE = 500
+
+
+async def patiently(call: Callable[[], Awaitable[_T]]) -> _T:
+    """The result of an idempotent call, called again after errors that are retriable.
+
+    Raises:
+        FastdataError: What the call raises, if it is not retriable or still there after four
+            more attempts in some six seconds.
+    """
+    for pause_s in _PAUSES_S:
+        try:
+            return await call()
+        except FastdataError as error:
+            if not error.retriable:
+                raise
+        await asyncio.sleep(pause_s)
+    return await call()
+
+
+class Publisher:
+    """Publishes the spans of one run. Spans that another run moved meanwhile are left out."""
+
+    def __init__(self, store: ServingStore, run: Run) -> None:
+        self._store = store
+        self._run = run
+
+    async def replace(
+        self, spans: Mapping[int, Sequence[Row]], heads: Mapping[int, Head]
+    ) -> list[int]:
+        """Make the totals the exact answer of their spans.
+
+        Readers see none of it or all of it. Idempotent.
+
+        Args:
+            heads: What was planned on.
+
+        Returns:
+            The spans that now show these totals.
+
+        Raises:
+            StoreUnavailableError: The store does not answer; what is published stays.
+            CommitUnknownError: The same.
+        """
+        number = self._run.number
+        flips = []
+        for span, rows in spans.items():
+            try:
+                await self._write(span, rows)
+            except SpanConflictError:
+                continue  # Somebody else resumed this run and has published the span.
+            reach("batch.mid_write")
+            flips.append(self._flip(heads, span, number, len(rows)))
+        reach("batch.before_flip")
+        moved = await self._publish(flips)
+        reach("batch.after_flip")
+        return moved
+
+    async def relabel(self, spans: Sequence[int], heads: Mapping[int, Head]) -> list[int]:
+        """Give the run's coverage to spans of which it holds nothing new; as `replace`."""
+        return await self._publish(
+            [self._flip(heads, span, heads[span].version, None) for span in spans]
+        )
+
+    async def empty(self, spans: Sequence[int], heads: Mapping[int, Head]) -> list[int]:
+        """Say of spans that there is nothing in them; as `replace`."""
+        number = self._run.number
+        return await self._publish([self._flip(heads, span, number, 0) for span in spans])
+
+    def _flip(self, heads: Mapping[int, Head], span: int, version: int, rows: int | None) -> Flip:
+        head = heads.get(span)
+        expected: tuple[int, Coverage] | None = (head.version, head.coverage) if head else None
+        return Flip(span, expected, version, self._run.coverage, rows)
+
+    async def _write(self, span: int, rows: Sequence[Row]) -> None:
+        run, totals = self._run, [Total(*row) for row in rows]
+        await patiently(lambda: self._store.write_totals(run.metric, span, run.number, totals))
+
+    async def _publish(self, flips: Sequence[Flip]) -> list[int]:
+        moved: list[int] = []
+        for first in range(0, len(flips), _FLIPS_AT_ONCE):
+            moved += await self._publish_some(flips[first : first + _FLIPS_AT_ONCE])
+        return moved
+
+    async def _publish_some(self, flips: Sequence[Flip]) -> list[int]:
+        try:
+            await patiently(lambda: self._store.publish(self._run.metric, flips))
+        except SpanConflictError:
+            if len(flips) == 1:
+                return []
+            # All or none were moved: find those that another run has not touched.
+            return [span for flip in flips for span in await self._publish_some([flip])]
+        return [flip.span for flip in flips]

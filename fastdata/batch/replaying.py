@@ -1,0 +1,196 @@
+"""A replay: exact totals of a range from the archive, published span by span."""
+
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+
+from fastdata.archive.reading import ArchiveReader, Snapshot
+from fastdata.archive.storage import ArchiveStorage
+from fastdata.batch.computing import Computer, choose_workers
+from fastdata.batch.planning import choose_spans, plan_spans
+from fastdata.batch.publishing import patiently
+from fastdata.batch.reports import MetricReport, Progress, ReplayReport
+from fastdata.batch.working import Meter, Task, Work
+from fastdata.errors import ReplayError
+from fastdata.failpoints import reach
+from fastdata.metric import Metric
+from fastdata.serving.stores import Run, ServingStore
+from fastdata.source import Source
+from fastdata.windows import HOUR_MS, ceil_to, floor_to
+
+__all__ = ["replay"]
+
+_Range = tuple[int | None, int | None]
+
+
+async def replay(
+    metrics: Sequence[Metric],
+    *,
+    store: ServingStore,
+    archive: ArchiveStorage,
+    start: int | None = None,
+    end: int | None = None,
+    dry_run: bool = False,
+    resume: bool = False,
+    force: bool = False,
+    workers: int | None = None,
+    complete: bool = False,
+    on_progress: Callable[[Progress], None] | None = None,
+) -> ReplayReport:
+    """Make the answers of metrics over `[start, end)` exact, from what is archived.
+
+    Atomic per span: readers see the version before or the new one, and never one that has
+    counted less. Idempotent: again, it finds nothing to do. Interrupted anywhere, it can be
+    started again, with `resume` or without.
+
+    Args:
+        metrics: Of any sources.
+        start: ms UTC, widened to the hour; None: the first day with archived events.
+        end: ms UTC, exclusive, widened to the hour; None: the last day with archived events.
+        dry_run: Only say what would be done.
+        resume: Finish the newest run of each metric, at its coverage, if it is unfinished and of
+            that range; without `start` and `end`, of any. What has none begins a new one.
+        force: Count again what is up to date, too.
+        workers: Processes; 0 computes in this one, None decides by the work and the machine.
+        complete: `metrics` are all there are of their sources, so that what the speed layer
+            noted as not folded may be dropped, too, once it is counted.
+        on_progress: Called after each group of spans.
+
+    Raises:
+        ReplayError: The range is empty, the archive does not fit the run to resume or the
+            declaration, or a worker process died.
+        SpanConflictError: Other runs kept moving the same spans.
+        ArchiveError: The archive cannot be read, has a hole, or is of another declaration.
+        CorruptStateError: An object or entry of the archive does not verify.
+        MapError: A map function raised.
+        StoreUnavailableError: The store did not answer for some seconds.
+        CommitUnknownError: The same, and the last write may have been done.
+    """
+    started = time.perf_counter()
+    by_source: dict[Source, list[Metric]] = {}
+    for metric in metrics:
+        by_source.setdefault(metric.source, []).append(metric)
+    works: list[Work] = []
+    for source, own in by_source.items():
+        works += await _open_works(source, own, store, archive, (start, end), resume, force)
+    if not dry_run:
+        meter = Meter(works, on_progress)
+        with Computer(choose_workers(workers, meter.total_events, meter.groups)) as computer:
+            for work in works:
+                await work.run(computer, meter)
+    tasks = [task for work in works for task in work.tasks]
+    if any(task.run for task in tasks):
+        reach("batch.before_clean_up")
+        for source in by_source:
+            await _clean_up(store, [t for t in tasks if t.metric.source is source], complete)
+    reports = tuple(_finish(task, dry_run) for task in tasks)
+    return ReplayReport(reports, dry_run, time.perf_counter() - started)
+
+
+async def _open_works(
+    source: Source,
+    metrics: Sequence[Metric],
+    store: ServingStore,
+    archive: ArchiveStorage,
+    wanted: _Range,
+    resume: bool,
+    force: bool,
+) -> list[Work]:
+    """One work for each coverage: the archive's, and those of runs that are resumed."""
+    reader = ArchiveReader(archive, source)
+    newest = await patiently(reader.snapshot)
+    works: dict[str, Work] = {}
+    for metric in metrics:
+        last = await patiently(partial(store.last_run, metric.id))
+        unfinished = None if last is None or last.is_done else last
+        run = unfinished if resume and _is_of(unfinished, wanted) else None
+        snapshot = _as_of(newest, run) if run else newest
+        key = snapshot.coverage.dump()
+        if key not in works:
+            works[key] = Work(source, store, reader, snapshot, force=force)
+        hours = works[key].hours
+        task = Task(
+            metric,
+            choose_spans(hours, run.start, run.end) if run else choose_spans(hours, *wanted),
+            run=run,
+            earlier=None if run else unfinished,
+            report=_report(metric, snapshot),
+            plan=plan_spans((), {}, {}, snapshot.coverage),
+        )
+        works[key].tasks.append(task)
+    for work in works.values():
+        await work.look()
+    return list(works.values())
+
+
+def _as_of(snapshot: Snapshot, run: Run) -> Snapshot:
+    try:
+        return snapshot.at(run.coverage)
+    except ValueError as error:
+        raise ReplayError(
+            f"cannot resume the run {run.number} of {run.metric}: {error}; is this the archive "
+            "that it began with?"
+        ) from error
+
+
+def _is_of(run: Run | None, wanted: _Range) -> bool:
+    start, end = wanted
+    return run is not None and (
+        (start is None or floor_to(start, HOUR_MS) == run.start)
+        and (end is None or ceil_to(end, HOUR_MS) == run.end)
+    )
+
+
+def _report(metric: Metric, snapshot: Snapshot) -> MetricReport:
+    return MetricReport(
+        metric.name,
+        metric.id,
+        snapshot.coverage,
+        rejects=snapshot.rejects,
+        timeless=snapshot.timeless,
+        lost=sum(end - start for runs in snapshot.lost.values() for start, end in runs),
+    )
+
+
+def _finish(task: Task, dry_run: bool) -> MetricReport:
+    report, plan = task.report, task.plan
+    report.start, report.end = task.range
+    report.run = task.run.number if task.run else None
+    report.ahead = len(plan.ahead)
+    if dry_run:
+        report.recomputed = len(plan.recompute)
+        report.relabelled = len(plan.relabel) + len(plan.empty)
+    report.unchanged = len(task.spans) - report.ahead - report.recomputed - report.relabelled
+    return report
+
+
+async def _clean_up(store: ServingStore, tasks: Sequence[Task], complete: bool) -> None:
+    for task in tasks:
+        if task.spans:
+            await patiently(partial(store.clean_up, task.metric.id, *task.range))
+    if complete:
+        unfolded = tasks[0].metric.source.unfolded.id
+        for start, end in _agreed(tasks):
+            clean_up = partial(store.clean_up, tasks[0].metric.id, start, end, unfolded)
+            await patiently(clean_up)
+
+
+def _agreed(tasks: Sequence[Task]) -> list[tuple[int, int]]:
+    """Where all metrics have the same coverage to go back to: what it covers, none will need."""
+
+    def behind(span: int) -> str | None:
+        previous = {
+            head.previous[1].dump() if head and head.previous else None
+            for head in (task.heads.get(span) for task in tasks)
+        }
+        return previous.pop() if len(previous) == 1 else None
+
+    stretches: list[tuple[int, int]] = []
+    for span in tasks[0].spans:
+        if behind(span) is None:
+            continue
+        if stretches and stretches[-1][1] == span:
+            stretches[-1] = (stretches[-1][0], span + HOUR_MS)
+        else:
+            stretches.append((span, span + HOUR_MS))
+    return stretches

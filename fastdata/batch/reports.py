@@ -1,0 +1,91 @@
+"""What a replay tells: while it runs, and at the end."""
+
+from dataclasses import dataclass, field
+
+from fastdata.segments import Coverage
+
+__all__ = ["MetricReport", "Progress", "ReplayReport"]
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a replay is.
+
+    Attributes:
+        events: Folded and published, of `total_events`; an event counts once for its source.
+        spans: Given their new head, of `total_spans`; counted per metric.
+    """
+
+    events: int
+    total_events: int
+    spans: int
+    total_spans: int
+
+
+@dataclass(slots=True)
+class MetricReport:
+    """What a replay did for one metric, or in a dry run would do.
+
+    Attributes:
+        id: Of the definition.
+        run: Number of the run, the version of its rows; None when there was nothing to do.
+        start: Of the first span, ms UTC; equal to `end` when nothing is archived.
+        end: Of the last span, ms UTC, exclusive.
+        coverage: Where the spans end.
+        recomputed: Spans counted from the archive.
+        relabelled: Spans that got the new coverage without counting, as nothing of them is new.
+        unchanged: Spans that were there already, or that another run brought there.
+        ahead: Spans left alone because readers have a newer coverage.
+        events: Events of the recomputed spans, repeats included.
+        duplicates: How many of these were left out as repeats of an id.
+        totals: Rows written.
+        objects: Objects read from the archive, for all metrics of the source together.
+        rejects: Archived records that cannot be decoded, in no span.
+        timeless: Archived events without a usable time, in no span.
+        lost: Offsets that Kafka deleted before they were archived.
+    """
+
+    metric: str
+    id: str
+    coverage: Coverage
+    start: int = 0
+    end: int = 0
+    run: int | None = None
+    recomputed: int = 0
+    relabelled: int = 0
+    unchanged: int = 0
+    ahead: int = 0
+    events: int = 0
+    duplicates: int = 0
+    totals: int = 0
+    objects: int = 0
+    rejects: int = 0
+    timeless: int = 0
+    lost: int = 0
+
+    def as_dict(self) -> dict[str, object]:
+        """For JSON; coverage as {partition: segment}."""
+        values = {name: getattr(self, name) for name in self.__slots__}
+        return values | {"coverage": dict(self.coverage.segments)}
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayReport:
+    """What a replay did.
+
+    Attributes:
+        is_dry_run: Whether it only planned.
+        seconds: How long it took.
+    """
+
+    metrics: tuple[MetricReport, ...] = field(default_factory=tuple)
+    is_dry_run: bool = False
+    seconds: float = 0.0
+
+    def as_dict(self) -> dict[str, object]:
+        """For JSON."""
+        return {
+            "dry_run": self.is_dry_run,
+            "seconds": round(self.seconds, 3),
+            "metrics": [metric.as_dict() for metric in self.metrics],
+        }

@@ -1,0 +1,218 @@
+"""The row engine: folds archived events with the very same `Metric.add` as the agents.
+
+Runs in worker processes. A metric cannot be sent to one, so its file is loaded there and
+the metric looked up by name.
+"""
+
+import heapq
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+
+from fastdata.decoding import Decoder, Event
+from fastdata.errors import BadEventError, ReplayError, UnknownSchemaError
+from fastdata.loading import load
+from fastdata.metric import Dimension, Metric, States, dump_dims
+from fastdata.schemas import Schema
+from fastdata.windows import HOUR_MS, to_datetime
+
+__all__ = ["Declared", "Folded", "Job", "Piece", "Row", "fold", "fold_declared"]
+
+_BUGS = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+_Record = tuple[int, bytes]
+Row = tuple[int, str, bytes]
+_Cells = dict[tuple[int, tuple[Dimension, ...]], States]
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """Where a process finds a metric.
+
+    Attributes:
+        path: The file that declares it, at its top level.
+        id: Of the definition that is meant.
+    """
+
+    path: str
+    name: str
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """The records of one object.
+
+    Attributes:
+        schema: Canonical JSON of the writer's schema.
+        rows: Offsets and Avro datums, in order of offset.
+    """
+
+    partition: int
+    segment: int
+    schema: str
+    rows: Sequence[_Record]
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """Some spans of metrics of one source, and the events that they are made of.
+
+    Attributes:
+        spans: How many events each holds, repeats included.
+        wanted: Per span, which metrics to compute, by their index.
+        pieces: In order of partition and segment.
+    """
+
+    spans: Mapping[int, int]
+    wanted: Mapping[int, tuple[int, ...]]
+    pieces: Sequence[Piece]
+
+
+@dataclass(slots=True)
+class Folded:
+    """What a job gave.
+
+    Attributes:
+        totals: By (index of the metric, span), in order of window and dimensions: what a `Total`
+            is made of, as tuples cost a process boundary a quarter.
+        duplicates: Per span, events with an id that an earlier event of it had.
+    """
+
+    totals: dict[tuple[int, int], list[Row]]
+    duplicates: dict[int, int]
+
+
+@dataclass(slots=True)
+class _Span:
+    cells: list[tuple[Metric, _Cells]]
+    events: int = 0
+    duplicates: int = 0
+    seen: set[str | int] = field(default_factory=set)
+
+
+class _Unused:
+    """Objects of the archive carry their schema, so no id is ever looked up."""
+
+    def get(self, schema_id: int) -> Schema:
+        raise UnknownSchemaError(f"no schema {schema_id}")
+
+
+def fold_declared(declared: Sequence[Declared], job: Job) -> Folded:
+    """`fold` in a worker process.
+
+    Raises:
+        ReplayError: A file no longer declares the metric that is meant, or as for `fold`.
+        LoadError: A file cannot be loaded.
+        DeclarationError: A declaration is wrong.
+        MapError: As for `fold`.
+    """
+    return fold([_find(each) for each in declared], job)
+
+
+def fold(metrics: Sequence[Metric], job: Job) -> Folded:
+    """The exact totals of a job's spans.
+
+    A pure function: of events with one id the first in order of partition and offset counts,
+    whatever the order of reading.
+
+    Args:
+        metrics: Of one source; the job means them by their index.
+
+    Raises:
+        ReplayError: A span has not the number of events that the manifest says, or a metric
+            cannot fold an event.
+        MapError: The source's map function raised, or a value is not of its declared type.
+    """
+    spans = {
+        span: _Span([(metrics[index], {}) for index in job.wanted[span]]) for span in job.spans
+    }
+    decode = Decoder(metrics[0].source, _Unused()).decode_datum
+    for schema_text, rows in _in_order(job.pieces):
+        schema = Schema.parse(schema_text)
+        for offset, datum in rows:
+            try:
+                event = decode(schema, datum)
+            except BadEventError:
+                continue  # In no hour of the manifest, or noticed by its count.
+            span = spans.get(event.time - event.time % HOUR_MS)
+            if span is not None:
+                try:
+                    _add(span, event)
+                except _BUGS as error:
+                    raise _bug(metrics[0], offset, error) from error
+    _check_counts(job, spans)
+    return Folded(
+        totals={
+            (index, start): _dump(*cells)
+            for start, span in spans.items()
+            for index, cells in zip(job.wanted[start], span.cells, strict=True)
+        },
+        duplicates={start: span.duplicates for start, span in spans.items() if span.duplicates},
+    )
+
+
+def _add(span: _Span, event: Event) -> None:
+    span.events += 1
+    identity = event.id
+    if identity is not None:
+        if identity in span.seen:
+            span.duplicates += 1
+            return
+        span.seen.add(identity)
+    fields = event.fields
+    if fields is None:
+        return
+    for metric, cells in span.cells:
+        key = (event.time - event.time % metric.window_ms, metric.dims_of(fields))
+        states = cells.get(key)
+        if states is None:
+            states = cells[key] = metric.zero(exact=True)
+        metric.add(states, fields)
+
+
+def _dump(metric: Metric, cells: _Cells) -> list[Row]:
+    texts = {dims: dump_dims(dims) for _, dims in cells}
+    rows = [(window, texts[dims], metric.dump(states)) for (window, dims), states in cells.items()]
+    cells.clear()
+    return sorted(rows)
+
+
+def _in_order(pieces: Iterable[Piece]) -> Iterator[tuple[str, Sequence[_Record]]]:
+    """By partition and offset: objects of one segment, one for each schema, may interleave."""
+    for _, together in groupby(pieces, key=lambda piece: (piece.partition, piece.segment)):
+        first, *others = together
+        if not others:
+            yield first.schema, first.rows
+            continue
+        tagged = ([(*row, each.schema) for row in each.rows] for each in (first, *others))
+        for offset, datum, schema in heapq.merge(*tagged):
+            yield schema, ((offset, datum),)
+
+
+def _check_counts(job: Job, spans: Mapping[int, _Span]) -> None:
+    for start, events in job.spans.items():
+        if spans[start].events != events:
+            raise ReplayError(
+                f"the archive says that {events} events are in the hour of {to_datetime(start)}, "
+                f"but {spans[start].events} can be read; is the schema of the source another "
+                "than when they were archived? Give fields that were added a default"
+            )
+
+
+def _bug(metric: Metric, offset: int, error: Exception) -> ReplayError:
+    return ReplayError(
+        f"the event at offset {offset} of {metric.source.topic!r} cannot be folded: "
+        f"{type(error).__name__}: {error}; see the map function of source "
+        f"{metric.source.name!r} ({metric.source.place})"
+    )
+
+
+def _find(declared: Declared) -> Metric:
+    for value in vars(load(declared.path)).values():
+        if isinstance(value, Metric) and value.name == declared.name and value.id == declared.id:
+            return value
+    raise ReplayError(
+        f"{declared.path} does not declare the metric {declared.id} at its top level (any more); "
+        "if the file has just changed, run again; if the metric is made by a function, "
+        "use --workers 0"
+    )

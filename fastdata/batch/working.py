@@ -1,0 +1,228 @@
+"""The work of a replay: metrics of one source, brought to one coverage together."""
+
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from functools import partial
+
+from fastdata.archive.reading import ArchiveReader, Snapshot
+from fastdata.batch.computing import Computer
+from fastdata.batch.planning import Group, Plan, index_hours, make_groups, plan_spans
+from fastdata.batch.publishing import Publisher, patiently
+from fastdata.batch.reports import MetricReport, Progress
+from fastdata.batch.rows import Folded, Job, Piece
+from fastdata.errors import SpanConflictError
+from fastdata.failpoints import reach
+from fastdata.metric import Metric
+from fastdata.segments import segment_of
+from fastdata.serving.stores import Head, Run, ServingStore
+from fastdata.source import Source
+from fastdata.windows import HOUR_MS
+
+__all__ = ["Meter", "Task", "Work"]
+
+# Bounds the memory of a worker process; larger groups read an object less often.
+_GROUP_EVENTS = 25_000
+_PASSES = 5
+
+
+@dataclass(slots=True)
+class Task:
+    """One metric of a replay.
+
+    Attributes:
+        spans: In order; maybe none.
+        run: The open run; None until there is something to do.
+        earlier: An unfinished run that is not resumed.
+        heads: What readers have, as far as the plan knows.
+    """
+
+    metric: Metric
+    spans: Sequence[int]
+    run: Run | None
+    earlier: Run | None
+    report: MetricReport
+    plan: Plan
+    heads: Mapping[int, Head] = field(default_factory=dict)
+
+    @property
+    def range(self) -> tuple[int, int]:
+        """The spans' `[start, end)`, ms UTC."""
+        return (self.spans[0], self.spans[-1] + HOUR_MS) if self.spans else (0, 0)
+
+    @property
+    def is_superseding(self) -> bool:
+        """Whether all that the earlier unfinished run was for is done by this one."""
+        if self.earlier is None or self.plan.coverage.is_behind(self.earlier.coverage):
+            return False
+        start, end = self.range
+        return start <= self.earlier.start and self.earlier.end <= end
+
+
+class Meter:
+    """Adds up the progress of all works."""
+
+    def __init__(
+        self, works: Sequence["Work"], on_progress: Callable[[Progress], None] | None
+    ) -> None:
+        plans = [task.plan for work in works for task in work.tasks]
+        self.groups = sum(len(work.groups()) for work in works)
+        self.total_events = sum(
+            sum(group.spans.values()) for work in works for group in work.groups()
+        )
+        self._total_spans = sum(
+            len(plan.recompute) + len(plan.relabel) + len(plan.empty) for plan in plans
+        )
+        self._on_progress = on_progress
+        self._events = self._spans = 0
+
+    def add(self, events: int, spans: int) -> None:
+        """Tell of events and spans that are published."""
+        self._events += events
+        self._spans += spans
+        if self._on_progress is not None:
+            self._on_progress(
+                Progress(self._events, self.total_events, self._spans, self._total_spans)
+            )
+
+
+class Work:
+    """Metrics of one source that end at one coverage, so that they are folded together.
+
+    Attributes:
+        hours: What the archive holds up to there.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        store: ServingStore,
+        reader: ArchiveReader,
+        snapshot: Snapshot,
+        *,
+        force: bool = False,
+    ) -> None:
+        self.tasks: list[Task] = []
+        self.hours = index_hours(snapshot.objects(), source.segment_size)
+        self._source = source
+        self._store = store
+        self._reader = reader
+        self._objects = snapshot.objects()
+        self._coverage = snapshot.coverage
+        self._force = force
+
+    async def look(self) -> None:
+        """Plan from what readers have now."""
+        for task in self.tasks:
+            heads = await patiently(partial(self._store.heads, task.metric.id, *task.range))
+            version = task.run.number if task.run else None
+            task.heads = heads
+            task.plan = plan_spans(
+                task.spans,
+                self.hours,
+                heads,
+                self._coverage,
+                force=self._force,
+                forced_version=version,
+            )
+
+    def groups(self) -> list[Group]:
+        """What is to be computed."""
+        spans = {span for task in self.tasks for span in task.plan.recompute}
+        return make_groups(spans, self.hours, _GROUP_EVENTS)
+
+    async def run(self, computer: Computer, meter: Meter) -> None:
+        """Do what is planned, until nothing is left to do; then close the runs.
+
+        Raises:
+            SpanConflictError: Other runs kept moving the same spans.
+        """
+        for _ in range(_PASSES):
+            if not self._is_busy():
+                break
+            await self._open()
+            await self._recompute(computer, meter)
+            await self._relabel(meter)
+            await self.look()
+        if self._is_busy():
+            raise SpanConflictError(
+                f"other runs keep moving the spans of source {self._source.name!r}; what is "
+                "published stays: wait until they are done and finish with --resume"
+            )
+        await self._close()
+
+    def _is_busy(self) -> bool:
+        return any(task.plan.has_work for task in self.tasks)
+
+    async def _open(self) -> None:
+        for task in self.tasks:
+            if task.run is None and task.plan.has_work:
+                open_run = partial(
+                    self._store.open_run, task.metric.id, *task.range, self._coverage
+                )
+                task.run = await patiently(open_run)
+                reach("batch.after_open_run")
+
+    async def _recompute(self, computer: Computer, meter: Meter) -> None:
+        metrics = [task.metric for task in self.tasks]
+        async with aclosing(computer.results(metrics, self._jobs())) as results:
+            async for group, folded in results:
+                spans = 0
+                for index, task in enumerate(self.tasks):
+                    spans += await self._replace(index, task, group, folded)
+                del folded  # Before the next one is here.
+                meter.add(sum(group.spans.values()), spans)
+
+    async def _jobs(self) -> AsyncGenerator[tuple[Group, Job]]:
+        wanted = [set(task.plan.recompute) for task in self.tasks]
+        for group in self.groups():
+            for task in self.tasks:
+                task.report.objects += len(group.objects)
+            users = {
+                span: tuple(index for index, spans in enumerate(wanted) if span in spans)
+                for span in group.spans
+            }
+            # No name here: the records are the consumer's alone.
+            yield (
+                group,
+                Job(group.spans, users, [await self._piece(i) for i in group.objects]),
+            )
+
+    async def _piece(self, index: int) -> Piece:
+        entry = self._objects[index]
+        rows = await patiently(partial(self._reader.read, entry))
+        segment = segment_of(entry.first, self._source.segment_size)
+        return Piece(entry.partition, segment, entry.schema, rows)
+
+    async def _replace(self, index: int, task: Task, group: Group, folded: Folded) -> int:
+        totals = {
+            span: folded.totals[index, span]
+            for span in group.spans
+            if (index, span) in folded.totals
+        }
+        if task.run is None or not totals:
+            return 0
+        moved = await Publisher(self._store, task.run).replace(totals, task.heads)
+        report = task.report
+        report.recomputed += len(moved)
+        report.events += sum(group.spans[span] for span in moved)
+        report.duplicates += sum(folded.duplicates.get(span, 0) for span in moved)
+        report.totals += sum(len(totals[span]) for span in moved)
+        return len(moved)
+
+    async def _relabel(self, meter: Meter) -> None:
+        for task in self.tasks:
+            if task.run is not None:
+                publisher = Publisher(self._store, task.run)
+                moved = await publisher.relabel(task.plan.relabel, task.heads)
+                moved += await publisher.empty(task.plan.empty, task.heads)
+                task.report.relabelled += len(moved)
+                meter.add(0, len(moved))
+
+    async def _close(self) -> None:
+        for task in self.tasks:
+            if task.run is not None:
+                await patiently(partial(self._store.close_run, task.run.number))
+            if task.is_superseding and task.earlier is not None:
+                # It died or will find nothing left to do; open, it keeps its rows for ever.
+                await patiently(partial(self._store.close_run, task.earlier.number))
