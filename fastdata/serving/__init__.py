@@ -1,0 +1,1 @@
+"""The serving layer: partials and totals, kept apart, read together as one answer."""
