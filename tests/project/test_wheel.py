@@ -15,7 +15,7 @@ UV_BUILD = Path(sys.executable).parent / "uv-build"
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
     folder = tmp_path_factory.mktemp("wheel")
-    command = [UV_BUILD, "build-wheel", folder]
+    command = [str(UV_BUILD), "build-wheel", str(folder)]
     run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     return zipfile.ZipFile(folder / run.stdout.split()[-1])
 
