@@ -338,9 +338,9 @@ class SpeedLayer:
     async def _record_gap(self, owned: Partition, gap: tuple[int, int]) -> None:
         if failpoints.is_off("record the gap"):
             return
-        earliest = max(0, owned.watermark - self.source.lateness_ms)
+        # Events may be late by any time, but not come from the future: so all rows up to now.
         latest = self._clock() + self.source.skew_ms + 1
-        await self._store.record_gap(Gap(self.source.topic, owned.number, *gap, earliest, latest))
+        await self._store.record_gap(Gap(self.source.topic, owned.number, *gap, 0, latest))
 
     async def clean_up(self) -> int:
         """Drop the cells that the previous version of their own span covers.

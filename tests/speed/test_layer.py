@@ -282,7 +282,7 @@ async def test_skipping_lands_on_an_edge_and_is_recorded_before(bench: Bench) ->
     layer.fold(0, bench.record(0))
     assert await layer.skip_ahead(0, 35) == 30
 
-    gap = Gap("events", 0, 1, 30, NOW - HOUR_MS, NOW + 5 * MINUTE_MS + 1)
+    gap = Gap("events", 0, 1, 30, 0, NOW + 5 * MINUTE_MS + 1)
     assert await bench.store.gaps("events") == [gap]
     assert bench.committed == {0: 30}
 
