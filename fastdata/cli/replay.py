@@ -2,8 +2,9 @@
 
 import asyncio
 import json
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict, Unpack
 
 import click
 
@@ -12,11 +13,18 @@ from fastdata.settings import Settings
 from fastdata.windows import parse_instant, to_datetime
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from fastdata.batch.reports import MetricReport, Progress, ReplayReport
 
 __all__ = ["replay"]
+
+
+class _Options(TypedDict):
+    start: int | None
+    end: int | None
+    dry_run: bool
+    resume: bool
+    force: bool
+    workers: int | None
 
 
 class _Instant(click.ParamType):
@@ -44,16 +52,7 @@ class _Instant(click.ParamType):
     help="Processes; 0 counts in this one. [default: by the work and the machine]",
 )
 @click.option("--json", "as_json", is_flag=True, help="Report as JSON, without a progress bar.")
-def replay(
-    start: int | None,
-    end: int | None,
-    names: tuple[str, ...],
-    dry_run: bool,
-    resume: bool,
-    force: bool,
-    workers: int | None,
-    as_json: bool,
-) -> None:
+def replay(names: tuple[str, ...], as_json: bool, **options: Unpack[_Options]) -> None:
     """Count an interval again from the archive, exactly.
 
     Counts the hours that got events since they were last counted, with repeated events removed,
@@ -67,33 +66,9 @@ def replay(
       fastdata replay --metric departures --dry-run
       fastdata replay --resume
     """  # noqa: D301  (click wants the backspace)
-    from fastdata.archive import open_archive_storage
-    from fastdata.batch.replaying import replay as replay_metrics
-    from fastdata.serving.opening import open_store
-
-    settings = Settings.load()
-    catalog = load_folder(settings.agents)
-    metrics = [catalog.metric(name) for name in dict.fromkeys(names)] or [*catalog.metrics.values()]
-
-    async def run(on_progress: "Callable[[Progress], None] | None") -> "ReplayReport":
-        async with open_store(settings.store) as store:
-            return await replay_metrics(
-                metrics,
-                store=store,
-                archive=open_archive_storage(settings.archive),
-                start=start,
-                end=end,
-                dry_run=dry_run,
-                resume=resume,
-                force=force,
-                workers=workers,
-                complete=not names,
-                on_progress=on_progress,
-            )
-
     with ExitStack() as stack:
         try:
-            report = asyncio.run(run(None if as_json else _progress_bar(stack)))
+            report = asyncio.run(_replay(names, options, None if as_json else _bar(stack)))
         except KeyboardInterrupt:
             stack.close()
             click.echo(
@@ -107,7 +82,30 @@ def replay(
         _show(report)
 
 
-def _progress_bar(stack: ExitStack) -> "Callable[[Progress], None] | None":
+async def _replay(
+    names: Sequence[str],
+    options: _Options,
+    on_progress: "Callable[[Progress], None] | None",
+) -> "ReplayReport":
+    from fastdata.archive import open_archive_storage
+    from fastdata.batch.replaying import replay as replay_metrics
+    from fastdata.serving.opening import open_store
+
+    settings = Settings.load()
+    catalog = load_folder(settings.agents)
+    metrics = [catalog.metric(name) for name in dict.fromkeys(names)] or [*catalog.metrics.values()]
+    async with open_store(settings.store) as store:
+        return await replay_metrics(
+            metrics,
+            store=store,
+            archive=open_archive_storage(settings.archive),
+            complete=not names,
+            on_progress=on_progress,
+            **options,
+        )
+
+
+def _bar(stack: ExitStack) -> "Callable[[Progress], None] | None":
     """A bar on stderr, if that is a terminal; it goes away at the end."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
