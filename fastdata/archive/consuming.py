@@ -129,10 +129,28 @@ class _SourceArchive(ConsumerRebalanceListener):  # type: ignore[misc]
     busy: asyncio.Lock = field(default_factory=asyncio.Lock)
     records: int = 0
     failure: FastdataError | None = None
+    has_joined: bool = False
     consumer: AIOKafkaConsumer = field(init=False)
 
     async def run(self, stop: asyncio.Event) -> None:
+        """Archive until `stop`; join the group anew when the broker refuses something."""
+        failures = 0
+        while not stop.is_set():
+            before = self.records
+            try:
+                await self._member(stop)
+            except BrokerError as error:
+                failures = 1 if self.records > before else failures + 1
+                if failures > _RETRIES or not self.has_joined:
+                    raise
+                _log.warning("%s; joining the group again", error)
+                self.archives.clear()
+                self.committed.clear()
+                await asyncio.sleep(_pause_s(failures))
+
+    async def _member(self, stop: asyncio.Event) -> None:
         async with self._consumer() as consumer:
+            self.has_joined = True
             self.consumer = consumer
             consumer.subscribe([self.source.topic], listener=self)
             while not stop.is_set():
@@ -161,8 +179,7 @@ class _SourceArchive(ConsumerRebalanceListener):  # type: ignore[misc]
                 raise
             raise BrokerError(
                 f"the archive of {self.source.name!r} cannot work with the broker {self.broker}: "
-                f"{error!r}; check FASTDATA_BROKER and that it runs, then start again: "
-                "nothing is lost"
+                f"{error!r}; check FASTDATA_BROKER and that it runs; nothing is lost"
             ) from error
         finally:
             await consumer.stop()
@@ -241,7 +258,8 @@ class _SourceArchive(ConsumerRebalanceListener):  # type: ignore[misc]
     def _report(self) -> None:
         if self.on_progress is None:
             return
-        ends = {tp.partition: self.consumer.highwater(tp) for tp in self.archives}
+        assigned = self.archives.keys() & self.consumer.assignment()
+        ends = {tp.partition: self.consumer.highwater(tp) for tp in assigned}
         self.on_progress(
             ArchiveProgress(
                 self.source.name,
@@ -276,5 +294,9 @@ async def _patiently(action: Callable[[], Awaitable[int]]) -> int:
             return await action()
         except ArchiveUnavailableError as error:
             _log.warning("%s", error)
-            await asyncio.sleep(0.2 * 2**attempt)
+            await asyncio.sleep(_pause_s(attempt))
     return await action()
+
+
+def _pause_s(attempt: int) -> float:
+    return 0.2 * float(2**attempt)

@@ -24,6 +24,10 @@ _SYNC_BYTES = 16
 _BLOCK_BYTES = 64 * 1024
 _MAX_META = 64
 _MAX_LONG_BYTES = 10
+_BAD_BYTES = (
+    ValueError, IndexError, KeyError, TypeError, OverflowError, RecursionError, struct.error,
+    zlib.error,
+)  # fmt: skip
 
 
 class ObjectWriter:
@@ -125,7 +129,7 @@ def read_container(data: bytes, entry: ObjectEntry) -> list[tuple[int, bytes]]:
     """
     try:
         return _read(_Cursor(data), entry)
-    except (ValueError, IndexError, KeyError, TypeError, OverflowError, zlib.error) as error:
+    except _BAD_BYTES as error:
         raise CorruptStateError(
             f"the archive's object {entry.name} is not what its manifest says: {error}; "
             "restore it from a copy, nothing of it was used"

@@ -1,0 +1,262 @@
+"""The archiver against a real Kafka protocol: librdkafka's mock cluster."""
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+import textwrap
+import time
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from confluent_kafka import Producer
+
+from fastdata import failpoints
+from fastdata.archive import ArchiveProgress, ArchiveReader, open_archive_storage, run_archive
+from fastdata.errors import ArchiveConflictError, ArchiveHoleError, BrokerError, SettingsError
+from fastdata.source import Source
+from tests.archive.events import World, click
+
+ROOT = Path(__file__).parents[2]
+PARTITIONS = 4
+
+
+class Broker:
+    """A mock cluster, as long as its producer lives."""
+
+    def __init__(self) -> None:
+        self.producer = Producer({"test.mock.num.brokers": 1, "bootstrap.servers": "none"})
+        (found,) = self.producer.list_topics(timeout=10).brokers.values()
+        self.address = f"{found.host}:{found.port}"
+
+    def produce(self, topic: str, start: int, end: int) -> dict[tuple[int, int], bytes]:
+        """Send events to all partitions in turn; what is where: value by (partition, offset)."""
+        sent = {}
+        for n in range(start, end):
+            value = click(n, page=f"/{n}").value if n % 11 else b"bad %d" % n
+            assert value is not None
+            self.producer.produce(topic, value, partition=n % PARTITIONS)
+            sent[(n % PARTITIONS, n // PARTITIONS)] = value
+        assert self.producer.flush(20) == 0
+        return sent
+
+
+@pytest.fixture(scope="module")
+def broker() -> Broker:
+    return Broker()
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    """With a topic and a group of its own on the shared broker."""
+    world = World(tmp_path, open_archive_storage(str(tmp_path / "kept")), segment_size=10)
+    name = f"c{uuid.uuid4().hex[:8]}"
+    world.source = named(name, f"topic.{name}", tmp_path)
+    return world
+
+
+def named(name: str, topic: str, folder: Path) -> Source:
+    """Another name is another group, which need not wait for the members of the first."""
+    schema = str(folder / "click.avsc")
+    return Source(name, topic=topic, schema=schema, time="at", segment_size=10)
+
+
+class Run:
+    """An archiver in this process."""
+
+    def __init__(
+        self, world: World, address: str, *, accept_loss: bool = False, tile_age_s: float = 0.3
+    ) -> None:
+        self.stop = asyncio.Event()
+        self.progress: ArchiveProgress | None = None
+        self.task = asyncio.create_task(
+            run_archive(
+                [world.source],
+                world.registry,
+                world.storage,
+                broker=address,
+                stop=self.stop,
+                tile_age_s=tile_age_s,
+                accept_loss=accept_loss,
+                on_progress=self._note,
+            )
+        )
+
+    def _note(self, progress: ArchiveProgress) -> None:
+        self.progress = progress
+
+    async def until(self, is_reached: Callable[[ArchiveProgress], bool]) -> None:
+        deadline = time.monotonic() + 40
+        while self.progress is None or not is_reached(self.progress):
+            if self.task.done():
+                await self.task
+            assert time.monotonic() < deadline, self.progress
+            await asyncio.wait([self.task], timeout=0.05)
+
+    async def until_durable(self, ends: dict[int, int]) -> None:
+        await self.until(lambda progress: progress.durable == ends)
+
+    async def close(self) -> None:
+        self.stop.set()
+        await self.task
+
+
+async def archived(world: World) -> dict[tuple[int, int], bytes | None]:
+    """Value by (partition, offset) of all that is durable, tiles included."""
+    reader = ArchiveReader(world.storage, world.source)
+    with failpoints.rules_off("closed segments only"):
+        snapshot = await reader.snapshot()
+    values: dict[tuple[int, int], bytes | None] = {}
+    for entry in snapshot.objects():
+        head = b"\0" + (entry.schema_id or 0).to_bytes(4, "big")
+        for offset, datum in await reader.read(entry):
+            values[(entry.partition, offset)] = head + datum
+    for entry in snapshot.rejected:
+        for reject in await reader.read_rejects(entry):
+            values[(entry.partition, reject.offset)] = reject.value
+    return values
+
+
+async def test_the_archiver_keeps_the_log_and_makes_all_durable_when_it_stops(
+    world: World, broker: Broker
+) -> None:
+    sent = broker.produce(world.source.topic, 0, 100)
+    run = Run(world, broker.address, tile_age_s=1000)
+    await run.until(lambda progress: progress.position == dict.fromkeys(range(PARTITIONS), 25))
+    assert run.progress is not None
+    assert run.progress.durable == dict.fromkeys(range(PARTITIONS), 20)
+    await run.close()
+
+    assert await archived(world) == sent
+
+
+async def test_a_log_that_is_shorter_than_its_archive_is_another_log(
+    world: World, broker: Broker
+) -> None:
+    broker.produce(world.source.topic, 0, 4)
+    archive = await world.opened()
+    archive.advance(100)
+    await archive.flush()
+
+    with pytest.raises(ArchiveConflictError, match="ends at 100, after the log's end 1"):
+        await Run(world, broker.address).task
+
+
+async def test_events_deleted_while_the_archiver_was_down_stop_it_until_accepted(
+    world: World, broker: Broker, tmp_path: Path
+) -> None:
+    topic = world.source.topic
+    archive = await world.opened()
+    archive.append(click(0))
+    await archive.flush(force=True)
+    # The mock cluster keeps 5 MiB of a partition and deletes what is older.
+    for _ in range(70):
+        broker.producer.produce(topic, os.urandom(100_000), partition=0)
+        broker.producer.flush(10)
+    with pytest.raises(ArchiveHoleError, match="--accept-loss"):
+        await Run(world, broker.address).task
+    world.source = named("again", topic, tmp_path)
+    accepting = Run(world, broker.address, accept_loss=True)
+    await accepting.until_durable({0: 70, 1: 0, 2: 0, 3: 0})
+    await accepting.close()
+    snapshot = await ArchiveReader(world.storage, world.source).snapshot()
+
+    assert snapshot.lost[0][0][0] == 1
+
+
+async def test_an_unreachable_broker_is_an_error_that_says_what_to_check(world: World) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+
+        with pytest.raises(BrokerError, match="check FASTDATA_BROKER"):
+            await Run(world, address).task
+
+
+async def test_two_sources_of_one_topic_must_agree(world: World, tmp_path: Path) -> None:
+    other = Source(
+        "other",
+        topic=world.source.topic,
+        schema=str(tmp_path / "click.avsc"),
+        time="at",
+        segment_size=20,
+    )
+
+    with pytest.raises(SettingsError, match="share the topic"):
+        await run_archive(
+            [world.source, other],
+            world.registry,
+            world.storage,
+            broker="127.0.0.1:1",
+            stop=asyncio.Event(),
+        )
+
+
+ARCHIVER = """
+    import asyncio, signal, sys
+    from pathlib import Path
+    from fastdata.archive import open_archive_storage, run_archive
+    from fastdata.schemas import FolderRegistry
+    from fastdata.source import Source
+
+    folder, topic, address, name = sys.argv[1:]
+
+    async def main():
+        stop = asyncio.Event()
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+        source = Source(
+            name, topic=topic, schema=f"{folder}/click.avsc", time="at", segment_size=10
+        )
+        await run_archive(
+            [source], FolderRegistry(Path(folder)), open_archive_storage(f"{folder}/kept"),
+            broker=address, stop=stop, tile_age_s=0.05,
+        )
+
+    asyncio.run(main())
+"""
+
+# In process, test_tiling.py stops at all of them.
+KILLS = [
+    "archive.after_object=kill@3",
+    "archive.mid_merge=kill@2",
+    "archive.after_commit=kill@2",
+]
+
+
+async def test_an_archiver_that_is_killed_at_any_point_loses_and_repeats_nothing(
+    world: World, broker: Broker, tmp_path: Path
+) -> None:
+    sent = {}
+    end = 0
+
+    def send() -> None:
+        nonlocal end
+        sent.update(broker.produce(world.source.topic, end, end + 24))
+        end += 24
+
+    command = [sys.executable, "-c", textwrap.dedent(ARCHIVER), str(tmp_path)]
+    command += [world.source.topic, broker.address]
+    for n, failpoint in enumerate(KILLS):
+        # Each in a group of its own, so that none waits until the broker misses the one before.
+        env = {**os.environ, "FASTDATA_FAILPOINTS": failpoint, "PYTHONPATH": str(ROOT)}
+        process = await asyncio.create_subprocess_exec(
+            *command, f"killed-{n}", env=env, cwd=tmp_path
+        )
+        died = asyncio.create_task(process.wait())
+        for _ in range(200):
+            send()
+            if (await asyncio.wait([died], timeout=0.2))[0]:
+                break
+        else:
+            process.kill()
+        assert (await died, process.returncode) == (-signal.SIGKILL, -signal.SIGKILL)
+        kept = await archived(world)
+        assert kept == {place: sent[place] for place in kept}
+    last = Run(world, broker.address)
+    await last.until_durable(dict.fromkeys(range(PARTITIONS), end // PARTITIONS))
+    await last.close()
+
+    assert await archived(world) == sent

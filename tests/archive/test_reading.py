@@ -1,0 +1,271 @@
+import copy
+import hashlib
+import json
+import pickle
+import random
+import zlib
+from pathlib import Path
+
+import pytest
+
+from fastdata import failpoints
+from fastdata.archive import ObjectEntry, Record, open_archive_storage, read_object
+from fastdata.errors import (
+    ArchiveConflictError,
+    ArchiveHoleError,
+    ArchiveUnavailableError,
+    CorruptStateError,
+)
+from fastdata.segments import Coverage
+from tests.archive.events import HOUR, START, World, click, clicks, feed
+
+SEGMENT_0 = "manifest/web.clicks/partition=0/segment=0000000000.json"
+SEGMENT_1 = "manifest/web.clicks/partition=0/segment=0000000001.json"
+OBJECT_0 = "topics/web.clicks/partition=0/web.clicks+0+0000000000.avro"
+
+
+async def archive_clicks(world: World, records: list[Record], partition: int = 0) -> None:
+    archive = world.archiver(partition=partition)
+    await archive.open()
+    feed(archive, records)
+    await archive.flush(force=True)
+
+
+async def replace(world: World, name: str, data: bytes) -> None:
+    await world.storage.delete(name)
+    await world.storage.create(name, data)
+
+
+async def first_object(world: World) -> ObjectEntry:
+    return (await world.reader().snapshot()).objects()[0]
+
+
+async def test_an_empty_archive_covers_nothing(world: World) -> None:
+    snapshot = await world.reader().snapshot()
+
+    assert (snapshot.coverage, snapshot.durable, snapshot.hours()) == (Coverage({}), {}, {})
+
+
+async def test_only_closed_segments_are_covered_and_tiles_are_durable(world: World) -> None:
+    await archive_clicks(world, clicks(0, 25))
+    await archive_clicks(world, clicks(0, 8), partition=3)
+    snapshot = await world.reader().snapshot()
+
+    assert snapshot.coverage == Coverage({0: 2, 3: 0})
+    assert snapshot.durable == {0: 25, 3: 8}
+    assert snapshot.count == 20
+
+
+async def test_without_the_rule_the_open_segment_counts_as_covered(world: World) -> None:
+    await archive_clicks(world, clicks(0, 25))
+    with failpoints.rules_off("closed segments only"):
+        snapshot = await world.reader().snapshot()
+
+    assert snapshot.coverage == Coverage({0: 3})
+    assert snapshot.count == 25
+
+
+async def test_objects_of_an_hour_are_found_by_the_manifest(world: World) -> None:
+    times = [START] * 10 + [START + HOUR] * 10 + [START] * 9 + [START + HOUR]
+    await archive_clicks(world, [click(n, at) for n, at in enumerate(times)])
+    snapshot = await world.reader().snapshot()
+
+    assert [o.first for o in snapshot.objects(START)] == [0, 20]
+    assert [o.first for o in snapshot.objects(START + HOUR)] == [10, 20]
+    assert [o.first for o in snapshot.objects(START + HOUR, after=Coverage({0: 2}))] == [20]
+    assert snapshot.objects(START - HOUR) == []
+    assert snapshot.events(START) == 19
+    assert snapshot.events(START, after=Coverage({0: 1})) == 9
+
+
+async def test_hours_after_a_coverage_are_those_that_changed_since(world: World) -> None:
+    times = [START] * 10 + [START + HOUR] * 10 + [START - 5 * HOUR] * 10
+    await archive_clicks(world, [click(n, at) for n, at in enumerate(times)])
+    snapshot = await world.reader().snapshot()
+
+    assert snapshot.hours(after=Coverage({0: 1})) == {START - 5 * HOUR: 10, START + HOUR: 10}
+    assert snapshot.hours(after=snapshot.coverage) == {}
+
+
+async def test_a_snapshot_can_be_narrowed_to_an_earlier_coverage(world: World) -> None:
+    await archive_clicks(world, clicks(0, 10))
+    earlier = await world.reader().snapshot()
+    await archive_clicks(world, clicks(0, 40))
+    now = await world.reader().snapshot()
+    narrowed = now.at(earlier.coverage)
+
+    assert narrowed.coverage == Coverage({0: 1})
+    assert narrowed.objects() == earlier.objects()
+    assert narrowed.hours() == earlier.hours()
+    with pytest.raises(ValueError, match="the archive covers"):
+        earlier.at(now.coverage)
+
+
+async def test_another_process_can_read_an_object_that_was_pickled(tmp_path: Path) -> None:
+    url = (tmp_path / "kept with ü").as_uri()
+    world = World(tmp_path, open_archive_storage(url))
+    await archive_clicks(world, clicks(0, 10))
+    entry = await first_object(world)
+
+    assert read_object(url, pickle.loads(pickle.dumps(entry))) == await world.reader().read(entry)
+
+
+async def test_a_missing_manifest_entry_is_a_hole(world: World) -> None:
+    await archive_clicks(world, clicks(0, 30))
+    await world.storage.delete(SEGMENT_1)
+
+    with pytest.raises(ArchiveHoleError, match=r"a hole: .* begins at 20, .* ends at 10"):
+        await world.reader().snapshot()
+
+
+async def test_a_missing_tile_is_a_hole(world: World) -> None:
+    archive = await world.opened()
+    for record in clicks(0, 6):
+        archive.append(record)
+        await archive.flush(force=True)
+    await world.storage.delete("manifest/web.clicks/partition=0/tile=0000000003.json")
+
+    with pytest.raises(ArchiveHoleError, match="it ends at 3"):
+        await world.reader().snapshot()
+    with pytest.raises(ArchiveHoleError, match="it ends at 3"):
+        await world.opened()
+
+
+async def test_overlapping_entries_are_found(world: World) -> None:
+    archive = await world.opened()
+    archive.advance(30)
+    archive.append(click(30))
+    await archive.flush()  # one entry [0, 30), as nothing is in it
+    spare = copy.copy(world)
+    spare.storage = open_archive_storage("memory:///")
+    await archive_clicks(spare, clicks(0, 20))
+    await world.storage.create(SEGMENT_1, await spare.storage.get(SEGMENT_1) or b"")
+
+    with pytest.raises(ArchiveHoleError, match="an overlap"):
+        await world.reader().snapshot()
+
+
+async def test_an_object_that_is_gone_is_named(world: World) -> None:
+    await archive_clicks(world, clicks(0, 10))
+    entry = await first_object(world)
+    await world.storage.delete(OBJECT_0)
+
+    with pytest.raises(CorruptStateError, match=r"web.clicks\+0\+0000000000.avro"):
+        await world.reader().read(entry)
+
+
+async def test_no_flipped_bit_of_an_object_goes_unseen(world: World) -> None:
+    await archive_clicks(world, clicks(0, 10))
+    entry = await first_object(world)
+    good = await world.storage.get(OBJECT_0) or b""
+    expected = await world.reader().read(entry)
+    rng = random.Random(7)
+    seen = 0
+    for _ in range(500):
+        bad = bytearray(good)
+        bad[rng.randrange(len(bad))] ^= 1 << rng.randrange(8)
+        await replace(world, OBJECT_0, bytes(bad))
+        try:
+            assert await world.reader().read(entry) == expected
+        except CorruptStateError:
+            seen += 1
+
+    assert seen > 450
+
+
+async def test_no_flipped_bit_of_a_manifest_entry_goes_unseen(world: World) -> None:
+    await archive_clicks(world, clicks(0, 10))
+    good = await world.storage.get(SEGMENT_0) or b""
+    expected = await first_object(world)
+    rng = random.Random(7)
+    seen = 0
+    for _ in range(300):
+        bad = bytearray(good)
+        bad[rng.randrange(len(bad))] ^= 1 << rng.randrange(8)
+        await replace(world, SEGMENT_0, bytes(bad))
+        try:
+            assert await first_object(world) == expected
+        except CorruptStateError:
+            seen += 1
+
+    assert seen > 290
+
+
+@pytest.mark.parametrize("cut", [0, 3, 4, 50, 300, -1, -17])
+async def test_a_truncated_object_is_corrupt(world: World, cut: int) -> None:
+    await archive_clicks(world, clicks(0, 10))
+    entry = await first_object(world)
+    good = await world.storage.get(OBJECT_0) or b""
+    await replace(world, OBJECT_0, good[:cut])
+
+    with pytest.raises(CorruptStateError):
+        await world.reader().read(entry)
+
+
+async def test_a_bomb_is_not_unpacked(world: World) -> None:
+    await archive_clicks(world, clicks(0, 10))
+    entry = await first_object(world)
+    good = await world.storage.get(OBJECT_0) or b""
+    packer = zlib.compressobj(wbits=-15)
+    bomb = packer.compress(bytes(300_000_000)) + packer.flush()
+    sync = good[-16:]
+    head = good[: good.index(sync) + 16]
+    length = len(bomb) * 2
+    size = bytearray()
+    while length > 0x7F:
+        size.append((length & 0x7F) | 0x80)
+        length >>= 7
+    await replace(world, OBJECT_0, head + b"\x14" + bytes([*size, length]) + bomb + sync)
+
+    with pytest.raises(CorruptStateError, match="come out of a block"):
+        await world.reader().read(entry)
+
+
+async def test_a_manifest_of_another_declaration_is_refused(world: World) -> None:
+    await archive_clicks(world, clicks(0, 10))
+    world.source.segment_size = 5
+
+    with pytest.raises(ArchiveConflictError, match="fixed for a topic's life"):
+        await world.reader().snapshot()
+    with pytest.raises(ArchiveConflictError, match="fixed for a topic's life"):
+        await world.opened()
+
+
+async def test_an_entry_whose_numbers_do_not_add_up_is_corrupt(world: World) -> None:
+    await archive_clicks(world, clicks(0, 10))
+    entry = json.loads(await world.storage.get(SEGMENT_0) or b"")["entry"]
+    entry["holes"] = [[3, 1]]
+    text = json.dumps(entry, sort_keys=True, separators=(",", ":"))
+    forged = {"entry": entry, "sha256": hashlib.sha256(text.encode()).hexdigest()}
+    await replace(world, SEGMENT_0, json.dumps(forged).encode())
+
+    with pytest.raises(CorruptStateError, match="do not make up"):
+        await world.reader().snapshot()
+
+
+async def test_an_object_of_the_same_name_with_other_events_is_left_alone(world: World) -> None:
+    other = await world.opened()
+    feed(other, [click(n, page="other") for n in range(10)])
+    failpoints.set_action("archive.after_object", "raise")
+    with pytest.raises(failpoints.FailpointError):
+        await other.flush()
+    before = await world.storage.get(OBJECT_0)
+
+    archive = await world.opened()
+    feed(archive, clicks(0, 10))
+    with pytest.raises(ArchiveConflictError, match="holds other records"):
+        await archive.flush()
+    assert await world.storage.get(OBJECT_0) == before
+
+
+async def test_a_full_or_read_only_folder_is_an_error_that_can_be_retried(tmp_path: Path) -> None:
+    world = World(tmp_path, open_archive_storage(str(tmp_path / "kept")))
+    archive = await world.opened()
+    feed(archive, clicks(0, 10))
+    (tmp_path / "kept" / "topics").write_text("a file where a folder must be")
+
+    with pytest.raises(ArchiveUnavailableError, match="could not write topics/"):
+        await archive.flush()
+    (tmp_path / "kept" / "topics").unlink()
+
+    assert await archive.flush() == 10
