@@ -108,7 +108,12 @@ def _parse(text: str, place: str) -> Schema:
     if not isinstance(raw, dict) or raw.get("type") != "record":
         raise DeclarationError(f"{place} is not an Avro record; an event is a record")
     _refuse_bombs(raw, place, ())
+    fields = {field["name"]: _field_type(field["type"]) for field in raw["fields"]}
     canonical = json.dumps(raw, sort_keys=True, separators=(",", ":"))
+    for name, default in ((f["name"], f.get("default")) for f in raw["fields"]):
+        if isinstance(default, str) and fields[name].kind == "decimal":
+            # The decoder would give the text of the default instead of a decimal.
+            raise DeclarationError(f"{place}: a default of the decimal {name!r} is not supported")
     digest = hashlib.sha256(canonical.encode())
     parsed = cast("dict[str, object]", fastavro.parse_schema(_without_time_types(raw)))
     return Schema(
@@ -116,7 +121,7 @@ def _parse(text: str, place: str) -> Schema:
         canonical=canonical,
         fingerprint=digest.hexdigest(),
         id=int.from_bytes(digest.digest()[:4], "big") >> 1,
-        fields={field["name"]: _field_type(field["type"]) for field in raw["fields"]},
+        fields=fields,
         parsed=parsed,
     )
 
@@ -194,15 +199,14 @@ class Registry(Protocol):
 
 
 class FolderRegistry:
-    """Every `.avsc` file of a folder, by the id that its text gives. Read once."""
+    """Every `.avsc` file of a folder, by the id that its text gives. Read once.
+
+    Raises:
+        SettingsError: There is no such folder.
+        DeclarationError: A file in it is no Avro record.
+    """
 
     def __init__(self, folder: Path) -> None:
-        """Read the folder.
-
-        Raises:
-            SettingsError: There is no such folder.
-            DeclarationError: A file in it is no Avro record.
-        """
         if not folder.is_dir():
             raise SettingsError(
                 f"there is no folder of schemas at {folder}; set FASTDATA_REGISTRY to one"

@@ -165,6 +165,13 @@ def test_the_canonical_text_gives_the_same_id(source: Source) -> None:
     [
         ("{", "not an Avro schema"),
         ('{"type": "string"}', "not an Avro record"),
+        (
+            (
+                '{"type":"record","name":"A","fields":[{"name":"a","default":"\\u0001","type":'
+                '{"type":"bytes","logicalType":"decimal","precision":4,"scale":2}}]}'
+            ),
+            "default of the decimal 'a'",
+        ),
         ('{"type":"record","name":"A","fields":[{"name":"a","type":["null","A"]}]}', "itself"),
         (
             (
