@@ -153,7 +153,7 @@ async def test_ctrl_c_leaves_the_run_to_be_resumed(world: Sales, database: Servi
     code, _, err = finish(process)
     run = await database.last_run(metric)
 
-    assert code == 130
+    assert code == 130, err
     said = "interrupted: what is published stays; fastdata replay --resume finishes it"
     assert err.strip() == said
     assert run is not None
