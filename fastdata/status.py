@@ -151,8 +151,10 @@ class LogReader:
         """
         times: dict[int, int] = {}
         deadline = time.monotonic() + self._timeout_s
+        places = [TopicPartition(topic, p, o) for p, o in offsets.items()]
         try:
-            self._consumer.assign([TopicPartition(topic, p, o) for p, o in offsets.items()])
+            self._consumer.assign(places)
+            self._consumer.resume(places)  # a pause outlives its assignment
             while len(times) < len(offsets) and time.monotonic() < deadline:
                 message = self._consumer.poll(0.2)
                 if message is None or message.error() is not None:

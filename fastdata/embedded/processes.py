@@ -15,7 +15,7 @@ from fastdata.errors import FastdataError
 __all__ = ["Processes"]
 
 _STOP_S = 20.0
-_TAIL_LINES = 15
+_TAIL_LINES = 30
 
 
 class Processes:

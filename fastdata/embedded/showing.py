@@ -5,6 +5,7 @@ from calendar import month_abbr
 from types import TracebackType
 from typing import Self
 
+from rich.box import SIMPLE
 from rich.console import Console, Group
 from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
@@ -19,7 +20,7 @@ __all__ = ["Screen", "show_outcome"]
 _TITLES = {
     "flights": "flights",
     "distance": "miles",
-    "delay": "mean delay",
+    "delay": "delay",
     "worst": "worst",
     "aircraft": "aircraft",
 }
@@ -86,13 +87,17 @@ def show_outcome(console: Console, outcome: Outcome, is_kept: bool) -> None:
     """Print the table of months, the drift by cause, the times, and what to try next."""
     console.print()
     console.print(_months_table(outcome))
-    _show_drift(console, outcome)
-    steps = ", ".join(f"{step} {took:.1f} s" for step, took in outcome.steps_s.items())
-    console.print(f"\n[bold]Time[/bold]: {steps}; {outcome.events_per_s:,} events/s to both layers")
-    if outcome.peak_mib:
-        peaks = ", ".join(f"{name} {peak} MiB" for name, peak in outcome.peak_mib.items())
-        console.print(f"[bold]Most memory[/bold]: {peaks}")
-    _show_next(console, outcome, is_kept)
+    took = ", ".join(f"{step} {seconds:.1f} s" for step, seconds in outcome.steps_s.items())
+    peaks = ", ".join(f"{name} {peak} MiB" for name, peak in outcome.peak_mib.items())
+    lines = [
+        *_drift(outcome),
+        f"\n[bold]Time[/bold]: {took}",
+        f"[bold]Speed[/bold]: {outcome.events_per_s:,} events/s, folded and archived",
+        f"[bold]Most memory[/bold]: {peaks or 'not known here'}",
+        *_next(outcome, is_kept),
+    ]
+    for line in lines:
+        console.print(line, soft_wrap=True, highlight=False)
 
 
 def _latest_table(latest: Latest) -> Table:
@@ -107,15 +112,13 @@ def _latest_table(latest: Latest) -> Table:
 
 
 def _months_table(outcome: Outcome) -> Table:
-    table = Table(
-        title="Departures from New York, 2013: value, and [lower, upper] where it is not certain",
-        title_justify="left",
-    )
-    table.add_column("month")
-    table.add_column("answer")
+    title = r"Departures from New York, 2013; \[lower, upper] where it is not certain"
+    table = Table(title=title, title_justify="left", box=SIMPLE, padding=(0, 1, 0, 0))
+    table.add_column("month", no_wrap=True)
+    table.add_column("answer", no_wrap=True)
     for name in _TITLES.values():
         table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("exact")
+    table.add_column("exact", no_wrap=True)
     for published, fresh, exact in zip(PUBLISHED, outcome.fresh, outcome.replayed, strict=True):
         for label, answer in (("fresh", fresh), ("replayed", exact)):
             month = (month_abbr[published.month] or "2013") if answer is fresh else ""
@@ -136,31 +139,27 @@ def _cell(value: float | None, lower: float | None, upper: float | None, digits:
     return shown[0] if len(set(shown)) == 1 else f"{shown[0]} [{', '.join(shown[1:])}]"
 
 
-def _show_drift(console: Console, outcome: Outcome) -> None:
+def _drift(outcome: Outcome) -> list[str]:
     drift, sketch = outcome.drift, outcome.sketch
     share = drift["not_yet_covered"] / max(outcome.events, 1)
-    console.print("\n[bold]Fresh against exact, by cause[/bold]")
-    console.print(f"  late, left to the replay     {drift['late']:,} events")
-    console.print(f"  repeats, counted once        {drift['repeats']:,} events")
-    console.print(f"  dead letters                 {drift['dead_letters']:,} events")
-    console.print(
-        f"  sketch error of aircraft     at most {sketch.worst:.2%}; the published number was "
-        f"within the bounds {sketch.held} times of {sketch.answers}"
-    )
-    console.print(
-        f"  not yet covered              {drift['not_yet_covered']:,} events ({share:.1%}) of open "
-        "segments: they are answered fresh"
-    )
-
-
-def _show_next(console: Console, outcome: Outcome, is_kept: bool) -> None:
-    console.print("\n[bold]Try next[/bold]")
-    lines = [
-        "fastdata query departures --every all --by origin",
-        "fastdata query departures --from 2013-02-08 --to 2013-02-11 --every 1h --format csv",
-        "fastdata query departures --from 2013-07-01 --to 2013-08-01 --every 1d --by origin",
-        "fastdata replay --from 2013-01-01 --to 2014-01-02  # again: changes nothing",
+    held = f"published within the bounds {sketch.held} of {sketch.answers} times"
+    return [
+        "[bold]What makes fresh and exact numbers differ[/bold]",
+        f"  late, left to the replay  {drift['late']:,} events",
+        f"  repeats, counted once     {drift['repeats']:,} events",
+        f"  dead letters              {drift['dead_letters']:,} events",
+        f"  sketches of aircraft      {sketch.worst:.2%} off at most; {held}",
+        f"  not yet covered           {drift['not_yet_covered']:,} events ({share:.1%}); fresh",
     ]
-    first = f"cd {outcome.folder}" if is_kept else "fastdata demo --dir flights; cd flights"
-    for line in (first, *lines):
-        console.print(f"  {line}", highlight=False)
+
+
+def _next(outcome: Outcome, is_kept: bool) -> list[str]:
+    folder = f"cd {outcome.folder}" if is_kept else "fastdata demo --dir flights; cd flights"
+    return [
+        "\n[bold]Try next[/bold]",
+        f"  {folder}",
+        "  fastdata query departures --every all --by origin",
+        "  fastdata query departures --from 2013-02-08 --to 2013-02-11 --every 1h --format csv",
+        "  fastdata replay --from 2013-01-01 --to 2014-01-02  # again: changes nothing",
+        "  less agents/flights.py",
+    ]

@@ -1,10 +1,13 @@
 """The embedded broker speaks the Kafka protocol to any client."""
 
+import time
+
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 
 from fastdata.embedded.broker import EmbeddedBroker
 from fastdata.errors import BrokerError
+from fastdata.status import LogReader
 
 
 def test_what_is_produced_can_be_consumed() -> None:
@@ -43,3 +46,20 @@ def test_it_says_nothing_on_stderr(capfd: pytest.CaptureFixture[str]) -> None:
 def test_a_stopped_broker_creates_no_topic() -> None:
     with pytest.raises(BrokerError, match="not running"):
         EmbeddedBroker().create("news")
+
+
+def test_append_times_are_read_again_and_again_without_waiting() -> None:
+    with EmbeddedBroker() as broker:
+        broker.create("news")
+        producer = Producer({"bootstrap.servers": broker.address, "log_level": 0})
+        for number in range(40):
+            producer.produce("news", b"-", partition=number % 4, timestamp=1_000 + number)
+        assert producer.flush(10) == 0
+        with LogReader(broker.address, timeout_s=10) as log:
+            first = log.append_times("news", {0: 0, 1: 0, 2: 0, 3: 0})
+            began = time.monotonic()
+            then = log.append_times("news", {0: 9, 2: 5})
+            took_s = time.monotonic() - began
+    assert first == {0: 1_000, 1: 1_001, 2: 1_002, 3: 1_003}
+    assert then == {0: 1_036, 2: 1_022}
+    assert took_s < 5
