@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from dataclasses import astuple
 from typing import Self, TypeVar
 
-from sqlalchemy import Table, inspect, select
+from sqlalchemy import Delete, Table, inspect, select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -14,7 +14,7 @@ from fastdata import failpoints
 from fastdata.errors import StoreError, StoreUnavailableError
 from fastdata.segments import Coverage
 from fastdata.serving import rules, statements, tables
-from fastdata.serving.sqlite import READ, WRITE, Sqlite
+from fastdata.serving.sqlite import READ, WRITE, Sqlite, to_its_end
 from fastdata.serving.stores import Flip, Gap, Head, Partial, Progress, Reading, Run, Total
 
 __all__ = ["SqlStore"]
@@ -61,6 +61,7 @@ class SqlStore:
     async def __aexit__(self, *exc: object) -> None:
         await self._engine.dispose()
 
+    @to_its_end
     async def upsert(self, partials: Sequence[Partial], progress: Sequence[Progress]) -> None:
         """Write partials and progress in one transaction; see `ServingStore`.
 
@@ -79,6 +80,7 @@ class SqlStore:
             await self._put(connection, tables.partials, rows)
             await self._put(connection, tables.progress, reports)
 
+    @to_its_end
     async def record_gap(self, gap: Gap) -> None:
         """Remember a gap; see `ServingStore`."""
         async with self._transaction("record a gap", WRITE) as connection:
@@ -92,6 +94,7 @@ class SqlStore:
                 gap = rules.merge_gaps(Gap(*row), gap)
             await self._put(connection, tables.gaps, [astuple(gap)])
 
+    @to_its_end
     async def read(self, metric: str, unfolded: str, topic: str, start: int, end: int) -> Reading:
         """Everything that an answer is made of, in one transaction; see `ServingStore`."""
         of = {"metric": metric, "start": start, "end": end}
@@ -111,21 +114,25 @@ class SqlStore:
                 progress=await _progress(connection, topic),
             )
 
+    @to_its_end
     async def heads(self, metric: str, start: int, end: int) -> dict[int, Head]:
         """The heads of the spans in `[start, end)`."""
         async with self._transaction("read heads", READ) as connection:
             return await _heads(connection, metric, start, end)
 
+    @to_its_end
     async def progress(self, topic: str) -> Sequence[Progress]:
         """How far each partition of the topic is folded."""
         async with self._transaction("read progress", READ) as connection:
             return await _progress(connection, topic)
 
+    @to_its_end
     async def gaps(self, topic: str) -> Sequence[Gap]:
         """All gaps of the topic."""
         async with self._transaction("read gaps", READ) as connection:
             return await _gaps(connection, topic)
 
+    @to_its_end
     async def partials(self, metric: str, start: int, end: int) -> Sequence[Partial]:
         """All stored partials of the windows in `[start, end)`, covered or not."""
         async with self._transaction("read partials", READ) as connection:
@@ -133,19 +140,23 @@ class SqlStore:
             rows = await connection.execute(statements.READ_PARTIALS, of)
             return [Partial(*row) for row in rows]
 
+    @to_its_end
     async def open_run(self, metric: str, start: int, end: int, coverage: Coverage) -> Run:
         """Record a new run; see `ServingStore`."""
         values = {"metric": metric, "start": start, "end": end, "coverage": coverage.dump()}
         async with self._transaction("open a run", WRITE) as connection:
-            done = await connection.execute(tables.runs.insert().values(is_done=False, **values))
-            (number,) = done.inserted_primary_key or (0,)
+            new = tables.runs.insert().values(is_done=False, **values)
+            done = await connection.execute(new.returning(tables.runs.c.number))
+            number = done.scalar_one()
         return Run(number, metric, start, end, coverage)
 
+    @to_its_end
     async def close_run(self, number: int) -> None:
         """Record that the run has published all that it planned."""
         async with self._transaction("close a run", WRITE) as connection:
             await connection.execute(statements.CLOSE_RUN, {"run": number})
 
+    @to_its_end
     async def last_run(self, metric: str) -> Run | None:
         """The newest run of the metric, done or not."""
         async with self._transaction("read runs", READ) as connection:
@@ -164,23 +175,31 @@ class SqlStore:
             SpanConflictError: The head or its previous one is that version already.
             StoreError: A state is larger than 1 MiB.
         """
-        this = {"metric": metric, "span": span, "version": version}
         held = 0
         for number, portion in enumerate(_portions(totals, _ROWS_AT_ONCE)):
-            rows = [(metric, version, span, t.window, t.dims, t.state) for t in portion]
-            for total in portion:
-                rules.check_state(total.state, metric, total.window, total.dims)
-            async with self._transaction("write totals", WRITE) as connection:
-                head = (await _heads(connection, metric, span, span + 1)).get(span)
-                rules.refuse_published(head, metric, span, version)
-                if number == 0:
-                    await connection.execute(statements.DROP_VERSION, this)
-                await self._put(connection, tables.totals, rows)
-                counts = await _count(connection, metric, [(span, version)])
-                held = counts.get((span, version), 0)
+            held = await self._write_portion(metric, span, version, portion, number == 0)
         failpoints.reach("store.after_totals")
         return held
 
+    @to_its_end
+    async def _write_portion(
+        self, metric: str, span: int, version: int, portion: Sequence[Total], is_first: bool
+    ) -> int:
+        """Add to an unpublished version, or begin it; how many rows it has now."""
+        for total in portion:
+            rules.check_state(total.state, metric, total.window, total.dims)
+        rows = [(metric, version, span, t.window, t.dims, t.state) for t in portion]
+        async with self._transaction("write totals", WRITE) as connection:
+            head = (await _heads(connection, metric, span, span + 1)).get(span)
+            rules.refuse_published(head, metric, span, version)
+            if is_first:
+                this = {"metric": metric, "span": span, "version": version}
+                await connection.execute(statements.DROP_VERSION, this)
+            await self._put(connection, tables.totals, rows)
+            counts = await _count(connection, metric, [(span, version)])
+            return counts.get((span, version), 0)
+
+    @to_its_end
     async def publish(self, metric: str, flips: Sequence[Flip]) -> None:
         """Move the pointers of some spans in one transaction; see `ServingStore`.
 
@@ -199,6 +218,7 @@ class SqlStore:
             await self._put_heads(connection, metric, moved.values())
         failpoints.reach("store.after_flip")
 
+    @to_its_end
     async def undo(self, metric: str, span: int) -> bool:
         """Point back to the previous version; False when there is none."""
         async with self._transaction("undo", WRITE) as connection:
@@ -210,25 +230,35 @@ class SqlStore:
 
     async def clean_up(self, metric: str, start: int, end: int, unfolded: str = "") -> int:
         """Drop what no version needs any more, a day a transaction; see `ServingStore`."""
-        async with self._transaction("plan a clean-up", READ) as connection:
-            heads = await _heads(connection, metric, start, end)
-            of = {"metric": metric, "start": start, "end": end}
-            found = await connection.execute(statements.READ_CLOSED_VERSIONS, of)
-            obsolete = [(s, v) for s, v in found if v not in rules.versions_of(heads.get(s))]
-            instead = await _longest(connection, metric)
+        spans, obsolete, instead = await self._plan_clean_up(metric, start, end)
         metrics = [metric, unfolded] if unfolded else [metric]
         dropped = 0
-        edges = [start, *list(heads)[_SPANS_AT_ONCE::_SPANS_AT_ONCE], end]
-        for first, last in itertools.pairwise(edges):
+        for first, last in itertools.pairwise([start, *spans[_SPANS_AT_ONCE::_SPANS_AT_ONCE], end]):
             drop = statements.drop_partials(self._dialect, metrics, first, last, instead)
-            async with self._transaction("drop partials", WRITE) as connection:
-                dropped += (await connection.execute(drop)).rowcount
-        for portion in _portions(obsolete, _SPANS_AT_ONCE):
-            async with self._transaction("drop totals", WRITE) as connection:
-                for span, version in portion:
-                    this = {"metric": metric, "span": span, "version": version}
-                    await connection.execute(statements.DROP_OBSOLETE, this)
+            dropped += await self._drop(drop, [{}])
+        for portion in filter(None, _portions(obsolete, _SPANS_AT_ONCE)):
+            these = [{"metric": metric, "span": span, "version": v} for span, v in portion]
+            await self._drop(statements.DROP_OBSOLETE, these)
         return dropped
+
+    @to_its_end
+    async def _plan_clean_up(
+        self, metric: str, start: int, end: int
+    ) -> tuple[list[int], list[tuple[int, int]], Coverage | None]:
+        """The spans with heads, the (span, version) that none needs, and a coverage for tests."""
+        of = {"metric": metric, "start": start, "end": end}
+        async with self._transaction("plan a clean-up", READ) as connection:
+            heads = await _heads(connection, metric, start, end)
+            found = await connection.execute(statements.READ_CLOSED_VERSIONS, of)
+            obsolete = [(s, v) for s, v in found if v not in rules.versions_of(heads.get(s))]
+            return list(heads), obsolete, await _longest(connection, metric)
+
+    @to_its_end
+    async def _drop(self, what: Delete, these: Sequence[dict[str, object]]) -> int:
+        """How many rows were dropped, in one transaction."""
+        async with self._transaction("clean up", WRITE) as connection:
+            done = [await connection.execute(what, values) for values in these]
+            return sum(result.rowcount for result in done)
 
     @asynccontextmanager
     async def _transaction(self, doing: str, how: str) -> AsyncIterator[AsyncConnection]:
@@ -264,6 +294,7 @@ class SqlStore:
             rows.append((metric, head.span, head.version, head.coverage.dump(), version, behind))
         await self._put(connection, tables.heads, rows)
 
+    @to_its_end
     async def _layout(self) -> int | None:
         """The version of the tables; None when there are none."""
         async with self._transaction("open the store", READ) as connection:
@@ -271,6 +302,7 @@ class SqlStore:
                 return None
             return (await connection.execute(select(tables.layout.c.version))).scalar()
 
+    @to_its_end
     async def _create_tables(self) -> None:
         if not self._create:
             raise StoreUnavailableError(

@@ -1,8 +1,11 @@
 """What is peculiar to SQLite: its driver, its transactions, its errors, its few own expressions."""
 
 import asyncio
+import functools
 import time
-from typing import Any
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from typing import Any, ParamSpec, TypeVar
 
 from sqlalchemy import URL, ColumnElement, Integer, cast, event, func, text
 from sqlalchemy.dialects import sqlite
@@ -12,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 
 from fastdata.errors import CommitUnknownError, StoreError, StoreUnavailableError
 
-__all__ = ["NONE", "READ", "WRITE", "Sqlite"]
+__all__ = ["NONE", "READ", "WRITE", "Sqlite", "to_its_end"]
 
 # A plain BEGIN that reads first and writes later fails at once when another process wrote between.
 READ, WRITE, NONE = "BEGIN", "BEGIN IMMEDIATE", ""
@@ -31,6 +34,32 @@ _ADVICE = {
 _SURELY_NOT_COMMITTED = ("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_FULL")
 
 
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+
+
+def to_its_end(
+    call: Callable[_P, Coroutine[object, object, _T]],
+) -> Callable[_P, Coroutine[object, object, _T]]:
+    """Let a transaction end before its caller is cancelled.
+
+    SQLAlchemy closes the connection of a cancelled call without a rollback, and SQLite keeps the
+    lock of a closed connection as long as anything refers to one of its statements.
+    """
+
+    @functools.wraps(call)
+    async def wait(*args: _P.args, **kwargs: _P.kwargs) -> _T:
+        task = asyncio.create_task(call(*args, **kwargs))
+        try:
+            return await asyncio.shield(task)
+        finally:
+            while not task.done():
+                with suppress(asyncio.CancelledError):
+                    await asyncio.wait([task])
+
+    return wait
+
+
 class Sqlite:
     """One SQLite file.
 
@@ -41,7 +70,7 @@ class Sqlite:
 
     insert = staticmethod(sqlite.insert)
 
-    def __init__(self, url: URL, busy_timeout_s: float = 60.0) -> None:
+    def __init__(self, url: URL, busy_timeout_s: float = 30.0) -> None:
         self._url = url
         self._busy_timeout_s = busy_timeout_s
         self.shown = url.set(query={}).render_as_string(hide_password=True)

@@ -1,0 +1,191 @@
+"""What every store does with partials, progress and gaps, and how it joins them."""
+
+import itertools
+import random
+
+import pytest
+
+from fastdata.errors import StoreError
+from fastdata.segments import Coverage
+from fastdata.serving.stores import Flip, Gap, Progress, Reading, ServingStore, Total
+from fastdata.windows import HOUR_MS, MINUTE_MS
+from tests.serving.samples import (
+    METRIC,
+    NOON,
+    ONE,
+    TOPIC,
+    UNFOLDED,
+    covering,
+    partial,
+    publish,
+    read,
+    totals,
+)
+
+
+class PartialsContract:
+    """The promises of `upsert`, `record_gap` and `read`."""
+
+    @pytest.mark.parametrize("order", list(itertools.permutations([1, 2, 3])))
+    @pytest.mark.parametrize("at_once", [True, False])
+    async def test_the_larger_stamp_wins_in_any_order(
+        self, store: ServingStore, order: tuple[int, ...], at_once: bool
+    ) -> None:
+        arrived = [partial(stamp=stamp, state=b"%d" % stamp) for stamp in order]
+        for batch in [arrived] if at_once else [[one] for one in arrived]:
+            await store.upsert(batch, [])
+        assert [partial(stamp=3, state=b"3")] == list(await store.partials(METRIC, NOON, ONE))
+
+    async def test_an_equal_stamp_changes_nothing(self, store: ServingStore) -> None:
+        await store.upsert([partial(stamp=7, state=b"first")], [])
+        await store.upsert([partial(stamp=7, state=b"again")], [])
+        assert [b"first"] == [p.state for p in await store.partials(METRIC, NOON, ONE)]
+
+    async def test_each_part_of_the_key_tells_partials_apart(self, store: ServingStore) -> None:
+        apart = [
+            partial(),
+            partial(NOON + MINUTE_MS),
+            partial(dims='["JFK"]'),
+            partial(partition=1),
+            partial(segment=1),
+        ]
+        await store.upsert([*apart, partial(metric="arrivals-000000000000")], [])
+        stored = await store.partials(METRIC, NOON, ONE)
+        assert sorted(apart, key=repr) == sorted(stored, key=repr)
+
+    async def test_partials_are_those_of_the_windows_asked_for(self, store: ServingStore) -> None:
+        await store.upsert([partial(w) for w in (NOON - MINUTE_MS, NOON, ONE)], [])
+        assert [partial(NOON)] == list(await store.partials(METRIC, NOON, ONE))
+
+    @pytest.mark.parametrize(
+        "dims",
+        [
+            "[]",
+            "[null]",
+            '["",null,true,-3]',
+            '["Zürich","東京","🛫"]',
+            '["it\'s","a \\"quote\\"","100%","a_b","\\\\","\\u0000"]',
+            '["; DROP TABLE partials; --"]',
+        ],
+    )
+    async def test_dimensions_come_back_as_they_went(self, store: ServingStore, dims: str) -> None:
+        await store.upsert([partial(dims=dims)], [])
+        await publish(store, covering(p1=1))
+        await store.write_totals(METRIC, ONE, 99, [Total(ONE, dims, b"")])
+        await store.publish(METRIC, [Flip(ONE, None, 99, Coverage(), 1)])
+        reading = await read(store)
+        assert [partial(dims=dims)] == list(reading.partials)
+        assert [Total(ONE, dims, b"")] == list(reading.totals)
+
+    async def test_any_bytes_come_back_as_they_went(self, store: ServingStore) -> None:
+        states = [b"", bytes(range(256)), random.Random(1).randbytes(1 << 20)]
+        rows = [partial(segment=i, state=state) for i, state in enumerate(states)]
+        await store.upsert(rows, [])
+        assert rows == list((await read(store)).partials)
+
+    async def test_large_and_negative_numbers_come_back(self, store: ServingStore) -> None:
+        before_1970 = -5 * HOUR_MS
+        rows = [
+            partial(before_1970 + MINUTE_MS, segment=(1 << 53) - 1, stamp=(1 << 63) - 1),
+            partial(before_1970 + 59 * MINUTE_MS, partition=100_000),
+        ]
+        await store.upsert(rows, [])
+        reading = await read(store, before_1970, before_1970 + HOUR_MS)
+        assert rows == list(reading.partials)
+
+    async def test_a_state_of_more_than_a_mebibyte_is_refused(self, store: ServingStore) -> None:
+        large = bytes((1 << 20) + 1)
+        with pytest.raises(StoreError, match="1,048,577 bytes"):
+            await store.upsert([partial(), partial(segment=1, state=large)], [])
+        with pytest.raises(StoreError, match="1,048,577 bytes"):
+            await store.write_totals(METRIC, NOON, 1, totals(NOON, large))
+        assert [] == list(await store.partials(METRIC, NOON, ONE))
+
+    async def test_progress_never_goes_back(self, store: ServingStore) -> None:
+        far, near = Progress(TOPIC, 0, 90, 5, 1), Progress(TOPIC, 0, 80, 9, 2)
+        await store.upsert([], [far, near])
+        await store.upsert([], [near])
+        other = Progress(TOPIC, 1, 3, 5, 1)
+        await store.upsert([], [other, Progress("weather", 0, 7, 7, 7)])
+        assert [far, other] == list(await store.progress(TOPIC))
+        assert [far, other] == list((await read(store)).progress)
+
+    async def test_a_later_report_of_the_same_offset_is_kept(self, store: ServingStore) -> None:
+        first, later = Progress(TOPIC, 0, 90, 5, 100), Progress(TOPIC, 0, 90, 5, 200)
+        await store.upsert([], [later])
+        await store.upsert([], [first])
+        assert [later] == list(await store.progress(TOPIC))
+
+    async def test_gaps_of_one_start_are_merged(self, store: ServingStore) -> None:
+        await store.record_gap(Gap(TOPIC, 0, 100, 300, 50, 70))
+        await store.record_gap(Gap(TOPIC, 0, 100, 200, 40, 90))
+        await store.record_gap(Gap(TOPIC, 0, 100, 300, 50, 70))
+        await store.record_gap(Gap(TOPIC, 1, 100, 150, 1, 2))
+        await store.record_gap(Gap("weather", 0, 0, 1, 1, 2))
+        both = [Gap(TOPIC, 0, 100, 300, 40, 90), Gap(TOPIC, 1, 100, 150, 1, 2)]
+        assert both == list(await store.gaps(TOPIC))
+        assert both == list((await read(store)).gaps)
+
+    async def test_an_empty_store_answers_nothing(self, store: ServingStore) -> None:
+        assert Reading({}, [], [], [], [], []) == await read(store)
+        assert await store.last_run(METRIC) is None
+
+    async def test_only_partials_that_the_head_does_not_cover_are_read(
+        self, store: ServingStore
+    ) -> None:
+        rows = [partial(partition=p, segment=s) for p in (0, 1, 2) for s in (0, 1, 2)]
+        await store.upsert(rows, [])
+        await publish(store, covering(p0=2, p1=0, p2=3), b"a", b"b")
+        reading = await read(store)
+        shown = [(p.partition, p.segment) for p in reading.partials]
+        assert [(0, 2), (1, 0), (1, 1), (1, 2)] == sorted(shown)
+        assert totals(NOON, b"a", b"b") == sorted(reading.totals, key=lambda t: t.window)
+
+    async def test_each_span_is_judged_by_its_own_head(self, store: ServingStore) -> None:
+        await store.upsert([partial(NOON + MINUTE_MS), partial(ONE + MINUTE_MS)], [])
+        await publish(store, covering(p0=1), b"noon")
+        assert [partial(ONE + MINUTE_MS)] == list((await read(store)).partials)
+
+    async def test_heads_of_other_metrics_hide_nothing(self, store: ServingStore) -> None:
+        await store.upsert([partial()], [])
+        await publish(store, covering(p0=9), b"x", metric="arrivals-000000000000")
+        reading = await read(store)
+        assert ([partial()], [], {}) == (
+            list(reading.partials),
+            list(reading.totals),
+            reading.heads,
+        )
+
+    async def test_the_span_of_a_window_before_1970_is_found(self, store: ServingStore) -> None:
+        span = -5 * HOUR_MS
+        rows = [partial(span), partial(span + 59 * MINUTE_MS), partial(span - MINUTE_MS)]
+        await store.upsert(rows, [])
+        await publish(store, covering(p0=1), span=span)
+        reading = await read(store, span - HOUR_MS, span + HOUR_MS)
+        assert [partial(span - MINUTE_MS)] == list(reading.partials)
+
+    async def test_what_was_not_folded_is_judged_by_the_heads_of_the_metric(
+        self, store: ServingStore
+    ) -> None:
+        rows = [
+            partial(s, metric=UNFOLDED, dims='["late"]', segment=n)
+            for s in (NOON, ONE)
+            for n in (0, 1)
+        ]
+        await store.upsert(rows, [])
+        await publish(store, covering(p0=1))
+        unfolded = [(p.window, p.segment) for p in (await read(store)).unfolded]
+        assert [(NOON, 1), (ONE, 0), (ONE, 1)] == sorted(unfolded)
+
+    async def test_dead_letters_at_window_0_are_not_read(self, store: ServingStore) -> None:
+        dead = partial(0, metric=UNFOLDED, dims='["dead:malformed"]')
+        await store.upsert([dead], [])
+        assert [] == list((await read(store, 0, HOUR_MS)).unfolded)
+        assert [dead] == list(await store.partials(UNFOLDED, 0, HOUR_MS))
+
+    async def test_a_late_event_of_a_covered_span_is_in_the_answer(
+        self, store: ServingStore
+    ) -> None:
+        await publish(store, covering(p0=5), b"exact")
+        await store.upsert([partial(segment=5, stamp=501)], [])
+        assert [partial(segment=5, stamp=501)] == list((await read(store)).partials)

@@ -1,0 +1,71 @@
+from pathlib import Path
+
+import pytest
+
+from fastdata.errors import SettingsError, StoreUnavailableError
+from fastdata.serving.memory import MemoryStore
+from fastdata.serving.opening import open_store
+from fastdata.serving.sql import SqlStore
+
+
+@pytest.mark.parametrize("url", ["memory:", "memory://"])
+def test_a_store_in_memory(url: str) -> None:
+    assert isinstance(open_store(url), MemoryStore)
+
+
+@pytest.mark.parametrize("scheme", ["sqlite", "sqlite+aiosqlite"])
+async def test_the_driver_is_chosen(tmp_path: Path, scheme: str) -> None:
+    async with open_store(f"{scheme}:///{tmp_path}/store.db") as store:
+        assert isinstance(store, SqlStore)
+    assert (tmp_path / "store.db").is_file()
+
+
+async def test_a_relative_path_begins_at_the_working_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    async with open_store("sqlite:///store.db"):
+        pass
+    assert (tmp_path / "store.db").is_file()
+
+
+@pytest.mark.parametrize(
+    ("url", "why"),
+    [
+        ("", "not understood"),
+        ("store.db", "not understood"),
+        ("redis://alice:s3cret@db:6379/0", "no store is known"),
+        ("sqlite+pysqlite:///s3cret.db", "no store is known"),
+        ("postgresql://alice:s3cret@db/metrics", "asyncpg"),
+        ("postgresql+asyncpg://db/metrics?password=s3cret", "asyncpg"),
+        ("postgresql://alice:s3cret@db:port/metrics", "not understood"),
+        ("alice:s3cret@db", "not understood"),
+        ("sqlite://", "names no file"),
+        ("sqlite:///:memory:", "names no file"),
+        ("sqlite://s3cret/store.db", "names no file"),
+    ],
+)
+def test_what_is_not_understood_is_refused_without_its_secrets(url: str, why: str) -> None:
+    with pytest.raises(SettingsError, match=why) as caught:
+        open_store(url)
+    assert "s3cret" not in str(caught.value)
+    assert "sqlite:///folder/store.db" in str(caught.value)
+
+
+def test_a_reader_makes_no_store(tmp_path: Path) -> None:
+    with pytest.raises(StoreUnavailableError, match="start a worker or a replay first"):
+        open_store(f"sqlite:///{tmp_path}/store.db", create=False)
+    assert [] == list(tmp_path.iterdir())
+
+
+def test_a_missing_folder_is_named(tmp_path: Path) -> None:
+    with pytest.raises(StoreUnavailableError, match="its folder does not exist"):
+        open_store(f"sqlite:///{tmp_path}/missing/store.db")
+
+
+async def test_secrets_of_a_url_are_in_no_error(tmp_path: Path) -> None:
+    (tmp_path / "store.db").write_bytes(b"no database" * 1000)
+    store = open_store(f"sqlite:///{tmp_path}/store.db?check_same_thread=false&uri=false")
+    with pytest.raises(StoreUnavailableError) as caught:
+        await store.__aenter__()
+    assert "check_same_thread" not in str(caught.value)
