@@ -1,7 +1,9 @@
 """New versions beside the old, then the pointers: what a replay does to the store."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
+from functools import partial
 from typing import TypeVar
 
 from fastdata.batch.rows import Row
@@ -18,10 +20,8 @@ _PAUSES_S = (0.05, 0.2, 1.0, 5.0)
 _FLIPS_AT_ONCE = 500
 
 
-async def patiently(call: Callable[[], Coroutine[object, object, _T]]) -> _T:
+async def patiently(call: Callable[[], Awaitable[_T]]) -> _T:
     """The result of an idempotent call, called again after errors that are retriable.
-
-    Cancelled, it lets a call end that is under way: a transaction is sooner done than undone.
 
     Raises:
         FastdataError: What the call raises, if it is not retriable or still there after four
@@ -29,25 +29,16 @@ async def patiently(call: Callable[[], Coroutine[object, object, _T]]) -> _T:
     """
     for pause_s in _PAUSES_S:
         try:
-            return await _whole(call())
+            return await call()
         except FastdataError as error:
             if not error.retriable:
                 raise
         await asyncio.sleep(pause_s)
-    return await _whole(call())
-
-
-async def _whole(call: Coroutine[object, object, _T]) -> _T:
-    task = asyncio.ensure_future(call)
-    try:
-        return await asyncio.shield(task)
-    except asyncio.CancelledError:
-        await asyncio.gather(task, return_exceptions=True)
-        raise
+    return await call()
 
 
 class Publisher:
-    """Publishes the spans of one run. Spans that another run moved meanwhile are left out."""
+    """Publishes the spans of one run; of those that others move meanwhile, none or some."""
 
     def __init__(self, store: ServingStore, run: Run) -> None:
         self._store = store
@@ -102,20 +93,14 @@ class Publisher:
 
     async def _write(self, span: int, rows: Sequence[Row]) -> None:
         run, totals = self._run, [Total(*row) for row in rows]
-        await patiently(lambda: self._store.write_totals(run.metric, span, run.number, totals))
+        await patiently(partial(self._store.write_totals, run.metric, span, run.number, totals))
 
     async def _publish(self, flips: Sequence[Flip]) -> list[int]:
         moved: list[int] = []
         for first in range(0, len(flips), _FLIPS_AT_ONCE):
-            moved += await self._publish_some(flips[first : first + _FLIPS_AT_ONCE])
+            some = flips[first : first + _FLIPS_AT_ONCE]
+            # All or none are moved; those that nobody else has moved are planned again.
+            with suppress(SpanConflictError):
+                await patiently(partial(self._store.publish, self._run.metric, some))
+                moved += [flip.span for flip in some]
         return moved
-
-    async def _publish_some(self, flips: Sequence[Flip]) -> list[int]:
-        try:
-            await patiently(lambda: self._store.publish(self._run.metric, flips))
-        except SpanConflictError:
-            if len(flips) == 1:
-                return []
-            # All or none were moved: find those that another run has not touched.
-            return [span for flip in flips for span in await self._publish_some([flip])]
-        return [flip.span for flip in flips]

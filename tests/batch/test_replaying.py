@@ -12,7 +12,7 @@ from fastdata.failpoints import FailpointError
 from fastdata.segments import Coverage
 from fastdata.serving.memory import MemoryStore
 from fastdata.serving.stores import Flip, Partial, ServingStore
-from fastdata.windows import HOUR_MS
+from fastdata.windows import DAY_MS, HOUR_MS
 from tests.batch.sales import DAY, Sale, Sales, count
 
 FIRST = [
@@ -120,6 +120,16 @@ async def test_only_the_range_is_counted(sales: Sales, store: ServingStore) -> N
 
     assert list(await sales.heads(store)) == [1]
     assert await sales.shown(store) == {(DAY + 61 * 60_000, "north"): (1, 5, 1)}
+
+
+async def test_a_month_without_events_gets_its_heads(sales: Sales, store: ServingStore) -> None:
+    await sales.archive(FIRST)
+
+    report = await sales.replay(store, start=DAY - 30 * DAY_MS, end=DAY)
+
+    heads = await store.heads(sales.by_shop.id, DAY - 31 * DAY_MS, DAY + DAY_MS)
+    assert list(heads) == list(range(DAY - 30 * DAY_MS, DAY, HOUR_MS))
+    assert report.metrics[0].relabelled == 720
 
 
 async def test_an_empty_archive_is_no_error(sales: Sales, store: ServingStore) -> None:
@@ -234,9 +244,22 @@ async def test_resuming_over_another_archive_is_refused(
         await other.replay(store, resume=True)
 
 
+class Recording(MemoryStore):
+    """Remembers which runs are closed, in order."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.closed: list[int] = []
+
+    async def close_run(self, number: int) -> None:
+        self.closed.append(number)
+        await super().close_run(number)
+
+
 async def test_a_finished_replay_closes_the_unfinished_one_that_it_makes_needless(
-    sales: Sales, store: ServingStore
+    sales: Sales,
 ) -> None:
+    store = Recording()
     await sales.archive(FIRST)
     failpoints.set_action("batch.mid_write", "raise")
     with pytest.raises(FailpointError):
@@ -244,8 +267,22 @@ async def test_a_finished_replay_closes_the_unfinished_one_that_it_makes_needles
 
     await sales.replay(store)
 
-    assert (await sales.replay(store, resume=True)).metrics[0].run is None
+    assert store.closed == [2, 1]
     assert {head.version for head in (await sales.heads(store)).values()} == {2}
+
+
+async def test_an_unfinished_replay_of_another_range_is_left_alone(sales: Sales) -> None:
+    store = Recording()
+    await sales.archive(FIRST)
+    failpoints.set_action("batch.mid_write", "raise")
+    with pytest.raises(FailpointError):
+        await sales.replay(store)
+
+    report = await sales.replay(store, start=DAY, end=DAY + HOUR_MS, resume=True)
+
+    assert report.metrics[0].run == 2
+    assert list(await sales.heads(store)) == [0]
+    assert store.closed == [2]
 
 
 async def test_readers_keep_what_is_newer_than_the_archive(
