@@ -75,6 +75,7 @@ async def replay(
         works += await _open_works(source, own, store, archive, (start, end), resume, force)
     if not dry_run:
         meter = Meter(works, on_progress)
+        meter.add(0, 0)
         with Computer(choose_workers(workers, meter.total_events, meter.groups)) as computer:
             for work in works:
                 await work.run(computer, meter)

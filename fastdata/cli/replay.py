@@ -150,6 +150,8 @@ def _show(report: "ReplayReport") -> None:
             f"{to_datetime(metric.end):%Y-%m-%d %H:%M} UTC, {metric.recomputed:,} hours {would}"
             f"counted, {metric.relabelled:,} {would}confirmed, {metric.unchanged:,} up to date"
         )
+        if report.is_dry_run:
+            continue
         click.echo(
             f"  {metric.events:,} events in {metric.totals:,} totals, "
             f"{metric.duplicates:,} repeats left out{_left_out(metric)}"
