@@ -68,6 +68,13 @@ class CleanUpContract:
         assert [partial()] == list(await store.partials(METRIC, NOON, TWO))
         assert [other] == list(await store.partials(other.metric, NOON, TWO))
 
+    async def test_heads_of_other_metrics_drop_nothing(self, store: ServingStore) -> None:
+        await store.upsert([partial()], [])
+        for n in (1, 2):
+            await publish(store, covering(p0=n), b"x", metric="arrivals-000000000000")
+        assert 0 == await store.clean_up(METRIC, NOON, TWO)
+        assert [partial()] == list(await store.partials(METRIC, NOON, TWO))
+
     async def test_clean_up_of_many_spans(self, store: ServingStore) -> None:
         spans = [NOON + i * HOUR_MS for i in range(60)]
         await store.upsert([partial(span) for span in spans], [])
