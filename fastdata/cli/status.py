@@ -99,20 +99,25 @@ def _show_rest(console: "Console", source: "SourceStatus") -> None:
     for gap in source.gaps:
         console.print(
             f"gap: partition {gap.partition}, offsets {gap.start:,} to {gap.end:,} were skipped; "
-            f"event times {to_datetime(gap.earliest)} to {to_datetime(gap.latest)}"
+            f"event times {_span(gap.earliest, gap.latest)}",
+            soft_wrap=True,
         )
     for reason, count in source.unfolded.items():
         name = f"dead letters, {reason[5:]}" if reason.startswith("dead:") else reason
         console.print(f"{name}: {count:,}")
     for metric, run in source.runs.items():
-        console.print(f"{metric}: {_describe(run)}")
+        console.print(f"{metric}: {_describe(run)}", soft_wrap=True)
 
 
 def _describe(run: "Run | None") -> str:
     if run is None:
         return "never replayed"
     state = "done" if run.is_done else "not finished; `fastdata replay --resume` finishes it"
-    return f"replay {run.number}, {to_datetime(run.start)} to {to_datetime(run.end)}, {state}"
+    return f"replay {run.number}, {_span(run.start, run.end)}, {state}"
+
+
+def _span(start: int, end: int) -> str:
+    return f"{to_datetime(start):%Y-%m-%d %H:%M} to {to_datetime(end):%Y-%m-%d %H:%M} UTC"
 
 
 def _number(value: int | None) -> str:

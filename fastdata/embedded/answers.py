@@ -54,11 +54,9 @@ class Answer:
 
     def as_dict(self) -> dict[str, object]:
         """For JSON."""
-        bounds = {
-            name: dict(zip(("value", "lower", "upper"), three, strict=True))
-            for name, three in self.values.items()
-        }
-        return {**bounds, "exact": self.exact}
+        names = ("value", "lower", "upper")
+        bounds = {name: dict(zip(names, v, strict=True)) for name, v in self.values.items()}
+        return {"exact": self.exact, "measures": bounds}
 
 
 @dataclass(frozen=True, slots=True)

@@ -113,7 +113,14 @@ def _latest_table(latest: Latest) -> Table:
 
 def _months_table(outcome: Outcome) -> Table:
     title = r"Departures from New York, 2013; \[lower, upper] where it is not certain"
-    table = Table(title=title, title_justify="left", box=SIMPLE, padding=(0, 1, 0, 0))
+    table = Table(
+        title=title,
+        title_justify="left",
+        box=SIMPLE,
+        padding=(0, 1, 0, 0),
+        show_edge=False,
+        pad_edge=False,
+    )
     table.add_column("month", no_wrap=True)
     table.add_column("answer", no_wrap=True)
     for name in _TITLES.values():
@@ -141,7 +148,8 @@ def _cell(value: float | None, lower: float | None, upper: float | None, digits:
 
 def _drift(outcome: Outcome) -> list[str]:
     drift, sketch = outcome.drift, outcome.sketch
-    share = drift["not_yet_covered"] / max(outcome.events, 1)
+    uncovered = drift["not_yet_covered"]
+    share = f"{uncovered / max(outcome.events, 1):.1%} in open segments, answered fresh"
     held = f"published within the bounds {sketch.held} of {sketch.answers} times"
     return [
         "[bold]What makes fresh and exact numbers differ[/bold]",
@@ -149,7 +157,7 @@ def _drift(outcome: Outcome) -> list[str]:
         f"  repeats, counted once     {drift['repeats']:,} events",
         f"  dead letters              {drift['dead_letters']:,} events",
         f"  sketches of aircraft      {sketch.worst:.2%} off at most; {held}",
-        f"  not yet covered           {drift['not_yet_covered']:,} events ({share:.1%}); fresh",
+        f"  not yet covered           {uncovered:,} events ({share})",
     ]
 
 
