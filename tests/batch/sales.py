@@ -161,3 +161,16 @@ def count(partitions: Mapping[int, Iterable[Sale]]) -> dict[Key, Numbers]:
         )
         for key, some in sales.items()
     }
+
+
+# Six events of three hours, with a repeat, one that is dropped and one without a time.
+FIRST = [
+    Sale("a", 61, "north", 5, "ann"),
+    Sale("b", 2, "south", 7, "bob"),
+    Sale("a", 61, "north", 5, "ann"),
+    Sale("c", 130, None, 1, "cem"),
+    Sale("t", 3, "test", 100),
+    Sale("d", None),
+]
+SECOND = [Sale("e", 2, "south", 1, "eve"), Sale("b", 2, "south", 7, "bob")]
+LATER = [Sale("f", 3, "north", 4, "ann"), Sale("g", 70, "south", 2, "gil")]
