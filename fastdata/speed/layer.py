@@ -248,7 +248,8 @@ class SpeedLayer:
             return "late"
         if event.time > owned.watermark and event.time > self._clock() + self.source.skew_ms:
             return "future"
-        return "repeat" if owned.repeats.is_repeat(event.id, offset) else None
+        span = floor_to(event.time, HOUR_MS)
+        return "repeat" if owned.repeats.is_repeat(event.id, offset, span) else None
 
     def _count_unfolded(self, owned: Partition, offset: int, window: int, reason: str) -> None:
         segment = segment_of(offset, self.source.segment_size)

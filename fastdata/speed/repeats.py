@@ -27,13 +27,17 @@ class Repeats:
         self._fresh: list[tuple[int, int]] = []
         self._segment = -1
 
-    def is_repeat(self, identity: str | int | None, offset: int) -> bool:
-        """Whether the id was seen at a smaller offset; remembers it when not."""
+    def is_repeat(self, identity: str | int | None, offset: int, span: int = 0) -> bool:
+        """Whether the id was seen at a smaller offset; remembers it when not.
+
+        Args:
+            span: Where its event time lies; in another one it is another event, as for batch.
+        """
         if identity is None or not self._segments:
             return False
         if (segment := segment_of(offset, self._size)) != self._segment:
             self._forget_before(segment)
-        digest = blake2b(repr(identity).encode(), digest_size=8).digest()
+        digest = blake2b(repr((identity, span)).encode(), digest_size=8).digest()
         key = int.from_bytes(digest, "big")
         first = self._seen.setdefault(key, offset)
         if first == offset:
