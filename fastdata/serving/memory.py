@@ -62,7 +62,7 @@ class MemoryStore:
             ],
             partials=[p for p in partials if _is_visible(p, heads)],
             unfolded=[p for p in missed if p.window != 0 and _is_visible(p, heads)],
-            gaps=await self.gaps(topic),
+            gaps=[*await self.gaps(topic), *await self.gaps(metric)],
             progress=await self.progress(topic),
         )
 
@@ -158,7 +158,7 @@ class MemoryStore:
         return [self._progress[key] for key in sorted(self._progress) if key[0] == topic]
 
     async def gaps(self, topic: str) -> Sequence[Gap]:
-        """All gaps of the topic."""
+        """All gaps of the topic, or of the metric."""
         return [self._gaps[key] for key in sorted(self._gaps) if key[0] == topic]
 
     async def partials(self, metric: str, start: int, end: int) -> Sequence[Partial]:

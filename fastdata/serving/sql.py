@@ -110,7 +110,7 @@ class SqlStore:
                 totals=[Total(*row) for row in totals],
                 partials=[Partial(*row) for row in partials],
                 unfolded=[Partial(*row) for row in unseen],
-                gaps=await _gaps(connection, topic),
+                gaps=[*await _gaps(connection, topic), *await _gaps(connection, metric)],
                 progress=await _progress(connection, topic),
             )
 
@@ -128,7 +128,7 @@ class SqlStore:
 
     @to_its_end
     async def gaps(self, topic: str) -> Sequence[Gap]:
-        """All gaps of the topic."""
+        """All gaps of the topic, or of the metric."""
         async with self._transaction("read gaps", READ) as connection:
             return await _gaps(connection, topic)
 
