@@ -3,7 +3,6 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 
 __all__ = ["Coverage", "segment_of", "segment_start"]
 
@@ -20,9 +19,14 @@ def segment_start(segment: int, size: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Coverage:
-    """Per partition, the first segment that is *not* counted."""
+    """Per partition, the first segment that is *not* counted; 0 is as good as no entry."""
 
-    segments: Mapping[int, int] = field(default_factory=lambda: MappingProxyType({}))
+    segments: Mapping[int, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Keep one form, so that equal coverages are equal."""
+        counted = {p: s for p, s in sorted(self.segments.items()) if s}
+        object.__setattr__(self, "segments", counted)
 
     def get(self, partition: int) -> int:
         """The first segment of `partition` that is not counted; 0 when none is."""
@@ -38,7 +42,7 @@ class Coverage:
 
     def dump(self) -> str:
         """Canonical JSON: equal coverages have equal text."""
-        return json.dumps({str(p): s for p, s in sorted(self.segments.items()) if s})
+        return json.dumps({str(p): s for p, s in self.segments.items()})
 
     @classmethod
     def load(cls, text: str) -> "Coverage":

@@ -166,8 +166,8 @@ class ServingStore(Protocol):
 
         Atomic per row and durable when it returns. Of two partials of one (metric, window,
         dims, partition, segment) the larger stamp wins, whatever the order of arrival; of two
-        progresses of one (topic, partition) the larger `next_offset`, and of equal ones the larger
-        watermark. The caller may repeat a key.
+        progresses of one (topic, partition) the larger `next_offset`, and of equal ones the later
+        `updated`. The caller may repeat a key.
         """
         ...
 
@@ -248,7 +248,7 @@ class ServingStore(Protocol):
         ...
 
     async def gaps(self, topic: str) -> Sequence[Gap]:
-        """All gaps of the topic."""
+        """All gaps of the topic, or of the metric, when `topic` is the id of one."""
         ...
 
     async def partials(self, metric: str, start: int, end: int) -> Sequence[Partial]:
