@@ -21,7 +21,7 @@ class Moment:
         latest: The newest numbers.
         at_s: When it was seen, by a monotonic clock.
         moved_s: When something last moved, by the same.
-        per_s: Events folded a second, since the moment before.
+        per_s: Events folded a second, lately; smoothed, since they are folded in flushes.
     """
 
     total: int
@@ -35,7 +35,7 @@ class Moment:
     def next(self, sent: int, source: SourceStatus, latest: Latest | None, at_s: float) -> "Moment":
         """The moment after this one."""
         later = Moment(self.total, sent, source, latest, at_s, at_s)
-        per_s = (later.folded - self.folded) / max(at_s - self.at_s, 0.001)
+        per_s = 0.8 * self.per_s + 0.2 * (later.folded - self.folded) / (at_s - self.at_s)
         is_still = (sent, later.folded, later.archived) == (self.sent, self.folded, self.archived)
         return replace(later, per_s=per_s, moved_s=self.moved_s if is_still else at_s)
 

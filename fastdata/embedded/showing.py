@@ -121,7 +121,7 @@ def _months_table(outcome: Outcome) -> Table:
         show_edge=False,
         pad_edge=False,
     )
-    table.add_column("month", no_wrap=True)
+    table.add_column("", no_wrap=True)
     table.add_column("answer", no_wrap=True)
     for name in _TITLES.values():
         table.add_column(name, justify="right", no_wrap=True)
@@ -152,7 +152,7 @@ def _drift(outcome: Outcome) -> list[str]:
     share = f"{uncovered / max(outcome.events, 1):.1%} in open segments, answered fresh"
     held = f"published within the bounds {sketch.held} of {sketch.answers} times"
     return [
-        "[bold]What makes fresh and exact numbers differ[/bold]",
+        "\n[bold]What makes fresh and exact numbers differ[/bold]",
         f"  late, left to the replay  {drift['late']:,} events",
         f"  repeats, counted once     {drift['repeats']:,} events",
         f"  dead letters              {drift['dead_letters']:,} events",
