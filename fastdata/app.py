@@ -1,0 +1,58 @@
+"""The app that `faust -A fastdata worker` runs: everything in the folder of agents."""
+
+from typing import TYPE_CHECKING
+
+import faust
+
+from fastdata.errors import FastdataError
+from fastdata.loading import load_folder
+from fastdata.settings import Settings
+from fastdata.speed.agent import attach
+from fastdata.speed.making import make_app
+
+if TYPE_CHECKING:
+    app: faust.App
+
+__all__ = ["make_worker_app", "run_worker"]
+
+
+def make_worker_app(settings: Settings | None = None) -> faust.App:
+    """An app with all metrics of the folder of agents.
+
+    Raises:
+        SettingsError: A setting is wrong.
+        LoadError: There are no agents, or a file cannot be loaded.
+        DeclarationError: A declaration is wrong.
+    """
+    settings = settings or Settings.load()
+    catalog = load_folder(settings.agents)
+    worker_app = make_app(settings=settings)
+    attach(worker_app, *catalog.sources.values(), *catalog.metrics.values(), settings=settings)
+    return worker_app
+
+
+def run_worker(settings: Settings | None = None, loglevel: str = "WARNING") -> None:
+    """Run a worker in this process until SIGTERM or Ctrl-C; then flush, and exit.
+
+    May block for ever. Exits with 0 after a signal, with 1 and one line that says why when
+    it cannot start, with 70 and a dump of all stacks when it cannot go on.
+
+    Raises:
+        SettingsError: A setting is wrong.
+        LoadError: There are no agents, or a file cannot be loaded.
+        DeclarationError: A declaration is wrong.
+    """
+    worker = faust.Worker(make_worker_app(settings), loglevel=loglevel, redirect_stdouts=False)
+    worker.execute_from_commandline()
+
+
+def __getattr__(name: str) -> object:
+    # Made when it is asked for, so that importing this module reads no settings and no agents.
+    if name != "app":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    try:
+        made = make_worker_app()
+    except FastdataError as error:
+        raise SystemExit(f"fastdata: {error}") from error
+    globals()["app"] = made
+    return made

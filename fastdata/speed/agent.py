@@ -1,0 +1,346 @@
+"""The Faust agent of one source: hands each event to the speed layer, in the order of the log."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, cast
+
+import faust
+from aiokafka.errors import KafkaError
+from faust.types import TP, StreamT
+from faust.types.tuples import Message
+
+from fastdata.metric import Metric
+from fastdata.source import Source
+from fastdata.speed.layer import Record, SpeedLayer
+from fastdata.speed.table import ChangelogTable
+from fastdata.speed.transport import FoldingConsumer
+from fastdata.speed.watchdog import Sign
+
+if TYPE_CHECKING:
+    from fastdata.settings import Settings
+
+__all__ = ["SourceAgent", "attach"]
+
+Fail = Callable[[str, BaseException], None]
+
+_QUEUE_EVENTS = 4_096
+_REREAD_EVERY_S = 5.0
+_REVOKE_DEADLINE_S = 5.0
+_DELIVERY_LIMIT_S = 60.0
+_FLUSH_LIMIT_S = 60.0
+
+logger = logging.getLogger(__name__)
+
+
+def attach(app: faust.App, *declared: Metric | Source, settings: "Settings | None" = None) -> None:
+    """Fold metrics in a Faust app, beside its own agents. Call it before the app starts.
+
+    Adds, per source, an agent and a table named `fastdata-<source>`. The app keeps its
+    settings, except that its consumer reads committed records only. May be called again.
+
+    Args:
+        declared: Metrics, or sources whose dead letters alone matter.
+        settings: From the environment and `fastdata.toml` when None.
+
+    Raises:
+        SettingsError: The app has started, uses `exactly_once`, or is not on `kafka://`.
+        DeclarationError: Two metrics or two sources share a name, or two sources a topic.
+    """
+    from fastdata.speed.service import SpeedService
+
+    SpeedService.of(app, settings).add(declared)
+
+
+class SourceAgent:
+    """What a worker runs for one source. One event loop only.
+
+    A partition is live from the moment that its state has been opened, in one generation of
+    the group. Events of any other time are left alone, for they come again.
+
+    Args:
+        fail: Ends the process; called with what was being done, and the error.
+    """
+
+    def __init__(self, app: faust.App, source: Source, fail: Fail) -> None:
+        self.source = source
+        self.metrics: list[Metric] = []
+        self.name = f"fastdata-{source.name}"
+        self.table = ChangelogTable(app, self.name, before_close=self.finish, fail=fail)
+        self.layer: SpeedLayer | None = None
+        self._app = app
+        self._fail = fail
+        self._lock = asyncio.Lock()
+        self._live: dict[int, int] = {}  # partition -> generation
+        self._is_settled = False
+        self._reread_at: dict[int, float] = {}
+        self._flushes = 0
+        self._is_flushing = False
+        app.tables.add(self.table)
+        topic = app.topic(
+            source.topic,
+            key_type=bytes,
+            value_type=bytes,
+            key_serializer="raw",
+            value_serializer="raw",
+            allow_empty=True,
+            acks=False,  # takes the topic out of Faust's own bookkeeping of offsets
+        )
+        topic.maxsize = _QUEUE_EVENTS  # app.topic() drops the argument
+        app.agent(topic, name=self.name, concurrency=1)(self._run)
+
+    @property
+    def _consumer(self) -> FoldingConsumer:
+        return cast(FoldingConsumer, self._app.consumer)
+
+    def _tp(self, partition: int) -> TP:
+        return TP(self.source.topic, partition)
+
+    # --- events -------------------------------------------------------------------------------
+
+    async def _run(self, stream: StreamT[bytes]) -> None:
+        if (layer := self.layer) is None:
+            return  # cannot be: the service starts before all agents
+        try:
+            async for event in stream.events():
+                if not self._accept(layer, event.message):
+                    await self._mend(layer, event.message)
+                elif layer.is_full:
+                    await self.flush()
+        except Exception as error:  # noqa: BLE001 - Faust would acknowledge the event and go on
+            self._fail(f"folding {self.source.topic}", error)
+
+    def _accept(self, layer: SpeedLayer, message: Message) -> bool:
+        """Fold one event; False when events before it are missing."""
+        partition, offset = message.partition, message.offset
+        generation = self._app.consumer_generation_id
+        if message.generation_id != generation or self._live.get(partition) != generation:
+            return True
+        position = layer.partitions[partition].position
+        if offset < position:
+            return True
+        if offset > position:
+            holes = self._consumer.holes.get(message.tp, {})
+            start, is_head = holes.get(offset, (offset, True))
+            if start > position or is_head:
+                return False
+            del holes[offset]
+        self._fold(layer, message)
+        return True
+
+    @staticmethod
+    def _fold(layer: SpeedLayer, message: Message) -> None:
+        timestamp_ms = round((message.timestamp or 0) * 1000)
+        headers = cast(list[tuple[str, bytes]], message.headers or ())
+        layer.fold(
+            message.partition,
+            Record(message.offset, timestamp_ms, message.key, message.value, headers),
+        )
+
+    async def _mend(self, layer: SpeedLayer, message: Message) -> None:
+        """Fold an event after a hole of the log; read again what is missing otherwise."""
+        if not self._is_settled:
+            return
+        partition, offset = message.partition, message.offset
+        tp = self._tp(partition)
+        start, _ = self._consumer.holes.get(tp, {}).pop(offset, (offset, True))
+        owned = layer.partitions[partition]
+        if start <= owned.position:
+            # Nobody but the log made this hole, unless retention has passed us by.
+            log_start = await self._log_start(tp)
+            if log_start is not None and log_start <= owned.position:
+                if layer.partitions.get(partition) is owned and offset >= owned.position:
+                    self._fold(layer, message)
+                return
+        await self.reread(partition)
+
+    async def _log_start(self, tp: TP) -> int | None:
+        try:
+            return (await self._consumer.earliest_offsets(tp))[tp]
+        except KafkaError:
+            if self._is_moving:
+                return None
+            raise
+
+    @property
+    def _is_moving(self) -> bool:
+        """Whether the group is changing, or the app is stopping: partitions are not ours then."""
+        return self._app.should_stop or not self._consumer.flow_active
+
+    async def _seek(self, positions: dict[TP, int]) -> None:
+        try:
+            await self._consumer.seek_wait(positions)
+        except KafkaError:
+            if not self._is_moving:
+                raise
+
+    async def settle(self) -> None:
+        """Read on from where the states are, now that the flow has resumed.
+
+        Faust clears all queues when it resumes the flow, after the seek: what was delivered in
+        between is gone, and nobody would miss it before the next event.
+        """
+        self._is_settled = True
+        if self.layer is not None and self._live:
+            positions = {self._tp(p): self.layer.partitions[p].position for p in self._live}
+            await self._seek(positions)
+
+    async def reread(self, partition: int) -> None:
+        """Read a live partition again from where its state is, at most once in 5 s.
+
+        Raises:
+            FastdataError: The state could not be flushed or a gap not be recorded.
+        """
+        now = time.monotonic()
+        if now - self._reread_at.get(partition, -_REREAD_EVERY_S) < _REREAD_EVERY_S:
+            return
+        self._reread_at[partition] = now
+        layer, tp = self.layer, self._tp(partition)
+        generation = self._live.get(partition)
+        log_start = await self._log_start(tp)
+        async with self._lock:
+            if layer is None or log_start is None or generation is None:
+                return
+            if self._live.get(partition) != generation:
+                return
+            position = layer.partitions[partition].position
+            logger.warning("%s/%d is read again from offset %d", *tp, position)
+            if log_start > position:
+                position = await self._open_again(layer, partition, log_start)
+            self._consumer.forget(tp)
+            await self._seek({tp: position})
+
+    async def _open_again(self, layer: SpeedLayer, partition: int, log_start: int) -> int:
+        """Go on where the log begins now: retention has passed a worker that was too slow."""
+        await layer.flush()
+        position, generation = layer.partitions[partition].position, self._live.pop(partition)
+        layer.close([partition])
+        reach = self._consumer.reach(self._tp(partition)) or (log_start, log_start)
+        position = await layer.open(partition, position, log_start, max(reach))
+        self._live[partition] = generation
+        return position
+
+    # --- flushes ------------------------------------------------------------------------------
+
+    async def flush(self) -> None:
+        """Make durable what is folded; a caller that is cancelled does not stop it."""
+        await asyncio.shield(asyncio.ensure_future(self._flush()))
+
+    async def _flush(self) -> None:
+        if self.layer is None:
+            return
+        try:
+            async with self._lock:
+                self._flushes += 1
+                self._is_flushing = True
+                await self.layer.flush()
+        except Exception as error:  # noqa: BLE001 - what was dirty is not known any more
+            self._fail(f"flushing {self.name}", error)
+        finally:
+            self._is_flushing = False
+
+    async def commit(self, positions: Mapping[int, int]) -> bool:
+        """Commit next offsets of partitions that are still live; False when the group refuses."""
+        generation = self._app.consumer_generation_id
+        assigned = self._consumer.assignment()
+        offsets = {
+            self._tp(p): offset
+            for p, offset in positions.items()
+            if self._live.get(p) == generation and self._tp(p) in assigned
+        }
+        return bool(offsets) and await self._consumer._commit(offsets)
+
+    async def clean_up(self) -> None:
+        """Drop what batch has covered.
+
+        Raises:
+            FastdataError: As a flush.
+        """
+        if self.layer is not None:
+            await self.layer.clean_up()
+
+    # --- partitions ---------------------------------------------------------------------------
+
+    async def open(self, consumer: FoldingConsumer) -> None:
+        """Open all assigned partitions and seek to where their states are.
+
+        Raises:
+            FastdataError: A state cannot be read, or a gap not be recorded.
+        """
+        generation = self._app.consumer_generation_id
+        tps = sorted(tp for tp in consumer.assignment() if tp.topic == self.source.topic)
+        layer = self.layer
+        if layer is None or not tps:
+            return
+        changelog = self.table.changelog_topic_name
+        logs = {tp.partition: TP(changelog, tp.partition) for tp in tps}
+        starts = await consumer.earliest_offsets(*tps, *logs.values())
+        ends = await consumer.highwaters(*tps, *logs.values())
+        committed = await consumer.committed(tps)
+        async with self._lock:  # a flush of the generation before may still be under way
+            if self._app.consumer_generation_id != generation:
+                return
+            self._live = {}
+            layer.close(list(layer.partitions))
+            seeks = {}
+            for tp in tps:
+                log = logs[tp.partition]
+                seeks[tp] = await layer.open(
+                    tp.partition,
+                    committed[tp],
+                    starts[tp],
+                    ends[tp],
+                    is_intact=self.table.is_intact(tp.partition, starts[log], ends[log]),
+                )
+                consumer.forget(tp)
+            self._is_settled = False
+            self._live = dict.fromkeys(logs, generation)
+            await consumer.seek_wait(seeks)
+
+    async def revoke(self, revoked: set[TP]) -> None:
+        """Flush what will belong to others, for at most 5 s, and let it go."""
+        gone = [tp.partition for tp in revoked if tp.topic == self.source.topic]
+        if self.layer is None or not gone:
+            return
+        flushing = asyncio.ensure_future(self._flush())
+        await asyncio.wait({flushing}, timeout=_REVOKE_DEADLINE_S)
+        if not flushing.done():
+            logger.warning("%s: partitions go before their flush is done", self.name)
+        self.layer.close(gone)
+        for partition in gone:
+            self._live.pop(partition, None)
+
+    async def finish(self) -> None:
+        """Flush the tail and let everything go: the app stops."""
+        if self.layer is not None:
+            await self.flush()
+            self.layer.close(list(self.layer.partitions))
+            self._live.clear()
+
+    def signs(self) -> Iterator[Sign]:
+        """Signs of life, for the watchdog; also tells the layer how long the log is."""
+        flush = self._flushes if self._is_flushing else None
+        yield Sign(f"the flush of {self.name}", flush, _FLUSH_LIMIT_S)
+        for partition in list(self._live):
+            yield Sign(self.sign_of(partition), self._lag(partition), _DELIVERY_LIMIT_S)
+
+    def sign_of(self, partition: int) -> str:
+        """The name of the sign of one partition."""
+        return f"{self.source.topic}/{partition}"
+
+    @property
+    def live(self) -> list[int]:
+        """The partitions that are folded at present."""
+        return list(self._live)
+
+    def _lag(self, partition: int) -> tuple[int, int] | None:
+        """Position and reach of a partition that is behind; None when it is not."""
+        layer, tp = self.layer, self._tp(partition)
+        if layer is None or (owned := layer.partitions.get(partition)) is None:
+            return None
+        read_to, end = self._consumer.reach(tp) or (0, 0)
+        # The log may end with markers of transactions, which nobody folds.
+        is_behind = owned.position < self._consumer.fetched.get(tp, 0) or read_to < end
+        layer.see_end(partition, max(end, owned.position) if is_behind else owned.position)
+        return (owned.position, read_to) if is_behind else None

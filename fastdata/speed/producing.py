@@ -1,0 +1,199 @@
+"""A producer of our own: nothing counts as written before all in-sync replicas have it.
+
+Faust's producer gives up a flush after 100 ms, only logs what failed, and its settings belong
+to the app. The changelog and the dead letters cannot live with that.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, cast
+
+import faust
+from aiokafka import AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
+from faust.transport.drivers.aiokafka import credentials_to_aiokafka_auth, server_list
+
+from fastdata.errors import BrokerError
+
+__all__ = ["AckedProducer", "Row"]
+
+Row = tuple[bytes, bytes | None]
+
+_START_TIMEOUT_S = 10.0
+_SEND_TIMEOUT_S = 30.0
+# A state is at most 1 MiB, and a single row may be larger than a batch.
+_MAX_BATCH_BYTES = 512 << 10
+_MAX_REQUEST_BYTES = 2 << 20
+
+logger = logging.getLogger(__name__)
+
+
+class AckedProducer:
+    """Sends to the broker of a Faust app: idempotent, `acks=all`, awaited.
+
+    Args:
+        app: Its broker and credentials are used.
+    """
+
+    def __init__(self, app: faust.App) -> None:
+        self.servers: list[str] = server_list(app.conf.broker_producer, 9092)
+        self._auth = dict(
+            credentials_to_aiokafka_auth(app.conf.broker_credentials, app.conf.ssl_context)
+        )
+        self._producer: Any = None
+
+    async def start(self) -> None:
+        """Connect.
+
+        Raises:
+            BrokerError: The broker cannot be reached within 10 s, or refuses.
+        """
+        self._producer = AIOKafkaProducer(
+            bootstrap_servers=self.servers,
+            acks="all",
+            enable_idempotence=True,
+            compression_type="lz4",
+            max_batch_size=_MAX_BATCH_BYTES,
+            max_request_size=_MAX_REQUEST_BYTES,
+            **self._auth,
+        )
+        with _last_words() as words:
+            try:
+                await asyncio.wait_for(self._producer.start(), _START_TIMEOUT_S)
+            except (KafkaError, OSError, TimeoutError) as error:
+                await self.stop()
+                reason = "; ".join(words) or str(error) or "it does not answer"
+                raise BrokerError(
+                    f"the broker at {', '.join(self.servers)} cannot be reached: {reason}; check "
+                    "that it runs and FASTDATA_BROKER"
+                ) from error
+
+    async def stop(self) -> None:
+        """Disconnect; everything that was awaited is written already."""
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            await producer.stop()
+
+    async def partitions(self, topic: str) -> int:
+        """How many partitions a topic has; 0 when the broker does not know it.
+
+        A broker that creates topics on demand creates it.
+        """
+        try:
+            found = await asyncio.wait_for(self._producer.partitions_for(topic), _START_TIMEOUT_S)
+        except (KafkaError, TimeoutError):
+            return 0
+        return len(found)
+
+    async def create(self, topic: str, like: str, config: Mapping[str, str]) -> bool:
+        """Create a topic with the partitions and replicas of another, unless it exists.
+
+        Returns:
+            Whether it exists now; False when the broker has no admin API.
+
+        Raises:
+            BrokerError: The broker refuses.
+        """
+        admin = AIOKafkaAdminClient(bootstrap_servers=self.servers, **self._auth)
+        try:
+            await admin.start()
+            cluster = await admin.describe_cluster()
+            if cluster["controller_id"] not in {node["node_id"] for node in cluster["brokers"]}:
+                return False  # nobody to ask
+            (model,) = await asyncio.wait_for(admin.describe_topics([like]), _SEND_TIMEOUT_S)
+            replicas = len(model["partitions"][0]["replicas"])
+            new = NewTopic(topic, len(model["partitions"]), replicas, topic_configs=dict(config))
+            response = await asyncio.wait_for(admin.create_topics([new]), _SEND_TIMEOUT_S)
+        except (KafkaError, TimeoutError, NotImplementedError) as error:
+            logger.info("topic %s is not created by us: %r", topic, error)
+            return False
+        finally:
+            await admin.close()
+        _, code, *text = response.topic_errors[0]
+        if code not in (0, TopicAlreadyExistsError.errno):
+            raise BrokerError(f"topic {topic} cannot be created: {for_code(code).__name__} {text}")
+        return True
+
+    async def send_rows(self, topic: str, rows: Mapping[int, Sequence[Row]]) -> dict[int, int]:
+        """Append rows to partitions, in order, whole batches at a time.
+
+        Returns:
+            Per partition, the offset of its last row.
+
+        Raises:
+            BrokerError: Some may be written, some not.
+        """
+        sent: list[tuple[int, int, Awaitable[Any]]] = []
+
+        async def deliver() -> dict[int, int]:
+            for partition, some in rows.items():
+                for batch in self._batches(some):
+                    future = await self._producer.send_batch(batch, topic, partition=partition)
+                    sent.append((partition, batch.record_count(), future))
+            done = await asyncio.gather(*(future for _, _, future in sent))
+            return {
+                partition: metadata.offset + count - 1
+                for (partition, count, _), metadata in zip(sent, done, strict=True)
+            }
+
+        return cast(dict[int, int], await self._within_deadline(deliver(), topic))
+
+    async def send(
+        self, topic: str, messages: Sequence[tuple[bytes | None, bytes | None, list[Any]]]
+    ) -> None:
+        """Send messages of key, value and headers.
+
+        Raises:
+            BrokerError: Some may be written, some not.
+        """
+
+        async def deliver() -> None:
+            futures = [
+                await self._producer.send(topic, value, key=key, headers=headers)
+                for key, value, headers in messages
+            ]
+            await asyncio.gather(*futures)
+
+        await self._within_deadline(deliver(), topic)
+
+    def _batches(self, rows: Sequence[Row]) -> Iterator[Any]:
+        batch = self._producer.create_batch()
+        for key, value in rows:
+            if batch.append(key=key, value=value, timestamp=None) is None:
+                yield batch
+                batch = self._producer.create_batch()
+                batch.append(key=key, value=value, timestamp=None)
+        if batch.record_count():
+            yield batch
+
+    async def _within_deadline(self, work: Awaitable[Any], topic: str) -> Any:
+        try:
+            return await asyncio.wait_for(work, _SEND_TIMEOUT_S)
+        except (KafkaError, OSError, TimeoutError) as error:
+            raise BrokerError(
+                f"topic {topic}: the broker did not acknowledge a write "
+                f"({type(error).__name__}: {error}); what it has got is not known"
+            ) from error
+
+
+@contextmanager
+def _last_words() -> Iterator[list[str]]:
+    """What aiokafka logs while it fails to connect: its exception does not tell the reason."""
+    words: list[str] = []
+
+    class Listener(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            text = record.getMessage()
+            if text not in words:
+                words.append(text)
+
+    listener = Listener(logging.WARNING)
+    source = logging.getLogger("aiokafka")
+    source.addHandler(listener)
+    try:
+        yield words
+    finally:
+        source.removeHandler(listener)

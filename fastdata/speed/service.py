@@ -1,0 +1,258 @@
+"""What all sources of a Faust app share: producer, store, timers and watchdog."""
+
+import asyncio
+import gc
+import logging
+import os
+import time
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from typing import Any, cast
+from weakref import WeakKeyDictionary
+
+import faust
+from aiokafka.errors import KafkaError
+from faust.tables.manager import TableManager
+from faust.types import TP
+from mode import Service
+
+from fastdata.decoding import Decoder
+from fastdata.errors import DeclarationError, FastdataError, SettingsError
+from fastdata.loading import catalog_of
+from fastdata.metric import Metric
+from fastdata.schemas import open_registry
+from fastdata.serving.opening import open_store
+from fastdata.serving.stores import ServingStore
+from fastdata.settings import Settings
+from fastdata.source import Source
+from fastdata.speed.agent import SourceAgent
+from fastdata.speed.deadletters import KafkaDeadLetters
+from fastdata.speed.layer import SpeedLayer
+from fastdata.speed.producing import AckedProducer
+from fastdata.speed.table import FaustTable, rocksdb_options
+from fastdata.speed.topics import prepare_topics
+from fastdata.speed.transport import FoldingConsumer, install
+from fastdata.speed.watchdog import EXIT_FAILED, Sign, Watchdog, end_process
+
+__all__ = ["SpeedService"]
+
+EXIT_CANNOT_START = 1
+
+_REPORT_EVERY_S = 1.0
+_REREAD_AFTER_S = 20.0
+_LOOP_LIMIT_S = 30.0
+_RECOVERY_LIMIT_S = 300.0
+_STOP_LIMIT_S = 30.0
+
+logger = logging.getLogger(__name__)
+
+_services: WeakKeyDictionary[faust.App, "SpeedService"] = WeakKeyDictionary()
+
+
+class SpeedService(Service):
+    """Starts before everything else of the app, and stops after it.
+
+    Attributes:
+        end: Ends the process; replaced in tests.
+    """
+
+    def __init__(self, app: faust.App, settings: Settings) -> None:
+        super().__init__()
+        self.settings = settings
+        self.end: Callable[[int], object] = end_process
+        self.watchdog = Watchdog(self._end)
+        self._app = app
+        self._agents: dict[str, SourceAgent] = {}
+        self._declared: list[Metric | Source] = []
+        self._producer: AckedProducer | None = None
+        self._store: ServingStore | None = None
+        self._ticks = 0
+        self._has_joined = False
+
+    @classmethod
+    def of(cls, app: faust.App, settings: Settings | None) -> "SpeedService":
+        """The service of an app; made at the first call.
+
+        Raises:
+            SettingsError: The app cannot be attached to, or has a service with other settings.
+        """
+        if (service := _services.get(app)) is None:
+            if str(app.conf.processing_guarantee.value) == "exactly_once":
+                raise SettingsError(
+                    f"the app {app.conf.id!r} uses exactly_once, which loses data in Faust; "
+                    "use at_least_once: stamps make the numbers exact"
+                )
+            service = cls(app, settings or Settings.load())
+            install(app, service)
+            app.add_dependency(service)
+            app.on_partitions_revoked.connect(service._on_revoked)
+            app.on_partitions_assigned.connect(service._on_assigned)
+            _services[app] = service
+        elif settings is not None and settings != service.settings:
+            raise SettingsError(f"the app {app.conf.id!r} is attached with other settings already")
+        return service
+
+    @property
+    def topics(self) -> set[str]:
+        """The topics of all sources."""
+        return {agent.source.topic for agent in self._agents.values()}
+
+    def add(self, declared: Iterable[Metric | Source]) -> None:
+        """Run metrics and sources in the app.
+
+        Raises:
+            SettingsError: The app has started.
+            DeclarationError: Two metrics or sources share a name, or two sources a topic.
+        """
+        if self.started:
+            raise SettingsError(f"attach() comes too late: the app {self._app.conf.id!r} runs")
+        known = {*self._declared}
+        self._declared += [value for value in declared if value not in known]
+        catalog = catalog_of(self._declared)
+        for name, source in catalog.sources.items():
+            if name not in self._agents:
+                if source.topic in self.topics:
+                    raise DeclarationError(
+                        f"{source.place}: topic {source.topic!r} has a source already"
+                    )
+                self._agents[name] = SourceAgent(self._app, source, self.fail)
+            self._agents[name].metrics = catalog.of_source(source)
+
+    def fail(self, what: str, error: BaseException) -> None:
+        """End the process, since going on could lose or repeat events."""
+        logger.critical(
+            "fastdata ends this worker: %s failed: %s: %s",
+            what,
+            type(error).__name__,
+            error,
+            exc_info=error,
+        )
+        self.end(EXIT_FAILED)
+
+    def _end(self, code: int) -> None:
+        self.end(code)
+
+    # --- start and stop -----------------------------------------------------------------------
+
+    async def on_start(self) -> None:
+        """Check the broker and the topics, open the store, make the layers."""
+        try:
+            await self._open()
+        except FastdataError as error:
+            logger.critical("fastdata cannot start: %s", error)
+            if self.end is end_process:
+                os._exit(EXIT_CANNOT_START)  # there is nothing to stop
+            raise
+        self.watchdog.start()
+        self._repeat(self.settings.commit_interval_s, self._flush_all)
+        self._repeat(self.settings.clean_up_interval_s, self._clean_up_all)
+        self._repeat(_REPORT_EVERY_S, self._report)
+
+    async def _open(self) -> None:
+        producer = self._producer = AckedProducer(self._app)
+        registry = open_registry(self.settings.registry)
+        await producer.start()
+        self._store = await open_store(self.settings.store).__aenter__()
+        for agent in self._agents.values():
+            changelog = agent.table.changelog_topic_name
+            partitions = await prepare_topics(producer, agent.source.topic, changelog)
+            agent.table.options = rocksdb_options(partitions)
+            agent.layer = SpeedLayer(
+                agent.source,
+                agent.metrics,
+                Decoder(agent.source, registry),
+                table=FaustTable(agent.table, producer),
+                store=self._store,
+                dead_letters=KafkaDeadLetters(producer),
+                commit=agent.commit,
+                clock=lambda: time.time_ns() // 1_000_000,
+                max_dirty=self.settings.max_dirty_cells,
+                max_cells=self.settings.max_cells,
+            )
+
+    async def on_stop(self) -> None:
+        """Close the store and the producer; everything was flushed when the tables stopped."""
+        if self._store is not None:
+            await self._store.__aexit__(None, None, None)
+        if self._producer is not None:
+            await self._producer.stop()
+        # A worker that hangs on its way out is ended by the watchdog.
+        if not self._app.in_worker:
+            self.watchdog.stop()
+
+    def _repeat(self, every_s: float, work: Callable[[], Awaitable[None]]) -> None:
+        async def run() -> None:
+            while not self.should_stop:
+                await asyncio.sleep(every_s)
+                try:
+                    await work()
+                except Exception as error:  # noqa: BLE001 - a task ends here
+                    self.fail(work.__name__.strip("_").replace("_", " "), error)
+
+        self.add_future(run())
+
+    # --- partitions ---------------------------------------------------------------------------
+
+    async def on_seek(self, consumer: FoldingConsumer) -> None:
+        """Open the partitions of all sources: the tables have recovered."""
+        try:
+            for agent in self._agents.values():
+                await agent.open(consumer)
+        except Exception as error:
+            if isinstance(error, KafkaError) and not consumer.flow_active:
+                raise  # the group changes again, and Faust knows what to do
+            self.fail("opening the state", error)
+        self.add_future(self._settle(self._app.consumer_generation_id))
+        if self._app.in_worker:
+            # Collections would walk Faust's big heap for every few thousand events.
+            gc.collect()
+            gc.freeze()
+
+    async def _settle(self, generation: int) -> None:
+        while (  # noqa: ASYNC110 - Faust has no event for it
+            self._app.rebalancing and self._app.consumer_generation_id == generation
+        ):
+            await asyncio.sleep(0.02)
+        if self._app.consumer_generation_id == generation:
+            try:
+                for agent in self._agents.values():
+                    await agent.settle()
+            except Exception as error:  # noqa: BLE001 - a task ends here
+                self.fail("reading on", error)
+
+    async def _on_revoked(self, _: Any, /, *args: Any, **kwargs: Any) -> None:
+        revoked: set[TP] = args[0]
+        await asyncio.gather(*(agent.revoke(revoked) for agent in self._agents.values()))
+
+    async def _on_assigned(self, _: Any, /, *args: Any, **kwargs: Any) -> None:
+        self._has_joined = True
+
+    # --- timers -------------------------------------------------------------------------------
+
+    async def _flush_all(self) -> None:
+        await asyncio.gather(*(agent.flush() for agent in self._agents.values()))
+
+    async def _clean_up_all(self) -> None:
+        for agent in self._agents.values():
+            await agent.clean_up()
+
+    async def _report(self) -> None:
+        self.watchdog.report(self._signs())
+        for agent in self._agents.values():
+            for partition in agent.live:
+                if self.watchdog.age_s(agent.sign_of(partition)) > _REREAD_AFTER_S:
+                    await agent.reread(partition)
+
+    def _signs(self) -> Iterator[Sign]:
+        self._ticks += 1
+        app = self._app
+        yield Sign("the event loop", self._ticks, _LOOP_LIMIT_S)
+        yield Sign("the shutdown", "stopping" if app.should_stop else None, _STOP_LIMIT_S)
+        joining = None if self._has_joined else "waiting for partitions"
+        yield Sign("the consumer group", joining, _RECOVERY_LIMIT_S)
+        recovery = cast(TableManager, app.tables).recovery
+        restored = sum(offset or 0 for offset in recovery.active_offsets.values())
+        moving = app.rebalancing or app.in_recovery
+        progress = (app.rebalancing_count, restored) if moving else None
+        yield Sign("the recovery of the state", progress, _RECOVERY_LIMIT_S)
+        for agent in self._agents.values():
+            yield from agent.signs()

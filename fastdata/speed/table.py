@@ -1,0 +1,227 @@
+"""The state table: a plain Faust table that Faust restores and we write.
+
+Faust owns the local store, the changelog topic and the recovery. Writing is ours: Faust's own
+`table[key] = value` needs a current event, costs 157 us a key, puts the local store ahead of
+the changelog and throws the acknowledgement away.
+"""
+
+import logging
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Protocol, cast
+
+import faust
+import rocksdict
+from faust.types import TP, EventT
+
+from fastdata import failpoints
+from fastdata.errors import BrokerError, TableError
+from fastdata.speed.producing import AckedProducer, Row
+
+__all__ = ["CHANGELOG_CONFIG", "ChangelogTable", "FaustTable", "rocksdb_options"]
+
+# Compaction keeps the last record of a key, not the one with the larger stamp: the lag is
+# longer than any pause after which an old owner may still write.
+CHANGELOG_CONFIG = {"cleanup.policy": "compact", "min.compaction.lag.ms": "3600000"}
+
+_STAMP_BYTES = 8
+
+logger = logging.getLogger(__name__)
+
+
+def rocksdb_options(partitions: int, budget_bytes: int = 128 << 20) -> dict[str, int]:
+    """Options that keep all partitions of a table within a memory budget.
+
+    Faust's own are 2 GiB of cache and 192 MiB of write buffers *per partition*.
+    """
+    share = max(1 << 20, budget_bytes // max(1, partitions))
+    return {
+        "block_cache_size": share // 2,
+        "write_buffer_size": share // 4,
+        "max_write_buffer_number": 2,
+        "max_open_files": 256,
+    }
+
+
+class _Local(Protocol):
+    """The rows that this worker has on its own disk or in its memory."""
+
+    def get(self, partition: int, key: bytes) -> bytes | None: ...
+
+    def scan(self, partition: int, prefix: bytes) -> Iterator[Row]: ...
+
+    def put(self, partition: int, rows: Mapping[bytes, bytes | None], offset: int) -> None: ...
+
+
+class _RocksRows:
+    def __init__(self, store: Any) -> None:
+        self._store = store
+
+    def get(self, partition: int, key: bytes) -> bytes | None:
+        return cast(bytes | None, self._store._db_for_partition(partition).get(key))
+
+    def scan(self, partition: int, prefix: bytes) -> Iterator[Row]:
+        for key, value in self._store._db_for_partition(partition).items(from_key=prefix):
+            if not key.startswith(prefix):
+                return
+            if key != self._store.offset_key:
+                yield key, value
+
+    def put(self, partition: int, rows: Mapping[bytes, bytes | None], offset: int) -> None:
+        # A partition that was revoked meanwhile stays closed: its next owner may need the lock.
+        if (db := self._store._dbs.get(partition)) is None:
+            return
+        batch = rocksdict.WriteBatch(raw_mode=True)
+        for key, value in rows.items():
+            if value is None:
+                batch.delete(key)
+            else:
+                batch.put(key, value)
+        # In the same batch as the rows: recovery begins exactly where they end.
+        batch.put(self._store.offset_key, str(offset).encode())
+        db.write(batch)
+
+
+class _MemoryRows:
+    """For tests. Keys hold their partition, since there is one dictionary for all."""
+
+    def __init__(self, store: Any) -> None:
+        self._store = store
+
+    def get(self, partition: int, key: bytes) -> bytes | None:
+        return cast(bytes | None, self._store.data.get(key))
+
+    def scan(self, partition: int, prefix: bytes) -> Iterator[Row]:
+        keys = sorted(key for key in self._store.data if key.startswith(prefix))
+        return iter([(key, self._store.data[key]) for key in keys])
+
+    def put(self, partition: int, rows: Mapping[bytes, bytes | None], offset: int) -> None:
+        for key, value in rows.items():
+            if value is None:
+                self._store.data.pop(key, None)
+                self._store._key_partition.pop(key, None)
+            else:
+                self._store.data[key] = value
+                self._store._key_partition[key] = partition
+
+
+class ChangelogTable(faust.Table[bytes, bytes]):
+    """A Faust table of bytes whose restore obeys the stamps.
+
+    Args:
+        before_close: Awaited when the app stops, while the local store is still open.
+        fail: Ends the process; Faust would log an error of the restore and go on without.
+    """
+
+    def __init__(
+        self,
+        app: faust.App,
+        name: str,
+        *,
+        before_close: Callable[[], Awaitable[None]],
+        fail: Callable[[str, BaseException], None],
+    ) -> None:
+        super().__init__(app, name=name, key_type=bytes, value_type=bytes)
+        self._before_close = before_close
+        self._fail = fail
+        self._restored_from: dict[int, int] = {}
+
+    @property
+    def local(self) -> _Local:
+        """The local rows."""
+        return _RocksRows(self.data) if hasattr(self.data, "_dbs") else _MemoryRows(self.data)
+
+    async def on_start(self) -> None:
+        """Open the local store. The changelog topic exists already: we create and check it."""
+        await self.add_runtime_dependency(self.data)
+
+    async def on_stop(self) -> None:
+        """Flush before the local store closes; Faust's own shutdown signal comes after that."""
+        await self._before_close()
+        await super().on_stop()
+
+    def persisted_offset(self, tp: TP) -> int | None:
+        """The changelog offset up to which the local store has everything; None for none."""
+        offset = super().persisted_offset(tp)
+        self._restored_from[tp.partition] = -1 if offset is None else offset
+        return offset
+
+    def is_intact(self, partition: int, log_start: int, log_end: int) -> bool:
+        """Whether the last restore saw every change of a partition.
+
+        False when the changelog has lost records that the local store did not have, or when
+        it ends before the local store does: then it was deleted and made anew.
+        """
+        restored_from = self._restored_from.get(partition, -1)
+        return log_start <= restored_from + 1 and restored_from < max(log_end, 1)
+
+    def apply_changelog_batch(self, batch: Iterable[EventT[bytes]]) -> None:
+        """Restore some changes. Of two values of one key the larger stamp wins.
+
+        An old owner that woke up late may have written after the new one.
+        """
+        try:
+            self._restore(batch)
+        except Exception as error:  # noqa: BLE001 - Faust would log it and go on with half a state
+            self._fail(f"restoring the table {self.name}", error)
+
+    def _restore(self, batch: Iterable[EventT[bytes]]) -> None:
+        rows: dict[int, dict[bytes, bytes | None]] = {}
+        offsets: dict[int, int] = {}
+        for event in batch:
+            message = event.message
+            partition, key, value = message.partition, message.key or b"", message.value
+            some = rows.setdefault(partition, {})
+            offsets[partition] = max(message.offset, offsets.get(partition, -1))
+            known = some[key] if key in some else self.local.get(partition, key)
+            if not is_older(value, known):
+                some[key] = value
+        for partition, some in rows.items():
+            self.local.put(partition, some, offsets[partition])
+
+
+def is_older(value: bytes | None, known: bytes | None) -> bool:
+    """Whether a value must not replace the one that is known. A deletion always may."""
+    if value is None or known is None or failpoints.is_off("monotone state"):
+        return False
+    return value[:_STAMP_BYTES] < known[:_STAMP_BYTES]
+
+
+class FaustTable:
+    """The `StateTable` over a `ChangelogTable`."""
+
+    def __init__(self, table: ChangelogTable, producer: AckedProducer) -> None:
+        self._table = table
+        self._producer = producer
+
+    def get(self, partition: int, key: bytes) -> bytes | None:
+        """The local value of a key."""
+        return self._table.local.get(partition, key)
+
+    def scan(self, partition: int, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
+        """Local rows whose key begins with `prefix`, ordered by key."""
+        return cast(Iterator[tuple[bytes, bytes]], self._table.local.scan(partition, prefix))
+
+    async def write(self, rows: Mapping[int, Sequence[Row]]) -> None:
+        """Write rows per partition, in order; None deletes.
+
+        The changelog first, awaited, then one atomic batch per partition in the local store,
+        so that the local store is never ahead of the changelog.
+
+        Raises:
+            TableError: Some may be written, some not; the worker must stop.
+        """
+        newer = {p: kept for p, some in rows.items() if (kept := self._newer(p, some))}
+        try:
+            offsets = await self._producer.send_rows(self._table.changelog_topic_name, newer)
+            failpoints.reach("table.after_send")
+            for partition, some in newer.items():
+                self._table.local.put(partition, dict(some), offsets[partition])
+                failpoints.reach("table.mid_local")
+        except BrokerError as error:
+            raise TableError(f"the changelog of {self._table.name}: {error}") from error
+        except Exception as error:  # rocksdict raises nothing more special
+            raise TableError(f"the local store of {self._table.name}: {error}") from error
+
+    def _newer(self, partition: int, rows: Sequence[Row]) -> list[Row]:
+        local = self._table.local
+        return [(k, v) for k, v in rows if v is None or not is_older(v, local.get(partition, k))]

@@ -1,0 +1,192 @@
+"""Faust's consumer, with the holes between its parts closed.
+
+Between Kafka and an agent Faust may lose records without a word: queues are cleared after a
+seek, iterations break off when the flow stops. That is harmless for those who acknowledge each
+record; we commit a position, so we must tell a hole of the log (a transaction marker, a
+compacted record) from a hole that Faust made.
+"""
+
+import functools
+from collections.abc import Awaitable, Mapping
+from typing import Any, Protocol, cast
+
+import faust
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from faust.transport.drivers import aiokafka as driver
+from faust.types import TP
+
+from fastdata.errors import SettingsError
+
+__all__ = ["FoldingConsumer", "Hole", "Seeker", "install"]
+
+_MAX_HOLES = 100_000
+
+Hole = tuple[int, bool]  # first missing offset; whether it lies at the head of a fetch
+
+
+class Seeker(Protocol):
+    """Who decides where partitions of some topics are read from."""
+
+    @property
+    def topics(self) -> set[str]:
+        """The topics that it decides about."""
+        ...
+
+    async def on_seek(self, consumer: "FoldingConsumer") -> None:
+        """Called when tables have recovered, before the flow resumes."""
+        ...
+
+
+class _FoldingThread(driver.AIOKafkaConsumerThread):
+    consumer: "FoldingConsumer"
+
+    def _create_worker_consumer(self, transport: driver.Transport) -> AIOKafkaConsumer:
+        consumer = super()._create_worker_consumer(transport)
+        # Faust ties the isolation to its own transactions; without this the events of an
+        # aborted transaction of a producer are counted.
+        if not hasattr(consumer, "_isolation_level"):
+            raise SettingsError("this version of aiokafka cannot be told to read committed only")
+        consumer._isolation_level = "read_committed"
+        return consumer
+
+    async def _fetch_records(
+        self,
+        consumer: AIOKafkaConsumer,
+        active_partitions: set[TP],
+        timeout: float | None = None,  # noqa: ASYNC109 - Faust's signature
+        max_records: int | None = None,
+    ) -> Any:
+        before = self._positions(consumer)
+        records = await super()._fetch_records(consumer, active_partitions, timeout, max_records)
+        for tp, some in records.items():
+            if tp.topic in self.consumer.seeker.topics:
+                self._note(TP(tp.topic, tp.partition), some, before.get(tp))
+        return records
+
+    def _positions(self, consumer: AIOKafkaConsumer) -> dict[TP, int]:
+        assigned = consumer._subscription.subscription
+        if assigned is None or assigned.assignment is None:
+            return {}
+        states = ((tp, assigned.assignment.state_value(tp)) for tp in assigned.assignment.tps)
+        return {tp: state.position for tp, state in states if state and state.has_valid_position}
+
+    def _note(self, tp: TP, records: list[Any], position: int | None) -> None:
+        """Remember the holes in what was fetched: they are in the log, nobody else made them."""
+        first, last = records[0].offset, records[-1].offset
+        holes = self.consumer.holes.setdefault(tp, {})
+        if len(holes) > _MAX_HOLES:
+            holes.clear()  # what is not known to be a hole of the log is read again
+        if position is not None and first > position:
+            holes[first] = (position, True)
+        if last - first + 1 != len(records):
+            after = first
+            for record in records:
+                if record.offset != after:
+                    holes[record.offset] = (after, False)
+                after = record.offset + 1
+        self.consumer.fetched[tp] = last + 1
+
+    async def committed(self, tps: list[TP]) -> Mapping[TP, int | None]:
+        """The group's offsets; None where it never committed."""
+        return cast(Mapping[TP, int | None], await self.call_thread(self._committed, tps))
+
+    async def _committed(self, tps: list[TP]) -> Mapping[TP, int | None]:
+        consumer = self._ensure_consumer()
+        return {tp: await consumer.committed(TopicPartition(*tp)) for tp in tps}
+
+    def reach(self, tp: TP) -> tuple[int, int] | None:
+        """Position of the fetcher and end of what it may read, as far as they are known."""
+        assigned = self._ensure_consumer()._subscription.subscription
+        state = assigned and assigned.assignment and assigned.assignment.state_value(tp)
+        if not state or not state.has_valid_position or state.highwater is None:
+            return None
+        stable = state.lso
+        return state.position, state.highwater if stable in {None, -1} else stable
+
+
+class _ReadOffsets(dict[TP, int | None]):
+    """Faust's read offsets, without a say over our topics.
+
+    Faust drops what lies before its read offset, and sets that late: a record that was under
+    way during a seek back would make it drop everything that is read again.
+    """
+
+    def __init__(self, topics: set[str]) -> None:
+        super().__init__()
+        self._topics = topics
+
+    def __missing__(self, tp: TP) -> None:
+        return None
+
+    def __getitem__(self, tp: TP) -> int | None:
+        return None if tp.topic in self._topics else super().__getitem__(tp)
+
+
+class FoldingConsumer(driver.Consumer):
+    """Faust's consumer for topics whose offsets belong to a speed layer.
+
+    Attributes:
+        holes: Per partition and offset, the hole of the log that ends there.
+        fetched: Per partition, the offset after the last record that left the fetcher.
+    """
+
+    _thread: _FoldingThread
+
+    def __init__(self, *args: Any, seeker: Seeker, **kwargs: Any) -> None:
+        self.seeker = seeker
+        self.holes: dict[TP, dict[int, Hole]] = {}
+        self.fetched: dict[TP, int] = {}
+        super().__init__(*args, **kwargs)
+        self._read_offset = _ReadOffsets(seeker.topics)
+
+    def _new_consumer_thread(self) -> _FoldingThread:
+        return _FoldingThread(self, loop=self.loop, beacon=self.beacon)
+
+    async def perform_seek(self) -> None:
+        """Seek all to the committed offsets, and ours to where their state says."""
+        # The fetcher calls this too, while the flow is stopped for a rebalance; then the
+        # recovery that follows the rebalance decides.
+        is_recovered = self.flow_active
+        await super().perform_seek()
+        if is_recovered:
+            await self.seeker.on_seek(self)
+
+    def on_buffer_full(self, tp: TP) -> None:
+        """Leave our partitions to the queue's own limit.
+
+        Faust takes a partition with a full queue out of the fetch and may forget to take it
+        in again after a rebalance. A full queue makes the fetcher wait anyway.
+        """
+        if tp.topic not in self.seeker.topics:
+            super().on_buffer_full(tp)
+
+    def committed(self, tps: list[TP]) -> Awaitable[Mapping[TP, int | None]]:
+        """The group's offsets; None where it never committed."""
+        return self._thread.committed(tps)
+
+    def reach(self, tp: TP) -> tuple[int, int] | None:
+        """Position of the fetcher and end of what it may read, as far as they are known."""
+        return self._thread.reach(tp)
+
+    def forget(self, tp: TP) -> None:
+        """Forget what was fetched of a partition, before it is read from elsewhere."""
+        self.holes.pop(tp, None)
+        self.fetched.pop(tp, None)
+
+
+def install(app: faust.App, seeker: Seeker) -> None:
+    """Make an app use our consumer. It must not have started yet.
+
+    Raises:
+        SettingsError: The app has started, or its transport is not `kafka://` by aiokafka.
+    """
+    if app._consumer is not None:
+        raise SettingsError(f"attach() comes too late: the app {app.conf.id!r} has a consumer")
+    transport = app.transport
+    if not isinstance(transport, driver.Transport) or transport.Consumer is not driver.Consumer:
+        raise SettingsError(
+            f"the app {app.conf.id!r} has a transport of its own ({type(transport).__name__}); "
+            "fastdata works with kafka:// and Faust's own consumer"
+        )
+    # On the object, not the class, and before the conductor asks for a consumer.
+    transport.Consumer = functools.partial(FoldingConsumer, seeker=seeker)  # type: ignore
