@@ -10,9 +10,9 @@ from fastdata.speed.keys import cell_prefix, segment_and_window
 from fastdata.speed.state import Partition, StateTable
 from fastdata.windows import floor_to
 
-__all__ = ["Cleaner"]
+__all__ = ["ALL_TIME", "Cleaner"]
 
-_ALL_TIME = (-(1 << 52), 1 << 52)
+ALL_TIME = (-(1 << 52), 1 << 52)
 _SCAN_ROWS = 5_000
 
 Kept = Mapping[int, Mapping[int, int]]  # span -> partition -> first segment that is kept
@@ -37,7 +37,7 @@ class Cleaner:
         """
         news: dict[int, Kept] = {}
         for index, metric in enumerate(self._metrics[:-1]):
-            heads = await self._store.heads(metric.id, *_ALL_TIME)
+            heads = await self._store.heads(metric.id, *ALL_TIME)
             if heads and heads != self._seen.get(metric.id):
                 self._seen[metric.id] = heads
                 news[index] = {span: _kept_from(head) for span, head in heads.items()}

@@ -15,7 +15,7 @@ from fastdata.metric import Metric
 from fastdata.segments import segment_of
 from fastdata.serving.stores import Gap, ServingStore
 from fastdata.source import Source
-from fastdata.speed.cleaning import Cleaner
+from fastdata.speed.cleaning import ALL_TIME, Cleaner
 from fastdata.speed.flush import Snapshot, take_snapshot
 from fastdata.speed.keys import Marker, ids_prefix, load_marker, marker_key, unstamp
 from fastdata.speed.ledger import edge_after, edge_before, plan_start
@@ -24,6 +24,8 @@ from fastdata.speed.state import NO_WATERMARK, Bad, CellKey, Cells, Partition, S
 from fastdata.windows import HOUR_MS, floor_to
 
 __all__ = ["Commit", "Counters", "DeadLetters", "Record", "SpeedLayer"]
+
+_REASONS = _LATE, _FUTURE, _REPEAT = "late", "future", "repeat"
 
 Commit = Callable[[Mapping[int, int]], Awaitable[bool]]
 
@@ -147,26 +149,37 @@ class SpeedLayer:
         if start.gap is not None:
             await self._record_gap(opened, start.gap)
         if marker is not None:
+            opened.vouched = marker.next_offset
+        if marker is not None or committed is not None:
             await self._begin_metrics(opened, marker, log_start)
         self._partitions[partition] = opened
         return max(log_start, min(opened.position, log_end))
 
-    async def _begin_metrics(self, opened: Partition, marker: Marker, log_start: int) -> None:
+    async def _begin_metrics(
+        self, opened: Partition, marker: Marker | None, log_start: int
+    ) -> None:
         """Begin the metrics that the state does not know at the edge of the segment.
 
         What came before it was not folded for them: a gap of the metric, healed by batch.
         """
-        new = [metric for metric in self.metrics[:-1] if metric.id not in marker.metrics]
-        if not new:
-            return
         size = self.source.segment_size
+        opened.new = frozenset([i for i, m, _ in self._folding if await self._is_new(m, marker)])
+        if not opened.new:
+            return
         edge = edge_before(opened.position, size)
-        opened.position = edge if edge >= log_start else opened.position
-        opened.durable = opened.position
+        opened.position = opened.durable = edge if edge >= log_start else opened.position
         latest = self._clock() + self.source.skew_ms + 1
         if end := edge_after(opened.position, size):
-            for metric in new:
-                await self._store.record_gap(Gap(metric.id, opened.number, 0, end, 0, latest))
+            for index in opened.new:
+                gap = Gap(self.metrics[index].id, opened.number, 0, end, 0, latest)
+                await self._store.record_gap(gap)
+
+    async def _is_new(self, metric: Metric, marker: Marker | None) -> bool:
+        if marker is not None:
+            return metric.id not in marker.metrics
+        # The state that could tell is lost: what the store has never heard of is new.
+        heads = await self._store.heads(metric.id, *ALL_TIME)
+        return not heads and not await self._store.partials(metric.id, *ALL_TIME)
 
     def close(self, partitions: Iterable[int]) -> None:
         """Own them no more; what was not flushed is folded again by the next owner."""
@@ -217,16 +230,18 @@ class SpeedLayer:
         self, owned: Partition, offset: int, event: Event, fields: dict[str, object]
     ) -> None:
         segment = segment_of(offset, self.source.segment_size)
-        reason = self._reason_to_leave_out(owned, offset, event)
+        is_vouched = offset < owned.vouched
+        reason = None if is_vouched else self._reason_to_leave_out(owned, offset, event)
         cells = owned.cells
         for index, metric, window_ms in self._folding:
             time = event.time
             key = (index, segment, time - time % window_ms, metric.dims_of(fields))
-            cell = cells.find(key) if reason else cells.find_or_make(key)
+            is_out = reason is not None or (is_vouched and index not in owned.new)
+            cell = cells.find(key) if is_out else cells.find_or_make(key)
             if cell is None:
                 continue
             if offset > cell.stamp:
-                if reason:
+                if is_out:
                     continue
                 metric.add(cell.states, fields)
                 cell.stamp = offset
@@ -235,21 +250,23 @@ class SpeedLayer:
             # An event that is in the cell already makes it dirty too: the write of its first
             # folding may not have come as far as the store.
             cells.mark(key, cell)
-        if reason:
+        hour = floor_to(event.time, HOUR_MS)
+        if is_vouched:
+            self._emit_unfolded(owned, offset, hour)
+        elif reason:
             self.counters.left_out += 1
-            self._count_unfolded(owned, offset, floor_to(event.time, HOUR_MS), reason)
-            return
-        self.counters.folded += 1
-        if event.time > owned.watermark:
-            owned.watermark = event.time
+            self._count_unfolded(owned, offset, hour, reason)
+        else:
+            self.counters.folded += 1
+            owned.watermark = max(owned.watermark, event.time)
 
     def _reason_to_leave_out(self, owned: Partition, offset: int, event: Event) -> str | None:
         if event.time < owned.watermark - self.source.lateness_ms:
-            return "late"
+            return _LATE
         if event.time > owned.watermark and event.time > self._clock() + self.source.skew_ms:
-            return "future"
+            return _FUTURE
         span = floor_to(event.time, HOUR_MS)
-        return "repeat" if owned.repeats.is_repeat(event.id, offset, span) else None
+        return _REPEAT if owned.repeats.is_repeat(event.id, offset, span) else None
 
     def _count_unfolded(self, owned: Partition, offset: int, window: int, reason: str) -> None:
         segment = segment_of(offset, self.source.segment_size)
@@ -259,6 +276,15 @@ class SpeedLayer:
             self.source.unfolded.add(cell.states, {"reason": reason})
             cell.stamp = offset
         owned.cells.mark(key, cell)
+
+    def _emit_unfolded(self, owned: Partition, offset: int, window: int) -> None:
+        """Have the next flush write the counts that an event of this hour may be in."""
+        segment = segment_of(offset, self.source.segment_size)
+        for reason in _REASONS:
+            key: CellKey = (self._unfolded, segment, window, (reason,))
+            cell = owned.cells.find(key)
+            if cell is not None and offset <= cell.stamp:
+                owned.cells.mark(key, cell)
 
     def _reject(self, owned: Partition, record: Record, error: BadEventError) -> None:
         self.counters.bad += 1

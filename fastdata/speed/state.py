@@ -178,6 +178,8 @@ class Partition:
         durable: The position of the last flush that came through.
         watermark: The largest event time seen, ms UTC, never ahead of the clock and skew.
         log_end: The end of the log, as far as it is known.
+        vouched: The table has all events before this offset, as its marker says.
+        new: Metrics, by their place, for which it does not.
         bad: Dead letters that wait for the next flush.
     """
 
@@ -188,6 +190,8 @@ class Partition:
     durable: int
     watermark: int = NO_WATERMARK
     log_end: int = 0
+    vouched: int = 0
+    new: frozenset[int] = frozenset()
     bad: list[Bad] = field(default_factory=list)
     id_rows: list[int] = field(default_factory=list)
 

@@ -305,10 +305,45 @@ async def test_a_metric_that_is_declared_later_begins_at_the_edge(bench: Bench) 
     assert [(g.start, g.end) for g in await bench.store.gaps(later.id)] == [(0, 10)]
 
 
+async def test_a_new_metric_is_found_out_even_when_the_state_is_lost(bench: Bench) -> None:
+    first = bench.layer()
+    await first.open(0, None, 0, 15)
+    for offset in range(15):
+        first.fold(0, bench.record(offset))
+    await first.flush()
+    bench.table.rows.clear()
+    later = Metric("later", bench.source, measures={"n": Count()})
+    await bench.layer(bench.metric, later).open(0, 15, 0, 16)
+
+    assert [(g.start, g.end) for g in await bench.store.gaps(later.id)] == [(0, 10)]
+    assert await bench.store.gaps(bench.metric.id) == []
+
+
+async def test_what_was_folded_before_a_crash_is_not_late_when_it_is_folded_again(
+    bench: Bench,
+) -> None:
+    first = bench.layer()
+    await first.open(0, None, 0, 3)
+    for offset, time in enumerate([NOW - DAY_MS, NOW, NOW - DAY_MS]):
+        first.fold(0, bench.record(offset, time))
+    failpoints.set_action("flush.after_table", "raise")
+    with pytest.raises(FailpointError):
+        await first.flush()
+    second = bench.layer()
+    await second.open(0, None, 0, 3)
+    for offset, time in enumerate([NOW - DAY_MS, NOW, NOW - DAY_MS]):
+        second.fold(0, bench.record(offset, time))
+    await second.flush()
+
+    assert await bench.counts() == {"[null]": 2}
+    assert await bench.unfolded() == {(NOW - DAY_MS, "late"): 1}
+
+
 async def publish(bench: Bench, span: int, coverage: Coverage, metric: Metric) -> None:
     run = await bench.store.open_run(metric.id, span, span + HOUR_MS, coverage)
     state = metric.dump(metric.zero(exact=True))
-    await bench.store.write_totals(metric.id, span, run.number, [Total(span, "[null]", state)])
+    totals = {span: [Total(span, "[null]", state)]}
+    await bench.store.write_totals(metric.id, run.number, totals)
     head = (await bench.store.heads(metric.id, span, span + 1)).get(span)
     expected = (head.version, head.coverage) if head else None
     await bench.store.publish(metric.id, [Flip(span, expected, run.number, coverage, 1)])
