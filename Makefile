@@ -26,7 +26,7 @@ demo: $(STAMP) ## A year of flights through both layers, on this machine (ARGS="
 
 .PHONY: test
 test: lint ## Lint, types and every test (ARGS="tests/core -k windows")
-	$(BIN)/pytest -n $(JOBS) --dist loadgroup $(ARGS)
+	$(BIN)/pytest -n $(JOBS) --dist loadfile $(ARGS)
 
 .PHONY: lint
 lint: $(STAMP) ## Ruff and mypy
