@@ -1,0 +1,86 @@
+"""Workers as processes, on a broker that speaks the Kafka protocol."""
+
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.lab import Lab, stop
+from tests.support.mockbroker import MockBroker
+
+pytestmark = pytest.mark.xdist_group("faust-worker")
+
+
+@pytest.fixture(scope="module")
+def broker() -> Iterator[MockBroker]:
+    with MockBroker() as running:
+        yield running
+
+
+@pytest.fixture
+def lab(tmp_path: Path, broker: MockBroker, request: pytest.FixtureRequest) -> Lab:
+    topic = request.node.name.replace("_", "-")[:60]
+    broker.create(topic)
+    return Lab(tmp_path, broker.address, topic)
+
+
+async def test_the_app_of_the_package_folds_every_event_and_stops_on_sigterm(lab: Lab) -> None:
+    lab.produce(2_000)
+    with lab.worker("fastdata") as worker:
+        lab.wait_until_folded(2_000)
+        assert stop(worker) == 0
+
+    assert await lab.answer() == lab.expected()
+
+
+async def test_a_stopping_worker_flushes_what_it_has_folded(lab: Lab) -> None:
+    lab.produce(1_000)
+    with lab.worker(FASTDATA_COMMIT_INTERVAL_S="60") as worker:
+        lab.wait_for("Worker ready")
+        lab.produce(1_000)
+        time.sleep(2)  # no flush happens, so there is nothing to wait for
+        assert lab.folded() == 0
+        assert stop(worker) == 0
+
+    assert lab.folded() == 2_000
+    assert await lab.answer() == lab.expected()
+
+
+async def test_a_killed_worker_goes_on_where_its_state_is(lab: Lab) -> None:
+    lab.produce(2_000)
+    with lab.worker() as worker:
+        lab.wait_until_folded(500)
+        worker.kill()
+    lab.produce(1_000)
+    with lab.worker():
+        lab.wait_until_folded(3_000)
+
+    assert await lab.answer() == lab.expected()
+
+
+async def test_a_worker_without_its_folder_restores_the_state_from_the_changelog(lab: Lab) -> None:
+    lab.produce(2_000)
+    with lab.worker():
+        lab.wait_until_folded(2_000)
+    shutil.rmtree(lab.folder / "data/state")
+    lab.produce(1_000)
+    with lab.worker():
+        lab.wait_until_folded(3_000)
+
+    assert await lab.answer() == lab.expected()
+
+
+async def test_two_workers_share_the_partitions_and_one_takes_over(lab: Lab) -> None:
+    with lab.worker() as first, lab.worker() as second:
+        lab.produce(1_000)
+        lab.wait_until_folded(1_000)
+        folders = sorted(p.name for p in (lab.folder / "data/state").iterdir())
+        first.kill()
+        lab.produce(1_000)
+        lab.wait_until_folded(2_000)
+        assert stop(second) == 0
+
+    assert folders == ["worker-0", "worker-1"]
+    assert await lab.answer() == lab.expected()

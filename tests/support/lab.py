@@ -1,0 +1,173 @@
+"""A folder with agents, workers as processes of their own, and an oracle beside."""
+
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from confluent_kafka import Producer
+
+from fastdata import Metric, load
+from fastdata.schemas import Schema, encode
+from fastdata.serving.opening import open_store
+
+ROOT = Path(__file__).parents[2]
+PARTITIONS = 4
+PAGES = 37
+FIRST_MS = 1_700_000_000_000
+
+SCHEMA = {
+    "type": "record",
+    "name": "Click",
+    "fields": [
+        {"name": "id", "type": "string"},
+        {"name": "at", "type": {"type": "long", "logicalType": "timestamp-millis"}},
+        {"name": "page", "type": "string"},
+        {"name": "amount", "type": "long"},
+    ],
+}
+AGENTS = """
+from fastdata import Count, Metric, Source, Sum
+
+clicks = Source("clicks", topic="{topic}", schema="schemas/click.avsc", time="at", id="id",
+                lateness="30d", segment_size={segment_size})
+pages = Metric("pages", clicks, by=["page"], measures={{"n": Count(), "amount": Sum("amount")}})
+"""
+APP = """
+from fastdata import attach, load, make_app
+
+app = make_app("{topic}", broker_session_timeout=4.0, broker_heartbeat_interval=1.0)
+attach(app, load("agents/clicks.py").pages)
+"""
+
+
+class Lab:
+    """One topic with its agents, store and workers.
+
+    Args:
+        folder: Empty; everything is below it.
+        topic: Exists, with four partitions; also the name of the group.
+    """
+
+    def __init__(self, folder: Path, broker: str, topic: str, segment_size: int = 500) -> None:
+        self.folder = folder
+        self.topic = topic
+        self.produced = 0
+        for name in ("agents", "schemas"):
+            (folder / name).mkdir(parents=True)
+        (folder / "schemas/click.avsc").write_text(json.dumps(SCHEMA))
+        agents = AGENTS.format(topic=topic, segment_size=segment_size)
+        (folder / "agents/clicks.py").write_text(agents)
+        (folder / "short_sessions.py").write_text(APP.format(topic=topic))
+        self.environment = {
+            **{k: v for k, v in os.environ.items() if not k.startswith("FASTDATA_")},
+            "PYTHONPATH": f"{ROOT}:{folder}",
+            "FASTDATA_BROKER": broker,
+            "FASTDATA_COMMIT_INTERVAL_S": "0.3",
+        }
+        self._producer = Producer({"bootstrap.servers": broker, "linger.ms": 20})
+        self._schema = Schema.load(folder / "schemas/click.avsc")
+        self._store = f"sqlite:///{folder}/data/fastdata.db"
+
+    @property
+    def pages(self) -> Metric:
+        metric = load(self.folder / "agents/clicks.py").pages
+        assert isinstance(metric, Metric)
+        return metric
+
+    def produce(self, count: int) -> None:
+        """Append events; the n-th is of page n % 37, of amount n, in partition n % 4."""
+        for n in range(self.produced, self.produced + count):
+            fields = {"id": str(n), "at": FIRST_MS + 10 * n, "page": page(n), "amount": n}
+            value = encode(self._schema, fields)
+            self._producer.produce(self.topic, value, partition=n % PARTITIONS)
+        self._producer.flush()
+        self.produced += count
+
+    def send(self, value: bytes, partition: int = 0) -> None:
+        """Append something else."""
+        self._producer.produce(self.topic, value, partition=partition)
+        self._producer.flush()
+
+    @contextmanager
+    def worker(
+        self, app: str = "short_sessions", **environment: str
+    ) -> Iterator["subprocess.Popen[bytes]"]:
+        """A worker; killed at the end unless it has ended."""
+        worker = self.start(app, **environment)
+        try:
+            yield worker
+        finally:
+            worker.kill()
+            worker.wait()
+
+    def start(self, app: str = "short_sessions", **environment: str) -> "subprocess.Popen[bytes]":
+        """Start a worker; what it says goes to `worker.log`."""
+        command = [sys.executable, "-m", "faust", "-A", app, "worker", "-l", "info"]
+        with (self.folder / "worker.log").open("ab") as log:
+            env = self.environment | environment
+            return subprocess.Popen(
+                command, cwd=self.folder, env=env, stdout=log, stderr=subprocess.STDOUT
+            )
+
+    def folded(self) -> int:
+        """How many records the store says are folded."""
+        try:
+            with sqlite3.connect(f"{self.folder}/data/fastdata.db", timeout=10) as database:
+                rows = database.execute("select next_offset from progress").fetchall()
+        except sqlite3.OperationalError:  # no worker has been there yet
+            return 0
+        return sum(offset for (offset,) in rows)
+
+    def wait_until_folded(self, count: int, timeout_s: float = 60.0) -> None:
+        deadline = time.monotonic() + timeout_s
+        while (folded := self.folded()) < count:
+            log = (self.folder / "worker.log").read_text()[-4_000:]
+            assert time.monotonic() < deadline, f"{folded} of {count} after {timeout_s} s\n{log}"
+            time.sleep(0.1)
+
+    def wait_for(self, text: str, timeout_s: float = 60.0) -> None:
+        """Wait until a worker says something."""
+        deadline = time.monotonic() + timeout_s
+        while text not in (log := (self.folder / "worker.log").read_text()):
+            assert time.monotonic() < deadline, log[-4_000:]
+            time.sleep(0.1)
+
+    async def answer(self) -> tuple[Counter[str], Counter[str]]:
+        """Events and amounts per page, of all partials in the store."""
+        metric, counts, amounts = self.pages, Counter[str](), Counter[str]()
+        async with open_store(self._store, create=False) as store:
+            partials = await store.partials(metric.id, 0, 4_000_000_000_000)
+        for partial in partials:
+            (name,) = json.loads(partial.dims)
+            count, amount = metric.load(partial.state)
+            counts[name] += metric.aggregates[0].present(count).value
+            amounts[name] += metric.aggregates[1].present(amount).value
+        return counts, amounts
+
+    def expected(self) -> tuple[Counter[str], Counter[str]]:
+        """The same, of everything that was produced."""
+        counts, amounts = Counter[str](), Counter[str]()
+        for n in range(self.produced):
+            counts[page(n)] += 1
+            amounts[page(n)] += n
+        return counts, amounts
+
+
+def page(n: int) -> str:
+    return f"p{n % PAGES}"
+
+
+def stop(worker: "subprocess.Popen[bytes]") -> int:
+    """Send SIGTERM; returns the exit code."""
+    worker.send_signal(signal.SIGTERM)
+    return worker.wait(30)
+
+
