@@ -43,8 +43,7 @@ async def fill(store: MemoryStore, metric: Metric, rows: int) -> None:
     spans: dict[int, list[Total]] = {}
     for (window, dims), state in cells(metric, rows * 9 // 10, exact=True).items():
         spans.setdefault(floor_to(window, HOUR_MS), []).append(Total(window, dims, state))
-    for span, totals in spans.items():
-        await store.write_totals(metric.id, span, 1, totals)
+    await store.write_totals(metric.id, 1, spans)
     flips = [Flip(s, None, 1, Coverage({0: 40}), len(t)) for s, t in spans.items()]
     await store.publish(metric.id, flips)
     partials = [

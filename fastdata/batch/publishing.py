@@ -61,16 +61,15 @@ class Publisher:
             StoreUnavailableError: The store does not answer; what is published stays.
             CommitUnknownError: The same.
         """
-        number = self._run.number
-        flips = []
-        for span, rows in spans.items():
-            try:
-                await self._write(span, rows)
-            except SpanConflictError:
-                continue  # Somebody else resumed this run and has published the span.
-            reach("batch.mid_write")
-            flips.append(self._flip(heads, span, number, len(rows)))
+        run = self._run
+        totals = {span: [Total(*row) for row in rows] for span, rows in spans.items()}
+        try:
+            write = partial(self._store.write_totals, run.metric, run.number, totals)
+            written = await patiently(write)
+        except SpanConflictError:
+            return []  # Somebody else resumed this run; what is left is planned again.
         reach("batch.before_flip")
+        flips = [self._flip(heads, span, run.number, rows) for span, rows in written.items()]
         moved = await self._publish(flips)
         reach("batch.after_flip")
         return moved
@@ -90,10 +89,6 @@ class Publisher:
         head = heads.get(span)
         expected: tuple[int, Coverage] | None = (head.version, head.coverage) if head else None
         return Flip(span, expected, version, self._run.coverage, rows)
-
-    async def _write(self, span: int, rows: Sequence[Row]) -> None:
-        run, totals = self._run, [Total(*row) for row in rows]
-        await patiently(partial(self._store.write_totals, run.metric, span, run.number, totals))
 
     async def _publish(self, flips: Sequence[Flip]) -> list[int]:
         moved: list[int] = []

@@ -1,6 +1,6 @@
 """The reference: a serving store in the memory of one process, plain dictionaries."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Self
 
@@ -20,7 +20,7 @@ class MemoryStore:
         self._progress: dict[tuple[str, int], Progress] = {}
         self._gaps: dict[tuple[str, int, int], Gap] = {}
         self._heads: dict[tuple[str, int], Head] = {}
-        self._totals: dict[tuple[str, int, int], dict[tuple[int, str], Total]] = {}
+        self._totals: dict[tuple[str, int, int], list[Total]] = {}
         self._runs: dict[int, Run] = {}
 
     async def __aenter__(self) -> Self:
@@ -58,7 +58,7 @@ class MemoryStore:
             totals=[
                 total
                 for span, head in heads.items()
-                for total in self._totals.get((metric, span, head.version), {}).values()
+                for total in self._totals.get((metric, span, head.version), ())
             ],
             partials=[p for p in partials if _is_visible(p, heads)],
             unfolded=[p for p in missed if p.window != 0 and _is_visible(p, heads)],
@@ -91,22 +91,21 @@ class MemoryStore:
         return runs[-1] if runs else None
 
     async def write_totals(
-        self, metric: str, span: int, version: int, totals: Iterable[Total]
-    ) -> int:
-        """Write all totals of one span under an unpublished version; see `ServingStore`.
+        self, metric: str, version: int, spans: Mapping[int, Sequence[Total]]
+    ) -> dict[int, int]:
+        """Write all totals of some spans under an unpublished version; see `ServingStore`.
 
         Raises:
-            SpanConflictError: The head or its previous one is that version already.
-            StoreError: A state is larger than 1 MiB.
+            SpanConflictError: A span shows that version already; nothing was written.
+            StoreError: A state is larger than 1 MiB; nothing was written.
         """
-        rules.refuse_published(self._heads.get((metric, span)), metric, span, version)
-        rows = {}
-        for total in totals:
-            rules.check_state(total.state, metric, total.window, total.dims)
-            rows[total.window, total.dims] = total
-        self._totals[metric, span, version] = rows
+        rows = {span: rules.unique(metric, totals) for span, totals in spans.items()}
+        heads = {span: self._heads.get((metric, span)) for span in spans}
+        published = [span for span, head in heads.items() if version in rules.versions_of(head)]
+        rules.refuse_published(metric, version, published)
+        self._totals.update({(metric, span, version): some for span, some in rows.items()})
         failpoints.reach("store.after_totals")
-        return len(rows)
+        return {span: len(some) for span, some in rows.items()}
 
     async def publish(self, metric: str, flips: Sequence[Flip]) -> None:
         """Move the pointers of some spans; see `ServingStore`.

@@ -1,17 +1,16 @@
 """The rules that every store follows, as pure functions over the words of `stores`."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from fastdata import failpoints
 from fastdata.errors import SpanConflictError, StoreError
 from fastdata.segments import Coverage
-from fastdata.serving.stores import Flip, Gap, Head, Partial, Progress
+from fastdata.serving.stores import Flip, Gap, Head, Partial, Progress, Total
 from fastdata.windows import HOUR_MS, floor_to
 
 __all__ = [
     "MAX_STATE_BYTES",
     "PartialKey",
-    "check_state",
     "droppable",
     "furthest",
     "is_further",
@@ -22,6 +21,7 @@ __all__ = [
     "newest",
     "refuse_published",
     "span_of",
+    "unique",
     "versions_of",
 ]
 
@@ -35,12 +35,7 @@ def span_of(window: int) -> int:
     return floor_to(window, HOUR_MS)
 
 
-def check_state(state: bytes, metric: str, window: int, dims: str) -> None:
-    """Refuse a state that is larger than a store must hold.
-
-    Raises:
-        StoreError: It is larger than `MAX_STATE_BYTES`; not retriable.
-    """
+def _check_state(state: bytes, metric: str, window: int, dims: str) -> None:
     if len(state) > MAX_STATE_BYTES:
         raise StoreError(
             f"the state of {metric} at window {window}, dimensions {dims[:200]}, has {len(state):,}"
@@ -61,12 +56,25 @@ def newest(partials: Iterable[Partial]) -> dict[PartialKey, Partial]:
     """
     kept: dict[PartialKey, Partial] = {}
     for p in partials:
-        check_state(p.state, p.metric, p.window, p.dims)
+        _check_state(p.state, p.metric, p.window, p.dims)
         key = (p.metric, p.window, p.dims, p.partition, p.segment)
         other = kept.get(key)
         if other is None or is_newer(p.stamp, other.stamp):
             kept[key] = p
     return {key: kept[key] for key in sorted(kept)}
+
+
+def unique(metric: str, totals: Iterable[Total]) -> list[Total]:
+    """One total for each window and dimensions.
+
+    Raises:
+        StoreError: A state is larger than 1 MiB.
+    """
+    kept: dict[tuple[int, str], Total] = {}
+    for total in totals:
+        _check_state(total.state, metric, total.window, total.dims)
+        kept[total.window, total.dims] = total
+    return list(kept.values())
 
 
 def is_further(one: Progress, than: Progress) -> bool:
@@ -145,15 +153,19 @@ def versions_of(head: Head | None) -> set[int]:
     return {head.version, head.previous[0]} if head.previous else {head.version}
 
 
-def refuse_published(head: Head | None, metric: str, span: int, version: int) -> None:
+def refuse_published(metric: str, version: int, published: Collection[int]) -> None:
     """Keep the rows of a published version as they are.
 
+    Args:
+        published: The spans to be written whose head, or the one before it, is of `version`.
+
     Raises:
-        SpanConflictError: The head, or the one before it, points to `version`.
+        SpanConflictError: There are some.
     """
-    if version in versions_of(head):
+    if published:
         raise SpanConflictError(
-            f"version {version} of {metric}, span {span}, is published already: write another one"
+            f"version {version} of {metric} is published already for {len(published)} of the spans,"
+            f" first of {min(published)}: plan them again"
         )
 
 

@@ -1,10 +1,10 @@
 """A serving store in an SQL database, by SQLAlchemy's Core."""
 
 import itertools
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import astuple
-from typing import Self, TypeVar
+from typing import Self
 
 from sqlalchemy import Delete, Table, inspect, select
 from sqlalchemy.exc import SQLAlchemyError
@@ -22,8 +22,6 @@ __all__ = ["SqlStore"]
 # A flush of the worker waits for a portion at most, so portions are short.
 _ROWS_AT_ONCE = 5_000
 _SPANS_AT_ONCE = 24
-
-_T = TypeVar("_T")
 
 
 class SqlStore:
@@ -167,37 +165,39 @@ class SqlStore:
         return Run(row.number, metric, row.start, row.end, Coverage.load(row.coverage), row.is_done)
 
     async def write_totals(
-        self, metric: str, span: int, version: int, totals: Iterable[Total]
-    ) -> int:
-        """Write all totals of one span, 5,000 rows a transaction; see `ServingStore`.
+        self, metric: str, version: int, spans: Mapping[int, Sequence[Total]]
+    ) -> dict[int, int]:
+        """Write all totals of some spans, 5,000 rows a transaction; see `ServingStore`.
 
         Raises:
-            SpanConflictError: The head or its previous one is that version already.
-            StoreError: A state is larger than 1 MiB.
+            SpanConflictError: A span shows that version already; earlier portions are written.
+            StoreError: A state is larger than 1 MiB; nothing was written.
         """
-        held = 0
-        for number, portion in enumerate(_portions(totals, _ROWS_AT_ONCE)):
-            held = await self._write_portion(metric, span, version, portion, number == 0)
-        failpoints.reach("store.after_totals")
-        return held
+        rows = {span: rules.unique(metric, totals) for span, totals in sorted(spans.items())}
+        for portion in _portions_of(rows):
+            await self._write_portion(metric, version, portion)
+            failpoints.reach("store.after_totals")
+        return {span: len(some) for span, some in rows.items()}
 
     @to_its_end
     async def _write_portion(
-        self, metric: str, span: int, version: int, portion: Sequence[Total], is_first: bool
-    ) -> int:
-        """Add to an unpublished version, or begin it; how many rows it has now."""
-        for total in portion:
-            rules.check_state(total.state, metric, total.window, total.dims)
-        rows = [(metric, version, span, t.window, t.dims, t.state) for t in portion]
+        self, metric: str, version: int, portion: Sequence[tuple[int, bool, Sequence[Total]]]
+    ) -> None:
+        this = {"metric": metric, "version": version}
+        begun = [this | {"span": span} for span, is_first, _ in portion if is_first]
+        rows = [
+            (metric, version, span, t.window, t.dims, t.state)
+            for span, _, totals in portion
+            for t in totals
+        ]
+        spans = {span for span, _, _ in portion}
+        between = {"start": min(spans), "end": max(spans) + 1}
         async with self._transaction("write totals", WRITE) as connection:
-            head = (await _heads(connection, metric, span, span + 1)).get(span)
-            rules.refuse_published(head, metric, span, version)
-            if is_first:
-                this = {"metric": metric, "span": span, "version": version}
-                await connection.execute(statements.DROP_VERSION, this)
+            found = await connection.scalars(statements.READ_PUBLISHED, this | between)
+            rules.refuse_published(metric, version, spans.intersection(found))
+            if begun:
+                await connection.execute(statements.DROP_VERSION, begun)
             await self._put(connection, tables.totals, rows)
-            counts = await _count(connection, metric, [(span, version)])
-            return counts.get((span, version), 0)
 
     @to_its_end
     async def publish(self, metric: str, flips: Sequence[Flip]) -> None:
@@ -236,7 +236,8 @@ class SqlStore:
         for first, last in itertools.pairwise([start, *spans[_SPANS_AT_ONCE::_SPANS_AT_ONCE], end]):
             drop = statements.drop_partials(self._dialect, metrics, first, last, instead)
             dropped += await self._drop(drop, [{}])
-        for portion in filter(None, _portions(obsolete, _SPANS_AT_ONCE)):
+        for first in range(0, len(obsolete), _SPANS_AT_ONCE):
+            portion = obsolete[first : first + _SPANS_AT_ONCE]
             these = [{"metric": metric, "span": span, "version": v} for span, v in portion]
             await self._drop(statements.DROP_OBSOLETE, these)
         return dropped
@@ -377,10 +378,19 @@ async def _progress(connection: AsyncConnection, topic: str) -> list[Progress]:
     return [Progress(*row) for row in await connection.execute(found)]
 
 
-def _portions(items: Iterable[_T], size: int) -> Iterator[list[_T]]:
-    """Portions of `size` items, at least one; the last may be shorter or empty."""
-    left = iter(items)
-    portion = list(itertools.islice(left, size))
-    yield portion
-    while portion := list(itertools.islice(left, size)):
+def _portions_of(
+    spans: Mapping[int, Sequence[Total]],
+) -> Iterator[list[tuple[int, bool, Sequence[Total]]]]:
+    """What one transaction writes: (span, whether it begins here, rows); long spans are split."""
+    portion: list[tuple[int, bool, Sequence[Total]]] = []
+    room = _ROWS_AT_ONCE
+    for span, totals in spans.items():
+        for first in range(0, len(totals) or 1, _ROWS_AT_ONCE):
+            rows = totals[first : first + _ROWS_AT_ONCE]
+            if portion and len(rows) >= room:
+                yield portion
+                portion, room = [], _ROWS_AT_ONCE
+            portion.append((span, first == 0, rows))
+            room -= len(rows) + 1  # a span without rows is work, too
+    if portion:
         yield portion

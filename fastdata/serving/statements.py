@@ -38,6 +38,7 @@ __all__ = [
     "READ_HEADS",
     "READ_LAST_RUN",
     "READ_PARTIALS",
+    "READ_PUBLISHED",
     "READ_TOTALS",
     "drop_partials",
     "put",
@@ -92,6 +93,14 @@ READ_CLOSED_VERSIONS = (
     .where(_totals.metric == _metric, _totals.span >= _start, _totals.span < _end)
     .where(_totals.version.not_in(select(_runs.number).where(_runs.is_done.is_(False))))
     .group_by(_totals.version, _totals.span)
+)
+
+# The spans in `[start, end)` whose head, or the one before it, is of a version.
+READ_PUBLISHED = select(_heads.span).where(
+    _heads.metric == _metric,
+    _heads.span >= _start,
+    _heads.span < _end,
+    or_(_heads.version == _version, _heads.previous_version == _version),
 )
 
 # Span, version and number of the totals of some versions in `[start, end)`.

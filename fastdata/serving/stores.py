@@ -1,6 +1,6 @@
 """What a serving store promises. One contract suite runs on every implementation."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, Self
 
@@ -201,17 +201,24 @@ class ServingStore(Protocol):
         ...
 
     async def write_totals(
-        self, metric: str, span: int, version: int, totals: Iterable[Total]
-    ) -> int:
-        """Write all totals of one span under a version that no reader sees yet.
+        self, metric: str, version: int, spans: Mapping[int, Sequence[Total]]
+    ) -> dict[int, int]:
+        """Write all totals of some spans under a version that no reader sees yet.
 
-        Replaces whatever an interrupted attempt left under the same version.
+        Replaces whatever an interrupted attempt left of these spans under the same version.
+        In transactions of some 5,000 rows at most, so that other writers do not wait long; what
+        is written of several is of no use, and of no harm, until `publish` counts all of it.
+
+        Args:
+            spans: By start of the span; a key may come twice, and the last one counts.
 
         Returns:
-            How many rows the version holds.
+            How many rows the version has of each span.
 
         Raises:
-            SpanConflictError: A head points to that version already.
+            SpanConflictError: The head of one of the spans, or the one before it, is of that
+                version already. Its rows are as they were; those of others may be written.
+            StoreError: A state is larger than 1 MiB; nothing was written.
         """
         ...
 

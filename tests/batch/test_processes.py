@@ -83,7 +83,7 @@ async def test_a_replay_killed_while_it_writes_is_resumed(
     assert finish(start(world, "--metric", "by_shop"))[0] == 0
     await world.archive(NEW)
 
-    killed = finish(start(world, "--metric", "by_shop", failpoints="batch.mid_write=kill@7"))
+    killed = finish(start(world, "--metric", "by_shop", failpoints="store.after_totals=kill"))
     between = await world.shown(database)
     code, out, _ = finish(start(world, "--resume", "--metric", "by_shop", "--json"))
 

@@ -1,6 +1,6 @@
 """A replay, from an archive to what readers see, on each store."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -9,7 +9,7 @@ from fastdata.batch.reports import Progress
 from fastdata.errors import SpanConflictError, StoreUnavailableError
 from fastdata.segments import Coverage
 from fastdata.serving.memory import MemoryStore
-from fastdata.serving.stores import Flip, Partial, ServingStore
+from fastdata.serving.stores import Flip, Partial, ServingStore, Total
 from fastdata.windows import DAY_MS, HOUR_MS
 from tests.batch.sales import DAY, FIRST, LATER, SECOND, Sales, count
 
@@ -203,6 +203,38 @@ async def test_a_replay_that_is_overtaken_leaves_the_result_of_the_other(sales: 
 
     assert (report.metrics[0].recomputed, report.metrics[0].unchanged) == (0, 24)
     assert {head.version for head in (await sales.heads(store)).values()} == {2}
+    assert await sales.shown(store) == count({0: FIRST})
+
+
+class Shared(MemoryStore):
+    """Somebody else resumed the same run, and has just published the first of its hours."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_first = True
+
+    async def write_totals(
+        self, metric: str, version: int, spans: Mapping[int, Sequence[Total]]
+    ) -> dict[int, int]:
+        if self.is_first:
+            self.is_first = False
+            first = dict(sorted(spans.items())[:1])
+            held = await super().write_totals(metric, version, first)
+            flips = [Flip(s, None, version, Coverage({0: 2}), rows) for s, rows in held.items()]
+            await self.publish(metric, flips)
+        return await super().write_totals(metric, version, spans)
+
+
+async def test_a_replay_goes_on_with_the_hours_that_its_twin_has_not_published(
+    sales: Sales,
+) -> None:
+    await sales.archive(FIRST)
+    store = Shared()
+
+    report = await sales.replay(store)
+
+    assert report.metrics[0].recomputed == 2
+    assert {head.version for head in (await sales.heads(store)).values()} == {1}
     assert await sales.shown(store) == count({0: FIRST})
 
 

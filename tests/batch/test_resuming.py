@@ -12,7 +12,13 @@ from fastdata.serving.stores import ServingStore
 from fastdata.windows import HOUR_MS
 from tests.batch.sales import DAY, FIRST, LATER, Sales, count
 
-FAILPOINTS = ["after_open_run", "mid_write", "before_flip", "after_flip", "before_clean_up"]
+FAILPOINTS = [
+    "batch.after_open_run",
+    "store.after_totals",
+    "batch.before_flip",
+    "batch.after_flip",
+    "batch.before_clean_up",
+]
 
 
 @pytest.mark.parametrize("place", FAILPOINTS)
@@ -22,7 +28,7 @@ async def test_an_interrupted_replay_shows_old_or_new_and_is_resumed(
     await sales.archive(FIRST)
     await sales.replay(store)
     await sales.archive(LATER)
-    failpoints.set_action(f"batch.{place}", "raise")
+    failpoints.set_action(place, "raise")
 
     with pytest.raises(FailpointError):
         await sales.replay(store)
@@ -108,7 +114,7 @@ async def test_a_finished_replay_closes_the_unfinished_one_that_it_makes_needles
 ) -> None:
     store = Recording()
     await sales.archive(FIRST)
-    failpoints.set_action("batch.mid_write", "raise")
+    failpoints.set_action("store.after_totals", "raise")
     with pytest.raises(FailpointError):
         await sales.replay(store)
 
@@ -121,7 +127,7 @@ async def test_a_finished_replay_closes_the_unfinished_one_that_it_makes_needles
 async def test_an_unfinished_replay_of_another_range_is_left_alone(sales: Sales) -> None:
     store = Recording()
     await sales.archive(FIRST)
-    failpoints.set_action("batch.mid_write", "raise")
+    failpoints.set_action("store.after_totals", "raise")
     with pytest.raises(FailpointError):
         await sales.replay(store)
 

@@ -109,8 +109,8 @@ class CleanUpContract:
 
     async def test_totals_of_an_open_run_are_kept(self, store: ServingStore) -> None:
         run = await store.open_run(METRIC, NOON, TWO, covering(p0=9))
-        for span in (NOON, ONE):
-            await store.write_totals(METRIC, span, run.number, totals(span, b"new"))
+        rows = {span: totals(span, b"new") for span in (NOON, ONE)}
+        await store.write_totals(METRIC, run.number, rows)
         await publish(store, covering(p0=1), b"a")
         await store.clean_up(METRIC, NOON, TWO)
         assert 1 == await rows_of(store, run.number, ONE)

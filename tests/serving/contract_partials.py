@@ -14,6 +14,7 @@ from tests.serving.samples import (
     NOON,
     ONE,
     TOPIC,
+    TWO,
     UNFOLDED,
     covering,
     partial,
@@ -71,7 +72,7 @@ class PartialsContract:
     async def test_dimensions_come_back_as_they_went(self, store: ServingStore, dims: str) -> None:
         await store.upsert([partial(dims=dims)], [])
         await publish(store, covering(p1=1))
-        await store.write_totals(METRIC, ONE, 99, [Total(ONE, dims, b"")])
+        await store.write_totals(METRIC, 99, {ONE: [Total(ONE, dims, b"")]})
         await store.publish(METRIC, [Flip(ONE, None, 99, Coverage(), 1)])
         reading = await read(store)
         assert [partial(dims=dims)] == list(reading.partials)
@@ -98,7 +99,7 @@ class PartialsContract:
         with pytest.raises(StoreError, match="1,048,577 bytes"):
             await store.upsert([partial(), partial(segment=1, state=large)], [])
         with pytest.raises(StoreError, match="1,048,577 bytes"):
-            await store.write_totals(METRIC, NOON, 1, totals(NOON, large))
+            await store.write_totals(METRIC, 1, {NOON: totals(NOON, large)})
         assert [] == list(await store.partials(METRIC, NOON, ONE))
 
     async def test_progress_never_goes_back(self, store: ServingStore) -> None:
@@ -125,6 +126,15 @@ class PartialsContract:
         both = [Gap(TOPIC, 0, 100, 300, 40, 90), Gap(TOPIC, 1, 100, 150, 1, 2)]
         assert both == list(await store.gaps(TOPIC))
         assert both == list((await read(store)).gaps)
+
+    async def test_gaps_of_one_metric_are_read_with_it_alone(self, store: ServingStore) -> None:
+        of_all, own = Gap(TOPIC, 0, 0, 5, 1, 2), Gap(METRIC, 0, 5, 9, 1, 2)
+        for gap in (of_all, own, Gap("arrivals-000000000000", 0, 5, 9, 1, 2)):
+            await store.record_gap(gap)
+        assert [of_all, own] == list((await read(store)).gaps)
+        other = await store.read("departures-000000000000", UNFOLDED, TOPIC, NOON, TWO)
+        assert [of_all] == list(other.gaps)
+        assert [own] == list(await store.gaps(METRIC))
 
     async def test_an_empty_store_answers_nothing(self, store: ServingStore) -> None:
         assert Reading({}, [], [], [], [], []) == await read(store)

@@ -1,6 +1,7 @@
 """What every store does with totals, heads and runs."""
 
 import asyncio
+import itertools
 
 import pytest
 
@@ -8,6 +9,7 @@ from fastdata import failpoints
 from fastdata.errors import SpanConflictError
 from fastdata.segments import Coverage
 from fastdata.serving.stores import Flip, Head, ServingStore, Total
+from fastdata.windows import HOUR_MS
 from tests.serving.samples import (
     METRIC,
     NOON,
@@ -18,6 +20,7 @@ from tests.serving.samples import (
     publish,
     read,
     relabel,
+    rows_of,
     totals,
 )
 
@@ -26,7 +29,8 @@ class VersionsContract:
     """The promises of `write_totals`, `publish`, `undo` and the runs."""
 
     async def test_unpublished_totals_are_not_read(self, store: ServingStore) -> None:
-        assert 2 == await store.write_totals(METRIC, NOON, 7, totals(NOON, b"a", b"b"))
+        rows = {NOON: totals(NOON, b"a", b"b"), ONE: []}
+        assert {NOON: 2, ONE: 0} == await store.write_totals(METRIC, 7, rows)
         reading = await read(store)
         assert ([], {}) == (list(reading.totals), reading.heads)
 
@@ -52,28 +56,55 @@ class VersionsContract:
 
     async def test_an_interrupted_attempt_leaves_no_ghosts(self, store: ServingStore) -> None:
         failpoints.set_action("store.after_totals", "raise")
+        ghosts = {NOON: totals(NOON, b"a", b"b", b"ghost"), ONE: totals(ONE, b"ghost")}
         with pytest.raises(failpoints.FailpointError):
-            await store.write_totals(METRIC, NOON, 7, totals(NOON, b"a", b"b", b"ghost"))
-        assert 2 == await store.write_totals(METRIC, NOON, 7, totals(NOON, b"a", b"b"))
-        await store.publish(METRIC, [Flip(NOON, None, 7, covering(p0=1), 2)])
+            await store.write_totals(METRIC, 7, ghosts)
+        rows = {NOON: totals(NOON, b"a", b"b"), ONE: []}
+        held = await store.write_totals(METRIC, 7, rows)
+        assert {NOON: 2, ONE: 0} == held
+        flips = [Flip(span, None, 7, covering(p0=1), held[span]) for span in (NOON, ONE)]
+        await store.publish(METRIC, flips)
         assert {b"a", b"b"} == {total.state for total in (await read(store)).totals}
 
     async def test_totals_of_many_portions_are_whole(self, store: ServingStore) -> None:
-        rows = [Total(NOON, f"[{i}]", b"%d" % i) for i in range(10_001)]
-        # A key may come twice; the version holds it once.
-        held = await store.write_totals(METRIC, NOON, 7, iter([*rows, rows[0]]))
-        assert 10_001 == held
-        await store.publish(METRIC, [Flip(NOON, None, 7, covering(p0=1), held)])
-        stored = {total.dims: total for total in (await read(store)).totals}
-        assert {total.dims: total for total in rows} == stored
+        # One span that is split, one that fits no more beside its rest, and one that is small.
+        sizes = {NOON: 10_001, ONE: 4_999, TWO: 3}
+        rows = {s: [Total(s, f"[{i}]", b"%d" % i) for i in range(n)] for s, n in sizes.items()}
+        for _ in range(2):
+            assert sizes == await store.write_totals(METRIC, 7, rows)
+        flips = [Flip(span, None, 7, covering(p0=1), held) for span, held in sizes.items()]
+        await store.publish(METRIC, flips)
+        stored = (await read(store, NOON, TWO + HOUR_MS)).totals
+        assert sorted(map(repr, itertools.chain(*rows.values()))) == sorted(map(repr, stored))
+
+    async def test_of_a_key_that_comes_twice_the_last_counts(self, store: ServingStore) -> None:
+        (first,), (last,) = totals(NOON, b"first"), totals(NOON, b"last")
+        assert {NOON: 1} == await store.write_totals(METRIC, 7, {NOON: [first, last]})
+        await store.publish(METRIC, [Flip(NOON, None, 7, covering(p0=1), 1)])
+        assert [last] == list((await read(store)).totals)
 
     async def test_the_rows_of_a_published_version_cannot_change(self, store: ServingStore) -> None:
         first = await publish(store, covering(p0=1), b"a")
         second = await publish(store, covering(p0=2), b"b")
         for version in (first, second):
             with pytest.raises(SpanConflictError):
-                await store.write_totals(METRIC, NOON, version, totals(NOON, b"x"))
+                await store.write_totals(METRIC, version, {NOON: totals(NOON, b"x")})
         assert totals(NOON, b"b") == list((await read(store)).totals)
+
+    async def test_a_published_span_among_others_is_a_conflict(self, store: ServingStore) -> None:
+        version = await publish(store, covering(p0=1), b"a")
+        rows = {NOON: totals(NOON, b"x"), ONE: totals(ONE, b"y")}
+        with pytest.raises(SpanConflictError, match=f"first of {NOON}"):
+            await store.write_totals(METRIC, version, rows)
+        assert totals(NOON, b"a") == list((await read(store)).totals)
+        assert {ONE: 1} == await store.write_totals(METRIC, version, {ONE: rows[ONE]})
+
+    async def test_other_metrics_and_spans_may_have_the_version(self, store: ServingStore) -> None:
+        other = "arrivals-000000000000"
+        version = await publish(store, covering(p0=1), b"a", metric=other)
+        assert {NOON: 1} == await store.write_totals(METRIC, version, {NOON: totals(NOON, b"b")})
+        assert {ONE: 1} == await store.write_totals(other, version, {ONE: totals(ONE, b"c")})
+        assert 1 == await rows_of(store, version)
 
     @pytest.mark.parametrize(
         "expected",
@@ -84,7 +115,7 @@ class VersionsContract:
         self, store: ServingStore, expected: tuple[int, Coverage] | None
     ) -> None:
         assert 1 == await publish(store, covering(p0=1), b"a")
-        await store.write_totals(METRIC, NOON, 2, totals(NOON, b"b"))
+        await store.write_totals(METRIC, 2, {NOON: totals(NOON, b"b")})
         before = await read(store)
         with pytest.raises(SpanConflictError):
             await store.publish(METRIC, [Flip(NOON, expected, 2, covering(p0=3), 1)])
@@ -107,21 +138,21 @@ class VersionsContract:
         assert before == await read(store)
 
     async def test_another_number_of_rows_is_a_conflict(self, store: ServingStore) -> None:
-        held = await store.write_totals(METRIC, NOON, 7, totals(NOON, b"a", b"b"))
-        for rows in (held - 1, held + 1, 0):
+        await store.write_totals(METRIC, 7, {NOON: totals(NOON, b"a", b"b")})
+        for rows in (1, 3, 0):
             with pytest.raises(SpanConflictError, match="holds 2"):
                 await store.publish(METRIC, [Flip(NOON, None, 7, covering(p0=1), rows)])
         assert {} == await store.heads(METRIC, NOON, TWO)
 
     async def test_rows_of_another_span_do_not_count(self, store: ServingStore) -> None:
-        await store.write_totals(METRIC, ONE, 7, totals(ONE, b"a"))
+        await store.write_totals(METRIC, 7, {ONE: totals(ONE, b"a")})
         with pytest.raises(SpanConflictError, match="holds 0"):
             await store.publish(METRIC, [Flip(NOON, None, 7, covering(p0=1), 1)])
 
     async def test_publishing_twice_is_done_already(self, store: ServingStore) -> None:
         await publish(store, covering(p0=1), b"a")
         head = (await store.heads(METRIC, NOON, ONE))[NOON]
-        await store.write_totals(METRIC, NOON, 9, totals(NOON, b"b"))
+        await store.write_totals(METRIC, 9, {NOON: totals(NOON, b"b")})
         flip = Flip(NOON, (head.version, head.coverage), 9, covering(p0=2), 1)
         await store.publish(METRIC, [flip])
         once = await read(store)
@@ -150,8 +181,8 @@ class VersionsContract:
         quick = await store.open_run(METRIC, NOON, ONE, covering(p0=2))
         flips = {}
         for run, states in ((slow, [b"s"] * 5), (quick, [b"q"] * 3), (slow, [b"s"] * 5)):
-            rows = await store.write_totals(METRIC, NOON, run.number, totals(NOON, *states))
-            flips[run.number] = Flip(NOON, None, run.number, run.coverage, rows)
+            rows = await store.write_totals(METRIC, run.number, {NOON: totals(NOON, *states)})
+            flips[run.number] = Flip(NOON, None, run.number, run.coverage, rows[NOON])
         outcomes = await asyncio.gather(
             *(store.publish(METRIC, [flip]) for flip in flips.values()), return_exceptions=True
         )

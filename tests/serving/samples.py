@@ -56,9 +56,9 @@ async def publish(
     """A whole run of batch over one span, on whatever head there is; its version."""
     run = await store.open_run(metric, span, span + HOUR_MS, coverage)
     head = (await store.heads(metric, span, span + HOUR_MS)).get(span)
-    rows = await store.write_totals(metric, span, run.number, totals(span, *states))
+    rows = await store.write_totals(metric, run.number, {span: totals(span, *states)})
     expected = (head.version, head.coverage) if head else None
-    await store.publish(metric, [Flip(span, expected, run.number, coverage, rows)])
+    await store.publish(metric, [Flip(span, expected, run.number, coverage, rows[span])])
     if close:
         await store.close_run(run.number)
     return run.number
@@ -77,9 +77,9 @@ async def flip_for_a_while(store: ServingStore, rounds: int) -> None:
         await store.upsert([partial(s, segment=segment, stamp=segment) for s in (NOON, ONE)], [])
         run = await store.open_run(METRIC, NOON, TWO, covering(p0=segment))
         flips = []
-        for span in (NOON, ONE):
-            rows = totals(span, *[b"%d" % segment] * (3 + segment % 4))
-            held = await store.write_totals(METRIC, span, run.number, rows)
+        states = [b"%d" % segment] * (3 + segment % 4)
+        rows = {span: totals(span, *states) for span in (NOON, ONE)}
+        for span, held in (await store.write_totals(METRIC, run.number, rows)).items():
             expected = (heads[span].version, heads[span].coverage) if heads else None
             flips.append(Flip(span, expected, run.number, run.coverage, held))
         await store.publish(METRIC, flips)

@@ -46,8 +46,7 @@ async def store(rides: Metric) -> AsyncIterator[MemoryStore]:
             NOON: [total(rides, NOON, ["Oslo", 1], [(5, "anna"), (7, "ben")])],
             ONE: [total(rides, ONE + MINUTE, [None, 2], [(None, None)])],
         }
-        for span, rows in totals.items():
-            await store.write_totals(rides.id, span, 1, rows)
+        await store.write_totals(rides.id, 1, totals)
         flips = [Flip(span, None, 1, Coverage({0: 3}), 1) for span in totals]
         await store.publish(rides.id, flips)
         await store.upsert([partial(rides, ONE, ["Oslo", 1], [(2, "anna")])], [progress(TWO)])
@@ -200,7 +199,7 @@ async def test_a_late_event_is_counted_once_before_and_after_batch_covers_it(
         total(rides, ONE, ["Oslo", 1], [(2, "anna")]),
         total(rides, ONE + MINUTE, [None, 2], [(None, None)]),
     ]
-    await store.write_totals(rides.id, ONE, 2, rows)
+    await store.write_totals(rides.id, 2, {ONE: rows})
     flip = Flip(ONE, (1, Coverage({0: 3})), 2, Coverage({0: 4}), 2)
     await store.publish(rides.id, [flip])
     assert ([2], [True]) == await ask()
@@ -256,7 +255,7 @@ async def test_a_wrong_argument_is_an_error_that_says_what_to_do(
 async def test_a_number_that_arrow_cannot_hold_is_an_error(rides: Metric) -> None:
     store = MemoryStore()
     rows = [total(rides, NOON, ["Oslo", 1], [(2**62, None), (2**62, None)])]
-    await store.write_totals(rides.id, NOON, 1, rows)
+    await store.write_totals(rides.id, 1, {NOON: rows})
     await store.publish(rides.id, [Flip(NOON, None, 1, Coverage({0: 3}), 1)])
     with pytest.raises(QueryError, match="'km' does not fit"):
         await query(rides, store=store)
@@ -267,7 +266,7 @@ async def test_a_dimension_that_a_map_function_changed_to_another_type_is_an_err
 ) -> None:
     store = MemoryStore()
     wrong = Total(NOON, dump_dims(["Oslo", "one"]), total(rides, NOON, [], []).state)
-    await store.write_totals(rides.id, NOON, 1, [wrong])
+    await store.write_totals(rides.id, 1, {NOON: [wrong]})
     await store.publish(rides.id, [Flip(NOON, None, 1, Coverage({0: 3}), 1)])
     with pytest.raises(QueryError, match="'line' does not fit"):
         await query(rides, by="line", store=store)

@@ -54,8 +54,7 @@ async def fill(metric: Metric) -> None:
     async with open_store("sqlite:///store.db") as store:
         oslo = total(metric, NOON, ["Oslo", 1], [(5, "anna"), (1_207, "ben")])
         [nowhere] = [total(metric, ONE + MINUTE, [None, 2], [(None, None)])]
-        await store.write_totals(metric.id, NOON, 1, [oslo])
-        await store.write_totals(metric.id, ONE, 1, [nowhere])
+        await store.write_totals(metric.id, 1, {NOON: [oslo], ONE: [nowhere]})
         flips = [Flip(span, None, 1, Coverage({0: 3}), 1) for span in (NOON, ONE)]
         await store.publish(metric.id, flips)
         await store.upsert([partial(metric, ONE, ["", 1], [(2, "anna")])], [progress(TWO)])

@@ -156,8 +156,8 @@ async def test_stores_that_open_together_make_one_store(tmp_path: Path) -> None:
 
 async def test_a_flush_does_not_wait_for_a_whole_replay(url: str) -> None:
     code = (
-        "[await store.write_totals(METRIC, NOON, n,"
-        " [Total(NOON, str(i), bytes(100)) for i in range(40_000)]) for n in (1, 2)]"
+        "rows = [Total(NOON, str(i), bytes(100)) for i in range(4_000)]; "
+        "[await store.write_totals(METRIC, n, {NOON + i: rows for i in range(10)}) for n in (1, 2)]"
     )
     async with open_store(url) as store:
         process = start(url, code)
@@ -319,10 +319,12 @@ def relabelling(span: int, coverage: Coverage) -> Step:
     return step
 
 
-def writing(span: int, version: int, rows: int) -> Step:
+def writing(version: int, rows: dict[int, int]) -> Step:
+    written = {span: totals(span, *[b"w"] * count) for span, count in rows.items()}
+
     async def step(store: ServingStore) -> object:
         try:
-            return await store.write_totals(METRIC, span, version, totals(span, *[b"w"] * rows))
+            return await store.write_totals(METRIC, version, written)
         except SpanConflictError:
             return "conflict"
 
@@ -333,7 +335,7 @@ steps = st.one_of(
     st.builds(upserting, st.lists(partials, max_size=8)),
     st.builds(publishing, spans, coverages, st.integers(0, 3), st.booleans()),
     st.builds(relabelling, spans, coverages),
-    st.builds(writing, spans, st.integers(1, 5), st.integers(0, 3)),
+    st.builds(writing, st.integers(1, 5), st.dictionaries(spans, st.integers(0, 3))),
     st.builds(lambda span: lambda store: store.undo(METRIC, span), spans),
     st.builds(
         lambda unfolded: lambda store: store.clean_up(METRIC, -HOUR_MS, TWO, unfolded),

@@ -42,7 +42,7 @@ from fastdata.windows import HOUR_MS, MINUTE_MS
 
 PARTITIONS, SEGMENT, WINDOWS, SPAN = 2, 5, 6, 2
 BATCH_FAILPOINTS = (
-    "batch.after_open_run", "batch.mid_write", "batch.before_flip", "batch.after_flip",
+    "batch.after_open_run", "store.after_totals", "batch.before_flip", "batch.after_flip",
     "batch.before_clean_up",
 )  # fmt: skip
 SCHEMA = {
