@@ -45,6 +45,8 @@ def rocksdb_options(partitions: int, budget_bytes: int = 128 << 20) -> dict[str,
 class _Local(Protocol):
     """The rows that this worker has on its own disk or in its memory."""
 
+    def is_open(self, partition: int) -> bool: ...
+
     def get(self, partition: int, key: bytes) -> bytes | None: ...
 
     def scan(self, partition: int, prefix: bytes) -> Iterator[Row]: ...
@@ -56,20 +58,20 @@ class _RocksRows:
     def __init__(self, store: Any) -> None:
         self._store = store
 
+    def is_open(self, partition: int) -> bool:
+        return partition in self._store._dbs
+
     def get(self, partition: int, key: bytes) -> bytes | None:
-        return cast(bytes | None, self._store._db_for_partition(partition).get(key))
+        return cast(bytes | None, self._db(partition).get(key))
 
     def scan(self, partition: int, prefix: bytes) -> Iterator[Row]:
-        for key, value in self._store._db_for_partition(partition).items(from_key=prefix):
+        for key, value in self._db(partition).items(from_key=prefix):
             if not key.startswith(prefix):
                 return
             if key != self._store.offset_key:
                 yield key, value
 
     def put(self, partition: int, rows: Mapping[bytes, bytes | None], offset: int) -> None:
-        # A partition that was revoked meanwhile stays closed: its next owner may need the lock.
-        if (db := self._store._dbs.get(partition)) is None:
-            return
         batch = rocksdict.WriteBatch(raw_mode=True)
         for key, value in rows.items():
             if value is None:
@@ -78,7 +80,13 @@ class _RocksRows:
                 batch.put(key, value)
         # In the same batch as the rows: recovery begins exactly where they end.
         batch.put(self._store.offset_key, str(offset).encode())
-        db.write(batch)
+        self._db(partition).write(batch)
+
+    def _db(self, partition: int) -> Any:
+        # Faust would open it, although its next owner may be waiting for the lock.
+        if (db := self._store._dbs.get(partition)) is None:
+            raise TableError(f"partition {partition} of {self._store.table_name} is not open")
+        return db
 
 
 class _MemoryRows:
@@ -86,6 +94,9 @@ class _MemoryRows:
 
     def __init__(self, store: Any) -> None:
         self._store = store
+
+    def is_open(self, partition: int) -> bool:
+        return True
 
     def get(self, partition: int, key: bytes) -> bytes | None:
         return cast(bytes | None, self._store.data.get(key))
@@ -215,6 +226,8 @@ class FaustTable:
             offsets = await self._producer.send_rows(self._table.changelog_topic_name, newer)
             failpoints.reach("table.after_send")
             for partition, some in newer.items():
+                if not self._table.local.is_open(partition):
+                    continue  # revoked meanwhile; its next owner restores the rows
                 self._table.local.put(partition, dict(some), offsets[partition])
                 failpoints.reach("table.mid_local")
         except BrokerError as error:
@@ -224,4 +237,6 @@ class FaustTable:
 
     def _newer(self, partition: int, rows: Sequence[Row]) -> list[Row]:
         local = self._table.local
+        if not local.is_open(partition):
+            return list(rows)
         return [(k, v) for k, v in rows if v is None or not is_older(v, local.get(partition, k))]

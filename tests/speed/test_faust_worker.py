@@ -1,7 +1,7 @@
 """Workers as processes, on a broker that speaks the Kafka protocol."""
 
+import asyncio
 import shutil
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -40,7 +40,7 @@ async def test_a_stopping_worker_flushes_what_it_has_folded(lab: Lab) -> None:
     with lab.worker(FASTDATA_COMMIT_INTERVAL_S="60") as worker:
         lab.wait_for("Worker ready")
         lab.produce(1_000)
-        time.sleep(2)  # no flush happens, so there is nothing to wait for
+        await asyncio.sleep(2)  # no flush happens, so there is nothing to wait for
         assert lab.folded() == 0
         assert stop(worker) == 0
 

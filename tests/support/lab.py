@@ -148,8 +148,8 @@ class Lab:
         for partial in partials:
             (name,) = json.loads(partial.dims)
             count, amount = metric.load(partial.state)
-            counts[name] += metric.aggregates[0].present(count).value
-            amounts[name] += metric.aggregates[1].present(amount).value
+            counts[name] += _whole(metric.aggregates[0].present(count).value)
+            amounts[name] += _whole(metric.aggregates[1].present(amount).value)
         return counts, amounts
 
     def expected(self) -> tuple[Counter[str], Counter[str]]:
@@ -161,6 +161,11 @@ class Lab:
         return counts, amounts
 
 
+def _whole(value: object) -> int:
+    assert isinstance(value, int)
+    return value
+
+
 def page(n: int) -> str:
     return f"p{n % PAGES}"
 
@@ -169,5 +174,3 @@ def stop(worker: "subprocess.Popen[bytes]") -> int:
     """Send SIGTERM; returns the exit code."""
     worker.send_signal(signal.SIGTERM)
     return worker.wait(30)
-
-
