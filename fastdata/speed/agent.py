@@ -14,6 +14,7 @@ from faust.types.tuples import Message
 from fastdata.metric import Metric
 from fastdata.source import Source
 from fastdata.speed.layer import Record, SpeedLayer
+from fastdata.speed.state import Partition
 from fastdata.speed.table import ChangelogTable
 from fastdata.speed.transport import FoldingConsumer
 from fastdata.speed.watchdog import Sign
@@ -183,8 +184,8 @@ class SourceAgent:
         """
         self._is_settled = True
         if self.layer is not None and self._live:
-            positions = {self._tp(p): self.layer.partitions[p].position for p in self._live}
-            await self._seek(positions)
+            opened = self.layer.partitions
+            await self._seek({self._tp(p): _read_from(opened[p]) for p in self._live})
 
     async def reread(self, partition: int) -> None:
         """Read a live partition again from where its state is, at most once in 5 s.
@@ -204,12 +205,12 @@ class SourceAgent:
                 return
             if self._live.get(partition) != generation:
                 return
-            position = layer.partitions[partition].position
-            logger.warning("%s/%d is read again from offset %d", *tp, position)
-            if log_start > position:
-                position = await self._open_again(layer, partition, log_start)
+            offset = _read_from(layer.partitions[partition])
+            logger.warning("%s/%d is read again from offset %d", *tp, offset)
+            if log_start > offset:
+                offset = await self._open_again(layer, partition, log_start)
             self._consumer.forget(tp)
-            await self._seek({tp: position})
+            await self._seek({tp: offset})
 
     async def _open_again(self, layer: SpeedLayer, partition: int, log_start: int) -> int:
         """Go on where the log begins now: retention has passed a worker that was too slow."""
@@ -339,8 +340,15 @@ class SourceAgent:
         layer, tp = self.layer, self._tp(partition)
         if layer is None or (owned := layer.partitions.get(partition)) is None:
             return None
-        read_to, end = self._consumer.reach(tp) or (0, 0)
+        if (reach := self._consumer.reach(tp)) is None:
+            return None
+        read_to, end = reach
         # The log may end with markers of transactions, which nobody folds.
         is_behind = owned.position < self._consumer.fetched.get(tp, 0) or read_to < end
-        layer.see_end(partition, max(end, owned.position) if is_behind else owned.position)
+        layer.see_end(partition, end if is_behind else min(end, owned.position))
         return (owned.position, read_to) if is_behind else None
+
+
+def _read_from(owned: Partition) -> int:
+    # Behind a gap the position is a segment edge, which the log may not have reached yet.
+    return min(owned.position, owned.log_end)

@@ -3,7 +3,6 @@
 import faulthandler
 import logging
 import os
-import sys
 import threading
 import time
 from collections.abc import Callable, Hashable, Iterable
@@ -13,6 +12,8 @@ from typing import NoReturn
 __all__ = ["EXIT_FAILED", "Sign", "Watchdog", "end_process"]
 
 EXIT_FAILED = 70
+
+_STDERR = 2
 
 logger = logging.getLogger(__name__)
 
@@ -34,9 +35,11 @@ class Sign:
 
 def end_process(code: int) -> NoReturn:
     """Print the stacks of all threads and end at once, without any clean-up."""
-    faulthandler.dump_traceback(file=sys.stderr, all_threads=True)
-    sys.stderr.flush()
-    os._exit(code)
+    try:
+        # By number: a Faust worker puts a logger in place of sys.stderr.
+        faulthandler.dump_traceback(file=_STDERR, all_threads=True)
+    finally:
+        os._exit(code)
 
 
 class Watchdog:

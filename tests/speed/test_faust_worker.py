@@ -1,6 +1,7 @@
 """Workers as processes, on a broker that speaks the Kafka protocol."""
 
 import asyncio
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,7 +22,7 @@ def broker() -> Iterator[MockBroker]:
 
 @pytest.fixture
 def lab(tmp_path: Path, broker: MockBroker, request: pytest.FixtureRequest) -> Lab:
-    topic = request.node.name.replace("_", "-")[:60]
+    topic = re.sub(r"\W|_", "-", request.node.name)[:60]
     broker.create(topic)
     return Lab(tmp_path, broker.address, topic)
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from confluent_kafka import Producer
+from confluent_kafka import OFFSET_BEGINNING, Consumer, Message, Producer, TopicPartition
 
 from fastdata import Metric, load
 from fastdata.schemas import Schema, encode
@@ -60,7 +60,7 @@ class Lab:
         self.folder = folder
         self.topic = topic
         self.produced = 0
-        for name in ("agents", "schemas"):
+        for name in ("agents", "schemas", "data"):
             (folder / name).mkdir(parents=True)
         (folder / "schemas/click.avsc").write_text(json.dumps(SCHEMA))
         agents = AGENTS.format(topic=topic, segment_size=segment_size)
@@ -95,6 +95,25 @@ class Lab:
         """Append something else."""
         self._producer.produce(self.topic, value, partition=partition)
         self._producer.flush()
+
+    def send_to(self, topic: str, value: bytes) -> None:
+        """Append something to another topic."""
+        self._producer.produce(topic, value)
+        self._producer.flush()
+
+    def read(self, topic: str, count: int, timeout_s: float = 30.0) -> list[Message]:
+        """The first records of a topic, of all its partitions."""
+        servers = self.environment["FASTDATA_BROKER"]
+        reader = Consumer({"bootstrap.servers": servers, "group.id": "reader"})
+        parts = reader.list_topics(topic, timeout=10).topics[topic].partitions
+        reader.assign([TopicPartition(topic, p, OFFSET_BEGINNING) for p in parts])
+        found: list[Message] = []
+        deadline = time.monotonic() + timeout_s
+        while len(found) < count and time.monotonic() < deadline:
+            if (message := reader.poll(0.2)) is not None and not message.error():
+                found.append(message)
+        reader.close()
+        return found
 
     @contextmanager
     def worker(

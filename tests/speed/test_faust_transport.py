@@ -1,0 +1,156 @@
+"""Our consumer in place of Faust's: holes, isolation and where it can be installed."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import faust
+import pytest
+from faust.transport.drivers import aiokafka as driver
+from faust.types import TP
+
+from fastdata.errors import SettingsError
+from fastdata.speed.transport import FoldingConsumer, install
+
+TP0 = TP("clicks", 0)
+
+
+class Pilot:
+    """Who decides about seeks."""
+
+    def __init__(self) -> None:
+        self.topics = {"clicks"}
+        self.seeks = 0
+
+    async def on_seek(self, consumer: FoldingConsumer) -> None:
+        self.seeks += 1
+
+
+@pytest.fixture
+def app(tmp_path: Path) -> faust.App:
+    return faust.App("shop", broker="kafka://localhost:1", store="memory://", datadir=tmp_path)
+
+
+@pytest.fixture
+async def pilot(app: faust.App) -> AsyncIterator[Pilot]:
+    pilot = Pilot()
+    install(app, pilot)
+    yield pilot
+    cast(FoldingConsumer, app.consumer)._thread.thread_loop.close()
+
+
+@pytest.fixture
+async def consumer(app: faust.App, pilot: Pilot) -> FoldingConsumer:
+    return cast(FoldingConsumer, app.consumer)
+
+
+def fetched(*offsets: int) -> list[Any]:
+    return [SimpleNamespace(offset=offset) for offset in offsets]
+
+
+async def test_an_app_gets_our_consumer(consumer: FoldingConsumer) -> None:
+    assert type(consumer) is FoldingConsumer
+    assert type(consumer._thread).__name__ == "_FoldingThread"
+
+
+async def test_consecutive_records_have_no_holes(consumer: FoldingConsumer) -> None:
+    consumer._thread._note(TP0, fetched(5, 6, 7), 5)
+
+    assert consumer.holes == {TP0: {}}
+    assert consumer.fetched == {TP0: 8}
+
+
+async def test_holes_inside_of_a_fetch_and_at_its_head_are_told_apart(
+    consumer: FoldingConsumer,
+) -> None:
+    consumer._thread._note(TP0, fetched(7, 8, 11, 12, 20), 5)
+
+    assert consumer.holes == {TP0: {7: (5, True), 11: (9, False), 20: (13, False)}}
+
+
+async def test_without_a_position_nothing_is_known_of_the_head(consumer: FoldingConsumer) -> None:
+    consumer._thread._note(TP0, fetched(7, 8), None)
+
+    assert consumer.holes == {TP0: {}}
+
+
+async def test_what_was_fetched_before_a_seek_is_forgotten(consumer: FoldingConsumer) -> None:
+    consumer._thread._note(TP0, fetched(7, 9), 5)
+    consumer.forget(TP0)
+
+    assert (consumer.holes, consumer.fetched) == ({}, {})
+
+
+async def test_the_read_offset_of_faust_drops_none_of_our_records(
+    consumer: FoldingConsumer,
+) -> None:
+    other = TP("other", 0)
+    consumer._read_offset[TP0] = 100
+    consumer._read_offset[other] = 100
+
+    assert consumer._read_offset[TP0] is None
+    assert consumer._read_offset[other] == 100
+    assert consumer._read_offset[TP("other", 1)] is None
+
+
+async def test_a_full_queue_does_not_take_our_partition_out_of_the_fetch(
+    consumer: FoldingConsumer,
+) -> None:
+    other = TP("other", 0)
+    consumer._set_active_tps({TP0, other})
+    consumer.on_buffer_full(TP0)
+    consumer.on_buffer_full(other)
+
+    assert consumer._active_partitions == {TP0}
+
+
+async def test_only_committed_records_are_read(app: faust.App, consumer: FoldingConsumer) -> None:
+    created = consumer._thread._create_worker_consumer(cast(driver.Transport, app.transport))
+    created._closed = True  # it was never started
+
+    assert created._isolation_level == "read_committed"
+
+
+@pytest.mark.parametrize(("is_flowing", "seeks"), [(True, 1), (False, 0)])
+async def test_partitions_are_opened_after_the_recovery_and_not_when_the_fetcher_seeks(
+    consumer: FoldingConsumer,
+    pilot: Pilot,
+    is_flowing: bool,
+    seeks: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    consumer.flow_active = is_flowing
+
+    async def seek_to_committed() -> dict[TP, int]:
+        consumer.flow_active = True  # the flow resumes while the fetcher's seek is under way
+        return {}
+
+    monkeypatch.setattr(consumer, "seek_to_committed", seek_to_committed)
+    await consumer.perform_seek()
+
+    assert pilot.seeks == seeks
+
+
+async def test_an_app_that_has_a_consumer_is_refused(
+    app: faust.App, consumer: FoldingConsumer
+) -> None:
+    with pytest.raises(SettingsError, match="comes too late"):
+        install(app, Pilot())
+
+
+def test_an_app_with_a_transport_of_its_own_is_refused(app: faust.App) -> None:
+    class Special(driver.Consumer):
+        pass
+
+    app.transport.Consumer = Special  # type: ignore[misc]
+
+    with pytest.raises(SettingsError, match="transport of its own"):
+        install(app, Pilot())
+
+
+def test_other_apps_keep_the_consumer_of_faust(app: faust.App, tmp_path: Path) -> None:
+    install(app, Pilot())
+    other = faust.App("other", broker="kafka://localhost:1", store="memory://", datadir=tmp_path)
+
+    assert other.transport.Consumer is driver.Consumer
