@@ -2,7 +2,7 @@
 
 from fastdata.archive.consuming import ArchiveProgress, run_archive
 from fastdata.archive.manifest import Entry, ObjectEntry
-from fastdata.archive.reading import ArchiveReader, Snapshot, read_object
+from fastdata.archive.reading import ArchiveReader, Snapshot
 from fastdata.archive.rejects import Reject
 from fastdata.archive.storage import ArchiveStorage, open_archive_storage
 from fastdata.archive.writing import PartitionArchive, Record
@@ -18,6 +18,5 @@ __all__ = [
     "Reject",
     "Snapshot",
     "open_archive_storage",
-    "read_object",
     "run_archive",
 ]

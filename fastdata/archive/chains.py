@@ -1,19 +1,20 @@
-"""Following the chain of manifest entries of one partition, as it is in the store."""
+"""Following the chains of manifest entries of a topic, as they are in the store."""
 
 import asyncio
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from fastdata.archive.layout import first_of, manifest_prefix
-from fastdata.archive.manifest import Entry, check_tiling
+from fastdata.archive.layout import folder, place_of
+from fastdata.archive.manifest import Entry
 from fastdata.archive.storage import ArchiveStorage
 from fastdata.errors import ArchiveHoleError
 from fastdata.source import Source
 
-__all__ = ["Chain", "follow_chain"]
+__all__ = ["Chain", "follow_chains"]
 
 # A listing is no snapshot: an archiver that closes a segment meanwhile can make it look torn.
 _ATTEMPTS = 4
-_READS_AT_ONCE = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,40 +24,34 @@ class Chain:
     Attributes:
         closed: Entries of closed segments; only the last one if no more was asked for.
         tiles: Entries of the open segment.
-        orphans: Names of tile entries of segments that are closed; they mean nothing any more.
     """
 
     closed: tuple[Entry, ...] = ()
     tiles: tuple[Entry, ...] = ()
-    orphans: tuple[str, ...] = ()
 
     @property
-    def closed_end(self) -> int | None:
-        """One after the last offset of the closed segments."""
-        return self.closed[-1].next if self.closed else None
+    def closed_end(self) -> int:
+        """One after the last offset of the closed segments; 0 when there is none."""
+        return self.closed[-1].next if self.closed else 0
 
     @property
     def end(self) -> int | None:
         """The first offset that is not archived; None for an empty archive."""
-        return self.tiles[-1].next if self.tiles else self.closed_end
+        entries = self.tiles or self.closed
+        return entries[-1].next if entries else None
 
 
-class _TornError(Exception):
-    """The listing and the entries do not fit each other; look again."""
-
-
-async def follow_chain(
+async def follow_chains(
     storage: ArchiveStorage,
     source: Source,
-    partition: int,
+    partition: int | None = None,
     *,
-    is_whole: bool = True,
     known: dict[str, Entry] | None = None,
-) -> Chain:
-    """Read and verify the chain of a partition.
+) -> dict[int, Chain]:
+    """Read and verify the chains of a topic's partitions.
 
     Args:
-        is_whole: Read all closed segments; otherwise only the last one.
+        partition: Only this one, and of its closed segments only the last.
         known: Entries of closed segments read before, by name; what is read is added.
 
     Raises:
@@ -65,76 +60,72 @@ async def follow_chain(
         CorruptStateError: An entry does not verify.
         ArchiveUnavailableError: The store did not answer.
     """
-    walk = _Walk(storage, source, partition, is_whole, {} if known is None else known)
-    for attempt in range(_ATTEMPTS):
+    walk = _Walk(storage, source, {} if known is None else known)
+    for _ in range(_ATTEMPTS - 1):
         try:
-            return await walk.chain()
-        except (_TornError, ArchiveHoleError) as error:
-            if attempt == _ATTEMPTS - 1:
-                raise ArchiveHoleError(str(error)) from error
+            return await walk.chains(partition)
+        except ArchiveHoleError:
             await asyncio.sleep(0)
-    raise AssertionError("unreachable")
+    return await walk.chains(partition)
 
 
+@dataclass(frozen=True, slots=True)
 class _Walk:
-    def __init__(
-        self,
-        storage: ArchiveStorage,
-        source: Source,
-        partition: int,
-        is_whole: bool,
-        known: dict[str, Entry],
-    ) -> None:
-        self._storage = storage
-        self._source = source
-        self._partition = partition
-        self._is_whole = is_whole
-        self._known = known
+    storage: ArchiveStorage
+    source: Source
+    known: dict[str, Entry]
 
-    async def chain(self) -> Chain:
-        prefix = manifest_prefix(self._source.topic, self._partition)
-        names = await self._storage.names(prefix)
-        numbers = {n: name for name in names if (n := first_of(name, "segment")) is not None}
-        segments = [numbers[n] for n in sorted(numbers)]
-        tiles = {f: name for name in names if (f := first_of(name, "tile")) is not None}
-        closed: list[Entry] = []
-        wanted = segments if self._is_whole else segments[-1:]
-        for at in range(0, len(wanted), _READS_AT_ONCE):
-            some = wanted[at : at + _READS_AT_ONCE]
-            closed += await asyncio.gather(*map(self._closed, some))
-        check_tiling(closed)
-        return await self._with_tiles(closed, tiles)
+    async def chains(self, partition: int | None) -> dict[int, Chain]:
+        # Tiles first: one that is deleted meanwhile is then of a segment that is seen as closed.
+        tiles = await self._names("tiles", partition)
+        closed = await self._names("manifest", partition)
+        found = {}
+        for p in sorted(tiles.keys() | closed.keys()):
+            names = [name for _, name in sorted(closed[p].items())]
+            entries = await self._closed(names if partition is None else names[-1:])
+            found[p] = Chain(entries, await self._tiles(entries, tiles[p]))
+        return found
 
-    async def _with_tiles(self, closed: list[Entry], tiles: dict[int, str]) -> Chain:
-        if closed:
-            start = closed[-1].next
-        elif tiles:
-            start = min(tiles)
-            start -= start % self._source.segment_size
-        else:
-            return Chain()
-        orphans = tuple(name for first, name in tiles.items() if first < start)
-        end, open_tiles = start, []
-        while end in tiles:
-            open_tiles.append(tile := await self._read(tiles[end]))
-            end = tile.next
-        if len(orphans) + len(open_tiles) < len(tiles):
-            later = min(first for first in tiles if first > end)
-            raise _TornError(
-                f"the manifest of {self._source.topic}, partition {self._partition}, has a hole: "
-                f"it ends at {end}, and goes on with {tiles[later]}; restore the missing entry"
-            )
-        return Chain(tuple(closed), tuple(open_tiles), orphans)
+    async def _names(self, kind: str, partition: int | None) -> dict[int, dict[int, str]]:
+        """Names of entries by partition and number."""
+        names: dict[int, dict[int, str]] = defaultdict(dict)
+        for name in await self.storage.names(folder(kind, self.source.topic, partition)):
+            if name.endswith(".json") and (place := place_of(name)) is not None:
+                names[place[0]][place[1]] = name
+        return names
 
-    async def _closed(self, name: str) -> Entry:
-        if name not in self._known:
-            self._known[name] = await self._read(name)
-        return self._known[name]
+    async def _closed(self, names: list[str]) -> tuple[Entry, ...]:
+        new = [name for name in names if name not in self.known]
+        self.known.update(zip(new, await asyncio.gather(*map(self._read, new)), strict=True))
+        chain = tuple(self.known[name] for name in names)
+        return _tiling(chain, chain[0].first if chain else 0)
+
+    async def _tiles(
+        self, closed: tuple[Entry, ...], names: Mapping[int, str]
+    ) -> tuple[Entry, ...]:
+        size = self.source.segment_size
+        end = closed[-1].next if closed else min(names, default=0) // size * size
+        # A crash may have left tiles of closed segments; they mean nothing any more.
+        tiles = [await self._read(name) for first, name in sorted(names.items()) if first >= end]
+        return _tiling(tiles, end)
 
     async def _read(self, name: str) -> Entry:
-        data = await self._storage.get(name)
+        data = await self.storage.get(name)
         if data is None:
-            raise _TornError(f"the manifest entry {name} is gone")
+            raise ArchiveHoleError(f"the manifest entry {name} is gone")
         entry = Entry.load(data, name)
-        entry.check(self._source)
+        entry.check(self.source)
         return entry
+
+
+def _tiling(entries: Sequence[Entry], start: int) -> tuple[Entry, ...]:
+    end = start
+    for entry in entries:
+        if entry.first != end:
+            raise ArchiveHoleError(
+                f"the manifest of {entry.topic}, partition {entry.partition}, has "
+                f"{'a hole' if entry.first > end else 'an overlap'}: {entry.name} begins at "
+                f"{entry.first}, the one before ends at {end}; restore what is missing from a copy"
+            )
+        end = entry.next
+    return tuple(entries)

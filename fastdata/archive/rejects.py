@@ -3,46 +3,27 @@
 import io
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import cast
+from typing import NamedTuple, cast
 
 import fastavro
 
 __all__ = ["REJECT_SCHEMA", "Reject", "dump_reject", "load_reject"]
 
-REJECT_SCHEMA = json.dumps(
-    {
-        "type": "record",
-        "name": "fastdata.Reject",
-        "fields": [
-            {"name": "offset", "type": "long"},
-            {"name": "timestamp_ms", "type": "long"},
-            {"name": "key", "type": ["null", "bytes"]},
-            {"name": "value", "type": ["null", "bytes"]},
-            {
-                "name": "headers",
-                "type": {
-                    "type": "array",
-                    "items": {
-                        "type": "record",
-                        "name": "fastdata.Header",
-                        "fields": [
-                            {"name": "key", "type": "string"},
-                            {"name": "value", "type": ["null", "bytes"]},
-                        ],
-                    },
-                },
-            },
-            {"name": "reason", "type": "string"},
-        ],
-    },
-    separators=(",", ":"),
+REJECT_SCHEMA = (
+    '{"type":"record","name":"fastdata.Reject","fields":['
+    '{"name":"offset","type":"long"},'
+    '{"name":"timestamp_ms","type":"long"},'
+    '{"name":"key","type":["null","bytes"]},'
+    '{"name":"value","type":["null","bytes"]},'
+    '{"name":"headers","type":{"type":"array","items":'
+    '{"type":"record","name":"fastdata.Header","fields":['
+    '{"name":"key","type":"string"},{"name":"value","type":["null","bytes"]}]}}},'
+    '{"name":"reason","type":"string"}]}'
 )
 _PARSED = fastavro.parse_schema(json.loads(REJECT_SCHEMA))
 
 
-@dataclass(frozen=True, slots=True)
-class Reject:
+class Reject(NamedTuple):
     """A record of the log that could not be decoded.
 
     Attributes:
@@ -61,21 +42,13 @@ class Reject:
 def dump_reject(reject: Reject) -> bytes:
     """One Avro datum."""
     out = io.BytesIO()
-    record = {
-        "offset": reject.offset,
-        "timestamp_ms": reject.timestamp_ms,
-        "key": reject.key,
-        "value": reject.value,
-        "headers": [{"key": key, "value": value} for key, value in reject.headers],
-        "reason": reject.reason,
-    }
-    fastavro.schemaless_writer(out, _PARSED, record)
+    headers = [{"key": key, "value": value} for key, value in reject.headers]
+    fastavro.schemaless_writer(out, _PARSED, reject._asdict() | {"headers": headers})
     return out.getvalue()
 
 
 def load_reject(datum: bytes) -> Reject:
     """The reject of a datum that `dump_reject` wrote, and whose digest was verified."""
     record = cast("dict[str, object]", fastavro.schemaless_reader(io.BytesIO(datum), _PARSED, None))
-    headers = cast("list[dict[str, object]]", record.pop("headers"))
-    pairs = [(cast("str", h["key"]), cast("bytes | None", h["value"])) for h in headers]
-    return Reject(headers=pairs, **record)  # type: ignore[arg-type]
+    headers = cast("list[dict[str, object]]", record["headers"])
+    return Reject(**record | {"headers": [(h["key"], h["value"]) for h in headers]})  # type: ignore[arg-type]

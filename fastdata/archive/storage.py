@@ -1,6 +1,9 @@
 """Where the archive's objects are: the one module that knows the object store."""
 
+import asyncio
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 from urllib.parse import unquote, urlsplit
 
 import obstore
@@ -11,9 +14,8 @@ from fastdata.errors import ArchiveUnavailableError, SettingsError
 
 __all__ = ["ArchiveStorage", "open_archive_storage"]
 
-# A lost object raises the builtin error from some stores.
-_MISSING = (NotFoundError, FileNotFoundError)
 _FAILURES = (BaseError, OSError)
+_T = TypeVar("_T")
 
 
 class ArchiveStorage:
@@ -29,53 +31,45 @@ class ArchiveStorage:
     async def create(self, name: str, data: bytes) -> bool:
         """Write an object unless one of that name exists; whether this call wrote it."""
         try:
-            await obstore.put_async(self._store, name, data, mode="create")
+            await self._do(
+                "write", name, lambda: obstore.put(self._store, name, data, mode="create")
+            )
         except AlreadyExistsError:
             return False
-        except _FAILURES as error:
-            raise _unavailable("write", name, error) from error
         return True
 
     async def get(self, name: str) -> bytes | None:
         """The bytes of an object; None when there is none."""
-        try:
-            result = await obstore.get_async(self._store, name)
-            return bytes(await result.bytes_async())
-        except _MISSING:
-            return None
-        except _FAILURES as error:
-            raise _unavailable("read", name, error) from error
-
-    def get_now(self, name: str) -> bytes | None:
-        """The same as `get`, for a process without an event loop. May block."""
-        try:
-            return bytes(obstore.get(self._store, name).bytes())
-        except _MISSING:
-            return None
-        except _FAILURES as error:
-            raise _unavailable("read", name, error) from error
+        return await self._do("read", name, lambda: bytes(obstore.get(self._store, name).bytes()))
 
     async def names(self, prefix: str) -> list[str]:
         """The sorted names of all objects in a folder and below it.
 
         Objects written or deleted meanwhile may be missing or listed.
         """
-        try:
-            found = await obstore.list(self._store, prefix=prefix).collect_async()
-        except _MISSING:
-            return []
-        except _FAILURES as error:
-            raise _unavailable("list", prefix, error) from error
-        return sorted(meta["path"] for meta in found)
+        found = await self._do(
+            "list", prefix, lambda: obstore.list(self._store, prefix=prefix).collect()
+        )
+        return sorted(meta["path"] for meta in found or ())
 
     async def delete(self, name: str) -> None:
         """Delete an object, if it is there."""
+        await self._do("delete", name, lambda: obstore.delete(self._store, name))
+
+    async def _do(self, action: str, name: str, call: Callable[[], _T]) -> _T | None:
         try:
-            await obstore.delete_async(self._store, name)
-        except _MISSING:
-            return
+            if isinstance(self._store, MemoryStore):
+                return call()  # a thread would take forty times as long
+            return await asyncio.to_thread(call)
+        except AlreadyExistsError:
+            raise
+        except (NotFoundError, FileNotFoundError):
+            return None
         except _FAILURES as error:
-            raise _unavailable("delete", name, error) from error
+            raise ArchiveUnavailableError(
+                f"the archive could not {action} {name}: {_brief(error)}; nothing is lost: try "
+                "again when the store is back (is it full, or not writable?)"
+            ) from error
 
 
 def open_archive_storage(url: str) -> ArchiveStorage:
@@ -105,13 +99,5 @@ def open_archive_storage(url: str) -> ArchiveStorage:
         raise SettingsError(f"cannot keep an archive in {folder}: {_brief(error)}") from error
 
 
-def _unavailable(action: str, name: str, error: Exception) -> ArchiveUnavailableError:
-    return ArchiveUnavailableError(
-        f"the archive could not {action} {name}: {_brief(error)}; nothing is lost: try again "
-        "when the store is back (is it full, or not writable?)"
-    )
-
-
 def _brief(error: Exception) -> str:
-    lines = str(error).splitlines()
-    return lines[0] if lines else type(error).__name__
+    return next(iter(str(error).splitlines()), type(error).__name__)

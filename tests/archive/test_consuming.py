@@ -16,6 +16,7 @@ from confluent_kafka import Producer
 
 from fastdata import failpoints
 from fastdata.archive import ArchiveProgress, ArchiveReader, open_archive_storage, run_archive
+from fastdata.archive.consuming import _SourceArchive
 from fastdata.errors import ArchiveConflictError, ArchiveHoleError, BrokerError, SettingsError
 from fastdata.source import Source
 from tests.archive.events import World, click
@@ -129,6 +130,30 @@ async def test_the_archiver_keeps_the_log_and_makes_all_durable_when_it_stops(
     assert run.progress is not None
     assert run.progress.durable == dict.fromkeys(range(PARTITIONS), 20)
     await run.close()
+
+    assert await archived(world) == sent
+
+
+async def test_partitions_that_are_assigned_again_are_archived_once(
+    world: World, broker: Broker
+) -> None:
+    member = _SourceArchive(
+        world.source, broker.address, lambda number: world.archiver(partition=number), None
+    )
+    stop, sent = asyncio.Event(), {}
+    task = asyncio.create_task(member.run(stop))
+    for n in (0, 24):
+        sent.update(broker.produce(world.source.topic, n, n + 24))
+        deadline = time.monotonic() + 30
+        while sum(each.position for each in member.archives.values()) < n + 24:
+            assert not task.done()
+            assert time.monotonic() < deadline
+            await asyncio.sleep(0.05)
+        if n == 0:
+            # The mock cluster cannot hold a second member, whose coming would do the same.
+            member.consumer._coordinator.request_rejoin()
+    stop.set()
+    await task
 
     assert await archived(world) == sent
 

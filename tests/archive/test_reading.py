@@ -1,7 +1,6 @@
 import copy
 import hashlib
 import json
-import pickle
 import random
 import zlib
 from pathlib import Path
@@ -9,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from fastdata import failpoints
-from fastdata.archive import ObjectEntry, Record, open_archive_storage, read_object
+from fastdata.archive import ObjectEntry, Record, open_archive_storage
 from fastdata.errors import (
     ArchiveConflictError,
     ArchiveHoleError,
@@ -43,7 +42,7 @@ async def first_object(world: World) -> ObjectEntry:
 async def test_an_empty_archive_covers_nothing(world: World) -> None:
     snapshot = await world.reader().snapshot()
 
-    assert (snapshot.coverage, snapshot.durable, snapshot.hours()) == (Coverage({}), {}, {})
+    assert (snapshot.coverage, snapshot.durable, snapshot.objects()) == (Coverage({}), {}, [])
 
 
 async def test_only_closed_segments_are_covered_and_tiles_are_durable(world: World) -> None:
@@ -53,7 +52,7 @@ async def test_only_closed_segments_are_covered_and_tiles_are_durable(world: Wor
 
     assert snapshot.coverage == Coverage({0: 2, 3: 0})
     assert snapshot.durable == {0: 25, 3: 8}
-    assert snapshot.count == 20
+    assert sum(each.count for each in snapshot.objects()) == 20
 
 
 async def test_without_the_rule_the_open_segment_counts_as_covered(world: World) -> None:
@@ -62,29 +61,19 @@ async def test_without_the_rule_the_open_segment_counts_as_covered(world: World)
         snapshot = await world.reader().snapshot()
 
     assert snapshot.coverage == Coverage({0: 3})
-    assert snapshot.count == 25
+    assert sum(each.count for each in snapshot.objects()) == 25
 
 
-async def test_objects_of_an_hour_are_found_by_the_manifest(world: World) -> None:
+async def test_the_manifest_tells_which_objects_hold_an_hour(world: World) -> None:
     times = [START] * 10 + [START + HOUR] * 10 + [START] * 9 + [START + HOUR]
     await archive_clicks(world, [click(n, at) for n, at in enumerate(times)])
-    snapshot = await world.reader().snapshot()
+    objects = (await world.reader().snapshot()).objects()
 
-    assert [o.first for o in snapshot.objects(START)] == [0, 20]
-    assert [o.first for o in snapshot.objects(START + HOUR)] == [10, 20]
-    assert [o.first for o in snapshot.objects(START + HOUR, after=Coverage({0: 2}))] == [20]
-    assert snapshot.objects(START - HOUR) == []
-    assert snapshot.events(START) == 19
-    assert snapshot.events(START, after=Coverage({0: 1})) == 9
-
-
-async def test_hours_after_a_coverage_are_those_that_changed_since(world: World) -> None:
-    times = [START] * 10 + [START + HOUR] * 10 + [START - 5 * HOUR] * 10
-    await archive_clicks(world, [click(n, at) for n, at in enumerate(times)])
-    snapshot = await world.reader().snapshot()
-
-    assert snapshot.hours(after=Coverage({0: 1})) == {START - 5 * HOUR: 10, START + HOUR: 10}
-    assert snapshot.hours(after=snapshot.coverage) == {}
+    assert [(o.first, o.hours) for o in objects] == [
+        (0, {START: 10}),
+        (10, {START + HOUR: 10}),
+        (20, {START: 9, START + HOUR: 1}),
+    ]
 
 
 async def test_a_snapshot_can_be_narrowed_to_an_earlier_coverage(world: World) -> None:
@@ -96,18 +85,9 @@ async def test_a_snapshot_can_be_narrowed_to_an_earlier_coverage(world: World) -
 
     assert narrowed.coverage == Coverage({0: 1})
     assert narrowed.objects() == earlier.objects()
-    assert narrowed.hours() == earlier.hours()
+    assert [len(s.objects()) for s in (narrowed, now)] == [1, 4]
     with pytest.raises(ValueError, match="the archive covers"):
         earlier.at(now.coverage)
-
-
-async def test_another_process_can_read_an_object_that_was_pickled(tmp_path: Path) -> None:
-    url = (tmp_path / "kept with ü").as_uri()
-    world = World(tmp_path, open_archive_storage(url))
-    await archive_clicks(world, clicks(0, 10))
-    entry = await first_object(world)
-
-    assert read_object(url, pickle.loads(pickle.dumps(entry))) == await world.reader().read(entry)
 
 
 async def test_a_missing_manifest_entry_is_a_hole(world: World) -> None:
@@ -123,11 +103,11 @@ async def test_a_missing_tile_is_a_hole(world: World) -> None:
     for record in clicks(0, 6):
         archive.append(record)
         await archive.flush(force=True)
-    await world.storage.delete("manifest/web.clicks/partition=0/tile=0000000003.json")
+    await world.storage.delete("tiles/web.clicks/partition=0/tile=0000000003.json")
 
-    with pytest.raises(ArchiveHoleError, match="it ends at 3"):
+    with pytest.raises(ArchiveHoleError, match=r"a hole: .* begins at 4, .* ends at 3"):
         await world.reader().snapshot()
-    with pytest.raises(ArchiveHoleError, match="it ends at 3"):
+    with pytest.raises(ArchiveHoleError, match=r"a hole: .* begins at 4, .* ends at 3"):
         await world.opened()
 
 
@@ -150,7 +130,7 @@ async def test_an_object_that_is_gone_is_named(world: World) -> None:
     entry = await first_object(world)
     await world.storage.delete(OBJECT_0)
 
-    with pytest.raises(CorruptStateError, match=r"web.clicks\+0\+0000000000.avro"):
+    with pytest.raises(CorruptStateError, match=r"web.clicks\+0\+0000000000.avro is gone"):
         await world.reader().read(entry)
 
 
@@ -158,19 +138,13 @@ async def test_no_flipped_bit_of_an_object_goes_unseen(world: World) -> None:
     await archive_clicks(world, clicks(0, 10))
     entry = await first_object(world)
     good = await world.storage.get(OBJECT_0) or b""
-    expected = await world.reader().read(entry)
     rng = random.Random(7)
-    seen = 0
     for _ in range(500):
         bad = bytearray(good)
         bad[rng.randrange(len(bad))] ^= 1 << rng.randrange(8)
         await replace(world, OBJECT_0, bytes(bad))
-        try:
-            assert await world.reader().read(entry) == expected
-        except CorruptStateError:
-            seen += 1
-
-    assert seen > 450
+        with pytest.raises(CorruptStateError, match="is corrupt"):
+            await world.reader().read(entry)
 
 
 async def test_no_flipped_bit_of_a_manifest_entry_goes_unseen(world: World) -> None:
@@ -217,7 +191,7 @@ async def test_a_bomb_is_not_unpacked(world: World) -> None:
         length >>= 7
     await replace(world, OBJECT_0, head + b"\x14" + bytes([*size, length]) + bomb + sync)
 
-    with pytest.raises(CorruptStateError, match="come out of a block"):
+    with pytest.raises(CorruptStateError, match="is corrupt"):
         await world.reader().read(entry)
 
 

@@ -105,7 +105,9 @@ async def _check(world: World, log: list[Record], end: int, durable: int) -> Non
     covered = snapshot.coverage.get(0) * world.source.segment_size
     assert await world.archived() == values([r for r in log if r.offset < covered])
     assert snapshot.durable.get(0, 0) >= durable
-    assert snapshot.count + snapshot.rejects == sum(r.offset < covered for r in log)
+    assert sum(each.count for each in (*snapshot.objects(), *snapshot.rejected)) == sum(
+        r.offset < covered for r in log
+    )
 
 
 @pytest.mark.parametrize("point", POINTS)
@@ -131,7 +133,6 @@ async def test_a_crash_at_any_point_is_repaired_by_the_next_start(
     assert crashes == 1
     assert await world.archived() == values(log)
     assert await world.names("tiles") == []
-    assert [n for n in await world.names("manifest") if "tile=" in n] == []
 
 
 async def test_of_two_archivers_the_slower_goes_on_after_the_faster(world: World) -> None:
