@@ -149,7 +149,7 @@ def _report(metric: Metric, snapshot: Snapshot) -> MetricReport:
         snapshot.coverage,
         rejects=snapshot.rejects,
         timeless=snapshot.timeless,
-        lost=sum(end - start for runs in snapshot.lost.values() for start, end in runs),
+        lost=snapshot.lost,
     )
 
 

@@ -1,5 +1,6 @@
 """What a replay tells: while it runs, and at the end."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from fastdata.segments import Coverage
@@ -42,7 +43,8 @@ class MetricReport:
         objects: Objects read from the archive, for all metrics of the source together.
         rejects: Archived records that cannot be decoded, in no span.
         timeless: Archived events without a usable time, in no span.
-        lost: Offsets that Kafka deleted before they were archived.
+        lost: Per partition, offsets `[start, end)` that were never archived: of their events,
+            none is in a span.
     """
 
     metric: str
@@ -61,7 +63,7 @@ class MetricReport:
     objects: int = 0
     rejects: int = 0
     timeless: int = 0
-    lost: int = 0
+    lost: Mapping[int, Sequence[tuple[int, int]]] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, object]:
         """For JSON; coverage as {partition: segment}."""

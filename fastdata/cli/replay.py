@@ -156,7 +156,17 @@ def _show(report: "ReplayReport") -> None:
             f"  {metric.events:,} events in {metric.totals:,} totals, "
             f"{metric.duplicates:,} repeats left out{_left_out(metric)}"
         )
+        _warn(metric)
     click.echo(f"{report.seconds:.1f} s")
+
+
+def _warn(metric: "MetricReport") -> None:
+    for partition, ranges in sorted(metric.lost.items()):
+        for start, end in ranges:
+            click.echo(
+                f"  warning: offsets {start:,} to {end - 1:,} of partition {partition} were never "
+                "archived; their events are not in the totals"
+            )
 
 
 def _left_out(metric: "MetricReport") -> str:
@@ -164,6 +174,5 @@ def _left_out(metric: "MetricReport") -> str:
         "hours ahead of this archive": metric.ahead,
         "records that cannot be decoded": metric.rejects,
         "events without a time": metric.timeless,
-        "events lost before they were archived": metric.lost,
     }
     return "".join(f"; {count:,} {what}" for what, count in said.items() if count)

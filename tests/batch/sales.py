@@ -83,19 +83,18 @@ class Sales:
         self.in_all: Metric = module.in_all
         self.source = self.by_shop.source
         self.storage = storage or open_archive_storage("memory:///")
-        self._ends: dict[int, int] = defaultdict(int)
 
-    async def archive(self, sales: Sequence[Sale], partition: int = 0) -> None:
-        """Append events and close the last segment."""
+    async def archive(
+        self, sales: Sequence[Sale], partition: int = 0, *, log_start: int = 0
+    ) -> None:
+        """Append events and close the last segment; the log has deleted all before its start."""
         decoder = Decoder(self.source, FolderRegistry(self.folder / "schemas"))
         archive = PartitionArchive(self.storage, self.source, decoder, partition)
-        await archive.open()
-        start = self._ends[partition]
+        start = await archive.open(log_start)
         for offset, sale in enumerate(sales, start):
             archive.append(Record(offset, DAY, None, sale.encode(self.source.schema)))
         size = self.source.segment_size
-        end = self._ends[partition] = -(-(start + len(sales)) // size) * size
-        archive.advance(end)
+        archive.advance(-(-(start + len(sales)) // size) * size)
         await archive.flush(force=True)
 
     async def replay(

@@ -27,6 +27,16 @@ async def test_readers_see_what_a_plain_count_gives(sales: Sales, store: Serving
     assert metric.coverage == Coverage({0: 2, 1: 1})
 
 
+async def test_offsets_that_were_never_archived_are_told(sales: Sales, store: ServingStore) -> None:
+    await sales.archive(FIRST, log_start=6)
+    await sales.archive(SECOND, partition=1)
+
+    report = await sales.replay(store)
+
+    assert report.metrics[0].lost == {0: [(0, 6)]}
+    assert await sales.shown(store) == count({0: FIRST, 1: SECOND})
+
+
 async def test_every_hour_of_the_range_gets_the_coverage_of_the_run(
     sales: Sales, store: ServingStore
 ) -> None:
@@ -125,7 +135,7 @@ async def test_an_empty_archive_is_no_error(sales: Sales, store: ServingStore) -
         {"metric": "by_shop", "id": sales.by_shop.id, "coverage": {}, "run": None}
         | dict.fromkeys(("start", "end", "recomputed", "relabelled", "unchanged", "ahead"), 0)
         | dict.fromkeys(("events", "duplicates", "totals", "objects"), 0)
-        | dict.fromkeys(("rejects", "timeless", "lost"), 0)
+        | {"rejects": 0, "timeless": 0, "lost": {}}
     ]
 
 
