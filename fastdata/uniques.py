@@ -1,6 +1,5 @@
 """Distinct counts: a HyperLogLog sketch for every answer, an exact set where one is asked for."""
 
-import json
 import math
 import struct
 from array import array
@@ -28,8 +27,9 @@ _LG_K = range(7, 17)
 _MAX_SET_BYTES = 64 * 1024
 # The library skips empty strings.
 _EMPTY = "\0 fastdata: the empty string"
-_HEAD = struct.Struct("<BBI")
+_HEAD_SIZE = 2
 _SKETCH_ONLY, _SET, _NUMBER = range(3)
+_END = b"\xff"  # in no UTF-8
 # Of a sketch's image: https://datasketches.apache.org/docs/HLL/HllSketches.html
 _LG_K_AT, _FLAGS_AT, _LENGTH_AT, _MODE_AT = 3, 5, 6, 7
 _COUPON_LIST, _COUPON_SET, _REGISTERS = range(3)
@@ -43,10 +43,10 @@ class Uniques:
     Estimates lie within their bounds with confidence 0.997: with `lg_k` 12 (4 KiB when large)
     about 5 % off at most, practically exact below 385 values. Batch answers exactly.
 
-    Stored: lg_k (1 byte), form (1 byte: 0 sketch only, 1 with the set, 2 with the exact number),
-    length of that as little-endian uint32, the set (a sorted JSON list, while it is no more than
-    64 KiB) or the number (little-endian), and the sketch: a DataSketches HLL_8 image, coupons
-    sorted, registers flagged as out of order and without a HIP accumulator.
+    Stored: lg_k (1 byte), form (1 byte), and of form 1 the values, while they take no more than
+    64 KiB: sorted little-endian int64, or sorted UTF-8 with the byte 0xFF behind each. Else, of
+    form 2 only, their exact number (little-endian uint64); and the sketch: a DataSketches HLL_8
+    image, coupons sorted, registers flagged as out of order and without a HIP accumulator.
     """
 
     field: str
@@ -65,20 +65,24 @@ class Uniques:
 
 
 @dataclass(slots=True)
-class _Seen:
-    """A sketch, and next to it nothing, all values, or their exact number.
+class _Sketch:
+    """A union, which is a sketch that others can be merged into.
 
     Attributes:
-        sketch: An `hll_sketch`, or an `hll_union` once something was merged in.
-        exact: The number can be merged with nothing; the set can be.
+        number: How many values it has seen, if that is known; it can be merged with nothing.
     """
 
-    sketch: Any
-    exact: set[object] | int | None = None
+    union: Any
+    number: int | None = None
+
+
+_Values = set[Any]
 
 
 @dataclass(frozen=True, slots=True)
 class _Uniques:
+    """State: all values, to be exact, or a sketch."""
+
     field: str
     lg_k: int
     of: type[str] | type[int]
@@ -91,38 +95,40 @@ class _Uniques:
     def arrow_type(self) -> "pa.DataType":
         return arrow_type("int")
 
-    def zero(self, exact: bool = False) -> _Seen:
-        return _Seen(hll_sketch(self.lg_k, _HLL_8), set() if exact else None)
+    def zero(self, exact: bool = False) -> _Values | _Sketch:
+        return set() if exact else _Sketch(hll_union(self.lg_k))
 
-    def add(self, state: _Seen, value: object) -> _Seen:
+    def add(self, state: _Values | _Sketch, value: object) -> _Values | _Sketch:
         # The library would take any type, as some integer.
         if type(value) is not self.of or (type(value) is int and not -(2**63) <= value < 2**63):
             raise wrong_type(self.field, f"{self.of.__name__} (of 64 bits)", value)
-        state.sketch.update(_EMPTY if value == "" else value)
-        if state.exact is not None:
-            if isinstance(state.exact, set):
-                state.exact.add(value)
-            else:
-                state.exact = None
+        if isinstance(state, set):
+            state.add(value)
+        else:
+            state.union.update(value if value != "" else _EMPTY)
+            state.number = None
         return state
 
-    def merge(self, state: _Seen, other: _Seen) -> _Seen:
-        state.exact = _merge_exact(state, other)
-        if not other.sketch.is_empty():
-            if isinstance(state.sketch, hll_sketch):
-                # The union drops data of sketches that are larger: here all have one lg_k.
-                union = hll_union(self.lg_k)
-                union.update(state.sketch)
-                state.sketch = union
-            state.sketch.update(_plain(other.sketch))
-        return state
+    def merge(self, state: _Values | _Sketch, other: _Values | _Sketch) -> _Values | _Sketch:
+        if isinstance(state, set) and isinstance(other, set):
+            state |= other
+            return state
+        # What has seen nothing is neutral, whether it was made to be exact or not.
+        if _is_empty(other) and not (isinstance(other, set) and _is_empty(state)):
+            return state
+        if _is_empty(state):
+            return other.copy() if isinstance(other, set) else self._united(other, other.number)
+        if isinstance(state, set):
+            state = self._united(state)
+        state.number = None
+        return _unite(state, other)
 
-    def present(self, state: _Seen) -> Estimate:
-        if state.exact is not None:
-            return Estimate.exact(_size(state.exact))
-        if state.sketch.is_empty():
-            return Estimate.exact(0)
-        sketch = hll_sketch.deserialize(_image(state.sketch))
+    def present(self, state: _Values | _Sketch) -> Estimate:
+        if isinstance(state, set):
+            return Estimate.exact(len(state))
+        if state.number is not None or state.union.is_empty():
+            return Estimate.exact(state.number or 0)
+        sketch = hll_sketch.deserialize(_image(state))
         value = round(sketch.get_estimate())
         lower = math.ceil(sketch.get_lower_bound(_DEVIATIONS))
         upper = math.floor(sketch.get_upper_bound(_DEVIATIONS))
@@ -133,79 +139,80 @@ class _Uniques:
     def widen(self, estimate: Estimate, events: int) -> Estimate:
         return more(estimate, events)
 
-    def dump(self, state: _Seen) -> bytes:
-        form, exact = _dump_exact(state.exact)
-        return _HEAD.pack(self.lg_k, form, len(exact)) + exact + _image(state.sketch)
+    def dump(self, state: _Values | _Sketch) -> bytes:
+        if isinstance(state, set):
+            if (data := self._dump_values(state)) is not None:
+                return bytes((self.lg_k, _SET)) + data
+            state = self._united(state, len(state))
+        if state.number is None:
+            return bytes((self.lg_k, _SKETCH_ONLY)) + _image(state)
+        return bytes((self.lg_k, _NUMBER)) + state.number.to_bytes(8, "little") + _image(state)
 
-    def load(self, data: bytes) -> _Seen:
-        if len(data) < _HEAD.size:
-            raise CorruptStateError(f"{len(data)} bytes are no stored distinct count")
-        lg_k, form, length = _HEAD.unpack_from(data)
-        if lg_k != self.lg_k:
-            raise CorruptStateError(f"a stored distinct count has lg_k {lg_k}, not {self.lg_k}")
-        end = _HEAD.size + length
-        exact, image = self._load_exact(form, data[_HEAD.size : end]), data[end:]
-        _check_image(image, lg_k)
+    def load(self, data: bytes) -> _Values | _Sketch:
+        if len(data) < _HEAD_SIZE or data[0] != self.lg_k or data[1] > _NUMBER:
+            found = data[:_HEAD_SIZE].hex()
+            raise CorruptStateError(f"{found!r} begins no distinct count of lg_k {self.lg_k}")
+        if data[1] == _SET:
+            return self._load_values(data[_HEAD_SIZE:])
+        image = data[_HEAD_SIZE:] if data[1] == _SKETCH_ONLY else data[_HEAD_SIZE + 8 :]
+        _check_image(image, self.lg_k)
+        union = hll_union(self.lg_k)
         try:
-            sketch = hll_sketch.deserialize(image)
+            union.update(hll_sketch.deserialize(image))
         except (ValueError, IndexError, RuntimeError, MemoryError) as error:
             raise CorruptStateError(f"a stored sketch cannot be read: {error}") from error
-        if exact is not None and (_size(exact) == 0) is not sketch.is_empty():
+        if data[1] == _SKETCH_ONLY:
+            return _Sketch(union)
+        if union.is_empty():
             raise CorruptStateError("a stored distinct count contradicts its sketch")
-        return _Seen(sketch, exact)
+        return _Sketch(union, int.from_bytes(data[_HEAD_SIZE : _HEAD_SIZE + 8], "little"))
 
-    def _load_exact(self, form: int, data: bytes) -> set[object] | int | None:
-        if form == _SKETCH_ONLY and not data:
+    def _united(self, other: _Values | _Sketch, number: int | None = None) -> _Sketch:
+        return _unite(_Sketch(hll_union(self.lg_k), number), other)
+
+    def _dump_values(self, values: _Values) -> bytes | None:
+        """None when they take too much room."""
+        if len(values) > _MAX_SET_BYTES:
             return None
-        if form == _NUMBER and len(data) == 8:
-            return int.from_bytes(data, "little")
+        if self.of is int:
+            data = struct.pack(f"<{len(values)}q", *sorted(values))
+        else:
+            data = b"".join([value.encode() + _END for value in sorted(values)])
+        return data if len(data) <= _MAX_SET_BYTES else None
+
+    def _load_values(self, data: bytes) -> _Values:
         try:
-            values = json.loads(data) if form == _SET else None
-        except (ValueError, RecursionError):
-            values = None
-        if not isinstance(values, list) or any(type(value) is not self.of for value in values):
-            raise CorruptStateError(f"a stored set of {len(data)} bytes cannot be read")
-        return set(values)
+            if self.of is int:
+                return set(struct.unpack(f"<{len(data) // 8}q", data))
+            *values, rest = data.split(_END)
+            if not rest:
+                return {value.decode() for value in values}
+        except (struct.error, ValueError):
+            pass
+        raise CorruptStateError(f"a stored set of {len(data)} bytes cannot be read")
 
 
-def _size(exact: set[object] | int) -> int:
-    return len(exact) if isinstance(exact, set) else exact
+def _is_empty(state: _Values | _Sketch) -> bool:
+    return not state if isinstance(state, set) else state.union.is_empty()
 
 
-def _merge_exact(state: _Seen, other: _Seen) -> set[object] | int | None:
-    # What has seen nothing is neutral, whether it was made to be exact or not.
-    if other.sketch.is_empty() and not (state.sketch.is_empty() and state.exact is None):
-        return state.exact
-    if state.sketch.is_empty():
-        return other.exact.copy() if isinstance(other.exact, set) else other.exact
-    if isinstance(state.exact, set) and isinstance(other.exact, set):
-        state.exact |= other.exact
-        return state.exact
-    return None
+def _unite(state: _Sketch, other: _Values | _Sketch) -> _Sketch:
+    # The union drops data of sketches that are larger: here all have one lg_k.
+    if isinstance(other, set):
+        for value in other:
+            state.union.update(value if value != "" else _EMPTY)
+    else:
+        state.union.update(other.union.get_result(_HLL_8))
+    return state
 
 
-def _dump_exact(exact: set[object] | int | None) -> tuple[int, bytes]:
-    if exact is None:
-        return _SKETCH_ONLY, b""
-    if isinstance(exact, set) and 2 * len(exact) <= _MAX_SET_BYTES:
-        values = sorted(exact)  # type: ignore[type-var]  # all of one type, checked in add
-        data = json.dumps(values, separators=(",", ":"), ensure_ascii=False).encode()
-        if len(data) <= _MAX_SET_BYTES:
-            return _SET, data
-    return _NUMBER, _size(exact).to_bytes(8, "little")
-
-
-def _plain(sketch: Any) -> Any:
-    return sketch if isinstance(sketch, hll_sketch) else sketch.get_result(_HLL_8)
-
-
-def _image(sketch: Any) -> bytes:
+def _image(state: _Sketch) -> bytes:
     """A function of the sketch's contents alone, whatever was fed or merged in which order.
 
     A sketch fed by one stream would answer by its history (HIP), a merged one by its registers.
     The flag makes both answer by their registers.
     """
-    image = bytearray(_plain(sketch).serialize_compact())
+    image = bytearray(state.union.get_result(_HLL_8).serialize_compact())
     mode = image[_MODE_AT] & 3
     if mode == _REGISTERS:
         image[_FLAGS_AT] |= _OUT_OF_ORDER

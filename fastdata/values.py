@@ -96,7 +96,7 @@ def int_from_bytes(data: bytes) -> int:
         CorruptStateError: It was not written so.
     """
     number = int.from_bytes(data, "little", signed=True)
-    if int_to_bytes(number) != data:
+    if len(data) != number.bit_length() // 8 + 1:
         raise CorruptStateError(f"{data[:32].hex()!r} is no stored integer")
     return number
 
