@@ -21,15 +21,18 @@ _T = TypeVar("_T")
 class ArchiveStorage:
     """Objects by name, written once. Safe for concurrent use by many processes.
 
-    An object is there whole or not at all. Every method raises `ArchiveUnavailableError` when
-    the store did not do it, or nobody knows whether it did; all are idempotent: call again.
+    An object is there whole or not at all. Every method is idempotent: call it again.
     """
 
     def __init__(self, store: LocalStore | MemoryStore) -> None:
         self._store = store
 
     async def create(self, name: str, data: bytes) -> bool:
-        """Write an object unless one of that name exists; whether this call wrote it."""
+        """Write an object unless one of that name exists; whether this call wrote it.
+
+        Raises:
+            ArchiveUnavailableError: The store did not do it, or nobody knows; retriable.
+        """
         try:
             await self._do(
                 "write", name, lambda: obstore.put(self._store, name, data, mode="create")
@@ -39,13 +42,20 @@ class ArchiveStorage:
         return True
 
     async def get(self, name: str) -> bytes | None:
-        """The bytes of an object; None when there is none."""
+        """The bytes of an object; None when there is none.
+
+        Raises:
+            ArchiveUnavailableError: The store did not answer; retriable.
+        """
         return await self._do("read", name, lambda: bytes(obstore.get(self._store, name).bytes()))
 
     async def names(self, prefix: str) -> list[str]:
         """The sorted names of all objects in a folder and below it.
 
         Objects written or deleted meanwhile may be missing or listed.
+
+        Raises:
+            ArchiveUnavailableError: The store did not answer; retriable.
         """
         found = await self._do(
             "list", prefix, lambda: obstore.list(self._store, prefix=prefix).collect()
@@ -53,7 +63,11 @@ class ArchiveStorage:
         return sorted(meta["path"] for meta in found or ())
 
     async def delete(self, name: str) -> None:
-        """Delete an object, if it is there."""
+        """Delete an object, if it is there.
+
+        Raises:
+            ArchiveUnavailableError: The store did not do it, or nobody knows; retriable.
+        """
         await self._do("delete", name, lambda: obstore.delete(self._store, name))
 
     async def _do(self, action: str, name: str, call: Callable[[], _T]) -> _T | None:
