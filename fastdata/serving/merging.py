@@ -27,7 +27,7 @@ event that was not folded may belong to one.
 """
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
@@ -114,13 +114,13 @@ def merge(
         CorruptStateError: A stored state does not verify.
     """
     doubts = _Doubts(metric, reading, buckets)
-    place = _placing(metric, buckets, by)
-    blobs = _grouped(reading.totals, buckets, place)
-    new = _grouped(reading.partials, buckets, place)
-    keys = blobs.keys() | new.keys()
-    dims = {text: load_dims(text) for _, text in keys}
+    texts = _Texts(metric.by.index(name) for name in by)
+    blobs = _grouped(reading.totals, buckets, texts)
+    new = _grouped(reading.partials, buckets, texts)
+    dims = {text: load_dims(text) for text in set(texts.values())}
+    ranks = {text: rank for rank, text in enumerate(sorted(dims, key=lambda t: _order(dims[t])))}
     # One row at a time: a year of minutes would be millions of objects at once.
-    for key in sorted(keys, key=lambda key: (key[0], _order(dims[key[1]]))):
+    for key in sorted(blobs.keys() | new.keys(), key=lambda key: (key[0], ranks[key[1]])):
         start, text = key
         doubt = doubts.about(start)
         partials = new.pop(key, [])
@@ -227,30 +227,26 @@ class _Doubts:
         return heads if len(heads) == -((first - end) // HOUR_MS) else None
 
 
-def _placing(
-    metric: Metric, buckets: Buckets, by: Sequence[str]
-) -> Callable[[Total | Partial], _Key]:
-    """To which row a state belongs; by text, since in Python True and 1 are one value."""
-    chosen = [metric.by.index(name) for name in by]
-    texts: dict[str, str] = {}
+class _Texts(dict[str, str]):
+    """Chosen dimensions by all of them; as text, since in Python True and 1 are one value."""
 
-    def place(item: Total | Partial) -> _Key:
-        text = texts.get(item.dims)
-        if text is None:
-            values = load_dims(item.dims)
-            text = texts[item.dims] = dump_dims([values[index] for index in chosen])
-        return buckets.start_of(item.window), text
+    def __init__(self, chosen: Iterable[int]) -> None:
+        self._chosen = tuple(chosen)
 
-    return place
+    def __missing__(self, text: str) -> str:
+        values = load_dims(text)
+        self[text] = chosen = dump_dims([values[index] for index in self._chosen])
+        return chosen
 
 
 def _grouped(
-    items: Iterable[Total | Partial], buckets: Buckets, place: Callable[[Total | Partial], _Key]
+    items: Iterable[Total | Partial], buckets: Buckets, texts: _Texts
 ) -> dict[_Key, list[bytes]]:
     groups: dict[_Key, list[bytes]] = {}
     for item in items:
         if buckets.start <= item.window < buckets.end:
-            groups.setdefault(place(item), []).append(item.state)
+            key = buckets.start_of(item.window), texts[item.dims]
+            groups.setdefault(key, []).append(item.state)
     return groups
 
 
