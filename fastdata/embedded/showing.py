@@ -1,7 +1,9 @@
 """A demo on the terminal: live while it runs, one table at the end."""
 
+import os
+import sys
 import time
-from calendar import month_abbr
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -24,21 +26,7 @@ _TITLES = {
     "worst": "worst",
     "aircraft": "aircraft",
 }
-_MONTHS = [
-    "year",
-    "Jan",
-    "Feb",
-    "Mar",
-    "Apr",
-    "May",
-    "Jun",
-    "Jul",
-    "Aug",
-    "Sep",
-    "Oct",
-    "Nov",
-    "Dec",
-]
+_MONTHS = "2013 Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split()
 
 
 class Screen:
@@ -128,7 +116,7 @@ def _months_table(outcome: Outcome) -> Table:
     table.add_column("exact", no_wrap=True)
     for published, fresh, exact in zip(PUBLISHED, outcome.fresh, outcome.replayed, strict=True):
         for label, answer in (("fresh", fresh), ("replayed", exact)):
-            month = (month_abbr[published.month] or "2013") if answer is fresh else ""
+            month = _MONTHS[published.month] if answer is fresh else ""
             table.add_row(month, label, *_cells(answer.values), "yes" if answer.exact else "no")
         values = {name: (value, value, value) for name, value in known(published).items()}
         table.add_row("", "published", *_cells(values), style="dim", end_section=True)
@@ -165,9 +153,18 @@ def _next(outcome: Outcome, is_kept: bool) -> list[str]:
     folder = f"cd {outcome.folder}" if is_kept else "fastdata demo --dir flights; cd flights"
     return [
         "\n[bold]Try next[/bold]",
+        *_activation(),
         f"  {folder}",
         "  fastdata query departures --every all --by origin",
         "  fastdata query departures --from 2013-02-08 --to 2013-02-11 --every 1h --format csv",
         "  fastdata replay --from 2013-01-01 --to 2014-01-02  # again: changes nothing",
         "  less agents/flights.py",
     ]
+
+
+def _activation() -> list[str]:
+    """What makes the command known to a shell that has not activated its environment."""
+    script = Path(sys.prefix) / "bin/activate"
+    if sys.prefix == sys.base_prefix or "VIRTUAL_ENV" in os.environ or not script.is_file():
+        return []
+    return [f"  . {script}"]
