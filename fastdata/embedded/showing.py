@@ -26,7 +26,9 @@ _TITLES = {
     "worst": "worst",
     "aircraft": "aircraft",
 }
-_MONTHS = "2013 Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split()
+_MONTHS = (
+    "2013", "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
+)  # fmt: skip
 
 
 class Screen:
