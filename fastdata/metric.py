@@ -161,9 +161,9 @@ class Metric:
             self._fail(f"the dimension {min(clash)!r} has the name of a column of every answer")
         taken = _COLUMNS | set(self.by)
         columns = [f"{m}{suffix}" for m in self.measures for suffix in ("", "_lower", "_upper")]
-        clash = taken.intersection(columns) or {c for c in columns if columns.count(c) > 1}
-        if clash:
-            self._fail(f"the measure name gives the column {min(clash)!r}, which is taken")
+        doubled = {c for c in columns if c in taken or columns.count(c) > 1}
+        if doubled:
+            self._fail(f"the measure name gives the column {min(doubled)!r}, which is taken")
 
     def _bind(self, label: str, measure: Measure) -> Aggregate:
         user = f"{self.place}: measure {label!r} of metric {self.name!r}"

@@ -115,7 +115,10 @@ def _parse(text: str, place: str) -> Schema:
             # The decoder would give the text of the default instead of a decimal.
             raise DeclarationError(f"{place}: a default of the decimal {name!r} is not supported")
     digest = hashlib.sha256(canonical.encode())
-    parsed = cast("dict[str, object]", fastavro.parse_schema(_without_time_types(raw)))
+    parsed = cast(
+        "dict[str, object]",
+        fastavro.parse_schema(cast("dict[str, object]", _without_time_types(raw))),
+    )
     return Schema(
         name=str(parsed["name"]),
         canonical=canonical,

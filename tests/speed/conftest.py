@@ -90,7 +90,7 @@ class Bench:
             dead_letters=self,
             commit=self.commit,
             clock=lambda: self.now,
-            **arguments,  # type: ignore[arg-type]
+            **arguments,
         )
 
     async def send(self, letters: Sequence[Bad]) -> None:
