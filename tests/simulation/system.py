@@ -137,6 +137,9 @@ class CutStore:
     async def heads(self, metric: str, start: int, end: int) -> dict[int, Head]:
         return await self._store.heads(metric, start, end)
 
+    async def partials(self, metric: str, start: int, end: int) -> Sequence[Partial]:
+        return await self._store.partials(metric, start, end)
+
 
 class NoDeadLetters:
     async def send(self, letters: Sequence[Bad]) -> None:
