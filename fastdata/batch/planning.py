@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from fastdata.archive.manifest import ObjectEntry
 from fastdata.errors import ReplayError
@@ -15,7 +15,7 @@ __all__ = ["Group", "Hour", "Plan", "choose_spans", "index_hours", "make_groups"
 # Some eleven years of hours: in a longer range, days without events get no heads.
 _MAX_SPANS = 100_000
 
-_Verdict = Literal["recompute", "relabel", "empty", "unchanged", "ahead"]
+_Verdict = Literal["recompute", "relabel", "empty", "ahead", "unchanged"]
 
 
 @dataclass(slots=True)
@@ -40,7 +40,6 @@ class Plan:
         recompute: Spans with events that their head has not counted.
         relabel: Spans of which the segments after their head's coverage hold nothing.
         empty: Spans without any event, which get a head that says so.
-        unchanged: How many spans are at the coverage already.
         ahead: Spans whose readers have a newer coverage; they are left alone.
     """
 
@@ -48,7 +47,6 @@ class Plan:
     recompute: tuple[int, ...]
     relabel: tuple[int, ...]
     empty: tuple[int, ...]
-    unchanged: int
     ahead: tuple[int, ...]
 
     @property
@@ -130,9 +128,7 @@ def plan_spans(
         force: Compute anew what is up to date, too; never what is ahead.
         forced_version: With `force`, the version that the run has given to spans already.
     """
-    found: dict[_Verdict, list[int]] = {
-        "recompute": [], "relabel": [], "empty": [], "unchanged": [], "ahead": []
-    }  # fmt: skip
+    found: dict[_Verdict, list[int]] = {verdict: [] for verdict in get_args(_Verdict)}
     for span in spans:
         head, hour = heads.get(span), hours.get(span)
         if head is None or (force and not coverage.is_behind(head.coverage)):
@@ -141,14 +137,8 @@ def plan_spans(
         else:
             verdict = _judge(head, hour, coverage)
         found[verdict].append(span)
-    return Plan(
-        coverage,
-        recompute=tuple(found["recompute"]),
-        relabel=tuple(found["relabel"]),
-        empty=tuple(found["empty"]),
-        unchanged=len(found["unchanged"]),
-        ahead=tuple(found["ahead"]),
-    )
+    recompute, relabel, empty, ahead, _ = map(tuple, found.values())
+    return Plan(coverage, recompute, relabel, empty, ahead)
 
 
 def _judge(head: Head, hour: Hour | None, coverage: Coverage) -> _Verdict:

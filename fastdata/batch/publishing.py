@@ -6,6 +6,7 @@ from contextlib import suppress
 from functools import partial
 from typing import TypeVar
 
+from fastdata.batch.planning import Plan
 from fastdata.batch.rows import Row
 from fastdata.errors import FastdataError, SpanConflictError
 from fastdata.failpoints import reach
@@ -74,16 +75,11 @@ class Publisher:
         reach("batch.after_flip")
         return moved
 
-    async def relabel(self, spans: Sequence[int], heads: Mapping[int, Head]) -> list[int]:
-        """Give the run's coverage to spans of which it holds nothing new; as `replace`."""
-        return await self._publish(
-            [self._flip(heads, span, heads[span].version, None) for span in spans]
-        )
-
-    async def empty(self, spans: Sequence[int], heads: Mapping[int, Head]) -> list[int]:
-        """Say of spans that there is nothing in them; as `replace`."""
-        number = self._run.number
-        return await self._publish([self._flip(heads, span, number, 0) for span in spans])
+    async def confirm(self, plan: Plan, heads: Mapping[int, Head]) -> list[int]:
+        """Give the run's coverage to spans with nothing new or nothing at all; as `replace`."""
+        flips = [self._flip(heads, span, heads[span].version, None) for span in plan.relabel]
+        flips += [self._flip(heads, span, self._run.number, 0) for span in plan.empty]
+        return await self._publish(flips)
 
     def _flip(self, heads: Mapping[int, Head], span: int, version: int, rows: int | None) -> Flip:
         head = heads.get(span)

@@ -213,9 +213,7 @@ class Work:
     async def _relabel(self, meter: Meter) -> None:
         for task in self.tasks:
             if task.run is not None:
-                publisher = Publisher(self._store, task.run)
-                moved = await publisher.relabel(task.plan.relabel, task.heads)
-                moved += await publisher.empty(task.plan.empty, task.heads)
+                moved = await Publisher(self._store, task.run).confirm(task.plan, task.heads)
                 task.report.relabelled += len(moved)
                 meter.add(0, len(moved))
 
