@@ -134,10 +134,14 @@ class SpeedLayer:
 
         Raises:
             StoreError: A gap could not be recorded.
+            TableError: The marker could not be taken away.
             CorruptStateError: The marker does not verify.
         """
-        row = self._table.get(partition, marker_key(partition)) if is_intact else None
-        marker = load_marker(row)
+        key = marker_key(partition)
+        if not is_intact:
+            # It would be trusted again after a crash, before all is folded again.
+            await self._table.write({partition: [(key, None)]})
+        marker = load_marker(self._table.get(partition, key))
         size = self.source.segment_size
         start = plan_start(committed, marker.next_offset if marker else None, log_start, size)
         cells = Cells(partition, self.metrics, self._table)

@@ -95,6 +95,7 @@ async def test_a_table_that_is_not_intact_is_not_trusted(bench: Bench) -> None:
     await first.flush()
 
     assert await bench.layer().open(0, 15, 0, 15, is_intact=False) == 10
+    assert await bench.layer().open(0, 15, 0, 15) == 10
 
 
 async def test_what_the_log_has_lost_is_a_gap_and_the_next_edge_the_start(bench: Bench) -> None:
