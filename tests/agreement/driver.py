@@ -15,7 +15,7 @@ from fastdata.schemas import Registry
 from fastdata.serving.stores import ServingStore
 from fastdata.speed.layer import Record, SpeedLayer
 from fastdata.speed.state import Bad
-from tests.simulation.system import Budget, FakeTable
+from tests.simulation.fakes import Budget, FakeTable
 
 CHUNK = 500
 

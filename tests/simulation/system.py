@@ -18,7 +18,7 @@ digit in base 16, how often it holds each event.
 import json
 import random
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from decimal import Decimal
 from pathlib import Path
@@ -34,11 +34,17 @@ from fastdata.estimates import Estimate
 from fastdata.failpoints import FailpointError
 from fastdata.schemas import FolderRegistry, encode
 from fastdata.serving.merging import Buckets, merge
-from fastdata.serving.stores import Gap, Head, Partial, Progress, Reading, ServingStore
-from fastdata.speed.keys import unstamp
+from fastdata.serving.stores import Reading, ServingStore
 from fastdata.speed.layer import Record, SpeedLayer
-from fastdata.speed.state import Bad
 from fastdata.windows import HOUR_MS, MINUTE_MS
+from tests.simulation.fakes import (
+    Budget,
+    CrashError,
+    CutStore,
+    FakeTable,
+    NoDeadLetters,
+    ViolationError,
+)  # fmt: skip
 
 PARTITIONS, SEGMENT, WINDOWS, SPAN = 2, 5, 6, 2
 BATCH_FAILPOINTS = (
@@ -62,88 +68,6 @@ STEPS = {
     "zombie_wakes": 2, "lose_state": 0.5, "skip_ahead": 0.5, "archive": 8, "batch": 2, "undo": 0.5,
     "clean_up": 3, "query": 10,
 }  # fmt: skip
-
-
-class ViolationError(AssertionError):
-    """A promise was broken."""
-
-
-class CrashError(Exception):
-    """The process of a worker ends here."""
-
-
-class Budget:
-    """How many single writes may still be done before the crash; None for no crash."""
-
-    def __init__(self) -> None:
-        self.left: int | None = None
-
-    def spend(self) -> None:
-        if self.left is not None:
-            self.left -= 1
-            if self.left < 0:
-                raise CrashError
-
-
-class FakeTable:
-    """A changelog and its table, shared by all owners, as durable as each single write."""
-
-    def __init__(self, rows: dict[int, dict[bytes, bytes]], budget: Budget) -> None:
-        self.rows = rows
-        self.budget = budget
-
-    def get(self, partition: int, key: bytes) -> bytes | None:
-        return self.rows[partition].get(key)
-
-    def scan(self, partition: int, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
-        rows = self.rows[partition]
-        return iter([(key, rows[key]) for key in sorted(rows) if key.startswith(prefix)])
-
-    async def write(self, rows: Mapping[int, Sequence[tuple[bytes, bytes | None]]]) -> None:
-        for partition, written in rows.items():
-            mine = self.rows[partition]
-            for key, value in written:
-                self.budget.spend()
-                if value is None:
-                    mine.pop(key, None)
-                elif (
-                    failpoints.is_off("monotone state")
-                    or key not in mine
-                    or unstamp(value)[0] >= unstamp(mine[key])[0]
-                ):
-                    mine[key] = value
-
-
-class CutStore:
-    """A worker's view of the store, in which a crash may come between any two rows."""
-
-    def __init__(self, store: ServingStore, budget: Budget) -> None:
-        self._store = store
-        self._budget = budget
-
-    async def upsert(self, partials: Sequence[Partial], progress: Sequence[Progress]) -> None:
-        left = self._budget.left
-        if left is None or left >= len(partials) + len(progress):
-            await self._store.upsert(partials, progress)
-            for _ in range(len(partials) + len(progress)):
-                self._budget.spend()
-            return
-        await self._store.upsert(partials[:left], progress[: max(0, left - len(partials))])
-        raise CrashError
-
-    async def record_gap(self, gap: Gap) -> None:
-        await self._store.record_gap(gap)
-
-    async def heads(self, metric: str, start: int, end: int) -> dict[int, Head]:
-        return await self._store.heads(metric, start, end)
-
-    async def partials(self, metric: str, start: int, end: int) -> Sequence[Partial]:
-        return await self._store.partials(metric, start, end)
-
-
-class NoDeadLetters:
-    async def send(self, letters: Sequence[Bad]) -> None:
-        raise ViolationError(f"a dead letter: {letters[0]}")
 
 
 class Worker:

@@ -13,7 +13,8 @@ import pytest
 from fastdata import failpoints
 from fastdata.serving.memory import MemoryStore
 from fastdata.serving.opening import open_store
-from tests.simulation.system import System, ViolationError
+from tests.simulation.fakes import ViolationError
+from tests.simulation.system import System
 
 SEEDS = int(os.environ.get("FASTDATA_TEST_SEEDS", "2000"))
 ONE = os.environ.get("FASTDATA_TEST_SEED")
