@@ -1,7 +1,6 @@
 """Jobs to worker processes, a bounded number ahead of who takes the results."""
 
 import asyncio
-import gc
 import os
 import signal
 import sys
@@ -118,8 +117,6 @@ def _declared(metrics: Sequence[Metric]) -> list[Declared] | None:
 def _prepare() -> None:
     # Ctrl-C goes to the whole group; the parent answers it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    # States are no cycles: looking for some among millions of them takes a tenth of the time.
-    gc.set_threshold(200_000, 20, 100)
     Thread(target=_follow_parent, daemon=True).start()
 
 

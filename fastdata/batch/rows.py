@@ -4,8 +4,10 @@ Runs in worker processes. A metric cannot be sent to one, so its file is loaded 
 the metric looked up by name.
 """
 
+import gc
 import heapq
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import groupby
 
@@ -109,6 +111,19 @@ def fold_declared(declared: Sequence[Declared], job: Job) -> Folded:
     return fold([_find(each) for each in declared], job)
 
 
+@contextmanager
+def _without_collector() -> Iterator[None]:
+    """Cells are no cycles: looking for some among all of them takes a fifth of the time."""
+    is_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if is_enabled:
+            gc.enable()
+
+
+@_without_collector()
 def fold(metrics: Sequence[Metric], job: Job) -> Folded:
     """The exact totals of a job's spans.
 
