@@ -1,0 +1,23 @@
+"""A broker for each file, and a stage with a topic and a group of its own for each test."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.chaos.stream import Stage
+from tests.support.mockbroker import MockBroker
+
+
+@pytest.fixture(scope="module")
+def broker() -> Iterator[MockBroker]:
+    with MockBroker() as running:
+        yield running
+
+
+@pytest.fixture
+def stage(tmp_path: Path, broker: MockBroker, request: pytest.FixtureRequest) -> Stage:
+    topic = re.sub(r"\W|_", "-", request.node.name)[:60]
+    broker.create(topic)
+    return Stage(tmp_path, broker.address, topic, seed=len(topic))
