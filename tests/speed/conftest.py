@@ -93,6 +93,15 @@ class Bench:
             **arguments,
         )
 
+    async def folded(self, count: int) -> SpeedLayer:
+        """A layer that has folded and flushed as many events of partition 0."""
+        layer = self.layer()
+        await layer.open(0, None, 0, count)
+        for offset in range(count):
+            layer.fold(0, self.record(offset))
+        await layer.flush()
+        return layer
+
     async def send(self, letters: Sequence[Bad]) -> None:
         self.order.append("dead letters")
         self.letters.extend(letters)

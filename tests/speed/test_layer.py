@@ -72,11 +72,7 @@ async def test_an_offset_that_was_folded_by_this_owner_is_skipped(bench: Bench) 
 
 
 async def test_lost_state_is_folded_again_from_the_edge(bench: Bench) -> None:
-    first = bench.layer()
-    await first.open(0, None, 0, 15)
-    for offset in range(15):
-        first.fold(0, bench.record(offset))
-    await first.flush()
+    await bench.folded(15)
     bench.table.rows.clear()
     second = bench.layer()
     assert await second.open(0, 15, 0, 16) == 10
@@ -88,11 +84,7 @@ async def test_lost_state_is_folded_again_from_the_edge(bench: Bench) -> None:
 
 
 async def test_a_table_that_is_not_intact_is_not_trusted(bench: Bench) -> None:
-    first = bench.layer()
-    await first.open(0, None, 0, 15)
-    for offset in range(15):
-        first.fold(0, bench.record(offset))
-    await first.flush()
+    await bench.folded(15)
 
     assert await bench.layer().open(0, 15, 0, 15, is_intact=False) == 10
     assert await bench.layer().open(0, 15, 0, 15) == 10
@@ -289,11 +281,7 @@ async def test_skipping_lands_on_an_edge_and_is_recorded_before(bench: Bench) ->
 
 
 async def test_a_metric_that_is_declared_later_begins_at_the_edge(bench: Bench) -> None:
-    first = bench.layer()
-    await first.open(0, None, 0, 15)
-    for offset in range(15):
-        first.fold(0, bench.record(offset))
-    await first.flush()
+    await bench.folded(15)
     later = Metric("later", bench.source, measures={"n": Count()})
     second = bench.layer(bench.metric, later)
     assert await second.open(0, 15, 0, 16) == 10
@@ -307,11 +295,7 @@ async def test_a_metric_that_is_declared_later_begins_at_the_edge(bench: Bench) 
 
 
 async def test_a_new_metric_is_found_out_even_when_the_state_is_lost(bench: Bench) -> None:
-    first = bench.layer()
-    await first.open(0, None, 0, 15)
-    for offset in range(15):
-        first.fold(0, bench.record(offset))
-    await first.flush()
+    await bench.folded(15)
     bench.table.rows.clear()
     later = Metric("later", bench.source, measures={"n": Count()})
     await bench.layer(bench.metric, later).open(0, 15, 0, 16)
@@ -351,11 +335,7 @@ async def publish(bench: Bench, span: int, coverage: Coverage, metric: Metric) -
 
 
 async def test_cells_are_dropped_one_version_behind(bench: Bench) -> None:
-    layer = bench.layer()
-    await layer.open(0, None, 0, 25)
-    for offset in range(25):
-        layer.fold(0, bench.record(offset))
-    await layer.flush()
+    layer = await bench.folded(25)
     await publish(bench, NOW, Coverage({0: 1}), bench.metric)
     dropped = [await layer.clean_up()]
     await publish(bench, NOW, Coverage({0: 2}), bench.metric)
@@ -368,10 +348,7 @@ async def test_cells_are_dropped_one_version_behind(bench: Bench) -> None:
 
 
 async def test_a_corrupt_state_says_what_to_do(bench: Bench) -> None:
-    first = bench.layer()
-    await first.open(0, None, 0, 1)
-    first.fold(0, bench.record(0))
-    await first.flush()
+    await bench.folded(1)
     for key, value in bench.table.rows[0].items():
         if key.startswith(b"c"):
             bench.table.rows[0][key] = value[:-1] + bytes([value[-1] ^ 1])
