@@ -1,6 +1,7 @@
-"""The app of docs/own_app.md, run as the page says, on the embedded broker."""
+"""The app of docs/own_app.md, run as the page says, on a broker that speaks the Kafka protocol."""
 
 import asyncio
+import json
 import os
 import re
 import shutil
@@ -15,51 +16,79 @@ import pytest
 from confluent_kafka import Consumer, Producer
 
 import fastdata
-from fastdata.embedded.broker import EmbeddedBroker
 from fastdata.embedded.flights import read_flights
 from fastdata.schemas import Schema, encode
+from tests.support.lab import stop
+from tests.support.mockbroker import MockBroker
 
 ROOT = Path(__file__).parents[2]
-CHANGELOG = "airport-changes_by_flight-changelog"
+CHANGELOG = "airport-gates-changelog"
 EVENTS = 500
 DEADLINE_S = 60.0
+FORMS = ["imported in a checkout", "loaded from anywhere", "in a plain faust.App"]
+PLAIN = """faust.App(
+    "airport", broker="kafka://{broker}", store="rocksdb://", datadir="state",
+    topic_allow_declare=False, topic_disable_leader=True,  # the broker has no admin API
+)"""
+
+Process = subprocess.Popen[bytes]
 
 pytestmark = pytest.mark.xdist_group("broker")
 
 
+@pytest.fixture(scope="module", params=FORMS)
+def form(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
 @pytest.fixture(scope="module")
-def broker() -> Iterator[EmbeddedBroker]:
-    with EmbeddedBroker() as running:
-        running.create("flights", "gate_changes")
+def broker(form: str) -> Iterator[str]:
+    """The address of a new one, with flights and changes of gates."""
+    with MockBroker() as running:
+        for topic in ("flights", "gate_changes"):
+            running.create(topic)
         producer = Producer({"bootstrap.servers": running.address})
         schema = Schema.load(ROOT / "schemas" / "flight.avsc")
         for flight in islice(read_flights(), EVENTS):
             producer.produce("flights", encode(schema, flight.record))
-        for gate_change in ("UA1545", "B6725", "UA1545"):
-            producer.produce("gate_changes", b"moved", gate_change)
+        for number, gate in (("UA1545", b'"C71"'), ("B6725", b'"12"'), ("UA1545", b'"C93"')):
+            producer.produce("gate_changes", gate, number)
         producer.flush()
-        yield running
+        yield running.address
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the app of the page, and the agents and schemas of a checkout."""
-    folder = tmp_path_factory.mktemp("airport")
+def folder(form: str, broker: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder to run in, with the app of the page; `flights` beside it is as a checkout."""
+    place = tmp_path_factory.mktemp("own-app")
+    for name in ("agents", "schemas"):
+        shutil.copytree(ROOT / name, place / "flights" / name)
     page = (ROOT / "docs" / "own_app.md").read_text()
-    found = re.search(r"```python\n(# airport\.py\n.*?)```", page, re.DOTALL)
-    assert found is not None
-    (folder / "airport.py").write_text(found[1])
-    shutil.copytree(ROOT / "agents", folder / "agents")
-    shutil.copytree(ROOT / "schemas", folder / "schemas")
+    app, by_path = re.findall(r"^```python\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
+    if form == "in a plain faust.App":
+        app = replaced(app, 'fastdata.make_app("airport")', PLAIN.format(broker=broker))
+    folder = place / "flights"
+    if form == "loaded from anywhere":
+        by_path = replaced(by_path, "/srv/flights", str(place / "flights"))
+        app = replaced(app, "from agents.flights import departures\n", by_path)
+        folder = place / "elsewhere"
+        folder.mkdir()
+    (folder / "airport.py").write_text(app)
     return folder
 
 
+def replaced(text: str, old: str, new: str) -> str:
+    assert text.count(old) == 1
+    return text.replace(old, new)
+
+
 @pytest.fixture(scope="module")
-def worker(broker: EmbeddedBroker, folder: Path) -> Iterator["subprocess.Popen[bytes]"]:
+def worker(broker: str, folder: Path) -> Iterator[Process]:
     command = [str(Path(sys.executable).parent / "faust"), "-A", "airport", "worker", "-l", "info"]
     environment = {
         **os.environ,
-        "FASTDATA_BROKER": broker.address,
+        "FASTDATA_BROKER": broker,
+        "FASTDATA_REGISTRY": str(folder.parent / "flights" / "schemas"),
         "FASTDATA_STORE": "sqlite:///airport.db",
         "FASTDATA_STATE": "state",
     }
@@ -67,9 +96,9 @@ def worker(broker: EmbeddedBroker, folder: Path) -> Iterator["subprocess.Popen[b
         process = subprocess.Popen(
             command, cwd=folder, env=environment, stdout=log, stderr=subprocess.STDOUT
         )
-        yield process
-        process.terminate()
-        process.wait(30)
+    yield process
+    process.kill()
+    process.wait()
 
 
 def wait_for(answer: Callable[[], object], wanted: object, folder: Path) -> None:
@@ -83,46 +112,36 @@ def wait_for(answer: Callable[[], object], wanted: object, folder: Path) -> None
 
 @pytest.mark.usefixtures("worker")
 def test_the_metric_is_folded(folder: Path) -> None:
-    departures = fastdata.load(folder / "agents" / "flights.py").departures
+    departures = fastdata.load(ROOT / "agents" / "flights.py").departures
+    store = folder / "airport.db"
 
     def flights() -> object:
-        if not (folder / "airport.db").exists():
+        if not store.exists():
             return None
-        url = f"sqlite:///{folder}/airport.db"
-        table = asyncio.run(fastdata.query(departures, every="all", store=url))
+        table = asyncio.run(fastdata.query(departures, every="all", store=f"sqlite:///{store}"))
         return sum(table["flights"].to_pylist())
 
     wait_for(flights, EVENTS, folder)
 
 
 @pytest.mark.usefixtures("worker")
-def test_the_agent_beside_it_fills_its_own_table(broker: EmbeddedBroker, folder: Path) -> None:
-    settings = {"bootstrap.servers": broker.address, "group.id": "test"}
-    consumer = Consumer({**settings, "auto.offset.reset": "earliest"})
+def test_the_agent_beside_it_fills_its_own_table(broker: str, folder: Path) -> None:
+    consumer = Consumer(
+        {"bootstrap.servers": broker, "group.id": "test", "auto.offset.reset": "earliest"}
+    )
     consumer.subscribe([CHANGELOG])
-    counts: dict[bytes, bytes] = {}
+    gates: dict[str, str] = {}
 
     def read() -> object:
         for message in consumer.consume(100, timeout=0.2):
             key, value = message.key(), message.value()
             if key is not None and value is not None:
-                counts[bytes(key)] = bytes(value)
-        return counts
+                gates[json.loads(key)] = json.loads(value)
+        return gates
 
-    wait_for(read, {b"UA1545": b"2", b"B6725": b"1"}, folder)
+    wait_for(read, {"UA1545": "C93", "B6725": "12"}, folder)
     consumer.close()
 
 
-def test_a_signal_stops_it_cleanly(worker: "subprocess.Popen[bytes]") -> None:
-    worker.terminate()
-
-    assert worker.wait(30) == 0
-
-
-def test_agents_of_a_checkout_can_be_imported() -> None:
-    code = "from agents.flights import departures; print(departures.name)"
-    run = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
-    )
-
-    assert run.stdout == "departures\n"
+def test_a_signal_stops_it_cleanly(worker: Process) -> None:
+    assert stop(worker) == 0

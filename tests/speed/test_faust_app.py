@@ -15,7 +15,7 @@ from fastdata import Settings, attach, load
 from fastdata.errors import DeclarationError, SettingsError
 from fastdata.speed.agent import SourceAgent
 from fastdata.speed.table import ChangelogTable
-from tests.support.lab import Lab, stop
+from tests.support.lab import Lab
 from tests.support.mockbroker import MockBroker
 
 pytestmark = pytest.mark.xdist_group("faust-worker")
@@ -145,20 +145,6 @@ async def test_a_bug_in_a_map_function_stops_the_worker_with_the_cause(lab: Lab)
     assert "fastdata ends this worker: folding" in log
     assert "KeyError" in log
     assert lab.folded() == 0
-
-
-async def test_an_app_of_ones_own_keeps_its_agents_and_tables(lab: Lab, broker: MockBroker) -> None:
-    (lab.folder / "own.py").write_text(OWN_APP.format(broker=broker.address))
-    broker.create("visits")
-    lab.produce(1_000)
-    with lab.worker("own") as worker:
-        lab.wait_until_folded(1_000)
-        lab.send_to("visits", b'"home"')
-        (change,) = lab.read("own-visits-changelog", 1)
-        assert stop(worker) == 0
-
-    assert await lab.answer() == lab.expected()
-    assert (change.key(), change.value()) == (b'"home"', b"1")
 
 
 def test_a_source_has_an_agent_and_a_table_with_explicit_names(

@@ -96,11 +96,6 @@ class Lab:
         self._producer.produce(self.topic, value, partition=partition)
         self._producer.flush()
 
-    def send_to(self, topic: str, value: bytes) -> None:
-        """Append something to another topic."""
-        self._producer.produce(topic, value)
-        self._producer.flush()
-
     def read(self, topic: str, count: int, timeout_s: float = 30.0) -> list[Message]:
         """The first records of a topic, of all its partitions."""
         servers = self.environment["FASTDATA_BROKER"]
