@@ -7,6 +7,7 @@ from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import Any, ParamSpec, TypeVar
 
+import aiosqlite
 from sqlalchemy import URL, ColumnElement, Integer, cast, event, func, text
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.engine import Connection
@@ -77,14 +78,19 @@ class Sqlite:
 
     def engine(self) -> AsyncEngine:
         """An engine that begins transactions itself; connects when it is first used."""
-        engine = create_async_engine(
-            self._url,
-            hide_parameters=True,
-            connect_args={"timeout": self._busy_timeout_s},
-        )
+        engine = create_async_engine(self._url, hide_parameters=True, async_creator=self._connect)
         event.listen(engine.sync_engine, "connect", _on_connect)
         event.listen(engine.sync_engine, "begin", _on_begin)
         return engine
+
+    async def _connect(self) -> aiosqlite.Connection:
+        connection = aiosqlite.connect(self._url.database or "", timeout=self._busy_timeout_s)
+        try:
+            return await connection
+        except BaseException:
+            # Its thread has a last word for an event loop that may be closed by then.
+            await asyncio.to_thread(connection._thread.join)
+            raise
 
     async def begin(self, connection: AsyncConnection, how: str) -> None:
         """Say how the transaction of `connection` begins: READ, WRITE or NONE."""

@@ -29,7 +29,7 @@ DRIVERS = {
     "aiokafka": ("speed/", "archive/", "status.py"),
     "confluent_kafka": ("embedded/", "status.py"),
     "sqlalchemy": ("serving/",),
-    "aiosqlite": (),
+    "aiosqlite": ("serving/sqlite.py",),
     "obstore": ("archive/",),
     "rocksdict": ("speed/",),
     "pandas": (),
