@@ -80,7 +80,10 @@ def test_the_readme_fits_on_a_page() -> None:
 
 @pytest.mark.parametrize(("page", "line"), list(lines_typed()))
 def test_a_command_line_that_is_shown_can_be_typed(page: str, line: str) -> None:
-    program, *arguments = shlex.split(line, comments=True)
+    words = shlex.split(line, comments=True)
+    while re.match(r"[A-Z_]+=", words[0]):
+        del words[0]  # a setting for this command alone
+    program, *arguments = words
     if program == "make":
         targets = re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
         assert {a for a in arguments if "=" not in a} <= set(targets)
@@ -105,6 +108,8 @@ def test_settings_that_are_named_exist(page: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_files_that_are_named_exist(page: Path) -> None:
-    named = re.findall(r"`((?:tests|fastdata|docs|agents|schemas)/[\w/.-]*)`", page.read_text())
+    named = re.findall(
+        r"`((?:tests|benchmarks|fastdata|docs|agents|schemas)/[\w/.-]*)`", page.read_text()
+    )
 
     assert [name for name in named if not (ROOT / name).exists()] == []
