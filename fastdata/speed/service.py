@@ -237,6 +237,8 @@ class SpeedService(Service):
 
     async def _report(self) -> None:
         self.watchdog.report(self._signs())
+        if (error := cast(FoldingConsumer, self._app.consumer).group_error()) is not None:
+            self.fail("taking part in the consumer group", error)
         for agent in self._agents.values():
             for partition in agent.live:
                 if self.watchdog.age_s(agent.sign_of(partition)) > _REREAD_AFTER_S:

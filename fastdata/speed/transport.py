@@ -94,6 +94,12 @@ class _FoldingThread(driver.AIOKafkaConsumerThread):
         consumer = self._ensure_consumer()
         return {tp: await consumer.committed(TopicPartition(*tp)) for tp in tps}
 
+    def group_error(self) -> BaseException | None:
+        """What has ended the part in the group."""
+        coordinator = self._consumer and self._consumer._coordinator
+        pending: BaseException | None = getattr(coordinator, "_pending_exception", None)
+        return pending
+
     def reach(self, tp: TP) -> tuple[int, int] | None:
         """Position of the fetcher and end of what it may read, as far as they are known."""
         assigned = self._ensure_consumer()._subscription.subscription
@@ -167,6 +173,14 @@ class FoldingConsumer(driver.Consumer):
     def reach(self, tp: TP) -> tuple[int, int] | None:
         """Position of the fetcher and end of what it may read, as far as they are known."""
         return self._thread.reach(tp)
+
+    def group_error(self) -> BaseException | None:
+        """What has ended our part in the group for good; None while nothing has.
+
+        aiokafka raises it at the next fetch, which never comes: Faust fetches nothing while it
+        waits for partitions.
+        """
+        return self._thread.group_error()
 
     def forget(self, tp: TP) -> None:
         """Forget what was fetched of a partition, before it is read from elsewhere."""
