@@ -17,7 +17,7 @@ def broker() -> Iterator[MockBroker]:
 
 
 @pytest.fixture
-def stage(tmp_path: Path, broker: MockBroker, request: pytest.FixtureRequest) -> Stage:
-    topic = re.sub(r"\W|_", "-", request.node.name)[:60]
+def stage(tmp_path: Path, broker: MockBroker) -> Stage:
+    topic = re.sub(r"\W|_", "-", tmp_path.name)
     broker.create(topic)
     return Stage(tmp_path, broker.address, topic, seed=len(topic))

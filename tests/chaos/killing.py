@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from itertools import cycle, islice
 from subprocess import Popen
 
+from fastdata.speed.watchdog import EXIT_FAILED
 from tests.chaos.reading import Reader
 from tests.chaos.stream import Stage
 from tests.support.lab import PARTITIONS
@@ -63,33 +64,47 @@ class Scenario:
     Attributes:
         reader: Asks from the first folded event on.
         kills: How many there were.
+        replaced: How many workers have ended by themselves, since they were thrown out.
     """
 
     def __init__(self, stage: Stage, workers: int = 1) -> None:
         self.stage = stage
         self.reader = Reader(stage)
         self.kills = 0
+        self.replaced = 0
         self._began = time.monotonic()
         self._rng = random.Random(stage.rng.random())
         self._gate = 0
         self._is_sending = True
         self._newest = 0
+        self._armed: dict[str, str] = {}
         self.workers = [stage.start() for _ in range(workers)]
 
     @property
     def said(self) -> str:
         """The last words of the workers."""
-        return (self.stage.folder / "worker.log").read_text()[-6_000:]
+        return (self.stage.folder / "worker.log").read_text()[-20_000:]
 
-    async def until(self, is_reached: Callable[[], bool], mortal: Worker | None = None) -> None:
-        """Wait. Workers must not end by themselves, but for the mortal one."""
+    async def until(self, is_reached: Callable[[], bool]) -> None:
+        """Wait. Workers must not end by themselves, but for one reason."""
         deadline = time.monotonic() + _PATIENCE_S
         while not is_reached():
-            for worker in self.workers:
-                is_well = worker is mortal or worker.poll() is None
-                assert is_well, f"a worker ended with {worker.returncode}:\n{self.said}"
+            for index, worker in enumerate(self.workers):
+                if worker.poll() is not None:
+                    self._replace(index)
             assert time.monotonic() < deadline, f"in vain for {_PATIENCE_S} s:\n{self.said}"
             await asyncio.sleep(0.02)
+
+    def _replace(self, index: int) -> None:
+        """Start a worker again that the broker's group has thrown out, as a supervisor would.
+
+        The mock cluster refuses a member that comes for its partitions after the leader.
+        """
+        code = self.workers[index].returncode
+        assert code == EXIT_FAILED, f"a worker ended with {code}:\n{self.said}"
+        assert "InvalidRequestError" in self.said, self.said
+        self.workers[index] = self.stage.start(**(self._armed if index == self._newest else {}))
+        self.replaced += 1
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -108,6 +123,16 @@ class Scenario:
                 worker.kill()
                 worker.wait()
 
+    async def have_folded(self, count: int) -> None:
+        """Wait until so many more records are folded."""
+        target = self.reader.progress + count
+        await self.until(lambda: self.reader.progress >= target)
+
+    async def have_folded_all(self) -> None:
+        """Wait until each partition is folded to where it ends now, and further."""
+        ends = {p: len(log) + 10 for p, log in self.stage.log.items()}
+        await self.until(lambda: all(self.reader.folded.get(p, 0) >= e for p, e in ends.items()))
+
     async def _send(self) -> None:
         while self._is_sending:
             if self.stage.sent - self.reader.progress < _BACKLOG:
@@ -121,15 +146,14 @@ class Scenario:
             self.kills += 1
             if kill.wipes:
                 self.wipe()
-            self.workers[index] = self.stage.start(**self._arm(next))
-            self._newest = index
+            self._armed, self._newest = self._arm(next), index
+            self.workers[index] = self.stage.start(**self._armed)
             self._gate = self.reader.progress + _GATE
 
     async def _kill(self, kill: Kill) -> int:
         index = self._newest
         if kill.place is not None:
-            worker = self.workers[index]
-            await self.until(lambda: worker.poll() is not None, mortal=worker)
+            await self.until(lambda: self.workers[index].poll() == -signal.SIGKILL)
         elif kill.is_early:
             await asyncio.sleep(self._rng.uniform(0.5, 4.0))
         else:
@@ -174,8 +198,9 @@ class Scenario:
         """Compare with what was sent, when all has ended."""
         self.reader.check_complete()
         logger.info(
-            "%d kills, %d records, %d of them repeats, %d groups, %d partials, %d answers, %.0f s",
-            self.kills, self.stage.sent, self.stage.repeats, len(self.reader.seen),
+            "%d kills, %d replaced, %d records with %d repeats, %d groups, %d partials, "
+            "%d answers, %.0f s",
+            self.kills, self.replaced, self.stage.sent, self.stage.repeats, len(self.reader.seen),
             len(self.reader.stamps), self.reader.answers, time.monotonic() - self._began,
         )  # fmt: skip
         assert self.stage.read(f"{self.stage.topic}.dead-letters", 1, timeout_s=1) == []

@@ -50,8 +50,21 @@ clicks = Source("clicks", topic="{topic}", schema="schemas/click.avsc", time="at
 pages = Metric("pages", clicks, by=["page"], measures={{"n": Count(), "sum": Sum("digit")}})
 """
 APP = """
+import asyncio
+
+from aiokafka.consumer.group_coordinator import CoordinatorGroupRebalance
 from fastdata import attach, load, make_app
 
+lead = CoordinatorGroupRebalance._on_join_leader
+
+
+async def lead_last(self, response):
+    # The mock cluster refuses a member that comes for its partitions after the leader.
+    await asyncio.sleep(0.3)
+    return await lead(self, response)
+
+
+CoordinatorGroupRebalance._on_join_leader = lead_last
 app = make_app("{topic}", broker_session_timeout=2.0, broker_heartbeat_interval=0.3)
 attach(app, load("agents/clicks.py").pages)
 """
