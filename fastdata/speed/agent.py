@@ -287,6 +287,7 @@ class SourceAgent:
             seeks = {}
             for tp in tps:
                 log = logs[tp.partition]
+                self.table.begin(tp.partition, ends[log])
                 seeks[tp] = await layer.open(
                     tp.partition,
                     committed[tp],

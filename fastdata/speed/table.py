@@ -51,7 +51,9 @@ class _Local(Protocol):
 
     def scan(self, partition: int, prefix: bytes) -> Iterator[Row]: ...
 
-    def put(self, partition: int, rows: Mapping[bytes, bytes | None], offset: int) -> None: ...
+    def put(
+        self, partition: int, rows: Mapping[bytes, bytes | None], offset: int | None
+    ) -> None: ...
 
 
 class _RocksRows:
@@ -71,15 +73,16 @@ class _RocksRows:
             if key != self._store.offset_key:
                 yield key, value
 
-    def put(self, partition: int, rows: Mapping[bytes, bytes | None], offset: int) -> None:
+    def put(self, partition: int, rows: Mapping[bytes, bytes | None], offset: int | None) -> None:
         batch = rocksdict.WriteBatch(raw_mode=True)
         for key, value in rows.items():
             if value is None:
                 batch.delete(key)
             else:
                 batch.put(key, value)
-        # In the same batch as the rows: recovery begins exactly where they end.
-        batch.put(self._store.offset_key, str(offset).encode())
+        if offset is not None:
+            # In the same batch as the rows: recovery begins exactly where they end.
+            batch.put(self._store.offset_key, str(offset).encode())
         self._db(partition).write(batch)
 
     def _db(self, partition: int) -> Any:
@@ -105,7 +108,7 @@ class _MemoryRows:
         keys = sorted(key for key in self._store.data if key.startswith(prefix))
         return iter([(key, self._store.data[key]) for key in keys])
 
-    def put(self, partition: int, rows: Mapping[bytes, bytes | None], offset: int) -> None:
+    def put(self, partition: int, rows: Mapping[bytes, bytes | None], offset: int | None) -> None:
         for key, value in rows.items():
             if value is None:
                 self._store.data.pop(key, None)
@@ -135,6 +138,7 @@ class ChangelogTable(faust.Table[bytes, bytes]):
         self._before_close = before_close
         self._fail = fail
         self._restored_from: dict[int, int] = {}
+        self._ends: dict[int, int] = {}
 
     @property
     def local(self) -> _Local:
@@ -164,6 +168,21 @@ class ChangelogTable(faust.Table[bytes, bytes]):
         """
         restored_from = self._restored_from.get(partition, -1)
         return log_start <= restored_from + 1 and restored_from < max(log_end, 1)
+
+    def begin(self, partition: int, log_end: int) -> None:
+        """Own a partition from now on, whose changelog ends at `log_end`."""
+        self._ends[partition] = log_end
+
+    def write_local(self, partition: int, rows: Sequence[Row], last: int) -> None:
+        """Keep rows that the changelog has, the last of them at the offset `last`.
+
+        Once somebody else has written in between, the next restore begins before that: an old
+        owner that woke up would otherwise never see what its successor wrote meanwhile.
+        """
+        is_alone = self._ends.get(partition, last + 1 - len(rows)) == last + 1 - len(rows)
+        if is_alone:
+            self._ends[partition] = last + 1
+        self.local.put(partition, dict(rows), last if is_alone else None)
 
     def apply_changelog_batch(self, batch: Iterable[EventT[bytes]]) -> None:
         """Restore some changes. Of two values of one key the larger stamp wins.
@@ -228,7 +247,7 @@ class FaustTable:
             for partition, some in newer.items():
                 if not self._table.local.is_open(partition):
                     continue  # revoked meanwhile; its next owner restores the rows
-                self._table.local.put(partition, dict(some), offsets[partition])
+                self._table.write_local(partition, some, offsets[partition])
                 failpoints.reach("table.mid_local")
         except BrokerError as error:
             raise TableError(f"the changelog of {self._table.name}: {error}") from error
