@@ -109,6 +109,9 @@ class Entry:
     def dump(self) -> bytes:
         """JSON with a checksum; equal entries have equal bytes."""
         body = {"format": _FORMAT, **asdict(self)}
+        for each in body["objects"]:
+            # JSON has text for keys, and numbers would be sorted in another order than text.
+            each["hours"] = {str(hour): n for hour, n in each["hours"].items()}
         return _canonical({"entry": body, "sha256": _sha256(body)})
 
     @classmethod

@@ -229,6 +229,17 @@ async def test_events_without_a_usable_time_are_kept_and_counted_as_timeless(wor
     assert await world.archived() == values(log)
 
 
+@pytest.mark.parametrize("old", [0, 3_600_000, 915_148_800_000, 3_600_000_000_000])
+async def test_hours_far_apart_are_read_as_they_were_written(world: World, old: int) -> None:
+    archive = await world.opened()
+    feed(archive, [click(0, at=START), click(1, at=old)])
+    archive.advance(10)
+    await archive.flush()
+    snapshot = await world.reader().snapshot()
+
+    assert [each.hours for each in snapshot.objects()] == [{START: 1, old: 1}]
+
+
 async def test_hours_count_the_events_of_each_hour_of_event_time(world: World) -> None:
     archive = await world.opened()
     times = [START, START + HOUR - 1, START + HOUR, START - 1, START + 5 * HOUR]
