@@ -43,7 +43,7 @@ def parse_duration(value: str | timedelta) -> int:
         if value < timedelta(0):
             raise ValueError(f"a duration cannot be negative: {value}")
         return value // timedelta(milliseconds=1)
-    match = _DURATION.fullmatch(value.strip().lower())
+    match = _DURATION.fullmatch(value.strip())
     if match is None:
         raise ValueError(
             f"not a duration: {value!r}; write a whole number and ms, s, m, h, d or w, as in '24h'"

@@ -86,15 +86,16 @@ class ArchiveStorage:
             ) from error
 
 
-def open_archive_storage(url: str) -> ArchiveStorage:
+def open_archive_storage(url: str, create: bool = True) -> ArchiveStorage:
     """The storage of `FASTDATA_ARCHIVE`.
 
     Args:
-        url: `file:///folder` or a path, created if need be; or `memory:///`, which is a new
-            and empty one at each call.
+        url: `file:///folder` or a path; or `memory:///`, which is a new and empty one at
+            each call.
+        create: Whether a folder is made where there is none. Readers say False.
 
     Raises:
-        SettingsError: It is another URL, or the folder cannot be created.
+        SettingsError: It is another URL, or there is no such folder and none can be made.
     """
     if url.startswith("memory:"):
         return ArchiveStorage(MemoryStore())
@@ -106,6 +107,11 @@ def open_archive_storage(url: str) -> ArchiveStorage:
             "set FASTDATA_ARCHIVE to file:///folder, a path or memory:///"
         )
     folder = Path(unquote(parts.path) if parts.scheme == "file" else url).absolute()
+    if not create and not folder.exists():
+        raise SettingsError(
+            f"there is no archive at {folder}: start fastdata archive first, or check "
+            "FASTDATA_ARCHIVE"
+        )
     try:
         folder.mkdir(parents=True, exist_ok=True)
         return ArchiveStorage(LocalStore(folder))

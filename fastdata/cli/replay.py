@@ -98,7 +98,7 @@ async def _replay(
         return await replay_metrics(
             metrics,
             store=store,
-            archive=open_archive_storage(settings.archive),
+            archive=open_archive_storage(settings.archive, create=False),
             complete=not names,
             on_progress=on_progress,
             **options,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fastdata.errors import StoreUnavailableError
+from fastdata.errors import SettingsError, StoreUnavailableError
 from fastdata.loading import load_folder
 from fastdata.settings import Settings
 from fastdata.windows import to_datetime
@@ -57,8 +57,12 @@ async def _read(settings: Settings) -> "Status":
     from fastdata.status import LogReader, StatusReader
 
     catalog = load_folder(settings.agents)
-    archive = open_archive_storage(settings.archive)
     problems = []
+    try:
+        archive = open_archive_storage(settings.archive, create=False)
+    except SettingsError as error:
+        problems.append(str(error))
+        archive = open_archive_storage("memory:///")
     try:
         opened = open_store(settings.store, create=False)
     except StoreUnavailableError as error:

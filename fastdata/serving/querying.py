@@ -78,7 +78,8 @@ async def query(
     * `fresh_until`: how far in event time the speed layer has come, null when it has not run;
     * `gap`: events of the row may have been skipped and not been counted by batch yet.
 
-    `fastdata.serving.merging` defines the three. The bounds hold at every moment.
+    `fastdata.serving.merging` defines the three. The bounds hold at every moment. A column of
+    integers past 64 bits is `decimal128(38)`, or `decimal256(76)`, instead of `int64`.
 
     Args:
         metric: What to answer.
@@ -196,6 +197,7 @@ def _table(metric: Metric, dims: Sequence[str], rows: Iterable[Row], fresh: int 
         values += (row.is_exact, fresh, row.has_gap)
         for column, value in zip(columns, values, strict=True):
             column.append(value)
+    fields = [_widened(field, column) for field, column in zip(fields, columns, strict=True)]
     arrays = [_array(field, column) for field, column in zip(fields, columns, strict=True)]
     return pa.Table.from_arrays(arrays, schema=pa.schema(fields))
 
@@ -238,6 +240,16 @@ def _iso(time_ms: int) -> str:
 
 def _dimension_type(field: "FieldType") -> pa.DataType:
     return pa.bool_() if field.kind == "bool" else arrow_type(field.kind, unit=field.unit)
+
+
+def _widened(field: pa.Field, values: Sequence[object]) -> pa.Field:
+    """The field itself, or one for integers past 64 bits: sums are exact at any size."""
+    if field.type != pa.int64():
+        return field
+    largest = max((abs(value) for value in values if isinstance(value, int)), default=0)
+    if largest < 1 << 63:
+        return field
+    return field.with_type(pa.decimal128(38) if largest < 10**38 else pa.decimal256(76))
 
 
 def _array(field: pa.Field, values: list[object]) -> pa.Array:

@@ -63,7 +63,7 @@ def test_a_timedelta_is_a_duration() -> None:
     assert parse_duration(timedelta(minutes=1, microseconds=1999)) == 60_001
 
 
-@pytest.mark.parametrize("text", ["", "h", "1", "-1h", "1.5h", "1 month"])
+@pytest.mark.parametrize("text", ["", "h", "1", "-1h", "1.5h", "1 month", "1M"])
 def test_what_is_no_duration_says_how_to_write_one(text: str) -> None:
     with pytest.raises(ValueError, match="24h"):
         parse_duration(text)

@@ -252,13 +252,20 @@ async def test_a_wrong_argument_is_an_error_that_says_what_to_do(
         await query(rides, store=MemoryStore(), **arguments)  # type: ignore[arg-type]
 
 
-async def test_a_number_that_arrow_cannot_hold_is_an_error(rides: Metric) -> None:
+@pytest.mark.parametrize(
+    ("each", "type"), [(2**62, pa.decimal128(38)), (10**40, pa.decimal256(76))]
+)
+async def test_a_sum_past_64_bits_is_exact_all_the_same(
+    rides: Metric, each: int, type: pa.DataType
+) -> None:
     store = MemoryStore()
-    rows = [total(rides, NOON, ["Oslo", 1], [(2**62, None), (2**62, None)])]
+    rows = [total(rides, NOON, ["Oslo", 1], [(each, None), (each, None)])]
     await store.write_totals(rides.id, 1, {NOON: rows})
     await store.publish(rides.id, [Flip(NOON, None, 1, Coverage({0: 3}), 1)])
-    with pytest.raises(QueryError, match="'km' does not fit"):
-        await query(rides, store=store)
+    table = await query(rides, store=store)
+
+    assert table.schema.field("km").type == type
+    assert table["km"].to_pylist() == [Decimal(2 * each)]
 
 
 async def test_a_dimension_that_a_map_function_changed_to_another_type_is_an_error(
