@@ -34,9 +34,10 @@ async def test_a_command_that_fails_is_named_with_the_end_of_its_log(folder: Pat
 
 
 async def test_a_command_that_dies_is_noticed_while_another_is_waited_for(folder: Path) -> None:
+    before = set(psutil.Process().children())
     async with Processes(folder) as processes:
         processes.start("archive")
-        (child,) = psutil.Process().children()
+        (child,) = set(psutil.Process().children()) - before
         for _ in range(400):
             if child.status() == psutil.STATUS_ZOMBIE:
                 break
@@ -50,9 +51,10 @@ async def test_leaving_stops_what_still_runs(tmp_path: Path) -> None:
     with EmbeddedBroker() as broker:
         write_folder(tmp_path / "demo", broker.address)
         broker.create("flights")
+        before = set(psutil.Process().children())
         async with Processes(tmp_path / "demo") as processes:
             processes.start("archive")
-            (child,) = psutil.Process().children()
+            (child,) = set(psutil.Process().children()) - before
             processes.check()
             assert list(processes.peak_mib()) == ["archive"]
     assert not child.is_running()
