@@ -9,7 +9,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, Message, Producer, TopicPartition
@@ -134,7 +134,8 @@ class Lab:
     def folded(self) -> int:
         """How many records the store says are folded."""
         try:
-            with sqlite3.connect(f"{self.folder}/data/fastdata.db", timeout=10) as database:
+            path = f"{self.folder}/data/fastdata.db"
+            with closing(sqlite3.connect(path, timeout=10)) as database:
                 rows = database.execute("select next_offset from progress").fetchall()
         except sqlite3.OperationalError:  # no worker has been there yet
             return 0
