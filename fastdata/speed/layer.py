@@ -235,7 +235,7 @@ class SpeedLayer:
     ) -> None:
         segment = segment_of(offset, self.source.segment_size)
         is_vouched = offset < owned.vouched
-        reason = None if is_vouched else self._reason_to_leave_out(owned, offset, event)
+        reason = self._reason_to_leave_out(owned, offset, event, is_vouched)
         cells = owned.cells
         for index, metric, window_ms in self._folding:
             time = event.time
@@ -264,10 +264,16 @@ class SpeedLayer:
             self.counters.folded += 1
             owned.watermark = max(owned.watermark, event.time)
 
-    def _reason_to_leave_out(self, owned: Partition, offset: int, event: Event) -> str | None:
-        if event.time < owned.watermark - self.source.lateness_ms:
+    def _reason_to_leave_out(
+        self, owned: Partition, offset: int, event: Event, is_vouched: bool
+    ) -> str | None:
+        if is_vouched:
+            # It was judged before. Only for new metrics does it matter whether its id was seen.
+            if not owned.new:
+                return None
+        elif event.time < owned.watermark - self.source.lateness_ms:
             return _LATE
-        if event.time > owned.watermark and event.time > self._clock() + self.source.skew_ms:
+        elif event.time > owned.watermark and event.time > self._clock() + self.source.skew_ms:
             return _FUTURE
         span = floor_to(event.time, HOUR_MS)
         return _REPEAT if owned.repeats.is_repeat(event.id, offset, span) else None

@@ -294,6 +294,24 @@ async def test_a_metric_that_is_declared_later_begins_at_the_edge(bench: Bench) 
     assert [(g.start, g.end) for g in await bench.store.gaps(later.id)] == [(0, 10)]
 
 
+async def test_a_metric_that_is_declared_later_counts_a_repeat_once(bench: Bench) -> None:
+    records = [bench.record(offset, id=id) for offset, id in enumerate(["a", "b", "a"])]
+    first = bench.layer()
+    await first.open(0, None, 0, 3)
+    for record in records:
+        first.fold(0, record)
+    await first.flush()
+    later = Metric("later", bench.source, measures={"n": Count()})
+    second = bench.layer(bench.metric, later)
+    await second.open(0, 3, 0, 3)
+    for record in records:
+        second.fold(0, record)
+    await second.flush()
+
+    assert [later.load(p.state) for p in await bench.partials(later)] == [[2]]
+    assert await bench.unfolded() == {(NOW, "repeat"): 1}
+
+
 async def test_a_new_metric_is_found_out_even_when_the_state_is_lost(bench: Bench) -> None:
     await bench.folded(15)
     bench.table.rows.clear()
