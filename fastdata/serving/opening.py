@@ -1,6 +1,7 @@
 """From a URL to a serving store."""
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,6 @@ if TYPE_CHECKING:
 
 __all__ = ["open_store"]
 
-_DRIVERS = {"sqlite": "sqlite+aiosqlite", "sqlite+aiosqlite": "sqlite+aiosqlite"}
 _EXAMPLES = "write memory: or sqlite:///folder/store.db"
 
 
@@ -30,15 +30,42 @@ def open_store(url: str, create: bool = True) -> ServingStore:
         SettingsError: The URL is not understood; no secret of it is shown.
         StoreUnavailableError: There is no store at that place and none shall be made.
     """
-    if url.rstrip("/") == "memory:":
-        return MemoryStore()
-    parsed = _parse(url)
-    _check_file(parsed, create)
-    # SQLAlchemy is slow to import, and a store in memory does without.
+    scheme = _SCHEME.match(url)
+    if scheme is None:
+        raise SettingsError(f"the store's URL is not understood, it has no scheme: {_EXAMPLES}")
+    opener = _OPENERS.get(scheme[1])
+    if opener is None:
+        known = ", ".join(_OPENERS)
+        raise SettingsError(f"no store is known for {scheme[0]}… (known: {known}): {_EXAMPLES}")
+    return opener(url, create)
+
+
+# Drivers are slow to import, so each opener imports its own.
+def _open_memory(_url: str, _create: bool) -> ServingStore:
+    return MemoryStore()
+
+
+def _open_sqlite(url: str, create: bool) -> ServingStore:
     from fastdata.serving.sql import SqlStore
     from fastdata.serving.sqlite import Sqlite
 
-    return SqlStore(Sqlite(parsed), create)
+    parsed = _parse(url)
+    if not parsed.database or ":memory:" in parsed.database or parsed.host:
+        raise SettingsError(
+            f"the store's URL sqlite:… names no file: {_EXAMPLES}; four slashes begin an"
+            " absolute path"
+        )
+    _check_file(Path(parsed.database), create)
+    return SqlStore(Sqlite(parsed.set(drivername="sqlite+aiosqlite")), create)
+
+
+# The scheme alone is shown: the rest of what is not understood may hold a password anywhere.
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
+_OPENERS: dict[str, Callable[[str, bool], ServingStore]] = {
+    "memory": _open_memory,
+    "sqlite": _open_sqlite,
+    "sqlite+aiosqlite": _open_sqlite,
+}
 
 
 def _parse(url: str) -> "URL":
@@ -46,31 +73,13 @@ def _parse(url: str) -> "URL":
     from sqlalchemy.exc import ArgumentError
 
     try:
-        parsed = make_url(url)
+        return make_url(url)
     except (ArgumentError, ValueError):
-        raise SettingsError(
-            f"the store's URL {_masked(url)} is not understood: {_EXAMPLES}"
-        ) from None
-    if parsed.drivername.startswith("postgres"):
-        raise SettingsError(
-            f"the store {_masked(url)} needs PostgreSQL's driver asyncpg, which this version of"
-            f" fastdata does not use yet: {_EXAMPLES}"
-        )
-    if parsed.drivername not in _DRIVERS:
-        known = ", ".join(_DRIVERS)
-        raise SettingsError(
-            f"no store is known for {_masked(url)} (known: memory, {known}): {_EXAMPLES}"
-        )
-    if not parsed.database or ":memory:" in parsed.database or parsed.host:
-        raise SettingsError(
-            f"the store's URL {_masked(url)} names no file: {_EXAMPLES}; four slashes begin an"
-            " absolute path"
-        )
-    return parsed.set(drivername=_DRIVERS[parsed.drivername])
+        scheme = url.partition(":")[0]
+        raise SettingsError(f"the store's URL {scheme}:… is not understood: {_EXAMPLES}") from None
 
 
-def _check_file(url: "URL", create: bool) -> None:
-    path = Path(url.database or "")
+def _check_file(path: Path, create: bool) -> None:
     if not create and not path.is_file():
         raise StoreUnavailableError(
             f"there is no store at {path}: start a worker or a replay first, or check"
@@ -81,9 +90,3 @@ def _check_file(url: "URL", create: bool) -> None:
             f"the store {path} cannot be made, its folder does not exist: make the folder, or"
             " check FASTDATA_STORE"
         )
-
-
-def _masked(url: str) -> str:
-    """Only the scheme: the rest of what is not understood may hold a password anywhere."""
-    match = re.match(r"[A-Za-z][A-Za-z0-9+.-]*:", url)
-    return f"{match[0]}…" if match else "(without a scheme)"
