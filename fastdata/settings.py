@@ -2,9 +2,9 @@
 
 import re
 from pathlib import Path
-from typing import ClassVar
+from typing import Literal, Self
 
-from pydantic import Field, ValidationError
+from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -36,10 +36,32 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(
         env_prefix="FASTDATA_", extra="forbid", hide_input_in_errors=True, frozen=True
     )
-    _paths: ClassVar[tuple[str, ...]] = ("registry", "archive", "state", "agents")
 
-    broker: str = Field("localhost:9092", description="Kafka bootstrap servers, host:port.")
-    registry: str = Field("schemas", description="A folder of .avsc files.")
+    broker: str = Field(
+        "localhost:9092", description="Kafka bootstrap servers, host:port with commas between."
+    )
+    broker_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
+        "PLAINTEXT", description="How the brokers' listener is secured; SSL means TLS."
+    )
+    broker_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = Field(
+        "SCRAM-SHA-512", description="How the password is shown to the brokers."
+    )
+    broker_username: str = Field("", description="User name for SASL.")
+    broker_password: SecretStr = Field(SecretStr(""), description="Password for SASL.")
+    broker_ca: str = Field(
+        "", description="PEM file of who signs the brokers' certificates; the system's if empty."
+    )
+    broker_certificate: str = Field(
+        "", description="PEM file of our own certificate, where the brokers ask for one."
+    )
+    broker_key: str = Field("", description="PEM file of its private key, without a password.")
+    registry: str = Field(
+        "schemas",
+        description="A folder of .avsc files, or the http(s):// URL of a schema registry.",
+    )
+    registry_ca: str = Field(
+        "", description="PEM file of who signs the registry's certificate; the system's if empty."
+    )
     archive: str = Field("data/archive", description="URL or folder of the archive.")
     store: str = Field(
         "sqlite:///data/fastdata.db", description="SQLAlchemy URL of the serving store; memory:."
@@ -88,22 +110,57 @@ class Settings(BaseSettings):
         try:
             return cls(**overrides)  # type: ignore[arg-type]
         except ValidationError as error:
-            lines = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+            lines = (
+                ": ".join([*map(str, e["loc"]), e["msg"].removeprefix("Value error, ")])
+                for e in error.errors()
+            )
             raise SettingsError(
-                f"wrong settings: {lines} (from FASTDATA_* variables or {_FILE.name})"
+                f"wrong settings: {'; '.join(lines)} (from FASTDATA_* variables or {_FILE.name})"
             ) from None
         except ValueError as error:
             raise SettingsError(f"{_FILE.resolve()} cannot be read: {error}") from error
 
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        for name in ("broker_ca", "broker_certificate", "broker_key", "registry_ca"):
+            if (path := getattr(self, name)) and not Path(path).is_file():
+                raise ValueError(f"{name}: there is no file {Path(path).resolve()}")
+        protocol = self.broker_security_protocol
+        self._check_group(
+            protocol.startswith("SASL"), "SASL_SSL", ("broker_username", "broker_password")
+        )
+        if not protocol.endswith("SSL"):
+            self._check_group(False, "SSL or SASL_SSL", ("broker_ca", "broker_certificate"))
+        if bool(self.broker_certificate) != bool(self.broker_key):
+            raise ValueError("broker_certificate and broker_key are a pair: set both or none")
+        return self
+
+    def _check_group(self, is_needed: bool, by: str, names: tuple[str, ...]) -> None:
+        """What a protocol needs must be there; what it cannot use would be ignored silently."""
+        protocol = self.broker_security_protocol
+        for name in names:
+            value = getattr(self, name)
+            is_set = bool(value.get_secret_value() if isinstance(value, SecretStr) else value)
+            if is_needed and not is_set:
+                raise ValueError(f"{name}: missing, broker_security_protocol is {protocol}")
+            if is_set and not is_needed:
+                raise ValueError(
+                    f"{name}: not used while broker_security_protocol is {protocol}; set that to "
+                    f"{by}, or leave this out"
+                )
+
     def shown(self) -> dict[str, object]:
         """All settings with secrets masked, to print."""
-        return {
-            name: mask_url(value) if isinstance(value, str) else value
-            for name, value in self.model_dump().items()
-        }
+        return {name: _masked(value) for name, value in self.model_dump().items()}
 
     def __repr__(self) -> str:
         inside = ", ".join(f"{name}={value!r}" for name, value in self.shown().items())
         return f"Settings({inside})"
 
     __str__ = __repr__
+
+
+def _masked(value: object) -> object:
+    if isinstance(value, SecretStr):
+        return "***" if value.get_secret_value() else ""
+    return mask_url(value) if isinstance(value, str) else value

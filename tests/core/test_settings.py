@@ -62,3 +62,40 @@ def test_no_secret_is_shown(folder: Path) -> None:
 
 def test_a_masked_url_keeps_what_helps() -> None:
     assert mask_url("postgresql://me:pw@host:5432/db") == "postgresql://***@host:5432/db"
+
+
+SASL = {"broker_security_protocol": "SASL_SSL", "broker_username": "me"}
+
+
+def test_the_password_of_the_broker_is_not_shown() -> None:
+    settings = Settings.load(**SASL, broker_password="canary")
+
+    shown = f"{settings!r} {settings} {settings.shown()} {settings.model_dump_json()}"
+    assert settings.broker_password.get_secret_value() == "canary"
+    assert "canary" not in shown
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (SASL, "broker_password: missing, broker_security_protocol is SASL_SSL"),
+        ({"broker_security_protocol": "TLS"}, "broker_security_protocol: Input should be 'PLAIN"),
+        ({**SASL, "broker_sasl_mechanism": "SCRAM"}, "broker_sasl_mechanism: Input should be"),
+        ({"broker_password": "canary"}, "broker_password: not used while broker_security_protocol"),
+        ({"broker_ca": "here.pem"}, "broker_ca: not used while broker_security_protocol is PLAIN"),
+        ({"broker_ca": "nowhere.pem"}, "broker_ca: there is no file"),
+        (
+            {"broker_security_protocol": "SSL", "broker_key": "here.pem"},
+            "broker_certificate and broker_key are a pair",
+        ),
+    ],
+)
+def test_settings_that_do_not_fit_together_are_told(
+    folder: Path, wrong: dict[str, str], message: str
+) -> None:
+    (folder / "here.pem").touch()
+
+    with pytest.raises(SettingsError) as caught:
+        Settings.load(**wrong)
+    assert message in str(caught.value)
+    assert "canary" not in str(caught.value)
