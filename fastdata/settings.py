@@ -1,6 +1,9 @@
 """All settings, from the environment and `fastdata.toml`, typed and checked once."""
 
+import os
 import re
+from collections.abc import Iterable
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Literal, Self
 
@@ -17,6 +20,9 @@ from fastdata.errors import SettingsError
 __all__ = ["Settings", "mask_url"]
 
 _FILE = Path("fastdata.toml")
+_PREFIX = "FASTDATA_"
+# Read elsewhere; and what Kubernetes sets for a service that is called fastdata.
+_OTHERS = re.compile(r"DEBUG|FAILPOINTS|TEST_.*|PORT(_.*)?|SERVICE_(HOST|PORT)(_.*)?")
 _USER_INFO = re.compile(r"(?<=://)[^/@\s]+@")
 _SECRET_QUERY = re.compile(r"(?i)\b([\w-]*(?:password|secret|token|key)[\w-]*)=[^&\s]+")
 
@@ -34,7 +40,7 @@ class Settings(BaseSettings):
     """
 
     model_config = SettingsConfigDict(
-        env_prefix="FASTDATA_", extra="forbid", hide_input_in_errors=True, frozen=True
+        env_prefix=_PREFIX, extra="forbid", hide_input_in_errors=True, frozen=True
     )
 
     broker: str = Field(
@@ -107,6 +113,7 @@ class Settings(BaseSettings):
         Raises:
             SettingsError: A setting is unknown or wrong; never shows a value that may be secret.
         """
+        _refuse_unknown(os.environ, cls.model_fields)
         try:
             return cls(**overrides)  # type: ignore[arg-type]
         except ValidationError as error:
@@ -158,6 +165,18 @@ class Settings(BaseSettings):
         return f"Settings({inside})"
 
     __str__ = __repr__
+
+
+def _refuse_unknown(variables: Iterable[str], fields: Iterable[str]) -> None:
+    """A variable that is misspelt would be ignored silently."""
+    known = [name.upper() for name in fields]
+    for variable in sorted(variables):
+        name = variable.upper().removeprefix(_PREFIX)
+        if name == variable.upper() or name in known or _OTHERS.fullmatch(name):
+            continue
+        close = get_close_matches(name, known, n=1)
+        hint = f"did you mean {_PREFIX}{close[0]}? " if close else ""
+        raise SettingsError(f"there is no setting {variable}; {hint}docs/settings.md has all")
 
 
 def _masked(value: object) -> object:

@@ -99,3 +99,33 @@ def test_settings_that_do_not_fit_together_are_told(
         Settings.load(**wrong)
     assert message in str(caught.value)
     assert "canary" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("variable", "message"),
+    [
+        ("FASTDATA_BROKR", "no setting FASTDATA_BROKR; did you mean FASTDATA_BROKER?"),
+        ("FASTDATA_DATABASE_URL", "no setting FASTDATA_DATABASE_URL; docs/settings.md has all"),
+    ],
+)
+def test_a_variable_that_is_no_setting_is_refused(
+    monkeypatch: pytest.MonkeyPatch, variable: str, message: str
+) -> None:
+    monkeypatch.setenv(variable, "canary")
+
+    with pytest.raises(SettingsError) as caught:
+        Settings.load()
+    assert message in str(caught.value)
+    assert "canary" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "variable",
+    ["FASTDATA_DEBUG", "FASTDATA_TEST_SEED", "FASTDATA_SERVICE_HOST", "FASTDATA_PORT_80_TCP"],
+)
+def test_a_variable_that_somebody_else_reads_is_left_alone(
+    monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    monkeypatch.setenv(variable, "1")
+
+    assert Settings.load().broker == "localhost:9092"
