@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = ["open_store"]
 
-_EXAMPLES = "write memory: or sqlite:///folder/store.db"
+_EXAMPLES = "write memory:, sqlite:///folder/store.db or postgresql://user:password@host/database"
 
 
 def open_store(url: str, create: bool = True) -> ServingStore:
@@ -59,12 +59,22 @@ def _open_sqlite(url: str, create: bool) -> ServingStore:
     return SqlStore(Sqlite(parsed.set(drivername="sqlite+aiosqlite")), create)
 
 
+def _open_postgres(url: str, create: bool) -> ServingStore:
+    from fastdata.serving.postgres import Postgres
+    from fastdata.serving.sql import SqlStore
+
+    return SqlStore(Postgres(url), create)
+
+
 # The scheme alone is shown: the rest of what is not understood may hold a password anywhere.
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
 _OPENERS: dict[str, Callable[[str, bool], ServingStore]] = {
     "memory": _open_memory,
     "sqlite": _open_sqlite,
     "sqlite+aiosqlite": _open_sqlite,
+    "postgresql": _open_postgres,
+    "postgresql+asyncpg": _open_postgres,
+    "postgres": _open_postgres,
 }
 
 

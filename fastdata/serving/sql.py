@@ -13,8 +13,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from fastdata import failpoints
 from fastdata.errors import StoreError, StoreUnavailableError
 from fastdata.segments import Coverage
-from fastdata.serving import rules, statements, tables
-from fastdata.serving.sqlite import READ, WRITE, Sqlite, to_its_end
+from fastdata.serving import fetching, rules, statements, tables
+from fastdata.serving.dialects import READ, WRITE, Dialect, Row, to_its_end
 from fastdata.serving.stores import Flip, Gap, Head, Partial, Progress, Reading, Run, Total
 
 __all__ = ["SqlStore"]
@@ -34,7 +34,7 @@ class SqlStore:
         create: Whether to create the tables where there are none; readers do not.
     """
 
-    def __init__(self, dialect: Sqlite, create: bool = True) -> None:
+    def __init__(self, dialect: Dialect, create: bool = True) -> None:
         self._dialect = dialect
         self._create = create
         self._engine = dialect.engine()
@@ -82,6 +82,7 @@ class SqlStore:
     async def record_gap(self, gap: Gap) -> None:
         """Remember a gap; see `ServingStore`."""
         async with self._transaction("record a gap", WRITE) as connection:
+            await self._dialect.lock(connection, gap.topic)
             t = tables.gaps.c
             found = await connection.execute(
                 select(tables.gaps).where(
@@ -97,7 +98,7 @@ class SqlStore:
         """Everything that an answer is made of, in one transaction; see `ServingStore`."""
         of = {"metric": metric, "start": start, "end": end}
         async with self._transaction("read an answer", READ) as connection:
-            heads = await _heads(connection, metric, start, end)
+            heads = await fetching.fetch_heads(connection, metric, start, end)
             totals = await connection.execute(statements.READ_TOTALS, of)
             visible = statements.visible_partials(self._dialect)
             partials = await connection.execute(visible, of | {"judge": metric})
@@ -108,27 +109,30 @@ class SqlStore:
                 totals=[Total(*row) for row in totals],
                 partials=[Partial(*row) for row in partials],
                 unfolded=[Partial(*row) for row in unseen],
-                gaps=[*await _gaps(connection, topic), *await _gaps(connection, metric)],
-                progress=await _progress(connection, topic),
+                gaps=[
+                    *await fetching.fetch_gaps(connection, topic),
+                    *await fetching.fetch_gaps(connection, metric),
+                ],
+                progress=await fetching.fetch_progress(connection, topic),
             )
 
     @to_its_end
     async def heads(self, metric: str, start: int, end: int) -> dict[int, Head]:
         """The heads of the spans in `[start, end)`."""
         async with self._transaction("read heads", READ) as connection:
-            return await _heads(connection, metric, start, end)
+            return await fetching.fetch_heads(connection, metric, start, end)
 
     @to_its_end
     async def progress(self, topic: str) -> Sequence[Progress]:
         """How far each partition of the topic is folded."""
         async with self._transaction("read progress", READ) as connection:
-            return await _progress(connection, topic)
+            return await fetching.fetch_progress(connection, topic)
 
     @to_its_end
     async def gaps(self, topic: str) -> Sequence[Gap]:
         """All gaps of the topic, or of the metric."""
         async with self._transaction("read gaps", READ) as connection:
-            return await _gaps(connection, topic)
+            return await fetching.fetch_gaps(connection, topic)
 
     @to_its_end
     async def partials(self, metric: str, start: int, end: int) -> Sequence[Partial]:
@@ -193,6 +197,7 @@ class SqlStore:
         spans = {span for span, _, _ in portion}
         between = {"start": min(spans), "end": max(spans) + 1}
         async with self._transaction("write totals", WRITE) as connection:
+            await self._dialect.lock(connection, metric)
             found = await connection.scalars(statements.READ_PUBLISHED, this | between)
             rules.refuse_published(metric, version, spans.intersection(found))
             if begun:
@@ -210,9 +215,10 @@ class SqlStore:
             return
         spans = [flip.span for flip in flips]
         async with self._transaction("publish", WRITE) as connection:
-            heads = await _heads(connection, metric, min(spans), max(spans) + 1)
+            await self._dialect.lock(connection, metric)
+            heads = await fetching.fetch_heads(connection, metric, min(spans), max(spans) + 1)
             counted = [(flip.span, flip.version) for flip in flips if flip.rows is not None]
-            rows = await _count(connection, metric, counted)
+            rows = await fetching.count_totals(connection, metric, counted)
             moved = rules.move_heads(heads, flips, rows)
             failpoints.reach("store.before_flip")
             await self._put_heads(connection, metric, moved.values())
@@ -222,7 +228,8 @@ class SqlStore:
     async def undo(self, metric: str, span: int) -> bool:
         """Point back to the previous version; False when there is none."""
         async with self._transaction("undo", WRITE) as connection:
-            head = (await _heads(connection, metric, span, span + 1)).get(span)
+            await self._dialect.lock(connection, metric)
+            head = (await fetching.fetch_heads(connection, metric, span, span + 1)).get(span)
             if head is None or head.previous is None:
                 return False
             await self._put_heads(connection, metric, [Head(span, *head.previous)])
@@ -235,11 +242,11 @@ class SqlStore:
         dropped = 0
         for first, last in itertools.pairwise([start, *spans[_SPANS_AT_ONCE::_SPANS_AT_ONCE], end]):
             drop = statements.drop_partials(self._dialect, metrics, first, last, instead)
-            dropped += await self._drop(drop, [{}])
+            dropped += await self._drop(metric, drop, [{}])
         for first in range(0, len(obsolete), _SPANS_AT_ONCE):
             portion = obsolete[first : first + _SPANS_AT_ONCE]
             these = [{"metric": metric, "span": span, "version": v} for span, v in portion]
-            await self._drop(statements.DROP_OBSOLETE, these)
+            await self._drop(metric, statements.DROP_OBSOLETE, these)
         return dropped
 
     @to_its_end
@@ -249,15 +256,16 @@ class SqlStore:
         """The spans with heads, the (span, version) that none needs, and a coverage for tests."""
         of = {"metric": metric, "start": start, "end": end}
         async with self._transaction("plan a clean-up", READ) as connection:
-            heads = await _heads(connection, metric, start, end)
+            heads = await fetching.fetch_heads(connection, metric, start, end)
             found = await connection.execute(statements.READ_CLOSED_VERSIONS, of)
             obsolete = [(s, v) for s, v in found if v not in rules.versions_of(heads.get(s))]
             return list(heads), obsolete, await _longest(connection, metric)
 
     @to_its_end
-    async def _drop(self, what: Delete, these: Sequence[dict[str, object]]) -> int:
+    async def _drop(self, metric: str, what: Delete, these: Sequence[dict[str, object]]) -> int:
         """How many rows were dropped, in one transaction."""
         async with self._transaction("clean up", WRITE) as connection:
+            await self._dialect.lock(connection, metric)
             done = [await connection.execute(what, values) for values in these]
             return sum(result.rowcount for result in done)
 
@@ -271,19 +279,17 @@ class SqlStore:
                 yield connection
                 is_committing = True
                 await connection.commit()
-        except SQLAlchemyError as error:
+        except (SQLAlchemyError, OSError) as error:  # asyncpg lets those of the network through
             raise self._dialect.failure(error, doing, is_committing) from error
 
-    async def _put(
-        self, connection: AsyncConnection, table: Table, rows: Sequence[tuple[object, ...]]
-    ) -> None:
+    async def _put(self, connection: AsyncConnection, table: Table, rows: Sequence[Row]) -> None:
         if rows:  # the driver's own executemany: three times as fast as by way of dictionaries
             rule = failpoints.is_off("larger stamp")
             text = self._texts.get((table.name, rule))
             if text is None:
                 text = statements.put(self._dialect, self._engine.dialect, table)
                 self._texts[table.name, rule] = text
-            await connection.exec_driver_sql(text, list(rows))
+            await connection.exec_driver_sql(text, self._dialect.parameters(rows))
 
     async def _put_heads(
         self, connection: AsyncConnection, metric: str, heads: Iterable[Head]
@@ -315,6 +321,7 @@ class SqlStore:
         except SQLAlchemyError as error:
             raise self._dialect.failure(error, "prepare the file", False) from error
         async with self._transaction("create the tables", WRITE) as connection:
+            await self._dialect.lock(connection, tables.layout.name)
             await connection.run_sync(tables.metadata.create_all)
             await self._put(connection, tables.layout, [(tables.LAYOUT,)])
 
@@ -327,55 +334,12 @@ class SqlStore:
             )
 
 
-async def _heads(connection: AsyncConnection, metric: str, start: int, end: int) -> dict[int, Head]:
-    coverages = _Coverages()
-    heads = {}
-    of = {"metric": metric, "start": start, "end": end}
-    for row in await connection.execute(statements.READ_HEADS, of):
-        span, version, coverage, previous_version, behind = row
-        previous = None if behind is None else (previous_version, coverages[behind])
-        heads[span] = Head(span, version, coverages[coverage], previous)
-    return heads
-
-
-class _Coverages(dict[str, Coverage]):
-    """Coverages by their text: those of one run are all the same."""
-
-    def __missing__(self, text: str) -> Coverage:
-        self[text] = coverage = Coverage.load(text)
-        return coverage
-
-
 async def _longest(connection: AsyncConnection, metric: str) -> Coverage | None:
     """What clean-up goes by when the rule of the own span is off."""
     if not failpoints.is_off("drop by own span"):
         return None
-    heads = await _heads(connection, metric, -(1 << 62), 1 << 62)
+    heads = await fetching.fetch_heads(connection, metric, -(1 << 62), 1 << 62)
     return rules.droppable(rules.longest(heads.values()))
-
-
-async def _count(
-    connection: AsyncConnection, metric: str, versions: Sequence[tuple[int, int]]
-) -> dict[tuple[int, int], int]:
-    """How many totals each (span, version) has; at least those of `versions`."""
-    if not versions:
-        return {}
-    spans, numbers = zip(*versions, strict=True)
-    of = {"metric": metric, "start": min(spans), "end": max(spans) + 1, "versions": set(numbers)}
-    rows = await connection.execute(statements.COUNT_TOTALS, of)
-    return {(span, version): count for span, version, count in rows}
-
-
-async def _gaps(connection: AsyncConnection, topic: str) -> list[Gap]:
-    t = tables.gaps
-    found = select(t).where(t.c.topic == topic).order_by(*t.primary_key)
-    return [Gap(*row) for row in await connection.execute(found)]
-
-
-async def _progress(connection: AsyncConnection, topic: str) -> list[Progress]:
-    t = tables.progress
-    found = select(t).where(t.c.topic == topic).order_by(*t.primary_key)
-    return [Progress(*row) for row in await connection.execute(found)]
 
 
 def _portions_of(

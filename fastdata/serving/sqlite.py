@@ -1,25 +1,24 @@
 """What is peculiar to SQLite: its driver, its transactions, its errors, its few own expressions."""
 
 import asyncio
-import functools
 import time
-from collections.abc import Callable, Coroutine
-from contextlib import suppress
-from typing import Any, ParamSpec, TypeVar
+from collections.abc import Sequence
+from typing import Any
 
 import aiosqlite
-from sqlalchemy import URL, ColumnElement, Integer, cast, event, func, text
+from sqlalchemy import URL, ColumnElement, Integer, Table, cast, event, func, text
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.engine import Connection
-from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from fastdata.errors import CommitUnknownError, StoreError, StoreUnavailableError
+from fastdata.serving.dialects import NONE, READ, WRITE, Row
 
-__all__ = ["NONE", "READ", "WRITE", "Sqlite", "to_its_end"]
+__all__ = ["Sqlite"]
 
 # A plain BEGIN that reads first and writes later fails at once when another process wrote between.
-READ, WRITE, NONE = "BEGIN", "BEGIN IMMEDIATE", ""
+_BEGIN = {READ: "BEGIN", WRITE: "BEGIN IMMEDIATE", NONE: ""}
 _OPTION = "fastdata_begin"
 
 _ADVICE = {
@@ -35,41 +34,12 @@ _ADVICE = {
 _SURELY_NOT_COMMITTED = ("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_FULL")
 
 
-_P = ParamSpec("_P")
-_T = TypeVar("_T")
-
-
-def to_its_end(
-    call: Callable[_P, Coroutine[object, object, _T]],
-) -> Callable[_P, Coroutine[object, object, _T]]:
-    """Let a transaction end before its caller is cancelled.
-
-    SQLAlchemy closes the connection of a cancelled call without a rollback, and SQLite keeps the
-    lock of a closed connection as long as anything refers to one of its statements.
-    """
-
-    @functools.wraps(call)
-    async def wait(*args: _P.args, **kwargs: _P.kwargs) -> _T:
-        task = asyncio.create_task(call(*args, **kwargs))
-        try:
-            return await asyncio.shield(task)
-        finally:
-            while not task.done():
-                with suppress(asyncio.CancelledError):
-                    await asyncio.wait([task])
-
-    return wait
-
-
 class Sqlite:
     """One SQLite file.
 
     Attributes:
         shown: The URL without its secrets, for messages.
-        insert: Builds an insert that knows ON CONFLICT.
     """
-
-    insert = staticmethod(sqlite.insert)
 
     def __init__(self, url: URL, busy_timeout_s: float = 30.0) -> None:
         self._url = url
@@ -94,7 +64,7 @@ class Sqlite:
 
     async def begin(self, connection: AsyncConnection, how: str) -> None:
         """Say how the transaction of `connection` begins: READ, WRITE or NONE."""
-        await connection.execution_options(**{_OPTION: how})
+        await connection.execution_options(**{_OPTION: _BEGIN[how]})
 
     async def prepare(self, engine: AsyncEngine) -> None:
         """Make a new file ready: readers shall go on while another process writes.
@@ -120,13 +90,24 @@ class Sqlite:
                 f" log needs (journal mode {mode}); put the file on a local disk"
             )
 
+    async def lock(self, connection: AsyncConnection, name: str) -> None:
+        """Nothing to do: a transaction that writes has the file for itself."""
+
+    def insert(self, table: Table) -> sqlite.Insert:
+        """An insert of one row that knows ON CONFLICT."""
+        return sqlite.insert(table)
+
+    def parameters(self, rows: Sequence[Row]) -> list[Row]:
+        """The rows, for the driver's own executemany."""
+        return list(rows)
+
     def covered_until(
         self, coverage: ColumnElement[str], partition: ColumnElement[int]
     ) -> ColumnElement[int]:
         """The first segment of `partition` that `coverage` does not count; NULL when none is."""
         return cast(func.json_extract(coverage, func.printf('$."%d"', partition)), Integer)
 
-    def failure(self, error: SQLAlchemyError, doing: str, is_committing: bool) -> StoreError:
+    def failure(self, error: Exception, doing: str, is_committing: bool) -> StoreError:
         """What we raise for an error of the driver."""
         cause = error.orig if isinstance(error, DBAPIError) and error.orig else error
         name = _name(error)
@@ -137,7 +118,7 @@ class Sqlite:
         return StoreUnavailableError(message)
 
 
-def _name(error: SQLAlchemyError) -> str:
+def _name(error: Exception) -> str:
     return getattr(getattr(error, "orig", None), "sqlite_errorname", "")
 
 
@@ -149,5 +130,5 @@ def _on_connect(connection: Any, _record: object) -> None:
 
 
 def _on_begin(connection: Connection) -> None:
-    if begin := connection.get_execution_options().get(_OPTION, READ):
+    if begin := connection.get_execution_options().get(_OPTION, _BEGIN[READ]):
         connection.exec_driver_sql(begin)

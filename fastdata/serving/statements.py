@@ -27,7 +27,7 @@ from sqlalchemy.sql.elements import KeyedColumnElement
 from fastdata import failpoints
 from fastdata.segments import Coverage
 from fastdata.serving import tables
-from fastdata.serving.sqlite import Sqlite
+from fastdata.serving.dialects import Dialect as Database
 
 __all__ = [
     "CLOSE_RUN",
@@ -131,8 +131,8 @@ READ_LAST_RUN = (
 )
 
 
-def put(dialect: Sqlite, engine_dialect: Dialect, table: Table) -> str:
-    """The text that inserts or replaces one row of `table`, its columns in order.
+def put(dialect: Database, engine_dialect: Dialect, table: Table) -> str:
+    """The text that inserts or replaces rows of `table`, their columns in order.
 
     Of partials the larger stamp stays, of progress the larger offset.
     """
@@ -141,10 +141,11 @@ def put(dialect: Sqlite, engine_dialect: Dialect, table: Table) -> str:
     values = {column.name: new[column.name] for column in table.c if not column.primary_key}
     key = list(table.primary_key)
     if values:
-        statement = insert.on_conflict_do_update(key, set_=values, where=_replaces(table, new))
+        replaces = _replaces(table, new)
+        insert = insert.on_conflict_do_update(index_elements=key, set_=values, where=replaces)
     else:
-        statement = insert.on_conflict_do_nothing(key)
-    return str(statement.compile(dialect=engine_dialect))
+        insert = insert.on_conflict_do_nothing(index_elements=key)
+    return str(insert.compile(dialect=engine_dialect))
 
 
 def _replaces(
@@ -161,7 +162,7 @@ def _replaces(
     return None
 
 
-def visible_partials(dialect: Sqlite) -> Select[Any]:
+def visible_partials(dialect: Database) -> Select[Any]:
     """Those of READ_PARTIALS that the head of their own span, of metric `judge`, does not cover."""
     own = and_(_heads.metric == bindparam("judge"), _heads.span == _partials.span)
     if failpoints.is_off("join by segment"):
@@ -174,7 +175,7 @@ def visible_partials(dialect: Sqlite) -> Select[Any]:
 
 
 def drop_partials(
-    dialect: Sqlite,
+    dialect: Database,
     metrics: Sequence[str],
     start: int,
     end: int,

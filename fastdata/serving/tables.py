@@ -19,13 +19,16 @@ LAYOUT = 1
 
 metadata = MetaData()
 
+# In PostgreSQL sorted as in Python and SQLite, whatever the language of the database is.
+_TEXT = Text().with_variant(Text(collation="C"), "postgresql")
+
 
 def _key(name: str) -> Column[int]:
     return Column(name, BigInteger, primary_key=True, autoincrement=False)
 
 
 def _name(name: str) -> Column[str]:
-    return Column(name, Text, primary_key=True)
+    return Column(name, _TEXT, primary_key=True)
 
 
 def _number(name: str) -> Column[int]:
@@ -74,7 +77,7 @@ runs = Table(
     "runs",
     metadata,
     Column("number", Integer, primary_key=True),
-    Column("metric", Text, nullable=False),
+    Column("metric", _TEXT, nullable=False),
     _number("start"),
     _number("end"),
     Column("coverage", Text, nullable=False),

@@ -23,6 +23,7 @@ from fastdata.errors import (
     StoreUnavailableError,
 )
 from fastdata.segments import Coverage
+from fastdata.serving.dialects import NONE, READ
 from fastdata.serving.memory import MemoryStore
 from fastdata.serving.opening import open_store
 from fastdata.serving.sql import SqlStore
@@ -217,7 +218,7 @@ async def test_a_full_disk_is_a_clear_error(tmp_path: Path) -> None:
 
     async with store:
         await store.upsert([partial()], [])
-        async with store._transaction("limit", "") as connection:
+        async with store._transaction("limit", NONE) as connection:
             await connection.exec_driver_sql("PRAGMA max_page_count=40")
         with pytest.raises(StoreUnavailableError, match="disk is full"):
             await store.upsert([partial(segment=1, state=bytes(1 << 20))], [])
@@ -233,7 +234,7 @@ async def test_a_commit_that_fails_has_an_unknown_outcome(url: str, tmp_path: Pa
                 "CREATE TRIGGER late AFTER INSERT ON gaps BEGIN INSERT INTO child VALUES (99); END"
             )
         connection.close()
-        async with store._transaction("switch on", "") as switch:
+        async with store._transaction("switch on", NONE) as switch:
             await switch.exec_driver_sql("PRAGMA foreign_keys=ON")
         with pytest.raises(CommitUnknownError, match="do it again") as caught:
             await store.record_gap(Gap(TOPIC, 0, 1, 2, 3, 4))
@@ -274,7 +275,7 @@ async def test_a_reader_makes_no_store_of_an_empty_file(tmp_path: Path, url: str
 async def test_the_file_is_as_safe_and_as_parallel_as_promised(url: str) -> None:
     async with open_store(url) as store:
         assert isinstance(store, SqlStore)
-        async with store._transaction("look", "BEGIN") as connection:
+        async with store._transaction("look", READ) as connection:
             settings = [
                 (await connection.exec_driver_sql(f"PRAGMA {name}")).scalar()
                 for name in ("journal_mode", "synchronous", "busy_timeout")

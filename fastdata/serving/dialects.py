@@ -1,0 +1,108 @@
+"""What an SQL database must offer to hold a store, and how a transaction on it ends."""
+
+import asyncio
+import functools
+import random
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING, ParamSpec, Protocol, TypeVar
+
+from sqlalchemy import ColumnElement, Table
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from fastdata.errors import FastdataError, StoreUnavailableError
+
+if TYPE_CHECKING:
+    from sqlalchemy.dialects import postgresql, sqlite
+
+__all__ = ["NONE", "READ", "WRITE", "Dialect", "Row", "UndoneError", "to_its_end"]
+
+READ, WRITE, NONE = "read", "write", "none"
+"""How a transaction begins: one snapshot of everything, to write, or not at all."""
+
+Row = tuple[object, ...]
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+
+_ATTEMPTS = 5
+
+
+class UndoneError(StoreUnavailableError):
+    """The database undid the transaction through no fault of it: at once again, it may succeed."""
+
+
+def to_its_end(
+    call: Callable[_P, Coroutine[object, object, _T]],
+) -> Callable[_P, Coroutine[object, object, _T]]:
+    """Let a transaction end before its caller is cancelled, and try again what was undone.
+
+    SQLAlchemy closes the connection of a cancelled call without a rollback, and SQLite keeps the
+    lock of a closed connection as long as anything refers to one of its statements.
+    """
+
+    @functools.wraps(call)
+    async def wait(*args: _P.args, **kwargs: _P.kwargs) -> _T:
+        task = asyncio.create_task(_again(functools.partial(call, *args, **kwargs)))
+        try:
+            return await asyncio.shield(task)
+        finally:
+            while not task.done():
+                with suppress(asyncio.CancelledError):
+                    await asyncio.wait([task])
+
+    return wait
+
+
+async def _again(call: Callable[[], Coroutine[object, object, _T]]) -> _T:
+    for attempt in range(1, _ATTEMPTS):
+        try:
+            return await call()
+        except UndoneError:
+            # Those who were in each other's way shall not meet again.
+            await asyncio.sleep(random.uniform(0, 0.02 * 2**attempt))  # noqa: S311
+    return await call()
+
+
+class Dialect(Protocol):
+    """One database, and what is peculiar to its kind.
+
+    Attributes:
+        shown: Where it is, without secrets, for messages.
+    """
+
+    shown: str
+
+    def engine(self) -> AsyncEngine:
+        """An engine that connects when it is first used."""
+        ...
+
+    async def begin(self, connection: AsyncConnection, how: str) -> None:
+        """Say how the transaction of `connection` begins: READ, WRITE or NONE."""
+        ...
+
+    async def prepare(self, engine: AsyncEngine) -> None:
+        """Make a new database ready for the tables."""
+        ...
+
+    async def lock(self, connection: AsyncConnection, name: str) -> None:
+        """Let nobody else pass here with this name until the transaction ends."""
+        ...
+
+    def insert(self, table: Table) -> "sqlite.Insert | postgresql.Insert":
+        """An insert of the rows of `parameters` that knows ON CONFLICT."""
+        ...
+
+    def parameters(self, rows: Sequence[Row]) -> list[Row]:
+        """What `insert` is executed with, each in turn, to insert `rows`."""
+        ...
+
+    def covered_until(
+        self, coverage: ColumnElement[str], partition: ColumnElement[int]
+    ) -> ColumnElement[int]:
+        """The first segment of `partition` that `coverage` does not count; NULL when none is."""
+        ...
+
+    def failure(self, error: Exception, doing: str, is_committing: bool) -> FastdataError:
+        """What we raise for an error of the driver."""
+        ...

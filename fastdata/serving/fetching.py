@@ -1,0 +1,60 @@
+"""How the SQL stores fetch rows, inside of a transaction."""
+
+from collections.abc import Sequence
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from fastdata.segments import Coverage
+from fastdata.serving import statements, tables
+from fastdata.serving.stores import Gap, Head, Progress
+
+__all__ = ["count_totals", "fetch_gaps", "fetch_heads", "fetch_progress"]
+
+
+async def fetch_heads(
+    connection: AsyncConnection, metric: str, start: int, end: int
+) -> dict[int, Head]:
+    """The heads of the spans in `[start, end)`, by span."""
+    coverages = _Coverages()
+    heads = {}
+    of = {"metric": metric, "start": start, "end": end}
+    for row in await connection.execute(statements.READ_HEADS, of):
+        span, version, coverage, previous_version, behind = row
+        previous = None if behind is None else (previous_version, coverages[behind])
+        heads[span] = Head(span, version, coverages[coverage], previous)
+    return heads
+
+
+class _Coverages(dict[str, Coverage]):
+    """Coverages by their text: those of one run are all the same."""
+
+    def __missing__(self, text: str) -> Coverage:
+        self[text] = coverage = Coverage.load(text)
+        return coverage
+
+
+async def count_totals(
+    connection: AsyncConnection, metric: str, versions: Sequence[tuple[int, int]]
+) -> dict[tuple[int, int], int]:
+    """How many totals each (span, version) has; at least those of `versions`."""
+    if not versions:
+        return {}
+    spans, numbers = zip(*versions, strict=True)
+    of = {"metric": metric, "start": min(spans), "end": max(spans) + 1, "versions": set(numbers)}
+    rows = await connection.execute(statements.COUNT_TOTALS, of)
+    return {(span, version): count for span, version, count in rows}
+
+
+async def fetch_gaps(connection: AsyncConnection, topic: str) -> list[Gap]:
+    """All gaps of the topic, or of the metric, in order."""
+    t = tables.gaps
+    found = select(t).where(t.c.topic == topic).order_by(*t.primary_key)
+    return [Gap(*row) for row in await connection.execute(found)]
+
+
+async def fetch_progress(connection: AsyncConnection, topic: str) -> list[Progress]:
+    """How far each partition of the topic is folded, in order."""
+    t = tables.progress
+    found = select(t).where(t.c.topic == topic).order_by(*t.primary_key)
+    return [Progress(*row) for row in await connection.execute(found)]
