@@ -12,6 +12,7 @@ from typing import Self, TypeVar
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from fastdata.archive import ArchiveReader, ArchiveStorage, Snapshot
+from fastdata.brokers import Broker
 from fastdata.errors import ArchiveError, BrokerError, CorruptStateError, StoreError
 from fastdata.loading import Catalog
 from fastdata.metric import load_dims
@@ -100,21 +101,22 @@ class LogReader:
     A context manager.
     """
 
-    def __init__(self, broker: str, timeout_s: float = _TIMEOUT_S) -> None:
+    def __init__(self, broker: Broker, timeout_s: float = _TIMEOUT_S) -> None:
         self._broker = broker
         self._timeout_s = timeout_s
+        self._is_checked = False
 
     def __enter__(self) -> Self:
         config = {
-            "bootstrap.servers": self._broker,
             "group.id": "fastdata-status",  # demanded by the client; nothing joins or commits
             "enable.auto.commit": False,
             "log_level": 0,
+            **self._broker.librdkafka(),
         }
         try:
             self._consumer = Consumer(config, logger=logging.getLogger(__name__))
         except KafkaException as error:
-            raise BrokerError(f"broker {self._broker!r}: {error.args[0].str()}") from error
+            raise BrokerError(f"broker {self._broker}: {error.args[0].str()}") from error
         return self
 
     def __exit__(
@@ -124,6 +126,16 @@ class LogReader:
         trace: TracebackType | None,
     ) -> None:
         self._consumer.close()
+
+    async def check(self) -> None:
+        """See that the broker lets us in, until it has once; a failed read would not tell why.
+
+        Raises:
+            BrokerError: It cannot be reached, or refuses.
+        """
+        if not self._is_checked:
+            await self._broker.check(self._timeout_s)
+            self._is_checked = True
 
     def ranges(self, topics: Sequence[str]) -> dict[str, dict[int, tuple[int, int]]]:
         """Per topic and partition the first offset and the one after the last.
@@ -200,12 +212,16 @@ class StatusReader:
         """The status now; `now_ms` is what lags are measured against, ms UTC."""
         self._problems = {}
         topics = [source.topic for source in self._catalog.sources.values()]
-        logs = await self._attempt(asyncio.to_thread(self._log.ranges, topics), {})
+        logs = await self._attempt(self._ranges(topics), {})
         sources = [
             await self._source(source, logs.get(source.topic, {}), now_ms)
             for source in self._catalog.sources.values()
         ]
         return Status(tuple(sources), tuple(self._problems))
+
+    async def _ranges(self, topics: Sequence[str]) -> dict[str, dict[int, tuple[int, int]]]:
+        await self._log.check()
+        return await asyncio.to_thread(self._log.ranges, topics)
 
     async def _source(
         self, source: Source, log: Mapping[int, tuple[int, int]], now_ms: int

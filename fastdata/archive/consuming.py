@@ -18,6 +18,7 @@ from aiokafka.errors import (
 from fastdata import failpoints
 from fastdata.archive.storage import ArchiveStorage
 from fastdata.archive.writing import PartitionArchive, Record
+from fastdata.brokers import Broker
 from fastdata.decoding import Decoder
 from fastdata.errors import (
     ArchiveConflictError,
@@ -61,7 +62,7 @@ async def run_archive(
     registry: Registry,
     storage: ArchiveStorage,
     *,
-    broker: str,
+    broker: Broker,
     stop: asyncio.Event,
     tile_bytes: int = 4 << 20,
     tile_age_s: float = 10.0,
@@ -75,7 +76,6 @@ async def run_archive(
 
     Args:
         sources: Two of one topic must agree in `time` and `segment_size`.
-        broker: Addresses, `host:port` with commas between.
         on_progress: Called after each round of each source.
 
     Raises:
@@ -86,9 +86,11 @@ async def run_archive(
         CorruptStateError: The manifest does not verify.
         ArchiveUnavailableError: The store failed again and again.
     """
+    chosen = _one_per_topic(sources)
+    await broker.check()
     try:
         async with asyncio.TaskGroup() as group:
-            for source in _one_per_topic(sources):
+            for source in chosen:
                 open_partition = partial(
                     PartitionArchive, storage, source, Decoder(source, registry),
                     tile_bytes=tile_bytes, tile_age_s=tile_age_s, accept_loss=accept_loss,
@@ -115,7 +117,7 @@ def _one_per_topic(sources: Sequence[Source]) -> list[Source]:
 @dataclass(eq=False)
 class _SourceArchive(ConsumerRebalanceListener):  # type: ignore[misc]
     source: Source
-    broker: str
+    broker: Broker
     open_partition: Callable[[int], PartitionArchive]
     on_progress: Callable[[ArchiveProgress], None] | None
     archives: dict[TopicPartition, PartitionArchive] = field(default_factory=dict)
@@ -125,13 +127,13 @@ class _SourceArchive(ConsumerRebalanceListener):  # type: ignore[misc]
 
     async def run(self, stop: asyncio.Event) -> None:
         self.consumer = AIOKafkaConsumer(
-            bootstrap_servers=self.broker,
             group_id=f"fastdata-archive-{self.source.name}",
             client_id="fastdata-archive",
             enable_auto_commit=False,
             # A jump over deleted events would look like a hole of the log.
             auto_offset_reset="none",
             isolation_level="read_committed",
+            **self.broker.aiokafka(),
         )
         try:
             await self.consumer.start()

@@ -47,6 +47,7 @@ def archive(once: bool, accept_loss: bool, as_json: bool) -> None:
 
 async def _archive(once: bool, accept_loss: bool, as_json: bool) -> None:
     from fastdata.archive import open_archive_storage, run_archive
+    from fastdata.brokers import Broker
 
     settings = Settings.load()
     sources = list(load_folder(settings.agents).sources.values())
@@ -58,7 +59,7 @@ async def _archive(once: bool, accept_loss: bool, as_json: bool) -> None:
         sources,
         open_registry(settings.registry),
         open_archive_storage(settings.archive),
-        broker=settings.broker,
+        broker=Broker.of(settings),
         stop=reporter.stop,
         tile_bytes=settings.tile_bytes,
         tile_age_s=settings.tile_age_s,

@@ -53,6 +53,7 @@ def status(as_json: bool) -> None:
 
 async def _read(settings: Settings) -> "Status":
     from fastdata.archive import open_archive_storage
+    from fastdata.brokers import Broker
     from fastdata.serving.opening import open_store
     from fastdata.status import LogReader, StatusReader
 
@@ -69,7 +70,7 @@ async def _read(settings: Settings) -> "Status":
         problems.append(str(error))
         opened = open_store("memory:")
     async with opened as store:
-        with LogReader(settings.broker) as log:
+        with LogReader(Broker.of(settings)) as log:
             reader = StatusReader(catalog, store=store, archive=archive, log=log)
             found = await reader.read(int(time.time() * 1000))
     return replace(found, problems=(*problems, *found.problems))

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from fastdata.archive import open_archive_storage
+from fastdata.brokers import Broker
 from fastdata.embedded.answers import ask_latest, ask_months
 from fastdata.embedded.broker import EmbeddedBroker
 from fastdata.embedded.flights import find_data, read_flights
@@ -61,7 +62,7 @@ async def run_demo(
             open_store(f"sqlite:///{folder / STORE}") as store,
             Processes(folder) as processes,
         ):
-            with LogReader(broker.address) as log:
+            with LogReader(Broker(broker.address)) as log:
                 status = StatusReader(catalog, store=store, archive=archive, log=log)
                 demo = _Demo(metric, store, status, processes, rate, on_step, on_moment)
                 return await demo.run(folder, broker.address)

@@ -8,12 +8,16 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import faust
 from faust.app.base import BootStrategy
+from faust.auth import SASLCredentials, SSLCredentials
 from faust.exceptions import AlreadyConfiguredWarning
 from faust.transport.drivers import aiokafka as driver
 
+from fastdata.brokers import Broker
 from fastdata.errors import SettingsError
 
 if TYPE_CHECKING:
+    from faust.types.auth import CredentialsT
+
     from fastdata.settings import Settings
 
 __all__ = ["SafeApp", "make_app"]
@@ -78,7 +82,7 @@ def make_app(
         overrides: Any setting of `faust.App`.
 
     Raises:
-        SettingsError: An override is unsafe; says why.
+        SettingsError: An override is unsafe; says why. Or a file of a certificate is broken.
     """
     from fastdata.settings import Settings
 
@@ -97,9 +101,10 @@ def make_app(
 
 
 def _safe(settings: "Settings") -> dict[str, Any]:
-    hosts = [host.strip() for host in settings.broker.split(",")]
+    broker = Broker.of(settings)
     return {
-        "broker": ";".join(h if "://" in h else f"kafka://{h}" for h in hosts),
+        "broker": ";".join(f"kafka://{server}" for server in broker.servers.split(",")),
+        "broker_credentials": _credentials(broker),
         "store": "rocksdb://",
         "datadir": settings.state,
         "autodiscover": False,
@@ -122,6 +127,18 @@ def _safe(settings: "Settings") -> dict[str, Any]:
         "recovery_consistency_check": False,
         "table_standby_replicas": 0,
     }
+
+
+def _credentials(broker: Broker) -> "CredentialsT | None":
+    context = broker.tls()
+    if broker.has_password:
+        return SASLCredentials(
+            username=broker.username,
+            password=broker.password.get_secret_value(),
+            mechanism=broker.mechanism,
+            ssl_context=context,
+        )
+    return SSLCredentials(context) if context else None
 
 
 def _refuse_unsafe(chosen: dict[str, Any]) -> None:

@@ -7,7 +7,6 @@ to the app. The changelog and the dead letters cannot live with that.
 import asyncio
 import logging
 from collections.abc import Awaitable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from typing import Any, cast
 
 import faust
@@ -16,6 +15,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 from faust.transport.drivers.aiokafka import credentials_to_aiokafka_auth, server_list
 
+from fastdata.brokers import check_servers
 from fastdata.errors import BrokerError
 
 __all__ = ["AckedProducer", "Row"]
@@ -51,6 +51,7 @@ class AckedProducer:
         Raises:
             BrokerError: The broker cannot be reached within 10 s, or refuses.
         """
+        await check_servers(self.servers, **self._auth)
         self._producer = AIOKafkaProducer(
             bootstrap_servers=self.servers,
             acks="all",
@@ -60,16 +61,13 @@ class AckedProducer:
             max_request_size=_MAX_REQUEST_BYTES,
             **self._auth,
         )
-        with _last_words() as words:
-            try:
-                await asyncio.wait_for(self._producer.start(), _START_TIMEOUT_S)
-            except (KafkaError, OSError, TimeoutError) as error:
-                await self.stop()
-                reason = "; ".join(words) or str(error) or "it does not answer"
-                raise BrokerError(
-                    f"the broker at {', '.join(self.servers)} cannot be reached: {reason}; check "
-                    "that it runs and FASTDATA_BROKER"
-                ) from error
+        try:
+            await asyncio.wait_for(self._producer.start(), _START_TIMEOUT_S)
+        except (KafkaError, OSError, TimeoutError) as error:
+            await self.stop()
+            raise BrokerError(
+                f"the broker at {', '.join(self.servers)} cannot be used: {error!r}"
+            ) from error
 
     async def stop(self) -> None:
         """Disconnect; everything that was awaited is written already."""
@@ -177,23 +175,3 @@ class AckedProducer:
                 f"topic {topic}: the broker did not acknowledge a write "
                 f"({type(error).__name__}: {error}); what it has got is not known"
             ) from error
-
-
-@contextmanager
-def _last_words() -> Iterator[list[str]]:
-    """What aiokafka logs while it fails to connect: its exception does not tell the reason."""
-    words: list[str] = []
-
-    class Listener(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            text = record.getMessage()
-            if text not in words:
-                words.append(text)
-
-    listener = Listener(logging.WARNING)
-    source = logging.getLogger("aiokafka")
-    source.addHandler(listener)
-    try:
-        yield words
-    finally:
-        source.removeHandler(listener)

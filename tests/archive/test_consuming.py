@@ -17,6 +17,7 @@ from confluent_kafka import Producer
 from fastdata import failpoints
 from fastdata.archive import ArchiveProgress, ArchiveReader, open_archive_storage, run_archive
 from fastdata.archive.consuming import _SourceArchive
+from fastdata.brokers import Broker
 from fastdata.errors import ArchiveConflictError, ArchiveHoleError, BrokerError, SettingsError
 from fastdata.source import Source
 from tests.archive.events import World, click
@@ -25,7 +26,7 @@ ROOT = Path(__file__).parents[2]
 PARTITIONS = 4
 
 
-class Broker:
+class MockBroker:
     """A mock cluster, as long as its producer lives."""
 
     def __init__(self) -> None:
@@ -46,8 +47,8 @@ class Broker:
 
 
 @pytest.fixture(scope="module")
-def broker() -> Broker:
-    return Broker()
+def broker() -> MockBroker:
+    return MockBroker()
 
 
 @pytest.fixture
@@ -78,7 +79,7 @@ class Run:
                 [world.source],
                 world.registry,
                 world.storage,
-                broker=address,
+                broker=Broker(address),
                 stop=self.stop,
                 tile_age_s=tile_age_s,
                 accept_loss=accept_loss,
@@ -122,7 +123,7 @@ async def archived(world: World) -> dict[tuple[int, int], bytes | None]:
 
 
 async def test_the_archiver_keeps_the_log_and_makes_all_durable_when_it_stops(
-    world: World, broker: Broker
+    world: World, broker: MockBroker
 ) -> None:
     sent = broker.produce(world.source.topic, 0, 100)
     run = Run(world, broker.address, tile_age_s=1000)
@@ -135,10 +136,10 @@ async def test_the_archiver_keeps_the_log_and_makes_all_durable_when_it_stops(
 
 
 async def test_partitions_that_are_assigned_again_are_archived_once(
-    world: World, broker: Broker
+    world: World, broker: MockBroker
 ) -> None:
     member = _SourceArchive(
-        world.source, broker.address, lambda number: world.archiver(partition=number), None
+        world.source, Broker(broker.address), lambda number: world.archiver(partition=number), None
     )
     stop, sent = asyncio.Event(), {}
     task = asyncio.create_task(member.run(stop))
@@ -159,7 +160,7 @@ async def test_partitions_that_are_assigned_again_are_archived_once(
 
 
 async def test_a_log_that_is_shorter_than_its_archive_is_another_log(
-    world: World, broker: Broker
+    world: World, broker: MockBroker
 ) -> None:
     broker.produce(world.source.topic, 0, 4)
     archive = await world.opened()
@@ -171,7 +172,7 @@ async def test_a_log_that_is_shorter_than_its_archive_is_another_log(
 
 
 async def test_events_deleted_while_the_archiver_was_down_stop_it_until_accepted(
-    world: World, broker: Broker, tmp_path: Path
+    world: World, broker: MockBroker, tmp_path: Path
 ) -> None:
     topic = world.source.topic
     archive = await world.opened()
@@ -197,7 +198,7 @@ async def test_an_unreachable_broker_is_an_error_that_says_what_to_check(world: 
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
 
-        with pytest.raises(BrokerError, match="check FASTDATA_BROKER"):
+        with pytest.raises(BrokerError, match="see FASTDATA_BROKER"):
             await Run(world, address).task
 
 
@@ -215,7 +216,7 @@ async def test_two_sources_of_one_topic_must_agree(world: World, tmp_path: Path)
             [world.source, other],
             world.registry,
             world.storage,
-            broker="127.0.0.1:1",
+            broker=Broker("127.0.0.1:1"),
             stop=asyncio.Event(),
         )
 
@@ -224,6 +225,7 @@ ARCHIVER = """
     import asyncio, signal, sys
     from pathlib import Path
     from fastdata.archive import open_archive_storage, run_archive
+    from fastdata.brokers import Broker
     from fastdata.schemas import FolderRegistry
     from fastdata.source import Source
 
@@ -237,7 +239,7 @@ ARCHIVER = """
         )
         await run_archive(
             [source], FolderRegistry(Path(folder)), open_archive_storage(f"{folder}/kept"),
-            broker=address, stop=stop, tile_age_s=0.05,
+            broker=Broker(address), stop=stop, tile_age_s=0.05,
         )
 
     asyncio.run(main())
@@ -252,7 +254,7 @@ KILLS = [
 
 
 async def test_an_archiver_that_is_killed_at_any_point_loses_and_repeats_nothing(
-    world: World, broker: Broker, tmp_path: Path
+    world: World, broker: MockBroker, tmp_path: Path
 ) -> None:
     sent = {}
     end = 0

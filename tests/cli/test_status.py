@@ -24,6 +24,9 @@ class ScriptedLog(LogReader):
     def __init__(self, ends: Mapping[int, int] | None) -> None:
         self.ends = ends
 
+    async def check(self) -> None:
+        return
+
     def ranges(self, topics: Sequence[str]) -> dict[str, dict[int, tuple[int, int]]]:
         if self.ends is None:
             raise BrokerError("the broker kafka:9092 cannot be reached: gone")

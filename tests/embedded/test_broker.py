@@ -5,6 +5,7 @@ import time
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 
+from fastdata.brokers import Broker
 from fastdata.embedded.broker import EmbeddedBroker
 from fastdata.errors import BrokerError
 from fastdata.status import LogReader
@@ -55,7 +56,7 @@ def test_append_times_are_read_again_and_again_without_waiting() -> None:
         for number in range(40):
             producer.produce("news", b"-", partition=number % 4, timestamp=1_000 + number)
         assert producer.flush(10) == 0
-        with LogReader(broker.address, timeout_s=10) as log:
+        with LogReader(Broker(broker.address), timeout_s=10) as log:
             first = log.append_times("news", {0: 0, 1: 0, 2: 0, 3: 0})
             began = time.monotonic()
             then = log.append_times("news", {0: 9, 2: 5})

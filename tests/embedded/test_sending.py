@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from fastdata.brokers import Broker
 from fastdata.embedded.broker import EmbeddedBroker
 from fastdata.embedded.sending import Message, Sender
 from fastdata.status import LogReader
@@ -29,7 +30,7 @@ async def test_everything_arrives_in_the_partition_of_its_key(broker: EmbeddedBr
     expected = [0, 0, 0, 0]
     for key, _ in some:
         expected[zlib.crc32(key) % 4] += 1
-    with LogReader(broker.address) as log:
+    with LogReader(Broker(broker.address)) as log:
         ranges = log.ranges(["news"])["news"]
     assert [ranges[partition] for partition in range(4)] == [(0, count) for count in expected]
 

@@ -26,10 +26,11 @@ MAY_IMPORT_ALL = {"cli", "embedded", "app", "status"}
 DRIVERS = {
     "faust": ("speed/", "app.py"),
     "mode": ("speed/", "app.py"),
-    "aiokafka": ("speed/", "archive/", "status.py"),
+    "aiokafka": ("brokers.py", "speed/", "archive/", "status.py"),
     "confluent_kafka": ("embedded/", "status.py"),
     "sqlalchemy": ("serving/",),
     "aiosqlite": ("serving/sqlite.py",),
+    "asyncpg": ("serving/postgres.py",),
     "obstore": ("archive/",),
     "rocksdict": ("speed/",),
     "pandas": (),

@@ -1,0 +1,222 @@
+"""Where Kafka is, how to get in, and why not."""
+
+import asyncio
+import socket
+import ssl
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Self
+
+from aiokafka.conn import collect_hosts, create_conn
+from aiokafka.errors import (
+    AuthenticationFailedError,
+    KafkaError,
+    SaslAuthenticationFailed,
+    UnsupportedSaslMechanismError,
+)
+from aiokafka.protocol.metadata import MetadataRequest
+from pydantic import SecretStr
+
+from fastdata.errors import BrokerError, SettingsError
+from fastdata.settings import Settings
+
+__all__ = ["Broker", "check_servers"]
+
+_NONE = SecretStr("")
+_TIMEOUT_S = 10.0
+_OTHER_NAME = (62, 64)  # OpenSSL's codes for a certificate of another host or address
+
+_Address = tuple[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Broker:
+    """Brokers of one cluster, and what they ask of a client.
+
+    Attributes:
+        servers: `host:port` with commas between.
+        protocol: Kafka's name: PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL.
+        ca: PEM file of who signs their certificates; the system's when empty.
+        certificate: PEM file of our own certificate; empty when they ask for none.
+        key: PEM file of its key.
+    """
+
+    servers: str
+    protocol: str = "PLAINTEXT"
+    mechanism: str = "SCRAM-SHA-512"
+    username: str = ""
+    password: SecretStr = _NONE
+    ca: str = ""
+    certificate: str = ""
+    key: str = ""
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        """That of the settings."""
+        servers = (one.strip().removeprefix("kafka://") for one in settings.broker.split(","))
+        return cls(
+            ",".join(servers),
+            settings.broker_security_protocol,
+            settings.broker_sasl_mechanism,
+            settings.broker_username,
+            settings.broker_password,
+            settings.broker_ca,
+            settings.broker_certificate,
+            settings.broker_key,
+        )
+
+    def __str__(self) -> str:
+        return self.servers
+
+    @property
+    def has_password(self) -> bool:
+        """Whether it asks for one."""
+        return self.protocol.startswith("SASL")
+
+    def tls(self) -> ssl.SSLContext | None:
+        """The context of its connections; None without TLS.
+
+        Raises:
+            SettingsError: A file holds no certificate or key.
+        """
+        if not self.protocol.endswith("SSL"):
+            return None
+        try:
+            context = ssl.create_default_context(cafile=self.ca or None)
+            if self.certificate:
+                # Without the callback OpenSSL asks the terminal for a key's password.
+                context.load_cert_chain(self.certificate, self.key, password=lambda: "")
+        except (OSError, ValueError) as error:
+            raise SettingsError(
+                f"broker_ca, broker_certificate or broker_key cannot be used: {error}; they are "
+                "PEM files, the key without a password"
+            ) from error
+        return context
+
+    def aiokafka(self) -> dict[str, Any]:
+        """Arguments of aiokafka's clients.
+
+        Raises:
+            SettingsError: A file holds no certificate or key.
+        """
+        arguments: dict[str, Any] = {
+            "bootstrap_servers": self.servers,
+            "security_protocol": self.protocol,
+            "ssl_context": self.tls(),
+        }
+        if self.has_password:
+            arguments["sasl_mechanism"] = self.mechanism
+            arguments["sasl_plain_username"] = self.username
+            arguments["sasl_plain_password"] = self.password.get_secret_value()
+        return arguments
+
+    def librdkafka(self) -> dict[str, Any]:
+        """Configuration of confluent_kafka's clients."""
+        config = {"bootstrap.servers": self.servers, "security.protocol": self.protocol}
+        if self.has_password:
+            config["sasl.mechanism"] = self.mechanism
+            config["sasl.username"] = self.username
+            config["sasl.password"] = self.password.get_secret_value()
+        if self.protocol.endswith("SSL"):
+            files = {"ca": self.ca, "certificate": self.certificate, "key": self.key}
+            config |= {f"ssl.{name}.location": path for name, path in files.items() if path}
+        return config
+
+    async def check(self, timeout_s: float = _TIMEOUT_S) -> None:
+        """See that one of the servers lets us in.
+
+        Raises:
+            BrokerError: None does; says why, in one line.
+            SettingsError: A file holds no certificate or key.
+        """
+        await check_servers(timeout_s=timeout_s, **self.aiokafka())
+
+
+async def check_servers(
+    bootstrap_servers: str | list[str], *, timeout_s: float = _TIMEOUT_S, **security: Any
+) -> None:
+    """See that a server lets us in, and that it can be reached where it says that it is.
+
+    The clients themselves hide the reason, and try again and again.
+
+    Args:
+        security: As aiokafka's clients take it.
+
+    Raises:
+        BrokerError: None does; says why, in one line.
+    """
+    hosts = [(host, port) for host, port, _ in collect_hosts(bootstrap_servers)]
+    nodes, reasons = await _try_all(hosts, timeout_s, security)
+    if reasons and not nodes:
+        raise BrokerError(f"the broker cannot be used: {_told(reasons)}")
+    if elsewhere := nodes - set(hosts):
+        found, reasons = await _try_all(elsewhere, timeout_s, security)
+        if reasons and not found and not nodes & set(hosts):
+            raise BrokerError(
+                f"the broker at {_told(dict.fromkeys(hosts, 'tells clients to go on elsewhere'))}"
+                f", but there it cannot be used: {_told(reasons)}; see its advertised.listeners"
+            )
+
+
+async def _try_all(
+    addresses: Iterable[_Address], timeout_s: float, security: dict[str, Any]
+) -> tuple[set[_Address], dict[_Address, str]]:
+    """The nodes that all of those name that let us in, and why others do not."""
+    nodes: set[_Address] = set()
+    reasons: dict[_Address, str] = {}
+
+    async def attempt(address: _Address) -> None:
+        try:
+            async with asyncio.timeout(timeout_s):
+                nodes.update(await _nodes(address, security))
+        except (KafkaError, OSError, TimeoutError, AssertionError) as error:
+            reasons[address] = _reason(error, security)
+
+    await asyncio.gather(*map(attempt, addresses))
+    return nodes, reasons
+
+
+async def _nodes(address: _Address, security: dict[str, Any]) -> list[_Address]:
+    connection = await create_conn(*address, client_id="fastdata-check", **security)
+    try:
+        # Who wants a password hangs up at the first question, not before.
+        answer = await connection.send(MetadataRequest([]))
+        return [(host, port) for _, host, port, *_ in answer.brokers]
+    finally:
+        connection.close()
+
+
+def _told(reasons: dict[_Address, str]) -> str:
+    """Each reason once, with the addresses that it holds for."""
+    by_reason: dict[str, list[str]] = {}
+    for (host, port), reason in reasons.items():
+        by_reason.setdefault(reason, []).append(f"{host}:{port}")
+    return "; ".join(f"{', '.join(places)} {reason}" for reason, places in by_reason.items())
+
+
+def _reason(error: Exception, security: dict[str, Any]) -> str:
+    match error:
+        case ssl.SSLCertVerificationError() if error.verify_code in _OTHER_NAME:
+            return f"has the certificate of another host ({error.verify_message})"
+        case ssl.SSLCertVerificationError():
+            return (
+                f"has a certificate that is not trusted ({error.verify_message}); see "
+                "FASTDATA_BROKER_CA"
+            )
+        case AuthenticationFailedError() | SaslAuthenticationFailed():
+            return (
+                f"refuses the user {security['sasl_plain_username']!r} or the password; see "
+                "FASTDATA_BROKER_USERNAME and FASTDATA_BROKER_PASSWORD"
+            )
+        case UnsupportedSaslMechanismError():
+            return f"does not take {security['sasl_mechanism']}; see FASTDATA_BROKER_SASL_MECHANISM"
+        case ConnectionRefusedError():
+            return "refuses connections: nobody listens there; see FASTDATA_BROKER"
+        case socket.gaierror():
+            return f"is no known host ({error.strerror}); see FASTDATA_BROKER"
+        case ssl.SSLError() | ConnectionError() | KafkaError() | AssertionError():
+            return (
+                f"hangs up on a client that speaks {security.get('security_protocol')} "
+                f"({type(error).__name__}); see FASTDATA_BROKER_SECURITY_PROTOCOL"
+            )
+    return f"cannot be reached ({error or type(error).__name__}); see FASTDATA_BROKER"
