@@ -18,6 +18,7 @@
     │   └── CommitUnknownError            nobody knows whether it was done; call again
     ├── ArchiveError
     │   ├── ArchiveUnavailableError       the archive's store did not do it; retriable
+    │   ├── ArchiveRefusedError           wrong key, no permission, no such bucket
     │   ├── ArchiveHoleError              events are missing between two objects
     │   └── ArchiveConflictError          an object of that name holds other events
     └── ReplayError                       a replay cannot be planned or resumed
@@ -32,6 +33,7 @@ __all__ = [
     "ArchiveConflictError",
     "ArchiveError",
     "ArchiveHoleError",
+    "ArchiveRefusedError",
     "ArchiveUnavailableError",
     "BadEventError",
     "BrokerError",
@@ -144,6 +146,10 @@ class ArchiveUnavailableError(ArchiveError):
     """The object store did not do it."""
 
     retriable = True
+
+
+class ArchiveRefusedError(ArchiveError):
+    """The object store will not do it until something is set right: a key, a right, a bucket."""
 
 
 class ArchiveHoleError(ArchiveError):
