@@ -63,6 +63,7 @@ lock: ## Resolve the dependencies anew, a week behind the newest (needs uv)
 	@command -v uv >/dev/null || { echo "make lock needs uv on the PATH" >&2; exit 1; }
 	$(COMPILE) --group build -o requirements-build.lock
 	$(COMPILE) --group dev --extra demo pyproject.toml -o requirements.lock
+	$(COMPILE) --constraint requirements.lock pyproject.toml -o requirements-worker.lock
 
 .PHONY: clean
 clean: ## Remove caches and builds (rm -rf .venv to begin afresh)

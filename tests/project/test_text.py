@@ -39,7 +39,10 @@ def test_no_file_says(what: str) -> None:
     assert found == []
 
 
-@pytest.mark.parametrize("lock", ["requirements.lock", "requirements-build.lock"])
+LOCKS = ["requirements.lock", "requirements-build.lock", "requirements-worker.lock"]
+
+
+@pytest.mark.parametrize("lock", LOCKS)
 def test_every_locked_requirement_is_pinned_and_hashed(lock: str) -> None:
     text = (ROOT / lock).read_text()
     requirements = re.split(r"\n(?=\S)", text.strip())
