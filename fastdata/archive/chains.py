@@ -106,8 +106,8 @@ class _Walk:
         size = self.source.segment_size
         end = closed[-1].next if closed else min(names, default=0) // size * size
         # A crash may have left tiles of closed segments; they mean nothing any more.
-        tiles = [await self._read(name) for first, name in sorted(names.items()) if first >= end]
-        return _tiling(tiles, end)
+        open_ones = [name for first, name in sorted(names.items()) if first >= end]
+        return _tiling(await asyncio.gather(*map(self._read, open_ones)), end)
 
     async def _read(self, name: str) -> Entry:
         data = await self.storage.get(name)

@@ -21,7 +21,7 @@ import fastavro
 from fastdata.archive.manifest import ObjectEntry, Run
 from fastdata.errors import CorruptStateError
 
-__all__ = ["Records", "build_object", "gaps_of", "read_object"]
+__all__ = ["Records", "build_object", "gaps_of", "is_same", "read_object"]
 
 _BLOCK_BYTES = 64 * 1024
 _RAW_DEFLATE = -zlib.MAX_WBITS
@@ -88,6 +88,23 @@ def read_object(data: bytes | None, entry: ObjectEntry) -> list[tuple[int, bytes
             f"the archive's object {entry.name} is {'gone' if data is None else 'corrupt'}: the "
             f"manifest has its digest, {entry.digest}; restore it from a copy"
         )
+    return _unpack(data)[1]
+
+
+def is_same(one: bytes, other: bytes) -> bool:
+    """Whether two objects hold the same records, although another zlib may have packed them.
+
+    Args:
+        other: May be anything.
+    """
+    try:
+        return _unpack(one) == _unpack(other)
+    except Exception:  # noqa: BLE001  (whatever cannot be read is not the same)
+        return False
+
+
+def _unpack(data: bytes) -> tuple[str, list[tuple[int, bytes]]]:
+    """Schema, and offsets with datums."""
     container = fastavro.block_reader(io.BytesIO(data))
     packed = zlib.decompress(base64.b64decode(container.metadata["fastdata.lengths"]))
     runs = json.loads(container.metadata["fastdata.offsets"])
@@ -97,7 +114,7 @@ def read_object(data: bytes | None, entry: ObjectEntry) -> list[tuple[int, bytes
     for offset, (size,) in zip(offsets, struct.iter_unpack("<I", packed), strict=True):
         rows.append((offset, datums[at : at + size]))
         at += size
-    return rows
+    return container.metadata["avro.schema"], rows
 
 
 def gaps_of(offsets: Sequence[int], start: int, end: int) -> tuple[Run, ...]:

@@ -92,6 +92,9 @@ def explain(what: str, error: Exception) -> ArchiveError:
     Args:
         what: Such as `could not write topics/t`.
         error: Of the driver.
+
+    Raises:
+        SettingsError: The endpoint is none.
     """
     text, code = str(error), code_of(error)
     status = _STATUS.search(text)

@@ -1,17 +1,19 @@
 """Archiving one partition: records in, objects and manifest entries out. Knows no Kafka."""
 
+import asyncio
 import logging
 import time
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
-from dataclasses import KW_ONLY, dataclass, field
+from dataclasses import KW_ONLY, dataclass, field, replace
+from hashlib import sha256
 from itertools import groupby
 from operator import itemgetter
 from typing import NamedTuple
 
 from fastdata import failpoints
 from fastdata.archive.chains import Chain, follow_chains
-from fastdata.archive.containers import Records, build_object, gaps_of, read_object
+from fastdata.archive.containers import Records, build_object, gaps_of, is_same, read_object
 from fastdata.archive.layout import folder, object_name, place_of
 from fastdata.archive.manifest import Entry
 from fastdata.archive.rejects import REJECT_SCHEMA, Reject, dump_reject
@@ -202,9 +204,9 @@ class PartitionArchive:
                 source.topic, self.partition, offsets[0], tile_end, is_rejects=is_rejects
             )
             each, data = build_object(name, self.partition, records)
-            await self._create(name, data)
+            kept = await self._create(name, data)
             failpoints.reach("archive.after_object")
-            objects.append(each)
+            objects.append(replace(each, digest=sha256(kept).hexdigest()))
         entry = Entry(
             source.topic, self.partition, source.segment_size, source.time, is_closed,
             first=tiles[0].first if tiles else self.durable,
@@ -223,9 +225,11 @@ class PartitionArchive:
     async def _merge(self, tiles: Sequence[Entry], rows: Sequence[_Row]) -> list[Records]:
         """The records of both by schema, in order of their first offsets."""
         merged: dict[int | None, Records] = {}
-        for each in (each for tile in tiles for each in tile.objects):
+        pieces = [each for tile in tiles for each in tile.objects]
+        contents = await asyncio.gather(*(self.storage.get(each.name) for each in pieces))
+        for each, data in zip(pieces, contents, strict=True):
             records = merged.setdefault(each.schema_id, Records(each.schema, each.schema_id))
-            for offset, datum in read_object(await self.storage.get(each.name), each):
+            for offset, datum in read_object(data, each):
                 records.offsets.append(offset)
                 records.datums.append(datum)
             records.hours.update(each.hours)
@@ -239,9 +243,13 @@ class PartitionArchive:
             records.hours.update(map(_HOUR, some))
         return sorted(merged.values(), key=lambda each: each.offsets[0])
 
-    async def _create(self, name: str, data: bytes) -> None:
-        if await self.storage.create(name, data) or await self.storage.get(name) == data:
-            return  # an equal one is of a try that crashed, or as good as ours
+    async def _create(self, name: str, data: bytes) -> bytes:
+        """Write an object; what is kept, which may have been packed by another zlib."""
+        if await self.storage.create(name, data):
+            return data
+        kept = await self.storage.get(name)
+        if kept is not None and (kept == data or is_same(data, kept)):
+            return kept  # of a try that crashed, or as good as ours
         raise ArchiveConflictError(
             f"{name} exists and holds other records than the log; it was left alone. Was the "
             "topic created anew, or compacted meanwhile? If no manifest entry names the object, "
@@ -267,7 +275,12 @@ class PartitionArchive:
         An object of the open segment that no entry names may be another archiver's, who is
         about to name it.
         """
-        for name in await self.storage.names(folder("tiles", self.source.topic, self.partition)):
-            if (place := place_of(name)) is not None and place[1] < closed_end:
-                await self.storage.delete(name)
+        names = [
+            name
+            for name in await self.storage.names(folder("tiles", self.source.topic, self.partition))
+            if (place := place_of(name)) is not None and place[1] < closed_end
+        ]
+        for ending in (".json", ".avro"):
+            if some := [name for name in names if name.endswith(ending)]:
+                await self.storage.delete(*some)
                 failpoints.reach("archive.mid_cleanup")

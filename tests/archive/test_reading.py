@@ -16,7 +16,7 @@ from fastdata.errors import (
     CorruptStateError,
 )
 from fastdata.segments import Coverage
-from tests.archive.events import HOUR, START, World, click, clicks, feed
+from tests.archive.events import HOUR, START, World, click, clicks, feed, values
 
 SEGMENT_0 = "manifest/web.clicks/partition=0/segment=0000000000.json"
 SEGMENT_1 = "manifest/web.clicks/partition=0/segment=0000000001.json"
@@ -230,6 +230,27 @@ async def test_an_object_of_the_same_name_with_other_events_is_left_alone(world:
     with pytest.raises(ArchiveConflictError, match="holds other records"):
         await archive.flush()
     assert await world.storage.get(OBJECT_0) == before
+
+
+async def test_an_object_that_another_zlib_packed_is_taken_as_ours(world: World) -> None:
+    archive = await world.opened()
+    feed(archive, clicks(0, 10))
+    failpoints.set_action("archive.after_object", "raise")
+    with pytest.raises(failpoints.FailpointError):
+        await archive.flush()
+    good = await world.storage.get(OBJECT_0) or b""
+    sync = good[-16:]
+    head = good[: good.index(sync) + 16]
+    packer = zlib.compressobj(level=0, wbits=-15)
+    stored = packer.compress(zlib.decompress(good[len(head) + 3 : -16], wbits=-15)) + packer.flush()
+    size = len(stored) * 2
+    length = bytes([size & 0x7F | 0x80, size >> 7])
+    await replace(world, OBJECT_0, head + good[len(head) : len(head) + 1] + length + stored + sync)
+
+    again = await world.opened()
+    feed(again, clicks(0, 10))
+    assert await again.flush() == 10
+    assert await world.archived() == values(clicks(0, 10))
 
 
 async def test_a_full_or_read_only_folder_is_an_error_that_can_be_retried(tmp_path: Path) -> None:
