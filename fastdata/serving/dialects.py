@@ -3,6 +3,7 @@
 import asyncio
 import functools
 import random
+import time
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, ParamSpec, Protocol, TypeVar
@@ -25,17 +26,17 @@ Row = tuple[object, ...]
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
-_ATTEMPTS = 5
+_PATIENCE_S = 15.0
 
 
 class UndoneError(StoreUnavailableError):
-    """The database undid the transaction through no fault of it: at once again, it may succeed."""
+    """The database undid the transaction, or went away before its end: again, it may succeed."""
 
 
 def to_its_end(
     call: Callable[_P, Coroutine[object, object, _T]],
 ) -> Callable[_P, Coroutine[object, object, _T]]:
-    """Let a transaction end before its caller is cancelled, and try again what was undone.
+    """Let a transaction end before its caller is cancelled; try again for 15 s what was undone.
 
     SQLAlchemy closes the connection of a cancelled call without a rollback, and SQLite keeps the
     lock of a closed connection as long as anything refers to one of its statements.
@@ -55,13 +56,17 @@ def to_its_end(
 
 
 async def _again(call: Callable[[], Coroutine[object, object, _T]]) -> _T:
-    for attempt in range(1, _ATTEMPTS):
+    deadline = time.monotonic() + _PATIENCE_S
+    longest_s = 0.02
+    while True:
         try:
             return await call()
         except UndoneError:
-            # Those who were in each other's way shall not meet again.
-            await asyncio.sleep(random.uniform(0, 0.02 * 2**attempt))  # noqa: S311
-    return await call()
+            if time.monotonic() > deadline:
+                raise
+        # Those who were in each other's way shall not meet again.
+        await asyncio.sleep(random.uniform(0, longest_s))  # noqa: S311
+        longest_s = min(2 * longest_s, 2.0)
 
 
 class Dialect(Protocol):

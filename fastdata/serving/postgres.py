@@ -63,16 +63,18 @@ _ADVICE = {
     "25006": "the server is a standby: name both, and ?target_session_attrs=primary",
     "42501": "give the user that right, or make the user the owner of the database",
     "53100": "the server's disk is full; free some space and try again",
-    "53300": "the server has no connection left; raise its max_connections",
+    "53300": "raise max_connections of the server",
     "55P03": "another process keeps it locked; look for one that hangs, or try again",
 }
-_UNSETTLED = {
-    "28000": "check the user and password in FASTDATA_STORE, and the server's pg_hba.conf",
+_WRONG_SETTINGS = {
+    "28000": "check the user in FASTDATA_STORE, and the server's pg_hba.conf",
     "28P01": "check the user and password in FASTDATA_STORE",
     "3D000": "make the database with createdb, or check FASTDATA_STORE",
+    "42704": "check what follows ? in FASTDATA_STORE",
 }
-_SURELY_NOT_COMMITTED = ("23", "40001", "40P01")  # a constraint that is checked at the end
-_UNDONE = ("40001", "40P01")  # serialization failure, deadlock
+_SURELY_UNDONE = ("40001", "40P01")  # serialization failure, deadlock
+_SURELY_NOT_COMMITTED = (*_SURELY_UNDONE, "23")  # a constraint that is checked at the end
+_LOST = ("08", "57P")  # connection failed, server shuts down or starts up
 
 
 class Postgres:
@@ -95,6 +97,7 @@ class Postgres:
         user, hosts, database, query = (part or "" for part in parts.groups())
         self._url = f"postgresql://{user}{hosts}/{database}{query}"
         self.shown = f"postgresql://{hosts}/{database}"
+        self._has_connected = False
 
     def engine(self) -> AsyncEngine:
         """An engine with a few connections; connects when it is first used."""
@@ -108,14 +111,16 @@ class Postgres:
 
     async def _connect(self) -> "asyncpg.Connection[asyncpg.Record]":
         try:
-            return await asyncpg.connect(
+            connection = await asyncpg.connect(
                 self._url, timeout=10, command_timeout=60, server_settings=_SESSION
             )
-        except (asyncpg.ClientConfigurationError, ssl.SSLError) as error:
+        except (asyncpg.ClientConfigurationError, ssl.SSLError, FileNotFoundError) as error:
             raise SettingsError(
-                f"cannot connect to {self.shown}: {error}; check sslmode and sslrootcert in"
-                " FASTDATA_STORE"
+                f"cannot connect to {self.shown}: {error}; check the host, sslmode and sslrootcert"
+                " in FASTDATA_STORE"
             ) from error
+        self._has_connected = True
+        return connection
 
     async def begin(self, connection: AsyncConnection, how: str) -> None:
         """Say how the transaction of `connection` begins.
@@ -162,16 +167,21 @@ class Postgres:
         code = getattr(cause, "sqlstate", None) or ""
         said = next(iter(str(cause).splitlines()), "") or type(cause).__name__
         message = f"cannot {doing} in {self.shown}: {said}"
-        if code in _UNSETTLED:
-            return SettingsError(f"{message}; {_UNSETTLED[code]}")
-        if code in _UNDONE:
+        if code in _WRONG_SETTINGS:
+            return SettingsError(f"{message}; {_WRONG_SETTINGS[code]}")
+        if code in _SURELY_UNDONE:
             return UndoneError(message)
         if is_committing and not code.startswith(_SURELY_NOT_COMMITTED):
             return CommitUnknownError(f"{message}; whether it is done is unknown, so do it again")
         if code in _ADVICE:
             return StoreUnavailableError(f"{message}; {_ADVICE[code]}")
-        if isinstance(error, DBAPIError) and error.connection_invalidated:
-            return UndoneError(f"{message}; the connection was lost, is the server running?")
-        if isinstance(cause, OSError):
-            message += "; is the server running, and are host and port those of FASTDATA_STORE?"
+        if _is_lost(error, cause, code):
+            message += "; is the server running, at the host and port of FASTDATA_STORE?"
+            return UndoneError(message) if self._has_connected else StoreUnavailableError(message)
         return StoreUnavailableError(message)
+
+
+def _is_lost(error: Exception, cause: BaseException, code: str) -> bool:
+    """Whether there is no connection any more, or yet."""
+    is_closed = isinstance(error, DBAPIError) and error.connection_invalidated
+    return is_closed or isinstance(cause, OSError) or code.startswith(_LOST)

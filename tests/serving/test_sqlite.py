@@ -1,11 +1,8 @@
 """The contract on SQLite, and what only a file of several processes can show."""
 
 import asyncio
-import os
 import re
 import sqlite3
-import subprocess
-import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -31,6 +28,7 @@ from fastdata.serving.sqlite import Sqlite
 from fastdata.serving.stores import Flip, Gap, Partial, Progress, ServingStore
 from fastdata.windows import HOUR_MS, MINUTE_MS
 from tests.serving.contract import StoreContract
+from tests.serving.processes import finish, start
 from tests.serving.samples import (
     METRIC,
     NOON,
@@ -45,8 +43,6 @@ from tests.serving.samples import (
     read,
     totals,
 )
-
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -68,34 +64,6 @@ def file_url(path: Path) -> URL:
 def impatient(path: Path) -> SqlStore:
     """A store that waits for other writers only shortly."""
     return SqlStore(Sqlite(file_url(path), 0.05))
-
-
-def start(url: str, code: str) -> subprocess.Popen[str]:
-    script = (
-        "import asyncio, sys\n"
-        "from fastdata.serving.opening import open_store\n"
-        "from fastdata.segments import Coverage\n"
-        "from fastdata.serving.stores import Total\n"
-        "from tests.serving.samples import *\n"
-        "async def main(url):\n"
-        "    async with open_store(url) as store:\n"
-        f"        {code}\n"
-        "asyncio.run(main(sys.argv[1]))\n"
-    )
-    return subprocess.Popen(
-        [sys.executable, "-c", script, url],
-        cwd=ROOT,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
-
-
-def finish(process: subprocess.Popen[str]) -> str:
-    out, err = process.communicate(timeout=60)
-    assert process.returncode == 0, err
-    return out
 
 
 async def test_a_store_is_there_after_it_was_closed(url: str) -> None:

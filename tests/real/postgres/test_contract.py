@@ -1,0 +1,64 @@
+"""The contract of all stores on PostgreSQL."""
+
+from collections.abc import AsyncIterator
+
+import asyncpg
+import pytest
+
+from fastdata.errors import StoreError, StoreUnavailableError
+from fastdata.segments import Coverage
+from fastdata.serving.opening import open_store
+from fastdata.serving.stores import ServingStore
+from tests.serving.contract import StoreContract
+from tests.serving.samples import METRIC, NOON, TWO
+
+
+class TestPostgres(StoreContract):
+    @pytest.fixture
+    async def store(self, url: str) -> AsyncIterator[ServingStore]:
+        async with open_store(url) as store:
+            yield store
+
+
+async def change(url: str, statement: str) -> None:
+    connection = await asyncpg.connect(url)
+    await connection.execute(statement)
+    await connection.close()
+
+
+async def test_run_numbers_are_never_used_again(url: str) -> None:
+    async with open_store(url) as store:
+        first = await store.open_run(METRIC, NOON, TWO, Coverage())
+        await change(url, "delete from runs")
+        assert (await store.open_run(METRIC, NOON, TWO, Coverage())).number > first.number
+
+
+async def test_a_store_of_another_layout_is_refused(url: str) -> None:
+    async with open_store(url):
+        pass
+    await change(url, "update layout set version = 7")
+    for create in (True, False):
+        with pytest.raises(StoreError, match="layout 7, this fastdata needs 1"):
+            await open_store(url, create).__aenter__()
+
+
+async def test_a_reader_makes_no_tables(url: str) -> None:
+    for _ in range(2):
+        with pytest.raises(StoreUnavailableError, match="start a worker or a replay first"):
+            await open_store(url, create=False).__aenter__()
+
+
+async def test_dimensions_are_sorted_in_the_same_way_in_every_language(url: str) -> None:
+    # In most languages "a" comes before "B", in Python and in SQLite it does not.
+    connection = await asyncpg.connect(url)
+    await connection.execute("create database swiss locale 'C.UTF-8' template template0")
+    async with open_store(url.rpartition("/")[0] + "/swiss"):
+        pass
+    other = await asyncpg.connect(url.rpartition("/")[0] + "/swiss")
+    collations = await other.fetch(
+        "select distinct collation_name from information_schema.columns"
+        " where table_name in ('partials', 'totals', 'heads') and column_name in ('metric', 'dims')"
+    )
+    await other.close()
+    await connection.close()
+    assert ["C"] == [row["collation_name"] for row in collations]
