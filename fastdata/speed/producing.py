@@ -5,14 +5,12 @@ to the app. The changelog and the dead letters cannot live with that.
 """
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Iterator, Mapping, Sequence
 from typing import Any, cast
 
 import faust
 from aiokafka import AIOKafkaProducer
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
+from aiokafka.errors import KafkaError
 from faust.transport.drivers.aiokafka import credentials_to_aiokafka_auth, server_list
 
 from fastdata.brokers import check_servers
@@ -24,11 +22,9 @@ Row = tuple[bytes, bytes | None]
 
 _START_TIMEOUT_S = 10.0
 _SEND_TIMEOUT_S = 30.0
-# A state is at most 1 MiB, and a single row may be larger than a batch.
 _MAX_BATCH_BYTES = 512 << 10
-_MAX_REQUEST_BYTES = 2 << 20
-
-logger = logging.getLogger(__name__)
+# A state or a dead letter may be larger than a batch; how large is for its topic to say.
+_MAX_REQUEST_BYTES = 64 << 20
 
 
 class AckedProducer:
@@ -36,11 +32,15 @@ class AckedProducer:
 
     Args:
         app: Its broker and credentials are used.
+
+    Attributes:
+        servers: Each as `host:port`.
+        security: As aiokafka's clients take it.
     """
 
     def __init__(self, app: faust.App) -> None:
         self.servers: list[str] = server_list(app.conf.broker_producer, 9092)
-        self._auth = dict(
+        self.security: dict[str, Any] = dict(
             credentials_to_aiokafka_auth(app.conf.broker_credentials, app.conf.ssl_context)
         )
         self._producer: Any = None
@@ -51,7 +51,7 @@ class AckedProducer:
         Raises:
             BrokerError: The broker cannot be reached within 10 s, or refuses.
         """
-        await check_servers(self.servers, **self._auth)
+        await check_servers(self.servers, **self.security)
         self._producer = AIOKafkaProducer(
             bootstrap_servers=self.servers,
             acks="all",
@@ -59,7 +59,7 @@ class AckedProducer:
             compression_type="lz4",
             max_batch_size=_MAX_BATCH_BYTES,
             max_request_size=_MAX_REQUEST_BYTES,
-            **self._auth,
+            **self.security,
         )
         try:
             await asyncio.wait_for(self._producer.start(), _START_TIMEOUT_S)
@@ -85,35 +85,6 @@ class AckedProducer:
         except (KafkaError, TimeoutError):
             return 0
         return len(found)
-
-    async def create(self, topic: str, like: str, config: Mapping[str, str]) -> bool:
-        """Create a topic with the partitions and replicas of another, unless it exists.
-
-        Returns:
-            Whether it exists now; False when the broker has no admin API.
-
-        Raises:
-            BrokerError: The broker refuses.
-        """
-        admin = AIOKafkaAdminClient(bootstrap_servers=self.servers, **self._auth)
-        try:
-            await admin.start()
-            cluster = await admin.describe_cluster()
-            if cluster["controller_id"] not in {node["node_id"] for node in cluster["brokers"]}:
-                return False  # nobody to ask
-            (model,) = await asyncio.wait_for(admin.describe_topics([like]), _SEND_TIMEOUT_S)
-            replicas = len(model["partitions"][0]["replicas"])
-            new = NewTopic(topic, len(model["partitions"]), replicas, topic_configs=dict(config))
-            response = await asyncio.wait_for(admin.create_topics([new]), _SEND_TIMEOUT_S)
-        except (KafkaError, TimeoutError, NotImplementedError) as error:
-            logger.info("topic %s is not created by us: %r", topic, error)
-            return False
-        finally:
-            await admin.close()
-        _, code, *text = response.topic_errors[0]
-        if code not in (0, TopicAlreadyExistsError.errno):
-            raise BrokerError(f"topic {topic} cannot be created: {for_code(code).__name__} {text}")
-        return True
 
     async def send_rows(self, topic: str, rows: Mapping[int, Sequence[Row]]) -> dict[int, int]:
         """Append rows to partitions, in order, whole batches at a time.

@@ -17,11 +17,7 @@ from fastdata import failpoints
 from fastdata.errors import BrokerError, TableError
 from fastdata.speed.producing import AckedProducer, Row
 
-__all__ = ["CHANGELOG_CONFIG", "ChangelogTable", "FaustTable", "rocksdb_options"]
-
-# Compaction keeps the last record of a key, not the one with the larger stamp: the lag is
-# longer than any pause after which an old owner may still write.
-CHANGELOG_CONFIG = {"cleanup.policy": "compact", "min.compaction.lag.ms": "3600000"}
+__all__ = ["ChangelogTable", "FaustTable", "rocksdb_options"]
 
 _STAMP_BYTES = 8
 

@@ -1,40 +1,246 @@
-"""The topics that a worker needs, checked before it starts."""
+"""The topics that a worker needs: created, and checked, before it starts."""
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
 from fastdata.errors import BrokerError
 from fastdata.speed.deadletters import dead_letter_topic
 from fastdata.speed.producing import AckedProducer
-from fastdata.speed.table import CHANGELOG_CONFIG
 
-__all__ = ["prepare_topics"]
+__all__ = ["Topic", "TopicAdmin", "prepare_topics"]
+
+_TIMEOUT_S = 30.0
+_POLL_S = 0.1
+_DAY_MS = 86_400_000
+_DEFAULT_MAX_BYTES = 1_048_588  # Kafka's
+_LETTER_HEADERS_BYTES = 64 << 10
+
+logger = logging.getLogger(__name__)
+
+Config = Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """What a broker tells of a topic.
+
+    Attributes:
+        config: Values by Kafka's names; empty when it may not be read.
+    """
+
+    name: str
+    partitions: int
+    replicas: int
+    config: Config
 
 
 async def prepare_topics(producer: AckedProducer, topic: str, changelog: str) -> int:
-    """Check the source's topic, and create what stands beside it.
+    """Check the source's topic; create what stands beside it, or check that it fits.
 
-    Faust takes a time-out while creating a topic for success, and a changelog with another
-    number of partitions fails at the first write, or restores nothing.
+    Faust takes a time-out while creating a topic for success, a changelog with another number
+    of partitions fails at the first write, and one that is not compacted loses the state.
 
     Returns:
         How many partitions the source's topic has.
 
     Raises:
-        BrokerError: A topic is missing, or the changelog does not fit.
+        BrokerError: A topic is missing or does not fit; says what mends it.
     """
-    partitions = await producer.partitions(topic)
-    if not partitions:
+    letters = dead_letter_topic(topic)
+    async with TopicAdmin(producer) as admin:
+        if not await admin.is_served():
+            # A mock creates what is asked for, and has no configuration.
+            found = [await producer.partitions(name) for name in (topic, changelog, letters)]
+            source, state, _ = (Topic(topic, count, 1, {}) for count in found)
+            _check_partitions(source, state, changelog)
+            return source.partitions
+        source = await admin.find(topic) or Topic(topic, 0, 0, {})
+        if source.partitions:
+            admin.check_source(source)
+            await admin.ensure(letters, source, _for_letters(source))
+            state = await admin.ensure(changelog, source, _for_changelog(source))
+            _check_partitions(source, state, changelog)
+            return source.partitions
+    raise BrokerError(
+        f"there is no topic {topic!r} at {admin.servers}: create it with as many partitions as it "
+        f"shall ever have: kafka-topics.sh --bootstrap-server {admin.servers} --create "
+        f"--topic {topic} --partitions 8 --replication-factor 3"
+    )
+
+
+def _for_changelog(source: Topic) -> Config:
+    return {
+        "cleanup.policy": "compact",
+        # Compaction keeps the last record of a key, not the one with the larger stamp: the lag
+        # is longer than any pause after which an old owner may still write.
+        "min.compaction.lag.ms": "3600000",
+        # A state is at most 1 MiB, and its record has a key and a header.
+        "max.message.bytes": str(2 << 20),
+        "min.insync.replicas": _in_sync(source),
+    }
+
+
+def _for_letters(source: Topic) -> Config:
+    largest = int(source.config.get("max.message.bytes", _DEFAULT_MAX_BYTES))
+    return {
+        "cleanup.policy": "delete",
+        "retention.ms": str(30 * _DAY_MS),
+        "max.message.bytes": str(largest + _LETTER_HEADERS_BYTES),
+        "min.insync.replicas": _in_sync(source),
+    }
+
+
+def _in_sync(source: Topic) -> str:
+    return "2" if source.replicas > 2 else "1"
+
+
+def _check_partitions(source: Topic, state: Topic, changelog: str) -> None:
+    if not source.partitions:
+        raise BrokerError(f"there is no topic {source.name!r}")
+    if state.partitions != source.partitions:
         raise BrokerError(
-            f"there is no topic {topic!r} at {', '.join(producer.servers)}: create it with as "
-            "many partitions as it shall ever have"
+            f"topic {source.name!r} has {source.partitions} partitions and its changelog "
+            f"{changelog!r} has {state.partitions}: they must be equal. If partitions were added, "
+            "stop all workers, delete the changelog and their state folders, start again, and "
+            "replay"
         )
-    for name, config in ((changelog, CHANGELOG_CONFIG), (dead_letter_topic(topic), {})):
-        if not await producer.create(name, topic, config):
-            # A broker without an admin API creates what is asked for.
-            await producer.partitions(name)
-    found = await producer.partitions(changelog)
-    if found != partitions:
-        raise BrokerError(
-            f"topic {topic!r} has {partitions} partitions and its changelog {changelog!r} has "
-            f"{found}: they must be equal. If partitions were added, stop all workers, delete "
-            "the changelog and their state folders, start again, and replay"
+
+
+class TopicAdmin:
+    """Looks at topics and creates them, at the broker of a producer. A context manager."""
+
+    def __init__(self, producer: AckedProducer) -> None:
+        self.servers = ",".join(producer.servers)
+        self._producer = producer
+        self._admin = AIOKafkaAdminClient(bootstrap_servers=self.servers, **producer.security)
+
+    async def __aenter__(self) -> Self:
+        """Connect.
+
+        Raises:
+            BrokerError: The broker cannot be used.
+        """
+        try:
+            await self._admin.start()
+        except (KafkaError, OSError) as error:
+            raise BrokerError(f"the broker at {self.servers} cannot be used: {error!r}") from error
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self._admin.close()
+
+    async def is_served(self) -> bool:
+        """Whether there is somebody to ask."""
+        cluster = await self._admin.describe_cluster()
+        return cluster["controller_id"] in {node["node_id"] for node in cluster["brokers"]}
+
+    async def find(self, name: str) -> Topic | None:
+        """What is known of a topic; None when there is none.
+
+        Raises:
+            BrokerError: The broker does not answer.
+        """
+        try:
+            async with asyncio.timeout(_TIMEOUT_S):
+                # Asked for by name, a broker may create it.
+                known = {each["topic"]: each for each in await self._admin.describe_topics()}
+                if name not in known:
+                    return None
+                partitions = known[name]["partitions"]
+                replicas = min(len(each["replicas"]) for each in partitions)
+                return Topic(name, len(partitions), replicas, await self._config(name))
+        except (KafkaError, OSError, TimeoutError) as error:
+            raise BrokerError(f"topic {name}: the broker does not tell of it: {error!r}") from error
+
+    async def ensure(self, name: str, like: Topic, config: Config) -> Topic:
+        """Create a topic with the partitions and replicas of another, or check the one there is.
+
+        Raises:
+            BrokerError: The broker refuses, or what there is would lose something.
+        """
+        if (found := await self.find(name)) is not None:
+            self._check(found, like, config)
+            return found
+        new = NewTopic(name, like.partitions, like.replicas, topic_configs=dict(config))
+        try:
+            async with asyncio.timeout(_TIMEOUT_S):
+                response = await self._admin.create_topics([new])
+                _, code, *text = response.topic_errors[0]
+                if code not in (0, TopicAlreadyExistsError.errno):
+                    raise for_code(code)(*filter(None, text))
+                while not (partitions := await self._producer.partitions(name)):  # noqa: ASYNC110
+                    await asyncio.sleep(_POLL_S)
+        except (KafkaError, OSError, TimeoutError) as error:
+            raise BrokerError(f"topic {name} cannot be created: {error!r}") from error
+        return Topic(name, partitions, like.replicas, config)
+
+    def check_source(self, source: Topic) -> None:
+        """Warn of what takes events from a topic before they are read."""
+        policy = source.config.get("cleanup.policy", "delete")
+        if "compact" in policy:
+            self._warn(source, "cleanup.policy", policy, "delete", "older events of a key vanish")
+        kept_ms = int(source.config.get("retention.ms", -1))
+        if "delete" in policy and 0 <= kept_ms < _DAY_MS:
+            what = "events are gone when a worker or the archive is down for longer"
+            self._warn(source, "retention.ms", str(kept_ms), str(7 * _DAY_MS), what)
+
+    def _check(self, found: Topic, like: Topic, wanted: Config) -> None:
+        """Refuse what loses something for sure, warn of what may."""
+        policy = found.config.get("cleanup.policy", wanted["cleanup.policy"])
+        if policy != wanted["cleanup.policy"]:
+            raise BrokerError(
+                f"topic {found.name} has cleanup.policy={policy}, which loses what we keep there; "
+                f"mend it: {self._command(found, 'cleanup.policy', wanted['cleanup.policy'])}"
+            )
+        in_sync = int(found.config.get("min.insync.replicas", 1))
+        if in_sync > found.replicas:
+            raise BrokerError(
+                f"topic {found.name} has min.insync.replicas={in_sync} and {found.replicas} "
+                "replicas, so nothing can be written to it; mend it: "
+                f"{self._command(found, 'min.insync.replicas', wanted['min.insync.replicas'])}"
+            )
+        for name, least in wanted.items():
+            value = found.config.get(name, least)
+            if least.isdigit() and 0 <= int(value) < int(least):
+                self._warn(found, name, value, least, f"less than {least}")
+        if found.replicas < like.replicas:
+            logger.warning(
+                "topic %s has %s replicas, %s has %s: it is lost sooner; mend it with "
+                "kafka-reassign-partitions.sh",
+                found.name, found.replicas, like.name, like.replicas,
+            )  # fmt: skip
+
+    def _warn(self, topic: Topic, name: str, value: str, better: str, what: str) -> None:
+        logger.warning(
+            "topic %s has %s=%s: %s; mend it: %s",
+            topic.name, name, value, what, self._command(topic, name, better),
+        )  # fmt: skip
+
+    def _command(self, topic: Topic, name: str, value: str) -> str:
+        return (
+            f"kafka-configs.sh --bootstrap-server {self.servers} --alter --entity-type topics "
+            f"--entity-name {topic.name} --add-config {name}={value}"
         )
-    return partitions
+
+    async def _config(self, name: str) -> Config:
+        """The configuration of a topic; nothing when it may not be read."""
+        resource = ConfigResource(ConfigResourceType.TOPIC, name)
+        (response,) = await self._admin.describe_configs([resource])
+        code, text, _, _, entries = response.resources[0]
+        if code:
+            logger.warning("the configuration of topic %s cannot be checked: %s", name, text)
+            return {}
+        return {entry[0]: entry[1] for entry in entries}
