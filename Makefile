@@ -58,6 +58,10 @@ $(STAMP): $(LOCKS) pyproject.toml
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
+.PHONY: docs
+docs: $(STAMP) ## Write the table of docs/settings.md
+	$(BIN)/python -m tests.support.settings_page
+
 .PHONY: lock
 lock: ## Resolve the dependencies anew, a week behind the newest (needs uv)
 	@command -v uv >/dev/null || { echo "make lock needs uv on the PATH" >&2; exit 1; }

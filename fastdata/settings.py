@@ -44,7 +44,9 @@ class Settings(BaseSettings):
     )
 
     broker: str = Field(
-        "localhost:9092", description="Kafka bootstrap servers, host:port with commas between."
+        "localhost:9092",
+        description="Kafka bootstrap servers, host:port with commas between.",
+        examples=["kafka1:9092,kafka2:9092"],
     )
     broker_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
         "PLAINTEXT", description="How the brokers' listener is secured; SSL means TLS."
@@ -64,13 +66,20 @@ class Settings(BaseSettings):
     registry: str = Field(
         "schemas",
         description="A folder of .avsc files, or the http(s):// URL of a schema registry.",
+        examples=["https://user:password@registry:8081"],
     )
     registry_ca: str = Field(
         "", description="PEM file of who signs the registry's certificate; the system's if empty."
     )
-    archive: str = Field("data/archive", description="URL or folder of the archive.")
+    archive: str = Field(
+        "data/archive",
+        description="URL or folder of the archive.",
+        examples=["s3://bucket/prefix", "file:///srv/archive"],
+    )
     store: str = Field(
-        "sqlite:///data/fastdata.db", description="SQLAlchemy URL of the serving store; memory:."
+        "sqlite:///data/fastdata.db",
+        description="URL of the serving store.",
+        examples=["postgresql://user:password@host/database", "cassandra://host/keyspace"],
     )
     state: str = Field("data/state", description="Folder of a worker's RocksDB.")
     agents: str = Field("agents", description="Folder of the files that declare metrics.")
