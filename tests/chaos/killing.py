@@ -184,6 +184,12 @@ class Scenario:
                     continue
                 shutil.rmtree(folder)
 
+    async def stop_one(self) -> None:
+        """Stop the oldest worker in an orderly way; the others go on."""
+        worker = self.workers.pop(0)
+        worker.send_signal(signal.SIGTERM)
+        assert await asyncio.to_thread(worker.wait, 30) == 0, self.said
+
     async def drain(self) -> None:
         """Fold what was sent and stop the workers."""
         self._is_sending = False

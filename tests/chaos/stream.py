@@ -101,13 +101,17 @@ class Cell:
 
 
 class Stage(Lab):
-    """A lab with such a stream, and the record of what the broker has taken."""
+    """A lab with such a stream, and the record of what the broker has taken.
 
-    def __init__(self, folder: Path, broker: str, topic: str, seed: int) -> None:
+    Args:
+        app: A module that makes the app of the workers; holds `{topic}`.
+    """
+
+    def __init__(self, folder: Path, broker: str, topic: str, seed: int, app: str = APP) -> None:
         super().__init__(folder, broker, topic)
         (folder / "schemas/click.avsc").write_text(json.dumps(SCHEMA))
         (folder / "agents/clicks.py").write_text(AGENTS.format(topic=topic, segment=SEGMENT))
-        (folder / "short_sessions.py").write_text(APP.format(topic=topic))
+        (folder / "short_sessions.py").write_text(app.format(topic=topic))
         self.environment["FASTDATA_COMMIT_INTERVAL_S"] = "0.1"
         self.rng = random.Random(seed)
         self.metric: Metric = load(folder / "agents/clicks.py").pages

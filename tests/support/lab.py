@@ -82,13 +82,14 @@ class Lab:
         assert isinstance(metric, Metric)
         return metric
 
-    def produce(self, count: int) -> None:
+    def produce(self, count: int, producer: Producer | None = None) -> None:
         """Append events; the n-th is of page n % 37, of amount n, in partition n % 4."""
+        producer = producer or self._producer
         for n in range(self.produced, self.produced + count):
             fields = {"id": str(n), "at": FIRST_MS + 10 * n, "page": page(n), "amount": n}
             value = encode(self._schema, fields)
-            self._producer.produce(self.topic, value, partition=n % PARTITIONS)
-        self._producer.flush()
+            producer.produce(self.topic, value, partition=n % PARTITIONS)
+        producer.flush()
         self.produced += count
 
     def send(self, value: bytes, partition: int = 0) -> None:
@@ -130,6 +131,18 @@ class Lab:
             return subprocess.Popen(
                 command, cwd=self.folder, env=env, stdout=log, stderr=subprocess.STDOUT
             )
+
+    def fastdata(self, *command: str, **environment: str) -> "subprocess.CompletedProcess[str]":
+        """Run a command of fastdata to its end, within a minute."""
+        return subprocess.run(
+            [sys.executable, "-m", "fastdata.cli.main", *command],
+            cwd=self.folder,
+            env=self.environment | environment,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
 
     def folded(self) -> int:
         """How many records the store says are folded."""
