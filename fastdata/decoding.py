@@ -13,7 +13,7 @@ from fastdata.schemas import Registry, Schema, split_wire
 if TYPE_CHECKING:
     from fastdata.source import Source
 
-__all__ = ["Decoder", "Event"]
+__all__ = ["Decoder", "Event", "read_as_written"]
 
 # 1970-01-01 to 2200-01-01: outside of it a clock is broken or a unit is wrong.
 _EARLIEST_MS = 0
@@ -46,6 +46,20 @@ class Event:
     time: int
     id: str | int | None
     fields: dict[str, object] | None
+
+
+def read_as_written(
+    schema: Schema, datums: io.BytesIO, reader: dict[str, object] | None = None
+) -> dict[str, object]:
+    """The fields of the next Avro datum; those of its writer unless a reader's schema is given.
+
+    Raises:
+        BadEventError: It cannot be read, and where it ends is not known.
+    """
+    try:
+        return cast("dict[str, object]", fastavro.schemaless_reader(datums, schema.parsed, reader))
+    except _DECODE_ERRORS as error:
+        raise BadEventError("decode", "malformed", f"{type(error).__name__}: {error}") from error
 
 
 class Decoder:
@@ -93,6 +107,14 @@ class Decoder:
             raise BadEventError("decode", "unknown-schema", str(error)) from error
         return schema, self._read_datum(schema, split[1])
 
+    def read_next(self, schema: Schema, datums: io.BytesIO) -> dict[str, object]:
+        """The fields of the next of several Avro datums, as `read_record` gives them.
+
+        Raises:
+            BadEventError: It cannot be read; where it ends is not known.
+        """
+        return read_as_written(schema, datums, self._reader_schema(schema))
+
     def time_of(self, record: dict[str, object]) -> int:
         """Event time of a record, ms UTC.
 
@@ -129,18 +151,12 @@ class Decoder:
         return Event(time, identity, fields)
 
     def _read_datum(self, schema: Schema, datum: bytes) -> dict[str, object]:
-        reader = self._reader_schema(schema)
         data = io.BytesIO(datum)
-        try:
-            record = fastavro.schemaless_reader(data, schema.parsed, reader)
-        except _DECODE_ERRORS as error:
-            raise BadEventError(
-                "decode", "malformed", f"{type(error).__name__}: {error}"
-            ) from error
+        record = self.read_next(schema, data)
         if data.tell() != len(datum):
             extra = len(datum) - data.tell()
             raise BadEventError("decode", "malformed", f"{extra} bytes too many")
-        return cast("dict[str, object]", record)
+        return record
 
     def _reader_schema(self, schema: Schema) -> dict[str, object] | None:
         """None when the writer's schema is the source's; refuses one that does not resolve."""

@@ -9,41 +9,26 @@ from dataclasses import KW_ONLY, dataclass, field, replace
 from hashlib import sha256
 from itertools import groupby
 from operator import itemgetter
-from typing import NamedTuple
 
 from fastdata import failpoints
 from fastdata.archive.chains import Chain, follow_chains
 from fastdata.archive.containers import Records, build_object, gaps_of, is_same, read_object
 from fastdata.archive.layout import folder, object_name, place_of
 from fastdata.archive.manifest import Entry
-from fastdata.archive.rejects import REJECT_SCHEMA, Reject, dump_reject
+from fastdata.archive.rows import Record, Row, read_record
 from fastdata.archive.storage import ArchiveStorage
 from fastdata.decoding import Decoder
 from fastdata.errors import (
     ArchiveConflictError,
     ArchiveHoleError,
-    BadEventError,
     CorruptStateError,
 )
 from fastdata.source import Source
-from fastdata.windows import HOUR_MS
 
 __all__ = ["PartitionArchive", "Record"]
 
 _log = logging.getLogger(__name__)
-_HEAD_BYTES = 5
-_Row = tuple[int, int | None, str, bytes, int | None]  # rejects have no schema's id, and no hour
 _OFFSET, _SCHEMA, _DATUM, _HOUR = itemgetter(0), itemgetter(1, 2), itemgetter(3), itemgetter(4)
-
-
-class Record(NamedTuple):
-    """A record of the log."""
-
-    offset: int
-    timestamp_ms: int
-    key: bytes | None
-    value: bytes | None
-    headers: Sequence[tuple[str, bytes | None]] = ()
 
 
 @dataclass(eq=False, slots=True)
@@ -75,7 +60,7 @@ class PartitionArchive:
     accept_loss: bool = False
     position: int = field(default=0, init=False)
     durable: int = field(default=0, init=False)
-    _rows: list[_Row] = field(default_factory=list, init=False)  # of [durable, position)
+    _rows: list[Row] = field(default_factory=list, init=False)  # of [durable, position)
     _bytes: int = field(default=0, init=False)
     _since: int = field(default=0, init=False)
     _lost_end: int = field(default=0, init=False)
@@ -123,10 +108,14 @@ class PartitionArchive:
         Offsets between `position` and the record's are holes of the log.
         """
         if record.offset >= self.position:
-            row = self._read(record)
+            self.append_row(read_record(self.decoder, record))
+
+    def append_row(self, row: Row) -> None:
+        """As `append`, of a record that is decoded already."""
+        if row[0] >= self.position:
             self._rows.append(row)
             self._bytes += len(row[3])
-            self.position = record.offset + 1
+            self.position = row[0] + 1
 
     def advance(self, position: int) -> None:
         """Say that the log holds no other records before `position`, a consumer's position."""
@@ -160,20 +149,6 @@ class PartitionArchive:
                     raise
                 self._go_on(chain.end, chain.tiles)  # another archiver was faster
         return self.durable
-
-    def _read(self, record: Record) -> _Row:
-        try:
-            schema, fields = self.decoder.read_record(record.value)
-        except BadEventError as error:
-            datum = dump_reject(Reject(*record, reason=error.reason))
-            return record.offset, None, REJECT_SCHEMA, datum, None
-        try:
-            hour = self.decoder.time_of(fields) // HOUR_MS * HOUR_MS
-        except BadEventError:
-            hour = None
-        value = record.value or b""
-        wire_id = int.from_bytes(value[1:_HEAD_BYTES], "big")
-        return record.offset, wire_id, schema.canonical, value[_HEAD_BYTES:], hour
 
     def _due(self, force: bool) -> int:
         """Where the next entry ends; `durable` when nothing is due."""
@@ -222,7 +197,7 @@ class PartitionArchive:
         if tiles:
             await self._sweep(end)
 
-    async def _merge(self, tiles: Sequence[Entry], rows: Sequence[_Row]) -> list[Records]:
+    async def _merge(self, tiles: Sequence[Entry], rows: Sequence[Row]) -> list[Records]:
         """The records of both by schema, in order of their first offsets."""
         merged: dict[int | None, Records] = {}
         pieces = [each for tile in tiles for each in tile.objects]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from fastdata.cli.importing import import_archive
 from fastdata.loading import load_folder
 from fastdata.schemas import open_registry
 from fastdata.settings import Settings
@@ -21,7 +22,10 @@ __all__ = ["archive"]
 _REPORT_S = 2.0
 
 
-@click.command(short_help="Copy the events of all sources from Kafka to the archive.")
+@click.group(
+    short_help="Copy the events of all sources from Kafka to the archive.",
+    invoke_without_command=True,
+)
 @click.option("--once", is_flag=True, help="End when everything that is in the log is archived.")
 @click.option(
     "--accept-loss",
@@ -29,7 +33,8 @@ _REPORT_S = 2.0
     help="Go on when Kafka has deleted events before they were archived; record them as lost.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Report progress as a JSON object a line.")
-def archive(once: bool, accept_loss: bool, as_json: bool) -> None:
+@click.pass_context
+def archive(ctx: click.Context, once: bool, accept_loss: bool, as_json: bool) -> None:
     """Copy the events of all sources from Kafka to the archive.
 
     Every event is kept as it came, in objects that end at segment edges, with a manifest that
@@ -42,7 +47,11 @@ def archive(once: bool, accept_loss: bool, as_json: bool) -> None:
       fastdata archive --once --json
       FASTDATA_ARCHIVE=/mnt/archive fastdata archive
     """  # noqa: D301  (click wants the backspace)
-    asyncio.run(_archive(once, accept_loss, as_json))
+    if ctx.invoked_subcommand is None:
+        asyncio.run(_archive(once, accept_loss, as_json))
+
+
+archive.add_command(import_archive)
 
 
 async def _archive(once: bool, accept_loss: bool, as_json: bool) -> None:

@@ -1,0 +1,140 @@
+"""`fastdata archive import`."""
+
+import asyncio
+import json
+import signal
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+import click
+
+from fastdata.loading import load_folder
+from fastdata.settings import Settings
+
+if TYPE_CHECKING:
+    from fastdata.archive.importing import ImportProgress, ImportReport, PartitionImport
+
+__all__ = ["import_archive"]
+
+_SHOWN_HOLES = 5
+_INTERRUPTED = 130
+
+
+@click.command("import", short_help="Take over what Kafka Connect's S3 sink wrote.")
+@click.argument("origin")
+@click.option("--source", "name", required=True, help="The source whose topic it is.")
+@click.option("--dry-run", is_flag=True, help="Only say what is there.")
+@click.option("--json", "as_json", is_flag=True, help="Report as JSON, without a progress bar.")
+def import_archive(origin: str, name: str, dry_run: bool, as_json: bool) -> int:
+    """Take over what Kafka Connect's S3 sink wrote into the archive.
+
+    ORIGIN is the sink's topics.dir: a folder, or s3://bucket/topics with the AWS_* variables. It
+    must have the Avro format and the default partitioner. The many small objects are copied, as
+    they are, into objects of whole segments with a manifest; ORIGIN stays as it is. Ctrl-C keeps
+    what is done, and the same command goes on from there. Afterwards `fastdata archive` continues
+    from Kafka.
+
+    \b
+    Examples:
+      fastdata archive import s3://events/topics --source flights --dry-run
+      fastdata archive import s3://events/topics --source flights
+      fastdata archive import /mnt/sink/topics --source flights --json
+    """  # noqa: D301  (click wants the backspace)
+    started = time.monotonic()
+    with ExitStack() as stack:
+        on_progress = None if as_json or dry_run else _bar(stack)
+        report = asyncio.run(_import(origin, name, dry_run, on_progress))
+    seconds = time.monotonic() - started
+    if as_json:
+        click.echo(json.dumps({**report.as_dict(), "seconds": round(seconds, 3)}))
+    else:
+        _show(report, dry_run, seconds)
+    return 0 if dry_run or report.is_complete else _INTERRUPTED
+
+
+async def _import(
+    origin: str,
+    name: str,
+    dry_run: bool,
+    on_progress: "Callable[[ImportProgress], None] | None",
+) -> "ImportReport":
+    from fastdata.archive import open_archive_storage
+    from fastdata.archive.importing import import_objects
+
+    settings = Settings.load()
+    sources = load_folder(settings.agents).sources
+    if name not in sources:
+        raise click.BadParameter(
+            f"there is no source {name!r} in {settings.agents}; there are: {', '.join(sources)}",
+            param_hint="--source",
+        )
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    return await import_objects(
+        open_archive_storage(origin, create=False),
+        open_archive_storage(settings.archive),
+        sources[name],
+        stop=stop,
+        dry_run=dry_run,
+        on_progress=on_progress,
+    )
+
+
+def _bar(stack: ExitStack) -> "Callable[[ImportProgress], None] | None":
+    """A bar on stderr, if that is a terminal; it goes away at the end."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
+
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        return None
+    bar = Bar(
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
+        TextColumn("objects"), TimeRemainingColumn(), console=console, transient=True,
+    )  # fmt: skip
+    stack.enter_context(bar)
+    task = bar.add_task("import", total=None)
+
+    def update(progress: "ImportProgress") -> None:
+        bar.update(
+            task,
+            total=progress.total_objects,
+            completed=progress.objects,
+            description=f"{progress.records:,} events",
+        )
+
+    return update
+
+
+def _show(report: "ImportReport", dry_run: bool, seconds: float) -> None:
+    for each in report.partitions:
+        left = each.objects - each.known
+        click.echo(
+            f"partition {each.partition}: {each.objects:,} objects, {left:,} to import from offset "
+            f"{each.start:,} ({each.size:,} bytes)"
+            if dry_run
+            else f"partition {each.partition}: {each.records:,} events of {each.done:,} objects, "
+            f"the archive ends at offset {each.end:,}{_left_out(each)}"
+        )
+        for start, length in each.holes[:_SHOWN_HOLES]:
+            click.echo(f"  warning: no object has the offsets {start:,} to {start + length - 1:,}")
+        if len(each.holes) > _SHOWN_HOLES:
+            missing = sum(length for _, length in each.holes)
+            click.echo(f"  warning: {len(each.holes):,} such gaps, {missing:,} offsets in all")
+    if report.foreign:
+        click.echo(f"{report.foreign:,} objects with other names were left out")
+    click.echo(f"{seconds:.1f} s")
+
+
+def _left_out(each: "PartitionImport") -> str:
+    said = {
+        "objects were known": each.known,
+        "records do not fit the source and are rejects": each.rejects,
+        "records were repeated": each.repeated,
+    }
+    return "".join(f"; {count:,} {what}" for what, count in said.items() if count)
