@@ -71,7 +71,8 @@ async def run_archive(
 ) -> None:
     """Archive the topics of some sources until `stop` is set; then make all durable and leave.
 
-    At least once from the log, exactly once in the archive. Each source has a consumer group
+    At least once from the log, exactly once in the archive. A store that has answered is waited
+    for while it fails, for as long as it takes: nothing is lost. Each source has a consumer group
     of its own, `fastdata-archive-<source>`, so that several processes share the partitions.
 
     Args:
@@ -84,7 +85,8 @@ async def run_archive(
         ArchiveHoleError: Events were deleted from the log before they were archived.
         ArchiveConflictError: The archive is that of another topic or declaration.
         CorruptStateError: The manifest does not verify.
-        ArchiveUnavailableError: The store failed again and again.
+        ArchiveUnavailableError: The store failed from the start, or at the end, for some seconds.
+        ArchiveRefusedError: The store refuses.
     """
     chosen = _one_per_topic(sources)
     await broker.check()
@@ -124,8 +126,11 @@ class _SourceArchive(ConsumerRebalanceListener):  # type: ignore[misc]
     assigned: set[TopicPartition] = field(default_factory=set)
     records: int = 0
     consumer: AIOKafkaConsumer = field(init=False)
+    stop: asyncio.Event = field(init=False)
+    has_answered: bool = False
 
     async def run(self, stop: asyncio.Event) -> None:
+        self.stop = stop
         self.consumer = AIOKafkaConsumer(
             group_id=f"fastdata-archive-{self.source.name}",
             client_id="fastdata-archive",
@@ -170,7 +175,7 @@ class _SourceArchive(ConsumerRebalanceListener):  # type: ignore[misc]
             archive = self.open_partition(tp.partition)
             starts = await self.consumer.beginning_offsets([tp])
             ends = await self.consumer.end_offsets([tp])
-            position = await _patiently(partial(archive.open, starts[tp]))
+            position = await self._patiently(partial(archive.open, starts[tp]))
             if position > ends[tp]:
                 raise ArchiveConflictError(
                     f"the archive of {tp.topic}, partition {tp.partition}, ends at {position}, "
@@ -185,7 +190,7 @@ class _SourceArchive(ConsumerRebalanceListener):  # type: ignore[misc]
         commits = {}
         for tp, archive in list(self.archives.items()):
             before = archive.durable
-            durable = await _patiently(partial(archive.flush, force=force))
+            durable = await self._patiently(partial(archive.flush, force=force))
             if durable > before:
                 commits[tp] = durable
         if not commits:
@@ -211,6 +216,23 @@ class _SourceArchive(ConsumerRebalanceListener):  # type: ignore[misc]
                 )
             )
 
+    async def _patiently(self, action: Callable[[], Awaitable[int]]) -> int:
+        """Do it again while the store fails: for some seconds, or if it has worked, for ever."""
+        tries = 0
+        while True:
+            try:
+                result = await action()
+            except ArchiveUnavailableError as error:
+                is_patient = self.has_answered and not self.stop.is_set()
+                if tries >= len(_PAUSES_S) and not is_patient:
+                    raise
+                _log.warning("%s", error)
+                await asyncio.sleep(_PAUSES_S[min(tries, len(_PAUSES_S) - 1)])
+                tries += 1
+            else:
+                self.has_answered = True
+                return result
+
     def on_partitions_revoked(self, revoked: set[TopicPartition]) -> None:
         """Drop all: whoever has them next goes on where their manifests end."""
         self.assigned.clear()
@@ -219,14 +241,3 @@ class _SourceArchive(ConsumerRebalanceListener):  # type: ignore[misc]
     def on_partitions_assigned(self, assigned: set[TopicPartition]) -> None:
         """They are opened in the next round, where an error stops the archive."""
         self.assigned = set(assigned)
-
-
-async def _patiently(action: Callable[[], Awaitable[int]]) -> int:
-    """Do it again while the store fails, for some seconds."""
-    for pause_s in _PAUSES_S:
-        try:
-            return await action()
-        except ArchiveUnavailableError as error:
-            _log.warning("%s", error)
-            await asyncio.sleep(pause_s)
-    return await action()

@@ -60,7 +60,7 @@ def open_s3(url: str) -> S3Store:
         )
     endpoint = _endpoint()
     # A body of some megabytes has to go through a slow line in that time.
-    client: ClientConfig = {"timeout": timedelta(seconds=60), "connect_timeout": "5 seconds"}
+    client: ClientConfig = {"timeout": timedelta(seconds=30), "connect_timeout": "5 seconds"}
     if endpoint is not None:
         client["allow_http"] = endpoint.startswith("http://")
     if bundle := os.environ.get("AWS_CA_BUNDLE"):
