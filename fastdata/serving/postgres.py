@@ -33,11 +33,11 @@ from fastdata.serving.dialects import READ, Row, UndoneError
 
 __all__ = ["Postgres"]
 
+_HOST = r"(?:[\w.-]+|\[[\da-fA-F:.]+\])?(?::\d+)?"
 # A password with one of @ / ? # in it must not be taken for a host that may be shown.
 _URL = re.compile(
     r"postgres(?:ql)?(?:\+asyncpg)?://"
-    r"(?P<user>[^@/?#]*@)?(?P<hosts>(?:[\w.-]+|\[[\da-fA-F:.]+\])?(?::\d+)?(?:,[\w.:-]+)*)"
-    r"/(?P<database>[^@/?#]+)(?P<query>\?\w+=[^&#]*(?:&\w+=[^&#]*)*)?"
+    rf"([^@/?#]*@)?({_HOST}(?:,{_HOST})*)/([^@/?#]+)(\?\w+=[^&#]*(?:&\w+=[^&#]*)*)?"
 )
 _EXAMPLE = (
     "write postgresql://user:password@host:port/database?sslmode=verify-full&sslrootcert=file,"
