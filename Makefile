@@ -18,15 +18,27 @@ export PATH := $(abspath $(BIN)):$(PATH)
 
 .PHONY: help
 help: ## Show what there is
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: demo
 demo: $(STAMP) ## A year of flights through both layers, on this machine (ARGS="--rate 2000")
 	$(BIN)/fastdata demo $(ARGS)
 
 .PHONY: test
-test: lint ## Lint, types and every test (ARGS="tests/core -k windows")
+test: lint fetch ## Lint, types and every test (ARGS="tests/core -k windows")
 	$(BIN)/pytest -n $(JOBS) --dist loadfile $(ARGS)
+
+.PHONY: test-services
+test-services: fetch ## The tests on real services, and none of them skipped
+	$(BIN)/pytest -n $(JOBS) --dist loadfile --require-services $(or $(ARGS),tests/real)
+
+.PHONY: services
+services: fetch ## Kafka, Cassandra, PostgreSQL, a registry and S3 to work with (ARGS="--json")
+	@$(BIN)/python -m tests.support.services run $(ARGS)
+
+.PHONY: fetch
+fetch: $(STAMP) ## Download what the services need (the others do it when they need it)
+	@$(BIN)/python -m tests.support.services fetch
 
 .PHONY: lint
 lint: $(STAMP) ## Ruff and mypy

@@ -85,7 +85,7 @@ def test_a_command_line_that_is_shown_can_be_typed(page: str, line: str) -> None
         del words[0]  # a setting for this command alone
     program, *arguments = words
     if program == "make":
-        targets = re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+        targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
         assert {a for a in arguments if "=" not in a} <= set(targets)
     elif program == "fastdata":
         name, *options = arguments

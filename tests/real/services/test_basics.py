@@ -38,9 +38,8 @@ def test_kafka_returns_a_record(kafka: Kafka) -> None:
 
 
 def test_cassandra_returns_a_row(cassandra: Cassandra) -> None:
+    cassandra.make_keyspace("basics")
     with cassandra.session() as session:
-        keep = "with replication = {'class': 'SimpleStrategy', 'replication_factor': 1}"
-        session.execute(f"create keyspace basics {keep}")
         session.execute("create table basics.numbers (name text primary key, number int)")
         session.execute("insert into basics.numbers (name, number) values ('seven', 7)")
 

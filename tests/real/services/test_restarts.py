@@ -87,9 +87,8 @@ def test_kafka_keeps_records_when_all_brokers_are_killed(kafka_cluster: KafkaClu
 
 
 def test_a_killed_cassandra_has_what_it_acknowledged(durable_cassandra: Cassandra) -> None:
+    durable_cassandra.make_keyspace("kept")
     with durable_cassandra.session() as session:
-        keep = "with replication = {'class': 'SimpleStrategy', 'replication_factor': 1}"
-        session.execute(f"create keyspace kept {keep}")
         session.execute("create table kept.numbers (number int primary key)")
         insert = session.prepare("insert into kept.numbers (number) values (?)")
         for number in range(200):

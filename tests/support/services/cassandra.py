@@ -119,7 +119,6 @@ class Cassandra(Server):
         more: Settings beside the usual ones, as YAML.
     """
 
-    start_timeout_s = 90.0
     host = "127.0.0.1"
 
     def __init__(self, folder: Path, synced: bool = False, more: str = "") -> None:
@@ -144,6 +143,12 @@ class Cassandra(Server):
             yield cluster.connect()
         finally:
             cluster.shutdown()
+
+    def make_keyspace(self, name: str) -> None:
+        """Make a keyspace with one copy."""
+        copies = "{'class': 'SimpleStrategy', 'replication_factor': 1}"
+        with self.session() as session:
+            session.execute(f"create keyspace {name} with replication = {copies}")
 
     def command(self) -> list[str]:
         settings, logging = self.folder / "cassandra.yaml", self.folder / "logback.xml"

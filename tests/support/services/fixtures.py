@@ -4,14 +4,11 @@ Each pytest process has its own servers, and starts one when the first test asks
 """
 
 import os
-import shutil
-import tempfile
 from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TypeVar
 
-import psutil
 import pytest
 
 from tests.support.services.cassandra import Cassandra, SecureCassandra
@@ -20,6 +17,7 @@ from tests.support.services.kafka import Kafka, KafkaCluster, SecureKafka
 from tests.support.services.postgres import Postgres
 from tests.support.services.registry import Registry
 from tests.support.services.s3 import S3
+from tests.support.services.server import new_folder
 
 NAMES = {
     "cassandra",
@@ -34,7 +32,6 @@ NAMES = {
     "secure_kafka",
 }
 CANNOT_RUN = "a service cannot run here: "
-FOLDERS = "fastdata-services-"
 
 Service = TypeVar("Service", bound=AbstractContextManager[object])
 
@@ -122,20 +119,6 @@ def running(config: pytest.Config, make: Callable[[Path], Service]) -> Iterator[
             pytest.skip(reason)
         with service:
             yield service
-
-
-@contextmanager
-def new_folder() -> Iterator[Path]:
-    """A folder for this process; those of processes that were killed are removed."""
-    top = Path(tempfile.gettempdir())
-    for left in top.glob(f"{FOLDERS}*-*"):
-        if not psutil.pid_exists(int(left.name.removeprefix(FOLDERS).split("-")[0])):
-            shutil.rmtree(left, ignore_errors=True)
-    folder = Path(tempfile.mkdtemp(prefix=f"{FOLDERS}{os.getpid()}-"))
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def is_required(config: pytest.Config) -> bool:

@@ -3,18 +3,22 @@
 import contextlib
 import os
 import random
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Self
 
 import psutil
 
 GUARD = Path(__file__).with_name("guard.py")
+FOLDERS = "fastdata-services-"
 # Below the range from which the kernel takes ports for outgoing connections.
 FIRST_PORT, LAST_PORT = 16_000, 31_999
 
@@ -45,6 +49,21 @@ def accepts(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
+@contextlib.contextmanager
+def new_folder() -> Iterator[Path]:
+    """A folder for this process; those of processes that were killed are removed."""
+    top = Path(tempfile.gettempdir())
+    for left in top.glob(f"{FOLDERS}*-*"):
+        if not psutil.pid_exists(int(left.name.removeprefix(FOLDERS).split("-")[0])):
+            shutil.rmtree(left, ignore_errors=True)
+    folder = Path(tempfile.mkdtemp(prefix=f"{FOLDERS}{os.getpid()}-"))
+    folder.chmod(0o711)  # a server may run as another user than root
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 class Server(ABC):
     """A server in a folder of its own; a context manager that starts it, and kills it at the end.
 
@@ -54,7 +73,7 @@ class Server(ABC):
         folder: Exists; holds data, settings and the log, which a restart finds again.
     """
 
-    start_timeout_s = 60.0
+    start_timeout_s = 90.0
     death_signal = signal.SIGKILL
     account = ""
 
