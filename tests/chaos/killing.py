@@ -50,12 +50,12 @@ class Kill:
     wipes: bool = False
 
 
-def plan(share: float, *failpoints: str, wiping: float = 0.0) -> list[Kill]:
+def plan(share: float, *failpoints: str, wiping: float = 0.0, kills: int = KILLS) -> list[Kill]:
     """A share of all kills: at a random moment, at each of the failpoints, while starting."""
     rng = random.Random(share)
     round_trip = [Kill(), *map(Kill, failpoints), Kill(), Kill(is_early=True)]
-    kills = islice(cycle(round_trip), max(1, round(KILLS * share)))
-    return [replace(kill, wipes=rng.random() < wiping) for kill in kills]
+    chosen = islice(cycle(round_trip), max(1, round(kills * share)))
+    return [replace(kill, wipes=rng.random() < wiping) for kill in chosen]
 
 
 class Scenario:

@@ -43,19 +43,20 @@ class Reader:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Ask until the end of the block, and once more; a violation ends the block."""
-        asking = asyncio.create_task(self._ask(asyncio.current_task()))
-        try:
-            yield
-        finally:
-            asking.cancel()
-            with suppress(asyncio.CancelledError):
-                await asking
-        await self.ask()
+        async with open_store(self.stage.store, create=False) as store:
+            asking = asyncio.create_task(self._ask(store, asyncio.current_task()))
+            try:
+                yield
+            finally:
+                asking.cancel()
+                with suppress(asyncio.CancelledError):
+                    await asking
+            await self.look(store)
 
-    async def _ask(self, scenario: "asyncio.Task[object] | None") -> None:
+    async def _ask(self, store: ServingStore, scenario: "asyncio.Task[object] | None") -> None:
         while True:
             try:
-                await self.ask()
+                await self.look(store)
                 await asyncio.sleep(0.05)
             except Exception:
                 assert scenario is not None
@@ -66,7 +67,6 @@ class Reader:
         """Check everything once."""
         async with open_store(self.stage.store, create=False) as store:
             await self.look(store)
-        self.answers += 1
 
     async def look(self, store: ServingStore) -> None:
         """Check what one store says."""
@@ -86,6 +86,7 @@ class Reader:
         for row in answer.to_pylist():
             group = (round(row["window"].timestamp() * 1000), row["page"])
             self._check_answer(group, int(row["n"]), int(row["sum"]))
+        self.answers += 1
 
     def _check_partials(self, partials: list[Partial]) -> None:
         found = {key_of(partial): partial for partial in partials}

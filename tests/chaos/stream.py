@@ -15,10 +15,10 @@ from functools import partial
 from pathlib import Path
 from typing import cast
 
-from confluent_kafka import Consumer, KafkaError, Message, Producer, TopicPartition
+from confluent_kafka import KafkaError, Message, Producer
 
 from fastdata import Metric, load
-from fastdata.schemas import Schema, encode
+from fastdata.schemas import encode
 from fastdata.serving.stores import Partial
 from tests.support.lab import PARTITIONS, Lab
 
@@ -105,24 +105,32 @@ class Stage(Lab):
 
     Args:
         app: A module that makes the app of the workers; holds `{topic}`.
+        settings: As of a lab.
     """
 
-    def __init__(self, folder: Path, broker: str, topic: str, seed: int, app: str = APP) -> None:
-        super().__init__(folder, broker, topic)
+    def __init__(
+        self,
+        folder: Path,
+        broker: str,
+        topic: str,
+        seed: int,
+        app: str = APP,
+        **settings: str,
+    ) -> None:
+        super().__init__(folder, broker, topic, SEGMENT, **settings)
         (folder / "schemas/click.avsc").write_text(json.dumps(SCHEMA))
         (folder / "agents/clicks.py").write_text(AGENTS.format(topic=topic, segment=SEGMENT))
         (folder / "short_sessions.py").write_text(app.format(topic=topic))
         self.environment["FASTDATA_COMMIT_INTERVAL_S"] = "0.1"
         self.rng = random.Random(seed)
         self.metric: Metric = load(folder / "agents/clicks.py").pages
-        self.store = f"sqlite:///{folder}/data/fastdata.db"
         self.cells: dict[CellKey, Cell] = defaultdict(Cell)
         self.log: dict[int, list[CellKey]] = {p: [] for p in range(PARTITIONS)}
         self.sums: dict[Group, int] = defaultdict(int)
         self.repeats = 0
         self._n = 0
         self._recent: dict[int, list[tuple[int, bytes]]] = {p: [] for p in range(PARTITIONS)}
-        self._events = Schema.load(folder / "schemas/click.avsc")
+        self._events = self.schema()
         config = {"bootstrap.servers": broker, "linger.ms": 5, "enable.idempotence": True}
         config |= {"log_level": 0}  # it outlives the broker
         self._sending = Producer(config)
@@ -191,14 +199,6 @@ class Stage(Lab):
         key = (*place, p, offset // SEGMENT)
         self.cells[key].add(offset, amount)
         self.log[p].append(key)
-
-    def committed(self) -> int:
-        """How many records the group calls done, as the broker says."""
-        servers = self.environment["FASTDATA_BROKER"]
-        group = Consumer({"bootstrap.servers": servers, "group.id": self.topic})
-        found = group.committed([TopicPartition(self.topic, p) for p in self.log], timeout=10)
-        group.close()
-        return sum(max(0, one.offset) for one in found)
 
     def held(self, found: Partial) -> tuple[int, int]:
         """Number and sum of the events in a stored partial."""

@@ -1,5 +1,6 @@
 """A folder with agents, workers as processes of their own, and an oracle beside."""
 
+import asyncio
 import json
 import os
 import signal
@@ -17,6 +18,7 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, Message, Producer, Topic
 from fastdata import Metric, load
 from fastdata.schemas import Schema, encode
 from fastdata.serving.opening import open_store
+from tests.support.registering import register
 
 ROOT = Path(__file__).parents[2]
 PARTITIONS = 4
@@ -54,9 +56,13 @@ class Lab:
     Args:
         folder: Empty; everything is below it.
         topic: Exists, with four partitions; also the name of the group.
+        settings: Variables of the environment; without them the store is SQLite, and the
+            registry a folder.
     """
 
-    def __init__(self, folder: Path, broker: str, topic: str, segment_size: int = 500) -> None:
+    def __init__(
+        self, folder: Path, broker: str, topic: str, segment_size: int = 500, **settings: str
+    ) -> None:
         self.folder = folder
         self.topic = topic
         self.produced = 0
@@ -71,10 +77,17 @@ class Lab:
             "PYTHONPATH": f"{ROOT}:{folder}",
             "FASTDATA_BROKER": broker,
             "FASTDATA_COMMIT_INTERVAL_S": "0.3",
+            **settings,
         }
         self._producer = Producer({"bootstrap.servers": broker, "linger.ms": 20})
-        self._schema = Schema.load(folder / "schemas/click.avsc")
-        self._store = f"sqlite:///{folder}/data/fastdata.db"
+        self._schema = self.schema()
+        self.store = settings.get("FASTDATA_STORE", f"sqlite:///{folder}/data/fastdata.db")
+
+    def schema(self) -> Schema:
+        """The schema of the events, with the id that their producer sends."""
+        schema = Schema.load(self.folder / "schemas/click.avsc")
+        url = self.environment.get("FASTDATA_REGISTRY")
+        return register(schema, self.topic, url) if url else schema
 
     @property
     def pages(self) -> Metric:
@@ -86,11 +99,14 @@ class Lab:
         """Append events; the n-th is of page n % 37, of amount n, in partition n % 4."""
         producer = producer or self._producer
         for n in range(self.produced, self.produced + count):
-            fields = {"id": str(n), "at": FIRST_MS + 10 * n, "page": page(n), "amount": n}
-            value = encode(self._schema, fields)
-            producer.produce(self.topic, value, partition=n % PARTITIONS)
+            producer.produce(self.topic, self.event(n, str(n)), partition=n % PARTITIONS)
         producer.flush()
         self.produced += count
+
+    def event(self, n: int, id: str) -> bytes:
+        """The n-th event under any id."""
+        fields = {"id": id, "at": FIRST_MS + 10 * n, "page": page(n), "amount": n}
+        return encode(self._schema, fields)
 
     def send(self, value: bytes, partition: int = 0) -> None:
         """Append something else."""
@@ -145,7 +161,9 @@ class Lab:
         )
 
     def folded(self) -> int:
-        """How many records the store says are folded."""
+        """How many records the store says are folded; or the broker, unless it is SQLite."""
+        if not self.store.startswith("sqlite:"):
+            return self.committed()
         try:
             path = f"{self.folder}/data/fastdata.db"
             with closing(sqlite3.connect(path, timeout=10)) as database:
@@ -153,6 +171,15 @@ class Lab:
         except sqlite3.OperationalError:  # no worker has been there yet
             return 0
         return sum(offset for (offset,) in rows)
+
+    def committed(self) -> int:
+        """How many records the group calls done, as the broker says."""
+        servers = self.environment["FASTDATA_BROKER"]
+        group = Consumer({"bootstrap.servers": servers, "group.id": self.topic})
+        places = [TopicPartition(self.topic, p) for p in range(PARTITIONS)]
+        found = group.committed(places, timeout=10)
+        group.close()
+        return sum(max(0, one.offset) for one in found)
 
     def wait_until_folded(self, count: int, timeout_s: float = 60.0) -> None:
         deadline = time.monotonic() + timeout_s
@@ -168,10 +195,18 @@ class Lab:
             assert time.monotonic() < deadline, log[-4_000:]
             time.sleep(0.1)
 
+    async def until_answered(self, timeout_s: float = 60.0) -> None:
+        """Wait until the store has all that was produced; for logs whose offsets have holes."""
+        deadline = time.monotonic() + timeout_s
+        while await self.answer() != self.expected():
+            log = (self.folder / "worker.log").read_text()[-4_000:]
+            assert time.monotonic() < deadline, f"not all there after {timeout_s} s\n{log}"
+            await asyncio.sleep(0.2)
+
     async def answer(self) -> tuple[Counter[str], Counter[str]]:
         """Events and amounts per page, of all partials in the store."""
         metric, counts, amounts = self.pages, Counter[str](), Counter[str]()
-        async with open_store(self._store, create=False) as store:
+        async with open_store(self.store, create=False) as store:
             partials = await store.partials(metric.id, 0, 4_000_000_000_000)
         for partial in partials:
             (name,) = json.loads(partial.dims)
