@@ -1,5 +1,6 @@
 """The work of a replay: metrics of one source, brought to one coverage together."""
 
+import asyncio
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
@@ -185,7 +186,7 @@ class Work:
             # No name here: the records are the consumer's alone.
             yield (
                 group,
-                Job(group.spans, users, [await self._piece(i) for i in group.objects]),
+                Job(group.spans, users, await asyncio.gather(*map(self._piece, group.objects))),
             )
 
     async def _piece(self, index: int) -> Piece:
