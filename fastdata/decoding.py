@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
 import fastavro
+from fastavro.read import SchemaResolutionError
 
-from fastdata.errors import BadEventError, MapError, UnknownSchemaError
-from fastdata.schemas import Registry, Schema, split_wire
+from fastdata.errors import BadEventError, DeclarationError, MapError, UnknownSchemaError
+from fastdata.evolution import differences
+from fastdata.schemas import Schema, Schemas, split_wire
 
 if TYPE_CHECKING:
     from fastdata.source import Source
@@ -60,17 +62,19 @@ def read_as_written(
         return cast("dict[str, object]", fastavro.schemaless_reader(datums, schema.parsed, reader))
     except _DECODE_ERRORS as error:
         raise BadEventError("decode", "malformed", f"{type(error).__name__}: {error}") from error
+    except SchemaResolutionError as error:
+        raise BadEventError("decode", "schema-mismatch", str(error)) from error
 
 
 class Decoder:
     """Reads the events of one source. Not for concurrent use."""
 
-    def __init__(self, source: "Source", registry: Registry) -> None:
+    def __init__(self, source: "Source", registry: Schemas) -> None:
         self._source = source
         self._registry = registry
         self._schema = source.schema
         self._per_ms = 1000 if source.schema.fields[source.time].unit == "us" else 1
-        self._resolved: dict[int, dict[str, object] | None] = {}
+        self._resolved: dict[str, str] = {}
 
     def decode(self, value: bytes | None) -> Event:
         """The event of a value on the wire.
@@ -78,6 +82,7 @@ class Decoder:
         Raises:
             BadEventError: It cannot be read, or its time is null or absurd.
             MapError: The source's map function raised.
+            SchemaNeededError: The registry must be asked for its schema first.
         """
         return self._event(self.read_record(value)[1])
 
@@ -95,6 +100,7 @@ class Decoder:
 
         Raises:
             BadEventError: It cannot be read; the stage is `decode`.
+            SchemaNeededError: The registry must be asked for its schema first.
         """
         if not value:
             raise BadEventError("decode", "empty", "the record has no value")
@@ -105,6 +111,8 @@ class Decoder:
             schema = self._registry.get(split[0])
         except UnknownSchemaError as error:
             raise BadEventError("decode", "unknown-schema", str(error)) from error
+        except DeclarationError as error:
+            raise BadEventError("decode", "unusable-schema", str(error)) from error
         return schema, self._read_datum(schema, split[1])
 
     def read_next(self, schema: Schema, datums: io.BytesIO) -> dict[str, object]:
@@ -160,30 +168,13 @@ class Decoder:
 
     def _reader_schema(self, schema: Schema) -> dict[str, object] | None:
         """None when the writer's schema is the source's; refuses one that does not resolve."""
-        if schema.id == self._schema.id:
+        if schema.fingerprint == self._schema.fingerprint:
             return None
-        if schema.id not in self._resolved:
-            self._resolved[schema.id] = (
-                self._schema.parsed if _resolves(schema, self._schema) else None
-            )
-        reader = self._resolved[schema.id]
-        if reader is None:
+        reason = self._resolved.get(schema.fingerprint)
+        if reason is None:
+            reason = "; ".join(differences(schema, self._schema, in_part=True))
+            self._resolved[schema.fingerprint] = reason
+        if reason:
             detail = f"{schema.name} cannot be read as {self._schema.name} of {self._source.place}"
-            raise BadEventError("decode", "schema-mismatch", detail)
-        return reader
-
-
-def _resolves(writer: Schema, reader: Schema) -> bool:
-    """Whether every field that the reader wants is there with a like type, or has a default."""
-    wanted = cast("list[dict[str, object]]", reader.parsed["fields"])
-    for field in wanted:
-        theirs = writer.fields.get(cast("str", field["name"]))
-        ours = reader.fields[cast("str", field["name"])]
-        if theirs is None:
-            if "default" not in field:
-                return False
-        elif not (theirs.kind == ours.kind or (theirs.kind, ours.kind) == ("int", "float")) or (
-            ours.kind == "timestamp" and theirs.unit != ours.unit
-        ):
-            return False
-    return True
+            raise BadEventError("decode", "schema-mismatch", f"{detail}: {reason}")
+        return self._schema.parsed

@@ -8,6 +8,9 @@
     ├── BadEventError(ValueError)         one event cannot be read: it goes to the dead letters
     ├── MapError                          a map function of the user raised: the worker stops
     ├── UnknownSchemaError(LookupError)   no schema of that id is in the registry
+    ├── SchemaNeededError                 the registry must be asked for a schema first
+    ├── RegistryError                     the registry did not do it; retriable
+    ├── IncompatibleSchemaError(ValueError)  events of one schema cannot be read with another
     ├── CorruptStateError(ValueError)     stored bytes do not verify
     ├── QueryError(ValueError)            a query asks for what cannot be answered
     ├── TableError                        the state table or its changelog cannot be written
@@ -98,6 +101,28 @@ class MapError(FastdataError):
 
 class UnknownSchemaError(FastdataError, LookupError):
     """The registry has no schema of that id."""
+
+
+class SchemaNeededError(FastdataError):
+    """The registry has to be asked for a schema before an event can be read.
+
+    Attributes:
+        schema_id: As on the wire.
+    """
+
+    def __init__(self, schema_id: int) -> None:
+        super().__init__(f"the schema {schema_id} has not been fetched yet")
+        self.schema_id = schema_id
+
+
+class RegistryError(FastdataError):
+    """The schema registry did not do it."""
+
+    retriable = True
+
+
+class IncompatibleSchemaError(FastdataError, ValueError):
+    """Events of one schema cannot be read with the other; nothing was registered."""
 
 
 class CorruptStateError(FastdataError, ValueError):

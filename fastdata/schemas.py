@@ -13,6 +13,7 @@ import fastavro
 from fastavro.schema import SchemaParseException
 
 from fastdata.errors import DeclarationError, SettingsError, UnknownSchemaError
+from fastdata.settings import mask_url
 
 __all__ = [
     "FieldType",
@@ -20,6 +21,7 @@ __all__ = [
     "Kind",
     "Registry",
     "Schema",
+    "Schemas",
     "encode",
     "open_registry",
     "split_wire",
@@ -80,13 +82,22 @@ class Schema:
         """Read an `.avsc` file.
 
         Raises:
-            DeclarationError: It cannot be read, is no Avro record, or is recursive.
+            DeclarationError: It cannot be read, is no Avro record, is recursive, or has a decimal
+                with a default.
         """
         try:
             text = path.read_text(encoding="utf-8")
         except OSError as error:
             raise DeclarationError(f"cannot read the schema {path}: {error.strerror}") from error
-        return cls.parse(text, str(path))
+        schema = cls.parse(text, str(path))
+        for field in cast("list[dict[str, object]]", schema.parsed["fields"]):
+            is_text = isinstance(field.get("default"), str)
+            if is_text and schema.fields[cast("str", field["name"])].kind == "decimal":
+                # The decoder would give the text of the default instead of a decimal.
+                raise DeclarationError(
+                    f"{path}: a default of the decimal {field['name']!r} is not supported"
+                )
+        return schema
 
     @classmethod
     def parse(cls, text: str, place: str = "schema") -> "Schema":
@@ -110,10 +121,6 @@ def _parse(text: str, place: str) -> Schema:
     _refuse_bombs(raw, place, ())
     fields = {field["name"]: _field_type(field["type"]) for field in raw["fields"]}
     canonical = json.dumps(raw, sort_keys=True, separators=(",", ":"))
-    for name, default in ((f["name"], f.get("default")) for f in raw["fields"]):
-        if isinstance(default, str) and fields[name].kind == "decimal":
-            # The decoder would give the text of the default instead of a decimal.
-            raise DeclarationError(f"{place}: a default of the decimal {name!r} is not supported")
     digest = hashlib.sha256(canonical.encode())
     parsed = cast(
         "dict[str, object]",
@@ -189,14 +196,35 @@ def _refuse_bombs(node: object, place: str, above: tuple[str, ...]) -> None:
         _refuse_bombs(field["type"], place, inside)
 
 
-class Registry(Protocol):
+class Schemas(Protocol):
     """Finds schemas by the id on the wire."""
 
     def get(self, schema_id: int) -> Schema:
-        """The schema of that id; cached.
+        """The schema of that id, as far as it is known; never blocks.
 
         Raises:
+            SchemaNeededError: It is not known yet: call `learn` until it is.
             UnknownSchemaError: There is none.
+            DeclarationError: It is none that events can have.
+        """
+        ...
+
+
+class Registry(Schemas, Protocol):
+    """Fetches them, too. One event loop only."""
+
+    async def learn(self, schema_id: int) -> None:
+        """Ask once for a schema; `get` tells what came of it. Returns after a pause when nothing.
+
+        What is wrong is logged; nothing is raised, for the next try may succeed.
+        """
+        ...
+
+    async def check(self) -> None:
+        """Ask whether it is there and lets us in. One that does not answer is only logged.
+
+        Raises:
+            SettingsError: It refuses, is not who it should be, or is no registry.
         """
         ...
 
@@ -230,17 +258,38 @@ class FolderRegistry:
                 f"no schema of {self._folder} has the id {schema_id}; it has {len(self._schemas)}"
             ) from None
 
+    @property
+    def schemas(self) -> list[Schema]:
+        """All of them, by the names of their files."""
+        return list(self._schemas.values())
 
-def open_registry(location: str) -> Registry:
-    """The registry of `FASTDATA_REGISTRY`: a folder of `.avsc` files.
+    async def learn(self, schema_id: int) -> None:
+        """Nothing is to be asked for: all was read at the beginning."""
+
+    async def check(self) -> None:
+        """The folder was there at the beginning."""
+
+
+def open_registry(location: str, ca: str = "") -> Registry:
+    """The registry of `FASTDATA_REGISTRY`: a folder of `.avsc` files, or a URL.
+
+    Args:
+        location: A folder, or `http(s)://[user:password@]host[:port]/path` of a registry that
+            speaks Confluent's protocol.
+        ca: File of the authority that signed its certificate; the usual ones when empty.
 
     Raises:
-        SettingsError: It is a URL, which is not supported yet, or no folder.
+        SettingsError: It is no such URL, or no folder.
         DeclarationError: A file in the folder is no Avro record.
     """
+    if location.startswith(("http://", "https://")):
+        from fastdata.registries import UrlRegistry
+
+        return UrlRegistry(location, ca)
     if "://" in location and not location.startswith("file://"):
         raise SettingsError(
-            f"FASTDATA_REGISTRY is {location!r}, but only a folder of .avsc files is supported yet"
+            f"FASTDATA_REGISTRY is {mask_url(location)!r}; give a folder of .avsc files, or "
+            "http(s)://[user:password@]host[:port]/path of a schema registry"
         )
     return FolderRegistry(Path(location.removeprefix("file://")))
 
@@ -252,17 +301,18 @@ def split_wire(value: bytes) -> tuple[int, bytes] | None:
     return int.from_bytes(value[1:_HEAD_BYTES], "big"), value[_HEAD_BYTES:]
 
 
-def encode(schema: Schema, record: Mapping[str, object]) -> bytes:
+def encode(schema: Schema, record: Mapping[str, object], schema_id: int | None = None) -> bytes:
     """One event in the Confluent wire format: a zero byte, the schema's id, the datum.
 
     Args:
         record: Field values; timestamps as integers in the schema's unit.
+        schema_id: What a registry gave it when it was registered; None for the id of a folder.
 
     Raises:
         ValueError: The record does not fit the schema.
     """
     out = io.BytesIO()
-    out.write(b"\0" + schema.id.to_bytes(4, "big"))
+    out.write(b"\0" + (schema.id if schema_id is None else schema_id).to_bytes(4, "big"))
     try:
         fastavro.schemaless_writer(out, schema.parsed, dict(record))
     except (TypeError, KeyError, AttributeError) as error:

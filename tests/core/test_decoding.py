@@ -165,13 +165,6 @@ def test_the_canonical_text_gives_the_same_id(source: Source) -> None:
     [
         ("{", "not an Avro schema"),
         ('{"type": "string"}', "not an Avro record"),
-        (
-            (
-                '{"type":"record","name":"A","fields":[{"name":"a","default":"\\u0001","type":'
-                '{"type":"bytes","logicalType":"decimal","precision":4,"scale":2}}]}'
-            ),
-            "default of the decimal 'a'",
-        ),
         ('{"type":"record","name":"A","fields":[{"name":"a","type":["null","A"]}]}', "itself"),
         (
             (
@@ -187,8 +180,42 @@ def test_a_schema_that_cannot_be_used_is_refused(text: str, message: str) -> Non
         Schema.parse(text, "x.avsc")
 
 
+def test_a_declared_decimal_must_not_have_a_default(tmp_path: Path) -> None:
+    (tmp_path / "x.avsc").write_text(
+        '{"type":"record","name":"A","fields":[{"name":"a","default":"\\u0001","type":'
+        '{"type":"bytes","logicalType":"decimal","precision":4,"scale":2}}]}'
+    )
+
+    with pytest.raises(DeclarationError, match="default of the decimal 'a'"):
+        Schema.load(tmp_path / "x.avsc")
+
+
+@pytest.mark.parametrize(
+    ("name", "field", "value"),
+    [
+        ("Other", {"name": "at", "type": "long"}, 5),
+        ("A", {"name": "at", "type": ["null", "long"]}, None),
+        ("A", {"name": "at", "type": "string"}, "5"),
+    ],
+    ids=["another record", "no value of the branch that is known", "another type"],
+)
+def test_an_event_that_does_not_resolve_is_a_mismatch(
+    tmp_path: Path, name: str, field: dict[str, object], value: object
+) -> None:
+    declared = {"type": "record", "name": "A", "fields": [{"name": "at", "type": "long"}]}
+    (tmp_path / "x.avsc").write_text(json.dumps(declared))
+    writer = Schema.parse(json.dumps({"type": "record", "name": name, "fields": [field]}))
+    source = Source("x", topic="x", schema=str(tmp_path / "x.avsc"), time="at")
+    decoder = Decoder(source, FolderRegistry(tmp_path))
+
+    with pytest.raises(BadEventError, match="schema-mismatch"):
+        decoder.decode_datum(writer, encode(writer, {"at": value})[5:])
+
+
 def test_a_registry_must_be_a_folder_that_exists(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="FASTDATA_REGISTRY"):
         open_registry(str(tmp_path / "nothing"))
     with pytest.raises(SettingsError, match="folder"):
-        open_registry("http://localhost:8081")
+        open_registry("ftp://localhost:8081")
+    with pytest.raises(SettingsError, match="no host"):
+        open_registry("http://")
