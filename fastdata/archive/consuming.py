@@ -25,6 +25,7 @@ from fastdata.errors import (
     ArchiveUnavailableError,
     BrokerError,
     FastdataError,
+    SchemaNeededError,
     SettingsError,
 )
 from fastdata.schemas import Registry
@@ -97,7 +98,7 @@ async def run_archive(
                     PartitionArchive, storage, source, Decoder(source, registry),
                     tile_bytes=tile_bytes, tile_age_s=tile_age_s, accept_loss=accept_loss,
                 )  # fmt: skip
-                run = _SourceArchive(source, broker, open_partition, on_progress)
+                run = _SourceArchive(source, broker, registry, open_partition, on_progress)
                 group.create_task(run.run(stop))
     except* FastdataError as errors:
         first = errors.exceptions[0]
@@ -120,6 +121,7 @@ def _one_per_topic(sources: Sequence[Source]) -> list[Source]:
 class _SourceArchive(ConsumerRebalanceListener):  # type: ignore[misc]
     source: Source
     broker: Broker
+    registry: Registry
     open_partition: Callable[[int], PartitionArchive]
     on_progress: Callable[[ArchiveProgress], None] | None
     archives: dict[TopicPartition, PartitionArchive] = field(default_factory=dict)
@@ -162,13 +164,20 @@ class _SourceArchive(ConsumerRebalanceListener):  # type: ignore[misc]
         except (NoOffsetForPartitionError, OffsetOutOfRangeError):
             self.archives.clear()  # opening them seeks, and tells what was deleted
             return
+        needed = set()
         for tp, archive in list(self.archives.items()):
-            for r in some.get(tp, ()):
-                archive.append(Record(r.offset, r.timestamp, r.key, r.value, r.headers))
-                self.records += 1
-            archive.advance(await self.consumer.position(tp))
+            try:
+                for r in some.get(tp, ()):
+                    archive.append(Record(r.offset, r.timestamp, r.key, r.value, r.headers))
+                    self.records += 1
+            except SchemaNeededError as error:
+                needed.add(error.schema_id)
+                self.consumer.seek(tp, archive.position)  # the next round reads on from there
+            else:
+                archive.advance(await self.consumer.position(tp))
         await self._flush()
         self._report()
+        await asyncio.gather(*map(self.registry.learn, needed))
 
     async def _open_assigned(self) -> None:
         for tp in self.assigned - self.archives.keys():

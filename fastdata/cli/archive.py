@@ -64,9 +64,11 @@ async def _archive(once: bool, accept_loss: bool, as_json: bool) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, reporter.stop.set)
+    registry = open_registry(settings.registry, settings.registry_ca)
+    await registry.check()
     await run_archive(
         sources,
-        open_registry(settings.registry),
+        registry,
         open_archive_storage(settings.archive),
         broker=Broker.of(settings),
         stop=reporter.stop,

@@ -11,7 +11,9 @@ from aiokafka.errors import KafkaError
 from faust.types import TP, StreamT
 from faust.types.tuples import Message
 
+from fastdata.errors import SchemaNeededError
 from fastdata.metric import Metric
+from fastdata.schemas import Registry
 from fastdata.source import Source
 from fastdata.speed.layer import Record, SpeedLayer
 from fastdata.speed.state import Partition
@@ -70,6 +72,7 @@ class SourceAgent:
         self.name = f"fastdata-{source.name}"
         self.table = ChangelogTable(app, self.name, before_close=self.finish, fail=fail)
         self.layer: SpeedLayer | None = None
+        self.registry: Registry | None = None
         self._app = app
         self._fail = fail
         self._lock = asyncio.Lock()
@@ -77,6 +80,7 @@ class SourceAgent:
         self._is_settled = False
         self._reread_at: dict[int, float] = {}
         self._flushes = 0
+        self._waits = 0
         self._is_flushing = False
         app.tables.add(self.table)
         topic = app.topic(
@@ -105,12 +109,25 @@ class SourceAgent:
             return  # cannot be: the service starts before all agents
         try:
             async for event in stream.events():
-                if not self._accept(layer, event.message):
-                    await self._mend(layer, event.message)
-                elif layer.is_full:
+                await self._take(layer, event.message)
+                if layer.is_full:
                     await self.flush()
         except Exception as error:  # noqa: BLE001 - Faust would acknowledge the event and go on
             self._fail(f"folding {self.source.topic}", error)
+
+    async def _take(self, layer: SpeedLayer, message: Message) -> None:
+        while True:
+            try:
+                if not self._accept(layer, message):
+                    await self._mend(layer, message)
+                return
+            except SchemaNeededError as needed:
+                if self.registry is None:
+                    raise
+                # Nothing has been folded; the partition may be another's when the schema is here.
+                self._waits += 1
+                self._consumer.stay()
+                await self.registry.learn(needed.schema_id)
 
     def _accept(self, layer: SpeedLayer, message: Message) -> bool:
         """Fold one event; False when events before it are missing."""
@@ -126,8 +143,9 @@ class SourceAgent:
             start, is_head = holes.get(offset, (offset, True))
             if start > position or is_head:
                 return False
-            del holes[offset]
         self._fold(layer, message)
+        if offset > position:
+            del holes[offset]
         return True
 
     @staticmethod
@@ -145,7 +163,8 @@ class SourceAgent:
             return
         partition, offset = message.partition, message.offset
         tp = self._tp(partition)
-        start, _ = self._consumer.holes.get(tp, {}).pop(offset, (offset, True))
+        holes = self._consumer.holes.get(tp, {})
+        start, _ = holes.get(offset, (offset, True))
         owned = layer.partitions[partition]
         if start <= owned.position:
             # Nobody but the log made this hole, unless retention has passed us by.
@@ -153,7 +172,9 @@ class SourceAgent:
             if log_start is not None and log_start <= owned.position:
                 if layer.partitions.get(partition) is owned and offset >= owned.position:
                     self._fold(layer, message)
+                holes.pop(offset, None)
                 return
+        holes.pop(offset, None)
         await self.reread(partition)
 
     async def _log_start(self, tp: TP) -> int | None:
@@ -325,7 +346,9 @@ class SourceAgent:
         flush = self._flushes if self._is_flushing else None
         yield Sign(f"the flush of {self.name}", flush, _FLUSH_LIMIT_S)
         for partition in list(self._live):
-            yield Sign(self.sign_of(partition), self._lag(partition), _DELIVERY_LIMIT_S)
+            lag = self._lag(partition)
+            progress = lag and (*lag, self._waits)
+            yield Sign(self.sign_of(partition), progress, _DELIVERY_LIMIT_S)
 
     def sign_of(self, partition: int) -> str:
         """The name of the sign of one partition."""

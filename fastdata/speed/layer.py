@@ -209,6 +209,7 @@ class SpeedLayer:
         """Fold one event, in the order of offsets; one that was folded before is skipped.
 
         Raises:
+            SchemaNeededError: Nothing was folded; call again when the registry was asked.
             MapError: The source's map function raised.
             CorruptStateError: A stored state does not verify.
             TableError: The layer has failed before.

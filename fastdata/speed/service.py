@@ -149,13 +149,15 @@ class SpeedService(Service):
 
     async def _open(self) -> None:
         producer = self._producer = AckedProducer(self._app)
-        registry = open_registry(self.settings.registry)
+        registry = open_registry(self.settings.registry, self.settings.registry_ca)
+        await registry.check()
         await producer.start()
         self._store = await open_store(self.settings.store).__aenter__()
         for agent in self._agents.values():
             changelog = agent.table.changelog_topic_name
             partitions = await prepare_topics(producer, agent.source.topic, changelog)
             agent.table.options = rocksdb_options(partitions)
+            agent.registry = registry
             agent.layer = SpeedLayer(
                 agent.source,
                 agent.metrics,

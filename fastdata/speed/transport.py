@@ -7,6 +7,7 @@ compacted record) from a hole that Faust made.
 """
 
 import functools
+import time
 from collections.abc import Awaitable, Mapping
 from typing import Any, Protocol, cast
 
@@ -93,6 +94,10 @@ class _FoldingThread(driver.AIOKafkaConsumerThread):
     async def _committed(self, tps: list[TP]) -> Mapping[TP, int | None]:
         consumer = self._ensure_consumer()
         return {tp: await consumer.committed(TopicPartition(*tp)) for tp in tps}
+
+    def stay(self) -> None:
+        """Stay in the group although nothing is fetched."""
+        self._ensure_consumer()._subscription._last_fetch_ended = time.monotonic()
 
     def group_error(self) -> BaseException | None:
         """What has ended the part in the group."""
@@ -181,6 +186,13 @@ class FoldingConsumer(driver.Consumer):
         waits for partitions.
         """
         return self._thread.group_error()
+
+    def stay(self) -> None:
+        """Stay in the group although nothing is fetched: full queues wait for an event.
+
+        aiokafka leaves when nobody has fetched for the poll interval. Call it again and again.
+        """
+        self._thread.stay()
 
     def forget(self, tp: TP) -> None:
         """Forget what was fetched of a partition, before it is read from elsewhere."""
