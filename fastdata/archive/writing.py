@@ -198,12 +198,16 @@ class PartitionArchive:
             await self._sweep(end)
 
     async def _merge(self, tiles: Sequence[Entry], rows: Sequence[Row]) -> list[Records]:
-        """The records of both by schema, in order of their first offsets."""
-        merged: dict[int | None, Records] = {}
+        """The records of both by schema, in order of their first offsets.
+
+        Registries know nothing of each other: one id can be two schemas.
+        """
+        merged: dict[tuple[int | None, str], Records] = {}
         pieces = [each for tile in tiles for each in tile.objects]
         contents = await asyncio.gather(*(self.storage.get(each.name) for each in pieces))
         for each, data in zip(pieces, contents, strict=True):
-            records = merged.setdefault(each.schema_id, Records(each.schema, each.schema_id))
+            key = each.schema_id, each.schema
+            records = merged.setdefault(key, Records(each.schema, each.schema_id))
             for offset, datum in read_object(data, each):
                 records.offsets.append(offset)
                 records.datums.append(datum)
@@ -212,7 +216,7 @@ class PartitionArchive:
             failpoints.reach("archive.mid_merge")
         for (schema_id, schema), run in groupby(rows, _SCHEMA):
             some = list(run)
-            records = merged.setdefault(schema_id, Records(schema, schema_id))
+            records = merged.setdefault((schema_id, schema), Records(schema, schema_id))
             records.offsets += map(_OFFSET, some)
             records.datums += map(_DATUM, some)
             records.hours.update(map(_HOUR, some))
