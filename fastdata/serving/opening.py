@@ -66,6 +66,13 @@ def _open_postgres(url: str, create: bool) -> ServingStore:
     return SqlStore(Postgres(url), create)
 
 
+def _open_cassandra(url: str, create: bool) -> ServingStore:
+    from fastdata.serving.cassandra import CassandraStore
+    from fastdata.serving.cassandra_options import parse
+
+    return CassandraStore(parse(url), create)
+
+
 # The scheme alone is shown: the rest of what is not understood may hold a password anywhere.
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
 _OPENERS: dict[str, Callable[[str, bool], ServingStore]] = {
@@ -75,6 +82,7 @@ _OPENERS: dict[str, Callable[[str, bool], ServingStore]] = {
     "postgresql": _open_postgres,
     "postgresql+asyncpg": _open_postgres,
     "postgres": _open_postgres,
+    "cassandra": _open_cassandra,
 }
 
 
