@@ -34,8 +34,7 @@ _LOG_EVERY_S = 10.0
 _PATIENCE_S = 3.0
 _UNKNOWN_FOR_S = 30.0
 _MAX_UNKNOWN = 10_000
-_NO_CODE = -1
-_NO_SCHEMA, _NO_SUBJECT, _NO_VERSION, _NO_LEVEL = 40403, 40401, 40402, 40408
+_NO_SCHEMA, _NO_SUBJECT, _NO_VERSION, _NO_LEVEL = _CODES = 40403, 40401, 40402, 40408
 _REFUSED, _RETRIABLE = (401, 403), (408, 429)
 
 logger = logging.getLogger(__name__)
@@ -268,8 +267,9 @@ class UrlRegistry:
                     f"the schema registry {self.url} refuses the user or password "
                     f"(HTTP {error.http_status_code})"
                 )
-            hint = "; is the path of the URL right?" if error.error_code == _NO_CODE else ""
-            return f"the schema registry {self.url} says: {mask_url(str(error))}{hint}"
+            hint = "" if error.error_code in _CODES else "; is the path of the URL right?"
+            told = f"HTTP {error.http_status_code}, {mask_url(error.error_message or 'no reason')}"
+            return f"the schema registry {self.url} answers: {told}{hint}"
         if _is_untrusted(error):
             return (
                 f"TLS with the schema registry {self.url} fails ({error}); FASTDATA_REGISTRY_CA "

@@ -17,6 +17,8 @@ _SUMMARIES = {
     "demo": "See it all work on 336,776 real events, with nothing else installed.",
     "query": "Answer a metric over an interval.",
     "replay": "Count an interval again from the archive, exactly.",
+    "schema": "Register schemas, and check whether old events can still be read.",
+    "size": "Calculate disks, rows, memory and workers for a load.",
     "status": "Show how far each layer is, and what it left out.",
     "worker": "Fold events into fresh numbers, as they come.",
 }

@@ -53,6 +53,8 @@ def test_the_commands_are_those_that_the_documentation_names() -> None:
         "demo",
         "query",
         "replay",
+        "schema",
+        "size",
         "status",
         "worker",
     }

@@ -1,0 +1,230 @@
+"""`fastdata schema`."""
+
+import asyncio
+import json
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import click
+
+from fastdata.errors import IncompatibleSchemaError, SettingsError
+from fastdata.evolution import differences
+from fastdata.loading import load_folder
+from fastdata.schemas import FolderRegistry, Registry, Schema, open_registry
+from fastdata.settings import Settings
+
+__all__ = ["schema"]
+
+_NAMES = click.argument("names", nargs=-1, metavar="[SOURCE | FILE.avsc]...")
+_SUBJECT = click.option("--subject", help="The subject, instead of <topic>-value of a source.")
+_JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+
+
+@dataclass(frozen=True, slots=True)
+class _Named:
+    """A schema that is declared, and the subject it belongs to; none is known of a file."""
+
+    name: str
+    subject: str
+    schema: Schema
+
+
+@dataclass(frozen=True, slots=True)
+class _Verdict:
+    name: str
+    against: str
+    reasons: list[str]
+
+
+@click.group(short_help="Register schemas, and check whether old events can still be read.")
+def schema() -> None:
+    """Register schemas, and check whether old events can still be read.
+
+    The schemas are those that the sources in ./agents (or FASTDATA_AGENTS) declare. The registry
+    is FASTDATA_REGISTRY: the URL of one that speaks Confluent's protocol, or a folder.
+
+    \b
+    Examples:
+      fastdata schema check
+      FASTDATA_REGISTRY=https://user:secret@registry:8081 fastdata schema register
+    """  # noqa: D301  (click wants the backspace)
+
+
+@schema.command(short_help="Register the schemas of sources, if they are compatible.")
+@_NAMES
+@_SUBJECT
+@_JSON
+def register(names: tuple[str, ...], subject: str | None, as_json: bool) -> None:
+    """Register the schemas of sources (all, or those that are named), if they are compatible.
+
+    What cannot read the events of the subject's newest version is refused. The subject's
+    compatibility becomes BACKWARD when it is not set, so that the registry refuses, too, what
+    others register. Registering what is there already changes nothing.
+
+    \b
+    Examples:
+      fastdata schema register
+      fastdata schema register orders --subject shop.orders-value
+      fastdata schema register schemas/order.avsc --subject orders-value --json
+    """  # noqa: D301  (click wants the backspace)
+    settings = Settings.load()
+    chosen = _choose(settings, names, subject)
+    for each in chosen:
+        if not each.subject:
+            raise click.UsageError(f"{each.name} is a file: name its --subject")
+    ids = asyncio.run(_register(_open(settings), chosen))
+    if as_json:
+        found = [{"subject": n.subject, "name": n.name, "id": ids[n.subject]} for n in chosen]
+        click.echo(json.dumps(found, indent=2))
+    else:
+        for each in chosen:
+            click.echo(f"{each.subject}: {each.schema.name} has the id {ids[each.subject]}")
+
+
+async def _register(registry: Registry, chosen: Iterable[_Named]) -> dict[str, int]:
+    if isinstance(registry, FolderRegistry):
+        raise SettingsError(
+            "FASTDATA_REGISTRY is a folder, where nothing is registered: a file in it is known "
+            "by its text. Keep the old files beside the new, or set the URL of a registry"
+        )
+    from fastdata.registries import UrlRegistry
+
+    assert isinstance(registry, UrlRegistry)  # noqa: S101 - there are two kinds
+    return {each.subject: await registry.register(each.subject, each.schema) for each in chosen}
+
+
+@schema.command(short_help="Check that declared schemas can read the events there are.")
+@_NAMES
+@_SUBJECT
+@click.option(
+    "--against",
+    type=click.Path(exists=True, path_type=Path),
+    help="A schema file, or a folder of them, instead of the registry.",
+)
+@click.option(
+    "--all-versions", is_flag=True, help="Compare with all versions, not with the newest alone."
+)
+@click.option(
+    "--compatibility",
+    type=click.Choice(["backward", "forward", "full"]),
+    default="backward",
+    help="backward: the declared schema reads the others; forward: they read it; full: both.",
+)
+@_JSON
+def check(
+    names: tuple[str, ...],
+    subject: str | None,
+    against: Path | None,
+    all_versions: bool,
+    compatibility: str,
+    as_json: bool,
+) -> None:
+    """Check that declared schemas can read the events there are.
+
+    Compares the schemas of sources (all, or those that are named) or of files with the newest
+    version of their subject in the registry. A folder keeps no versions: there, and with
+    --against, all files with a record of the same name are compared.
+
+    Exit code 1 when one is not compatible; the reasons name the fields.
+
+    \b
+    Examples:
+      fastdata schema check
+      fastdata schema check orders --all-versions --compatibility full --json
+      fastdata schema check schemas/new.avsc --against schemas/old.avsc
+    """  # noqa: D301  (click wants the backspace)
+    settings = Settings.load()
+    chosen = _choose(settings, names, subject)
+    if against is None:
+        registry = _open(settings)
+        verdicts = asyncio.run(_compare(registry, chosen, all_versions, compatibility))
+    else:
+        verdicts = list(_compare_files(_files(against), chosen, compatibility))
+    if as_json:
+        found = [{**asdict(v), "is_compatible": not v.reasons} for v in verdicts]
+        click.echo(json.dumps(found, indent=2))
+    else:
+        _show(chosen, verdicts)
+    if wrong := [v.name for v in verdicts if v.reasons]:
+        if not as_json:
+            raise IncompatibleSchemaError(
+                f"not compatible: {', '.join(dict.fromkeys(wrong))}; give new fields a default "
+                "and keep the types of the others"
+            )
+        sys.exit(1)
+
+
+def _open(settings: Settings) -> Registry:
+    return open_registry(settings.registry, settings.registry_ca)
+
+
+def _choose(settings: Settings, names: tuple[str, ...], subject: str | None) -> list[_Named]:
+    files = [name for name in names if name.endswith(".avsc")]
+    chosen = [_Named(name, subject or "", Schema.load(Path(name))) for name in files]
+    if len(files) < len(names) or not names:
+        sources = load_folder(settings.agents).sources
+        for name in [n for n in names if n not in files] or sources:
+            if name not in sources:
+                raise click.UsageError(f"there is no source {name!r}; there are: {list(sources)}")
+            source = sources[name]
+            chosen.append(_Named(name, subject or f"{source.topic}-value", source.schema))
+    if subject and len(chosen) > 1:
+        raise click.UsageError("--subject is of one source: name it")
+    return chosen
+
+
+async def _compare(
+    registry: Registry, chosen: Iterable[_Named], all_versions: bool, compatibility: str
+) -> list[_Verdict]:
+    if isinstance(registry, FolderRegistry):
+        return list(_compare_files(registry.schemas, chosen, compatibility))
+    from fastdata.registries import UrlRegistry
+
+    assert isinstance(registry, UrlRegistry)  # noqa: S101 - there are two kinds
+    verdicts = []
+    for each in chosen:
+        if not each.subject:
+            raise click.UsageError(f"{each.name} is a file: name its --subject, or use --against")
+        for found in await registry.versions(each.subject, newest=not all_versions):
+            reasons = _reasons(each.schema, found.schema, compatibility)
+            against = f"version {found.version} of {found.subject}"
+            verdicts.append(_Verdict(each.name, against, reasons))
+    return verdicts
+
+
+def _files(place: Path) -> list[Schema]:
+    return FolderRegistry(place).schemas if place.is_dir() else [Schema.load(place)]
+
+
+def _compare_files(
+    others: Iterable[Schema], chosen: Iterable[_Named], compatibility: str
+) -> Iterator[_Verdict]:
+    others = list(others)
+    for each in chosen:
+        for other in others:
+            if len(others) == 1 or other.name == each.schema.name:
+                against = f"{other.name} with the id {other.id}"
+                yield _Verdict(each.name, against, _reasons(each.schema, other, compatibility))
+
+
+def _reasons(declared: Schema, other: Schema, compatibility: str) -> list[str]:
+    reasons = []
+    if compatibility != "forward":
+        reasons += differences(other, declared)
+    if compatibility != "backward":
+        reasons += [f"forward: {reason}" for reason in differences(declared, other)]
+    return reasons
+
+
+def _show(chosen: Iterable[_Named], verdicts: Iterable[_Verdict]) -> None:
+    known = {verdict.name for verdict in verdicts}
+    for each in chosen:
+        if each.name not in known:
+            click.echo(f"{each.name}: nothing to compare with yet")
+    for verdict in verdicts:
+        word = "not compatible" if verdict.reasons else "compatible"
+        click.echo(f"{verdict.name}: {word} with {verdict.against}")
+        for reason in verdict.reasons:
+            click.echo(f"  {reason}")
