@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 
-from tests.support.services import downloads, pins
+from tests.support.services import downloads
 from tests.support.services.cassandra import Cassandra
 from tests.support.services.kafka import Kafka
 from tests.support.services.postgres import Postgres
@@ -18,14 +18,6 @@ from tests.support.services.registry import Registry
 from tests.support.services.s3 import S3
 from tests.support.services.server import Server, new_folder
 
-NEEDED: dict[str, Callable[[], object]] = {
-    "Kafka": lambda: downloads.jars(pins.KAFKA),
-    "Cassandra": lambda: downloads.jars(pins.CASSANDRA),
-    "registry": downloads.apicurio,
-    "Java 21 for the registry": downloads.java_21,
-    "PostgreSQL": downloads.postgres,
-    "S3 server": downloads.versitygw,
-}
 SERVICES: tuple[Callable[[Path], Server], ...] = (Cassandra, Kafka, Registry, Postgres, S3)
 
 
@@ -48,8 +40,8 @@ def main() -> None:
 
 def fetch() -> None:
     """Bring all that is missing, several at a time."""
-    with ThreadPoolExecutor(len(NEEDED)) as pool:
-        for line in pool.map(_fetch, NEEDED):
+    with ThreadPoolExecutor(len(downloads.NEEDED)) as pool:
+        for line in pool.map(_fetch, downloads.NEEDED):
             if line:
                 say(line)
 
@@ -57,7 +49,7 @@ def fetch() -> None:
 def _fetch(name: str) -> str:
     start = time.monotonic()
     try:
-        NEEDED[name]()
+        downloads.NEEDED[name]()
     except downloads.UnavailableError as error:
         return f"{name}: cannot run here: {error}"
     took_s = time.monotonic() - start

@@ -227,3 +227,14 @@ def _run(command: list[str], environment: dict[str, str] | None = None) -> None:
 def _check(what: str, found: str, pinned: str) -> None:
     if found != pinned:
         raise UnavailableError(f"{what} has SHA-256 {found}, pinned is {pinned}")
+
+
+# All that the services need, by what it is for.
+NEEDED: dict[str, Callable[[], object]] = {
+    "Kafka": lambda: jars(pins.KAFKA),
+    "Cassandra": lambda: jars(pins.CASSANDRA),
+    "registry": apicurio,
+    "Java 21 for the registry": java_21,
+    "PostgreSQL": postgres,
+    "S3 server": versitygw,
+}

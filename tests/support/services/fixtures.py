@@ -12,7 +12,7 @@ from typing import TypeVar
 import pytest
 
 from tests.support.services.cassandra import Cassandra, SecureCassandra
-from tests.support.services.downloads import UnavailableError
+from tests.support.services.downloads import NEEDED, UnavailableError
 from tests.support.services.kafka import Kafka, KafkaCluster, SecureKafka
 from tests.support.services.postgres import Postgres
 from tests.support.services.registry import Registry
@@ -22,6 +22,7 @@ from tests.support.services.server import new_folder
 NAMES = {
     "cassandra",
     "durable_cassandra",
+    "fetched",
     "kafka",
     "kafka_cluster",
     "postgres",
@@ -106,19 +107,34 @@ def s3(pytestconfig: pytest.Config) -> Iterator[S3]:
         yield server
 
 
+@pytest.fixture(scope="session")
+def fetched(pytestconfig: pytest.Config) -> None:
+    """All that any service needs is on this machine; none is started."""
+    with skipped_when_missing(pytestconfig):
+        for fetch in NEEDED.values():
+            fetch()
+
+
 @contextmanager
 def running(config: pytest.Config, make: Callable[[Path], Service]) -> Iterator[Service]:
     """A service in a folder that is removed at the end; skips, or fails, when it cannot run."""
     with new_folder() as folder:
-        try:
+        with skipped_when_missing(config):
             service = make(folder)
-        except UnavailableError as error:
-            reason = f"{CANNOT_RUN}{error}"
-            if is_required(config):
-                pytest.fail(reason, pytrace=False)
-            pytest.skip(reason)
         with service:
             yield service
+
+
+@contextmanager
+def skipped_when_missing(config: pytest.Config) -> Iterator[None]:
+    """Skip, or fail where services are required, when something cannot be had."""
+    try:
+        yield
+    except UnavailableError as error:
+        reason = f"{CANNOT_RUN}{error}"
+        if is_required(config):
+            pytest.fail(reason, pytrace=False)
+        pytest.skip(reason)
 
 
 def is_required(config: pytest.Config) -> bool:
