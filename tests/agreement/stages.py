@@ -8,11 +8,12 @@
 import asyncio
 import json
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import chdir
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
+from typing import Protocol
 from zlib import crc32
 
 from click.testing import CliRunner
@@ -20,7 +21,7 @@ from click.testing import CliRunner
 from fastdata.archive import open_archive_storage
 from fastdata.cli.main import commands
 from fastdata.loading import load_folder
-from fastdata.schemas import FolderRegistry, encode
+from fastdata.schemas import FolderRegistry, Schema, encode
 from fastdata.serving.opening import open_store
 from fastdata.windows import parse_duration, parse_instant
 from tests.agreement.counting import Key
@@ -30,7 +31,9 @@ from tests.agreement.sets import Record
 __all__ = [
     "STAGES",
     "Answers",
+    "Deploy",
     "Deployment",
+    "Layers",
     "Question",
     "Row",
     "assert_agrees",
@@ -80,12 +83,21 @@ class Question:
         return parse_instant(self.end) if self.end else 1 << 60
 
 
+class Layers(Protocol):
+    """Both layers over a log."""
+
+    def run(self, stage: str) -> None:
+        """Fold all that the log has, with a new worker; then batch counts it, but for `speed`."""
+        ...
+
+
 @dataclass
 class Deployment:
     """A folder with a `fastdata.toml`, one file of agents and its schema.
 
     Attributes:
         replace: What to change in the text of the declaration.
+        schema: Of the events, with the id that their producer sends.
     """
 
     folder: Path
@@ -95,25 +107,40 @@ class Deployment:
 
     def __post_init__(self) -> None:
         (self.folder / "agents").mkdir()
-        text = self.agents.read_text()
+        text = self.declaration(self.agents.read_text())
         for old, new in self.replace.items():
             assert old in text
             text = text.replace(old, new)
         (self.folder / "agents" / self.agents.name).write_text(text)
         shutil.copytree(self.schemas, self.folder / "schemas")
-        (self.folder / "fastdata.toml").write_text(
-            'agents = "agents"\nregistry = "schemas"\narchive = "archive"\n'
-            'store = "sqlite:///store.db"\n'
-        )
+        lines = (f'{name} = "{value}"\n' for name, value in self.settings().items())
+        (self.folder / "fastdata.toml").write_text("".join(lines))
         self.catalog = load_folder(self.folder / "agents")
         self.metrics = list(self.catalog.metrics.values())
         self.source = self.metrics[0].source
-        self.registry = FolderRegistry(self.folder / "schemas")
+        self.schema = self.registered(self.source.schema)
+
+    def declaration(self, text: str) -> str:
+        """The text of the file of agents, from the one that all deployments share."""
+        return text
+
+    def settings(self) -> dict[str, str]:
+        """What `fastdata.toml` says."""
+        store = "sqlite:///store.db"
+        return {"agents": "agents", "registry": "schemas", "archive": "archive", "store": store}
+
+    def registered(self, schema: Schema) -> Schema:
+        """The schema as the registry of this deployment knows it."""
+        return schema
+
+    def layers(self, log: Log, workers: int) -> Layers:
+        """Both layers over a log; `workers` are the processes of a replay."""
+        return LayersInProcess(self.loop(log), f"sqlite:///{self.folder / 'store.db'}", workers)
 
     def loop(self, log: Log) -> Loop:
         """Both layers over a log, which archive in this folder."""
         storage = open_archive_storage(str(self.folder / "archive"))
-        return Loop(self.metrics, self.registry, log, storage)
+        return Loop(self.metrics, FolderRegistry(self.folder / "schemas"), log, storage)
 
     def ask(self, question: Question) -> list[Row]:
         """The rows of `fastdata query`."""
@@ -125,6 +152,30 @@ class Deployment:
         return rows
 
 
+# Makes a deployment of a folder, a file of agents, a folder of schemas and replacements.
+Deploy = Callable[..., Deployment]
+
+
+@dataclass
+class LayersInProcess:
+    """Everything in this process, but the store and the archive."""
+
+    loop: Loop
+    store: str
+    workers: int
+
+    def run(self, stage: str) -> None:
+        asyncio.run(self._run(stage))
+
+    async def _run(self, stage: str) -> None:
+        async with open_store(self.store) as store:
+            await self.loop.start(store)
+            await self.loop.drain()
+            if stage != "speed":
+                await self.loop.archive()
+                await self.loop.replay(self.workers)
+
+
 def send(
     deployment: Deployment, records: Iterable[Record], key: str, partitions: int, at: int
 ) -> Log:
@@ -133,7 +184,7 @@ def send(
     Args:
         at: When all of them came, ms UTC.
     """
-    log, schema = Log(partitions), deployment.source.schema
+    log, schema = Log(partitions), deployment.schema
     for record in records:
         partition = crc32(str(record[key]).encode()) % partitions
         log.send(partition, encode(schema, record), at)
@@ -148,21 +199,12 @@ def stage_answers(
     workers: int = 0,
 ) -> Answers:
     """Run both layers, a new worker at each stage, and ask everything after each."""
-    loop = deployment.loop(log)
-
-    async def run(stage: str) -> None:
-        async with open_store(f"sqlite:///{deployment.folder / 'store.db'}") as store:
-            await loop.start(store)
-            await loop.drain()
-            if stage != "speed":
-                await loop.archive()
-                await loop.replay(workers)
-
+    layers = deployment.layers(log, workers)
     answers: Answers = {}
     for stage in stages:
         if stage == "batch":
             log.fill(deployment.source.segment_size)
-        asyncio.run(run(stage))
+        layers.run(stage)
         answers |= {(stage, question): deployment.ask(question) for question in questions}
     return answers
 

@@ -9,7 +9,7 @@ import pytest
 
 from fastdata.embedded.flights import PUBLISHED, Published, month_start
 from tests.agreement import counting, sets
-from tests.agreement.stages import Answers, Deployment, Question, assert_agrees, send, stage_answers
+from tests.agreement.stages import Answers, Deploy, Question, assert_agrees, send, stage_answers
 
 pytestmark = [pytest.mark.xdist_group("flights"), pytest.mark.timeout(300)]
 
@@ -45,9 +45,11 @@ def flights() -> list[sets.Record]:
 
 
 @pytest.fixture(scope="module")
-def answers(flights: list[sets.Record], tmp_path_factory: pytest.TempPathFactory) -> Answers:
+def answers(
+    deploy: Deploy, flights: list[sets.Record], tmp_path_factory: pytest.TempPathFactory
+) -> Answers:
     agents, schemas = REPOSITORY / "agents" / "flights.py", REPOSITORY / "schemas"
-    deployment = Deployment(tmp_path_factory.mktemp("flights"), agents, schemas)
+    deployment = deploy(tmp_path_factory.mktemp("flights"), agents, schemas)
     log = send(deployment, flights, key="flight_id", partitions=4, at=LATER)
     return stage_answers(deployment, log, QUESTIONS, STAGES, workers=2)
 

@@ -9,7 +9,7 @@ from tests.agreement import counting, sets
 from tests.agreement.stages import (
     STAGES,
     Answers,
-    Deployment,
+    Deploy,
     Question,
     assert_agrees,
     assert_exact_until_fresh,
@@ -46,9 +46,11 @@ def events() -> list[sets.Record]:
 
 
 @pytest.fixture(scope="module")
-def answers(events: list[sets.Record], tmp_path_factory: pytest.TempPathFactory) -> Answers:
+def answers(
+    deploy: Deploy, events: list[sets.Record], tmp_path_factory: pytest.TempPathFactory
+) -> Answers:
     folder = tmp_path_factory.mktemp("github")
-    deployment = Deployment(folder, DECLARED / "agents" / "github.py", DECLARED / "schemas")
+    deployment = deploy(folder, DECLARED / "agents" / "github.py", DECLARED / "schemas")
     log = send(deployment, events, key="repository", partitions=4, at=NEXT_DAY)
     return stage_answers(deployment, log, QUESTIONS)
 

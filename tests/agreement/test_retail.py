@@ -11,7 +11,7 @@ from tests.agreement import counting, sets
 from tests.agreement.stages import (
     STAGES,
     Answers,
-    Deployment,
+    Deploy,
     Question,
     assert_agrees,
     assert_exact_until_fresh,
@@ -47,9 +47,11 @@ def lines() -> list[sets.Record]:
 
 
 @pytest.fixture(scope="module")
-def answers(lines: list[sets.Record], tmp_path_factory: pytest.TempPathFactory) -> Answers:
+def answers(
+    deploy: Deploy, lines: list[sets.Record], tmp_path_factory: pytest.TempPathFactory
+) -> Answers:
     folder = tmp_path_factory.mktemp("retail")
-    deployment = Deployment(folder, DECLARED / "agents" / "retail.py", DECLARED / "schemas")
+    deployment = deploy(folder, DECLARED / "agents" / "retail.py", DECLARED / "schemas")
     log = send(deployment, lines, key="invoice", partitions=3, at=NEW_YEAR)
     return stage_answers(deployment, log, QUESTIONS)
 

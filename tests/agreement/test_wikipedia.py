@@ -10,7 +10,7 @@ from tests.agreement import counting, sets
 from tests.agreement.stages import (
     STAGES,
     Answers,
-    Deployment,
+    Deploy,
     Question,
     Row,
     assert_agrees,
@@ -63,9 +63,11 @@ def published() -> str:
 
 
 @pytest.fixture(scope="module")
-def answers(edits: list[sets.Record], tmp_path_factory: pytest.TempPathFactory) -> Answers:
+def answers(
+    deploy: Deploy, edits: list[sets.Record], tmp_path_factory: pytest.TempPathFactory
+) -> Answers:
     folder = tmp_path_factory.mktemp("wikipedia")
-    deployment = Deployment(folder, DECLARED / "agents" / "wikipedia.py", DECLARED / "schemas")
+    deployment = deploy(folder, DECLARED / "agents" / "wikipedia.py", DECLARED / "schemas")
     log = send(deployment, edits, key="user", partitions=4, at=NEXT_DAY)
     return stage_answers(deployment, log, QUESTIONS)
 
@@ -99,11 +101,11 @@ def test_nothing_is_called_exact_before_batch_and_every_past_hour_after_it(
 
 
 def test_a_topic_shorter_than_its_segment_is_answered_by_the_speed_layer_alone(
-    edits: list[sets.Record], tmp_path: Path
+    deploy: Deploy, edits: list[sets.Record], tmp_path: Path
 ) -> None:
     agents = DECLARED / "agents" / "wikipedia.py"
     size = {"segment_size=1_000": "segment_size=1_000_000"}
-    deployment = Deployment(tmp_path, agents, DECLARED / "schemas", size)
+    deployment = deploy(tmp_path, agents, DECLARED / "schemas", size)
     log = send(deployment, edits, key="user", partitions=3, at=NEXT_DAY)
     answers = stage_answers(deployment, log, [HOURLY, CHANNELS], ["speed", "both"])
     for (_, question), rows in answers.items():
