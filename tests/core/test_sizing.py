@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from fastdata import Metric, load
+from fastdata.serving.cassandra_schema import BUCKETS
 from fastdata.sizing import Load, occupied, segment_size_for, size, state_bytes
 
 ROOT = Path(__file__).parents[2]
@@ -116,3 +117,9 @@ def test_a_state_is_as_large_as_it_is_stored(
     departures: Metric, events: int, exact: bool, expected: int
 ) -> None:
     assert state_bytes(departures, events, exact) == expected
+
+
+def test_few_events_need_no_more_buckets_than_a_keyspace_has(departures: Metric) -> None:
+    found = size(replace(MONTHS, peak_per_s=1), departures.source, [departures])
+
+    assert found.cassandra_buckets == BUCKETS
