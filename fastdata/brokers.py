@@ -24,6 +24,8 @@ __all__ = ["Broker", "check_servers"]
 
 _NONE = SecretStr("")
 _TIMEOUT_S = 10.0
+# asyncio closes the socket of a failed handshake some rounds of its loop later.
+_CLOSING_S = 0.02
 _OTHER_NAME = (62, 64)  # OpenSSL's codes for a certificate of another host or address
 
 _Address = tuple[str, int]
@@ -171,6 +173,7 @@ async def _try_all(
                 nodes.update(await _nodes(address, security))
         except (KafkaError, OSError, TimeoutError, AssertionError) as error:
             reasons[address] = _reason(error, security)
+            await asyncio.sleep(_CLOSING_S)
 
     await asyncio.gather(*map(attempt, addresses))
     return nodes, reasons

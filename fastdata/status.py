@@ -110,6 +110,7 @@ class LogReader:
         config = {
             "group.id": "fastdata-status",  # demanded by the client; nothing joins or commits
             "enable.auto.commit": False,
+            "enable.partition.eof": True,
             "log_level": 0,
             **self._broker.librdkafka(),
         }
@@ -155,13 +156,16 @@ class LogReader:
         except KafkaException as error:
             raise self._error(error) from error
 
-    def append_times(self, topic: str, offsets: Mapping[int, int]) -> dict[int, int]:
-        """When the record at each offset was appended, ms UTC; without those not read in time.
+    def append_times(self, topic: str, offsets: Mapping[int, int]) -> Mapping[int, int | None]:
+        """When the first record from each offset on was appended, ms UTC.
+
+        None where there is none: the rest of the log is marks of transactions, and what was
+        taken back. Without those that were not read in time.
 
         Raises:
             BrokerError: The broker cannot be reached.
         """
-        times: dict[int, int] = {}
+        times: dict[int, int | None] = {}
         deadline = time.monotonic() + self._timeout_s
         places = [TopicPartition(topic, p, o) for p, o in offsets.items()]
         try:
@@ -169,10 +173,12 @@ class LogReader:
             self._consumer.resume(places)  # a pause outlives its assignment
             while len(times) < len(offsets) and time.monotonic() < deadline:
                 message = self._consumer.poll(0.2)
-                if message is None or message.error() is not None:
+                if message is None or (partition := message.partition()) is None:
                     continue
-                partition = message.partition()
-                if partition is not None and partition not in times:
+                if (error := message.error()) is not None:
+                    if error.code() == KafkaError._PARTITION_EOF:
+                        times.setdefault(partition, None)
+                elif partition not in times:
                     times[partition] = message.timestamp()[1]
                     self._consumer.pause([TopicPartition(topic, partition)])
             self._consumer.unassign()
@@ -231,10 +237,11 @@ class StatusReader:
         folded = {row.partition: row.next_offset for row in rows}
         next_ = {p: max(folded.get(p, 0), start) for p, (start, _) in log.items()}
         behind = {p: offset for p, offset in next_.items() if offset < log[p][1]}
-        times: dict[int, int] = {}
+        times: Mapping[int, int | None] = {}
         if behind:
             reading = asyncio.to_thread(self._log.append_times, source.topic, behind)
             times = await self._attempt(reading, times)
+            behind = {p: offset for p, offset in behind.items() if times.get(p, 0) is not None}
         runs = await self._attempt(self._runs(source), {})
         archived = snapshot.durable if snapshot else {}
         partitions = []
@@ -249,7 +256,7 @@ class StatusReader:
                     archived=archived.get(p, 0) if snapshot else None,
                     closed=_closed(source, p, snapshot),
                     covered=_covered(source, p, runs),
-                    lag=None if end is None else max(0, end - next_[p]),
+                    lag=None if end is None else end - behind.get(p, end),
                     lag_s=None if end is None else _age_s(p, behind, times, now_ms),
                 )
             )
@@ -294,7 +301,7 @@ def _covered(source: Source, partition: int, runs: Mapping[str, Run | None]) -> 
 
 
 def _age_s(
-    partition: int, behind: Mapping[int, int], times: Mapping[int, int], now_ms: int
+    partition: int, behind: Mapping[int, int], times: Mapping[int, int | None], now_ms: int
 ) -> float | None:
     if partition not in behind:
         return 0.0

@@ -1,6 +1,6 @@
 """What a broker knows of a consumer group."""
 
-from confluent_kafka import ConsumerGroupState
+from confluent_kafka import ConsumerGroupState, KafkaException
 from confluent_kafka.admin import AdminClient
 
 
@@ -14,7 +14,10 @@ class Group:
     def shares(self) -> list[int]:
         """How many partitions each member has, fewest first; empty while the group changes."""
         (future,) = self._admin.describe_consumer_groups([self._name]).values()
-        found = future.result(10)
+        try:
+            found = future.result(10)
+        except KafkaException:  # its coordinator is new, or moves
+            return []
         if found.state != ConsumerGroupState.STABLE:
             return []
         return sorted(len(member.assignment.topic_partitions) for member in found.members)

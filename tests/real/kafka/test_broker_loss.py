@@ -1,0 +1,41 @@
+"""A broker of three is killed, or the only one is started again, under those who read."""
+
+import asyncio
+import logging
+import time
+
+import pytest
+
+from tests.chaos.killing import Scenario
+from tests.real.kafka.conftest import NewStage
+from tests.real.kafka.test_archivers import archived, archiver
+from tests.support.services.kafka import KafkaCluster
+
+pytestmark = pytest.mark.timeout(300)
+
+logger = logging.getLogger(__name__)
+
+
+async def test_a_killed_broker_of_three_costs_seconds_and_no_event(
+    new_stage: NewStage, kafka_cluster: KafkaCluster
+) -> None:
+    stage = new_stage(kafka_cluster)
+    scenario = Scenario(stage)
+    with archiver(stage) as archiving:
+        async with scenario.running():
+            await scenario.have_folded_all()
+            kafka_cluster.kill(kafka_cluster.leader(stage.topic, 0))
+            began = time.monotonic()
+            await scenario.have_folded_all()
+            stall_s = time.monotonic() - began
+            assert archiving.poll() is None, "the archiver ended"
+            await scenario.drain()
+        archiving.terminate()
+        assert await asyncio.to_thread(archiving.wait, 30) == 0
+    kept = await archived(stage)
+
+    scenario.check()
+    assert scenario.replaced == 0
+    logger.info("all partitions were folded again %.1f s after a broker was killed", stall_s)
+    assert len(kept) == stage.sent
+    assert stall_s < 45
