@@ -70,7 +70,8 @@ class CassandraStore:
 
         Raises:
             StoreUnavailableError: No node can be reached, or there is no store yet.
-            StoreError: The password, TLS, an option or the version of the tables is wrong.
+            SettingsError: The password, TLS or an option is wrong.
+            StoreError: The tables are of another version.
         """
         options = self._options
         self._keyspace = await asyncio.to_thread(open_keyspace, options, self._create)

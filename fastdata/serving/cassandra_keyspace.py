@@ -4,7 +4,7 @@ import time
 from dataclasses import dataclass, fields
 from typing import Any
 
-from fastdata.errors import StoreError, StoreUnavailableError
+from fastdata.errors import SettingsError, StoreError, StoreUnavailableError
 from fastdata.serving.cassandra_options import Options
 from fastdata.serving.cassandra_schema import BUCKETS, LAYOUT, ONLY, TABLES, Statements
 from fastdata.serving.cassandra_session import DRIVER_ERRORS, connect, explain
@@ -33,7 +33,8 @@ def open_keyspace(options: Options, create: bool) -> Keyspace:
 
     Raises:
         StoreUnavailableError: No node can be reached, or there is no store and none shall be made.
-        StoreError: The password, TLS or an option is wrong, or the tables are of another version.
+        SettingsError: The password, TLS or an option is wrong.
+        StoreError: The tables are of another version.
     """
     session = connect(options)
     try:
@@ -72,7 +73,7 @@ def _create_keyspace(session: Any, options: Options) -> None:
     hosts = session.cluster.metadata.all_hosts()
     nodes = [host for host in hosts if options.dc in ("", host.datacenter)]
     if len(nodes) < options.replication:
-        raise StoreError(
+        raise SettingsError(
             f"{options.shown} cannot be made with {options.replication} copies, the cluster has"
             f" {len(nodes)} nodes: start more, or add ?replication=1 for a trial without safety"
         )
@@ -131,7 +132,7 @@ def _find_layout(session: Any, options: Options) -> int | None:
 
 def _check_buckets(options: Options, buckets: int) -> None:
     if options.buckets not in (None, buckets):
-        raise StoreError(
+        raise SettingsError(
             f"{options.shown} was made with {buckets} buckets, which cannot change: leave out"
             f" buckets={options.buckets}, or start a new keyspace and replay"
         )

@@ -31,7 +31,13 @@ from cassandra.pool import NoConnectionsAvailable
 from cassandra.protocol import ErrorMessage
 from cassandra.query import BatchStatement, BatchType, PreparedStatement, tuple_factory
 
-from fastdata.errors import CommitUnknownError, StoreError, StoreUnavailableError
+from fastdata.errors import (
+    CommitUnknownError,
+    FastdataError,
+    SettingsError,
+    StoreError,
+    StoreUnavailableError,
+)
 from fastdata.serving.cassandra_options import Options
 
 __all__ = ["DRIVER_ERRORS", "Batch", "Row", "Session", "batches", "connect", "explain"]
@@ -95,7 +101,7 @@ def connect(options: Options) -> Any:
 
     Raises:
         StoreUnavailableError: No node can be reached.
-        StoreError: They refuse the password, or do not fit the options for TLS.
+        SettingsError: They refuse the password, or do not fit the options for TLS.
     """
     consistency = ConsistencyLevel.name_to_value[options.consistency]
     is_local = options.consistency != "QUORUM"
@@ -322,16 +328,18 @@ _REASONS = (
 _WANTS_TLS = "it closed the connection at once: if it wants TLS, add ?tls=true"
 
 
-def explain(error: Exception, options: Options, dcs: Iterable[str] = ()) -> StoreError:
+def explain(error: Exception, options: Options, dcs: Iterable[str] = ()) -> FastdataError:
     """What we raise when a cluster cannot be connected to."""
     where = f"cannot open {options.shown}:"
     known = sorted({dc for dc in dcs if dc})
     if options.dc and known and options.dc not in known:
-        return StoreError(f"{where} there is no data center {options.dc!r}, only {known}: mend dc=")
+        return SettingsError(
+            f"{where} there is no data center {options.dc!r}, only {known}: mend dc="
+        )
     text = " ".join(map(str, [error, *_errors_of(error)])).lower()
     for words, reason in _REASONS:
         if words in text:
-            return StoreError(f"{where} {reason}")
+            return SettingsError(f"{where} {reason}; check FASTDATA_STORE")
     if isinstance(error, UnresolvableContactPoints):
         return StoreUnavailableError(f"{where} no host of that name is known")
     if "refused" in text:
