@@ -79,9 +79,9 @@ class UrlRegistry:
         if ca and not Path(ca).is_file():
             raise SettingsError(f"FASTDATA_REGISTRY_CA: there is no file {ca}")
         self.url = mask_url(url)
-        self._conf = {"url": url, "timeout": _TIMEOUT_S, "max.retries": 0}
-        if ca:
-            self._conf["ssl.ca.location"] = ca
+        # Without TLS, reading all authorities of the world for each question is left out.
+        authorities = {"ssl.ca.location": ca or False} if ca or url.startswith("http:") else {}
+        self._conf = {"url": url, "timeout": _TIMEOUT_S, "max.retries": 0, **authorities}
         self._clock = clock
         self._known: dict[int, Schema | str] = {}  # or why it cannot be used
         self._missing: dict[int, _Missing] = {}

@@ -139,7 +139,11 @@ async def test_partitions_that_are_assigned_again_are_archived_once(
     world: World, broker: MockBroker
 ) -> None:
     member = _SourceArchive(
-        world.source, Broker(broker.address), lambda number: world.archiver(partition=number), None
+        world.source,
+        Broker(broker.address),
+        world.registry,
+        lambda number: world.archiver(partition=number),
+        None,
     )
     stop, sent = asyncio.Event(), {}
     task = asyncio.create_task(member.run(stop))

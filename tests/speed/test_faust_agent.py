@@ -303,7 +303,7 @@ async def test_a_partition_that_is_behind_shows_its_progress_and_an_idle_one_non
     desk.group.fetched[TP0] = desk.group.log_end = 2
     idle = {sign.name: sign.progress for sign in desk.agent.signs()}
 
-    assert behind == {"the flush of fastdata-events": None, "events/0": (2, 40)}
+    assert behind == {"the flush of fastdata-events": None, "events/0": (2, 40, 0)}
     assert idle == {"the flush of fastdata-events": None, "events/0": None}
     assert desk.layer.partitions[0].is_idle
 
