@@ -12,6 +12,7 @@ import pytest
 ROOT = Path(__file__).parents[3]
 
 
+@pytest.mark.timeout(300)  # five servers start at once
 @pytest.mark.usefixtures("fetched")
 def test_the_set_prints_its_settings_and_ends_with_an_interrupt() -> None:
     command = [sys.executable, "-m", "tests.support.services", "run", "--json"]

@@ -68,7 +68,7 @@ def test_fetching_says_what_cannot_be_had(tmp_path: Path) -> None:
     )
 
     assert done.returncode == 0
-    assert "Kafka: cannot run here: there is no mvn on the PATH" in done.stderr
+    assert "Kafka: cannot run here: there is no java on the PATH" in done.stderr
 
 
 def test_what_is_not_what_was_pinned_is_not_kept(

@@ -10,8 +10,9 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 
-from tests.support.services import downloads
+from tests.support.services import programs
 from tests.support.services.cassandra import Cassandra
+from tests.support.services.downloads import UnavailableError
 from tests.support.services.kafka import Kafka
 from tests.support.services.postgres import Postgres
 from tests.support.services.registry import Registry
@@ -40,8 +41,8 @@ def main() -> None:
 
 def fetch() -> None:
     """Bring all that is missing, several at a time."""
-    with ThreadPoolExecutor(len(downloads.NEEDED)) as pool:
-        for line in pool.map(_fetch, downloads.NEEDED):
+    with ThreadPoolExecutor(len(programs.NEEDED)) as pool:
+        for line in pool.map(_fetch, programs.NEEDED):
             if line:
                 say(line)
 
@@ -49,8 +50,8 @@ def fetch() -> None:
 def _fetch(name: str) -> str:
     start = time.monotonic()
     try:
-        downloads.NEEDED[name]()
-    except downloads.UnavailableError as error:
+        programs.NEEDED[name]()
+    except UnavailableError as error:
         return f"{name}: cannot run here: {error}"
     took_s = time.monotonic() - start
     return f"{name}: fetched in {took_s:.0f} s" if took_s > 1 else ""
@@ -79,7 +80,7 @@ def _launch(make: Callable[[Path], Server], folder: Path, stack: ExitStack) -> S
     place.mkdir()
     try:
         server = make(place)
-    except downloads.UnavailableError as error:
+    except UnavailableError as error:
         say(f"{make.__name__}: cannot run here: {error}")
         return None
     stack.callback(server.kill)

@@ -8,7 +8,7 @@ from pathlib import Path
 from cassandra.auth import PlainTextAuthProvider
 from cassandra.cluster import Cluster, NoHostAvailable, Session
 
-from tests.support.services import downloads, pins
+from tests.support.services import pins, programs
 from tests.support.services.certificates import Authority
 from tests.support.services.server import Server, accepts, free_port
 
@@ -129,7 +129,8 @@ class Cassandra(Server):
         known = {"folder": folder, "port": self.port, "storage_port": free_port()}
         sync = SYNCED if synced else UNSYNCED
         self._settings = SETTINGS.format_map(known) + sync + more
-        self._jars = downloads.jars(pins.CASSANDRA)
+        self._program = programs.cassandra(folder)
+        self.container = self._program.container
 
     def url(self, keyspace: str) -> str:
         """The URL of a store; a keyspace that is missing gets one copy."""
@@ -156,7 +157,7 @@ class Cassandra(Server):
         logging.write_text(LOGGING)
         temporary = self.folder / "tmp"
         temporary.mkdir(exist_ok=True)
-        (agent,) = self._jars.glob("jamm-*.jar")
+        libraries = self._program.libraries
         properties = {
             "java.io.tmpdir": temporary,
             "logback.configurationFile": settings.with_name("logback.xml"),
@@ -171,7 +172,7 @@ class Cassandra(Server):
             "cassandra.unsafesystem": str(not self._synced).lower(),
         }
         return [
-            downloads.java(),
+            *self._program.command,
             f"-Xms{HEAP}",
             f"-Xmx{HEAP}",
             f"-XX:MaxDirectMemorySize={HEAP}",
@@ -186,9 +187,9 @@ class Cassandra(Server):
             *(f"--add-exports={name}=ALL-UNNAMED" for name in EXPORTS),
             *(f"--add-opens={name}=ALL-UNNAMED" for name in OPENS),
             *(f"-D{name}={value}" for name, value in properties.items()),
-            f"-javaagent:{agent}",
+            f"-javaagent:{libraries}/jamm-{pins.JAMM_VERSION}.jar",
             "-cp",
-            f"{self._jars}/*",
+            f"{libraries}/*",
             "org.apache.cassandra.service.CassandraDaemon",
         ]
 

@@ -3,6 +3,7 @@
 import fcntl
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -99,14 +100,23 @@ def apicurio() -> Path:
     return _fetched(f"apicurio-{pins.APICURIO_VERSION}", fetch)
 
 
-def java() -> str:
-    """The Java of this machine.
+def java(newest: int = 99) -> str:
+    """The Java of this machine, 17 or newer.
+
+    Args:
+        newest: The last version that will do.
 
     Raises:
-        UnavailableError: There is none.
+        UnavailableError: There is none, or it is another version.
     """
     home = os.environ.get("JAVA_HOME")
-    return f"{home}/bin/java" if home else program("java")
+    found = program(f"{home}/bin/java" if home else "java")
+    said = subprocess.run([found, "-version"], capture_output=True, text=True, check=False).stderr
+    version = re.search(r'version "(\d+)', said)
+    if version is None or not 17 <= int(version[1]) <= newest:
+        last = "or newer" if newest == 99 else f"to {newest}"
+        raise UnavailableError(f"{found} is not Java 17 {last}: {said.partition(chr(10))[0]}")
+    return found
 
 
 def java_21() -> str:
@@ -227,14 +237,3 @@ def _run(command: list[str], environment: dict[str, str] | None = None) -> None:
 def _check(what: str, found: str, pinned: str) -> None:
     if found != pinned:
         raise UnavailableError(f"{what} has SHA-256 {found}, pinned is {pinned}")
-
-
-# All that the services need, by what it is for.
-NEEDED: dict[str, Callable[[], object]] = {
-    "Kafka": lambda: jars(pins.KAFKA),
-    "Cassandra": lambda: jars(pins.CASSANDRA),
-    "registry": apicurio,
-    "Java 21 for the registry": java_21,
-    "PostgreSQL": postgres,
-    "S3 server": versitygw,
-}

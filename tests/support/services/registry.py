@@ -4,7 +4,7 @@ import http.client
 import json
 from pathlib import Path
 
-from tests.support.services import downloads
+from tests.support.services import programs
 from tests.support.services.server import Server, free_port
 
 HEAP = "256m"
@@ -19,8 +19,8 @@ class Registry(Server):
         self.port = free_port()
         self._management_port = free_port()
         self.url = f"http://127.0.0.1:{self.port}{API}"
-        self._java = downloads.java_21()
-        self._program = downloads.apicurio() / "quarkus-run.jar"
+        self._program = programs.registry(folder)
+        self.container = self._program.container
 
     def command(self) -> list[str]:
         properties = {
@@ -32,14 +32,14 @@ class Registry(Server):
             "apicurio.datasource.jdbc.min-size": 2,
         }
         return [
-            self._java,
+            *self._program.command,
             f"-Xmx{HEAP}",
             "-XX:+UseSerialGC",
             "-XX:TieredStopAtLevel=1",
             "-XX:-UsePerfData",
             *(f"-D{name}={value}" for name, value in properties.items()),
             "-jar",
-            str(self._program),
+            f"{self._program.libraries}/quarkus-run.jar",
         ]
 
     def is_ready(self) -> bool:

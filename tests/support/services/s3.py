@@ -3,7 +3,7 @@
 import itertools
 from pathlib import Path
 
-from tests.support.services import downloads
+from tests.support.services import programs
 from tests.support.services.server import Server, accepts, free_port
 
 
@@ -18,7 +18,8 @@ class S3(Server):
         super().__init__(folder)
         self.port = free_port()
         self.endpoint = f"http://127.0.0.1:{self.port}"
-        self._program = downloads.versitygw()
+        self._program = programs.s3(folder)
+        self.container = self._program.container
         self._numbers = itertools.count(1)
         self._buckets, self._attributes = folder / "buckets", folder / "attributes"
         for place in (self._buckets, self._attributes):
@@ -44,7 +45,7 @@ class S3(Server):
         keys = ["--access", self.access_key, "--secret", self.secret_key]
         where = ["--port", f"127.0.0.1:{self.port}", "--region", self.region]
         files = ["posix", "--sidecar", str(self._attributes), str(self._buckets)]
-        return [self._program, *where, *keys, *files]
+        return [*self._program.command, *where, *keys, *files]
 
     def is_ready(self) -> bool:
         return accepts(self.port)

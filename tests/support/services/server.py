@@ -81,6 +81,7 @@ class Server(ABC):
         self.folder = folder
         self.log = folder / "log.txt"
         self._log_start = 0
+        self.container = ""  # the name of the one that it runs in, if any
         self._process: subprocess.Popen[bytes] | None = None
 
     @abstractmethod
@@ -140,6 +141,7 @@ class Server(ABC):
         if self._process is None or (pid := self.pid) is None:
             return
         children = psutil.Process(pid).children(recursive=True)
+        self._engine("kill")
         self._process.kill()
         self._process.wait()
         for child in children:
@@ -169,11 +171,13 @@ class Server(ABC):
 
     def pause(self) -> None:
         """Let it hang: connections stay open, nothing answers."""
+        self._engine("pause")
         self._signal(signal.SIGSTOP)
 
     def resume(self) -> None:
         """Let it go on after a pause."""
         self._signal(signal.SIGCONT)
+        self._engine("unpause")
 
     def said(self) -> str:
         """Its log since the last start."""
@@ -208,7 +212,14 @@ class Server(ABC):
 
     def _guarded(self, command: list[str]) -> list[str]:
         guard = [sys.executable, "-I", "-S", str(GUARD)]
-        return [*guard, str(os.getpid()), str(int(self.death_signal)), self.account, *command]
+        # An engine's client passes SIGTERM on to the container; SIGKILL would end the client only.
+        death = signal.SIGTERM if self.container else self.death_signal
+        return [*guard, str(os.getpid()), str(int(death)), self.account, *command]
+
+    def _engine(self, what: str) -> None:
+        if self.container:
+            order = ["docker", what, self.container]
+            subprocess.run(order, capture_output=True, check=False)
 
     def _signal(self, which: signal.Signals) -> None:
         if self._process is not None and self.pid is not None:
