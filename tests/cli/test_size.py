@@ -49,3 +49,9 @@ def test_a_source_that_is_not_declared_is_told() -> None:
 
     assert run.exit_code == 2
     assert "there are: flights, page_views" in run.stderr
+
+
+def test_the_page_shows_what_is_printed() -> None:
+    printed = CliRunner().invoke(commands, LOAD).output
+
+    assert f"```\n{printed}```" in (ROOT / "docs" / "production.md").read_text()
