@@ -5,6 +5,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from fastdata.archive.checkpoints import SEGMENTS, load_checkpoints
 from fastdata.archive.layout import folder, place_of
 from fastdata.archive.manifest import Entry
 from fastdata.archive.storage import ArchiveStorage
@@ -80,6 +81,8 @@ class _Walk:
         tiles = await self._names("tiles", partition)
         closed = await self._names("manifest", partition)
         found = {}
+        if partition is None:
+            await self._recall([name for names in closed.values() for name in names.values()])
         for p in sorted(tiles.keys() | closed.keys()):
             names = [name for _, name in sorted(closed[p].items())]
             entries = await self._closed(names if partition is None else names[-1:])
@@ -93,6 +96,15 @@ class _Walk:
             if name.endswith(".json") and (place := place_of(name)) is not None:
                 names[place[0]][place[1]] = name
         return names
+
+    async def _recall(self, names: list[str]) -> None:
+        """Take the entries that are in checkpoints from there, if that is worth the while."""
+        new = [name for name in names if name not in self.known]
+        if len(new) <= SEGMENTS:
+            return
+        for name, entry in (await load_checkpoints(self.storage, self.source, new)).items():
+            entry.check(self.source)
+            self.known[name] = entry
 
     async def _closed(self, names: list[str]) -> tuple[Entry, ...]:
         new = [name for name in names if name not in self.known]

@@ -12,6 +12,7 @@ from operator import itemgetter
 
 from fastdata import failpoints
 from fastdata.archive.chains import Chain, follow_chains
+from fastdata.archive.checkpoints import SEGMENTS, save_checkpoints
 from fastdata.archive.containers import Records, build_object, gaps_of, is_same, read_object
 from fastdata.archive.layout import folder, object_name, place_of
 from fastdata.archive.manifest import Entry
@@ -87,6 +88,7 @@ class PartitionArchive:
         """
         chain = await self._chain()
         await self._sweep(chain.closed_end)
+        await save_checkpoints(self.storage, self.source, self.partition, chain.closed_end)
         end = log_start - log_start % self.source.segment_size if chain.end is None else chain.end
         self._go_on(end, chain.tiles)
         if log_start > end:
@@ -166,7 +168,8 @@ class PartitionArchive:
 
     async def _write(self, end: int) -> None:
         """Write the entry that ends there, and its objects before it."""
-        source, is_closed = self.source, end % self.source.segment_size == 0
+        source, size = self.source, self.source.segment_size
+        is_closed = end % size == 0
         tiles = self._tiles if is_closed else ()
         rows = self._rows[: bisect_left(self._rows, end, key=_OFFSET)]
         gone = gaps_of([*map(_OFFSET, rows)], self.durable, end)
@@ -196,6 +199,8 @@ class PartitionArchive:
         self._go_on(end, () if is_closed else (*self._tiles, entry))
         if tiles:
             await self._sweep(end)
+        if end // (size * SEGMENTS) > entry.first // (size * SEGMENTS):
+            await save_checkpoints(self.storage, source, self.partition, end)
 
     async def _merge(self, tiles: Sequence[Entry], rows: Sequence[Row]) -> list[Records]:
         """The records of both by schema, in order of their first offsets.
