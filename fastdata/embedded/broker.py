@@ -8,7 +8,9 @@ from confluent_kafka import KafkaException, Producer
 
 from fastdata.errors import BrokerError
 
-__all__ = ["EmbeddedBroker"]
+__all__ = ["EMBEDDED_PARTITIONS", "EmbeddedBroker"]
+
+EMBEDDED_PARTITIONS = 4
 
 
 class EmbeddedBroker:

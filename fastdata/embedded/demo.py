@@ -4,16 +4,17 @@ import asyncio
 import json
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from fastdata.archive import open_archive_storage
 from fastdata.brokers import Broker
 from fastdata.embedded.answers import ask_latest, ask_months
-from fastdata.embedded.broker import EmbeddedBroker
+from fastdata.embedded.broker import EMBEDDED_PARTITIONS, EmbeddedBroker
 from fastdata.embedded.flights import find_data, read_flights
-from fastdata.embedded.folder import AGENTS, ARCHIVE, STORE, write_folder
+from fastdata.embedded.folder import AGENTS, ARCHIVE, EXAMPLE, STORE, write_folder
+from fastdata.embedded.given import left_behind, prepare_given
 from fastdata.embedded.outcome import Moment, Outcome
 from fastdata.embedded.processes import Processes
 from fastdata.embedded.sending import Message, Sender
@@ -27,7 +28,6 @@ from fastdata.status import LogReader, SourceStatus, StatusReader
 
 __all__ = ["run_demo"]
 
-_PARTITIONS = 4
 _POLL_S = 0.5
 _STALL_S = 60.0
 _REPLAY = ("--from", "2013-01-01", "--to", "2014-01-02", "--json")
@@ -38,6 +38,7 @@ async def run_demo(
     rate: float | None,
     on_step: Callable[[str], None],
     on_moment: Callable[[Moment], None],
+    given: Broker | None = None,
 ) -> Outcome:
     """Run the whole job; its processes are stopped whatever happens.
 
@@ -46,26 +47,36 @@ async def run_demo(
         rate: Events a second; None for as many as can be.
         on_step: Called with the name of each step as it begins.
         on_moment: Called about twice a second while events flow.
+        given: A Kafka to use; None for the embedded one.
 
     Raises:
         FastdataError: The flights are not installed, the folder is not empty, a process
             ended, or nothing moved for a minute.
+        BrokerError: The Kafka that was given refuses, or holds records of another demo.
     """
     find_data()
-    with EmbeddedBroker() as broker:
-        write_folder(folder, broker.address)
-        catalog = load_folder(folder / AGENTS)
-        metric = catalog.metric("departures")
-        broker.create(metric.source.topic)
+    catalog = load_folder(EXAMPLE / AGENTS)
+    metric = catalog.metric("departures")
+    left: tuple[str, ...] = ()
+    with ExitStack() as stack:
+        if given is None:
+            embedded = stack.enter_context(EmbeddedBroker())
+            embedded.create(metric.source.topic)
+            broker, partitions = Broker(embedded.address), EMBEDDED_PARTITIONS
+        else:
+            partitions = await prepare_given(given, metric.source)
+            broker, left = given, left_behind(metric.source)
+        write_folder(folder, broker, is_embedded=given is None)
         archive = open_archive_storage(str(folder / ARCHIVE))
         async with (
             open_store(f"sqlite:///{folder / STORE}") as store,
-            Processes(folder) as processes,
+            Processes(folder, broker.password.get_secret_value()) as processes,
         ):
-            with LogReader(Broker(broker.address)) as log:
-                status = StatusReader(catalog, store=store, archive=archive, log=log)
-                demo = _Demo(metric, store, status, processes, rate, on_step, on_moment)
-                return await demo.run(folder, broker.address)
+            log = stack.enter_context(LogReader(broker))
+            status = StatusReader(catalog, store=store, archive=archive, log=log)
+            demo = _Demo(metric, store, status, processes, rate, on_step, on_moment)
+            sender = Sender(broker, metric.source.topic, partitions, holds_back=given is None)
+            return replace(await demo.run(folder, sender), left_behind=left)
 
 
 @dataclass(slots=True)
@@ -79,13 +90,13 @@ class _Demo:
     on_moment: Callable[[Moment], None]
     steps_s: dict[str, float] = field(default_factory=dict)
 
-    async def run(self, folder: Path, broker: str) -> Outcome:
-        source, processes = self.metric.source, self.processes
+    async def run(self, folder: Path, sender: Sender) -> Outcome:
+        processes = self.processes
         with self._step("start"):
             processes.start("worker")
             processes.start("archive")
-            messages = await asyncio.to_thread(_messages, source.schema)
-        with self._step("send and fold"), Sender(broker, source.topic, _PARTITIONS) as sender:
+            messages = await asyncio.to_thread(_messages, self.metric.source.schema)
+        with self._step("send and fold"), sender:
             await self._flow(sender, messages)
         with self._step("query fresh"):
             fresh = await ask_months(self.metric, self.store)

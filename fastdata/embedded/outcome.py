@@ -70,6 +70,7 @@ class Outcome:
         steps_s: How long each step took, seconds.
         replay: The report of the replay, as `fastdata replay --json` prints it.
         peak_mib: The most memory that each process had.
+        left_behind: Topics that stay on a Kafka that was given.
     """
 
     folder: Path
@@ -79,6 +80,7 @@ class Outcome:
     steps_s: dict[str, float]
     replay: dict[str, list[dict[str, int]]]
     peak_mib: dict[str, int]
+    left_behind: tuple[str, ...] = ()
 
     @property
     def events(self) -> int:
@@ -136,4 +138,5 @@ class Outcome:
             "replay": self.replay,
             "peak_mib": self.peak_mib,
             "folder": str(self.folder),
+            "left_behind": list(self.left_behind),
         }

@@ -23,10 +23,14 @@ class Processes:
 
     They do not get the terminal's Ctrl-C, so that they can be stopped in order. An async context
     manager.
+
+    Args:
+        password: Of the broker; not written anywhere.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, password: str = "") -> None:
         self._folder = folder
+        self._secret = {"FASTDATA_BROKER_PASSWORD": password} if password else {}
         self._running: dict[str, subprocess.Popen[bytes]] = {}
 
     async def __aenter__(self) -> Self:
@@ -53,7 +57,7 @@ class Processes:
             self._running[command] = subprocess.Popen(  # noqa: S603  (our own command)
                 [sys.executable, "-m", "fastdata.cli.main", command, *options],
                 cwd=self._folder,
-                env=env,
+                env=env | self._secret,
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=log,

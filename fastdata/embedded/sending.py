@@ -11,6 +11,7 @@ from typing import Self
 
 from confluent_kafka import Producer
 
+from fastdata.brokers import Broker
 from fastdata.errors import BrokerError
 
 __all__ = ["Message", "Sender"]
@@ -29,17 +30,23 @@ class Sender:
     Holds back when a partition's slowest reader is 30,000 events behind, until it is 20,000
     behind. A context manager.
 
+    Args:
+        holds_back: False for a broker that keeps everything until it is read.
+
     Attributes:
         sent: Events per partition, so far.
     """
 
-    def __init__(self, broker: str, topic: str, partitions: int) -> None:
+    def __init__(
+        self, broker: Broker, topic: str, partitions: int, *, holds_back: bool = True
+    ) -> None:
         self.sent: Counter[int] = Counter()
         self._read: Mapping[int, int] = {}
         self._topic = topic
         self._partitions = partitions
+        self._holds_back = holds_back
         settings = {
-            "bootstrap.servers": broker,
+            **broker.librdkafka(),
             "compression.type": "lz4",
             "linger.ms": 100,
             "log_level": 0,
@@ -76,7 +83,7 @@ class Sender:
         while place < len(messages):
             size = _BATCH if rate is None else int(rate * (time.monotonic() - began)) - place
             is_held = self._backlog() > (_LOW_BACKLOG if is_held else _MAX_BACKLOG)
-            if size <= 0 or is_held:
+            if size <= 0 or (is_held and self._holds_back):
                 await asyncio.sleep(0.02)
                 continue
             for key, value in messages[place : place + min(size, _BATCH)]:

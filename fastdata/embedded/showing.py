@@ -84,6 +84,7 @@ def show_outcome(console: Console, outcome: Outcome, is_kept: bool) -> None:
         f"\n[bold]Time[/bold]: {took}",
         f"[bold]Speed[/bold]: {outcome.events_per_s:,} events/s, folded and archived",
         f"[bold]Most memory[/bold]: {peaks or 'not known here'}",
+        *_left(outcome),
         *_next(outcome, is_kept),
     ]
     for line in lines:
@@ -149,6 +150,13 @@ def _drift(outcome: Outcome) -> list[str]:
         f"  sketches of aircraft      {sketch.worst:.2%} off at most; {held}",
         f"  not yet covered           {uncovered:,} events ({share})",
     ]
+
+
+def _left(outcome: Outcome) -> list[str]:
+    if not outcome.left_behind:
+        return []
+    deletes = (f"  kafka-topics.sh … --delete --topic {name}" for name in outcome.left_behind)
+    return ["\n[bold]Left on the Kafka that you gave[/bold]", *deletes]
 
 
 def _next(outcome: Outcome, is_kept: bool) -> list[str]:

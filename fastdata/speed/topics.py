@@ -119,7 +119,6 @@ class TopicAdmin:
 
     def __init__(self, producer: AckedProducer) -> None:
         self.servers = ",".join(producer.servers)
-        self._producer = producer
         self._admin = AIOKafkaAdminClient(bootstrap_servers=self.servers, **producer.security)
 
     async def __aenter__(self) -> Self:
@@ -181,11 +180,11 @@ class TopicAdmin:
                 _, code, *text = response.topic_errors[0]
                 if code not in (0, TopicAlreadyExistsError.errno):
                     raise for_code(code)(*filter(None, text))
-                while not (partitions := await self._producer.partitions(name)):  # noqa: ASYNC110
+                while (made := await self.find(name)) is None:  # noqa: ASYNC110
                     await asyncio.sleep(_POLL_S)
         except (KafkaError, OSError, TimeoutError) as error:
             raise BrokerError(f"topic {name} cannot be created: {error!r}") from error
-        return Topic(name, partitions, like.replicas, config)
+        return made
 
     def check_source(self, source: Topic) -> None:
         """Warn of what takes events from a topic before they are read."""

@@ -12,6 +12,7 @@ from typing import cast
 import pytest
 from confluent_kafka import Producer
 
+from fastdata.brokers import Broker
 from fastdata.embedded.broker import EmbeddedBroker
 from fastdata.embedded.folder import write_folder
 from fastdata.schemas import Schema, encode
@@ -36,7 +37,7 @@ def folder(tmp_path: Path) -> Iterator[Path]:
     """A deployment whose log holds 40 flights in partition 0 and 2 in partition 3."""
     place = tmp_path / "flights"
     with EmbeddedBroker() as broker:
-        write_folder(place, broker.address)
+        write_folder(place, Broker(broker.address))
         broker.create("flights")
         schema = Schema.load(place / "schemas" / "flight.avsc")
         producer = Producer({"bootstrap.servers": broker.address, "log_level": 0})

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from fastdata.brokers import Broker
 from fastdata.embedded.folder import write_folder
 from fastdata.errors import FastdataError
 from fastdata.loading import load_folder
@@ -20,7 +21,7 @@ def test_the_wheel_holds_the_very_files_of_the_repository(name: str) -> None:
 
 
 def test_it_declares_departures_and_knows_their_schema(tmp_path: Path) -> None:
-    write_folder(tmp_path / "new", "127.0.0.1:9092")
+    write_folder(tmp_path / "new", Broker("127.0.0.1:9092"))
     catalog = load_folder(tmp_path / "new" / "agents")
     schema = Schema.load(tmp_path / "new" / "schemas" / "flight.avsc")
     registry = open_registry(str(tmp_path / "new" / "schemas"))
@@ -29,7 +30,7 @@ def test_it_declares_departures_and_knows_their_schema(tmp_path: Path) -> None:
 
 
 def test_its_settings_name_its_broker_and_only_paths_inside(tmp_path: Path) -> None:
-    write_folder(tmp_path, "127.0.0.1:4321")
+    write_folder(tmp_path, Broker("127.0.0.1:4321"))
     settings = tomllib.loads((tmp_path / "fastdata.toml").read_text())
     assert settings["broker"] == "127.0.0.1:4321"
     assert settings["store"] == "sqlite:///fastdata.sqlite"
@@ -44,5 +45,5 @@ def test_its_settings_name_its_broker_and_only_paths_inside(tmp_path: Path) -> N
 def test_a_folder_that_holds_something_is_refused(tmp_path: Path) -> None:
     (tmp_path / "precious.txt").write_text("keep me")
     with pytest.raises(FastdataError, match="is not empty"):
-        write_folder(tmp_path, "127.0.0.1:9092")
+        write_folder(tmp_path, Broker("127.0.0.1:9092"))
     assert [path.name for path in tmp_path.iterdir()] == ["precious.txt"]

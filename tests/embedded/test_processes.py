@@ -6,6 +6,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from fastdata.brokers import Broker
 from fastdata.embedded.broker import EmbeddedBroker
 from fastdata.embedded.folder import write_folder
 from fastdata.embedded.processes import Processes
@@ -14,7 +15,7 @@ from fastdata.errors import FastdataError
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    write_folder(tmp_path / "demo", "127.0.0.1:1")
+    write_folder(tmp_path / "demo", Broker("127.0.0.1:1"))
     return tmp_path / "demo"
 
 
@@ -49,7 +50,7 @@ async def test_a_command_that_dies_is_noticed_while_another_is_waited_for(folder
 
 async def test_leaving_stops_what_still_runs(tmp_path: Path) -> None:
     with EmbeddedBroker() as broker:
-        write_folder(tmp_path / "demo", broker.address)
+        write_folder(tmp_path / "demo", Broker(broker.address))
         broker.create("flights")
         before = set(psutil.Process().children())
         async with Processes(tmp_path / "demo") as processes:

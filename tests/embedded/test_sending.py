@@ -25,7 +25,7 @@ def messages(count: int) -> list[Message]:
 
 async def test_everything_arrives_in_the_partition_of_its_key(broker: EmbeddedBroker) -> None:
     some = messages(5_000)
-    with Sender(broker.address, "news", 4) as sender:
+    with Sender(Broker(broker.address), "news", 4) as sender:
         await sender.send(some)
     expected = [0, 0, 0, 0]
     for key, _ in some:
@@ -36,7 +36,7 @@ async def test_everything_arrives_in_the_partition_of_its_key(broker: EmbeddedBr
 
 
 async def test_it_holds_back_until_the_slowest_reader_comes_nearer(broker: EmbeddedBroker) -> None:
-    with Sender(broker.address, "news", 1) as sender:
+    with Sender(Broker(broker.address), "news", 1) as sender:
         sending = asyncio.create_task(sender.send(messages(50_000)))
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(asyncio.shield(sending), 1)
@@ -48,6 +48,6 @@ async def test_it_holds_back_until_the_slowest_reader_comes_nearer(broker: Embed
 
 async def test_a_rate_is_not_exceeded(broker: EmbeddedBroker) -> None:
     began = asyncio.get_running_loop().time()
-    with Sender(broker.address, "news", 4) as sender:
+    with Sender(Broker(broker.address), "news", 4) as sender:
         await sender.send(messages(500), rate=1_000)
     assert asyncio.get_running_loop().time() - began >= 0.5
