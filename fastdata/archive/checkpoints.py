@@ -46,9 +46,10 @@ async def save_checkpoints(
         names[segment // SEGMENTS].append(name)
     for block in missing:
         contents = await asyncio.gather(*map(storage.get, names[block]))
-        lines = [b"%s %s" % (n.encode(), c) for n, c in zip(names[block], contents, strict=True)]
-        name = checkpoint_name(source.topic, partition, block * SEGMENTS)
-        await storage.create(name, zlib.compress(b"\n".join(lines)))
+        pairs = zip(names[block], contents, strict=True)
+        lines = [b"%s %s" % (name.encode(), data) for name, data in pairs if data is not None]
+        checkpoint = checkpoint_name(source.topic, partition, block * SEGMENTS)
+        await storage.create(checkpoint, zlib.compress(b"\n".join(lines)))
 
 
 async def load_checkpoints(
