@@ -5,7 +5,7 @@ to the app. The changelog and the dead letters cannot live with that.
 """
 
 import asyncio
-from collections.abc import Awaitable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, cast
 
 import faust
@@ -16,9 +16,10 @@ from faust.transport.drivers.aiokafka import credentials_to_aiokafka_auth, serve
 from fastdata.brokers import check_servers
 from fastdata.errors import BrokerError
 
-__all__ = ["AckedProducer", "Row"]
+__all__ = ["AckedProducer", "Message", "Row"]
 
 Row = tuple[bytes, bytes | None]
+Message = tuple[bytes | None, bytes | None, list[Any]]
 
 _START_TIMEOUT_S = 10.0
 _SEND_TIMEOUT_S = 30.0
@@ -99,7 +100,7 @@ class AckedProducer:
 
         async def deliver() -> dict[int, int]:
             for partition, some in rows.items():
-                for batch in self._batches(some):
+                for batch in self._batches((key, value, []) for key, value in some):
                     future = await self._producer.send_batch(batch, topic, partition=partition)
                     sent.append((partition, batch.record_count(), future))
             done = await asyncio.gather(*(future for _, _, future in sent))
@@ -110,9 +111,7 @@ class AckedProducer:
 
         return cast(dict[int, int], await self._within_deadline(deliver(), topic))
 
-    async def send(
-        self, topic: str, messages: Sequence[tuple[bytes | None, bytes | None, list[Any]]]
-    ) -> None:
+    async def send(self, topic: str, messages: Sequence[Message]) -> None:
         """Send messages of key, value and headers.
 
         Raises:
@@ -123,18 +122,25 @@ class AckedProducer:
             futures = [
                 await self._producer.send(topic, value, key=key, headers=headers)
                 for key, value, headers in messages
+                if key is not None or value is not None
+            ]
+            # What has neither is refused by `send`, although Kafka takes it.
+            empty = (message for message in messages if message[:2] == (None, None))
+            futures += [
+                await self._producer.send_batch(batch, topic, partition=0)
+                for batch in self._batches(empty)
             ]
             await asyncio.gather(*futures)
 
         await self._within_deadline(deliver(), topic)
 
-    def _batches(self, rows: Sequence[Row]) -> Iterator[Any]:
+    def _batches(self, messages: Iterable[Message]) -> Iterator[Any]:
         batch = self._producer.create_batch()
-        for key, value in rows:
-            if batch.append(key=key, value=value, timestamp=None) is None:
+        for key, value, headers in messages:
+            if batch.append(key=key, value=value, timestamp=None, headers=headers) is None:
                 yield batch
                 batch = self._producer.create_batch()
-                batch.append(key=key, value=value, timestamp=None)
+                batch.append(key=key, value=value, timestamp=None, headers=headers)
         if batch.record_count():
             yield batch
 

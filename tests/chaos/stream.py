@@ -130,7 +130,6 @@ class Stage(Lab):
         self.repeats = 0
         self._n = 0
         self._recent: dict[int, list[tuple[int, bytes]]] = {p: [] for p in range(PARTITIONS)}
-        self._events = self.schema()
         config = {"bootstrap.servers": broker, "linger.ms": 5, "enable.idempotence": True}
         config |= {"log_level": 0}  # it outlives the broker
         self._sending = Producer(config)
@@ -154,7 +153,7 @@ class Stage(Lab):
             window = FIRST_MS + (block * MINUTES + group % MINUTES) * 60_000
             page, amount = f"p{group // MINUTES}", 16**digit
             fields = {"id": str(n), "at": window + digit, "page": page, "digit": Decimal(amount)}
-            value = encode(self._events, fields)
+            value = encode(self.schema, fields)
             self._send(p, value, (self.metric.id, window, f'["{page}"]'), amount)
             self.sums[window, page] += amount
             self._recent[p] = [*recent[-30:], (window - window % 3_600_000, value)]
@@ -170,11 +169,11 @@ class Stage(Lab):
     def encode(self, **fields: object) -> bytes:
         """An event as the producer would send it, of other fields."""
         event = {"id": "", "at": FIRST_MS, "page": "", "digit": Decimal(0), **fields}
-        return encode(self._events, event)
+        return encode(self.schema, event)
 
     def learn(self) -> None:
         """Wait until the offsets of all that was sent are known."""
-        assert self._sending.flush(20) == 0
+        assert self._sending.flush(60) == 0
 
     def _send(
         self,

@@ -66,3 +66,15 @@ async def test_bad_records_are_kept_with_their_reason_and_the_rest_is_exact(stag
     reader.check_complete()
     assert {letter.key(): told(letter) for letter in letters} == bad
     assert all(tuple(letter.headers() or [])[:2] == _HEADERS for letter in letters)
+
+
+async def test_a_record_without_key_and_value_is_kept_too(stage: Stage) -> None:
+    stage.send_bad(Letter(None, None, _HEADERS), "empty")
+    stage.send_next(30)
+    stage.learn()
+    with stage.worker() as worker:
+        stage.wait_until_folded(stage.sent)
+        assert stop(worker) == 0
+
+    (letter,) = stage.read(f"{stage.topic}.dead-letters", 1)
+    assert (letter.key(), *told(letter)) == (None, "decode", "empty", None)

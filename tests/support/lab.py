@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from functools import cached_property
 from pathlib import Path
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, Message, Producer, TopicPartition
@@ -80,9 +81,9 @@ class Lab:
             **settings,
         }
         self._producer = Producer({"bootstrap.servers": broker, "linger.ms": 20})
-        self._schema = self.schema()
         self.store = settings.get("FASTDATA_STORE", f"sqlite:///{folder}/data/fastdata.db")
 
+    @cached_property
     def schema(self) -> Schema:
         """The schema of the events, with the id that their producer sends."""
         schema = Schema.load(self.folder / "schemas/click.avsc")
@@ -106,7 +107,7 @@ class Lab:
     def event(self, n: int, id: str) -> bytes:
         """The n-th event under any id."""
         fields = {"id": id, "at": FIRST_MS + 10 * n, "page": page(n), "amount": n}
-        return encode(self._schema, fields)
+        return encode(self.schema, fields)
 
     def send(self, value: bytes, partition: int = 0) -> None:
         """Append something else."""
