@@ -9,7 +9,7 @@ import pytest
 from tests.chaos.killing import Scenario
 from tests.real.kafka.conftest import NewStage
 from tests.real.kafka.test_archivers import archived, archiver
-from tests.support.services.kafka import KafkaCluster
+from tests.support.services.kafka import Kafka, KafkaCluster
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -39,3 +39,18 @@ async def test_a_killed_broker_of_three_costs_seconds_and_no_event(
     logger.info("all partitions were folded again %.1f s after a broker was killed", stall_s)
     assert len(kept) == stage.sent
     assert stall_s < 45
+
+
+async def test_a_worker_outlives_a_restart_of_its_only_broker(
+    new_stage: NewStage, restartable_kafka: Kafka
+) -> None:
+    stage = new_stage(restartable_kafka)
+    scenario = Scenario(stage)
+    async with scenario.running():
+        await scenario.have_folded_all()
+        await asyncio.to_thread(restartable_kafka.restart)
+        await scenario.have_folded_all()
+        await scenario.drain()
+
+    scenario.check()
+    assert scenario.replaced == 0
