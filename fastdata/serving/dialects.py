@@ -43,30 +43,32 @@ def to_its_end(
     """
 
     @functools.wraps(call)
-    async def wait(*args: _P.args, **kwargs: _P.kwargs) -> _T:
-        task = asyncio.create_task(_again(functools.partial(call, *args, **kwargs)))
-        try:
-            return await asyncio.shield(task)
-        finally:
-            while not task.done():
-                with suppress(asyncio.CancelledError):
-                    await asyncio.wait([task])
+    async def persist(*args: _P.args, **kwargs: _P.kwargs) -> _T:
+        deadline = time.monotonic() + _PATIENCE_S
+        longest_s = 0.02
+        while True:
+            try:
+                return await _finish(call(*args, **kwargs))
+            except UndoneError:
+                if time.monotonic() > deadline:
+                    raise
+            # Those who were in each other's way shall not meet again.
+            await asyncio.sleep(random.uniform(0, longest_s))  # noqa: S311
+            longest_s = min(2 * longest_s, 2.0)
 
-    return wait
+    return persist
 
 
-async def _again(call: Callable[[], Coroutine[object, object, _T]]) -> _T:
-    deadline = time.monotonic() + _PATIENCE_S
-    longest_s = 0.02
-    while True:
-        try:
-            return await call()
-        except UndoneError:
-            if time.monotonic() > deadline:
-                raise
-        # Those who were in each other's way shall not meet again.
-        await asyncio.sleep(random.uniform(0, longest_s))  # noqa: S311
-        longest_s = min(2 * longest_s, 2.0)
+async def _finish(attempt: Coroutine[object, object, _T]) -> _T:
+    task = asyncio.create_task(attempt)
+    try:
+        return await asyncio.shield(task)
+    finally:
+        while not task.done():
+            with suppress(asyncio.CancelledError):
+                await asyncio.wait([task])
+        if not task.cancelled():
+            task.exception()  # the caller was cancelled, and asks no more
 
 
 class Dialect(Protocol):

@@ -21,9 +21,9 @@ def open_store(url: str, create: bool = True) -> ServingStore:
     """The store of a URL, to be entered with `async with`.
 
     Args:
-        url: `memory:`, gone with the process, or an SQLAlchemy URL such as
-            `sqlite:///store.db` (relative) or `sqlite:////var/lib/store.db`; the driver is
-            chosen here.
+        url: `memory:`, gone with the process; `sqlite:///store.db` (relative) or
+            `sqlite:////var/lib/store.db`; `postgresql://user:password@host:port/database`, with
+            the parameters of libpq; `cassandra://host/keyspace`. The driver is chosen here.
         create: Whether a new store is made where there is none. Readers say False.
 
     Raises:
