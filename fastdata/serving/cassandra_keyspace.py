@@ -6,7 +6,7 @@ from typing import Any
 
 from fastdata.errors import SettingsError, StoreError, StoreUnavailableError
 from fastdata.serving.cassandra_options import Options
-from fastdata.serving.cassandra_schema import BUCKETS, LAYOUT, ONLY, TABLES, Statements
+from fastdata.serving.cassandra_schema import BUCKETS, LAYOUT, ONLY, Statements, tables
 from fastdata.serving.cassandra_session import DRIVER_ERRORS, connect, explain
 
 __all__ = ["Keyspace", "open_keyspace"]
@@ -41,13 +41,12 @@ def open_keyspace(options: Options, create: bool) -> Keyspace:
         if not _has_keyspace(session, options):
             _refuse_unless(create, options)
             _create_keyspace(session, options)
-        session.set_keyspace(options.keyspace)
         buckets = _find_layout(session, options)
         if buckets is None:
             _refuse_unless(create, options)
             buckets = _create_tables(session, options)
         _check_buckets(options, buckets)
-        return Keyspace(session, _prepare(session), buckets)
+        return Keyspace(session, _prepare(session, options.keyspace), buckets)
     except DRIVER_ERRORS as error:
         session.cluster.shutdown()
         raise explain(error, options) from error
@@ -86,12 +85,11 @@ def _create_keyspace(session: Any, options: Options) -> None:
 
 
 def _create_tables(session: Any, options: Options) -> int:
-    for table in TABLES:
+    for table in tables(options.keyspace):
         _patiently(session, table)
-    session.execute(
-        "INSERT INTO layout (only, version, buckets) VALUES (%s, %s, %s) IF NOT EXISTS",
-        (ONLY, LAYOUT, options.buckets or BUCKETS),
-    )
+    layout = f"{options.keyspace}.layout (only, version, buckets)"
+    insert = f"INSERT INTO {layout} VALUES (%s, %s, %s) IF NOT EXISTS"  # noqa: S608
+    session.execute(insert, (ONLY, LAYOUT, options.buckets or BUCKETS))
     buckets = _find_layout(session, options)
     if buckets is None:
         raise StoreUnavailableError(f"{options.shown}: the tables are not there yet; try again")
@@ -118,7 +116,8 @@ def _find_layout(session: Any, options: Options) -> int | None:
     )
     if session.execute(query, (options.keyspace,)).one() is None:
         return None
-    row = session.execute("SELECT version, buckets FROM layout WHERE only = %s", (ONLY,)).one()
+    query = f"SELECT version, buckets FROM {options.keyspace}.layout WHERE only = %s"  # noqa: S608
+    row = session.execute(query, (ONLY,)).one()
     if row is None:
         return None
     version, buckets = row
@@ -138,10 +137,10 @@ def _check_buckets(options: Options, buckets: int) -> None:
         )
 
 
-def _prepare(session: Any) -> Statements:
+def _prepare(session: Any, keyspace: str) -> Statements:
     statements = Statements()
     for one in fields(Statements):
-        prepared = session.prepare(getattr(statements, one.name))
+        prepared = session.prepare(getattr(statements, one.name), keyspace=keyspace)
         prepared.is_idempotent = True
         setattr(statements, one.name, prepared)
     return statements

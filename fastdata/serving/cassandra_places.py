@@ -72,9 +72,11 @@ class Places:
 
     async def _note(self, last: dict[Row, int]) -> None:
         new = {key: segment for key, segment in last.items() if segment > self._known.get(key, -1)}
-        put = self._do.put_place
+        rows: dict[str, list[Row]] = defaultdict(list)
+        for key, segment in new.items():
+            rows[key[0]].append((segment + 1, segment, *key))
         await self._session.write(
-            Batch([(put, (segment + 1, segment, *key))]) for key, segment in new.items()
+            batch for own in rows.values() for batch in batches(self._do.put_place, own)
         )
         if len(self._known) > _KNOWN:
             self._known.clear()
@@ -125,11 +127,12 @@ class Places:
                 dropped += count
                 drops.append((self._do.drop_partials, (newest, *place.key, until)))
         await self._session.write(Batch([row]) for row in drops)
-        await self._session.write(
-            Batch([(self._do.drop_place, (place.segment + 1, *place.key))])
+        empty = [
+            (place.segment + 1, *place.key)
             for place, until in ends.items()
             if place.segment < until
-        )
+        ]
+        await self._session.write(batches(self._do.drop_place, empty))
         return dropped
 
     async def _find(self, metric: str, start: int, end: int) -> list[Place]:

@@ -35,7 +35,6 @@ __all__ = [
     "BUCKETS",
     "LAYOUT",
     "ONLY",
-    "TABLES",
     "Place",
     "Statements",
     "bucket_of",
@@ -43,6 +42,7 @@ __all__ = [
     "dump_progress",
     "load_partial",
     "load_progress",
+    "tables",
 ]
 
 LAYOUT = 1
@@ -53,41 +53,49 @@ ONLY = 0
 """The key of a table with one partition."""
 
 _UNIFIED = "compaction = {{'class': 'UnifiedCompactionStrategy', 'scaling_parameters': '{}'}}"
-_UPDATED = _UNIFIED.format("L4")
-_WRITTEN_ONCE = _UNIFIED.format("T4")
 
-TABLES = (
-    f"""CREATE TABLE IF NOT EXISTS partials (
+_TABLES = (
+    """CREATE TABLE IF NOT EXISTS {keyspace}.partials (
         metric text, span bigint, partition int, bucket int,
         segment bigint, window bigint, dims text, cell blob,
         PRIMARY KEY ((metric, span, partition, bucket), segment, window, dims)
-    ) WITH {_UPDATED}""",
+    ) WITH {updated}""",
     # Which partitions of `partials` there are, and the last segment in each.
-    f"""CREATE TABLE IF NOT EXISTS places (
+    """CREATE TABLE IF NOT EXISTS {keyspace}.places (
         metric text, span bigint, partition int, bucket int, segment bigint,
         PRIMARY KEY (metric, span, partition, bucket)
-    ) WITH {_UPDATED}""",
-    f"""CREATE TABLE IF NOT EXISTS progress (
+    ) WITH {updated}""",
+    """CREATE TABLE IF NOT EXISTS {keyspace}.progress (
         topic text, partition int, cell blob, PRIMARY KEY (topic, partition)
-    ) WITH {_UPDATED}""",
-    f"""CREATE TABLE IF NOT EXISTS gaps (
+    ) WITH {updated}""",
+    """CREATE TABLE IF NOT EXISTS {keyspace}.gaps (
         topic text, partition int, first bigint, until bigint, earliest bigint, latest bigint,
         PRIMARY KEY (topic, partition, first)
-    ) WITH {_UPDATED}""",
-    f"""CREATE TABLE IF NOT EXISTS totals (
+    ) WITH {updated}""",
+    """CREATE TABLE IF NOT EXISTS {keyspace}.totals (
         attempt uuid, span bigint, part int, window bigint, dims text, state blob,
         PRIMARY KEY ((attempt, span, part), window, dims)
-    ) WITH {_WRITTEN_ONCE}""",
-    f"""CREATE TABLE IF NOT EXISTS spans (
+    ) WITH {once}""",
+    """CREATE TABLE IF NOT EXISTS {keyspace}.spans (
         metric text, span bigint, entry text, PRIMARY KEY (metric, span)
-    ) WITH {_UPDATED}""",
-    f"""CREATE TABLE IF NOT EXISTS runs (
+    ) WITH {updated}""",
+    """CREATE TABLE IF NOT EXISTS {keyspace}.runs (
         only int, number bigint, metric text, first bigint, until bigint, coverage text,
         is_done boolean, opened uuid, PRIMARY KEY (only, number)
-    ) WITH CLUSTERING ORDER BY (number DESC) AND {_UPDATED}""",
-    # The last, so that where it is, all are.
-    "CREATE TABLE IF NOT EXISTS layout (only int PRIMARY KEY, version int, buckets int)",
+    ) WITH CLUSTERING ORDER BY (number DESC) AND {updated}""",
+    "CREATE TABLE IF NOT EXISTS {keyspace}.layout (only int PRIMARY KEY, version int, buckets int)",
 )
+
+
+def tables(keyspace: str) -> list[str]:
+    """What makes the tables, in order: `layout` is the last, so that where it is, all are."""
+    values = {
+        "keyspace": keyspace,
+        "updated": _UNIFIED.format("L4"),
+        "once": _UNIFIED.format("T4"),
+    }
+    return [table.format_map(values) for table in _TABLES]
+
 
 _PARTIALS = "metric = ? AND span = ? AND partition = ? AND bucket = ?"
 _OF_TOTALS = "attempt = ? AND span = ? AND part = ?"

@@ -140,7 +140,7 @@ class Session:
     """Requests to one keyspace.
 
     Args:
-        session: Of the driver, with the keyspace set.
+        session: Of the driver.
         shown: The place, for messages.
         writes_per_s: Rows a second at most, over all batches; None for no limit.
     """

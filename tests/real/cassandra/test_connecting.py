@@ -1,5 +1,9 @@
 """How the store is reached: TLS, passwords, and one clear line when it is not."""
 
+import asyncio
+from contextlib import suppress
+from functools import partial
+
 import pytest
 from cassandra.cluster import Session
 
@@ -52,8 +56,25 @@ async def test_a_certificate_for_another_host(
     secure_cassandra: SecureCassandra, keyspace: str
 ) -> None:
     url = f"{secure_cassandra.url(keyspace)}&tls=true&ca={secure_cassandra.ca}"
-    error = await refusal(url.replace("127.0.0.1", "127.0.0.2"))
-    assert isinstance(error, FastdataError)
+    async with await asyncio.start_server(
+        partial(forward, secure_cassandra.port), "127.0.0.2", secure_cassandra.port
+    ):
+        error = await refusal(url.replace("127.0.0.1", "127.0.0.2"))
+    assert isinstance(error, SettingsError)
+    assert "its certificate is for another" in str(error)
+
+
+async def forward(port: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """One connection to the node, under another address."""
+    to_read, to_write = await asyncio.open_connection("127.0.0.1", port)
+    await asyncio.gather(copy(reader, to_write), copy(to_read, writer))
+
+
+async def copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    with suppress(ConnectionError):
+        while data := await reader.read(65_536):
+            writer.write(data)
+    writer.close()
 
 
 async def test_no_tls_where_it_is_asked_for(

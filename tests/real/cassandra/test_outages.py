@@ -67,6 +67,7 @@ async def test_a_replay_is_resumed_after_the_node_was_killed(
     watching = asyncio.create_task(watch(world, store, done))
     process = start(world, url, "replay", "--metric", "by_shop", "--workers", "1", "--json")
     await until_runs(store, world.by_shop.id)
+    assert len(await store.heads(world.by_shop.id, 0, 1 << 60)) < 24
     durable_cassandra.kill()
     await start_again(durable_cassandra)
     await asyncio.to_thread(finish, process)
