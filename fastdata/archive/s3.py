@@ -17,7 +17,7 @@ from fastdata.errors import (
 )
 
 if TYPE_CHECKING:
-    from obstore.store import ClientConfig
+    from obstore.store import ClientConfig, S3Config
 
 __all__ = ["code_of", "explain", "open_s3"]
 
@@ -59,9 +59,14 @@ def open_s3(url: str) -> S3Store:
             f"credentials belong in {_KEY}, an endpoint in AWS_ENDPOINT_URL"
         )
     endpoint = _endpoint()
+    config: S3Config = {"virtual_hosted_style_request": False}
+    region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
+    if region:
+        config["region"] = region
     # A body of some megabytes has to go through a slow line in that time.
     client: ClientConfig = {"timeout": timedelta(seconds=30), "connect_timeout": "5 seconds"}
     if endpoint is not None:
+        config["endpoint"] = endpoint
         client["allow_http"] = endpoint.startswith("http://")
     if bundle := os.environ.get("AWS_CA_BUNDLE"):
         client["root_certificate"] = _certificates(bundle)
@@ -69,9 +74,7 @@ def open_s3(url: str) -> S3Store:
         return S3Store(
             parts.netloc,
             prefix=parts.path.strip("/") or None,
-            region=os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION"),
-            endpoint=endpoint,
-            virtual_hosted_style_request=False,
+            config=config,
             client_options=client,
             retry_config={"max_retries": _RETRIES, "retry_timeout": timedelta(seconds=20)},
         )
@@ -103,7 +106,7 @@ def explain(what: str, error: Exception) -> ArchiveError:
         return ArchiveRefusedError(f"S3 at {where} {what}: {_REASONS[code]} ({code})")
     if _CREDENTIALS_HOST in text:
         why = f"there are no credentials: set {_KEY}, or give this machine a role"
-    elif "certificate" in text:
+    elif "InvalidCertificate" in text:
         why = "its certificate is not trusted: set AWS_CA_BUNDLE to the file of its authority"
     elif status is None:
         why = "it cannot be reached or did not answer: check AWS_ENDPOINT_URL and that it runs"
