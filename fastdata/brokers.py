@@ -1,8 +1,10 @@
 """Where Kafka is, how to get in, and why not."""
 
 import asyncio
+import logging
 import socket
 import ssl
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Self
@@ -20,7 +22,7 @@ from pydantic import SecretStr
 from fastdata.errors import BrokerError, SettingsError
 from fastdata.settings import Settings
 
-__all__ = ["Broker", "check_servers"]
+__all__ = ["Broker", "check_servers", "watch_servers"]
 
 _NONE = SecretStr("")
 _TIMEOUT_S = 10.0
@@ -28,7 +30,12 @@ _TIMEOUT_S = 10.0
 _CLOSING_S = 0.02
 _OTHER_NAME = (62, 64)  # OpenSSL's codes for a certificate of another host or address
 
+_WATCH_S = 15.0
+_REPEAT_LOG_S = 60.0
+
 _Address = tuple[str, int]
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +165,48 @@ async def check_servers(
                 f"the broker at {_told(dict.fromkeys(hosts, 'tells clients to go on elsewhere'))}"
                 f", but there it cannot be used: {_told(reasons)}; see its advertised.listeners"
             )
+
+
+async def watch_servers(bootstrap_servers: str | list[str], **security: Any) -> None:
+    """Say when the brokers cannot be used any more, and when they can again; never returns.
+
+    The clients wait for them; what they say meanwhile, 60 lines a second, is said once a minute.
+
+    Args:
+        security: As aiokafka's clients take it.
+    """
+    for name in [name for name in logging.Logger.manager.loggerDict if name.startswith("aiokafka")]:
+        logging.getLogger(name).addFilter(_SELDOM)
+    is_lost = False
+    while True:
+        await asyncio.sleep(_WATCH_S)
+        try:
+            await check_servers(bootstrap_servers, **security)
+        except BrokerError as error:
+            is_lost = True
+            logger.error("%s; nothing is lost: this process waits, and goes on then", error)
+        else:
+            if is_lost:
+                logger.warning("the broker can be used again")
+            is_lost = False
+
+
+class _Seldom(logging.Filter):
+    """Lets a message of one kind through once a minute."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._said_at: dict[object, float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        now_s = time.monotonic()
+        if now_s - self._said_at.get(record.msg, -_REPEAT_LOG_S) < _REPEAT_LOG_S:
+            return False
+        self._said_at[record.msg] = now_s
+        return True
+
+
+_SELDOM = _Seldom()
 
 
 async def _try_all(

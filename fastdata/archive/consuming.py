@@ -18,7 +18,7 @@ from aiokafka.errors import (
 from fastdata import failpoints
 from fastdata.archive.storage import ArchiveStorage
 from fastdata.archive.writing import PartitionArchive, Record
-from fastdata.brokers import Broker
+from fastdata.brokers import Broker, watch_servers
 from fastdata.decoding import Decoder
 from fastdata.errors import (
     ArchiveConflictError,
@@ -91,6 +91,7 @@ async def run_archive(
     """
     chosen = _one_per_topic(sources)
     await broker.check()
+    watching = asyncio.create_task(watch_servers(**broker.aiokafka()))
     try:
         async with asyncio.TaskGroup() as group:
             for source in chosen:
@@ -103,6 +104,8 @@ async def run_archive(
     except* FastdataError as errors:
         first = errors.exceptions[0]
         raise first from first.__cause__
+    finally:
+        watching.cancel()
 
 
 def _one_per_topic(sources: Sequence[Source]) -> list[Source]:

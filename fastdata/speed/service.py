@@ -15,6 +15,7 @@ from faust.tables.manager import TableManager
 from faust.types import TP
 from mode import Service
 
+from fastdata.brokers import watch_servers
 from fastdata.decoding import Decoder
 from fastdata.errors import DeclarationError, FastdataError, SettingsError
 from fastdata.loading import catalog_of
@@ -143,6 +144,8 @@ class SpeedService(Service):
                 os._exit(EXIT_CANNOT_START)  # there is nothing to stop
             raise
         self.watchdog.start()
+        if (producer := self._producer) is not None:
+            self.add_future(watch_servers(producer.servers, **producer.security))
         self._repeat(self.settings.commit_interval_s, self._flush_all)
         self._repeat(self.settings.clean_up_interval_s, self._clean_up_all)
         self._repeat(_REPORT_EVERY_S, self._report)

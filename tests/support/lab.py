@@ -14,7 +14,14 @@ from contextlib import closing, contextmanager
 from functools import cached_property
 from pathlib import Path
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, Message, Producer, TopicPartition
+from confluent_kafka import (
+    OFFSET_BEGINNING,
+    Consumer,
+    KafkaException,
+    Message,
+    Producer,
+    TopicPartition,
+)
 
 from fastdata import Metric, load
 from fastdata.schemas import Schema, encode
@@ -164,7 +171,10 @@ class Lab:
     def folded(self) -> int:
         """How many records the store says are folded; or the broker, unless it is SQLite."""
         if not self.store.startswith("sqlite:"):
-            return self.committed()
+            try:
+                return self.committed()
+            except KafkaException:  # a new broker has no coordinator yet
+                return 0
         try:
             path = f"{self.folder}/data/fastdata.db"
             with closing(sqlite3.connect(path, timeout=10)) as database:
@@ -189,11 +199,11 @@ class Lab:
             assert time.monotonic() < deadline, f"{folded} of {count} after {timeout_s} s\n{log}"
             time.sleep(0.1)
 
-    def wait_for(self, text: str, timeout_s: float = 60.0) -> None:
+    def wait_for(self, text: str, timeout_s: float = 60.0, log: str = "worker.log") -> None:
         """Wait until a worker says something."""
         deadline = time.monotonic() + timeout_s
-        while text not in (log := (self.folder / "worker.log").read_text()):
-            assert time.monotonic() < deadline, log[-4_000:]
+        while text not in (said := (self.folder / log).read_text()):
+            assert time.monotonic() < deadline, said[-4_000:]
             time.sleep(0.1)
 
     async def until_answered(self, timeout_s: float = 60.0) -> None:

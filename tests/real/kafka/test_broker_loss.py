@@ -54,3 +54,23 @@ async def test_a_worker_outlives_a_restart_of_its_only_broker(
 
     scenario.check()
     assert scenario.replaced == 0
+
+
+def test_a_worker_and_an_archiver_say_in_one_line_that_their_broker_is_gone_and_back(
+    new_stage: NewStage, restartable_kafka: Kafka
+) -> None:
+    stage = new_stage(restartable_kafka)
+    stage.send_next(50)
+    with archiver(stage) as archiving, stage.worker() as worker:
+        stage.wait_until_folded(50)
+        restartable_kafka.kill()
+        for log in ("worker.log", "archive.log"):
+            stage.wait_for("nobody listens there; see FASTDATA_BROKER; nothing is lost", log=log)
+        restartable_kafka.start()
+        for log in ("worker.log", "archive.log"):
+            stage.wait_for("the broker can be used again", log=log)
+            lines = (stage.folder / log).read_text().splitlines()
+            assert sum("aiokafka" in line or "Unable" in line for line in lines) < 50
+        stage.send_next(50)
+        stage.wait_until_folded(100)
+        assert (worker.poll(), archiving.poll()) == (None, None)
