@@ -64,7 +64,7 @@ def open_s3(url: str) -> S3Store:
     if region:
         config["region"] = region
     # A body of some megabytes has to go through a slow line in that time.
-    client: ClientConfig = {"timeout": timedelta(seconds=30), "connect_timeout": "5 seconds"}
+    client: ClientConfig = {"timeout": timedelta(seconds=60), "connect_timeout": "5 seconds"}
     if endpoint is not None:
         config["endpoint"] = endpoint
         client["allow_http"] = endpoint.startswith("http://")

@@ -17,8 +17,8 @@ from fastdata.serving.memory import MemoryStore
 from fastdata.windows import HOUR_MS
 from tests.archive.sink import START, Written, declare, write_sink
 
-OBJECTS = int(os.environ.get("FASTDATA_TEST_OBJECTS", "3000"))
-SEGMENT = 10_000 if OBJECTS > 10_000 else 1_000
+OBJECTS = int(os.environ.get("FASTDATA_TEST_OBJECTS", "2000"))
+SEGMENT = 10_000 if OBJECTS > 10_000 else 500
 ROOT = Path(__file__).parents[3]
 
 
@@ -94,7 +94,7 @@ async def test_small_objects_become_an_archive_and_every_count_is_right(site: Si
 
 
 async def test_an_import_that_is_killed_again_and_again_is_finished(site: Site) -> None:
-    written = await write_sink(open_archive_storage(site.origin), 600, partitions=2)
+    written = await write_sink(open_archive_storage(site.origin), 300, partitions=2)
     for failpoint in ("archive.after_object=kill@2", "archive.after_manifest=kill@3"):
         process = await site.start(failpoint=failpoint)
         await process.communicate()
@@ -107,7 +107,7 @@ async def test_an_import_that_is_killed_again_and_again_is_finished(site: Site) 
 
 
 async def test_ctrl_c_keeps_what_is_done_and_the_same_command_goes_on(site: Site) -> None:
-    written = await write_sink(open_archive_storage(site.origin), 1_500)
+    written = await write_sink(open_archive_storage(site.origin), 900)
     process = await site.start()
     deadline = time.monotonic() + 60
     while not await site.storage().names("manifest") and process.returncode is None:
@@ -124,7 +124,7 @@ async def test_ctrl_c_keeps_what_is_done_and_the_same_command_goes_on(site: Site
 
 
 async def test_a_replay_of_an_hour_reads_only_objects_that_hold_it(site: Site) -> None:
-    await write_sink(open_archive_storage(site.origin), 1_000)
+    await write_sink(open_archive_storage(site.origin), 600)
     await site.take()
     storage = site.storage()
     objects = (await ArchiveReader(storage, site.metric.source).snapshot()).objects()

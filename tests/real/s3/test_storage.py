@@ -49,7 +49,7 @@ async def test_an_object_with_other_events_is_a_conflict(world: World) -> None:
 
 
 async def test_an_object_of_many_megabytes_is_kept_whole_and_written_once(bucket: str) -> None:
-    storage, data = open_archive_storage(f"s3://{bucket}"), os.urandom(40 << 20)
+    storage, data = open_archive_storage(f"s3://{bucket}"), os.urandom(20 << 20)
 
     assert await storage.create("large", data)
     assert not await storage.create("large", data[::-1])
@@ -58,7 +58,7 @@ async def test_an_object_of_many_megabytes_is_kept_whole_and_written_once(bucket
 
 async def test_a_segment_of_many_megabytes_is_archived(world: World) -> None:
     archive = await world.opened()
-    log = [click(n, START, page=os.urandom(2 << 20).hex()) for n in range(10)]
+    log = [click(n, START, page=os.urandom(1 << 20).hex()) for n in range(10)]
     feed(archive, log)
 
     await archive.flush()
