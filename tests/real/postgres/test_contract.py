@@ -11,12 +11,22 @@ from fastdata.serving.opening import open_store
 from fastdata.serving.stores import ServingStore
 from tests.serving.contract import StoreContract
 from tests.serving.samples import METRIC, NOON, TWO
+from tests.support.services.postgres import Postgres
+
+EMPTY = "truncate partials, totals, heads, runs, gaps, progress restart identity"
+
+
+@pytest.fixture(scope="module")
+def kept_url(postgres: Postgres) -> str:
+    """One database for all, since a new one takes longer than most tests."""
+    return f"{postgres.url()}?sslmode=disable"
 
 
 class TestPostgres(StoreContract):
     @pytest.fixture
-    async def store(self, url: str) -> AsyncIterator[ServingStore]:
-        async with open_store(url) as store:
+    async def store(self, kept_url: str) -> AsyncIterator[ServingStore]:
+        async with open_store(kept_url) as store:
+            await change(kept_url, EMPTY)
             yield store
 
 
