@@ -3,17 +3,19 @@
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
+from fastdata import Metric, Source
 from fastdata.segments import Coverage
 from fastdata.serving.querying import query
+from fastdata.serving.stores import ServingStore
+from fastdata.windows import DAY_MS, floor_to, to_datetime
 from tests.agreement import counting
-from tests.agreement.driver import Loop
 from tests.agreement.sets import Record
-from tests.agreement.traffic import HOUR, Sent
+from tests.agreement.traffic import HOUR, START, Sent
 
 __all__ = ["Auditor", "Seen"]
 
-_DAYS = ("2023-11-14", "2023-11-16")
 _FOREVER = 1 << 60
 _MEASURES: dict[str, counting.Measured] = {
     "clicks": len,
@@ -74,13 +76,27 @@ class _Group:
         return len(self.included) - len({identity for identity, _ in self.included})
 
 
-class Auditor:
-    """Asks, and compares with the records that were sent so far."""
+class Asked(Protocol):
+    """What is asked."""
 
-    def __init__(self, loop: Loop) -> None:
+    metrics: list[Metric]
+    source: Source
+    store: ServingStore
+
+
+class Auditor:
+    """Asks, and compares with the records that were sent so far.
+
+    Args:
+        start: No record is older, ms UTC; none is two days younger.
+    """
+
+    def __init__(self, loop: Asked, start: int = START) -> None:
         self.seen = Seen()
         self.records: dict[tuple[int, int], Sent] = {}
         self._loop = loop
+        midnight = floor_to(start - HOUR, DAY_MS)
+        self._days = to_datetime(midnight), to_datetime(midnight + 3 * DAY_MS)
 
     async def audit(self) -> None:
         """Compare hours by place, half hours and everything with what must be answered."""
@@ -90,7 +106,7 @@ class Auditor:
 
     async def _ask(self, every: str, every_ms: int, by: Sequence[str]) -> None:
         loop = self._loop
-        table = await query(loop.metrics[0], *_DAYS, every=every, by=by, store=loop.store)
+        table = await query(loop.metrics[0], *self._days, every=every, by=by, store=loop.store)
         groups = await self._groups(every_ms, by)
         rows = {
             (row["window"].timestamp() * 1000 // every_ms, *(row[name] for name in by)): row

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from random import Random
 
 from fastdata import Source
-from fastdata.schemas import encode
+from fastdata.schemas import Schema, encode
 from tests.agreement.sets import Record
 
 __all__ = ["HOUR", "PARTITIONS", "START", "Sent", "Traffic"]
@@ -48,18 +48,33 @@ class Traffic:
     Of 100 clicks 60 come within a minute, 33 up to an hour late (the source allows two), 5 after
     4 to 8 hours, 2 before their time. In addition 4 come twice: at once, when nobody remembers
     the first, in another partition, or with a time in another hour; and 2 cannot be read.
+
+    Args:
+        start: Of the half day, ms UTC.
+        now: When all of them come, in the same order, ms UTC; at their own times if None.
+        schema: As the producer has it; the source's own if None.
     """
 
-    def __init__(self, seed: int, clicks: int, source: Source) -> None:
+    def __init__(
+        self,
+        seed: int,
+        clicks: int,
+        source: Source,
+        start: int = START,
+        now: int | None = None,
+        schema: Schema | None = None,
+    ) -> None:
         self._rng = Random(seed)
-        self._schema = source.schema
+        self._schema = schema or source.schema
+        self._start = start
         sent = [one for number in range(clicks) for one in self._deliveries(number, clicks)]
         self._rng.shuffle(sent)
-        self.sent = _judge(sorted(sent, key=lambda one: one.came), source)
+        sent.sort(key=lambda one: one.came)
+        self.sent = _judge(sent if now is None else _at_once(sent, now, source), source)
 
     def _deliveries(self, number: int, clicks: int) -> list[Sent]:
         rng = self._rng
-        at = START + 12 * HOUR * number // clicks
+        at = self._start + 12 * HOUR * number // clicks
         click: Record = {
             "click": f"c{number}" if number % 50 else None,
             "at": at,
@@ -100,6 +115,13 @@ class Traffic:
         if partition is None:
             partition = self._rng.randrange(PARTITIONS)
         return Sent(partition, came, click, encode(self._schema, click))
+
+
+def _at_once(sent: Sequence[Sent], now: int, source: Source) -> list[Sent]:
+    """All come now, but for those of which a quarter of an hour decides whether they are early."""
+    edge = now + source.skew_ms
+    doubtful = range(edge - MINUTE, edge + 15 * MINUTE)
+    return [replace(one, came=now) for one in sent if one.click is None or one.at not in doubtful]
 
 
 def _judge(sent: Sequence[Sent], source: Source) -> list[Sent]:

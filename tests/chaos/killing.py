@@ -65,6 +65,8 @@ class Scenario:
         reader: Asks from the first folded event on.
         kills: How many there were.
         replaced: How many workers have ended by themselves, since they were thrown out.
+        takeovers: Seconds from a kill until each partition was folded further, of those kills
+            that no other one came after before that.
     """
 
     def __init__(self, stage: Stage, workers: int = 1) -> None:
@@ -72,6 +74,8 @@ class Scenario:
         self.reader = Reader(stage)
         self.kills = 0
         self.replaced = 0
+        self.takeovers: list[float] = []
+        self._killed: tuple[float, dict[int, int]] | None = None
         self._began = time.monotonic()
         self._rng = random.Random(stage.rng.random())
         self._gate = 0
@@ -92,8 +96,16 @@ class Scenario:
             for index, worker in enumerate(self.workers):
                 if worker.poll() is not None:
                     self._replace(index)
+            self._see_takeover()
             assert time.monotonic() < deadline, f"in vain for {_PATIENCE_S} s:\n{self.said}"
             await asyncio.sleep(0.02)
+
+    def _see_takeover(self) -> None:
+        if self._killed is not None:
+            moment, folded = self._killed
+            if all(self.reader.folded.get(p, 0) > folded.get(p, 0) for p in self.stage.log):
+                self.takeovers.append(time.monotonic() - moment)
+                self._killed = None
 
     def _replace(self, index: int) -> None:
         """Start a worker again that the broker's group has thrown out, as a supervisor would.
@@ -144,6 +156,7 @@ class Scenario:
         for kill, next in zip(kills, [*kills[1:], Kill()], strict=True):
             index = await self._kill(kill)
             self.kills += 1
+            self._killed = time.monotonic(), dict(self.reader.folded)
             if kill.wipes:
                 self.wipe()
             self._armed, self._newest = self._arm(next), index
@@ -205,8 +218,9 @@ class Scenario:
         self.reader.check_complete()
         logger.info(
             "%d kills, %d replaced, %d records with %d repeats, %d groups, %d partials, "
-            "%d answers, %.0f s",
+            "%d answers, %.0f s; takeover %s s",
             self.kills, self.replaced, self.stage.sent, self.stage.repeats, len(self.reader.seen),
             len(self.reader.stamps), self.reader.answers, time.monotonic() - self._began,
+            " ".join(f"{each:.1f}" for each in sorted(self.takeovers)),
         )  # fmt: skip
         assert self.stage.read(f"{self.stage.topic}.dead-letters", 1, timeout_s=1) == []
