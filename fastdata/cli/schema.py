@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from fastdata.errors import IncompatibleSchemaError, SettingsError
+from fastdata.errors import IncompatibleSchemaError
 from fastdata.evolution import differences
 from fastdata.loading import load_folder
 from fastdata.schemas import FolderRegistry, Registry, Schema, open_registry
@@ -85,7 +85,7 @@ def register(names: tuple[str, ...], subject: str | None, as_json: bool) -> None
 
 async def _register(registry: Registry, chosen: Iterable[_Named]) -> dict[str, int]:
     if isinstance(registry, FolderRegistry):
-        raise SettingsError(
+        raise click.UsageError(
             "FASTDATA_REGISTRY is a folder, where nothing is registered: a file in it is known "
             "by its text. Keep the old files beside the new, or set the URL of a registry"
         )

@@ -126,7 +126,6 @@ class SourceAgent:
                     raise
                 # Nothing has been folded; the partition may be another's when the schema is here.
                 self._waits += 1
-                self._consumer.stay()
                 await self.registry.learn(needed.schema_id)
 
     def _accept(self, layer: SpeedLayer, message: Message) -> bool:

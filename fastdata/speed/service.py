@@ -242,7 +242,9 @@ class SpeedService(Service):
 
     async def _report(self) -> None:
         self.watchdog.report(self._signs())
-        if (error := cast(FoldingConsumer, self._app.consumer).group_error()) is not None:
+        consumer = cast(FoldingConsumer, self._app.consumer)
+        consumer.stay()
+        if (error := consumer.group_error()) is not None:
             self.fail("taking part in the consumer group", error)
         for agent in self._agents.values():
             for partition in agent.live:

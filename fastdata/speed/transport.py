@@ -97,7 +97,8 @@ class _FoldingThread(driver.AIOKafkaConsumerThread):
 
     def stay(self) -> None:
         """Stay in the group although nothing is fetched."""
-        self._ensure_consumer()._subscription._last_fetch_ended = time.monotonic()
+        if self._consumer is not None:
+            self._consumer._subscription._last_fetch_ended = time.monotonic()
 
     def group_error(self) -> BaseException | None:
         """What has ended the part in the group."""
@@ -188,9 +189,11 @@ class FoldingConsumer(driver.Consumer):
         return self._thread.group_error()
 
     def stay(self) -> None:
-        """Stay in the group although nothing is fetched: full queues wait for an event.
+        """Stay in the group although nothing is fetched, since a full queue makes the fetcher wait.
 
-        aiokafka leaves when nobody has fetched for the poll interval. Call it again and again.
+        aiokafka leaves when nobody has fetched for the poll interval, and joins again when
+        somebody does; Faust fetches when it has joined. Call it again and again: a worker that
+        makes no progress is the watchdog's business.
         """
         self._thread.stay()
 

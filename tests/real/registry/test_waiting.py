@@ -21,7 +21,7 @@ EVENTS = 12_000
 # than what the watchdog lets pass without progress.
 OUTAGE_LINES = int(os.environ.get("FASTDATA_TEST_OUTAGE_LINES", "2"))
 # Of the group; a worker that has not fetched for so long would be put out.
-POLL_S = 9.0
+POLL_S = 6.0
 ANSWER = ("query", "pages", "--from", "2023-11-01", "--to", "2023-12-01", "--every", "all")
 APP = f"""
 from fastdata import attach, load, make_app
