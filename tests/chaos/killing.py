@@ -65,8 +65,8 @@ class Scenario:
         reader: Asks from the first folded event on.
         kills: How many there were.
         replaced: How many workers have ended by themselves, since they were thrown out.
-        takeovers: Seconds from a kill until each partition was folded further, of those kills
-            that no other one came after before that.
+        takeovers: Seconds from a kill until each partition was folded further than its log was
+            long, of those kills after which no other one came before that.
     """
 
     def __init__(self, stage: Stage, workers: int = 1) -> None:
@@ -102,8 +102,8 @@ class Scenario:
 
     def _see_takeover(self) -> None:
         if self._killed is not None:
-            moment, folded = self._killed
-            if all(self.reader.folded.get(p, 0) > folded.get(p, 0) for p in self.stage.log):
+            moment, ends = self._killed
+            if all(self.reader.folded.get(p, 0) > end for p, end in ends.items()):
                 self.takeovers.append(time.monotonic() - moment)
                 self._killed = None
 
@@ -156,7 +156,8 @@ class Scenario:
         for kill, next in zip(kills, [*kills[1:], Kill()], strict=True):
             index = await self._kill(kill)
             self.kills += 1
-            self._killed = time.monotonic(), dict(self.reader.folded)
+            ends = {p: len(log) for p, log in self.stage.log.items()}
+            self._killed = time.monotonic(), ends
             if kill.wipes:
                 self.wipe()
             self._armed, self._newest = self._arm(next), index

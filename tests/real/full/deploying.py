@@ -24,7 +24,7 @@ from tests.support.services.kafka import Kafka
 __all__ = ["Processes", "RealDeployment", "Surroundings"]
 
 ROOT = Path(__file__).parents[3]
-PATIENCE_S = 240.0
+PATIENCE_S = 900.0
 Worker = subprocess.Popen[bytes]
 
 

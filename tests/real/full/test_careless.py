@@ -22,9 +22,9 @@ DECLARED = Path(__file__).parents[2] / "agreement" / "declared"
 CLICKS = 4_000
 # Where worker, archiver and replay are killed while they do their part of the day.
 ROUNDS = [
-    ("flush.after_table", "archive.after_object", "store.after_totals"),
-    ("flush.after_store", "archive.after_manifest", "batch.after_flip"),
-    ("flush.after_commit", "archive.after_commit", "batch.before_clean_up"),
+    ("flush.after_table", "archive.after_object", ["batch.after_open_run", "store.after_totals"]),
+    ("flush.after_store", "archive.after_manifest", ["batch.before_flip", "batch.after_flip"]),
+    ("flush.after_commit", "archive.after_commit", ["batch.before_clean_up"]),
 ]
 
 
@@ -61,14 +61,13 @@ class Day:
             await self.processes.until_folded(worker)
         await self.auditor.audit()
 
-    async def replay(self, archiving: str, counting: str) -> None:
-        """Archive and count again, both killed once."""
-        self.processes.archive(archiving)
-        self.processes.archive()
-        self.processes.replay(failpoint=counting)
-        await self.auditor.audit()
-        self.processes.replay("--resume")
-        await self.auditor.audit()
+    async def replay(self, archiving: str, counting: list[str]) -> None:
+        """Archive and count again; both are killed, and go on."""
+        for failpoint in (archiving, ""):
+            self.processes.archive(failpoint)
+        for failpoint in (*counting, ""):
+            self.processes.replay("--resume", failpoint=failpoint)
+            await self.auditor.audit()
 
     def letters(self) -> set[tuple[int, int]]:
         """Partition and offset of each dead letter."""
