@@ -1,4 +1,4 @@
-"""kill -9 of workers, over and over, on real Kafka and a Cassandra that syncs its commit log."""
+"""Workers that are killed, sleep, come and go, on Kafka and a Cassandra that syncs its log."""
 
 import os
 import signal
@@ -7,6 +7,7 @@ import pytest
 
 from tests.chaos.killing import FAILPOINTS, Scenario, plan
 from tests.chaos.stream import Stage
+from tests.real.kafka.test_rebalances import *  # noqa: F403  (the same, on the stage here)
 
 pytestmark = pytest.mark.timeout(1800)
 
