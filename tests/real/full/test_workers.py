@@ -1,13 +1,17 @@
 """Workers that are killed, sleep, come and go, on Kafka and a Cassandra that syncs its log."""
 
+import asyncio
 import os
 import signal
 
 import pytest
 
+from fastdata.speed.watchdog import EXIT_FAILED
 from tests.chaos.killing import FAILPOINTS, Scenario, plan
+from tests.chaos.reading import Reader
 from tests.chaos.stream import Stage
 from tests.real.kafka.test_rebalances import *  # noqa: F403  (the same, on the stage here)
+from tests.support.services.cassandra import Cassandra
 
 pytestmark = pytest.mark.timeout(1800)
 
@@ -46,3 +50,27 @@ async def test_a_worker_that_sleeps_while_another_takes_over_changes_nothing_whe
 
     scenario.check()
     assert scenario.replaced == 0
+
+
+async def test_a_store_that_is_killed_has_what_it_acknowledged_when_it_is_back(
+    stage: Stage, durable_cassandra: Cassandra
+) -> None:
+    reader = Reader(stage)
+    for _ in range(2):
+        stage.send_next(300)
+        with stage.worker() as worker:
+            stage.learn()
+            stage.wait_until_folded(stage.sent)
+            stage.send_next(300)
+            await asyncio.sleep(stage.rng.random())  # any moment
+            durable_cassandra.kill()
+            stage.send_next(300)
+            stage.learn()
+            assert worker.wait(90) == EXIT_FAILED
+            durable_cassandra.start()
+        await reader.ask()
+        assert "fastdata ends this worker: flushing" in (stage.folder / "worker.log").read_text()
+    with stage.worker():
+        stage.wait_until_folded(stage.sent)
+    await reader.ask()
+    reader.check_complete()
