@@ -6,7 +6,7 @@ from typing import Any
 
 from fastdata.errors import SettingsError, StoreError, StoreUnavailableError
 from fastdata.serving.cassandra_options import Options
-from fastdata.serving.cassandra_schema import BUCKETS, LAYOUT, ONLY, Statements, tables
+from fastdata.serving.cassandra_schema import BUCKETS, LAYOUT, ONLY, Statements, of_keyspace, tables
 from fastdata.serving.cassandra_session import DRIVER_ERRORS, connect, explain
 
 __all__ = ["Keyspace", "open_keyspace"]
@@ -140,7 +140,7 @@ def _check_buckets(options: Options, buckets: int) -> None:
 def _prepare(session: Any, keyspace: str) -> Statements:
     statements = Statements()
     for one in fields(Statements):
-        prepared = session.prepare(getattr(statements, one.name), keyspace=keyspace)
+        prepared = session.prepare(of_keyspace(getattr(statements, one.name), keyspace))
         prepared.is_idempotent = True
         setattr(statements, one.name, prepared)
     return statements

@@ -42,6 +42,7 @@ __all__ = [
     "dump_progress",
     "load_partial",
     "load_progress",
+    "of_keyspace",
     "tables",
 ]
 
@@ -55,46 +56,47 @@ ONLY = 0
 _UNIFIED = "compaction = {{'class': 'UnifiedCompactionStrategy', 'scaling_parameters': '{}'}}"
 
 _TABLES = (
-    """CREATE TABLE IF NOT EXISTS {keyspace}.partials (
+    """CREATE TABLE IF NOT EXISTS KS.partials (
         metric text, span bigint, partition int, bucket int,
         segment bigint, window bigint, dims text, cell blob,
         PRIMARY KEY ((metric, span, partition, bucket), segment, window, dims)
     ) WITH {updated}""",
     # Which partitions of `partials` there are, and the last segment in each.
-    """CREATE TABLE IF NOT EXISTS {keyspace}.places (
+    """CREATE TABLE IF NOT EXISTS KS.places (
         metric text, span bigint, partition int, bucket int, segment bigint,
         PRIMARY KEY (metric, span, partition, bucket)
     ) WITH {updated}""",
-    """CREATE TABLE IF NOT EXISTS {keyspace}.progress (
+    """CREATE TABLE IF NOT EXISTS KS.progress (
         topic text, partition int, cell blob, PRIMARY KEY (topic, partition)
     ) WITH {updated}""",
-    """CREATE TABLE IF NOT EXISTS {keyspace}.gaps (
+    """CREATE TABLE IF NOT EXISTS KS.gaps (
         topic text, partition int, first bigint, until bigint, earliest bigint, latest bigint,
         PRIMARY KEY (topic, partition, first)
     ) WITH {updated}""",
-    """CREATE TABLE IF NOT EXISTS {keyspace}.totals (
+    """CREATE TABLE IF NOT EXISTS KS.totals (
         attempt uuid, span bigint, part int, window bigint, dims text, state blob,
         PRIMARY KEY ((attempt, span, part), window, dims)
     ) WITH {once}""",
-    """CREATE TABLE IF NOT EXISTS {keyspace}.spans (
+    """CREATE TABLE IF NOT EXISTS KS.spans (
         metric text, span bigint, entry text, PRIMARY KEY (metric, span)
     ) WITH {updated}""",
-    """CREATE TABLE IF NOT EXISTS {keyspace}.runs (
+    """CREATE TABLE IF NOT EXISTS KS.runs (
         only int, number bigint, metric text, first bigint, until bigint, coverage text,
         is_done boolean, opened uuid, PRIMARY KEY (only, number)
     ) WITH CLUSTERING ORDER BY (number DESC) AND {updated}""",
-    "CREATE TABLE IF NOT EXISTS {keyspace}.layout (only int PRIMARY KEY, version int, buckets int)",
+    "CREATE TABLE IF NOT EXISTS KS.layout (only int PRIMARY KEY, version int, buckets int)",
 )
+
+
+def of_keyspace(text: str, keyspace: str) -> str:
+    """A text with the name of the keyspace; nodes warn of names that a session has to complete."""
+    return text.replace("KS.", f"{keyspace}.")
 
 
 def tables(keyspace: str) -> list[str]:
     """What makes the tables, in order: `layout` is the last, so that where it is, all are."""
-    values = {
-        "keyspace": keyspace,
-        "updated": _UNIFIED.format("L4"),
-        "once": _UNIFIED.format("T4"),
-    }
-    return [table.format_map(values) for table in _TABLES]
+    values = {"updated": _UNIFIED.format("L4"), "once": _UNIFIED.format("T4")}
+    return [of_keyspace(table.format_map(values), keyspace) for table in _TABLES]
 
 
 _PARTIALS = "metric = ? AND span = ? AND partition = ? AND bucket = ?"
@@ -107,59 +109,64 @@ class Statements:
     """All that the store asks for; each text is replaced by its prepared statement."""
 
     put_partial: Any = (
-        f"UPDATE partials USING TIMESTAMP ? SET cell = ? WHERE {_PARTIALS}"
+        f"UPDATE KS.partials USING TIMESTAMP ? SET cell = ? WHERE {_PARTIALS}"
         " AND segment = ? AND window = ? AND dims = ?"
     )
     read_partials: Any = (
-        f"SELECT segment, window, dims, cell FROM partials WHERE {_PARTIALS} AND segment >= ?"
+        f"SELECT segment, window, dims, cell FROM KS.partials WHERE {_PARTIALS} AND segment >= ?"
     )
     newest_partial: Any = (
-        f"SELECT count(*), max(writetime(cell)) FROM partials WHERE {_PARTIALS} AND segment < ?"
+        f"SELECT count(*), max(writetime(cell)) FROM KS.partials WHERE {_PARTIALS} AND segment < ?"
     )
-    drop_partials: Any = f"DELETE FROM partials USING TIMESTAMP ? WHERE {_PARTIALS} AND segment < ?"
-    put_place: Any = f"UPDATE places USING TIMESTAMP ? SET segment = ? WHERE {_PARTIALS}"
+    drop_partials: Any = (
+        f"DELETE FROM KS.partials USING TIMESTAMP ? WHERE {_PARTIALS} AND segment < ?"
+    )
+    put_place: Any = f"UPDATE KS.places USING TIMESTAMP ? SET segment = ? WHERE {_PARTIALS}"
     read_places: Any = (
-        "SELECT span, partition, bucket, segment FROM places"
+        "SELECT span, partition, bucket, segment FROM KS.places"
         " WHERE metric = ? AND span >= ? AND span < ?"
     )
-    drop_place: Any = f"DELETE FROM places USING TIMESTAMP ? WHERE {_PARTIALS}"
+    drop_place: Any = f"DELETE FROM KS.places USING TIMESTAMP ? WHERE {_PARTIALS}"
     put_progress: Any = (
-        "UPDATE progress USING TIMESTAMP ? SET cell = ? WHERE topic = ? AND partition = ?"
+        "UPDATE KS.progress USING TIMESTAMP ? SET cell = ? WHERE topic = ? AND partition = ?"
     )
-    read_progress: Any = "SELECT partition, cell FROM progress WHERE topic = ?"
+    read_progress: Any = "SELECT partition, cell FROM KS.progress WHERE topic = ?"
     put_gap_end: Any = (
-        "UPDATE gaps USING TIMESTAMP ? SET until = ?"
+        "UPDATE KS.gaps USING TIMESTAMP ? SET until = ?"
         " WHERE topic = ? AND partition = ? AND first = ?"
     )
     put_gap_earliest: Any = (
-        "UPDATE gaps USING TIMESTAMP ? SET earliest = ?"
+        "UPDATE KS.gaps USING TIMESTAMP ? SET earliest = ?"
         " WHERE topic = ? AND partition = ? AND first = ?"
     )
     put_gap_latest: Any = (
-        "UPDATE gaps USING TIMESTAMP ? SET latest = ?"
+        "UPDATE KS.gaps USING TIMESTAMP ? SET latest = ?"
         " WHERE topic = ? AND partition = ? AND first = ?"
     )
     read_gaps: Any = (
-        "SELECT topic, partition, first, until, earliest, latest FROM gaps WHERE topic = ?"
+        "SELECT topic, partition, first, until, earliest, latest FROM KS.gaps WHERE topic = ?"
     )
     put_total: Any = (
-        f"UPDATE totals USING TIMESTAMP 1 SET state = ? WHERE {_OF_TOTALS}"
+        f"UPDATE KS.totals USING TIMESTAMP 1 SET state = ? WHERE {_OF_TOTALS}"
         " AND window = ? AND dims = ?"
     )
-    read_totals: Any = f"SELECT window, dims, state FROM totals WHERE {_OF_TOTALS}"
+    read_totals: Any = f"SELECT window, dims, state FROM KS.totals WHERE {_OF_TOTALS}"
     # With the timestamp of the rows, so that those of a slow writer stay dead.
-    drop_totals: Any = f"DELETE FROM totals USING TIMESTAMP 1 WHERE {_OF_TOTALS}"
-    read_spans: Any = "SELECT span, entry FROM spans WHERE metric = ? AND span >= ? AND span < ?"
-    new_span: Any = "INSERT INTO spans (metric, span, entry) VALUES (?, ?, ?) IF NOT EXISTS"
-    change_span: Any = "UPDATE spans SET entry = ? WHERE metric = ? AND span = ? IF entry = ?"
-    newest_run: Any = "SELECT number FROM runs WHERE only = ? LIMIT 1"
+    drop_totals: Any = f"DELETE FROM KS.totals USING TIMESTAMP 1 WHERE {_OF_TOTALS}"
+    read_spans: Any = "SELECT span, entry FROM KS.spans WHERE metric = ? AND span >= ? AND span < ?"
+    new_span: Any = "INSERT INTO KS.spans (metric, span, entry) VALUES (?, ?, ?) IF NOT EXISTS"
+    change_span: Any = "UPDATE KS.spans SET entry = ? WHERE metric = ? AND span = ? IF entry = ?"
+    newest_run: Any = "SELECT number FROM KS.runs WHERE only = ? LIMIT 1"
     new_run: Any = (
-        f"INSERT INTO runs (only, {_RUN}, opened) VALUES (?, ?, ?, ?, ?, ?, false, ?) IF NOT EXISTS"
+        f"INSERT INTO KS.runs (only, {_RUN}, opened) VALUES (?, ?, ?, ?, ?, ?,"
+        " false, ?) IF NOT EXISTS"
     )
-    opened_run: Any = "SELECT opened FROM runs WHERE only = ? AND number = ?"
-    close_run: Any = "UPDATE runs SET is_done = true WHERE only = ? AND number = ? IF EXISTS"
-    last_run: Any = f"SELECT {_RUN} FROM runs WHERE only = ? AND metric = ? LIMIT 1 ALLOW FILTERING"
-    are_done: Any = "SELECT number, is_done FROM runs WHERE only = ? AND number IN ?"
+    opened_run: Any = "SELECT opened FROM KS.runs WHERE only = ? AND number = ?"
+    close_run: Any = "UPDATE KS.runs SET is_done = true WHERE only = ? AND number = ? IF EXISTS"
+    last_run: Any = (
+        f"SELECT {_RUN} FROM KS.runs WHERE only = ? AND metric = ? LIMIT 1 ALLOW FILTERING"
+    )
+    are_done: Any = "SELECT number, is_done FROM KS.runs WHERE only = ? AND number IN ?"
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ import logging
 import ssl
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from typing import Any
 
 from cassandra import ConsistencyLevel, DriverException, RequestValidationException, Unavailable
@@ -265,10 +266,14 @@ class _Pages:
         return await self._page
 
     def _on_rows(self, rows: Sequence[Row] | None) -> None:
-        self._loop.call_soon_threadsafe(self._give, self._page, rows or (), None)
+        self._hand_over(rows or (), None)
 
     def _on_error(self, error: Exception) -> None:
-        self._loop.call_soon_threadsafe(self._give, self._page, (), error)
+        self._hand_over((), error)
+
+    def _hand_over(self, rows: Sequence[Row], error: Exception | None) -> None:
+        with suppress(RuntimeError):  # The loop was closed by who waited for the answer.
+            self._loop.call_soon_threadsafe(self._give, self._page, rows, error)
 
     @staticmethod
     def _give(

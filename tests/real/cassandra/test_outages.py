@@ -15,7 +15,7 @@ from tests.real.postgres.commands import finish, start
 from tests.serving.samples import METRIC, NOON, ONE, partial
 from tests.support.services.cassandra import Cassandra
 
-SALES = [Sale(f"o{n}", n * 7 % 1_440, f"shop {n % 50}", n, f"b{n % 7}") for n in range(6_000)]
+SALES = [Sale(f"o{n}", n * 7 % 1_440, f"shop {n % 50}", n, f"b{n % 7}") for n in range(50_000)]
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -60,9 +60,9 @@ async def watch(world: Sales, store: ServingStore, done: asyncio.Event) -> int:
 async def test_a_replay_is_resumed_after_the_node_was_killed(
     durable_cassandra: Cassandra, keyspace: str, store: ServingStore, tmp_path: Path
 ) -> None:
-    world = Sales(tmp_path, open_archive_storage(str(tmp_path / "archive")), segment_size=250)
+    world = Sales(tmp_path, open_archive_storage(str(tmp_path / "archive")), segment_size=2_500)
     await world.archive(SALES)
-    url = f"{durable_cassandra.url(keyspace)}&writes_per_s=1000"
+    url = f"{durable_cassandra.url(keyspace)}&writes_per_s=6000"
     done = asyncio.Event()
     watching = asyncio.create_task(watch(world, store, done))
     process = start(world, url, "replay", "--metric", "by_shop", "--workers", "1", "--json")
