@@ -43,6 +43,11 @@ class Settings(BaseSettings):
         env_prefix=_PREFIX, extra="forbid", hide_input_in_errors=True, frozen=True
     )
 
+    application_id: str = Field(
+        "fastdata",
+        pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}$",
+        description="Begins the names of groups and changelogs in Kafka; unique in a cluster.",
+    )
     broker: str = Field(
         "localhost:9092",
         description="Kafka bootstrap servers, host:port with commas between.",

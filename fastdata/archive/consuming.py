@@ -68,13 +68,15 @@ async def run_archive(
     tile_bytes: int = 4 << 20,
     tile_age_s: float = 10.0,
     accept_loss: bool = False,
+    application_id: str = "fastdata",
     on_progress: Callable[[ArchiveProgress], None] | None = None,
 ) -> None:
     """Archive the topics of some sources until `stop` is set; then make all durable and leave.
 
     At least once from the log, exactly once in the archive. A store that has answered is waited
     for while it fails, for as long as it takes: nothing is lost. Each source has a consumer group
-    of its own, `fastdata-archive-<source>`, so that several processes share the partitions.
+    of its own, `<application_id>-archive-<source>`, so that several processes share the
+    partitions.
 
     Args:
         sources: Two of one topic must agree in `time` and `segment_size`.
@@ -99,7 +101,10 @@ async def run_archive(
                     PartitionArchive, storage, source, Decoder(source, registry),
                     tile_bytes=tile_bytes, tile_age_s=tile_age_s, accept_loss=accept_loss,
                 )  # fmt: skip
-                run = _SourceArchive(source, broker, registry, open_partition, on_progress)
+                group_id = f"{application_id}-archive-{source.name}"
+                run = _SourceArchive(
+                    source, group_id, broker, registry, open_partition, on_progress
+                )
                 group.create_task(run.run(stop))
     except* FastdataError as errors:
         first = errors.exceptions[0]
@@ -123,6 +128,7 @@ def _one_per_topic(sources: Sequence[Source]) -> list[Source]:
 @dataclass(eq=False)
 class _SourceArchive(ConsumerRebalanceListener):  # type: ignore[misc]
     source: Source
+    group_id: str
     broker: Broker
     registry: Registry
     open_partition: Callable[[int], PartitionArchive]
@@ -137,7 +143,7 @@ class _SourceArchive(ConsumerRebalanceListener):  # type: ignore[misc]
     async def run(self, stop: asyncio.Event) -> None:
         self.stop = stop
         self.consumer = AIOKafkaConsumer(
-            group_id=f"fastdata-archive-{self.source.name}",
+            group_id=self.group_id,
             client_id="fastdata-archive",
             enable_auto_commit=False,
             # A jump over deleted events would look like a hole of the log.

@@ -75,6 +75,7 @@ async def _archive(once: bool, accept_loss: bool, as_json: bool) -> None:
         tile_bytes=settings.tile_bytes,
         tile_age_s=settings.tile_age_s,
         accept_loss=accept_loss,
+        application_id=settings.application_id,
         on_progress=reporter.report,
     )
     reporter.finish()

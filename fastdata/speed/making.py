@@ -67,7 +67,7 @@ class SafeApp(faust.App):
 
 
 def make_app(
-    id: str = "fastdata",
+    id: str | None = None,
     settings: "Settings | None" = None,
     *,
     allow_insecure: bool = False,
@@ -76,7 +76,8 @@ def make_app(
     """Make a Faust app to `attach` to, with settings under which no event is lost or repeated.
 
     Args:
-        id: Also the Kafka consumer group; names the changelog topics.
+        id: Also the Kafka consumer group; names the changelog topics. The setting
+            `application_id` when None.
         settings: From the environment and `fastdata.toml` when None.
         allow_insecure: Take overrides that are known to lose data or to open it to everyone.
         overrides: Any setting of `faust.App`.
@@ -90,7 +91,7 @@ def make_app(
     chosen = {**_safe(settings), **overrides}
     if not allow_insecure:
         _refuse_unsafe(chosen)
-    app = SafeApp(id, **chosen)
+    app = SafeApp(id or settings.application_id, **chosen)
     app.state_folder = Path(settings.state)
     if chosen["web_enabled"]:
         app.boot_strategy = BootStrategy(app)

@@ -140,6 +140,7 @@ async def test_partitions_that_are_assigned_again_are_archived_once(
 ) -> None:
     member = _SourceArchive(
         world.source,
+        "group",
         Broker(broker.address),
         world.registry,
         lambda number: world.archiver(partition=number),

@@ -37,6 +37,7 @@ def test_an_argument_goes_before_everything(monkeypatch: pytest.MonkeyPatch) -> 
     [
         ('brokr = "a:1"', "brokr: Extra inputs"),
         ("commit_interval_s = 0", "commit_interval_s: Input should be greater than 0"),
+        ('application_id = "a b"', "application_id: String should match pattern"),
         ("broker = ", "fastdata.toml cannot be read"),
     ],
 )

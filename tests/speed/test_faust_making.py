@@ -67,6 +67,12 @@ def test_a_harmless_override_is_taken(tmp_path: Path) -> None:
     assert (app.conf.id, app.conf.broker_session_timeout) == ("shop", 4.0)
 
 
+def test_the_id_of_the_settings_keeps_deployments_apart(tmp_path: Path) -> None:
+    deployment = Settings.load(state=str(tmp_path), store="memory:", application_id="shop")
+
+    assert make_app(settings=deployment).conf.id == "shop"
+
+
 def test_several_brokers_may_be_named(tmp_path: Path) -> None:
     app = make_app(settings=settings(tmp_path, "a:1, b:2"))
 

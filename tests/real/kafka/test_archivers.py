@@ -55,7 +55,8 @@ async def until(is_reached: Callable[[], bool], lab: Lab) -> None:
 
 
 async def test_two_archivers_share_a_topic_and_one_takes_over_from_the_killed(lab: Lab) -> None:
-    group = Group(lab.environment["FASTDATA_BROKER"], "fastdata-archive-clicks")
+    lab.environment["FASTDATA_APPLICATION_ID"] = "shop"
+    group = Group(lab.environment["FASTDATA_BROKER"], "shop-archive-clicks")
     lab.produce(400)
     with archiver(lab) as victim, archiver(lab) as survivor:
         await until(lambda: group.shares() == [2, 2], lab)
