@@ -87,7 +87,7 @@ def show(what: str, reading: Reading, took: list[float]) -> None:
     """One line about a reading."""
     rows = [*reading.totals, *reading.partials]
     size = sum(len(row.state) + len(row.dims) for row in rows)
-    print(  # noqa: T201
+    print(
         f"read of a day, {what}: {len(rows):,} rows, {size / 1e6:.2f} MB, median"
         f" {statistics.median(took):.0f} ms, slowest of {len(took)} {max(took):.0f} ms"
     )
@@ -100,13 +100,13 @@ async def measure(url: str, keys: int, events: int) -> None:
     rows = DAY_MS // MINUTE_MS * keys
     async with open_store(url) as store:
         seconds = await write_partials(store, day, keys, state)
-        print(f"state of {len(state)} bytes; upsert: {rows / seconds:,.0f} rows/s")  # noqa: T201
+        print(f"state of {len(state)} bytes; upsert: {rows / seconds:,.0f} rows/s")
         show("partials alone", *await read_day(store, day))
         seconds = await write_totals(store, day, keys, state)
-        print(f"write_totals and publish: {rows / seconds:,.0f} rows/s")  # noqa: T201
+        print(f"write_totals and publish: {rows / seconds:,.0f} rows/s")
         show("covered by totals", *await read_day(store, day))
         _, seconds = await timed(lambda: store.clean_up("bench", day, day + DAY_MS))
-        print(f"clean-up: {seconds:.2f} s")  # noqa: T201
+        print(f"clean-up: {seconds:.2f} s")
 
 
 if __name__ == "__main__":

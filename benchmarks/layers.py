@@ -53,7 +53,7 @@ class Nowhere:
 def show(what: str, seconds: float, events: int) -> None:
     """One line of the result."""
     rate, each = events / seconds, seconds / events * 1e6
-    print(f"{what:36} {rate:10,.0f} events/s {each:7.2f} us each")  # noqa: T201
+    print(f"{what:36} {rate:10,.0f} events/s {each:7.2f} us each")
 
 
 async def fold(what: str, metric: Metric, values: Sequence[bytes]) -> None:

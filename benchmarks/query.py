@@ -21,7 +21,7 @@ YEAR_MINUTES = 365 * 24 * 60
 
 def cells(metric: Metric, rows: int, exact: bool) -> dict[tuple[int, str], bytes]:
     """States of `rows` combinations of a minute of 2013, an origin and a carrier."""
-    rng, start = random.Random(1), parse_instant("2013-01-01")  # noqa: S311
+    rng, start = random.Random(1), parse_instant("2013-01-01")
     found: dict[tuple[int, str], bytes] = {}
     while len(found) < rows:
         states = metric.zero(exact)
@@ -63,7 +63,7 @@ async def main(rows: int) -> None:
         began = time.perf_counter()
         table = await query(metric, "2013-01-01", "2014-01-01", every=every, by=by, store=store)
         took = time.perf_counter() - began
-        print(f"every {every:3} by {by}: {table.num_rows:7,} rows in {took:5.2f} s")  # noqa: T201
+        print(f"every {every:3} by {by}: {table.num_rows:7,} rows in {took:5.2f} s")
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ Figures = dict[str, float]
 
 def partials_of(metric: str, rows: int, size: int) -> list[Partial]:
     """Of the minutes of a day, in any order, as cells become dirty."""
-    rng = random.Random(1)  # noqa: S311
+    rng = random.Random(1)
     minutes = rng.choices(range(DAY_MS // MINUTE_MS), k=rows)
     return [
         Partial(metric, DAY + m * MINUTE_MS, f'["{n}"]', 0, 3, n, rng.randbytes(size))
@@ -36,7 +36,7 @@ def partials_of(metric: str, rows: int, size: int) -> list[Partial]:
 
 def totals_of(rows: int, size: int) -> dict[int, list[Total]]:
     """By span: one a minute for a year from `DAY` on, as far as the rows go."""
-    rng = random.Random(2)  # noqa: S311
+    rng = random.Random(2)
     spans: dict[int, list[Total]] = {}
     for window in range(DAY, DAY + rows * MINUTE_MS, MINUTE_MS):
         total = Total(window, '["EWR"]', rng.randbytes(size))
@@ -112,9 +112,9 @@ async def main(urls: Sequence[str], rows: int, size: int, rounds: int) -> None:
                 better = min if name.endswith("ms") else max
                 known = best.setdefault(name, {})
                 known[url] = better(figure, known.get(url, figure))
-    print(f"{rows:,} rows of {size} bytes", *(mask_url(url)[:26] for url in urls), sep="\t")  # noqa: T201
+    print(f"{rows:,} rows of {size} bytes", *(mask_url(url)[:26] for url in urls), sep="\t")
     for name, by_url in best.items():
-        print(f"{name:32}", *(f"{by_url[url]:16,.1f}" for url in urls))  # noqa: T201
+        print(f"{name:32}", *(f"{by_url[url]:16,.1f}" for url in urls))
 
 
 if __name__ == "__main__":
