@@ -42,7 +42,6 @@ def _prepare(broker: Broker, names: tuple[str, ...]) -> int:
     topic = names[0]
     admin = AdminClient({**broker.librdkafka(), "log_level": 0})
     try:
-        _refuse_workers(admin, broker)
         with LogReader(broker) as log:
             ranges = log.ranges(names)
         held = [name for name in names if any(end for _, end in ranges.get(name, {}).values())]
@@ -56,6 +55,7 @@ def _prepare(broker: Broker, names: tuple[str, ...]) -> int:
                 f"{', '.join(held)} at {broker} had records already, and the demo counts from "
                 f"the first; if they are of another demo: {deletes}"
             )
+        _refuse_workers(admin, broker)
         if topic in ranges:
             return len(ranges[topic])
         new = NewTopic(topic, num_partitions=_PARTITIONS, replication_factor=-1)

@@ -42,6 +42,7 @@ _REPORT_EVERY_S = 1.0
 _REREAD_AFTER_S = 20.0
 _LOOP_LIMIT_S = 30.0
 _RECOVERY_LIMIT_S = 300.0
+_RESTORE_LIMIT_S = 60.0
 _STOP_LIMIT_S = 30.0
 
 logger = logging.getLogger(__name__)
@@ -261,7 +262,10 @@ class SpeedService(Service):
         recovery = cast(TableManager, app.tables).recovery
         restored = sum(offset or 0 for offset in recovery.active_offsets.values())
         moving = app.rebalancing or app.in_recovery
-        progress = (app.rebalancing_count, restored) if moving else None
-        yield Sign("the recovery of the state", progress, _RECOVERY_LIMIT_S)
+        # After a rebalance Faust may never fetch what it has to restore.
+        is_restoring = recovery.in_recovery and recovery.need_recovery()
+        progress = (app.rebalancing_count, is_restoring, restored) if moving else None
+        limit_s = _RESTORE_LIMIT_S if is_restoring else _RECOVERY_LIMIT_S
+        yield Sign("the recovery of the state", progress, limit_s)
         for agent in self._agents.values():
             yield from agent.signs()

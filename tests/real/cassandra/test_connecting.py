@@ -56,16 +56,24 @@ async def test_a_certificate_for_another_host(
     secure_cassandra: SecureCassandra, keyspace: str
 ) -> None:
     url = f"{secure_cassandra.url(keyspace)}&tls=true&ca={secure_cassandra.ca}"
+    running: set[asyncio.Task[None] | None] = set()
     async with await asyncio.start_server(
-        partial(forward, secure_cassandra.port), "127.0.0.2", secure_cassandra.port
+        partial(forward, secure_cassandra.port, running), "127.0.0.2", secure_cassandra.port
     ):
         error = await refusal(url.replace("127.0.0.1", "127.0.0.2"))
+    await asyncio.gather(*filter(None, running))
     assert isinstance(error, SettingsError)
     assert "its certificate is for another" in str(error)
 
 
-async def forward(port: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def forward(
+    port: int,
+    running: set["asyncio.Task[None] | None"],
+    reader: asyncio.StreamReader,
+    writer: asyncio.StreamWriter,
+) -> None:
     """One connection to the node, under another address."""
+    running.add(asyncio.current_task())
     to_read, to_write = await asyncio.open_connection("127.0.0.1", port)
     await asyncio.gather(copy(reader, to_write), copy(to_read, writer))
 
