@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from fastdata.cli.bars import open_bar
 from fastdata.loading import load_folder
 from fastdata.settings import Settings
 
@@ -85,19 +86,9 @@ async def _import(
 
 
 def _bar(stack: ExitStack) -> "Callable[[ImportProgress], None] | None":
-    """A bar on stderr, if that is a terminal; it goes away at the end."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-    from rich.progress import Progress as Bar
-
-    console = Console(stderr=True)
-    if not console.is_terminal:
+    bar = open_bar(stack, "objects")
+    if bar is None:
         return None
-    bar = Bar(
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
-        TextColumn("objects"), TimeRemainingColumn(), console=console, transient=True,
-    )  # fmt: skip
-    stack.enter_context(bar)
     task = bar.add_task("import", total=None)
 
     def update(progress: "ImportProgress") -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypedDict, Unpack
 
 import click
 
+from fastdata.cli.bars import open_bar
 from fastdata.loading import load_folder
 from fastdata.settings import Settings
 from fastdata.windows import parse_instant, to_datetime
@@ -106,24 +107,9 @@ async def _replay(
 
 
 def _bar(stack: ExitStack) -> "Callable[[Progress], None] | None":
-    """A bar on stderr, if that is a terminal; it goes away at the end."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-    from rich.progress import Progress as Bar
-
-    console = Console(stderr=True)
-    if not console.is_terminal:
+    bar = open_bar(stack, "events, {task.fields[rate]:,.0f}/s")
+    if bar is None:
         return None
-    bar = Bar(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("events, {task.fields[rate]:,.0f}/s"),
-        TimeRemainingColumn(),
-        console=console,
-        transient=True,
-    )
-    stack.enter_context(bar)
     task = bar.add_task("replay", total=None, rate=0.0)
 
     def update(progress: "Progress") -> None:

@@ -147,6 +147,14 @@ class Scenario:
         ends = {p: len(log) + 10 for p, log in self.stage.log.items()}
         await self.until(lambda: all(self.reader.folded.get(p, 0) >= e for p, e in ends.items()))
 
+    async def let_sleep(self, index: int) -> None:
+        """Stop a worker, wake it up when others have its partitions."""
+        await self.have_folded(300)
+        sleeper = self.workers[index]
+        sleeper.send_signal(signal.SIGSTOP)
+        await self.have_folded_all()
+        sleeper.send_signal(signal.SIGCONT)
+
     async def _send(self) -> None:
         while self._is_sending:
             if self.stage.sent - self.reader.progress < _BACKLOG:

@@ -1,7 +1,6 @@
 """Two workers, of which one is killed at a time, or wakes up after the other has taken over."""
 
 import ctypes
-import signal
 
 import pytest
 
@@ -30,11 +29,7 @@ async def test_a_worker_that_sleeps_while_others_take_over_changes_nothing_when_
     scenario = Scenario(stage, workers=2)
     async with scenario.running():
         for index in range(2):
-            await scenario.have_folded(300)
-            sleeper = scenario.workers[index]
-            sleeper.send_signal(signal.SIGSTOP)
-            await scenario.have_folded_all()
-            sleeper.send_signal(signal.SIGCONT)
+            await scenario.let_sleep(index)
         await scenario.drain()
 
     scenario.check()

@@ -77,7 +77,6 @@ async def test_of_two_backfills_at_once_one_wins_each_span(url: str) -> None:
         won[number] = spans
 
     assert sorted(SPANS) == sorted(span for spans in won.values() for span in spans)
-    assert all(len(spans) > 0 for spans in won.values())
     async with open_store(url) as store:
         shown = await read(store, SPANS[0], SPANS[-1] + HOUR_MS)
     of_span = {span: number for number, spans in won.items() for span in spans}
