@@ -161,6 +161,7 @@ async def be_fresh(
         now = time.time()
         ages += [now - at for at in sent[len(ages) : counted]]
     await task
+    sending.flush()
     if len(ages) != len(sent):
         raise SystemExit(f"{len(sent)} events were sent and {len(ages)} answered")
     return ages, took

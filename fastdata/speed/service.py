@@ -262,7 +262,6 @@ class SpeedService(Service):
         recovery = cast(TableManager, app.tables).recovery
         restored = sum(offset or 0 for offset in recovery.active_offsets.values())
         moving = app.rebalancing or app.in_recovery
-        # After a rebalance Faust may never fetch what it has to restore.
         is_restoring = recovery.in_recovery and recovery.need_recovery()
         progress = (app.rebalancing_count, is_restoring, restored) if moving else None
         limit_s = _RESTORE_LIMIT_S if is_restoring else _RECOVERY_LIMIT_S

@@ -57,8 +57,19 @@ class _FoldingThread(driver.AIOKafkaConsumerThread):
         timeout: float | None = None,  # noqa: ASYNC109 - Faust's signature
         max_records: int | None = None,
     ) -> Any:
+        if active_partitions is not None:  # None in an app that is a client only
+            # Faust empties this set when a rebalance begins; to aiokafka an empty one means all.
+            active_partitions = set(active_partitions)
+            if not active_partitions:
+                return {}
         before = self._positions(consumer)
         records = await super()._fetch_records(consumer, active_partitions, timeout, max_records)
+        if not self.consumer.flow_active:
+            # Faust would drop these. Then a recovery that has just sought the start of a
+            # changelog waits for ever for what was dropped.
+            for tp in consumer.assignment() & records.keys():
+                consumer.seek(tp, records[tp][0].offset)
+            return {}
         for tp, some in records.items():
             if tp.topic in self.consumer.seeker.topics:
                 self._note(TP(tp.topic, tp.partition), some, before.get(tp))

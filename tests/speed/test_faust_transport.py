@@ -1,5 +1,6 @@
 """Our consumer in place of Faust's: holes, isolation and where it can be installed."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -7,13 +8,17 @@ from typing import Any, cast
 
 import faust
 import pytest
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from confluent_kafka import Producer
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
 from fastdata.errors import SettingsError
 from fastdata.speed.transport import FoldingConsumer, install
+from tests.support.mockbroker import MockBroker
 
 TP0 = TP("clicks", 0)
+CHANGELOG = TP("changelog", 0)
 
 
 class Pilot:
@@ -110,6 +115,51 @@ async def test_only_committed_records_are_read(app: faust.App, consumer: Folding
     created._closed = True  # it was never started
 
     assert created._isolation_level == "read_committed"
+
+
+@pytest.fixture
+async def log() -> AsyncIterator[AIOKafkaConsumer]:
+    """Reads three records of `clicks` and three of `changelog`."""
+    with MockBroker() as broker:
+        producer = Producer({"bootstrap.servers": broker.address})
+        for topic in ("clicks", "changelog"):
+            broker.create(topic, 1)
+            for n in range(3):
+                producer.produce(topic, f"{topic} {n}", partition=0)
+        assert producer.flush(20) == 0
+        log = AIOKafkaConsumer(bootstrap_servers=broker.address, auto_offset_reset="earliest")
+        await log.start()
+        log.assign([TopicPartition(*TP0), TopicPartition(*CHANGELOG)])
+        yield log
+        await log.stop()
+
+
+async def test_partitions_that_are_paused_during_a_fetch_do_not_make_it_one_of_all(
+    consumer: FoldingConsumer, log: AIOKafkaConsumer
+) -> None:
+    log.seek(TopicPartition(*TP0), 3)
+    active = {TP0}
+    fetch = asyncio.create_task(consumer._thread._fetch_records(log, active, 1.0))
+    await asyncio.sleep(0)
+    active.clear()
+
+    assert await fetch == {}
+    assert await consumer._thread._fetch_records(log, active, 1.0) == {}
+    assert await log.position(TopicPartition(*CHANGELOG)) == 0
+
+
+async def test_what_comes_while_the_flow_is_stopped_is_read_again(
+    consumer: FoldingConsumer, log: AIOKafkaConsumer
+) -> None:
+    fetch = consumer._thread._fetch_records
+    stopped = asyncio.create_task(fetch(log, {CHANGELOG}, 10.0))
+    await asyncio.sleep(0)
+    consumer.stop_flow()
+    assert await stopped == {}
+    consumer.resume_flow()
+    (records,) = (await fetch(log, {CHANGELOG}, 10.0)).values()
+
+    assert [record.offset for record in records] == [0, 1, 2]
 
 
 @pytest.mark.parametrize(("is_flowing", "seeks"), [(True, 1), (False, 0)])

@@ -39,4 +39,5 @@ async def test_workers_that_come_go_and_die_lose_and_repeat_nothing(
         await scenario.drain()
 
     scenario.check()
+    assert scenario.replaced == 0
     logger.info("the partitions of a killed worker were read again after %.1f s", takeover_s)

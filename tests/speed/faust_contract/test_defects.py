@@ -152,6 +152,15 @@ async def test_aborted_transactions_are_read_at_least_once(
     assert created._isolation_level == "read_uncommitted"
 
 
+async def test_a_fetch_is_given_a_set_that_a_rebalance_empties(consumer: Consumer) -> None:
+    # Why our consumer copies it: to aiokafka none at all means all.
+    consumer._set_active_tps({TP0})
+    given = consumer._get_active_partitions()
+    consumer.pause_partitions({TP0})
+
+    assert given == set()
+
+
 async def test_the_producer_is_not_idempotent(app: faust.App) -> None:
     assert cast(driver.Producer, app.producer)._settings_extra() == {}
 

@@ -18,7 +18,7 @@ from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread
 
 READ = [
     (AIOKafkaConsumerThread._create_worker_consumer, "transport: isolation"),
-    (AIOKafkaConsumerThread._fetch_records, "transport: holes"),
+    (AIOKafkaConsumerThread._fetch_records, "transport: holes, what is fetched in a rebalance"),
     (AIOKafkaConsumerThread._seek_wait, "agent: read again"),
     (AIOKafkaConsumerThread._commit, "agent: commit"),
     (Fetcher.fetched_records, "transport: taken without a pause"),
