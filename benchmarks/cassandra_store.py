@@ -29,7 +29,8 @@ def sample_state(events: int) -> bytes:
     metric: Metric = fastdata.load("agents/flights.py").departures
     states = metric.zero()
     for n in range(events):
-        metric.add(states, {"distance": n, "dep_delay": n, "tailnum": f"N{n}"})
+        fields = {"origin": None, "carrier": None, "distance": n, "dep_delay": n}
+        metric.add(states, fields | {"tailnum": f"N{n}"})
     return metric.dump(states)
 
 

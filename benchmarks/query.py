@@ -30,6 +30,8 @@ def cells(metric: Metric, rows: int, exact: bool) -> dict[tuple[int, str], bytes
                 "distance": rng.randrange(80, 5_000),
                 "dep_delay": rng.choice((None, rng.randrange(-20, 300))),
                 "tailnum": f"N{rng.randrange(4_043)}",
+                "origin": None,
+                "carrier": None,
             }
             metric.add(states, fields)
         dims = dump_dims([rng.choice(("EWR", "JFK", "LGA")), f"C{rng.randrange(16)}"])

@@ -49,11 +49,6 @@ class Aggregate(Protocol):
         ...
 
     @property
-    def field(self) -> str | None:
-        """The field whose values are folded; None counts events."""
-        ...
-
-    @property
     def kind(self) -> Kind:
         """Of the presented values: timestamps and dates stay integers since the epoch."""
         ...
@@ -67,7 +62,10 @@ class Aggregate(Protocol):
         ...
 
     def add(self, state: State, value: object) -> State:
-        """Fold one value, never None but for `Count()`; may change and return `state`.
+        """Fold one value; may change and return `state`.
+
+        Args:
+            value: Never None, but without arguments; of several arguments a tuple.
 
         Raises:
             MapError: The value is not of the declared type.
@@ -105,9 +103,14 @@ class Count:
 
     field: str | None = None
 
-    def bind(self, type: FieldType | None) -> Aggregate:
+    @property
+    def arguments(self) -> tuple[str, ...]:
+        """The field, if there is one."""
+        return () if self.field is None else (self.field,)
+
+    def bind(self, *types: FieldType) -> Aggregate:
         """The aggregate; every type fits."""
-        return _Count(self.field)
+        return _Count()
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,13 +123,18 @@ class Min:
 
     field: str
 
-    def bind(self, type: FieldType | None) -> Aggregate:
+    @property
+    def arguments(self) -> tuple[str, ...]:
+        """The field."""
+        return (self.field,)
+
+    def bind(self, *types: FieldType) -> Aggregate:
         """The aggregate for values of that type.
 
         Raises:
             DeclarationError: The type has no order.
         """
-        return _Extreme(self.field, checked_type(self, type, _ORDERED), largest=False)
+        return _Extreme(self.field, checked_type(self, types, _ORDERED), largest=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,18 +143,22 @@ class Max:
 
     field: str
 
-    def bind(self, type: FieldType | None) -> Aggregate:
+    @property
+    def arguments(self) -> tuple[str, ...]:
+        """The field."""
+        return (self.field,)
+
+    def bind(self, *types: FieldType) -> Aggregate:
         """The aggregate for values of that type.
 
         Raises:
             DeclarationError: The type has no order.
         """
-        return _Extreme(self.field, checked_type(self, type, _ORDERED), largest=True)
+        return _Extreme(self.field, checked_type(self, types, _ORDERED), largest=True)
 
 
 @dataclass(frozen=True, slots=True)
 class _Count:
-    field: str | None
     code: ClassVar[int] = 1
     kind: ClassVar[Kind] = "int"
 

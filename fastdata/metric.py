@@ -17,10 +17,21 @@ from fastdata.windows import HOUR_MS, MINUTE_MS
 if TYPE_CHECKING:
     from fastdata.source import Source
 
-__all__ = ["Dimension", "Measure", "Metric", "States", "dump_dims", "load_dims"]
+__all__ = [
+    "Dimension",
+    "Dimensions",
+    "Measure",
+    "Metric",
+    "States",
+    "Values",
+    "dump_dims",
+    "load_dims",
+]
 
 Dimension = str | int | bool | None
+Dimensions = tuple[Dimension, ...]
 States = list[object]
+Values = Sequence[object]  # what an event gives to each measure; None is skipped
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,47}")
 _COLUMNS = frozenset({"window", "window_end", "exact", "fresh_until", "gap"})
@@ -32,15 +43,15 @@ class Measure(Protocol):
     """What `measures={...}` holds: an aggregate that is not bound to a type yet."""
 
     @property
-    def field(self) -> str | None:
-        """The field that it measures; None when it needs none."""
+    def arguments(self) -> tuple[str, ...]:
+        """What it measures: fields of the event; none when it measures events."""
         ...
 
-    def bind(self, type: FieldType | None) -> Aggregate:
-        """The aggregate over values of that type.
+    def bind(self, *types: FieldType) -> Aggregate:
+        """The aggregate over values of these types, one for each argument.
 
         Raises:
-            DeclarationError: The type does not fit.
+            DeclarationError: A type does not fit.
         """
         ...
 
@@ -89,9 +100,23 @@ class Metric:
         # Not before it is asked for: a map function may be declared after the metric.
         return f"{self.name}-{self._fingerprint()}"
 
-    def dims_of(self, fields: Mapping[str, object]) -> tuple[Dimension, ...]:
-        """The dimension values of one event."""
-        return tuple([cast("Dimension", fields[name]) for name in self.by])
+    def rows(
+        self, fields: Mapping[str, object], time: int = 0
+    ) -> Sequence[tuple[Dimensions, Sequence[Values]]]:
+        """What one event folds, by its dimension values; each comes once.
+
+        Args:
+            time: Event time, ms UTC.
+        """
+        dims = tuple([cast("Dimension", fields[name]) for name in self.by])
+        values = []
+        for arguments in self._arguments:
+            if len(arguments) == 1:
+                values.append(fields[arguments[0]])
+            else:
+                several = tuple([fields[name] for name in arguments])
+                values.append(None if None in several else several)
+        return ((dims, (values,)),)
 
     def dimension_type(self, name: str) -> FieldType:
         """The type of a dimension's values."""
@@ -101,11 +126,21 @@ class Metric:
         """The states of nothing; `exact` keeps what batch needs to be exact."""
         return [aggregate.zero(exact) for aggregate in self.aggregates]
 
-    def add(self, states: States, fields: Mapping[str, object]) -> None:
-        """Fold one event into `states`, in place. Both layers fold with this."""
-        for index, field, aggregate in self._adding:
-            value = fields[field] if field is not None else None
-            if value is not None or field is None:
+    def add(self, states: States, fields: Mapping[str, object], time: int = 0) -> None:
+        """Fold one event into `states`, in place, whatever its dimensions.
+
+        Args:
+            time: Event time, ms UTC.
+        """
+        for _, several in self.rows(fields, time):
+            for values in several:
+                self.add_values(states, values)
+
+    def add_values(self, states: States, values: Values) -> None:
+        """Fold values of `rows` into `states`, in place. Both layers fold with this."""
+        for index, aggregate, counts_null in self._adding:
+            value = values[index]
+            if value is not None or counts_null:
                 states[index] = aggregate.add(states[index], value)
 
     def merge(self, states: States, other: States) -> None:
@@ -128,7 +163,9 @@ class Metric:
 
     def _prepare(self) -> None:
         self._codes = [aggregate.code for aggregate in self.aggregates]
-        self._adding = [(i, a.field, a) for i, a in enumerate(self.aggregates)]
+        self._arguments = [measure.arguments for measure in self.measures.values()]
+        pairs = zip(self.aggregates, self._arguments, strict=True)
+        self._adding = [(i, a, not arguments) for i, (a, arguments) in enumerate(pairs)]
         self._printed: tuple[object, str] | None = None
 
     def _fingerprint(self) -> str:
@@ -169,9 +206,9 @@ class Metric:
         user = f"{self.place}: measure {label!r} of metric {self.name!r}"
         if not hasattr(measure, "bind"):
             self._fail(f"measure {label!r} is {measure!r}; use Count(), Sum('field') or the like")
-        kind = None if measure.field is None else self.source.field(measure.field, user)
+        types = [self.source.field(name, user) for name in measure.arguments]
         try:
-            return measure.bind(kind)
+            return measure.bind(*types)
         except DeclarationError as error:
             raise DeclarationError(f"{user}: {error}") from error
 
@@ -205,6 +242,6 @@ def _dump_dim(value: Dimension) -> str:
     return _LITERALS[value] if value is None or isinstance(value, bool) else str(value)
 
 
-def load_dims(text: str) -> tuple[Dimension, ...]:
+def load_dims(text: str) -> Dimensions:
     """The dimension values that `dump_dims` wrote."""
     return tuple(json.loads(text))

@@ -166,9 +166,8 @@ def state_bytes(metric: Metric, events: float, exact: bool) -> int:
     """
     states = metric.zero(exact)
     fields = metric.source.schema.fields
-    used = {a.field for a in metric.aggregates if a.field is not None}
     for number in range(min(math.ceil(events), _MOST_SAMPLES)):
-        metric.add(states, {name: _example(fields[name], number) for name in used})
+        metric.add(states, {name: _example(type, number) for name, type in fields.items()})
     return len(metric.dump(states))
 
 

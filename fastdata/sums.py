@@ -5,6 +5,7 @@ states were split ever show.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -49,13 +50,18 @@ class Sum:
 
     field: str
 
-    def bind(self, type: FieldType | None) -> "Aggregate":
+    @property
+    def arguments(self) -> tuple[str, ...]:
+        """The field."""
+        return (self.field,)
+
+    def bind(self, *types: FieldType) -> "Aggregate":
         """The aggregate for values of that type.
 
         Raises:
             DeclarationError: It is neither int, float nor decimal.
         """
-        return _sum_of(self, self.field, type)
+        return _sum_of(self, self.field, types)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,17 +74,22 @@ class Mean:
 
     field: str
 
-    def bind(self, type: FieldType | None) -> "Aggregate":
+    @property
+    def arguments(self) -> tuple[str, ...]:
+        """The field."""
+        return (self.field,)
+
+    def bind(self, *types: FieldType) -> "Aggregate":
         """The aggregate for values of that type.
 
         Raises:
             DeclarationError: It is neither int, float nor decimal.
         """
-        return _Mean(_sum_of(self, self.field, type))
+        return _Mean(_sum_of(self, self.field, types))
 
 
-def _sum_of(measure: Sum | Mean, field: str, type: FieldType | None) -> "_WholeSum | _FloatSum":
-    fitting = checked_type(measure, type, ("int", "float", "decimal"))
+def _sum_of(measure: Sum | Mean, field: str, types: Sequence[FieldType]) -> "_WholeSum | _FloatSum":
+    fitting = checked_type(measure, types, ("int", "float", "decimal"))
     if fitting.kind == "float":
         return _FloatSum(field)
     return _WholeSum(field, fitting.scale if fitting.kind == "decimal" else None)
@@ -232,10 +243,6 @@ class _Mean:
     @property
     def code(self) -> int:
         return self.sum.code + 3
-
-    @property
-    def field(self) -> str:
-        return self.sum.field
 
     def arrow_type(self) -> "pa.DataType":
         return arrow_type("float")

@@ -52,13 +52,18 @@ class Uniques:
     field: str
     lg_k: int = 12
 
-    def bind(self, type: FieldType | None) -> "Aggregate":
+    @property
+    def arguments(self) -> tuple[str, ...]:
+        """The field."""
+        return (self.field,)
+
+    def bind(self, *types: FieldType) -> "Aggregate":
         """The aggregate for values of that type.
 
         Raises:
             DeclarationError: Its values cannot be counted so, or `lg_k` is not 7 to 16.
         """
-        fitting = checked_type(self, type, ("string", "int", "timestamp", "date"))
+        fitting = checked_type(self, types, ("string", "int", "timestamp", "date"))
         if self.lg_k not in _LG_K:
             raise DeclarationError(f"{self!r}: lg_k goes from {_LG_K[0]} to {_LG_K[-1]}")
         return _Uniques(self.field, self.lg_k, str if fitting.kind == "string" else int)

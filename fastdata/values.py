@@ -1,5 +1,6 @@
 """Values of fields on their way into states, into stored bytes and into Arrow."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from decimal import MAX_EMAX, MAX_PREC, MIN_EMIN, Context, Decimal
 from typing import TYPE_CHECKING
@@ -28,16 +29,18 @@ __all__ = [
 _EXACT = Context(prec=MAX_PREC, Emax=MAX_EMAX, Emin=MIN_EMIN)
 
 
-def checked_type(measure: object, type: FieldType | None, fitting: tuple[Kind, ...]) -> FieldType:
-    """The type of a measure's field, if it fits.
+def checked_type(
+    measure: object, types: Sequence[FieldType], fitting: tuple[Kind, ...]
+) -> FieldType:
+    """The type of a measure's only argument, if it fits.
 
     Raises:
         DeclarationError: It does not, or there is none.
     """
-    if type is None or type.kind not in fitting:
-        found = "no field" if type is None else f"a field of kind {type.kind}"
+    if not types or types[0].kind not in fitting:
+        found = f"a field of kind {types[0].kind}" if types else "no field"
         raise DeclarationError(f"{measure!r} is given {found}; what fits is: {', '.join(fitting)}")
-    return type
+    return types[0]
 
 
 def wrong_type(field: str, expected: str, value: object) -> MapError:

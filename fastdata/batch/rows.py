@@ -178,11 +178,14 @@ def _add(span: _Span, event: Event) -> None:
     if fields is None:
         return
     for metric, cells in span.cells:
-        key = (event.time - event.time % metric.window_ms, metric.dims_of(fields))
-        states = cells.get(key)
-        if states is None:
-            states = cells[key] = metric.zero(exact=True)
-        metric.add(states, fields)
+        window = event.time - event.time % metric.window_ms
+        for dims, several in metric.rows(fields, event.time):
+            key = (window, dims)
+            states = cells.get(key)
+            if states is None:
+                states = cells[key] = metric.zero(exact=True)
+            for values in several:
+                metric.add_values(states, values)
 
 
 def _dump(metric: Metric, cells: _Cells) -> list[Row]:

@@ -238,23 +238,26 @@ class SpeedLayer:
         is_vouched = offset < owned.vouched
         reason = self._reason_to_leave_out(owned, offset, event, is_vouched)
         cells = owned.cells
+        time = event.time
         for index, metric, window_ms in self._folding:
-            time = event.time
-            key = (index, segment, time - time % window_ms, metric.dims_of(fields))
+            window = time - time % window_ms
             is_out = reason is not None or (is_vouched and index not in owned.new)
-            cell = cells.find(key) if is_out else cells.find_or_make(key)
-            if cell is None:
-                continue
-            if offset > cell.stamp:
-                if is_out:
+            for dims, several in metric.rows(fields, time):
+                key = (index, segment, window, dims)
+                cell = cells.find(key) if is_out else cells.find_or_make(key)
+                if cell is None:
                     continue
-                metric.add(cell.states, fields)
-                cell.stamp = offset
-            elif failpoints.is_off("re-emit"):
-                continue
-            # An event that is in the cell already makes it dirty too: the write of its first
-            # folding may not have come as far as the store.
-            cells.mark(key, cell)
+                if offset > cell.stamp:
+                    if is_out:
+                        continue
+                    for values in several:
+                        metric.add_values(cell.states, values)
+                    cell.stamp = offset
+                elif failpoints.is_off("re-emit"):
+                    continue
+                # An event that is in the cell already makes it dirty too: the write of its first
+                # folding may not have come as far as the store.
+                cells.mark(key, cell)
         hour = floor_to(event.time, HOUR_MS)
         if is_vouched:
             self._emit_unfolded(owned, offset, hour)

@@ -38,7 +38,7 @@ def test_a_metric_folds_nulls_in_by_and_skips_them_in_measures(flights: Source) 
         metric.add(states, {"origin": None, "delay": delay})
 
     assert [a.present(s).value for a, s in zip(metric.aggregates, states, strict=True)] == [2, 1]
-    assert metric.dims_of({"origin": None}) == (None,)
+    assert metric.rows({"origin": None, "delay": None})[0][0] == (None,)
 
 
 def test_a_changed_definition_is_another_metric(flights: Source) -> None:

@@ -116,7 +116,7 @@ async def test_dimensions_and_measures_have_the_types_of_their_fields(tmp_path: 
         measures={"fares": Sum("fare"), "last": Max("at"), "n": Count()},
     )
     states = metric.zero()
-    metric.add(states, {"fare": Decimal("1.25"), "at": NOON})
+    metric.add(states, {"fare": Decimal("1.25"), "at": NOON, "is_night": True, "day": 15_706})
     store = MemoryStore()
     dims = dump_dims([NOON, True, 15_706])
     await store.upsert([Partial(metric.id, NOON, dims, 0, 0, 0, metric.dump(states))], [])

@@ -71,10 +71,13 @@ def declare_source(folder: Path) -> Source:
     return Source("trips", topic="trips", schema=str(path), time="at", id="id", segment_size=SIZE)
 
 
+NO_FIELDS: dict[str, object] = dict.fromkeys(("city", "line", "km", "rider"))
+
+
 def state(metric: Metric, trips: Sequence[Trip], exact: bool) -> bytes:
     states = metric.zero(exact)
     for km, rider in trips:
-        metric.add(states, {"km": km, "rider": rider})
+        metric.add(states, NO_FIELDS | {"km": km, "rider": rider})
     return metric.dump(states)
 
 
@@ -98,7 +101,7 @@ def unfolded(metric: Metric, hour: int, reason: str, events: int, segment: int =
     system = metric.source.unfolded
     states = system.zero()
     for _ in range(events):
-        system.add(states, {})
+        system.add(states, {"reason": reason})
     text = dump_dims([reason])
     return Partial(system.id, hour, text, 0, segment, segment * SIZE, system.dump(states))
 
