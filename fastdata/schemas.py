@@ -4,7 +4,7 @@ import hashlib
 import io
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal, Protocol, cast
@@ -27,7 +27,10 @@ __all__ = [
     "split_wire",
 ]
 
-Kind = Literal["int", "float", "decimal", "string", "bytes", "bool", "timestamp", "date", "other"]
+Kind = Literal[
+    "int", "float", "decimal", "string", "bytes", "bool", "timestamp", "date",
+    "record", "array", "map", "other",
+]  # fmt: skip
 _PLAIN: Mapping[str, Kind] = {
     "int": "int",
     "long": "int",
@@ -37,6 +40,9 @@ _PLAIN: Mapping[str, Kind] = {
     "bytes": "bytes",
     "boolean": "bool",
     "enum": "string",
+    "record": "record",
+    "array": "array",
+    "map": "map",
 }
 _HEAD_BYTES = 5
 
@@ -49,12 +55,20 @@ class FieldType:
         nullable: Whether it may be null.
         scale: Digits after the point of a decimal.
         unit: `ms` or `us` of a timestamp.
+        precision: Digits of a decimal; 0 of everything else.
+        bits: Of an integer, its sign included: 32 or 64.
+        fields: Names and types of a record's fields.
+        items: What an array, or a map by text, holds.
     """
 
     kind: Kind
     nullable: bool = False
     scale: int = 0
     unit: str = "ms"
+    precision: int = 0
+    bits: int = 64
+    fields: tuple[tuple[str, "FieldType"], ...] = ()
+    items: "FieldType | None" = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,12 +155,11 @@ def _field_type(declared: object) -> FieldType:
         rest = [branch for branch in declared if branch != "null"]
         if len(rest) != 1:
             return FieldType("other", nullable=len(rest) != len(declared))
-        inner = _field_type(rest[0])
-        nullable = len(rest) != len(declared)
-        return FieldType(inner.kind, nullable, inner.scale, inner.unit)
+        return replace(_field_type(rest[0]), nullable=len(rest) != len(declared))
     if isinstance(declared, dict):
         return _complex_type(declared)
-    return FieldType(_PLAIN.get(str(declared), "other"))
+    bits = 32 if declared == "int" else 64
+    return FieldType(_PLAIN.get(str(declared), "other"), bits=bits)
 
 
 def _complex_type(declared: dict[str, object]) -> FieldType:
@@ -158,9 +171,21 @@ def _complex_type(declared: dict[str, object]) -> FieldType:
         case "date":
             return FieldType("date")
         case "decimal":
-            return FieldType("decimal", scale=int(cast("int", declared.get("scale", 0))))
-        case "uuid":
-            return FieldType("other")
+            scale, precision = (
+                int(cast("int", declared.get(n, 0))) for n in ("scale", "precision")
+            )
+            return FieldType("decimal", scale=scale, precision=precision)
+    match declared["type"]:
+        case "record":
+            fields = cast("list[dict[str, object]]", declared["fields"])
+            return FieldType(
+                "record",
+                fields=tuple([(str(f["name"]), _field_type(f["type"])) for f in fields]),
+            )
+        case "array":
+            return FieldType("array", items=_field_type(declared["items"]))
+        case "map":
+            return FieldType("map", items=_field_type(declared["values"]))
     return _field_type(declared["type"]) if declared["type"] in _PLAIN else FieldType("other")
 
 
