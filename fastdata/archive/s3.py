@@ -19,7 +19,7 @@ from fastdata.errors import (
 if TYPE_CHECKING:
     from obstore.store import ClientConfig, S3Config
 
-__all__ = ["code_of", "explain", "open_s3"]
+__all__ = ["code_of", "explain", "open_s3", "was_cut"]
 
 _CODE = re.compile(r"<Code>(\w+)</Code>")
 _STATUS = re.compile(r"status code: (\d{3})")
@@ -87,6 +87,11 @@ def code_of(error: Exception) -> str | None:
     """S3's own word for an error, such as `NoSuchKey`; None when S3 said none."""
     found = _CODE.search(str(error))
     return found[1] if found else None
+
+
+def was_cut(error: Exception) -> bool:
+    """Whether S3 hung up during an upload, as when it refuses one before it has read it all."""
+    return "BodyWrite" in str(error)
 
 
 def explain(what: str, error: Exception) -> ArchiveError:

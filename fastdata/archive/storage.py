@@ -12,7 +12,7 @@ import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError
 from obstore.store import LocalStore, MemoryStore, S3Store
 
-from fastdata.archive.s3 import code_of, explain, open_s3
+from fastdata.archive.s3 import code_of, explain, open_s3, was_cut
 from fastdata.errors import ArchiveUnavailableError, SettingsError
 
 __all__ = ["ArchiveStorage", "Stored", "open_archive_storage"]
@@ -61,6 +61,8 @@ class ArchiveStorage:
                     continue
                 return False
             except _FAILURES as error:
+                if was_cut(error) and await self._has(name):
+                    return False
                 self._fail("write", name, error)
             return True
         raise ArchiveUnavailableError(
@@ -139,6 +141,13 @@ class ArchiveStorage:
         for name in names:
             with suppress(FileNotFoundError):
                 obstore.delete(self._store, name)
+
+    async def _has(self, name: str) -> bool:
+        try:
+            await self._run(lambda: obstore.head(self._store, name))
+        except (FileNotFoundError, *_FAILURES):
+            return False
+        return True
 
     async def _run(self, call: Callable[[], _T]) -> _T:
         if isinstance(self._store, MemoryStore):

@@ -52,7 +52,9 @@ async def test_an_object_of_many_megabytes_is_kept_whole_and_written_once(bucket
     storage, data = open_archive_storage(f"s3://{bucket}"), os.urandom(20 << 20)
 
     assert await storage.create("large", data)
-    assert not await storage.create("large", data[::-1])
+    for _ in range(20):
+        # The server refuses before it has read all, and hangs up.
+        assert not await storage.create("large", data[::-1])
     assert await storage.get("large") == data
 
 
