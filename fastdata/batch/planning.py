@@ -81,7 +81,9 @@ def index_hours(objects: Iterable[ObjectEntry], segment_size: int) -> dict[int, 
     return hours
 
 
-def choose_spans(hours: Mapping[int, Hour], start: int | None, end: int | None) -> Sequence[int]:
+def choose_spans(
+    hours: Mapping[int, Hour], start: int | None, end: int | None, dense_until: int | None = None
+) -> Sequence[int]:
     """The spans of a range, also those without events: a head is what makes an answer exact.
 
     None while nothing is archived.
@@ -90,6 +92,7 @@ def choose_spans(hours: Mapping[int, Hour], start: int | None, end: int | None) 
         hours: What is archived.
         start: ms UTC, widened to the hour; None for the first day that has events.
         end: ms UTC, exclusive, widened to the hour; None for the last day that has events.
+        dense_until: ms UTC; later hours are only those with events. None: the end.
 
     Raises:
         ReplayError: The range is empty.
@@ -104,6 +107,10 @@ def choose_spans(hours: Mapping[int, Hour], start: int | None, end: int | None) 
             f"there is nothing from {to_datetime(first)} to {to_datetime(last)}: "
             "the end must be after the start (without one it is the archive's)"
         )
+    if dense_until is not None and dense_until < last:
+        edge = max(first, ceil_to(dense_until, HOUR_MS))
+        later = sorted(hour for hour in hours if edge <= hour < last)
+        return [*range(first, edge, HOUR_MS), *later]
     spans = range(first, last, HOUR_MS)
     if len(spans) <= _MAX_SPANS:
         return spans

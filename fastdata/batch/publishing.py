@@ -11,6 +11,7 @@ from fastdata.batch.rows import Row
 from fastdata.errors import FastdataError, SpanConflictError
 from fastdata.failpoints import reach
 from fastdata.segments import Coverage
+from fastdata.serving.pacing import Pace
 from fastdata.serving.stores import Flip, Head, Run, ServingStore, Total
 
 __all__ = ["Publisher", "patiently"]
@@ -41,9 +42,10 @@ async def patiently(call: Callable[[], Awaitable[_T]]) -> _T:
 class Publisher:
     """Publishes the spans of one run; of those that others move meanwhile, none or some."""
 
-    def __init__(self, store: ServingStore, run: Run) -> None:
+    def __init__(self, store: ServingStore, run: Run, pace: Pace | None = None) -> None:
         self._store = store
         self._run = run
+        self._pace = pace
 
     async def replace(
         self, spans: Mapping[int, Sequence[Row]], heads: Mapping[int, Head]
@@ -65,7 +67,7 @@ class Publisher:
         run = self._run
         totals = {span: [Total(*row) for row in rows] for span, rows in spans.items()}
         try:
-            write = partial(self._store.write_totals, run.metric, run.number, totals)
+            write = partial(self._store.write_totals, run.metric, run.number, totals, self._pace)
             written = await patiently(write)
         except SpanConflictError:
             return []  # Somebody else resumed this run; what is left is planned again.

@@ -1,26 +1,56 @@
 """A replay: exact totals of a range from the archive, published span by span."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 
 from fastdata.archive.reading import ArchiveReader, Snapshot
 from fastdata.archive.storage import ArchiveStorage
 from fastdata.batch.computing import Computer, choose_workers
-from fastdata.batch.planning import choose_spans, plan_spans
+from fastdata.batch.planning import Hour, choose_spans, plan_spans
 from fastdata.batch.publishing import patiently
 from fastdata.batch.reports import MetricReport, Progress, ReplayReport
 from fastdata.batch.working import Meter, Task, Work
 from fastdata.errors import ReplayError
 from fastdata.failpoints import reach
 from fastdata.metric import Metric
+from fastdata.serving.pacing import Pace
 from fastdata.serving.stores import Run, ServingStore
 from fastdata.source import Source
 from fastdata.windows import HOUR_MS, ceil_to, floor_to
 
-__all__ = ["replay"]
+__all__ = ["Replayer", "Request", "open_pace", "replay"]
 
-_Range = tuple[int | None, int | None]
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What shall be made exact, and how; see `replay`.
+
+    Attributes:
+        dense_until: ms UTC; of later hours only those with events get heads. None: all get one.
+    """
+
+    start: int | None = None
+    end: int | None = None
+    dense_until: int | None = None
+    resume: bool = False
+    force: bool = False
+
+    def is_of(self, run: Run) -> bool:
+        """Whether that run is of this range."""
+        return (self.start is None or floor_to(self.start, HOUR_MS) == run.start) and (
+            self.end is None or ceil_to(self.end, HOUR_MS) == run.end
+        )
+
+    def spans(self, hours: Mapping[int, Hour], run: Run | None) -> Sequence[int]:
+        """Those of the run that is resumed, or of the range.
+
+        Raises:
+            ReplayError: The range is empty.
+        """
+        start, end = (run.start, run.end) if run else (self.start, self.end)
+        return choose_spans(hours, start, end, self.dense_until)
 
 
 async def replay(
@@ -35,6 +65,7 @@ async def replay(
     force: bool = False,
     workers: int | None = None,
     complete: bool = False,
+    max_writes_per_s: float | None = None,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> ReplayReport:
     """Make the answers of metrics over `[start, end)` exact, from what is archived.
@@ -54,6 +85,7 @@ async def replay(
         workers: Processes; 0 computes in this one, None decides by the work and the machine.
         complete: `metrics` are all there are of their sources, so that what the speed layer
             noted as not folded may be dropped, too, once it is counted.
+        max_writes_per_s: Totals written a second at most; None for no limit.
         on_progress: Called after each group of spans.
 
     Raises:
@@ -66,62 +98,129 @@ async def replay(
         StoreUnavailableError: The store did not answer for some seconds.
         CommitUnknownError: The same, and the last write may have been done.
     """
-    started = time.perf_counter()
-    by_source: dict[Source, list[Metric]] = {}
-    for metric in metrics:
-        by_source.setdefault(metric.source, []).append(metric)
-    works: list[Work] = []
-    for source, own in by_source.items():
-        works += await _open_works(source, own, store, archive, (start, end), resume, force)
-    if not dry_run:
-        meter = Meter(works, on_progress)
+    replayer = Replayer(
+        archive, workers=workers, complete=complete, pace=open_pace(max_writes_per_s)
+    )
+    request = Request(start, end, resume=resume, force=force)
+    return await replayer.run(metrics, request, store, dry_run=dry_run, on_progress=on_progress)
+
+
+def open_pace(max_writes_per_s: float | None) -> Pace | None:
+    """The limit of a replay; None for none.
+
+    Raises:
+        ReplayError: It is not above 0.
+    """
+    if max_writes_per_s is None:
+        return None
+    if not max_writes_per_s > 0:
+        raise ReplayError(
+            f"a replay cannot write {max_writes_per_s} rows a second: give a number above 0, or "
+            "none for no limit"
+        )
+    return Pace(max_writes_per_s)
+
+
+class Replayer:
+    """Does replays over one archive, of which it reads each entry of the manifest once.
+
+    Not for concurrent use.
+
+    Args:
+        workers: As for `replay`.
+        complete: As for `replay`.
+        pace: Waited for before totals are written; None for no limit.
+    """
+
+    def __init__(
+        self,
+        archive: ArchiveStorage,
+        *,
+        workers: int | None = None,
+        complete: bool = False,
+        pace: Pace | None = None,
+    ) -> None:
+        self._archive = archive
+        self._readers: dict[Source, ArchiveReader] = {}
+        self._workers = workers
+        self._complete = complete
+        self._pace = pace
+
+    async def run(
+        self,
+        metrics: Sequence[Metric],
+        request: Request,
+        store: ServingStore,
+        *,
+        dry_run: bool = False,
+        on_progress: Callable[[Progress], None] | None = None,
+    ) -> ReplayReport:
+        """Do one replay; as `replay`, with its errors.
+
+        Args:
+            store: Open.
+        """
+        started = time.perf_counter()
+        by_source: dict[Source, list[Metric]] = {}
+        for metric in metrics:
+            by_source.setdefault(metric.source, []).append(metric)
+        works: list[Work] = []
+        for source, own in by_source.items():
+            works += await self._open_works(source, own, store, request)
+        if not dry_run:
+            await self._work(works, Meter(works, on_progress))
+        tasks = [task for work in works for task in work.tasks]
+        if any(task.run for task in tasks):
+            reach("batch.before_clean_up")
+            for source in by_source:
+                own_tasks = [task for task in tasks if task.metric.source is source]
+                await _clean_up(store, own_tasks, self._complete)
+        reports = tuple(_finish(task, dry_run) for task in tasks)
+        return ReplayReport(reports, dry_run, time.perf_counter() - started)
+
+    async def snapshot(self, source: Source) -> Snapshot:
+        """What the archive holds of a source now; raises what `ArchiveReader.snapshot` does."""
+        if source not in self._readers:
+            self._readers[source] = ArchiveReader(self._archive, source)
+        return await patiently(self._readers[source].snapshot)
+
+    async def _work(self, works: Sequence[Work], meter: Meter) -> None:
         meter.add(0, 0)
-        with Computer(choose_workers(workers, meter.total_events, meter.groups)) as computer:
+        with Computer(choose_workers(self._workers, meter.total_events, meter.groups)) as computer:
             for work in works:
                 await work.run(computer, meter)
-    tasks = [task for work in works for task in work.tasks]
-    if any(task.run for task in tasks):
-        reach("batch.before_clean_up")
-        for source in by_source:
-            await _clean_up(store, [t for t in tasks if t.metric.source is source], complete)
-    reports = tuple(_finish(task, dry_run) for task in tasks)
-    return ReplayReport(reports, dry_run, time.perf_counter() - started)
 
-
-async def _open_works(
-    source: Source,
-    metrics: Sequence[Metric],
-    store: ServingStore,
-    archive: ArchiveStorage,
-    wanted: _Range,
-    resume: bool,
-    force: bool,
-) -> list[Work]:
-    """One work for each coverage: the archive's, and those of runs that are resumed."""
-    reader = ArchiveReader(archive, source)
-    newest = await patiently(reader.snapshot)
-    works: dict[str, Work] = {}
-    for metric in metrics:
-        last = await patiently(partial(store.last_run, metric.id))
-        unfinished = None if last is None or last.is_done else last
-        run = unfinished if resume and _is_of(unfinished, wanted) else None
-        snapshot = _as_of(newest, run) if run else newest
-        key = snapshot.coverage.dump()
-        if key not in works:
-            works[key] = Work(source, store, reader, snapshot, force=force)
-        hours = works[key].hours
-        task = Task(
-            metric,
-            choose_spans(hours, run.start, run.end) if run else choose_spans(hours, *wanted),
-            run=run,
-            earlier=None if run else unfinished,
-            report=_report(metric, snapshot),
-            plan=plan_spans((), {}, {}, snapshot.coverage),
-        )
-        works[key].tasks.append(task)
-    for work in works.values():
-        await work.look()
-    return list(works.values())
+    async def _open_works(
+        self, source: Source, metrics: Sequence[Metric], store: ServingStore, request: Request
+    ) -> list[Work]:
+        """One work for each coverage: the archive's, and those of runs that are resumed."""
+        newest = await self.snapshot(source)
+        reader = self._readers[source]
+        works: dict[str, Work] = {}
+        for metric in metrics:
+            last = await patiently(partial(store.last_run, metric.id))
+            unfinished = None if last is None or last.is_done else last
+            run = (
+                unfinished if unfinished and request.resume and request.is_of(unfinished) else None
+            )
+            snapshot = _as_of(newest, run) if run else newest
+            key = snapshot.coverage.dump()
+            if key not in works:
+                works[key] = Work(
+                    source, store, reader, snapshot, force=request.force, pace=self._pace
+                )
+            task = Task(
+                metric,
+                request.spans(works[key].hours, run),
+                run=run,
+                earlier=None if run else unfinished,
+                report=_report(metric, snapshot),
+                plan=plan_spans((), {}, {}, snapshot.coverage),
+            )
+            works[key].tasks.append(task)
+        for work in works.values():
+            await work.look()
+        return list(works.values())
 
 
 def _as_of(snapshot: Snapshot, run: Run) -> Snapshot:
@@ -132,14 +231,6 @@ def _as_of(snapshot: Snapshot, run: Run) -> Snapshot:
             f"cannot resume the run {run.number} of {run.metric}: {error}; is this the archive "
             "that it began with?"
         ) from error
-
-
-def _is_of(run: Run | None, wanted: _Range) -> bool:
-    start, end = wanted
-    return run is not None and (
-        (start is None or floor_to(start, HOUR_MS) == run.start)
-        and (end is None or ceil_to(end, HOUR_MS) == run.end)
-    )
 
 
 def _report(metric: Metric, snapshot: Snapshot) -> MetricReport:

@@ -16,6 +16,7 @@ from fastdata.errors import SpanConflictError
 from fastdata.failpoints import reach
 from fastdata.metric import Metric
 from fastdata.segments import segment_of
+from fastdata.serving.pacing import Pace
 from fastdata.serving.stores import Head, Run, ServingStore
 from fastdata.source import Source
 from fastdata.windows import HOUR_MS
@@ -102,6 +103,7 @@ class Work:
         snapshot: Snapshot,
         *,
         force: bool = False,
+        pace: Pace | None = None,
     ) -> None:
         self.tasks: list[Task] = []
         self.hours = index_hours(snapshot.objects(), source.segment_size)
@@ -111,6 +113,7 @@ class Work:
         self._objects = snapshot.objects()
         self._coverage = snapshot.coverage
         self._force = force
+        self._pace = pace
 
     async def look(self) -> None:
         """Plan from what readers have now."""
@@ -203,7 +206,7 @@ class Work:
         }
         if task.run is None or not totals:
             return 0
-        moved = await Publisher(self._store, task.run).replace(totals, task.heads)
+        moved = await Publisher(self._store, task.run, self._pace).replace(totals, task.heads)
         report = task.report
         report.recomputed += len(moved)
         report.events += sum(group.spans[span] for span in moved)

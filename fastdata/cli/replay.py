@@ -26,6 +26,7 @@ class _Options(TypedDict):
     resume: bool
     force: bool
     workers: int | None
+    max_writes_per_s: int | None
 
 
 class _Instant(click.ParamType):
@@ -52,6 +53,12 @@ class _Instant(click.ParamType):
     type=click.IntRange(min=0),
     help="Processes; 0 counts in this one. [default: by the work and the machine]",
 )
+@click.option(
+    "--max-writes-per-s",
+    type=click.IntRange(min=1),
+    metavar="ROWS",
+    help="Write totals no faster, for the sake of readers and workers. [default: no limit]",
+)
 @click.option("--json", "as_json", is_flag=True, help="Report as JSON, without a progress bar.")
 def replay(names: tuple[str, ...], as_json: bool, **options: Unpack[_Options]) -> None:
     """Count an interval again from the archive, exactly.
@@ -65,6 +72,7 @@ def replay(names: tuple[str, ...], as_json: bool, **options: Unpack[_Options]) -
       fastdata replay
       fastdata replay --from 2013-01-01 --to 2013-02-01
       fastdata replay --metric departures --dry-run
+      fastdata replay --max-writes-per-s 5000
       fastdata replay --resume
     """  # noqa: D301  (click wants the backspace)
     with ExitStack() as stack:

@@ -38,6 +38,7 @@ from fastdata.serving.cassandra_schema import ONLY, Statements, dump_progress, l
 from fastdata.serving.cassandra_session import Batch, Row, Session
 from fastdata.serving.cassandra_spans import Entry, heads_of, rows_of
 from fastdata.serving.cassandra_versions import Versions
+from fastdata.serving.pacing import Pace
 from fastdata.serving.stores import Flip, Gap, Head, Partial, Progress, Reading, Run, Total
 
 __all__ = ["CassandraStore"]
@@ -198,7 +199,11 @@ class CassandraStore:
         return None
 
     async def write_totals(
-        self, metric: str, version: int, spans: Mapping[int, Sequence[Total]]
+        self,
+        metric: str,
+        version: int,
+        spans: Mapping[int, Sequence[Total]],
+        pace: Pace | None = None,
     ) -> dict[int, int]:
         """Write all totals of some spans in partitions of this call alone; see `ServingStore`.
 
@@ -206,7 +211,7 @@ class CassandraStore:
             SpanConflictError: A span shows that version already; nothing of it was changed.
             StoreError: A state is larger than 1 MiB; nothing was written.
         """
-        return await self._versions.write(metric, version, spans)
+        return await self._versions.write(metric, version, spans, pace)
 
     async def publish(self, metric: str, flips: Sequence[Flip]) -> None:
         """Move the pointers of some spans by one compare-and-set; see `ServingStore`.

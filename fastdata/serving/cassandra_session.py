@@ -7,7 +7,6 @@ result over to asyncio. Its asyncio reactor is not used: it corrupts frames of p
 import asyncio
 import logging
 import ssl
-import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from typing import Any
@@ -40,6 +39,7 @@ from fastdata.errors import (
     StoreUnavailableError,
 )
 from fastdata.serving.cassandra_options import Options
+from fastdata.serving.pacing import Pace
 
 __all__ = ["DRIVER_ERRORS", "Batch", "Row", "Session", "batches", "connect", "explain"]
 
@@ -58,7 +58,6 @@ DRIVER_ERRORS = (
 _PROTOCOL = 5
 _IN_FLIGHT = 64
 _BATCHES_IN_FLIGHT = 16
-_BURST_S = 0.2
 _BATCH_ROWS = 200
 _BATCH_BYTES = 128 << 10
 
@@ -149,8 +148,7 @@ class Session:
     def __init__(self, session: Any, shown: str, writes_per_s: float | None = None) -> None:
         self._session = session
         self._shown = shown
-        self._pause_s = 1 / writes_per_s if writes_per_s else 0.0
-        self._next_write = 0.0
+        self._pace = Pace(writes_per_s) if writes_per_s else None
         self._in_flight = asyncio.Semaphore(_IN_FLIGHT)
 
     async def read(
@@ -194,15 +192,21 @@ class Session:
             raise self._failure(error, "compare and set", is_write=True) from error
         return bool(answer[0][0])
 
-    async def write(self, batches: Iterable[Batch]) -> None:
+    async def write(self, batches: Iterable[Batch], pace: Pace | None = None) -> None:
         """Write all batches, some at a time, no faster than allowed; idempotent.
+
+        Args:
+            pace: Of these alone, beside that of the session.
 
         Raises:
             CommitUnknownError: Some may not be written.
             StoreUnavailableError: Some are not written.
         """
         waiting = iter(batches)
-        workers = [asyncio.create_task(self._work(waiting)) for _ in range(_BATCHES_IN_FLIGHT)]
+        paces = [each for each in (pace, self._pace) if each]
+        workers = [
+            asyncio.create_task(self._work(waiting, paces)) for _ in range(_BATCHES_IN_FLIGHT)
+        ]
         try:
             await asyncio.gather(*workers)
         except DRIVER_ERRORS as error:
@@ -212,16 +216,11 @@ class Session:
                 worker.cancel()
             await asyncio.gather(*workers, return_exceptions=True)
 
-    async def _work(self, batches: Iterable[Batch]) -> None:
+    async def _work(self, batches: Iterable[Batch], paces: Sequence[Pace]) -> None:
         for batch in batches:
-            await self._slow_down(batch.rows)
+            for pace in paces:
+                await pace.wait(batch.rows)
             await self._rows(batch.statement)
-
-    async def _slow_down(self, rows: int) -> None:
-        if self._pause_s:
-            now = time.monotonic()
-            self._next_write = max(self._next_write, now - _BURST_S) + rows * self._pause_s
-            await asyncio.sleep(max(0.0, self._next_write - now))
 
     async def _rows(self, statement: Any) -> list[Row]:
         async with self._in_flight:

@@ -12,6 +12,7 @@ from fastdata.serving import rules
 from fastdata.serving.cassandra_schema import ONLY, Statements
 from fastdata.serving.cassandra_session import Batch, Row, Session, batches
 from fastdata.serving.cassandra_spans import Attempt, Coverages, Entry, heads_of
+from fastdata.serving.pacing import Pace
 from fastdata.serving.stores import Total
 
 __all__ = ["Versions"]
@@ -104,7 +105,11 @@ class Versions:
         )
 
     async def write(
-        self, metric: str, version: int, spans: Mapping[int, Sequence[Total]]
+        self,
+        metric: str,
+        version: int,
+        spans: Mapping[int, Sequence[Total]],
+        pace: Pace | None = None,
     ) -> dict[int, int]:
         """Write totals of some spans as one attempt; as `ServingStore.write_totals`."""
         id = uuid4()
@@ -113,7 +118,7 @@ class Versions:
         begun = {span: Attempt(str(id), version, len(own)) for span, own in parts.items()}
         done = {s: Attempt(a.id, version, a.parts, rows[s]) for s, a in begun.items()}
         await self._change_attempts(metric, begun, Entry.begin)
-        await self._session.write(
+        written = (
             batch
             for span, own in parts.items()
             for part, totals in enumerate(own)
@@ -122,6 +127,7 @@ class Versions:
                 [(t.state, id, span, part, t.window, t.dims) for t in totals],
             )
         )
+        await self._session.write(written, pace)
         failpoints.reach("store.after_totals")
         await self._change_attempts(metric, done, Entry.complete)
         return rows

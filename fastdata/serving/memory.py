@@ -7,6 +7,7 @@ from typing import Self
 from fastdata import failpoints
 from fastdata.segments import Coverage
 from fastdata.serving import rules
+from fastdata.serving.pacing import Pace
 from fastdata.serving.stores import Flip, Gap, Head, Partial, Progress, Reading, Run, Total
 
 __all__ = ["MemoryStore"]
@@ -91,7 +92,11 @@ class MemoryStore:
         return runs[-1] if runs else None
 
     async def write_totals(
-        self, metric: str, version: int, spans: Mapping[int, Sequence[Total]]
+        self,
+        metric: str,
+        version: int,
+        spans: Mapping[int, Sequence[Total]],
+        pace: Pace | None = None,
     ) -> dict[int, int]:
         """Write all totals of some spans under an unpublished version; see `ServingStore`.
 
@@ -100,6 +105,8 @@ class MemoryStore:
             StoreError: A state is larger than 1 MiB; nothing was written.
         """
         rows = {span: rules.unique(metric, totals) for span, totals in spans.items()}
+        if pace:
+            await pace.wait(sum(map(len, rows.values())))
         heads = {span: self._heads.get((metric, span)) for span in spans}
         published = [span for span, head in heads.items() if version in rules.versions_of(head)]
         rules.refuse_published(metric, version, published)

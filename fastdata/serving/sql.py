@@ -15,6 +15,7 @@ from fastdata.errors import StoreError, StoreUnavailableError
 from fastdata.segments import Coverage
 from fastdata.serving import fetching, rules, statements, tables
 from fastdata.serving.dialects import READ, WRITE, Dialect, Row, to_its_end
+from fastdata.serving.pacing import Pace
 from fastdata.serving.stores import Flip, Gap, Head, Partial, Progress, Reading, Run, Total
 
 __all__ = ["SqlStore"]
@@ -169,7 +170,11 @@ class SqlStore:
         return Run(row.number, metric, row.start, row.end, Coverage.load(row.coverage), row.is_done)
 
     async def write_totals(
-        self, metric: str, version: int, spans: Mapping[int, Sequence[Total]]
+        self,
+        metric: str,
+        version: int,
+        spans: Mapping[int, Sequence[Total]],
+        pace: Pace | None = None,
     ) -> dict[int, int]:
         """Write all totals of some spans, 5,000 rows a transaction; see `ServingStore`.
 
@@ -178,7 +183,10 @@ class SqlStore:
             StoreError: A state is larger than 1 MiB; nothing was written.
         """
         rows = {span: rules.unique(metric, totals) for span, totals in sorted(spans.items())}
-        for portion in _portions_of(rows):
+        at_once = min(_ROWS_AT_ONCE, pace.rows_at_once) if pace else _ROWS_AT_ONCE
+        for portion in _portions_of(rows, at_once):
+            if pace:
+                await pace.wait(sum(len(some) for _, _, some in portion))
             await self._write_portion(metric, version, portion)
             failpoints.reach("store.after_totals")
         return {span: len(some) for span, some in rows.items()}
@@ -343,17 +351,17 @@ async def _longest(connection: AsyncConnection, metric: str) -> Coverage | None:
 
 
 def _portions_of(
-    spans: Mapping[int, Sequence[Total]],
+    spans: Mapping[int, Sequence[Total]], at_once: int
 ) -> Iterator[list[tuple[int, bool, Sequence[Total]]]]:
     """What one transaction writes: (span, whether it begins here, rows); long spans are split."""
     portion: list[tuple[int, bool, Sequence[Total]]] = []
-    room = _ROWS_AT_ONCE
+    room = at_once
     for span, totals in spans.items():
-        for first in range(0, len(totals) or 1, _ROWS_AT_ONCE):
-            rows = totals[first : first + _ROWS_AT_ONCE]
+        for first in range(0, len(totals) or 1, at_once):
+            rows = totals[first : first + at_once]
             if portion and len(rows) >= room:
                 yield portion
-                portion, room = [], _ROWS_AT_ONCE
+                portion, room = [], at_once
             portion.append((span, first == 0, rows))
             room -= len(rows) + 1  # a span without rows is work, too
     if portion:

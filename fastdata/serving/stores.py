@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol, Self
 
 from fastdata.segments import Coverage
+from fastdata.serving.pacing import Pace
 
 __all__ = ["Flip", "Gap", "Head", "Partial", "Progress", "Reading", "Run", "ServingStore", "Total"]
 
@@ -201,7 +202,11 @@ class ServingStore(Protocol):
         ...
 
     async def write_totals(
-        self, metric: str, version: int, spans: Mapping[int, Sequence[Total]]
+        self,
+        metric: str,
+        version: int,
+        spans: Mapping[int, Sequence[Total]],
+        pace: Pace | None = None,
     ) -> dict[int, int]:
         """Write all totals of some spans under a version that no reader sees yet.
 
@@ -211,6 +216,7 @@ class ServingStore(Protocol):
 
         Args:
             spans: By start of the span; a key may come twice, and the last one counts.
+            pace: Waited for before the rows of each write.
 
         Returns:
             How many rows the version has of each span.

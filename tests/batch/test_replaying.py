@@ -1,17 +1,19 @@
 """A replay, from an archive to what readers see, on each store."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
 
 from fastdata.batch.reports import Progress
-from fastdata.errors import SpanConflictError, StoreUnavailableError
+from fastdata.errors import ReplayError, SpanConflictError, StoreUnavailableError
 from fastdata.segments import Coverage
 from fastdata.serving.memory import MemoryStore
+from fastdata.serving.pacing import Pace
 from fastdata.serving.stores import Flip, Partial, ServingStore, Total
 from fastdata.windows import DAY_MS, HOUR_MS
-from tests.batch.sales import DAY, FIRST, LATER, SECOND, Sales, count
+from tests.batch.sales import DAY, FIRST, LATER, SECOND, Sale, Sales, count
 
 
 async def test_readers_see_what_a_plain_count_gives(sales: Sales, store: ServingStore) -> None:
@@ -224,7 +226,11 @@ class Shared(MemoryStore):
         self.is_first = True
 
     async def write_totals(
-        self, metric: str, version: int, spans: Mapping[int, Sequence[Total]]
+        self,
+        metric: str,
+        version: int,
+        spans: Mapping[int, Sequence[Total]],
+        pace: Pace | None = None,
     ) -> dict[int, int]:
         if self.is_first:
             self.is_first = False
@@ -232,7 +238,7 @@ class Shared(MemoryStore):
             held = await super().write_totals(metric, version, first)
             flips = [Flip(s, None, version, Coverage({0: 2}), rows) for s, rows in held.items()]
             await self.publish(metric, flips)
-        return await super().write_totals(metric, version, spans)
+        return await super().write_totals(metric, version, spans, pace)
 
 
 async def test_a_replay_goes_on_with_the_hours_that_its_twin_has_not_published(
@@ -274,6 +280,24 @@ class Stumbling(MemoryStore):
         if self.is_down:
             raise StoreUnavailableError("down")
         await super().publish(metric, flips)
+
+
+async def test_totals_are_written_no_faster_than_allowed(sales: Sales, store: ServingStore) -> None:
+    many = [Sale(f"s{n}", n) for n in range(400)]
+    await sales.archive(many)
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+
+    await sales.replay(store, max_writes_per_s=500)
+
+    assert loop.time() - began >= 400 / 500 - 0.2
+    assert await sales.shown(store) == count({0: many})
+
+
+@pytest.mark.parametrize("rows", [0, -1, float("nan")])
+async def test_a_limit_that_lets_nothing_through_is_refused(sales: Sales, rows: float) -> None:
+    with pytest.raises(ReplayError, match="above 0"):
+        await sales.replay(MemoryStore(), max_writes_per_s=rows)
 
 
 async def test_a_store_that_stumbles_is_asked_again(sales: Sales) -> None:

@@ -8,6 +8,7 @@ import pytest
 from fastdata import failpoints
 from fastdata.errors import SpanConflictError
 from fastdata.segments import Coverage
+from fastdata.serving.pacing import Pace
 from fastdata.serving.stores import Flip, Head, ServingStore, Total
 from fastdata.windows import HOUR_MS
 from tests.serving.samples import (
@@ -33,6 +34,19 @@ class VersionsContract:
         assert {NOON: 2, ONE: 0} == await store.write_totals(METRIC, 7, rows)
         reading = await read(store)
         assert ([], {}) == (list(reading.totals), reading.heads)
+
+    async def test_writing_keeps_a_pace(self, store: ServingStore) -> None:
+        now_s, waited = 100.0, []
+
+        async def sleep(seconds: float) -> None:
+            nonlocal now_s
+            waited.append(seconds)
+            now_s += seconds
+
+        pace = Pace(1_000, clock=lambda: now_s, sleep=sleep)
+        rows = {NOON: totals(NOON, *[b"a"] * 55), ONE: totals(ONE, *[b"b"] * 945)}
+        assert {NOON: 55, ONE: 945} == await store.write_totals(METRIC, 7, rows, pace)
+        assert 0.79 < sum(waited) < 0.81  # what a fifth of a second allows is not waited for
 
     async def test_keys_that_vanished_vanish(self, store: ServingStore) -> None:
         await publish(store, covering(p0=1), b"a", b"b", b"c")
