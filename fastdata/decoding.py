@@ -1,5 +1,6 @@
 """Bytes of the log to events. Both layers read events with this and nothing else."""
 
+import copy
 import io
 import struct
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from fastavro.read import SchemaResolutionError
 
 from fastdata.errors import BadEventError, DeclarationError, MapError, UnknownSchemaError
 from fastdata.evolution import differences
+from fastdata.logical import has_shared_defaults
 from fastdata.schemas import Schema, Schemas, split_wire
 
 if TYPE_CHECKING:
@@ -75,6 +77,7 @@ class Decoder:
         self._schema = source.schema
         self._per_ms = 1000 if source.schema.fields[source.time].unit == "us" else 1
         self._resolved: dict[str, str] = {}
+        self._is_copying = has_shared_defaults(source.schema.parsed)
 
     def decode(self, value: bytes | None) -> Event:
         """The event of a value on the wire.
@@ -121,7 +124,9 @@ class Decoder:
         Raises:
             BadEventError: It cannot be read; where it ends is not known.
         """
-        return read_as_written(schema, datums, self._reader_schema(schema))
+        reader = self._reader_schema(schema)
+        record = read_as_written(schema, datums, reader)
+        return copy.deepcopy(record) if reader is not None and self._is_copying else record
 
     def time_of(self, record: dict[str, object]) -> int:
         """Event time of a record, ms UTC.

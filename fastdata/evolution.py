@@ -35,9 +35,7 @@ def differences(writer: Schema, reader: Schema, *, in_part: bool = False) -> lis
     comparison = _Comparison(names[0], names[1], any if in_part else all)  # type: ignore[arg-type]
     found = list(comparison.compare(writer.parsed, reader.parsed, ""))
     for name in writer.fields.keys() & reader.fields.keys():
-        theirs, ours = writer.fields[name], reader.fields[name]
-        if not _means_the_same(theirs, ours):
-            found.append(f"{name}: {_meaning(theirs)} is not {_meaning(ours)}")
+        found += _other_meanings(writer.fields[name], reader.fields[name], name)
     return sorted(found)
 
 
@@ -75,6 +73,8 @@ class _Comparison:
                 yield from self.compare(writer["items"], reader["items"], f"{place}[]")
             case "map":
                 yield from self.compare(writer["values"], reader["values"], f"{place}{{}}")
+            case "fixed" if writer.get("logicalType") != reader.get("logicalType"):
+                yield f"{place}: {_logical(writer)} is not {_logical(reader)}"
             case "fixed" if writer["size"] != reader["size"]:
                 yield f"{place}: {writer['size']} bytes are not {reader['size']}"
             case "enum" if "default" not in reader:
@@ -104,6 +104,10 @@ def _kind(schema: Any) -> str:
     return kind if isinstance(kind, str) else _kind(kind)
 
 
+def _logical(schema: _Named) -> str:
+    return str(schema.get("logicalType", "bytes")).removeprefix("fastdata-")
+
+
 def _short(name: str) -> str:
     return name.rpartition(".")[2]
 
@@ -114,8 +118,19 @@ def _shown(schema: Any) -> str:
     return str(schema["name"]) if isinstance(schema, dict) and "name" in schema else _kind(schema)
 
 
-def _means_the_same(theirs: FieldType, ours: FieldType) -> bool:
+def _other_meanings(theirs: FieldType, ours: FieldType, place: str) -> Iterator[str]:
     """Avro ignores logical types; another unit or scale would be another number."""
+    if not _means_the_same(theirs, ours):
+        yield f"{place}: {_meaning(theirs)} is not {_meaning(ours)}"
+    if theirs.items is not None and ours.items is not None:
+        yield from _other_meanings(theirs.items, ours.items, f"{place}[]")
+    mine = dict(ours.fields)
+    for name, inner in theirs.fields:
+        if name in mine:
+            yield from _other_meanings(inner, mine[name], f"{place}.{name}")
+
+
+def _means_the_same(theirs: FieldType, ours: FieldType) -> bool:
     if theirs.kind == ours.kind:
         return (theirs.unit, theirs.scale) == (ours.unit, ours.scale)
     logical = {theirs.kind, ours.kind} & {"timestamp", "date", "decimal"}
@@ -128,4 +143,6 @@ def _meaning(field: FieldType) -> str:
             return f"timestamp in {field.unit}"
         case "decimal":
             return f"decimal of scale {field.scale}"
+        case "int" if field.unit != "ms":
+            return f"time in {field.unit}" if field.unit else "time of another unit"
     return field.kind

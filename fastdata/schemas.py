@@ -4,15 +4,17 @@ import hashlib
 import io
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal, Protocol, cast
+from typing import Protocol, cast
 
 import fastavro
 from fastavro.schema import SchemaParseException
 
 from fastdata.errors import DeclarationError, SettingsError, UnknownSchemaError
+from fastdata.fieldtypes import FieldType, Kind, field_types
+from fastdata.logical import prepare_defaults, without_foreign_types
 from fastdata.settings import mask_url
 
 __all__ = [
@@ -27,48 +29,15 @@ __all__ = [
     "split_wire",
 ]
 
-Kind = Literal[
-    "int", "float", "decimal", "string", "bytes", "bool", "timestamp", "date",
-    "record", "array", "map", "other",
-]  # fmt: skip
-_PLAIN: Mapping[str, Kind] = {
-    "int": "int",
-    "long": "int",
-    "float": "float",
-    "double": "float",
-    "string": "string",
-    "bytes": "bytes",
-    "boolean": "bool",
-    "enum": "string",
-    "record": "record",
-    "array": "array",
-    "map": "map",
-}
 _HEAD_BYTES = 5
-
-
-@dataclass(frozen=True, slots=True)
-class FieldType:
-    """What a field of an event holds.
-
-    Attributes:
-        nullable: Whether it may be null.
-        scale: Digits after the point of a decimal.
-        unit: `ms` or `us` of a timestamp.
-        precision: Digits of a decimal; 0 of everything else.
-        bits: Of an integer, its sign included: 32 or 64.
-        fields: Names and types of a record's fields.
-        items: What an array, or a map by text, holds.
-    """
-
-    kind: Kind
-    nullable: bool = False
-    scale: int = 0
-    unit: str = "ms"
-    precision: int = 0
-    bits: int = 64
-    fields: tuple[tuple[str, "FieldType"], ...] = ()
-    items: "FieldType | None" = None
+_PARSE_ERRORS = (
+    AttributeError,
+    LookupError,
+    RecursionError,
+    SchemaParseException,
+    TypeError,
+    ValueError,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +50,7 @@ class Schema:
         fingerprint: Hexadecimal SHA-256 of that text.
         id: The first 31 bits of the fingerprint: the id that a folder registry gives it.
         fields: Field types by name, in order.
-        parsed: For fastavro; timestamps, dates and times are left as integers.
+        parsed: For fastavro: values are read in the forms of `logical.py`.
     """
 
     name: str
@@ -96,29 +65,21 @@ class Schema:
         """Read an `.avsc` file.
 
         Raises:
-            DeclarationError: It cannot be read, is no Avro record, is recursive, or has a decimal
-                with a default.
+            DeclarationError: It cannot be read, or as for `parse`.
         """
         try:
             text = path.read_text(encoding="utf-8")
         except OSError as error:
             raise DeclarationError(f"cannot read the schema {path}: {error.strerror}") from error
-        schema = cls.parse(text, str(path))
-        for field in cast("list[dict[str, object]]", schema.parsed["fields"]):
-            is_text = isinstance(field.get("default"), str)
-            if is_text and schema.fields[cast("str", field["name"])].kind == "decimal":
-                # The decoder would give the text of the default instead of a decimal.
-                raise DeclarationError(
-                    f"{path}: a default of the decimal {field['name']!r} is not supported"
-                )
-        return schema
+        return cls.parse(text, str(path))
 
     @classmethod
     def parse(cls, text: str, place: str = "schema") -> "Schema":
         """Read the JSON text of a schema; `place` is for the message.
 
         Raises:
-            DeclarationError: It is no Avro record, or is recursive.
+            DeclarationError: It is no Avro record, contains itself, has a default that does not
+                fit, or an array of what takes no bytes.
         """
         return _parse(text, place)
 
@@ -127,19 +88,18 @@ class Schema:
 def _parse(text: str, place: str) -> Schema:
     try:
         raw = json.loads(text)
-        fastavro.parse_schema(raw)
-    except (ValueError, SchemaParseException, KeyError) as error:
+        declared = fastavro.parse_schema(raw)
+        if not isinstance(raw, dict) or raw.get("type") != "record":
+            raise DeclarationError(f"{place} is not an Avro record; an event is a record")
+        fields = field_types(cast("dict[str, object]", declared), place)
+        parsed = cast("dict[str, object]", fastavro.parse_schema(without_foreign_types(raw)))
+    except DeclarationError:
+        raise
+    except _PARSE_ERRORS as error:
         raise DeclarationError(f"{place} is not an Avro schema: {error}") from error
-    if not isinstance(raw, dict) or raw.get("type") != "record":
-        raise DeclarationError(f"{place} is not an Avro record; an event is a record")
-    _refuse_bombs(raw, place, ())
-    fields = {field["name"]: _field_type(field["type"]) for field in raw["fields"]}
+    prepare_defaults(parsed, place)
     canonical = json.dumps(raw, sort_keys=True, separators=(",", ":"))
     digest = hashlib.sha256(canonical.encode())
-    parsed = cast(
-        "dict[str, object]",
-        fastavro.parse_schema(cast("dict[str, object]", _without_time_types(raw))),
-    )
     return Schema(
         name=str(parsed["name"]),
         canonical=canonical,
@@ -148,77 +108,6 @@ def _parse(text: str, place: str) -> Schema:
         fields=fields,
         parsed=parsed,
     )
-
-
-def _field_type(declared: object) -> FieldType:
-    if isinstance(declared, list):
-        rest = [branch for branch in declared if branch != "null"]
-        if len(rest) != 1:
-            return FieldType("other", nullable=len(rest) != len(declared))
-        return replace(_field_type(rest[0]), nullable=len(rest) != len(declared))
-    if isinstance(declared, dict):
-        return _complex_type(declared)
-    bits = 32 if declared == "int" else 64
-    return FieldType(_PLAIN.get(str(declared), "other"), bits=bits)
-
-
-def _complex_type(declared: dict[str, object]) -> FieldType:
-    match declared.get("logicalType"):
-        case "timestamp-millis":
-            return FieldType("timestamp", unit="ms")
-        case "timestamp-micros":
-            return FieldType("timestamp", unit="us")
-        case "date":
-            return FieldType("date")
-        case "decimal":
-            scale, precision = (
-                int(cast("int", declared.get(n, 0))) for n in ("scale", "precision")
-            )
-            return FieldType("decimal", scale=scale, precision=precision)
-    match declared["type"]:
-        case "record":
-            fields = cast("list[dict[str, object]]", declared["fields"])
-            return FieldType(
-                "record",
-                fields=tuple([(str(f["name"]), _field_type(f["type"])) for f in fields]),
-            )
-        case "array":
-            return FieldType("array", items=_field_type(declared["items"]))
-        case "map":
-            return FieldType("map", items=_field_type(declared["values"]))
-    return _field_type(declared["type"]) if declared["type"] in _PLAIN else FieldType("other")
-
-
-def _without_time_types(node: object) -> object:
-    if isinstance(node, list):
-        return [_without_time_types(branch) for branch in node]
-    if not isinstance(node, dict):
-        return node
-    keeps = node.get("logicalType") == "decimal"
-    return {
-        key: _without_time_types(value)
-        for key, value in node.items()
-        if keeps or key != "logicalType"
-    }
-
-
-def _refuse_bombs(node: object, place: str, above: tuple[str, ...]) -> None:
-    """Recursive records crash the decoder's stack; an array of nulls fills memory from 5 bytes."""
-    if isinstance(node, str) and node in above:
-        raise DeclarationError(f"{place}: the record {node} contains itself; that is not supported")
-    if isinstance(node, list):
-        for branch in node:
-            _refuse_bombs(branch, place, above)
-    if not isinstance(node, dict):
-        return
-    inside = (*above, str(node["name"])) if node.get("type") == "record" else above
-    if node.get("type") == "array" and node.get("items") == "null":
-        raise DeclarationError(f"{place}: an array of nulls is not supported")
-    for child in (node.get("items"), node.get("values"), node.get("type")):
-        if not isinstance(child, str) or child in above:
-            _refuse_bombs(child, place, above)
-    for field in node.get("fields", ()):
-        _refuse_bombs(field["type"], place, inside)
 
 
 class Schemas(Protocol):
@@ -340,6 +229,6 @@ def encode(schema: Schema, record: Mapping[str, object], schema_id: int | None =
     out.write(b"\0" + (schema.id if schema_id is None else schema_id).to_bytes(4, "big"))
     try:
         fastavro.schemaless_writer(out, schema.parsed, dict(record))
-    except (TypeError, KeyError, AttributeError) as error:
+    except (TypeError, KeyError, AttributeError, OverflowError) as error:
         raise ValueError(f"the record does not fit {schema.name}: {error}") from error
     return out.getvalue()

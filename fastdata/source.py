@@ -140,9 +140,13 @@ class Source:
             self._fail(f"{self.topic!r} is no name of a Kafka topic")
 
     def _check_time(self, name: str) -> str:
-        kind = self.field(name, f"{self.place}: time of source {self.name!r}").kind
-        if kind not in ("timestamp", "int"):
-            self._fail(f"its time field {name!r} holds {kind}; use a timestamp or a long in ms")
+        found = self.field(name, f"{self.place}: time of source {self.name!r}")
+        is_time = found.kind == "int" and found.bits == 64 and found.unit
+        if found.kind != "timestamp" and not is_time:
+            self._fail(
+                f"its time field {name!r} holds {found.kind} of another kind than time; use a "
+                "timestamp in ms or us, or a long in ms"
+            )
         return name
 
     def _check_id(self, name: str | None) -> str | None:

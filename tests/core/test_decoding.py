@@ -180,16 +180,6 @@ def test_a_schema_that_cannot_be_used_is_refused(text: str, message: str) -> Non
         Schema.parse(text, "x.avsc")
 
 
-def test_a_declared_decimal_must_not_have_a_default(tmp_path: Path) -> None:
-    (tmp_path / "x.avsc").write_text(
-        '{"type":"record","name":"A","fields":[{"name":"a","default":"\\u0001","type":'
-        '{"type":"bytes","logicalType":"decimal","precision":4,"scale":2}}]}'
-    )
-
-    with pytest.raises(DeclarationError, match="default of the decimal 'a'"):
-        Schema.load(tmp_path / "x.avsc")
-
-
 @pytest.mark.parametrize(
     ("name", "field", "value"),
     [

@@ -1,0 +1,151 @@
+"""What fields hold: the types of a schema, with names resolved and logical types understood."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, cast
+
+from fastdata.errors import DeclarationError
+
+__all__ = ["FieldType", "Kind", "field_types"]
+
+Kind = Literal[
+    "int", "float", "decimal", "string", "bytes", "bool", "timestamp", "date",
+    "record", "array", "map", "other",
+]  # fmt: skip
+_Node = Any  # of a schema: what JSON can hold
+_UUID_BYTES = 16
+
+
+@dataclass(frozen=True, slots=True)
+class FieldType:
+    """What a field of an event holds.
+
+    Attributes:
+        kind: `other` is a union of several types, or nothing but null.
+        nullable: Whether it may be null.
+        scale: Digits after the point of a decimal.
+        unit: `ms` or `us` of a timestamp, and of an integer that is used as one; empty for an
+            integer that counts something else, as a time of day does.
+        precision: Digits of a decimal; 0 of everything else.
+        bits: Of an integer, its sign included: 32 or 64.
+        fields: Names and types of a record's fields.
+        items: What an array, or a map by text, holds.
+    """
+
+    kind: Kind
+    nullable: bool = False
+    scale: int = 0
+    unit: str = "ms"
+    precision: int = 0
+    bits: int = 64
+    fields: tuple[tuple[str, "FieldType"], ...] = ()
+    items: "FieldType | None" = None
+
+
+_PLAIN: Mapping[str, FieldType] = {
+    "int": FieldType("int", bits=32),
+    "long": FieldType("int"),
+    "float": FieldType("float"),
+    "double": FieldType("float"),
+    "string": FieldType("string"),
+    "enum": FieldType("string"),
+    "bytes": FieldType("bytes"),
+    "fixed": FieldType("bytes"),
+    "boolean": FieldType("bool"),
+    "null": FieldType("other", nullable=True),
+}
+# A logical type on any other type is none: so says Avro. A local timestamp names no moment.
+_LOGICAL: Mapping[tuple[str, str], FieldType] = {
+    ("long", "timestamp-millis"): FieldType("timestamp", unit="ms"),
+    ("long", "timestamp-micros"): FieldType("timestamp", unit="us"),
+    ("long", "timestamp-nanos"): FieldType("int", unit=""),
+    ("long", "local-timestamp-micros"): FieldType("int", unit="us"),
+    ("long", "local-timestamp-nanos"): FieldType("int", unit=""),
+    ("long", "time-micros"): FieldType("int", unit=""),
+    ("int", "time-millis"): FieldType("int", bits=32, unit=""),
+    ("int", "date"): FieldType("date"),
+    ("fixed", "uuid"): FieldType("string"),
+}
+
+
+def field_types(parsed: Mapping[str, Any], place: str) -> dict[str, FieldType]:
+    """The types of a record's fields, by name.
+
+    Args:
+        parsed: By fastavro, with its logical types.
+        place: Where the schema is from, for the message.
+
+    Raises:
+        DeclarationError: A record contains itself, or an array holds what takes no bytes.
+    """
+    names = cast("Mapping[str, _Node]", parsed["__named_schemas"])
+    typing = _Typing(names, place, above=(str(parsed["name"]),))
+    return {each["name"]: typing.of(each["type"]) for each in parsed["fields"]}
+
+
+@dataclass(slots=True)
+class _Typing:
+    names: Mapping[str, _Node]
+    place: str
+    above: tuple[str, ...]
+    known: dict[str, FieldType] = field(default_factory=dict)
+
+    def of(self, node: _Node) -> FieldType:
+        if isinstance(node, list):
+            rest = [branch for branch in node if branch != "null"]
+            nullable = len(rest) != len(node)
+            branches = [self.of(branch) for branch in rest]
+            if len(branches) != 1:
+                return FieldType("other", nullable=nullable)
+            return replace(branches[0], nullable=nullable)
+        if isinstance(node, str):
+            return _PLAIN[node] if node in _PLAIN else self._named(node, self.names[node])
+        return self._complex(node)
+
+    def _complex(self, node: _Node) -> FieldType:
+        kind = node["type"]
+        match kind:
+            case "record" | "error":
+                return self._named(str(node["name"]), node)
+            case "array":
+                if self._is_empty(node["items"]):
+                    # It fills memory from a few bytes.
+                    self._fail("an array of nulls, or of what takes no bytes, is not supported")
+                return FieldType("array", items=self.of(node["items"]))
+            case "map":
+                return FieldType("map", items=self.of(node["values"]))
+        logical = node.get("logicalType")
+        if logical == "decimal" and kind in ("bytes", "fixed"):
+            return FieldType("decimal", scale=node.get("scale", 0), precision=node["precision"])
+        if logical == "uuid" and kind == "fixed" and node["size"] != _UUID_BYTES:
+            logical = None
+        return _LOGICAL.get((kind, logical), None) or self.of(kind)
+
+    def _named(self, name: str, node: _Node) -> FieldType:
+        if node["type"] not in ("record", "error"):
+            return self._complex(node)
+        if name in self.above:
+            # Such records crash the decoder's stack.
+            self._fail(f"the record {name} contains itself; that is not supported")
+        if name not in self.known:
+            self.above = (*self.above, name)
+            fields = tuple((each["name"], self.of(each["type"])) for each in node["fields"])
+            self.above = self.above[:-1]
+            self.known[name] = FieldType("record", fields=fields)
+        return self.known[name]
+
+    def _is_empty(self, node: _Node) -> bool:
+        if isinstance(node, str):
+            return node == "null" or (node not in _PLAIN and self._is_empty(self.names[node]))
+        if isinstance(node, list):
+            return False
+        match node["type"]:
+            case "fixed":
+                return bool(node["size"] == 0)
+            case "record" | "error":
+                self._named(str(node["name"]), node)
+                return all(self._is_empty(each["type"]) for each in node["fields"])
+        return bool(node["type"] == "null")
+
+    def _fail(self, message: str) -> None:
+        raise DeclarationError(f"{self.place}: {message}")

@@ -1,0 +1,196 @@
+"""The one form in which values of each Avro type are delivered, whatever schema wrote them.
+
+fastavro reads logical types by the writer's schema, and would make `datetime` and `UUID` of them.
+Here timestamps, dates and times stay integers in the schema's unit, decimals are `Decimal` with
+the schema's scale, and a uuid is its text. Defaults of fields that a writer does not have are in
+the same form.
+"""
+
+from collections.abc import Mapping
+from decimal import MAX_EMAX, MAX_PREC, MIN_EMIN, Context, Decimal
+from typing import Any
+from uuid import UUID
+
+import fastavro.read
+import fastavro.write
+
+from fastdata.errors import DeclarationError
+
+__all__ = ["has_shared_defaults", "prepare_defaults", "without_foreign_types"]
+
+_Node = Any  # of a schema: what JSON can hold
+_DECIMAL, _UUID = "fastdata-decimal", "fastdata-uuid"
+_UUID_BYTES = 16
+# The default context rounds at 28 digits.
+_EXACT = Context(prec=MAX_PREC, Emax=MAX_EMAX, Emin=MIN_EMIN)
+
+
+def without_foreign_types(node: _Node) -> _Node:
+    """The JSON of a schema with no logical types but those that are read here."""
+    if isinstance(node, list):
+        return [without_foreign_types(branch) for branch in node]
+    if not isinstance(node, dict):
+        return node
+    rest = {
+        key: value if key in ("default", "symbols") else without_foreign_types(value)
+        for key, value in node.items()
+        if key != "logicalType"
+    }
+    match node.get("logicalType"), node.get("type"):
+        case "decimal", "bytes" | "fixed":
+            rest["logicalType"] = _DECIMAL
+        case "uuid", "fixed" if node.get("size") == _UUID_BYTES:
+            rest["logicalType"] = _UUID
+    return rest
+
+
+def prepare_defaults(parsed: Mapping[str, Any], place: str) -> None:
+    """Replace the JSON of all defaults of a parsed schema by the values that they mean.
+
+    Raises:
+        DeclarationError: A default does not fit its type.
+    """
+    names = parsed["__named_schemas"]
+    meant = []
+    for record in names.values():
+        for each in record.get("fields", ()):
+            if "default" in each:
+                where = f"{place}: the default of {each['name']!r} in {record['name']}"
+                meant.append((each, _Defaults(names, where).of(each["type"], each["default"])))
+    for each, value in meant:
+        each["default"] = value
+
+
+def has_shared_defaults(parsed: Mapping[str, Any]) -> bool:
+    """Whether a default is a value that can be changed, and must be copied for each event."""
+    fields = [
+        each for node in parsed["__named_schemas"].values() for each in node.get("fields", ())
+    ]
+    return any(isinstance(each.get("default"), (dict, list)) for each in fields)
+
+
+class _Defaults:
+    def __init__(self, names: Mapping[str, _Node], where: str) -> None:
+        self._names = names
+        self._where = where
+
+    def of(self, node: _Node, value: Any) -> object:
+        if isinstance(node, list):
+            return self._of_union(node, value)
+        if isinstance(node, str):
+            return (
+                self.of(self._names[node], value)
+                if node in self._names
+                else self._plain({"type": node}, value)
+            )
+        match node["type"]:
+            case "record" | "error":
+                return self._of_record(node, self._checked(dict, value))
+            case "array":
+                return [self.of(node["items"], each) for each in self._checked(list, value)]
+            case "map":
+                items = self._checked(dict, value).items()
+                return {key: self.of(node["values"], each) for key, each in items}
+        return self._plain(node, value)
+
+    def _of_union(self, node: list[_Node], value: object) -> object:
+        # Avro 1.12 takes any branch, before it was the first one.
+        for branch in node:
+            try:
+                return self.of(branch, value)
+            except DeclarationError:
+                continue
+        raise self._wrong(value)
+
+    def _of_record(self, node: _Node, value: dict[str, object]) -> object:
+        record = {}
+        for each in node["fields"]:
+            name = each["name"]
+            if name in value:
+                record[name] = self.of(each["type"], value[name])
+            elif "default" in each:
+                record[name] = self.of(each["type"], each["default"])
+            else:
+                raise self._wrong(value)
+        return record
+
+    def _plain(self, node: _Node, value: Any) -> object:
+        match node["type"]:
+            case "null":
+                return self._checked(type(None), value)
+            case "boolean":
+                return self._checked(bool, value)
+            case "int" | "long":
+                if type(value) is float and value.is_integer():
+                    return int(value)
+                return self._checked(int, value)
+            case "float" | "double":
+                return value if type(value) is float else float(self._checked(int, value))
+            case "string":
+                return self._checked(str, value)
+            case "enum":
+                if value in node["symbols"]:
+                    return value
+            case "bytes" | "fixed":
+                return self._of_bytes(node, self._checked(str, value))
+        raise self._wrong(value)
+
+    def _of_bytes(self, node: _Node, value: str) -> object:
+        try:
+            data = value.encode("latin-1")  # as Avro writes bytes in JSON
+        except UnicodeEncodeError:
+            raise self._wrong(value) from None
+        if len(data) != node.get("size", len(data)):
+            raise self._wrong(value)
+        read = fastavro.read.LOGICAL_READERS.get(f"{node['type']}-{node.get('logicalType')}")
+        try:
+            return data if read is None else read(data, node, None)
+        except ValueError:
+            raise self._wrong(value) from None
+
+    def _checked(self, kind: type, value: Any) -> Any:
+        if type(value) is not kind:
+            raise self._wrong(value)
+        return value
+
+    def _wrong(self, value: object) -> DeclarationError:
+        return DeclarationError(f"{self._where} is {value!r}, which does not fit its type")
+
+
+def _read_decimal(data: bytes, schema: _Node, _: _Node = None) -> Decimal:
+    """As fastavro does, but a number of too many digits is refused and not rounded."""
+    unscaled = int.from_bytes(data, "big", signed=True)
+    if abs(unscaled) >= 10 ** schema["precision"]:
+        raise ValueError(f"a decimal of precision {schema['precision']} holds {unscaled}")
+    return _EXACT.scaleb(Decimal(unscaled), -schema.get("scale", 0))
+
+
+def _write_decimal(value: object, schema: _Node) -> object:
+    if not isinstance(value, Decimal):
+        return value
+    scale, precision = schema.get("scale", 0), schema["precision"]
+    scaled = _EXACT.scaleb(value, scale) if value.is_finite() else value
+    if not value.is_finite() or scaled.adjusted() >= precision or (number := int(scaled)) != scaled:
+        raise ValueError(f"{value} is no decimal of precision {precision} and scale {scale}")
+    size = schema.get("size", (abs(number).bit_length() + 8) // 8)
+    return number.to_bytes(size, "big", signed=True)
+
+
+def _read_uuid(data: bytes, _: _Node, __: _Node = None) -> str:
+    return str(UUID(bytes=data))
+
+
+def _write_uuid(value: object, _: _Node) -> object:
+    return UUID(value).bytes if isinstance(value, str) else value
+
+
+fastavro.read.LOGICAL_READERS |= {
+    f"bytes-{_DECIMAL}": _read_decimal,
+    f"fixed-{_DECIMAL}": _read_decimal,
+    f"fixed-{_UUID}": _read_uuid,
+}
+fastavro.write.LOGICAL_WRITERS |= {
+    f"bytes-{_DECIMAL}": _write_decimal,
+    f"fixed-{_DECIMAL}": _write_decimal,
+    f"fixed-{_UUID}": _write_uuid,
+}

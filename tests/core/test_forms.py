@@ -1,0 +1,189 @@
+"""Values come in one form, however deep they are and whatever schema wrote them."""
+
+import json
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from fastdata import Source
+from fastdata.decoding import Decoder
+from fastdata.errors import BadEventError, DeclarationError
+from fastdata.schemas import FieldType, FolderRegistry, Schema, encode
+from tests.support.avro import Typed, types
+
+AT = {"name": "at", "type": "long"}
+QUIET = settings(
+    deadline=None, max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+
+
+def event(*fields: dict[str, Any]) -> str:
+    return json.dumps({"type": "record", "name": "Event", "fields": [AT, *fields]})
+
+
+def decoder(folder: Path, text: str) -> Decoder:
+    (folder / "event.avsc").write_text(text)
+    source = Source("events", topic="events", schema=str(folder / "event.avsc"), time="at")
+    return Decoder(source, FolderRegistry(folder))
+
+
+def read(decoder: Decoder, writer: Schema, **fields: Any) -> Any:
+    found = decoder.decode_datum(writer, encode(writer, {"at": 5, **fields})[5:]).fields
+    assert found is not None
+    return found["x"]
+
+
+def shape(value: Any) -> Any:
+    """The value with its types: 1, 1.0 and True are equal, and so are all zeros of decimals."""
+    match value:
+        case dict():
+            return {key: shape(each) for key, each in value.items()}
+        case list():
+            return [shape(each) for each in value]
+    return type(value), repr(value)
+
+
+@QUIET
+@given(types(), st.data())
+def test_what_is_encoded_comes_back_in_its_form(
+    tmp_path: Path, typed: Typed, data: st.DataObject
+) -> None:
+    value = data.draw(typed.values)
+    text = event({"name": "x", "type": typed.declared})
+
+    found = read(decoder(tmp_path, text), Schema.parse(text), x=value)
+
+    assert shape(found) == shape(value)
+
+
+@QUIET
+@given(types(), st.data())
+def test_what_another_version_wrote_comes_in_the_same_form(
+    tmp_path: Path, typed: Typed, data: st.DataObject
+) -> None:
+    value = data.draw(typed.values)
+    field = {"name": "x", "type": typed.declared}
+    writer = Schema.parse(event({"name": "gone", "type": "string"}, field))
+
+    found = read(decoder(tmp_path, event(field)), writer, x=value, gone="")
+
+    assert shape(found) == shape(value)
+
+
+@QUIET
+@given(types(), st.data())
+def test_a_default_comes_in_the_same_form(
+    tmp_path: Path, typed: Typed, data: st.DataObject
+) -> None:
+    value = data.draw(typed.values)
+    declared = event({"name": "x", "type": typed.declared, "default": typed.default(value)})
+
+    found = read(decoder(tmp_path, declared), Schema.parse(event()))
+
+    assert shape(found) == shape(value)
+
+
+MONEY = {"type": "bytes", "logicalType": "decimal", "precision": 4, "scale": 2}
+PLACE = {"type": "record", "name": "Place", "namespace": "geo"}
+CITY = {"name": "city", "type": "string"}
+RENT = {"name": "rent", "type": MONEY, "default": "\u0001\u0000"}
+
+
+def test_records_inside_of_others_evolve(tmp_path: Path) -> None:
+    old = {"type": "array", "items": {**PLACE, "fields": [CITY]}}
+    new = {"type": "array", "items": {**PLACE, "fields": [CITY, RENT]}}
+    writer = Schema.parse(event({"name": "x", "type": old}))
+
+    found = read(decoder(tmp_path, event({"name": "x", "type": new})), writer, x=[{"city": "Ulm"}])
+
+    assert found == [{"city": "Ulm", "rent": Decimal("2.56")}]
+
+
+def test_a_default_belongs_to_one_event_alone(tmp_path: Path) -> None:
+    tags = {"name": "x", "type": {"type": "array", "items": "string"}, "default": ["a"]}
+    reading, writer = decoder(tmp_path, event(tags)), Schema.parse(event())
+
+    read(reading, writer).append("b")
+
+    assert read(reading, writer) == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("type", "default"),
+    [
+        (MONEY, "\u0fff"),
+        (MONEY, "\u0001\u0000\u0000"),
+        ({"type": "enum", "name": "E", "symbols": ["a"]}, "b"),
+        ({**PLACE, "fields": [CITY]}, {}),
+        ({"type": "array", "items": "int"}, ["1"]),
+        (["null", "int"], "1"),
+    ],
+)
+def test_a_default_that_does_not_fit_is_refused(type: object, default: object) -> None:
+    with pytest.raises(DeclarationError, match=r"default|Default"):
+        Schema.parse(event({"name": "x", "type": type, "default": default}))
+
+
+def test_a_decimal_of_too_many_digits_is_not_rounded(tmp_path: Path) -> None:
+    text = event({"name": "x", "type": MONEY})
+    wider = Schema.parse(event({"name": "x", "type": {**MONEY, "precision": 5}}))
+    datum = encode(wider, {"at": 5, "x": Decimal("123.45")})[5:]
+
+    with pytest.raises(BadEventError, match="precision 4"):
+        decoder(tmp_path, text).decode_datum(Schema.parse(text), datum)
+
+
+def test_types_that_are_named_once_are_known_by_their_name() -> None:
+    city = FieldType("record", fields=(("city", FieldType("string")),))
+    schema = Schema.parse(
+        event(
+            {"name": "home", "type": {**PLACE, "fields": [CITY]}},
+            {"name": "work", "type": ["null", "geo.Place"]},
+            {"name": "all", "type": {"type": "map", "values": "geo.Place"}},
+        )
+    )
+
+    assert schema.fields["home"] == city
+    assert schema.fields["work"] == FieldType("record", nullable=True, fields=city.fields)
+    assert schema.fields["all"] == FieldType("map", items=city)
+
+
+def test_names_without_a_namespace_are_of_the_record_around_them() -> None:
+    inner = {"type": "record", "name": "Inner", "fields": [CITY]}
+    outer = {"type": "record", "name": "Outer", "namespace": "a.b", "fields": [
+        {"name": "one", "type": inner}, {"name": "two", "type": "Inner"},
+    ]}  # fmt: skip
+    types = dict(Schema.parse(event({"name": "x", "type": outer})).fields["x"].fields)
+
+    assert (
+        types["one"] == types["two"] == FieldType("record", fields=(("city", FieldType("string")),))
+    )
+
+
+def test_a_record_that_contains_itself_by_its_full_name_is_refused() -> None:
+    node = {**PLACE, "fields": [{"name": "next", "type": ["null", "geo.Place"]}]}
+
+    with pytest.raises(DeclarationError, match="contains itself"):
+        Schema.parse(event({"name": "x", "type": node}))
+
+
+@pytest.mark.parametrize(
+    "type",
+    [
+        "int",
+        {"type": "int", "logicalType": "time-millis"},
+        {"type": "long", "logicalType": "time-micros"},
+        {"type": "long", "logicalType": "timestamp-nanos"},
+        {"type": "int", "logicalType": "date"},
+    ],
+)
+def test_what_counts_something_else_is_no_event_time(tmp_path: Path, type: object) -> None:
+    path = tmp_path / "event.avsc"
+    path.write_text(event({"name": "x", "type": type}))
+
+    with pytest.raises(DeclarationError, match="use a timestamp in ms or us"):
+        Source("events", topic="events", schema=str(path), time="x")
