@@ -4,6 +4,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from fastdata.aggregates import Count, Max, Mean, Min, Sum, Uniques
+from fastdata.derived import Rate, Ratio
 from fastdata.errors import FastdataError
 from fastdata.estimates import Estimate
 from fastdata.loading import load
@@ -24,6 +25,8 @@ __all__ = [
     "Mean",
     "Metric",
     "Min",
+    "Rate",
+    "Ratio",
     "Settings",
     "Source",
     "Sum",

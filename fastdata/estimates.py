@@ -5,7 +5,8 @@ from decimal import Decimal
 
 __all__ = ["Estimate", "Value"]
 
-Value = int | float | Decimal | str | None
+# A list of values, or what one struct of a list holds, is a tuple.
+Value = int | float | Decimal | str | tuple["Value", ...] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,4 +33,6 @@ class Estimate:
     @property
     def is_exact(self) -> bool:
         """Whether it is certain and the bounds leave nothing open."""
-        return self.confidence == 1.0 and self.lower == self.value == self.upper
+        # Tuples take a NaN for equal to itself.
+        ends = (self.lower, self.upper)
+        return self.confidence == 1.0 and ends == (self.value, self.value)

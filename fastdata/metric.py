@@ -8,8 +8,10 @@ from json.encoder import encode_basestring
 from typing import TYPE_CHECKING, Protocol, cast
 
 from fastdata.aggregates import Aggregate, Count
+from fastdata.derived import Derived
 from fastdata.envelope import pack, unpack
 from fastdata.errors import DeclarationError
+from fastdata.estimates import Estimate
 from fastdata.schemas import FieldType, Kind
 from fastdata.source import declaring_place
 from fastdata.windows import HOUR_MS, MINUTE_MS
@@ -40,7 +42,11 @@ _DIMENSION_KINDS: tuple[Kind, ...] = ("string", "int", "bool", "timestamp", "dat
 
 
 class Measure(Protocol):
-    """What `measures={...}` holds: an aggregate that is not bound to a type yet."""
+    """What `measures={...}` holds: an aggregate that is not bound to a type yet.
+
+    Its `repr` is part of the metric's fingerprint. With a true attribute `timed`, its aggregate
+    folds pairs of a value and its event time in ms UTC.
+    """
 
     @property
     def arguments(self) -> tuple[str, ...]:
@@ -66,7 +72,9 @@ class Metric:
 
     Attributes:
         id: Name and fingerprint of the definition: another definition is another metric.
-        aggregates: The bound measures, in order.
+        folded: The measures but those that are derived of others, in order.
+        aggregates: These, bound to their types.
+        columns: What tells kind and Arrow type of each measure, derived or not, in order.
 
     Raises:
         DeclarationError: With the place of the declaration and the fields there are.
@@ -80,15 +88,18 @@ class Metric:
         name: str,
         source: "Source",
         by: Sequence[str] = (),
-        measures: Mapping[str, Measure] | None = None,
+        measures: Mapping[str, Measure | Derived] | None = None,
     ) -> None:
         self.place = declaring_place()
         self.name = name
         self.source = source
         self.by = self._check_by(by)
-        self.measures = dict(measures or {"events": Count()})
+        self.measures: dict[str, Measure | Derived] = dict(measures or {"events": Count()})
         self._check_names()
-        self.aggregates = tuple(self._bind(label, m) for label, m in self.measures.items())
+        self.folded = {k: m for k, m in self.measures.items() if not isinstance(m, Derived)}
+        bound = {label: self._bind(label, m) for label, m in self.folded.items()}
+        self.aggregates = tuple(bound.values())
+        self.columns = {k: self._column(k, m, bound) for k, m in self.measures.items()}
         self._prepare()
 
     def __repr__(self) -> str:
@@ -110,12 +121,13 @@ class Metric:
         """
         dims = tuple([cast("Dimension", fields[name]) for name in self.by])
         values = []
-        for arguments in self._arguments:
+        for arguments, is_timed in self._arguments:
             if len(arguments) == 1:
-                values.append(fields[arguments[0]])
+                value = fields[arguments[0]]
             else:
                 several = tuple([fields[name] for name in arguments])
-                values.append(None if None in several else several)
+                value = None if None in several else several
+            values.append((value, time) if is_timed and value is not None else value)
         return ((dims, (values,)),)
 
     def dimension_type(self, name: str) -> FieldType:
@@ -148,6 +160,21 @@ class Metric:
         for index, aggregate in enumerate(self.aggregates):
             states[index] = aggregate.merge(states[index], other[index])
 
+    def answers(self, folded: Sequence[Estimate], length_ms: int) -> tuple[Estimate, ...]:
+        """One estimate for each measure, in order.
+
+        Args:
+            folded: Those of `aggregates`.
+            length_ms: Of the interval that is answered.
+        """
+        if len(folded) == len(self.columns):
+            return tuple(folded)
+        known = dict(zip(self.folded, folded, strict=True))
+        for label, column in self.columns.items():
+            if isinstance(column, Derived):
+                known[label] = column.derive([known[name] for name in column.parts], length_ms)
+        return tuple([known[label] for label in self.columns])
+
     def dump(self, states: States) -> bytes:
         """One envelope of all states."""
         return pack([(a.code, a.dump(s)) for a, s in zip(self.aggregates, states, strict=True)])
@@ -163,15 +190,17 @@ class Metric:
 
     def _prepare(self) -> None:
         self._codes = [aggregate.code for aggregate in self.aggregates]
-        self._arguments = [measure.arguments for measure in self.measures.values()]
+        measures = self.folded.values()
+        self._arguments = [(m.arguments, getattr(m, "timed", False)) for m in measures]
         pairs = zip(self.aggregates, self._arguments, strict=True)
-        self._adding = [(i, a, not arguments) for i, (a, arguments) in enumerate(pairs)]
+        self._adding = [(i, a, not arguments) for i, (a, (arguments, _)) in enumerate(pairs)]
         self._printed: tuple[object, str] | None = None
 
     def _fingerprint(self) -> str:
         mapper = self.source.mapper
         if self._printed is None or self._printed[0] is not mapper:
-            measures = [[label, repr(measure)] for label, measure in self.measures.items()]
+            # Without the derived ones: they change nothing that is stored.
+            measures = [[label, repr(measure)] for label, measure in self.folded.items()]
             types = [repr(self.source.schema.fields.get(name)) for name in self.by]
             parts = [self.name, self.source.describe(), self.by, types, measures, self.window_ms]
             digest = hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:12]
@@ -211,6 +240,17 @@ class Metric:
             return measure.bind(*types)
         except DeclarationError as error:
             raise DeclarationError(f"{user}: {error}") from error
+
+    def _column(
+        self, label: str, measure: Measure | Derived, bound: Mapping[str, Aggregate]
+    ) -> Aggregate | Derived:
+        if not isinstance(measure, Derived):
+            return bound[label]
+        try:
+            measure.check(self.measures, bound)
+        except DeclarationError as error:
+            self._fail(f"measure {label!r}: {error}")
+        return measure
 
     def _fail(self, message: str) -> None:
         raise DeclarationError(f"{self.place}: metric {self.name!r}: {message}")

@@ -278,7 +278,8 @@ class StatusReader:
         for partial in await self._store.partials(metric.id, 0, _END_OF_TIME):
             (count,) = metric.load(partial.state)
             value = metric.aggregates[0].present(count).value
-            counts[str(load_dims(partial.dims)[0])] += int(value or 0)
+            reason = str(load_dims(partial.dims)[0])
+            counts[reason] += value if isinstance(value, int) else 0
         return dict(sorted(counts.items()))
 
     async def _attempt(self, reading: Awaitable[_T], otherwise: _T) -> _T:

@@ -18,6 +18,7 @@ from fastdata.values import (
     from_unscaled,
     int_from_bytes,
     int_to_bytes,
+    rounded_quotient,
     to_float,
     to_unscaled,
     unbounded,
@@ -130,7 +131,7 @@ class _WholeSum:
         return Estimate.exact(state if self.scale is None else from_unscaled(state, self.scale))
 
     def ratio(self, state: int, count: int) -> float:
-        return _divide(state, count * 10 ** (self.scale or 0))
+        return rounded_quotient(state, count * 10 ** (self.scale or 0))
 
     def widen(self, estimate: Estimate, events: int) -> Estimate:
         return unbounded(estimate) if events else estimate
@@ -188,7 +189,7 @@ class _FloatSum:
     def ratio(self, state: _FloatTotal, count: int) -> float:
         if state.flags:
             return {_PLUS: math.inf, _MINUS: -math.inf}.get(state.flags, math.nan)
-        return _divide(state.numerator, state.denominator * count)
+        return rounded_quotient(state.numerator, state.denominator * count)
 
     def widen(self, estimate: Estimate, events: int) -> Estimate:
         return unbounded(estimate) if events else estimate
@@ -219,14 +220,6 @@ def _add_ratio(state: _FloatTotal, numerator: int, denominator: int) -> None:
     else:
         state.numerator = state.numerator * (denominator // state.denominator) + numerator
         state.denominator = denominator
-
-
-def _divide(numerator: int, denominator: int) -> float:
-    try:
-        # Python rounds the quotient of two integers correctly, whatever their size.
-        return numerator / denominator
-    except OverflowError:
-        return math.inf if numerator > 0 else -math.inf
 
 
 @dataclass(slots=True)

@@ -1,5 +1,6 @@
 """Values of fields on their way into states, into stored bytes and into Arrow."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from decimal import MAX_EMAX, MAX_PREC, MIN_EMIN, Context, Decimal
@@ -19,6 +20,7 @@ __all__ = [
     "int_from_bytes",
     "int_to_bytes",
     "more",
+    "rounded_quotient",
     "to_float",
     "to_unscaled",
     "unbounded",
@@ -104,6 +106,20 @@ def int_from_bytes(data: bytes) -> int:
     return number
 
 
+def rounded_quotient(numerator: int, denominator: int) -> float:
+    """The correctly rounded quotient of integers of any size; infinite past the largest float.
+
+    Args:
+        numerator: Any.
+        denominator: Larger than 0.
+    """
+    try:
+        # Python rounds the quotient of two integers correctly, whatever their size.
+        return numerator / denominator
+    except OverflowError:
+        return math.inf if numerator > 0 else -math.inf
+
+
 def unbounded(estimate: Estimate, lower: bool = True, upper: bool = True) -> Estimate:
     """The estimate without those bounds, since values may come that nobody knows."""
     # Where no value was seen yet, nothing at all is promised: it must not look exact.
@@ -116,10 +132,14 @@ def unbounded(estimate: Estimate, lower: bool = True, upper: bool = True) -> Est
 
 
 def more(estimate: Estimate, events: int) -> Estimate:
-    """The estimate of a number of things when up to `events` more may be there."""
-    if not events or not isinstance(estimate.upper, int):
+    """The estimate of a number of things, or of several, when up to `events` more may be there."""
+    upper = estimate.upper
+    if isinstance(upper, tuple):
+        most = tuple([one + events if isinstance(one, int) else one for one in upper])
+        return replace(estimate, upper=most) if events else estimate
+    if not events or not isinstance(upper, int):
         return estimate
-    return replace(estimate, upper=estimate.upper + events)
+    return replace(estimate, upper=upper + events)
 
 
 def arrow_type(kind: Kind, scale: int = 0, unit: str = "ms") -> "pa.DataType":
@@ -137,4 +157,6 @@ def arrow_type(kind: Kind, scale: int = 0, unit: str = "ms") -> "pa.DataType":
             return pa.timestamp(unit, tz="UTC")
         case "date":
             return pa.date32()
+        case "bool":
+            return pa.bool_()
     return pa.int64()

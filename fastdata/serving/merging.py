@@ -124,11 +124,13 @@ def merge(
         start, text = key
         doubt = doubts.about(start)
         partials = new.pop(key, [])
-        estimates = _estimates(metric, blobs.pop(key, []) + partials, doubt.missing_events)
+        end = buckets.end_of(start)
+        folded = _estimates(metric, blobs.pop(key, []) + partials, doubt.missing_events)
+        estimates = metric.answers(folded, end - start)
         is_certain = doubt.is_complete and not partials
         yield Row(
             start=start,
-            end=buckets.end_of(start),
+            end=end,
             dims=dims[text],
             estimates=estimates,
             is_exact=is_certain and all(e.is_exact for e in estimates),
@@ -172,7 +174,8 @@ def unfolded_events(metric: Metric, unfolded: Iterable[Partial]) -> dict[int, in
         (reason,) = load_dims(partial.dims)
         if reason in _INCOMPLETE:
             events = count.present(system.load(partial.state)[0]).value
-            hours[partial.window] = hours.get(partial.window, 0) + int(events or 0)
+            number = events if isinstance(events, int) else 0
+            hours[partial.window] = hours.get(partial.window, 0) + number
     return hours
 
 

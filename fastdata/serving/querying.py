@@ -4,7 +4,7 @@ import json
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, TypedDict, cast
+from typing import TypedDict, cast
 
 import pyarrow as pa
 
@@ -29,9 +29,6 @@ from fastdata.windows import (
     parse_instant,
     to_datetime,
 )
-
-if TYPE_CHECKING:
-    from fastdata.schemas import FieldType
 
 __all__ = ["Description", "describe", "query"]
 
@@ -204,9 +201,13 @@ def _table(metric: Metric, dims: Sequence[str], rows: Iterable[Row], fresh: int 
 
 def _fields(metric: Metric, dims: Sequence[str]) -> list[pa.Field]:
     fields = [pa.field("window", _INSTANT), pa.field("window_end", _INSTANT)]
-    fields += [pa.field(name, _dimension_type(metric.dimension_type(name))) for name in dims]
-    for name, aggregate in zip(metric.measures, metric.aggregates, strict=True):
-        type = aggregate.arrow_type()
+    types = [metric.dimension_type(name) for name in dims]
+    fields += [
+        pa.field(name, arrow_type(type.kind, unit=type.unit))
+        for name, type in zip(dims, types, strict=True)
+    ]
+    for name, column in metric.columns.items():
+        type = column.arrow_type()
         fields += [pa.field(name + suffix, type) for suffix in ("", "_lower", "_upper")]
     fields.append(pa.field("exact", pa.bool_()))
     fields.append(pa.field("fresh_until", _INSTANT))
@@ -236,10 +237,6 @@ def _description(
 
 def _iso(time_ms: int) -> str:
     return to_datetime(time_ms).isoformat().replace("+00:00", "Z")
-
-
-def _dimension_type(field: "FieldType") -> pa.DataType:
-    return pa.bool_() if field.kind == "bool" else arrow_type(field.kind, unit=field.unit)
 
 
 def _widened(field: pa.Field, values: Sequence[object]) -> pa.Field:

@@ -9,6 +9,7 @@ generator such as Hypothesis; "the same" is equality of what is presented, bit f
 
 import math
 from collections.abc import Callable, Iterable, Sequence
+from typing import cast
 
 from fastdata.aggregates import Aggregate, State
 from fastdata.estimates import Estimate, Value
@@ -137,10 +138,22 @@ def bounds_hold_as_often_as_stated(
 
 
 def _holds(estimate: Estimate, truth: Value) -> bool:
-    lower, upper = estimate.lower, estimate.upper
-    if truth is None or isinstance(truth, str) or isinstance(lower, str) or isinstance(upper, str):
-        return estimate.value == truth
-    return (lower is None or lower <= truth) and (upper is None or truth <= upper)
+    lower, value, upper = estimate.lower, estimate.value, estimate.upper
+    if isinstance(truth, tuple):
+        # Element by element; a bound that is missing is missing for all of them.
+        size = len(truth)
+        sides = [side if isinstance(side, tuple) else (side,) * size for side in (lower, upper)]
+        parts = (sides[0], value if isinstance(value, tuple) else (), sides[1], truth)
+        return {len(part) for part in parts} == {size} and all(
+            _holds(Estimate(at, least, most), one)
+            for least, at, most, one in zip(*parts, strict=True)
+        )
+    if truth is None or any(isinstance(one, str | tuple) for one in (truth, lower, upper)):
+        return value == truth
+    return all(
+        left is None or right is None or cast("float", left) <= cast("float", right)
+        for left, right in ((lower, truth), (truth, upper))
+    )
 
 
 def _check(

@@ -130,7 +130,10 @@ class Sales:
         states = self.by_shop.load(state)
         estimates = [a.present(s) for a, s in zip(self.by_shop.aggregates, states, strict=True)]
         assert all(estimate.is_exact for estimate in estimates)
-        sales, amount, buyers = (int(estimate.value or 0) for estimate in estimates)
+        sales, amount, buyers = (estimate.value for estimate in estimates)
+        assert isinstance(sales, int)
+        assert isinstance(amount, int)
+        assert isinstance(buyers, int)
         return sales, amount, buyers
 
 

@@ -41,6 +41,18 @@ def test_a_metric_folds_nulls_in_by_and_skips_them_in_measures(flights: Source) 
     assert metric.rows({"origin": None, "delay": None})[0][0] == (None,)
 
 
+def test_a_timed_measure_is_given_the_event_time(flights: Source) -> None:
+    class Latest(Max):
+        timed = True
+
+    metric = Metric("m", flights, measures={"n": Count(), "d": Latest("delay"), "e": Max("delay")})
+
+    ((_, (values,)),) = metric.rows({"delay": 1.5}, 70)
+    assert [(1.5, 70), 1.5] == list(values[1:])
+    ((_, (nulls,)),) = metric.rows({"delay": None}, 70)
+    assert [None, None] == list(nulls[1:])
+
+
 def test_a_changed_definition_is_another_metric(flights: Source) -> None:
     definitions: list[tuple[list[str], dict[str, Measure]]] = [
         (["origin"], {"n": Count()}),

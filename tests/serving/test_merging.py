@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from fastdata import Estimate, Metric
+from fastdata import Count, Estimate, Metric, Rate, Ratio, Sum
 from fastdata.errors import CorruptStateError
 from fastdata.serving import merging
 from fastdata.serving.merging import Buckets, Row, fresh_until, held_range
@@ -23,6 +23,7 @@ from tests.serving.trips import (
     progress,
     reading,
     total,
+    unfolded,
 )
 
 NOON_TO_TWO = Buckets(NOON, TWO, None)
@@ -40,6 +41,48 @@ def rides(tmp_path: Path) -> Metric:
 
 def test_nothing_stored_gives_no_row(rides: Metric) -> None:
     assert [] == merge(rides, reading(heads=[head(NOON), head(ONE)]), NOON_TO_TWO)
+
+
+def test_derived_measures_are_of_the_row_and_of_its_length(tmp_path: Path) -> None:
+    rides = Metric(
+        "rides",
+        declare(tmp_path).source,
+        measures={"speed": Rate("n"), "n": Count(), "km": Sum("km"), "each": Ratio("km", "n")},
+    )
+    totals = [total(rides, NOON + 59 * MINUTE, [], [ANNA, BEN]), total(rides, ONE, [], [CLEO])]
+    buckets = Buckets(NOON + 58 * MINUTE, ONE + MINUTE, HOUR_MS)
+    rows = merge(rides, reading([head(NOON), head(ONE)], totals), buckets)
+    assert [
+        (Estimate.exact(1 / 60), Estimate.exact(2), Estimate.exact(12), Estimate.exact(6.0)),
+        (Estimate.exact(1 / 60), Estimate.exact(1), Estimate.exact(2), Estimate.exact(2.0)),
+    ] == [row.estimates for row in rows]
+    assert [True, True] == [row.is_exact for row in rows]
+
+
+def test_missing_events_widen_derived_measures_by_their_parts(tmp_path: Path) -> None:
+    rides = Metric(
+        "rides",
+        declare(tmp_path).source,
+        measures={
+            "n": Count(),
+            "known": Count("km"),
+            "share": Ratio("known", "n"),
+            "speed": Rate("n"),
+        },
+    )
+    stored = reading(
+        [head(NOON)],
+        [total(rides, NOON, [], [ANNA, (None, None)])],
+        unfolded=[unfolded(rides, NOON, "late", 2)],
+    )
+    (row,) = merge(rides, stored, Buckets(NOON, NOON + MINUTE, None))
+    assert (
+        Estimate(2, 2, 4),
+        Estimate(1, 1, 3),
+        Estimate(0.5, 0.25, 1.5),
+        Estimate(2 / 60, 2 / 60, 4 / 60),
+    ) == row.estimates
+    assert not row.is_exact
 
 
 def test_totals_of_all_windows_and_dimensions_merge_into_one_row(rides: Metric) -> None:
