@@ -7,6 +7,7 @@ from fastdata.aggregates import Count, Max, Mean, Min, Sum, Uniques
 from fastdata.derived import Rate, Ratio
 from fastdata.errors import FastdataError
 from fastdata.estimates import Estimate
+from fastdata.histogram import Histogram
 from fastdata.loading import load
 from fastdata.metric import Metric
 from fastdata.settings import Settings
@@ -21,6 +22,7 @@ __all__ = [
     "Count",
     "Estimate",
     "FastdataError",
+    "Histogram",
     "Max",
     "Mean",
     "Metric",

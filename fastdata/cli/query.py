@@ -103,7 +103,7 @@ def _write(table: "pa.Table", form: str, took_s: float, out: BinaryIO) -> None:
     elif form == "csv":
         from pyarrow import csv
 
-        csv.write_csv(_with_iso_times(table), out)
+        csv.write_csv(_with_text_lists(_with_iso_times(table)), out)
     elif form == "json":
         out.write(_json(table, took_s).encode())
     else:
@@ -112,16 +112,40 @@ def _write(table: "pa.Table", form: str, took_s: float, out: BinaryIO) -> None:
 
 
 def _with_iso_times(table: "pa.Table") -> "pa.Table":
+    for index, field in enumerate(table.schema):
+        column = _iso(table.column(index).combine_chunks())
+        table = table.set_column(index, field.name, column)
+    return table
+
+
+def _iso(array: "pa.Array") -> "pa.Array":
+    """The same with timestamps as text, also in lists and structs."""
     # Arrow formats any instant; a `datetime` only those of the years 1 to 9999.
     import pyarrow as pa
     from pyarrow import compute
 
+    if pa.types.is_timestamp(array.type):
+        text = compute.replace_substring(array.cast(pa.string()), " ", "T")
+        return compute.replace_substring_regex(text, r"\.0+Z$", "Z")
+    if pa.types.is_list(array.type):
+        items, mask = _iso(array.values), array.is_null()
+        return pa.ListArray.from_arrays(array.offsets, items, mask=mask)
+    if pa.types.is_struct(array.type):
+        names = [field.name for field in array.type]
+        items = [_iso(array.field(name)) for name in names]
+        return pa.StructArray.from_arrays(items, names, mask=array.is_null())
+    return array
+
+
+def _with_text_lists(table: "pa.Table") -> "pa.Table":
+    """The same with lists as JSON: CSV has none."""
+    import pyarrow as pa
+
     for index, field in enumerate(table.schema):
-        if pa.types.is_timestamp(field.type):
-            text = table.column(index).cast(pa.string())
-            text = compute.replace_substring(text, " ", "T")
-            text = compute.replace_substring_regex(text, r"\.0+Z$", "Z")
-            table = table.set_column(index, field.name, text)
+        if pa.types.is_list(field.type):
+            lists = (_jsonable(value) for value in table.column(index).to_pylist())
+            texts = [None if one is None else json.dumps(one, ensure_ascii=False) for one in lists]
+            table = table.set_column(index, field.name, pa.array(texts, pa.string()))
     return table
 
 
@@ -137,6 +161,10 @@ def _json(table: "pa.Table", took_s: float) -> str:
 
 
 def _jsonable(value: object) -> object:
+    if isinstance(value, list):
+        return [_jsonable(one) for one in value]
+    if isinstance(value, dict):
+        return {name: _jsonable(one) for name, one in value.items()}
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
     return value if value is None or isinstance(value, bool | int | float) else str(value)
@@ -207,10 +235,22 @@ def _state(row: Mapping[str, object]) -> str:
 
 def _bounded(row: Mapping[str, object], name: str) -> str:
     value, lower, upper = (row[name + suffix] for suffix in ("", "_lower", "_upper"))
-    if lower == value == upper:
+    # As text a NaN is equal to itself.
+    if repr(lower) == repr(value) == repr(upper):
         return _shown(value)
+    if isinstance(value, list) and _sizes(value) >= _sizes(lower, upper):
+        lowers, uppers = (
+            side if isinstance(side, list) else [None] * len(value) for side in (lower, upper)
+        )
+        rows = zip(value, lowers, uppers, strict=True)
+        parts = [_bounded({"": v, "_lower": low, "_upper": up}, "") for v, low, up in rows]
+        return ", ".join(parts) or "none"
     bounds = ("?" if bound is None else _shown(bound) for bound in (lower, upper))
     return f"{_shown(value)} [{', '.join(bounds)}]"
+
+
+def _sizes(*lists: object) -> set[int]:
+    return {len(one) for one in lists if isinstance(one, list)}
 
 
 def _moment(text: object) -> str:
@@ -227,6 +267,10 @@ def _shown(value: object) -> str:
             return f"{value:,.3f}" if value == 0 or abs(value) >= 1 else f"{value:.4g}"
         case int() | Decimal():
             return f"{value:,}"
+        case list():
+            return ", ".join(map(_shown, value)) or "none"
+        case dict():
+            return " ".join(map(_shown, value.values()))
     text = str(value)
     # What a terminal would obey is shown, not sent.
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from fastdata.aggregates import Aggregate, Count, Max, Mean, Min, Sum, Uniques
 from fastdata.estimates import Estimate
+from fastdata.histogram import Histogram
 from fastdata.schemas import FieldType, Kind
 from fastdata.testing import laws
 
@@ -52,6 +53,9 @@ CASES: dict[str, tuple[Aggregate, st.SearchStrategy[list[Any]]]] = {
     "max of strings": (Max("x").bind(STRING), STRINGS),
     "min of strings": (Min("x").bind(STRING), STRINGS),
     "max of timestamps": (Max("x").bind(FieldType("timestamp")), INTS),
+    "histogram of ints": (Histogram("x", edges=[-5, 0, 2**40]).bind(INT), INTS),
+    "histogram of floats": (Histogram("x", edges=[0.0, 1.5]).bind(FLOAT), FLOATS),
+    "histogram of decimals": (Histogram("x", edges=[0, Decimal("0.5")]).bind(DECIMAL), DECIMALS),
     "uniques of strings": (Uniques("x").bind(STRING), STRINGS),
     "uniques of ints": (Uniques("x").bind(INT), INTS),
     "uniques of many": (Uniques("x").bind(INT), MANY),
@@ -229,3 +233,23 @@ def test_bounds_that_lie_are_noticed() -> None:
 
 def test_bounds_that_hold_pass() -> None:
     laws.bounds_hold_as_often_as_stated(Sure(1), lambda seed: ([7], 1), runs=50)
+
+
+@dataclass
+class Lists(Newest):
+    """Says that each of two numbers is within 1, and may be wrong about the second."""
+
+    second: int
+
+    def present(self, state: list[Any]) -> Estimate:
+        return Estimate((5, self.second), (4, self.second - 1), (6, self.second + 1))
+
+
+@pytest.mark.parametrize("truth", [(5, 9), (5,), (5, 8, 1), None])
+def test_bounds_of_lists_that_lie_are_noticed(truth: tuple[int, ...] | None) -> None:
+    with pytest.raises(AssertionError, match="0 of 50 runs"):
+        laws.bounds_hold_as_often_as_stated(Lists(7), lambda seed: ([], truth), runs=50)
+
+
+def test_bounds_of_lists_hold_when_those_of_each_element_do() -> None:
+    laws.bounds_hold_as_often_as_stated(Lists(7), lambda seed: ([], (5, 8)), runs=50)
