@@ -9,6 +9,7 @@ from fastdata.archive.containers import read_object
 from fastdata.archive.manifest import Entry, ObjectEntry
 from fastdata.archive.rejects import Reject, load_reject
 from fastdata.archive.storage import ArchiveStorage
+from fastdata.errors import ArchiveUnavailableError
 from fastdata.segments import Coverage, segment_of
 from fastdata.source import Source
 
@@ -88,6 +89,7 @@ class ArchiveReader:
         self._storage = storage
         self._source = source
         self._known: dict[str, Entry] = {}
+        self._coverage = Coverage()
 
     async def snapshot(self) -> Snapshot:
         """What the archive holds now, verified to have no hole.
@@ -98,7 +100,8 @@ class ArchiveReader:
             ArchiveHoleError: The manifest has a hole, or an overlap.
             ArchiveConflictError: It is the archive of another declaration of the source.
             CorruptStateError: An entry does not verify.
-            ArchiveUnavailableError: The store did not answer; retriable.
+            ArchiveUnavailableError: The store did not answer, or holds less than it did;
+                retriable.
         """
         size = self._source.segment_size
         chains = await follow_chains(self._storage, self._source, known=self._known)
@@ -108,7 +111,14 @@ class ArchiveReader:
         if failpoints.is_off("closed segments only"):
             entries = {p: chain.closed + chain.tiles for p, chain in chains.items()}
             segments = {p: segment_of(end + size - 1, size) for p, end in durable.items()}
-        return Snapshot(Coverage(segments), durable, entries)
+        coverage = Coverage(segments)
+        if coverage.is_behind(self._coverage):
+            raise ArchiveUnavailableError(
+                f"the archive of {self._source.topic!r} holds {coverage.dump()} segments, and held "
+                f"{self._coverage.dump()} before; is its folder or bucket another one, or away?"
+            )
+        self._coverage = coverage
+        return Snapshot(coverage, durable, entries)
 
     async def read(self, entry: ObjectEntry) -> list[tuple[int, bytes]]:
         """Offsets and Avro datums of an object, ordered by offset.

@@ -10,7 +10,16 @@ from fastdata.segments import Coverage, segment_of
 from fastdata.serving.stores import Head
 from fastdata.windows import DAY_MS, HOUR_MS, ceil_to, floor_to, to_datetime
 
-__all__ = ["Group", "Hour", "Plan", "choose_spans", "index_hours", "make_groups", "plan_spans"]
+__all__ = [
+    "Group",
+    "Hour",
+    "Plan",
+    "choose_recent",
+    "choose_spans",
+    "index_hours",
+    "make_groups",
+    "plan_spans",
+]
 
 # Some eleven years of hours: in a longer range, days without events get no heads.
 _MAX_SPANS = 100_000
@@ -92,7 +101,7 @@ def choose_spans(
         hours: What is archived.
         start: ms UTC, widened to the hour; None for the first day that has events.
         end: ms UTC, exclusive, widened to the hour; None for the last day that has events.
-        dense_until: ms UTC; later hours are only those with events. None: the end.
+        dense_until: ms UTC; of later hours only those with events. None: all.
 
     Raises:
         ReplayError: The range is empty.
@@ -107,15 +116,26 @@ def choose_spans(
             f"there is nothing from {to_datetime(first)} to {to_datetime(last)}: "
             "the end must be after the start (without one it is the archive's)"
         )
-    if dense_until is not None and dense_until < last:
-        edge = max(first, ceil_to(dense_until, HOUR_MS))
-        later = sorted(hour for hour in hours if edge <= hour < last)
-        return [*range(first, edge, HOUR_MS), *later]
-    spans = range(first, last, HOUR_MS)
+    edge = last if dense_until is None else min(max(first, ceil_to(dense_until, HOUR_MS)), last)
+    later = sorted(hour for hour in hours if edge <= hour < last)
+    spans = range(first, edge, HOUR_MS)
     if len(spans) <= _MAX_SPANS:
-        return spans
+        return [*spans, *later] if later else spans
     every_hour = (hour for day in days for hour in range(day, day + DAY_MS, HOUR_MS))
-    return [hour for hour in every_hour if hour in spans]
+    return [*(hour for hour in every_hour if hour in spans), *later]
+
+
+def choose_recent(hours: Mapping[int, Hour], start: int, dense_until: int) -> Sequence[int]:
+    """The spans of a window of a schedule; none where nothing is archived.
+
+    Args:
+        hours: What is archived.
+        start: ms UTC, widened to the hour; at least the first day that has events.
+        dense_until: As for `choose_spans`.
+    """
+    if not hours or start >= floor_to(max(hours), DAY_MS) + DAY_MS:
+        return ()
+    return choose_spans(hours, max(start, floor_to(min(hours), DAY_MS)), None, dense_until)
 
 
 def plan_spans(

@@ -8,7 +8,7 @@ from functools import partial
 from fastdata.archive.reading import ArchiveReader, Snapshot
 from fastdata.archive.storage import ArchiveStorage
 from fastdata.batch.computing import Computer, choose_workers
-from fastdata.batch.planning import Hour, choose_spans, plan_spans
+from fastdata.batch.planning import Hour, choose_recent, choose_spans, plan_spans
 from fastdata.batch.publishing import patiently
 from fastdata.batch.reports import MetricReport, Progress, ReplayReport
 from fastdata.batch.working import Meter, Task, Work
@@ -28,7 +28,8 @@ class Request:
     """What shall be made exact, and how; see `replay`.
 
     Attributes:
-        dense_until: ms UTC; of later hours only those with events get heads. None: all get one.
+        dense_until: ms UTC, of a schedule: of later hours only those with events get heads, and a
+            range without events is none. None: all hours get one.
     """
 
     start: int | None = None
@@ -49,8 +50,11 @@ class Request:
         Raises:
             ReplayError: The range is empty.
         """
-        start, end = (run.start, run.end) if run else (self.start, self.end)
-        return choose_spans(hours, start, end, self.dense_until)
+        if run is not None:
+            return choose_spans(hours, run.start, run.end, self.dense_until)
+        if self.start is not None and self.dense_until is not None:
+            return choose_recent(hours, self.start, self.dense_until)
+        return choose_spans(hours, self.start, self.end, self.dense_until)
 
 
 async def replay(
@@ -130,6 +134,9 @@ class Replayer:
         workers: As for `replay`.
         complete: As for `replay`.
         pace: Waited for before totals are written; None for no limit.
+
+    Attributes:
+        snapshots: By source, what the archive held when the last replay of it began.
     """
 
     def __init__(
@@ -141,6 +148,7 @@ class Replayer:
         pace: Pace | None = None,
     ) -> None:
         self._archive = archive
+        self.snapshots: dict[Source, Snapshot] = {}
         self._readers: dict[Source, ArchiveReader] = {}
         self._workers = workers
         self._complete = complete
@@ -155,10 +163,13 @@ class Replayer:
         dry_run: bool = False,
         on_progress: Callable[[Progress], None] | None = None,
     ) -> ReplayReport:
-        """Do one replay; as `replay`, with its errors.
+        """Do one replay; as `replay`.
 
         Args:
             store: Open.
+
+        Raises:
+            ReplayError: As for `replay`, which has the other errors, too.
         """
         started = time.perf_counter()
         by_source: dict[Source, list[Metric]] = {}
@@ -178,12 +189,6 @@ class Replayer:
         reports = tuple(_finish(task, dry_run) for task in tasks)
         return ReplayReport(reports, dry_run, time.perf_counter() - started)
 
-    async def snapshot(self, source: Source) -> Snapshot:
-        """What the archive holds of a source now; raises what `ArchiveReader.snapshot` does."""
-        if source not in self._readers:
-            self._readers[source] = ArchiveReader(self._archive, source)
-        return await patiently(self._readers[source].snapshot)
-
     async def _work(self, works: Sequence[Work], meter: Meter) -> None:
         meter.add(0, 0)
         with Computer(choose_workers(self._workers, meter.total_events, meter.groups)) as computer:
@@ -194,8 +199,9 @@ class Replayer:
         self, source: Source, metrics: Sequence[Metric], store: ServingStore, request: Request
     ) -> list[Work]:
         """One work for each coverage: the archive's, and those of runs that are resumed."""
-        newest = await self.snapshot(source)
-        reader = self._readers[source]
+        reader = self._readers.get(source) or ArchiveReader(self._archive, source)
+        self._readers[source] = reader
+        self.snapshots[source] = newest = await patiently(reader.snapshot)
         works: dict[str, Work] = {}
         for metric in metrics:
             last = await patiently(partial(store.last_run, metric.id))

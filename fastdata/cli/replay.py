@@ -4,17 +4,20 @@ import asyncio
 import json
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from datetime import timedelta
 from typing import TYPE_CHECKING, TypedDict, Unpack
 
 import click
 
 from fastdata.cli.bars import open_bar
+from fastdata.cli.reporting import show_report
+from fastdata.cli.schedule import repeat
 from fastdata.loading import load_folder
 from fastdata.settings import Settings
-from fastdata.windows import parse_instant, to_datetime
+from fastdata.windows import parse_duration, parse_instant
 
 if TYPE_CHECKING:
-    from fastdata.batch.reports import MetricReport, Progress, ReplayReport
+    from fastdata.batch.reports import Progress, ReplayReport
 
 __all__ = ["replay"]
 
@@ -41,6 +44,23 @@ class _Instant(click.ParamType):
             self.fail(str(error), param, ctx)
 
 
+class _Duration(click.ParamType):
+    name = "duration"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> timedelta:
+        if isinstance(value, timedelta):
+            return value
+        try:
+            duration = timedelta(milliseconds=parse_duration(str(value)))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+        if not duration:
+            self.fail("it must be above 0", param, ctx)
+        return duration
+
+
 @click.command(short_help="Count an interval again from the archive, exactly.")
 @click.option("--from", "start", type=_Instant(), help="UTC unless it says so. [default: all]")
 @click.option("--to", "end", type=_Instant(), help="The end, exclusive. [default: all]")
@@ -59,13 +79,37 @@ class _Instant(click.ParamType):
     metavar="ROWS",
     help="Write totals no faster, for the sake of readers and workers. [default: no limit]",
 )
+@click.option(
+    "--every",
+    type=_Duration(),
+    metavar="DURATION",
+    help="Do it now and at each multiple of this in UTC, until stopped.",
+)
+@click.option(
+    "--window",
+    type=_Duration(),
+    metavar="DURATION",
+    help="With --every: how far back hours are counted again. [default: 30d]",
+)
 @click.option("--json", "as_json", is_flag=True, help="Report as JSON, without a progress bar.")
-def replay(names: tuple[str, ...], as_json: bool, **options: Unpack[_Options]) -> None:
+def replay(
+    names: tuple[str, ...],
+    as_json: bool,
+    every: timedelta | None,
+    window: timedelta | None,
+    **options: Unpack[_Options],
+) -> None:
     """Count an interval again from the archive, exactly.
 
     Counts the hours that got events since they were last counted, with repeated events removed,
     and shows readers each hour's new numbers at once. What is up to date stays as it is.
     --from and --to are widened to whole hours; without them it is all days with archived events.
+
+    With --every it goes on until SIGTERM or Ctrl-C, which end it between two writes, with exit
+    code 0; the next start finishes what was interrupted. Hours before the window are left alone:
+    when events come for them, a line says which command counts them. A store or an archive that
+    is away is tried again; what trying again cannot heal ends it with exit code 1. --json prints
+    a line for each run.
 
     \b
     Examples:
@@ -74,7 +118,15 @@ def replay(names: tuple[str, ...], as_json: bool, **options: Unpack[_Options]) -
       fastdata replay --metric departures --dry-run
       fastdata replay --max-writes-per-s 5000
       fastdata replay --resume
+      fastdata replay --every 4h
+      fastdata replay --every 1d --window 90d --json
     """  # noqa: D301  (click wants the backspace)
+    if every is not None:
+        _refuse_for_schedule(options)
+        repeat(names, every, window, options["workers"], options["max_writes_per_s"], as_json)
+        return
+    if window is not None:
+        raise click.UsageError("--window belongs to --every; name a range with --from and --to")
     with ExitStack() as stack:
         try:
             report = asyncio.run(_replay(names, options, None if as_json else _bar(stack)))
@@ -88,7 +140,21 @@ def replay(names: tuple[str, ...], as_json: bool, **options: Unpack[_Options]) -
     if as_json:
         click.echo(json.dumps(report.as_dict()))
     else:
-        _show(report)
+        show_report(report)
+
+
+def _refuse_for_schedule(options: _Options) -> None:
+    """A schedule has a range of its own, resumes by itself, and writes."""
+    given = {
+        "--from": options["start"],
+        "--to": options["end"],
+        "--dry-run": options["dry_run"],
+        "--resume": options["resume"],
+        "--force": options["force"],
+    }
+    for name, value in given.items():
+        if value not in (None, False):
+            raise click.UsageError(f"{name} cannot be combined with --every: leave one of them out")
 
 
 async def _replay(
@@ -131,42 +197,3 @@ def _bar(stack: ExitStack) -> "Callable[[Progress], None] | None":
         )
 
     return update
-
-
-def _show(report: "ReplayReport") -> None:
-    would = "would be " if report.is_dry_run else ""
-    for metric in report.metrics:
-        if metric.start == metric.end:
-            click.echo(f"{metric.metric}: nothing is archived yet in whole segments")
-            continue
-        click.echo(
-            f"{metric.metric}: {to_datetime(metric.start):%Y-%m-%d %H:%M} to "
-            f"{to_datetime(metric.end):%Y-%m-%d %H:%M} UTC, {metric.recomputed:,} hours {would}"
-            f"counted, {metric.relabelled:,} {would}confirmed, {metric.unchanged:,} up to date"
-        )
-        if report.is_dry_run:
-            continue
-        click.echo(
-            f"  {metric.events:,} events in {metric.totals:,} totals, "
-            f"{metric.duplicates:,} repeats left out{_left_out(metric)}"
-        )
-        _warn(metric)
-    click.echo(f"{report.seconds:.1f} s")
-
-
-def _warn(metric: "MetricReport") -> None:
-    for partition, ranges in sorted(metric.lost.items()):
-        for start, end in ranges:
-            click.echo(
-                f"  warning: offsets {start:,} to {end - 1:,} of partition {partition} were never "
-                "archived; their events are not in the totals"
-            )
-
-
-def _left_out(metric: "MetricReport") -> str:
-    said = {
-        "hours ahead of this archive": metric.ahead,
-        "records that cannot be decoded": metric.rejects,
-        "events without a time": metric.timeless,
-    }
-    return "".join(f"; {count:,} {what}" for what, count in said.items() if count)

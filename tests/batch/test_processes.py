@@ -1,5 +1,6 @@
 """The command in processes of its own: killed, interrupted, two at a time, and watched."""
 
+import asyncio
 import json
 import os
 import signal
@@ -35,13 +36,15 @@ async def database(world: Sales) -> AsyncIterator[ServingStore]:
         yield store
 
 
-def start(world: Sales, *options: str, failpoints: str = "") -> subprocess.Popen[str]:
+def start(
+    world: Sales, *options: str, failpoints: str = "", store: str = ""
+) -> subprocess.Popen[str]:
     environment = {
         **os.environ,
         "PYTHONPATH": str(ROOT),
         "FASTDATA_AGENTS": str(world.folder / "agents"),
         "FASTDATA_ARCHIVE": str(world.folder / "archive"),
-        "FASTDATA_STORE": f"sqlite:///{world.folder / 'store.db'}",
+        "FASTDATA_STORE": store or f"sqlite:///{world.folder / 'store.db'}",
         "FASTDATA_FAILPOINTS": failpoints,
     }
     return subprocess.Popen(
@@ -158,6 +161,58 @@ async def test_ctrl_c_leaves_the_run_to_be_resumed(world: Sales, database: Servi
     assert err.strip() == said
     assert run is not None
     assert not run.is_done
+
+
+async def test_a_schedule_runs_until_it_is_terminated(world: Sales, database: ServingStore) -> None:
+    await world.archive(OLD)
+    process = start(world, "--every", "1d", "--window", "36500d", "--metric", "by_shop", "--json")
+    assert process.stdout is not None
+    first = json.loads(await asyncio.to_thread(process.stdout.readline))
+
+    process.send_signal(signal.SIGTERM)
+
+    assert finish(process) == (0, "", "")
+    assert first["replay"]["metrics"][0]["recomputed"] == 20
+    assert (first["error"], first["older"], first["overrun"]) == (None, {}, False)
+    assert first["next"].endswith("T00:00:00Z")
+    assert await world.shown(database) == count({0: OLD})
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_a_schedule_ends_within_a_run_and_the_next_one_finishes_it(
+    world: Sales, database: ServingStore, number: signal.Signals
+) -> None:
+    await world.archive(OLD)
+    options = ("--every", "1d", "--window", "36500d", "--metric", "by_shop")
+    process = start(world, *options, "--max-writes-per-s", "1")
+    while process.poll() is None and await database.last_run(world.by_shop.id) is None:
+        continue
+    process.send_signal(number)
+    code, _, err = await asyncio.to_thread(finish, process)
+    between = await world.shown(database)
+
+    again = start(world, *options, "--json")
+    assert again.stdout is not None
+    line = json.loads(await asyncio.to_thread(again.stdout.readline))
+    again.terminate()
+
+    assert (code, err) == (0, "stopping; what is published stays, and the next start goes on\n")
+    assert between == {}
+    assert finish(again)[0] == 0
+    assert line["resumed"]["metrics"][0]["run"] == 1
+    assert await world.shown(database) == count({0: OLD})
+
+
+async def test_a_schedule_outlives_a_store_that_is_away(world: Sales) -> None:
+    await world.archive(OLD)
+    process = start(world, "--every", "1d", "--json", store="sqlite:////nowhere/at/all.db")
+    assert process.stdout is not None
+    line = json.loads(await asyncio.to_thread(process.stdout.readline))
+    process.terminate()
+
+    assert finish(process)[0] == 0
+    assert "its folder does not exist" in line["error"]
+    assert line["replay"] is None
 
 
 async def test_the_workers_of_a_killed_replay_end(world: Sales, database: ServingStore) -> None:

@@ -7,8 +7,68 @@ import pytest
 from click.testing import CliRunner
 
 from fastdata.archive import open_archive_storage
+from fastdata.batch.older import Older
+from fastdata.batch.scheduling import ScheduledRun
 from fastdata.cli.main import commands
-from tests.batch.sales import FIRST, Sales
+from fastdata.cli.schedule import show_run
+from fastdata.errors import StoreUnavailableError
+from fastdata.windows import DAY_MS, HOUR_MS
+from tests.batch.sales import DAY, FIRST, Sales
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        (["--every", "4h", "--from", "2013-01-01"], "--from cannot be combined with --every"),
+        (["--every", "4h", "--resume"], "--resume cannot be combined with --every"),
+        (["--window", "30d"], "--window belongs to --every"),
+        (["--every", "often"], "not a duration: 'often'"),
+        (["--every", "0h"], "it must be above 0"),
+        (["--max-writes-per-s", "0"], "0 is not in the range x>=1"),
+    ],
+)
+def test_options_that_do_not_fit_are_refused(options: list[str], reason: str) -> None:
+    done = CliRunner().invoke(commands, ["replay", *options])
+
+    assert done.exit_code == 2
+    assert reason in done.output
+
+
+def test_what_is_older_than_the_window_is_a_warning_with_its_command(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    older = Older("by_shop", 3, 1_200, DAY, DAY + 3 * HOUR_MS)
+    started = DAY + 40 * DAY_MS
+
+    show_run(ScheduledRun(started, DAY + 10 * DAY_MS, older=(older,), next=started + HOUR_MS))
+
+    assert capsys.readouterr().out == (
+        "2013-02-10 00:00 UTC\n"
+        "warning: by_shop: 1,200 events in 3 hours from 2013-01-01 00:00 to 2013-01-01 03:00 UTC "
+        "are not counted, as the window begins at 2013-01-11 00:00; this counts them: "
+        "fastdata replay --metric by_shop --from 2013-01-01T00:00 --to 2013-01-01T03:00\n"
+        "the next run is at 2013-02-10 01:00 UTC\n"
+    )
+
+
+def test_a_run_that_failed_says_why_and_when_it_is_tried_again(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    error = StoreUnavailableError("cannot reach postgresql://me:secret@db/x")
+
+    show_run(ScheduledRun(DAY, DAY, error=error, next=DAY + 30_000))
+
+    said = capsys.readouterr()
+    assert said.out == "2013-01-01 00:00 UTC\nthe next run is at 2013-01-01 00:00:30 UTC\n"
+    assert said.err == "failed: cannot reach postgresql://***@db/x\n"
+
+
+def test_a_run_that_took_too_long_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    show_run(ScheduledRun(DAY, DAY, next=DAY + HOUR_MS, is_overrun=True))
+
+    assert capsys.readouterr().out.splitlines()[-1] == (
+        "it took longer than the interval, so the next run is at 2013-01-01 01:00 UTC"
+    )
 
 
 def test_offsets_that_were_never_archived_are_a_warning(

@@ -1,0 +1,52 @@
+"""What replays did, as text."""
+
+from typing import TYPE_CHECKING
+
+import click
+
+from fastdata.windows import to_datetime
+
+if TYPE_CHECKING:
+    from fastdata.batch.reports import MetricReport, ReplayReport
+
+__all__ = ["show_report"]
+
+
+def show_report(report: "ReplayReport") -> None:
+    """Print what a replay did, or would do."""
+    would = "would be " if report.is_dry_run else ""
+    for metric in report.metrics:
+        if metric.start == metric.end:
+            click.echo(f"{metric.metric}: nothing of it is archived in whole segments")
+            continue
+        click.echo(
+            f"{metric.metric}: {to_datetime(metric.start):%Y-%m-%d %H:%M} to "
+            f"{to_datetime(metric.end):%Y-%m-%d %H:%M} UTC, {metric.recomputed:,} hours {would}"
+            f"counted, {metric.relabelled:,} {would}confirmed, {metric.unchanged:,} up to date"
+        )
+        if report.is_dry_run:
+            continue
+        click.echo(
+            f"  {metric.events:,} events in {metric.totals:,} totals, "
+            f"{metric.duplicates:,} repeats left out{_left_out(metric)}"
+        )
+        _warn(metric)
+    click.echo(f"{report.seconds:.1f} s")
+
+
+def _warn(metric: "MetricReport") -> None:
+    for partition, ranges in sorted(metric.lost.items()):
+        for start, end in ranges:
+            click.echo(
+                f"  warning: offsets {start:,} to {end - 1:,} of partition {partition} were never "
+                "archived; their events are not in the totals"
+            )
+
+
+def _left_out(metric: "MetricReport") -> str:
+    said = {
+        "hours ahead of this archive": metric.ahead,
+        "records that cannot be decoded": metric.rejects,
+        "events without a time": metric.timeless,
+    }
+    return "".join(f"; {count:,} {what}" for what, count in said.items() if count)

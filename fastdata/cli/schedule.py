@@ -1,0 +1,128 @@
+"""`fastdata replay --every`."""
+
+import asyncio
+import json
+import signal
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from functools import partial
+from typing import TYPE_CHECKING
+
+import click
+
+from fastdata.cli.reporting import show_report
+from fastdata.errors import ReplayError
+from fastdata.loading import load_folder
+from fastdata.settings import Settings, mask_url
+from fastdata.windows import to_datetime
+
+if TYPE_CHECKING:
+    from fastdata.batch.scheduling import ScheduledRun
+
+__all__ = ["repeat", "show_run"]
+
+
+def repeat(
+    names: Sequence[str],
+    every: timedelta,
+    window: timedelta | None,
+    workers: int | None,
+    max_writes_per_s: float | None,
+    as_json: bool,
+) -> None:
+    """Replay at the multiples of an interval until SIGTERM or Ctrl-C.
+
+    Args:
+        names: Of metrics; all when there is none.
+        window: None for 30 days.
+    """
+    asyncio.run(
+        _repeat(names, every, window or timedelta(days=30), workers, max_writes_per_s, as_json)
+    )
+
+
+async def _repeat(
+    names: Sequence[str],
+    every: timedelta,
+    window: timedelta,
+    workers: int | None,
+    max_writes_per_s: float | None,
+    as_json: bool,
+) -> None:
+    from fastdata.archive import open_archive_storage
+    from fastdata.batch.scheduling import replay_every
+    from fastdata.serving.opening import open_store
+
+    settings = Settings.load()
+    catalog = load_folder(settings.agents)
+    metrics = [catalog.metric(name) for name in dict.fromkeys(names)] or [*catalog.metrics.values()]
+    await _until_stopped(
+        asyncio.create_task(
+            replay_every(
+                every,
+                metrics,
+                open_store=partial(open_store, settings.store),
+                archive=open_archive_storage(settings.archive, create=False),
+                window=window,
+                workers=workers,
+                complete=not names,
+                max_writes_per_s=max_writes_per_s,
+                on_run=_print_json if as_json else show_run,
+            )
+        ),
+        _ignore if as_json else partial(click.echo, err=True),
+    )
+
+
+async def _until_stopped(task: asyncio.Task[object], say: Callable[[str], None]) -> None:
+    """Wait for the task; a signal cancels it, and a second one does what it does by default."""
+    loop = asyncio.get_running_loop()
+    stopped: list[int] = []
+
+    def stop(number: int) -> None:
+        stopped.append(number)
+        for each in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(each)
+        say("stopping; what is published stays, and the next start goes on")
+        task.cancel()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop, number)
+    try:
+        await task
+    except (asyncio.CancelledError, ReplayError):
+        # The signal may have reached the worker processes first.
+        await asyncio.sleep(0)
+        if not stopped:
+            raise
+
+
+def _ignore(_text: str) -> None:
+    pass
+
+
+def _print_json(run: "ScheduledRun") -> None:
+    error = mask_url(str(run.error)) if run.error else None
+    click.echo(json.dumps(run.as_dict() | {"error": error}))
+
+
+def show_run(run: "ScheduledRun") -> None:
+    """Print what a run of a schedule did, and when the next one is."""
+    click.echo(f"{_time(run.started)} UTC")
+    for report in (run.resumed, run.report):
+        if report is not None:
+            show_report(report)
+    for older in run.older:
+        click.echo(
+            f"warning: {older.metric}: {older.events:,} events in {older.hours:,} hours from "
+            f"{_time(older.start)} to {_time(older.end)} UTC are not counted, as the window begins "
+            f"at {_time(run.window_start)}; this counts them: {older.command}"
+        )
+    if run.error:
+        click.echo(f"failed: {mask_url(str(run.error))}", err=True)
+    late = "it took longer than the interval, so " if run.is_overrun and not run.error else ""
+    click.echo(f"{late}the next run is at {_time(run.next, seconds=bool(run.error))} UTC")
+
+
+def _time(time_ms: int, seconds: bool = False) -> str:
+    return f"{to_datetime(time_ms):{'%Y-%m-%d %H:%M:%S' if seconds else '%Y-%m-%d %H:%M'}}"
