@@ -10,6 +10,7 @@ from fastdata.estimates import Estimate
 from fastdata.histogram import Histogram
 from fastdata.loading import load
 from fastdata.metric import Metric
+from fastdata.moments import StdDev, Variance
 from fastdata.settings import Settings
 from fastdata.source import Source
 
@@ -31,8 +32,10 @@ __all__ = [
     "Ratio",
     "Settings",
     "Source",
+    "StdDev",
     "Sum",
     "Uniques",
+    "Variance",
     "attach",
     "load",
     "make_app",

@@ -12,7 +12,15 @@ from typing import TYPE_CHECKING, ClassVar, cast
 from fastdata.errors import CorruptStateError, DeclarationError
 from fastdata.estimates import Estimate
 from fastdata.schemas import FieldType, Kind
-from fastdata.values import checked_type, more, to_float, to_unscaled, wrong_type
+from fastdata.values import (
+    checked_type,
+    more,
+    to_float,
+    to_unscaled,
+    unsigned_from_bytes,
+    unsigned_to_bytes,
+    wrong_type,
+)
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -22,7 +30,6 @@ if TYPE_CHECKING:
 __all__ = ["Histogram"]
 
 _MAX_EDGES = 1_000
-_MAX_SHIFT = 63  # counts have nine bytes at most: Arrow takes no larger ones
 _Edge = int | float | Decimal
 
 
@@ -84,15 +91,6 @@ def _key(edge: _Edge, type_: FieldType) -> int | float:
     return math.ceil(exact * 10**type_.scale if type_.kind == "decimal" else exact)
 
 
-def _leb128(count: int) -> bytes:
-    out = bytearray()
-    while count > 0x7F:
-        out.append(count & 0x7F | 0x80)
-        count >>= 7
-    out.append(count)
-    return bytes(out)
-
-
 @dataclass(frozen=True, slots=True)
 class _Histogram:
     """State: a list of counts.
@@ -133,20 +131,14 @@ class _Histogram:
         return more(estimate, events)
 
     def dump(self, state: list[int]) -> bytes:
-        return b"".join([_leb128(count) for count in state])
+        return b"".join([unsigned_to_bytes(count) for count in state])
 
     def load(self, data: bytes) -> list[int]:
-        state, count, shift = [], 0, 0
-        for byte in data:
-            count |= (byte & 0x7F) << shift
-            shift += 7
-            if byte < 0x80:
-                state.append(count)
-                count = shift = 0
-            elif shift >= _MAX_SHIFT:
-                break
-        # This also refuses numbers that are cut, and those with zeros in front.
-        if len(state) != len(self.edges) + 1 or self.dump(state) != data:
+        state, at = [], 0
+        while at < len(data):
+            count, at = unsigned_from_bytes(data, at)
+            state.append(count)
+        if len(state) != len(self.edges) + 1:
             raise CorruptStateError(f"{data[:32].hex()!r} is no stored histogram of these edges")
         return state
 

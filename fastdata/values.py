@@ -24,9 +24,12 @@ __all__ = [
     "to_float",
     "to_unscaled",
     "unbounded",
+    "unsigned_from_bytes",
+    "unsigned_to_bytes",
     "wrong_type",
 ]
 
+_MAX_UNSIGNED_BYTES = 9
 # The default context rounds at 28 digits.
 _EXACT = Context(prec=MAX_PREC, Emax=MAX_EMAX, Emin=MIN_EMIN)
 
@@ -104,6 +107,33 @@ def int_from_bytes(data: bytes) -> int:
     if len(data) != number.bit_length() // 8 + 1:
         raise CorruptStateError(f"{data[:32].hex()!r} is no stored integer")
     return number
+
+
+def unsigned_to_bytes(number: int) -> bytes:
+    """A number from 0 to 2**63 - 1 as unsigned LEB128: seven bits a byte, the lowest first."""
+    out = bytearray()
+    while number > 0x7F:
+        out.append(number & 0x7F | 0x80)
+        number >>= 7
+    out.append(number)
+    return bytes(out)
+
+
+def unsigned_from_bytes(data: bytes, at: int) -> tuple[int, int]:
+    """A number that `unsigned_to_bytes` wrote at a place, and the place behind it.
+
+    Raises:
+        CorruptStateError: It was not written so.
+    """
+    number, end = 0, at
+    for byte in data[at : at + _MAX_UNSIGNED_BYTES]:
+        number |= (byte & 0x7F) << 7 * (end - at)
+        end += 1
+        if byte < 0x80:
+            if byte == 0 and end > at + 1:
+                break
+            return number, end
+    raise CorruptStateError(f"{data[at : at + 32].hex()!r} is no stored number")
 
 
 def rounded_quotient(numerator: int, denominator: int) -> float:

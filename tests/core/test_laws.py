@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from fastdata.aggregates import Aggregate, Count, Max, Mean, Min, Sum, Uniques
 from fastdata.estimates import Estimate
 from fastdata.histogram import Histogram
+from fastdata.moments import StdDev, Variance
 from fastdata.schemas import FieldType, Kind
 from fastdata.testing import laws
 
@@ -53,6 +54,11 @@ CASES: dict[str, tuple[Aggregate, st.SearchStrategy[list[Any]]]] = {
     "max of strings": (Max("x").bind(STRING), STRINGS),
     "min of strings": (Min("x").bind(STRING), STRINGS),
     "max of timestamps": (Max("x").bind(FieldType("timestamp")), INTS),
+    "variance of ints": (Variance("x").bind(INT), INTS),
+    "variance of decimals": (Variance("x", population=True).bind(DECIMAL), DECIMALS),
+    "variance of floats": (Variance("x").bind(FLOAT), FLOATS),
+    "deviation of finite floats": (StdDev("x").bind(FLOAT), FINITE),
+    "deviation of ints": (StdDev("x", population=True).bind(INT), INTS),
     "histogram of ints": (Histogram("x", edges=[-5, 0, 2**40]).bind(INT), INTS),
     "histogram of floats": (Histogram("x", edges=[0.0, 1.5]).bind(FLOAT), FLOATS),
     "histogram of decimals": (Histogram("x", edges=[0, Decimal("0.5")]).bind(DECIMAL), DECIMALS),
