@@ -24,7 +24,8 @@
     │   ├── ArchiveRefusedError           wrong key, no permission, no such bucket
     │   ├── ArchiveHoleError              events are missing between two objects
     │   └── ArchiveConflictError          an object of that name holds other events
-    └── ReplayError                       a replay cannot be planned or resumed
+    ├── ReplayError                       a replay cannot be planned or resumed
+    └── VerifyError                       a plain recount cannot be made
 
 The message says what happened, with the values, and then what to do.
 `retriable` tells whether the same call may succeed later.
@@ -55,6 +56,7 @@ __all__ = [
     "TableError",
     "UnknownMetricError",
     "UnknownSchemaError",
+    "VerifyError",
 ]
 
 
@@ -187,3 +189,7 @@ class ArchiveConflictError(ArchiveError):
 
 class ReplayError(FastdataError):
     """A replay cannot be planned, run or resumed."""
+
+
+class VerifyError(FastdataError):
+    """A plain recount of the archive cannot be made."""

@@ -14,6 +14,7 @@ from typing import TypeVar
 from fastdata.errors import DeclarationError, FastdataError, LoadError, UnknownMetricError
 from fastdata.metric import Metric
 from fastdata.source import Source
+from fastdata.verified import SUFFIX, errors_of
 
 __all__ = ["Catalog", "catalog_of", "load", "load_folder"]
 
@@ -28,11 +29,13 @@ class Catalog:
     sources: dict[str, Source]
 
     def metric(self, name: str) -> Metric:
-        """A metric by name.
+        """A metric by name; of `name:error`, the error of its speed layer.
 
         Raises:
             UnknownMetricError: There is none; the message lists those there are.
         """
+        if name.endswith(SUFFIX):
+            return errors_of(self.metric(name.removesuffix(SUFFIX)))
         try:
             return self.metrics[name]
         except KeyError:

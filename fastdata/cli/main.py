@@ -20,6 +20,7 @@ _SUMMARIES = {
     "schema": "Register schemas, and check whether old events can still be read.",
     "size": "Calculate disks, rows, memory and workers for a load.",
     "status": "Show how far each layer is, and what it left out.",
+    "verify": "Compare both layers with a plain recount, and say why they differ.",
     "worker": "Fold events into fresh numbers, as they come.",
 }
 

@@ -19,7 +19,7 @@ from fastdata.windows import parse_duration, parse_instant
 if TYPE_CHECKING:
     from fastdata.batch.reports import Progress, ReplayReport
 
-__all__ = ["replay"]
+__all__ = ["Instant", "replay"]
 
 
 class _Options(TypedDict):
@@ -32,12 +32,15 @@ class _Options(TypedDict):
     max_writes_per_s: int | None
 
 
-class _Instant(click.ParamType):
+class Instant(click.ParamType):
+    """An instant as an option, ms UTC."""
+
     name = "time"
 
     def convert(
         self, value: object, param: click.Parameter | None, ctx: click.Context | None
     ) -> int:
+        """The instant; a mistake ends the command with a hint."""
         try:
             return value if isinstance(value, int) else parse_instant(str(value))
         except ValueError as error:
@@ -62,8 +65,8 @@ class _Duration(click.ParamType):
 
 
 @click.command(short_help="Count an interval again from the archive, exactly.")
-@click.option("--from", "start", type=_Instant(), help="UTC unless it says so. [default: all]")
-@click.option("--to", "end", type=_Instant(), help="The end, exclusive. [default: all]")
+@click.option("--from", "start", type=Instant(), help="UTC unless it says so. [default: all]")
+@click.option("--to", "end", type=Instant(), help="The end, exclusive. [default: all]")
 @click.option("--metric", "names", multiple=True, metavar="NAME", help="Only this one; repeatable.")
 @click.option("--dry-run", is_flag=True, help="Only say what would be done.")
 @click.option("--resume", is_flag=True, help="Finish what was interrupted, over its own range.")

@@ -56,7 +56,7 @@ class Loop:
         self.layer: SpeedLayer
         self.store: ServingStore
         self._decoder = Decoder(self.source, registry)
-        self._storage = storage
+        self.archived = storage
         self._rows: dict[int, dict[bytes, bytes]] = {p: {} for p in self.partitions}
         self._read: dict[int, int] = {}
 
@@ -119,7 +119,7 @@ class Loop:
     async def archive(self) -> None:
         """Archive everything that the log holds, as an archiver that has just been started."""
         for p in self.partitions:
-            writer = PartitionArchive(self._storage, self.source, self._decoder, p)
+            writer = PartitionArchive(self.archived, self.source, self._decoder, p)
             first = await writer.open()
             for offset, (at, value) in enumerate(self.log.partitions[p][first:], first):
                 writer.append(ArchivedRecord(offset, at, None, value))
@@ -130,7 +130,7 @@ class Loop:
         return await replay(
             self.metrics,
             store=self.store,
-            archive=self._storage,
+            archive=self.archived,
             workers=workers,
             complete=True,
         )

@@ -56,5 +56,6 @@ def test_the_commands_are_those_that_the_documentation_names() -> None:
         "schema",
         "size",
         "status",
+        "verify",
         "worker",
     }

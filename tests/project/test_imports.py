@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "fastdata"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
-LAYERS = {"speed", "archive", "batch", "serving"}
+LAYERS = {"speed", "archive", "batch", "serving", "verify"}
 MAY_IMPORT = {
     "core": {"core"},
     "testing": {"core", "testing"},
@@ -20,6 +20,7 @@ MAY_IMPORT = {
     "serving": {"core", "serving"},
     "batch": {"core", "batch", "archive", "serving"},
     "speed": {"core", "speed", "serving"},
+    "verify": {"core", "verify", "archive", "serving"},
 }
 MAY_IMPORT_ALL = {"cli", "embedded", "app", "status"}
 

@@ -1,0 +1,63 @@
+"""The error of the speed layer as a metric: what `fastdata verify --store-result` stores."""
+
+from collections.abc import Mapping, Sequence
+
+from fastdata.aggregates import Aggregate, Count, Max, Mean, Sum
+from fastdata.metric import Measure, Metric
+from fastdata.schemas import FieldType
+from fastdata.windows import HOUR_MS
+
+__all__ = ["SUFFIX", "errors_of"]
+
+SUFFIX = ":error"
+_TYPES: Mapping[str, FieldType] = {
+    "measure": FieldType("string", nullable=True),
+    "cause": FieldType("string"),
+    "since": FieldType("string"),
+    "error": FieldType("float", nullable=True),
+    "missed": FieldType("int", nullable=True),
+}
+
+
+class _Errors(Metric):
+    """A system metric; it is declared by no file, and no worker folds it."""
+
+    window_ms = HOUR_MS
+
+    def __init__(self, of: Metric) -> None:
+        self._of = of
+        measures: dict[str, Measure] = {
+            "rows": Count("error"),
+            "error": Mean("error"),
+            "max_error": Max("error"),
+            "events": Sum("missed"),
+        }
+        super().__init__(of.name + SUFFIX, of.source, ("measure", "cause", "since"), measures)
+
+    @property
+    def id(self) -> str:
+        """That of the metric it is about, so that another definition has errors of its own."""
+        return self._of.id + SUFFIX
+
+    def dimension_type(self, name: str) -> FieldType:
+        return _TYPES[name]
+
+    def _check_by(self, by: Sequence[str]) -> tuple[str, ...]:
+        return tuple(by)
+
+    def _check_names(self) -> None:
+        pass
+
+    def _bind(self, label: str, measure: Measure) -> Aggregate:
+        return measure.bind(*(_TYPES[name] for name in measure.arguments))
+
+
+def errors_of(metric: Metric) -> Metric:
+    """How far the speed layer was off in a metric, hour by hour, as the last verifications saw.
+
+    It has two kinds of rows. With a `measure`: `rows` of the metric that were compared, the mean
+    `error` and `max_error` of the speed layer's answers relative to the right ones, by `cause`
+    ("none" where they agree). With `measure` null: the `events` by which the layers differed,
+    by `cause`. `since` is the coverage, as JSON, after which the segments lie that were compared.
+    """
+    return _Errors(metric)

@@ -1,0 +1,130 @@
+"""Estimates against a plain recount of the rows they should be made of."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+
+from fastdata.errors import CorruptStateError
+from fastdata.estimates import Estimate
+from fastdata.metric import Metric, States
+from fastdata.verify.measuring import NOT_RECOUNTED, is_same, is_within, recount
+from fastdata.verify.recounting import Cell, CellKey
+from fastdata.verify.reports import Doubts, Finding, Layer
+from fastdata.windows import to_datetime
+
+__all__ = ["Comparison", "compare_batch", "shown"]
+
+# So far off no sketch is by chance.
+_FAR = 2
+
+
+def shown(key: CellKey) -> str:
+    """A window and its dimensions, for people."""
+    return f"{to_datetime(key[0]):%Y-%m-%dT%H:%M}Z {key[1]}"
+
+
+class Comparison:
+    """Says where estimates of one metric and span are not what the recount says.
+
+    Args:
+        doubts: Takes the sketches whose bounds do not hold.
+    """
+
+    def __init__(self, metric: Metric, span: int, layer: Layer, doubts: Doubts) -> None:
+        self.metric = metric
+        self.findings: list[Finding] = []
+        self._span = span
+        self._layer = layer
+        self._doubts = doubts
+
+    def load(self, blob: bytes, place: str) -> States | None:
+        """The stored states; None, and a finding, when they cannot be read."""
+        try:
+            return self.metric.load(blob)
+        except CorruptStateError as error:
+            self.find(place, None, "a state that cannot be read", "one that can", str(error))
+            return None
+
+    def estimates(self, states: States) -> list[Estimate]:
+        """What the states say."""
+        pairs = zip(self.metric.aggregates, states, strict=True)
+        return [aggregate.present(state) for aggregate, state in pairs]
+
+    def fits(self, estimates: Sequence[Estimate], rows: Cell) -> bool:
+        """Whether the estimates can be made of just these rows."""
+        return next(self._differing(estimates, rows, _FAR), None) is None
+
+    def check(self, estimates: Sequence[Estimate], rows: Cell, place: str, detail: str) -> None:
+        """Note each measure that is not what the rows make; of sketches also for the statistics."""
+        for index, estimate in enumerate(estimates):
+            if estimate.confidence < 1 and self.expected(index, rows) is not NOT_RECOUNTED:
+                self._doubts.compared += 1
+                self._doubts.confidence = min(self._doubts.confidence, estimate.confidence)
+        far = dict(self._differing(estimates, rows, _FAR))
+        for index, expected in self._differing(estimates, rows, 1):
+            measure, found = list(self.metric.measures)[index], estimates[index].value
+            finding = self._finding(place, measure, found, expected, detail)
+            if index in far:
+                self.findings.append(finding)
+            else:
+                detail = "a sketch whose bounds do not hold the value; too many are so for chance"
+                self._doubts.outside.append(replace(finding, detail=detail))
+
+    def expected(self, index: int, rows: Cell) -> object:
+        """What the measure of that index is of the rows."""
+        measure = list(self.metric.measures.values())[index]
+        return recount(measure, [row.values[index] for row in rows])
+
+    def find(
+        self, place: str, measure: str | None, found: object, expected: object, detail: str
+    ) -> None:
+        """Note a difference that nothing explains."""
+        self.findings.append(self._finding(place, measure, found, expected, detail))
+
+    def _differing(
+        self, estimates: Sequence[Estimate], rows: Cell, stretch: int
+    ) -> Iterator[tuple[int, object]]:
+        for index, estimate in enumerate(estimates):
+            expected = self.expected(index, rows)
+            if expected is NOT_RECOUNTED or is_same(estimate.value, expected):
+                continue
+            if estimate.confidence == 1 or not is_within(estimate, expected, stretch):
+                yield index, expected
+
+    def _finding(
+        self, place: str, measure: str | None, found: object, expected: object, detail: str
+    ) -> Finding:
+        name = self.metric.name
+        return Finding(name, self._layer, self._span, place, measure, found, expected, detail)
+
+
+def compare_batch(
+    comparison: Comparison, totals: Mapping[CellKey, bytes], rows: Mapping[CellKey, Cell]
+) -> None:
+    """Check every total of a span, and what the windows of the hour merge to.
+
+    Args:
+        rows: Of all events that count, each once.
+    """
+    wrong: set[str] = set()
+    hours: dict[str, list[States]] = {}
+    for key in sorted(totals.keys() | rows.keys()):
+        before = len(comparison.findings)
+        own = rows.get(key, [])
+        if key not in totals:
+            comparison.find(shown(key), None, "no total", f"{len(own)} events", "a total is gone")
+        elif not own:
+            comparison.find(shown(key), None, "a total", "no events", "nothing is to be counted")
+        elif (states := comparison.load(totals[key], shown(key))) is not None:
+            detail = "the total is not what the archived events make"
+            comparison.check(comparison.estimates(states), own, shown(key), detail)
+            hours.setdefault(key[1], []).append(states)
+        if len(comparison.findings) > before:
+            wrong.add(key[1])
+    for dims, (merged, *others) in hours.items():
+        if dims in wrong or not others:
+            continue
+        for states in others:
+            comparison.metric.merge(merged, states)
+        whole = [row for key, some in rows.items() if key[1] == dims for row in some]
+        detail = "the totals are right, and what they merge to is not"
+        comparison.check(comparison.estimates(merged), whole, f"the hour, {dims}", detail)

@@ -1,0 +1,259 @@
+"""What a verification found."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from decimal import Decimal
+from fractions import Fraction
+from math import exp, isfinite, lgamma, log, log1p
+from typing import Literal
+
+from fastdata.windows import to_datetime
+
+__all__ = [
+    "AGREES",
+    "INCOMPARABLE",
+    "UNEXPLAINED",
+    "Doubts",
+    "Fact",
+    "Finding",
+    "MetricReport",
+    "SpanReport",
+    "VerifyReport",
+]
+
+AGREES, UNEXPLAINED, INCOMPARABLE = 0, 3, 4
+"""The exit codes of `fastdata verify`."""
+
+Layer = Literal["batch", "speed"]
+Speed = Literal["compared", "nothing new", "undone", "no worker", "never folded"]
+_SHOWN_FINDINGS = 1_000
+_RARE = 1e-3
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A difference that nothing explains.
+
+    Attributes:
+        span: Start of the span, ms UTC.
+        place: The window (ms UTC) and dimensions as JSON; or what else it is about.
+        measure: None when it is about events.
+        expected: What the plain recount says.
+    """
+
+    metric: str
+    layer: Layer
+    span: int
+    place: str
+    measure: str | None
+    found: object
+    expected: object
+    detail: str
+
+    def as_dict(self) -> dict[str, object]:
+        """For JSON."""
+        return {
+            "metric": self.metric,
+            "layer": self.layer,
+            "span": _iso(self.span),
+            "place": self.place,
+            "measure": self.measure,
+            "found": _plain(self.found),
+            "expected": _plain(self.expected),
+            "detail": self.detail,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """One row and measure of the speed layer against the recount.
+
+    Attributes:
+        cause: Why it differs; "none" when it does not.
+        error: Relative to what is right.
+    """
+
+    measure: str
+    cause: str
+    error: float
+
+
+@dataclass(slots=True)
+class Doubts:
+    """Sketches whose bounds do not hold the right value: some of very many may.
+
+    Attributes:
+        confidence: The smallest of those that were compared.
+    """
+
+    compared: int = 0
+    confidence: float = 1.0
+    outside: list[Finding] = field(default_factory=list)
+
+    @property
+    def are_plausible(self) -> bool:
+        """Whether so many would be outside once in a thousand verifications, by chance alone."""
+        return not self.outside or self._chance() >= _RARE
+
+    def _chance(self) -> float:
+        """Of so many outside, or more: the tail of a binomial distribution."""
+        n, k, p = self.compared, len(self.outside), 1 - self.confidence
+        if p <= 0:
+            return 0.0
+        terms = (
+            lgamma(n + 1) - lgamma(i + 1) - lgamma(n - i + 1) + i * log(p) + (n - i) * log1p(-p)
+            for i in range(k)
+        )
+        return max(0.0, 1 - sum(map(exp, terms)))
+
+
+@dataclass(slots=True)
+class SpanReport:
+    """One metric in one span.
+
+    Attributes:
+        span: Its start, ms UTC.
+        events: That the current version counts, repeats included.
+        new: How many of these came with it: what the speed layer is compared on.
+        speed: Whether it could be compared, or why not.
+        causes: Events by which the layers differ, by cause.
+        unexplained: Events that are missing or too many in the speed layer for no known cause.
+        facts: Rows of the speed layer against the recount.
+    """
+
+    span: int
+    events: int = 0
+    new: int = 0
+    speed: Speed = "nothing new"
+    causes: Counter[str] = field(default_factory=Counter)
+    unexplained: int = 0
+    facts: list[Fact] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
+
+    def as_dict(self) -> dict[str, object]:
+        """For JSON."""
+        return {
+            "span": _iso(self.span),
+            "events": self.events,
+            "new": self.new,
+            "speed": self.speed,
+            "causes": dict(sorted((+self.causes).items())),
+            "unexplained": self.unexplained,
+            "rows": len(self.facts),
+            "findings": len(self.findings),
+        }
+
+
+@dataclass(slots=True)
+class MetricReport:
+    """One metric.
+
+    Attributes:
+        closed: How many spans of the range a replay has counted.
+        not_recounted: Measures that the recount does not know; only the layers are compared.
+        doubts: Of its distinct counts and other sketches.
+    """
+
+    metric: str
+    id: str
+    closed: int = 0
+    not_recounted: tuple[str, ...] = ()
+    spans: list[SpanReport] = field(default_factory=list)
+    doubts: Doubts = field(default_factory=Doubts)
+
+    @property
+    def findings(self) -> list[Finding]:
+        """Of all spans, and of sketches if too many are outside of their bounds."""
+        found = [finding for span in self.spans for finding in span.findings]
+        return found if self.doubts.are_plausible else found + self.doubts.outside
+
+    @property
+    def causes(self) -> Counter[str]:
+        """Events by cause, of all spans."""
+        return sum((span.causes for span in self.spans), Counter())
+
+    @property
+    def is_compared(self) -> bool:
+        """Whether the speed layer could be compared in any span."""
+        return any(span.speed == "compared" for span in self.spans)
+
+    def errors(self) -> dict[str, dict[str, object]]:
+        """Per measure, how far the speed layer was off before it was corrected."""
+        measures: dict[str, list[Fact]] = {}
+        for span in self.spans:
+            for fact in span.facts:
+                measures.setdefault(fact.measure, []).append(fact)
+        return {name: _summary(facts) for name, facts in measures.items()}
+
+    def as_dict(self) -> dict[str, object]:
+        """For JSON."""
+        findings = self.findings
+        return {
+            "metric": self.metric,
+            "definition": self.id,
+            "closed": self.closed,
+            "verified": len(self.spans),
+            "events": sum(span.events for span in self.spans),
+            "new": sum(span.new for span in self.spans),
+            "causes": dict(sorted((+self.causes).items())),
+            "unexplained": len(findings),
+            "errors": self.errors(),
+            "not_recounted": list(self.not_recounted),
+            "sketches": {"compared": self.doubts.compared, "outside": len(self.doubts.outside)},
+            "findings": [finding.as_dict() for finding in findings[:_SHOWN_FINDINGS]],
+            "spans": [span.as_dict() for span in self.spans],
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class VerifyReport:
+    """What `verify` found.
+
+    Attributes:
+        is_stored: Whether the errors were stored.
+    """
+
+    metrics: tuple[MetricReport, ...]
+    is_stored: bool = False
+    seconds: float = 0.0
+
+    @property
+    def exit_code(self) -> int:
+        """0 all agrees or is explained, 3 something is not, 4 a metric could not be compared."""
+        if any(metric.findings for metric in self.metrics):
+            return UNEXPLAINED
+        is_compared = self.metrics and all(metric.is_compared for metric in self.metrics)
+        return AGREES if is_compared else INCOMPARABLE
+
+    def as_dict(self) -> dict[str, object]:
+        """For JSON."""
+        return {
+            "exit_code": self.exit_code,
+            "stored": self.is_stored,
+            "seconds": round(self.seconds, 3),
+            "metrics": [metric.as_dict() for metric in self.metrics],
+        }
+
+
+def _summary(facts: list[Fact]) -> dict[str, object]:
+    errors = [fact.error for fact in facts]
+    causes = Counter(fact.cause for fact in facts)
+    return {
+        "rows": len(facts),
+        "wrong": len(facts) - causes["none"],
+        "mean_error": _plain(sum(errors) / len(errors)),
+        "max_error": _plain(max(errors)),
+        "causes": dict(sorted(causes.items())),
+    }
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, Fraction) and value.denominator == 1:
+        return int(value)
+    if isinstance(value, Fraction | Decimal) or (isinstance(value, float) and not isfinite(value)):
+        return str(value)
+    return value if isinstance(value, int | float | str | None) else repr(value)
+
+
+def _iso(time_ms: int) -> str:
+    return f"{to_datetime(time_ms):%Y-%m-%dT%H:%M}Z"

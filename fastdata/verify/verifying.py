@@ -1,0 +1,314 @@
+"""A verification: speed against batch, and both against a plain recount of the archive."""
+
+import copy
+import hashlib
+import json
+import time
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from fastdata.archive.manifest import ObjectEntry
+from fastdata.archive.reading import ArchiveReader, Snapshot
+from fastdata.archive.storage import ArchiveStorage
+from fastdata.errors import VerifyError
+from fastdata.metric import Metric
+from fastdata.segments import Coverage, segment_of
+from fastdata.serving.stores import Head, Partial, Reading, Run, ServingStore
+from fastdata.source import Source
+from fastdata.verify.comparing import Comparison, compare_batch
+from fastdata.verify.explaining import Known, compare_speed
+from fastdata.verify.measuring import is_known
+from fastdata.verify.recounting import Cell, CellKey, Event, Place, group, mark_repeats, read_events
+from fastdata.verify.reports import MetricReport, SpanReport, Speed, VerifyReport
+from fastdata.verify.storing import store_errors
+from fastdata.windows import HOUR_MS, ceil_to, floor_to
+
+__all__ = ["verify"]
+
+_EVER = (-(1 << 52), 1 << 52)
+_TRIES = 5
+
+
+async def verify(
+    metrics: Sequence[Metric],
+    *,
+    store: ServingStore,
+    archive: ArchiveStorage,
+    start: int | None = None,
+    end: int | None = None,
+    sample: int | None = None,
+    seed: str = "",
+    store_result: bool = False,
+) -> VerifyReport:
+    """Compare what both layers say of closed spans with a plain recount.
+
+    A span is closed when a replay has counted it. Its totals are compared with all events that
+    its version counts. The speed layer is compared on the segments that its newest version
+    added: their partials are never cleaned up before the next version.
+
+    Args:
+        metrics: Of any sources.
+        start: ms UTC, widened to the hour; None: from the first closed span.
+        end: ms UTC, exclusive, widened to the hour; None: to the last closed span.
+        sample: How many spans of each source; first those whose newest version added events.
+            None: all. The same ones for the same `seed`, while no replay runs.
+        store_result: Whether to store the errors of the speed layer; see `errors_of`.
+
+    Raises:
+        VerifyError: The archive cannot be recounted, or replays kept moving a span.
+        ArchiveError: The archive cannot be read, has a hole, or is of another declaration.
+        CorruptStateError: An entry of the archive does not verify.
+        MapError: A value is not of its declared type.
+        StoreError: The store failed; what `StoreUnavailableError` ends may be called again.
+    """
+    began = time.perf_counter()
+    limits = (
+        _EVER[0] if start is None else floor_to(start, HOUR_MS),
+        _EVER[1] if end is None else ceil_to(end, HOUR_MS),
+    )
+    by_source: dict[Source, list[Metric]] = {}
+    for metric in metrics:
+        by_source.setdefault(metric.source, []).append(metric)
+    reports: dict[Metric, MetricReport] = {}
+    for source, own in by_source.items():
+        work = _Work(source, own, store, archive)
+        reports |= await work.run(limits, sample, seed, store_result)
+    seconds = time.perf_counter() - began
+    return VerifyReport(tuple(reports[m] for m in metrics), store_result, seconds)
+
+
+@dataclass(frozen=True, slots=True)
+class _View:
+    """What the store had of one metric and span at one moment.
+
+    Attributes:
+        since: The coverage of the version before: what it covers may be cleaned up already.
+    """
+
+    head: Head
+    reading: Reading
+    partials: Sequence[Partial]
+    unfolded: Sequence[Partial]
+
+    @property
+    def since(self) -> Coverage:
+        return self.head.previous[1] if self.head.previous else Coverage()
+
+    def is_new(self, partition: int, segment: int) -> bool:
+        """Whether the current version was the first to count the segment."""
+        is_counted = self.head.coverage.covers(partition, segment)
+        return is_counted and not self.since.covers(partition, segment)
+
+
+class _Work:
+    """The metrics of one source."""
+
+    def __init__(
+        self,
+        source: Source,
+        metrics: Sequence[Metric],
+        store: ServingStore,
+        archive: ArchiveStorage,
+    ) -> None:
+        self._source = source
+        self._metrics = metrics
+        self._store = store
+        self._archive = archive
+        self._folded: dict[str, bool] = {}
+        self._runs: dict[str, Run | None] = {}
+        self._snapshot: Snapshot
+        self._hours: dict[int, list[ObjectEntry]] = {}
+        self._unread: dict[Place, int] = {}
+        self._lost: dict[Place, int] = {}
+
+    async def run(
+        self, limits: tuple[int, int], sample: int | None, seed: str, store_result: bool
+    ) -> dict[Metric, MetricReport]:
+        await self._look()
+        heads = {m: await self._store.heads(m.id, *limits) for m in self._metrics}
+        reports = {m: _report(m, len(heads[m])) for m in self._metrics}
+        views: dict[Metric, dict[int, Head]] = {m: {} for m in self._metrics}
+        for span in self._choose(heads, sample, seed):
+            objects = self._hours.get(span, [])
+            events = await read_events(self._archive, self._source, objects, span)
+            for metric in self._metrics:
+                if span in heads[metric]:
+                    view = await self._view(metric, span)
+                    found = await self._verify(metric, span, view, events, reports[metric])
+                    reports[metric].spans.append(found)
+                    views[metric][span] = view.head
+        for metric, report in reports.items():
+            if store_result:
+                compared = {s.span: s for s in report.spans if s.speed in _STORED}
+                await store_errors(self._store, metric, compared, views[metric])
+        return reports
+
+    async def _look(self) -> None:
+        """What is archived, and what of it nobody could read."""
+        self._snapshot = await ArchiveReader(self._archive, self._source).snapshot()
+        size = self._source.segment_size
+        for entry in self._snapshot.objects():
+            for hour in entry.hours:
+                self._hours.setdefault(hour, []).append(entry)
+        for partition, ranges in self._snapshot.lost.items():
+            for start, end in ranges:
+                for segment in range(start // size, -(-end // size)):
+                    first, last = max(start, segment * size), min(end, (segment + 1) * size)
+                    place = (partition, segment)
+                    self._lost[place] = self._lost.get(place, 0) + last - first
+        unread: Counter[Place] = Counter()
+        unfolded = self._source.unfolded
+        for partial in await self._store.partials(unfolded.id, 0, HOUR_MS):
+            if json.loads(partial.dims)[0].startswith("dead:"):
+                unread[partial.partition, partial.segment] += _number(unfolded, partial)
+        for entry in self._snapshot.rejected:
+            unread[entry.partition, segment_of(entry.first, size)] -= entry.count
+        for entry in self._snapshot.objects():
+            unread[entry.partition, segment_of(entry.first, size)] -= entry.timeless
+        self._unread = dict(+unread)
+
+    def _choose(
+        self, heads: Mapping[Metric, Mapping[int, Head]], sample: int | None, seed: str
+    ) -> list[int]:
+        spans = {span for own in heads.values() for span in own}
+        if sample is None:
+            return sorted(spans)
+        new = {span for own in heads.values() for span, head in own.items() if self._has_new(head)}
+
+        def rank(span: int) -> tuple[bool, bytes]:
+            return span not in new, hashlib.sha256(f"{seed} {span}".encode()).digest()
+
+        return sorted(sorted(spans & self._hours.keys(), key=rank)[:sample])
+
+    def _has_new(self, head: Head) -> bool:
+        since = head.previous[1] if head.previous else Coverage()
+        size = self._source.segment_size
+        return any(
+            head.coverage.covers(entry.partition, segment_of(entry.first, size))
+            and not since.covers(entry.partition, segment_of(entry.first, size))
+            for entry in self._hours.get(head.span, ())
+        )
+
+    async def _view(self, metric: Metric, span: int) -> _View:
+        """One view; a replay may move the head and clean up between two calls."""
+        unfolded, topic = self._source.unfolded.id, self._source.topic
+        limits = span, span + HOUR_MS
+        for _ in range(_TRIES):
+            before = (await self._store.heads(metric.id, *limits)).get(span)
+            partials = await self._store.partials(metric.id, *limits)
+            left_out = await self._store.partials(unfolded, *limits)
+            reading = await self._store.read(metric.id, unfolded, topic, *limits)
+            head = reading.heads.get(span)
+            if head is not None and head == before:
+                return _View(head, reading, partials, left_out)
+        raise VerifyError(
+            f"replays keep moving the span {span} of {metric.id}: verify when they are done"
+        )
+
+    async def _verify(
+        self,
+        metric: Metric,
+        span: int,
+        view: _View,
+        events: Sequence[Event],
+        of: MetricReport,
+    ) -> SpanReport:
+        coverage, size = view.head.coverage, self._source.segment_size
+        if self._snapshot.coverage.is_behind(coverage):
+            raise VerifyError(
+                f"the archive covers {self._snapshot.coverage.dump()}, and batch has counted "
+                f"{coverage.dump()} of {metric.id}: is this the archive of that store?"
+            )
+        counted = mark_repeats(events, coverage, view.since, size)
+        places = group(metric, counted)
+        report = SpanReport(span, events=len(counted))
+        batch = Comparison(metric, span, "batch", of.doubts)
+        totals = {_key(total.window, total.dims): total.state for total in view.reading.totals}
+        compare_batch(batch, totals, _once(places.values()))
+        report.findings += batch.findings
+        new = {place: cells for place, cells in places.items() if view.is_new(*place)}
+        report.new = sum(view.is_new(e.partition, e.offset // size) for e in counted)
+        report.speed = await self._comparable(metric, view, bool(new))
+        if report.speed != "compared":
+            return report
+        speed, compared = Comparison(metric, span, "speed", of.doubts), copy.deepcopy(report)
+        partials = _partials(view)
+        compare_speed(speed, compared, self._known(metric, view), partials, new)
+        if speed.findings and not partials and not await self._is_folded(metric, view.reading):
+            report.speed = "never folded"
+            return report
+        return compared
+
+    async def _comparable(self, metric: Metric, view: _View, has_new: bool) -> Speed:
+        head, partials = view.head, _partials(view)
+        if not has_new and not partials:
+            return "nothing new"
+        if not view.reading.progress:
+            return "no worker"
+        if metric.id not in self._runs:
+            self._runs[metric.id] = await self._store.last_run(metric.id)
+        run = self._runs[metric.id]
+        if head.previous is None and run and head.coverage.is_behind(run.coverage):
+            return "undone"
+        return "compared"
+
+    async def _is_folded(self, metric: Metric, reading: Reading) -> bool:
+        """Whether any worker has ever known this definition."""
+        if metric.id not in self._folded:
+            is_begun = any(gap.topic == metric.id for gap in reading.gaps)
+            found = is_begun or bool(await self._store.partials(metric.id, *_EVER))
+            self._folded[metric.id] = found
+        return self._folded[metric.id]
+
+    def _known(self, metric: Metric, view: _View) -> Known:
+        left_out: dict[Place, Counter[str]] = {}
+        for partial in view.unfolded:
+            (reason,) = json.loads(partial.dims)
+            if not reason.startswith("dead:"):
+                causes = left_out.setdefault((partial.partition, partial.segment), Counter())
+                causes[reason] += _number(self._source.unfolded, partial)
+        skipped = [
+            (gap.partition, gap.start, gap.end, "definition" if gap.topic == metric.id else "gap")
+            for gap in view.reading.gaps
+        ]
+        next_offsets = {p.partition: p.next_offset for p in view.reading.progress}
+        return Known(skipped, next_offsets, left_out, self._unread, self._lost)
+
+
+_STORED: tuple[Speed, ...] = ("compared", "nothing new")
+
+
+def _report(metric: Metric, closed: int) -> MetricReport:
+    unknown = [name for name, measure in metric.measures.items() if not is_known(measure)]
+    return MetricReport(metric.name, metric.id, closed, tuple(unknown))
+
+
+def _once(places: Iterable[Mapping[CellKey, Cell]]) -> dict[CellKey, Cell]:
+    """The rows that count, of all segments together."""
+    rows: dict[CellKey, Cell] = {}
+    for cells in places:
+        for key, cell in cells.items():
+            if counted := [row for row in cell if not row.event.is_repeat]:
+                rows.setdefault(key, []).extend(counted)
+    return rows
+
+
+def _partials(view: _View) -> dict[Place, dict[CellKey, bytes]]:
+    """The partials of the segments that are compared."""
+    found: dict[Place, dict[CellKey, bytes]] = {}
+    for partial in view.partials:
+        if view.is_new(partial.partition, partial.segment):
+            cells = found.setdefault((partial.partition, partial.segment), {})
+            cells[_key(partial.window, partial.dims)] = partial.state
+    return found
+
+
+def _key(window: int, dims: str) -> CellKey:
+    return window, json.dumps(json.loads(dims))
+
+
+def _number(metric: Metric, partial: Partial) -> int:
+    """How many events a partial of the system metric counts."""
+    value = metric.aggregates[0].present(metric.load(partial.state)[0]).value
+    return value if isinstance(value, int) else 0
