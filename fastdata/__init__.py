@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from fastdata.aggregates import Count, Max, Mean, Min, Sum, Uniques
 from fastdata.derived import Rate, Ratio
+from fastdata.ends import First, Last
 from fastdata.errors import FastdataError
 from fastdata.estimates import Estimate
 from fastdata.histogram import Histogram
@@ -23,7 +24,9 @@ __all__ = [
     "Count",
     "Estimate",
     "FastdataError",
+    "First",
     "Histogram",
+    "Last",
     "Max",
     "Mean",
     "Metric",

@@ -4,26 +4,23 @@ A measure is a declaration; bound to the type of its field it is an aggregate: a
 monoid over states. The laws that each one keeps are in `fastdata.testing.laws`.
 """
 
-import struct
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, cast
 
 from fastdata.errors import CorruptStateError
 from fastdata.estimates import Estimate
+from fastdata.ordered import Key, Ordered
 from fastdata.schemas import FieldType, Kind
 from fastdata.sums import Mean, Sum
 from fastdata.uniques import Uniques
 from fastdata.values import (
     arrow_type,
     checked_type,
-    from_unscaled,
     int_from_bytes,
     int_to_bytes,
     more,
-    to_float,
-    to_unscaled,
     unbounded,
-    wrong_type,
 )
 
 if TYPE_CHECKING:
@@ -134,7 +131,7 @@ class Min:
         Raises:
             DeclarationError: The type has no order.
         """
-        return _Extreme(self.field, checked_type(self, types, _ORDERED), largest=False)
+        return _Extreme(_ordered(self, types), largest=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +151,11 @@ class Max:
         Raises:
             DeclarationError: The type has no order.
         """
-        return _Extreme(self.field, checked_type(self, types, _ORDERED), largest=True)
+        return _Extreme(_ordered(self, types), largest=True)
+
+
+def _ordered(measure: Min | Max, types: Sequence[FieldType]) -> Ordered:
+    return Ordered(measure.field, checked_type(measure, types, _ORDERED))
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,86 +191,52 @@ class _Count:
         return count
 
 
-_Key = int | float | str
-
-
 @dataclass(frozen=True, slots=True)
 class _Extreme:
-    """State: None or the value; a decimal as an integer in units of 10**-scale."""
+    """State: None or the key of a value."""
 
-    field: str
-    type: FieldType
+    values: Ordered
     largest: bool
 
     @property
     def code(self) -> int:
-        return (32 if self.largest else 16) + _ORDERED.index(self.type.kind)
+        return (32 if self.largest else 16) + _ORDERED.index(self.kind)
 
     @property
     def kind(self) -> Kind:
-        return self.type.kind
+        return self.values.type.kind
 
     def arrow_type(self) -> "pa.DataType":
-        return arrow_type(self.type.kind, self.type.scale, self.type.unit)
+        type_ = self.values.type
+        return arrow_type(type_.kind, type_.scale, type_.unit)
 
     def zero(self, exact: bool = False) -> None:
         return None
 
-    def add(self, state: _Key | None, value: object) -> _Key | None:
-        return self.merge(state, self._key(value))
+    def add(self, state: Key | None, value: object) -> Key | None:
+        key = self.values.key(value)
+        return self.merge(state, key) if key == key else state
 
-    def merge(self, state: Any, other: Any) -> _Key | None:
+    def merge(self, state: Any, other: Any) -> Key | None:
         if state is None or (other is not None and (other > state) is self.largest):
-            return cast("_Key | None", other)
-        return cast("_Key", state)
+            return cast("Key | None", other)
+        return cast("Key", state)
 
-    def present(self, state: _Key | None) -> Estimate:
-        if self.type.kind == "decimal" and isinstance(state, int):
-            return Estimate.exact(from_unscaled(state, self.type.scale))
-        return Estimate.exact(state)
+    def present(self, state: Key | None) -> Estimate:
+        return Estimate.exact(None if state is None else self.values.value(state))
 
     def widen(self, estimate: Estimate, events: int) -> Estimate:
         if not events:
             return estimate
         return unbounded(estimate, lower=not self.largest, upper=self.largest)
 
-    def dump(self, state: _Key | None) -> bytes:
-        match state:
-            case None:
-                return b""
-            case str():
-                return b"\1" + state.encode()
-            case float():
-                return b"\1" + struct.pack("<d", state)
-        return b"\1" + int_to_bytes(state)
+    def dump(self, state: Key | None) -> bytes:
+        return b"" if state is None else b"\1" + self.values.dump(state)
 
-    def load(self, data: bytes) -> _Key | None:
-        try:
-            state = self._read(data[1:]) if data else None
-        except (ValueError, struct.error):
-            state = None
-        # This also refuses a NaN, a negative zero and another first byte.
-        if self.dump(state) != data:
+    def load(self, data: bytes) -> Key | None:
+        if not data:
+            return None
+        key = self.values.load(data[1:])
+        if data[0] != 1 or key != key:
             raise CorruptStateError(f"{data[:32].hex()!r} is no stored {self.kind}")
-        return state
-
-    def _read(self, payload: bytes) -> _Key | None:
-        if self.kind == "string":
-            return payload.decode()
-        if self.kind == "float":
-            return self._key(struct.unpack("<d", payload)[0])
-        return int_from_bytes(payload)
-
-    def _key(self, value: object) -> _Key | None:
-        kind = self.type.kind
-        if kind == "decimal":
-            return to_unscaled(self.field, self.type.scale, value)
-        if kind == "float":
-            number = to_float(self.field, value)
-            # Two zeros are equal but not the same: the order of folding would show.
-            return number + 0.0 if number == number else None
-        if type(value) is int and kind in ("int", "timestamp", "date"):
-            return value
-        if type(value) is str and kind == "string":
-            return value
-        raise wrong_type(self.field, f"a value of kind {kind}", value)
+        return key
