@@ -61,7 +61,7 @@ class Comparison:
                 self._doubts.confidence = min(self._doubts.confidence, estimate.confidence)
         far = dict(self._differing(estimates, rows, _FAR))
         for index, expected in self._differing(estimates, rows, 1):
-            measure, found = list(self.metric.measures)[index], estimates[index].value
+            measure, found = list(self.metric.folded)[index], estimates[index].value
             finding = self._finding(place, measure, found, expected, detail)
             if index in far:
                 self.findings.append(finding)
@@ -71,7 +71,7 @@ class Comparison:
 
     def expected(self, index: int, rows: Cell) -> object:
         """What the measure of that index is of the rows."""
-        measure = list(self.metric.measures.values())[index]
+        measure = list(self.metric.folded.values())[index]
         return recount(measure, [row.values[index] for row in rows])
 
     def find(

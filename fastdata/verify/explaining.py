@@ -85,7 +85,7 @@ class _Speed:
         self._report = report
         self._known = known
         self._lines: dict[CellKey, _Line] = {}
-        plain = (i for i, m in enumerate(self._metric.measures.values()) if m == Count())
+        plain = (i for i, m in enumerate(self._metric.folded.values()) if m == Count())
         self._count = next(plain, None)
 
     def run(
@@ -210,7 +210,7 @@ class _Speed:
         right = [row for row in line.rows if not row.event.is_again]
         if not right and not line.folded:
             return
-        for index, name in enumerate(self._metric.measures):
+        for index, name in enumerate(self._metric.folded):
             expected = comparison.expected(index, right)
             if expected is NOT_RECOUNTED:
                 continue

@@ -154,18 +154,17 @@ def _rows(
             yield from ((dims, values) for values in several)
         return
     values: list[object] = []
-    for measure in metric.measures.values():
+    for measure in metric.folded.values():
         given = tuple(fields[name] for name in measure.arguments)
-        if len(given) == 1:
-            values.append(given[0])
-        else:
-            values.append(None if None in given else given)
+        value = None if None in given else given[0] if len(given) == 1 else given
+        is_timed = getattr(measure, "timed", False) and value is not None
+        values.append((value, event.time) if is_timed else value)
     yield [fields[name] for name in metric.by], values
 
 
 def _is_plain(metric: Metric) -> bool:
     """Whether dimensions and arguments are fields, and every event counts once."""
-    names = [*metric.by, *(name for m in metric.measures.values() for name in m.arguments)]
+    names = [*metric.by, *(name for m in metric.folded.values() for name in m.arguments)]
     special = any(getattr(metric, name, None) for name in ("where", "unnest"))
     return not special and all(name in metric.source.schema.fields for name in names)
 

@@ -280,7 +280,7 @@ _STORED: tuple[Speed, ...] = ("compared", "nothing new")
 
 
 def _report(metric: Metric, closed: int) -> MetricReport:
-    unknown = [name for name, measure in metric.measures.items() if not is_known(measure)]
+    unknown = [name for name, measure in metric.folded.items() if not is_known(measure)]
     return MetricReport(metric.name, metric.id, closed, tuple(unknown))
 
 
