@@ -249,8 +249,8 @@ class System:
         answers: dict[int, set[tuple[int, int]]] = defaultdict(set)
         for row in merge(self.metric, reading, Buckets(0, end, MINUTE_MS)):
             count, total = row.estimates
-            assert isinstance(total.value, int)
-            digits = f"{total.value:x}"[::-1]
+            assert isinstance(total.value, Decimal)
+            digits = f"{int(total.value):x}"[::-1]
             if twice := [self.numbers[n] for n, d in enumerate(digits) if d not in "01"]:
                 raise ViolationError(f"counted twice in window {row.start}: {twice}")
             events = {self.numbers[n] for n, digit in enumerate(digits) if digit == "1"}
