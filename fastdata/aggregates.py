@@ -42,7 +42,10 @@ class Aggregate(Protocol):
 
     @property
     def code(self) -> int:
-        """1 to 255, stored with every state; of one aggregate and kind of value."""
+        """Stored with every state; of one aggregate and kind of value.
+
+        1 to 127 are fastdata's, 128 to 255 of those who write aggregates of their own.
+        """
         ...
 
     @property

@@ -236,10 +236,16 @@ class Metric:
         if not hasattr(measure, "bind"):
             self._fail(f"measure {label!r} is {measure!r}; use Count(), Sum('field') or the like")
         types = [self.source.field(name, user) for name in measure.arguments]
+        if type(measure).__repr__ is object.__repr__:
+            # It would be another metric in each process.
+            self._fail(f"measure {label!r} has no repr to be told by: make its class a dataclass")
         try:
-            return measure.bind(*types)
+            aggregate = measure.bind(*types)
         except DeclarationError as error:
             raise DeclarationError(f"{user}: {error}") from error
+        if aggregate.code not in range(1, 256):
+            self._fail(f"the code of measure {label!r} is {aggregate.code}; yours are 128 to 255")
+        return aggregate
 
     def _column(
         self, label: str, measure: Measure | Derived, bound: Mapping[str, Aggregate]

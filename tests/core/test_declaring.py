@@ -6,9 +6,11 @@ from pathlib import Path
 import pytest
 
 from fastdata import Count, Max, Mean, Metric, Source, Sum, Uniques
+from fastdata.aggregates import Aggregate
 from fastdata.errors import DeclarationError, LoadError, UnknownMetricError
 from fastdata.loading import catalog_of, load, load_folder
 from fastdata.metric import Measure
+from fastdata.schemas import FieldType
 
 FIELDS = [
     {"name": "at", "type": {"type": "long", "logicalType": "timestamp-millis"}},
@@ -51,6 +53,23 @@ def test_a_timed_measure_is_given_the_event_time(flights: Source) -> None:
     assert [(1.5, 70), 1.5] == list(values[1:])
     ((_, (nulls,)),) = metric.rows({"delay": None}, 70)
     assert [None, None] == list(nulls[1:])
+
+
+class Unnamed:
+    """As Count; but its text has the address of the object in it."""
+
+    arguments: tuple[str, ...] = ()
+
+    def bind(self, *types: FieldType) -> Aggregate:
+        return Count().bind()
+
+
+class Coded(Count):
+    """As Count, with a code that does not fit into a byte."""
+
+    def bind(self, *types: FieldType) -> Aggregate:
+        far: Aggregate = type("Far", (type(Count().bind()),), {"code": 256})()
+        return far
 
 
 def test_a_changed_definition_is_another_metric(flights: Source) -> None:
@@ -121,6 +140,8 @@ def test_a_wrong_source_says_where_and_what(
         ({"measures": {"n": Mean("origin")}}, "measure 'n' of metric 'm':"),
         ({"measures": {"n": Uniques("raw")}}, "measure 'n' of metric 'm':"),
         ({"measures": {"n": "count"}}, "use Count(), Sum('field')"),
+        ({"measures": {"n": Unnamed()}}, "measure 'n' has no repr to be told by"),
+        ({"measures": {"n": Coded()}}, "the code of measure 'n' is 256; yours are 128 to 255"),
         ({"measures": {"exact": Count()}}, "the column 'exact', which is taken"),
         ({"measures": {"a": Count(), "a_lower": Count()}}, "the column 'a_lower'"),
         ({"by": ["origin"], "measures": {"origin": Count()}}, "the column 'origin'"),
