@@ -11,13 +11,16 @@ from fastavro.read import SchemaResolutionError
 
 from fastdata.errors import BadEventError, DeclarationError, MapError, UnknownSchemaError
 from fastdata.evolution import differences
+from fastdata.formats import KEPT_SCHEMA, load_kept
 from fastdata.logical import has_shared_defaults
 from fastdata.schemas import Schema, Schemas, split_wire
 
 if TYPE_CHECKING:
     from fastdata.source import Source
 
-__all__ = ["Decoder", "Event", "read_as_written"]
+__all__ = ["NO_TIMESTAMP", "Decoder", "Event", "read_as_written"]
+
+NO_TIMESTAMP = -1
 
 # 1970-01-01 to 2200-01-01: outside of it a clock is broken or a unit is wrong.
 _EARLIEST_MS = 0
@@ -69,7 +72,11 @@ def read_as_written(
 
 
 class Decoder:
-    """Reads the events of one source. Not for concurrent use."""
+    """Reads the events of one source. Not for concurrent use.
+
+    Attributes:
+        reader: What reads values that are no Avro; None when they are.
+    """
 
     def __init__(self, source: "Source", registry: Schemas) -> None:
         self._source = source
@@ -77,29 +84,35 @@ class Decoder:
         self._schema = source.schema
         self._per_ms = 1000 if source.schema.fields[source.time].unit == "us" else 1
         self._resolved: dict[str, str] = {}
+        self.reader = source.reader
         self._is_copying = has_shared_defaults(source.schema.parsed)
 
-    def decode(self, value: bytes | None) -> Event:
+    def decode(self, value: bytes | None, timestamp_ms: int = NO_TIMESTAMP) -> Event:
         """The event of a value on the wire.
+
+        Args:
+            timestamp_ms: Of the record in the log; only values that are no Avro need it.
 
         Raises:
             BadEventError: It cannot be read, or its time is null or absurd.
             MapError: The source's map function raised.
             SchemaNeededError: The registry must be asked for its schema first.
         """
+        if self.reader is not None:
+            return self._event(self.reader.read(value, timestamp_ms))
         return self._event(self.read_record(value)[1])
 
     def decode_datum(self, schema: Schema, datum: bytes) -> Event:
-        """The event of an Avro datum without the head of the wire format.
+        """The event of an Avro datum as the archive keeps it, without the head of the wire format.
 
         Raises:
             BadEventError: It cannot be read, or its time is null or absurd.
             MapError: The source's map function raised.
         """
-        return self._event(self._read_datum(schema, datum))
+        return self._event(self.read_datum(schema, datum))
 
     def read_record(self, value: bytes | None) -> tuple[Schema, dict[str, object]]:
-        """The writer's schema and the fields as they came, before any map function.
+        """The writer's schema and the fields of an Avro record, before any map function.
 
         Raises:
             BadEventError: It cannot be read; the stage is `decode`.
@@ -116,7 +129,7 @@ class Decoder:
             raise BadEventError("decode", "unknown-schema", str(error)) from error
         except DeclarationError as error:
             raise BadEventError("decode", "unusable-schema", str(error)) from error
-        return schema, self._read_datum(schema, split[1])
+        return schema, self._read_avro(schema, split[1])
 
     def read_next(self, schema: Schema, datums: io.BytesIO) -> dict[str, object]:
         """The fields of the next of several Avro datums, as `read_record` gives them.
@@ -163,7 +176,18 @@ class Decoder:
             )
         return Event(time, identity, fields)
 
-    def _read_datum(self, schema: Schema, datum: bytes) -> dict[str, object]:
+    def read_datum(self, schema: Schema, datum: bytes) -> dict[str, object]:
+        """The fields of a datum as the archive keeps it, before any map function.
+
+        Raises:
+            BadEventError: It cannot be read; the stage is `decode`.
+        """
+        if self.reader is not None and schema.fingerprint == KEPT_SCHEMA.fingerprint:
+            timestamp_ms, value = load_kept(datum)
+            return self.reader.read(value, timestamp_ms)
+        return self._read_avro(schema, datum)
+
+    def _read_avro(self, schema: Schema, datum: bytes) -> dict[str, object]:
         data = io.BytesIO(datum)
         record = self.read_next(schema, data)
         if data.tell() != len(datum):

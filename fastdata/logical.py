@@ -16,17 +16,28 @@ import fastavro.write
 
 from fastdata.errors import DeclarationError
 
-__all__ = ["has_shared_defaults", "prepare_defaults", "without_foreign_types"]
+__all__ = [
+    "DECIMAL",
+    "MEANING",
+    "UUID_BYTES",
+    "has_shared_defaults",
+    "prepare_defaults",
+    "without_foreign_types",
+]
 
 _Node = Any  # of a schema: what JSON can hold
-_DECIMAL, _UUID = "fastdata-decimal", "fastdata-uuid"
-_UUID_BYTES = 16
+MEANING = "fastdata.meaning"
+DECIMAL, UUID_BYTES = "fastdata-decimal", "fastdata-uuid"
+_UUID_SIZE = 16
 # The default context rounds at 28 digits.
 _EXACT = Context(prec=MAX_PREC, Emax=MAX_EMAX, Emin=MIN_EMIN)
 
 
 def without_foreign_types(node: _Node) -> _Node:
-    """The JSON of a schema with no logical types but those that are read here."""
+    """The JSON of a schema with no logical types but those that are read here.
+
+    What it said is kept beside, as `MEANING`.
+    """
     if isinstance(node, list):
         return [without_foreign_types(branch) for branch in node]
     if not isinstance(node, dict):
@@ -36,11 +47,13 @@ def without_foreign_types(node: _Node) -> _Node:
         for key, value in node.items()
         if key != "logicalType"
     }
+    if "logicalType" in node:
+        rest[MEANING] = node["logicalType"]
     match node.get("logicalType"), node.get("type"):
         case "decimal", "bytes" | "fixed":
-            rest["logicalType"] = _DECIMAL
-        case "uuid", "fixed" if node.get("size") == _UUID_BYTES:
-            rest["logicalType"] = _UUID
+            rest["logicalType"] = DECIMAL
+        case "uuid", "fixed" if node.get("size") == _UUID_SIZE:
+            rest["logicalType"] = UUID_BYTES
     return rest
 
 
@@ -185,12 +198,12 @@ def _write_uuid(value: object, _: _Node) -> object:
 
 
 fastavro.read.LOGICAL_READERS |= {
-    f"bytes-{_DECIMAL}": _read_decimal,
-    f"fixed-{_DECIMAL}": _read_decimal,
-    f"fixed-{_UUID}": _read_uuid,
+    f"bytes-{DECIMAL}": _read_decimal,
+    f"fixed-{DECIMAL}": _read_decimal,
+    f"fixed-{UUID_BYTES}": _read_uuid,
 }
 fastavro.write.LOGICAL_WRITERS |= {
-    f"bytes-{_DECIMAL}": _write_decimal,
-    f"fixed-{_DECIMAL}": _write_decimal,
-    f"fixed-{_UUID}": _write_uuid,
+    f"bytes-{DECIMAL}": _write_decimal,
+    f"fixed-{DECIMAL}": _write_decimal,
+    f"fixed-{UUID_BYTES}": _write_uuid,
 }

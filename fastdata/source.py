@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fastdata.errors import DeclarationError
+from fastdata.formats import Format, ValueReader, open_reader
 from fastdata.schemas import FieldType, Schema
 from fastdata.windows import parse_duration
 
@@ -41,6 +42,11 @@ class Source:
         segment_size: Offsets in a segment; fixed for the topic's life.
         repeat_horizon: How many offsets back of the same partition the speed layer
             recognizes a repeated id, in whole segments; 0 turns it off.
+        format: What a value on the wire is: `avro` with a Confluent head, `json` for one object,
+            or `text` for one line.
+        pattern: A regular expression that a whole line must match; its named groups are the
+            fields. Without one, the field `line` is the line. The time field, when it is no
+            group, is the timestamp of the record in Kafka.
 
     Raises:
         DeclarationError: With the place of the declaration and the fields there are.
@@ -58,6 +64,8 @@ class Source:
         skew: str | timedelta = "5m",
         segment_size: int = 10_000,
         repeat_horizon: int = 100_000,
+        format: Format = "avro",
+        pattern: str | None = None,
     ) -> None:
         self.place = declaring_place()
         self.name = name
@@ -66,6 +74,9 @@ class Source:
         self.schema = Schema.load(_find(schema, self.place))
         self.time = self._check_time(time)
         self.id = self._check_id(id)
+        self.format = format
+        self.pattern = pattern
+        self.reader = self._open_reader()
         self.lateness_ms = self._duration("lateness", lateness)
         self.skew_ms = self._duration("skew", skew)
         if segment_size < 1 or repeat_horizon < 0:
@@ -120,9 +131,18 @@ class Source:
 
     def describe(self) -> str:
         """What a metric's definition depends on, as canonical JSON."""
-        return json.dumps(
-            [self.name, self.topic, self.time, self.id, self.segment_size, self._map_digest()]
-        )
+        parts = [self.name, self.topic, self.time, self.id, self.segment_size, self._map_digest()]
+        if self.reader is not None:
+            parts += [self.format, self.pattern]
+        return json.dumps(parts)
+
+    def _open_reader(self) -> ValueReader | None:
+        try:
+            return open_reader(self.format, self.schema, self.time, self.pattern)
+        except DeclarationError as error:
+            raise DeclarationError(
+                f"{self.place}: source {self.name!r}: {error} (the schema is {self.schema.name})"
+            ) from error
 
     def _map_digest(self) -> str | None:
         if self.mapper is None:

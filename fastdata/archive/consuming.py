@@ -79,7 +79,7 @@ async def run_archive(
     partitions.
 
     Args:
-        sources: Two of one topic must agree in `time` and `segment_size`.
+        sources: Two of one topic must agree in `time`, `segment_size` and `format`.
         on_progress: Called after each round of each source.
 
     Raises:
@@ -117,10 +117,11 @@ def _one_per_topic(sources: Sequence[Source]) -> list[Source]:
     topics: dict[str, Source] = {}
     for source in sorted(sources, key=lambda each: each.name):
         first = topics.setdefault(source.topic, source)
-        if (first.time, first.segment_size) != (source.time, source.segment_size):
+        pairs = [(each.time, each.segment_size, each.format) for each in (first, source)]
+        if pairs[0] != pairs[1]:
             raise SettingsError(
                 f"sources {first.name!r} and {source.name!r} share the topic {source.topic!r}, and "
-                "with it its archive; give them the same time and segment_size"
+                "with it its archive; give them the same time, segment_size and format"
             )
     return list(topics.values())
 

@@ -33,7 +33,7 @@ class Records:
 
     Attributes:
         schema: Canonical JSON of the writer's schema.
-        schema_id: As on the wire; None for rejects.
+        schema_id: As in the manifest; None for rejects.
         hours: How many are of each hour of event time, ms UTC; None: of no usable time.
     """
 

@@ -31,7 +31,8 @@ class ObjectEntry:
         count: Records in it.
         size: Bytes of their Avro datums.
         schema: Canonical JSON of the writer's schema; `Schema.parse` reads it.
-        schema_id: The id that stood on the wire; None for rejects.
+        schema_id: The id that stood on the wire; of values that are no Avro, the id of the
+            `ValueReader` that told their hours; None for rejects.
         digest: SHA-256 of the object.
         hours: Events by the hour of their event time, ms UTC.
         timeless: Records whose time is null or absurd, or cannot be read.

@@ -5,17 +5,19 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from fastdata.archive.rejects import REJECT_SCHEMA, Reject, dump_reject
-from fastdata.decoding import Decoder, read_as_written
+from fastdata.decoding import NO_TIMESTAMP, Decoder, read_as_written
 from fastdata.errors import BadEventError, CorruptStateError
+from fastdata.formats import KEPT_SCHEMA, ValueReader, dump_kept
 from fastdata.schemas import Schema
 from fastdata.windows import HOUR_MS
 
 __all__ = ["Record", "Row", "read_datums", "read_record"]
 
 _HEAD_BYTES = 5
-_NO_TIMESTAMP = -1
 Row = tuple[int, int | None, str, bytes, int | None]
-"""Offset, id and JSON of the schema, datum and hour; rejects have no id, and no hour."""
+"""Offset, id and JSON of the schema, datum and hour; rejects have no id, and no hour.
+
+What is no Avro has the id of the `ValueReader` that told its hour."""
 
 
 class Record(NamedTuple):
@@ -29,7 +31,12 @@ class Record(NamedTuple):
 
 
 def read_record(decoder: Decoder, record: Record) -> Row:
-    """The row of a record of the log; a reject if it cannot be decoded."""
+    """The row of a record of the log; a reject if it cannot be decoded.
+
+    A value that is no Avro is kept as it came, whether it can be read today or not.
+    """
+    if decoder.reader is not None and record.value is not None:
+        return _keep(decoder, decoder.reader, record, record.value)
     try:
         schema, fields = decoder.read_record(record.value)
     except BadEventError as error:
@@ -59,13 +66,22 @@ def read_datums(
         except BadEventError as error:
             end = _end_of(schema, datums, start)
             value = b"\0" + schema_id.to_bytes(4, "big") + data[start:end]
-            yield _reject(Record(offset, _NO_TIMESTAMP, None, value), error.reason)
+            yield _reject(Record(offset, NO_TIMESTAMP, None, value), error.reason)
         else:
             end = datums.tell()
             yield offset, schema_id, canonical, data[start:end], _hour_of(decoder, fields)
         start = end
     if start != len(data):
         raise CorruptStateError(f"{len(data) - start} bytes more than {len(offsets)} records")
+
+
+def _keep(decoder: Decoder, reader: ValueReader, record: Record, value: bytes) -> Row:
+    try:
+        hour = _hour_of(decoder, reader.read(value, record.timestamp_ms))
+    except BadEventError:
+        hour = None
+    datum = dump_kept(record.timestamp_ms, value)
+    return record.offset, reader.id, KEPT_SCHEMA.canonical, datum, hour
 
 
 def _reject(record: Record, reason: str) -> Row:

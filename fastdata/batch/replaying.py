@@ -5,6 +5,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
+from fastdata.archive.indexing import index_again
+from fastdata.archive.manifest import ObjectEntry
 from fastdata.archive.reading import ArchiveReader, Snapshot
 from fastdata.archive.storage import ArchiveStorage
 from fastdata.batch.computing import Computer, choose_workers
@@ -150,6 +152,7 @@ class Replayer:
         self._archive = archive
         self.snapshots: dict[Source, Snapshot] = {}
         self._readers: dict[Source, ArchiveReader] = {}
+        self._counted: dict[Source, dict[str, ObjectEntry]] = {}
         self._workers = workers
         self._complete = complete
         self._pace = pace
@@ -201,7 +204,10 @@ class Replayer:
         """One work for each coverage: the archive's, and those of runs that are resumed."""
         reader = self._readers.get(source) or ArchiveReader(self._archive, source)
         self._readers[source] = reader
-        self.snapshots[source] = newest = await patiently(reader.snapshot)
+        archived = await patiently(reader.snapshot)
+        known = self._counted.setdefault(source, {})
+        newest = await patiently(partial(index_again, reader, source, archived, known))
+        self.snapshots[source] = newest
         works: dict[str, Work] = {}
         for metric in metrics:
             last = await patiently(partial(store.last_run, metric.id))

@@ -165,10 +165,15 @@ def _choose(settings: Settings, names: tuple[str, ...], subject: str | None) -> 
     chosen = [_Named(name, subject or "", Schema.load(Path(name))) for name in files]
     if len(files) < len(names) or not names:
         sources = load_folder(settings.agents).sources
-        for name in [n for n in names if n not in files] or sources:
+        named = [name for name in names if name not in files]
+        for name in named or [name for name in sources if sources[name].format == "avro"]:
             if name not in sources:
                 raise click.UsageError(f"there is no source {name!r}; there are: {list(sources)}")
             source = sources[name]
+            if source.format != "avro":
+                raise click.UsageError(
+                    f"the values of source {name!r} are {source.format}: no registry knows them"
+                )
             chosen.append(_Named(name, subject or f"{source.topic}-value", source.schema))
     if subject and len(chosen) > 1:
         raise click.UsageError("--subject is of one source: name it")

@@ -221,7 +221,7 @@ class SpeedLayer:
             self.counters.skipped += 1
             return
         try:
-            event = self._decoder.decode(record.value)
+            event = self._decoder.decode(record.value, record.timestamp_ms)
         except BadEventError as error:
             self._reject(owned, record, error)
         else:

@@ -1,13 +1,14 @@
 """The events of an hour, read and sorted anew: plain, slow, and with code of its own.
 
-What is shared with the layers is the manifest that names the objects, the user's map function,
-and, for a metric with expressions, how these are evaluated. Decoding, removing repeats and
-grouping are written again here, so that a mistake in theirs shows.
+What is shared with the layers is the manifest that names the objects, how values are read, the
+user's map function, and, for a metric with expressions, how these are evaluated. Reading objects,
+removing repeats and grouping are written again here, so that a mistake in theirs shows.
 """
 
 import io
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -16,8 +17,10 @@ from fastavro.read import SchemaResolutionError
 
 from fastdata.archive.manifest import ObjectEntry
 from fastdata.archive.storage import ArchiveStorage
-from fastdata.errors import VerifyError
+from fastdata.errors import BadEventError, VerifyError
+from fastdata.formats import KEPT_SCHEMA
 from fastdata.metric import Metric
+from fastdata.schemas import Schema
 from fastdata.segments import Coverage
 from fastdata.source import Source
 from fastdata.windows import HOUR_MS
@@ -79,7 +82,6 @@ async def read_events(
         VerifyError: An object is gone or cannot be read with the source's schema.
         ArchiveUnavailableError: The archive did not answer; retriable.
     """
-    reader = _without_time_types(json.loads(source.schema.canonical))
     per_ms = 1000 if source.schema.fields[source.time].unit == "us" else 1
     events = []
     for entry in objects:
@@ -87,7 +89,7 @@ async def read_events(
         if data is None:
             raise VerifyError(f"the archive's object {entry.name} is gone; restore it from a copy")
         try:
-            found = _decode(data, reader)
+            found = _decode(data, source)
         except _BROKEN as error:
             raise VerifyError(
                 f"the recount cannot read {entry.name} with the schema of {source.name!r}: "
@@ -169,30 +171,30 @@ def _is_plain(metric: Metric) -> bool:
     return not special and all(name in metric.source.schema.fields for name in names)
 
 
-def _decode(data: bytes, reader: Any) -> list[tuple[int, dict[str, Any]]]:
-    """Offsets and records of an Avro container; timestamps and dates stay integers."""
+def _decode(data: bytes, source: Source) -> list[tuple[int, dict[str, Any]]]:
+    """Offsets and records of an Avro container, without those that cannot be read."""
     container = fastavro.block_reader(io.BytesIO(data))
     runs = json.loads(container.metadata["fastdata.offsets"])
     offsets = [offset for start, length in runs for offset in range(start, start + length)]
-    written = _without_time_types(json.loads(container.metadata["avro.schema"]))
-    resolved = None if written == reader else fastavro.parse_schema(reader)
-    writer = fastavro.parse_schema(written)
+    writer = Schema.parse(container.metadata["avro.schema"])
+    is_kept = writer == KEPT_SCHEMA
+    resolved = None if is_kept or writer == source.schema else source.schema.parsed
     records = [
         cast(
             "dict[str, Any]",
-            fastavro.schemaless_reader(cast("Any", block).bytes_, writer, resolved),
+            fastavro.schemaless_reader(cast("Any", block).bytes_, writer.parsed, resolved),
         )
         for block in container
         for _ in range(block.num_records)
     ]
-    return list(zip(offsets, records, strict=True))
+    numbered = list(zip(offsets, records, strict=True))
+    return list(_read_kept(numbered, source)) if is_kept else numbered
 
 
-def _without_time_types(node: Any) -> Any:
-    if isinstance(node, list):
-        return [_without_time_types(each) for each in node]
-    if not isinstance(node, dict):
-        return node
-    is_decimal = node.get("logicalType") == "decimal"
-    kept = {k: v for k, v in node.items() if k != "logicalType" or is_decimal}
-    return {key: _without_time_types(value) for key, value in kept.items()}
+def _read_kept(
+    numbered: Iterable[tuple[int, dict[str, Any]]], source: Source
+) -> Iterator[tuple[int, dict[str, Any]]]:
+    for offset, kept in numbered:
+        if source.reader is not None:
+            with suppress(BadEventError):
+                yield offset, source.reader.read(kept["value"], kept["timestamp_ms"])

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from fastdata.archive.indexing import index_again
 from fastdata.archive.manifest import ObjectEntry
 from fastdata.archive.reading import ArchiveReader, Snapshot
 from fastdata.archive.storage import ArchiveStorage
@@ -146,7 +147,8 @@ class _Work:
 
     async def _look(self) -> None:
         """What is archived, and what of it nobody could read."""
-        self._snapshot = await ArchiveReader(self._archive, self._source).snapshot()
+        reader = ArchiveReader(self._archive, self._source)
+        self._snapshot = await index_again(reader, self._source, await reader.snapshot(), {})
         size = self._source.segment_size
         for entry in self._snapshot.objects():
             for hour in entry.hours:

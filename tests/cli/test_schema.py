@@ -54,3 +54,19 @@ def test_nothing_is_registered_in_a_folder() -> None:
 
     assert run.exit_code == 2
     assert "is a folder, where nothing is registered" in run.output
+
+
+def test_sources_that_are_no_avro_have_no_subject() -> None:
+    Path("agents").mkdir()
+    write("sale.avsc", "long")
+    Path("agents/sales.py").write_text(
+        "from fastdata import Source\n"
+        'sales = Source("sales", topic="s", schema="sale.avsc", time="amount", format="json")\n'
+    )
+
+    everything = CliRunner().invoke(commands, ["schema", "check", "--json"])
+    by_name = CliRunner().invoke(commands, ["schema", "check", "sales"])
+
+    assert (everything.exit_code, json.loads(everything.output)) == (0, [])
+    assert by_name.exit_code == 2
+    assert "the values of source 'sales' are json" in by_name.output

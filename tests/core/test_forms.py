@@ -80,7 +80,9 @@ def test_a_default_comes_in_the_same_form(
     tmp_path: Path, typed: Typed, data: st.DataObject
 ) -> None:
     value = data.draw(typed.values)
-    declared = event({"name": "x", "type": typed.declared, "default": typed.default(value)})
+    declared = event(
+        {"name": "x", "type": typed.declared, "default": typed.written(value, "default")}
+    )
 
     found = read(decoder(tmp_path, declared), Schema.parse(event()))
 

@@ -2,7 +2,10 @@
 
 from pathlib import Path
 
-from fastdata.decoding import Decoder
+import pytest
+
+from fastdata.decoding import Decoder, Event
+from fastdata.errors import BadEventError
 from fastdata.loading import Catalog, load_folder
 from fastdata.metric import Metric
 from fastdata.schemas import encode, open_registry
@@ -42,7 +45,7 @@ def folded(metric: Metric, *records: dict[str, object]) -> dict[str, object]:
 
 
 def test_all_of_them_load_together() -> None:
-    assert sorted(catalog().metrics) == ["audience", "departures", "traffic"]
+    assert sorted(catalog().metrics) == ["audience", "departures", "requests", "traffic"]
 
 
 def test_page_views_of_robots_are_dropped() -> None:
@@ -66,3 +69,45 @@ def test_page_views_have_their_load_time_and_visitors() -> None:
         "bytes": 3_000,
     }
     assert folded(catalog().metric("audience"), *views) == {"views": 3, "visitors": 2}
+
+
+LINES = b"""\
+127.0.0.1 - frank [10/Oct/2000:13:55:36 -0700] "GET /apache_pb.gif HTTP/1.0" 200 2326
+2001:db8::1 - - [10/Oct/2000:20:55:37 +0000] "GET / HTTP/1.1" 304 - "-" "Mozilla/5.0 (X11)"
+127.0.0.1 - - [10/Oct/2000:20:55:38 +0000] "POST /a?q=1 HTTP/2.0" 404 12 "-" "b \\"c\\""
+""".splitlines()
+FIRST_MS = 971_211_336_000  # 2000-10-10T20:55:36Z
+
+
+def events(source: Source, values: list[bytes]) -> list[Event]:
+    decoder = Decoder(source, open_registry(str(REPOSITORY / "schemas")))
+    return [decoder.decode(value, FIRST_MS) for value in values]
+
+
+def test_lines_of_an_access_log_are_requests() -> None:
+    found = events(catalog().sources["access_log"], LINES)
+
+    assert [event.time for event in found] == [FIRST_MS, FIRST_MS + 1_000, FIRST_MS + 2_000]
+    assert [list((event.fields or {}).values())[1:] for event in found] == [
+        ["127.0.0.1", "GET", "/apache_pb.gif", 200, 2326],
+        ["2001:db8::1", "GET", "/", 304, None],
+        ["127.0.0.1", "POST", "/a?q=1", 404, 12],
+    ]
+
+
+def test_requests_have_their_bytes_and_hosts() -> None:
+    requests = catalog().metric("requests")
+    states = requests.zero(exact=True)
+    for event in events(requests.source, LINES):
+        requests.add(states, event.fields or {}, event.time)
+
+    estimates = [a.present(s).value for a, s in zip(requests.aggregates, states, strict=True)]
+    assert dict(zip(requests.measures, estimates, strict=True)) == {
+        "requests": 3, "bytes": 2338, "mean_bytes": 1169.0, "largest": 2326, "hosts": 2,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("line", [LINES[0][:40], b'1 - - [x] "GET / HTTP/1.1" 200 1', b""])
+def test_lines_that_are_no_requests_are_told(line: bytes) -> None:
+    with pytest.raises(BadEventError, match=r"match the pattern|no time"):
+        events(catalog().sources["access_log"], [line])

@@ -1,16 +1,22 @@
 """Avro schemas for Hypothesis, with values in the forms that events have."""
 
+from base64 import b64encode
 from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 from hypothesis import strategies as st
 
-__all__ = ["Typed", "records", "types"]
+__all__ = ["Typed", "types"]
 
 _Text = st.text(st.characters(codec="utf-8"), max_size=5)
+How = Literal["default", "json"]
+
+
+def _same(value: Any, _: How) -> Any:
+    return value
 
 
 @dataclass(frozen=True)
@@ -18,24 +24,24 @@ class Typed:
     """A type of a field, and values of it.
 
     Attributes:
-        default: What Avro writes into a schema for a value; None when the type has no defaults.
+        written: A value as it is written into a schema as a default, or by a producer of JSON.
     """
 
     declared: Any
     values: st.SearchStrategy[Any]
-    default: Callable[[Any], Any]
+    written: Callable[[Any, How], Any] = _same
 
 
-def _same(value: Any) -> Any:
-    return value
+def _bytes(value: bytes, how: How) -> str:
+    return value.decode("latin-1") if how == "default" else b64encode(value).decode()
 
 
-def _of_bytes(value: bytes) -> str:
-    return value.decode("latin-1")
+def _uuid(value: str, how: How) -> str:
+    return _bytes(UUID(value).bytes, how) if how == "default" else value
 
 
 def _ints(declared: Any, bits: int) -> Typed:
-    return Typed(declared, st.integers(-(2 ** (bits - 1)), 2 ** (bits - 1) - 1), _same)
+    return Typed(declared, st.integers(-(2 ** (bits - 1)), 2 ** (bits - 1) - 1))
 
 
 def _decimals(name: str, precision: int, scale: int, *, is_fixed: bool) -> Typed:
@@ -44,16 +50,20 @@ def _decimals(name: str, precision: int, scale: int, *, is_fixed: bool) -> Typed
     declared: dict[str, Any] = {"logicalType": "decimal", "precision": precision, "scale": scale}
     declared |= {"type": "fixed", "name": name, "size": size} if is_fixed else {"type": "bytes"}
 
-    def default(value: Decimal) -> str:
+    def written(value: Decimal, how: How) -> str:
         sign, digits, _ = value.as_tuple()
         number = int("".join(map(str, digits))) * (-1 if sign else 1)
-        return _of_bytes(number.to_bytes(size, "big", signed=True))
+        return (
+            str(value) if how == "json" else _bytes(number.to_bytes(size, "big", signed=True), how)
+        )
 
-    return Typed(declared, unscaled.map(lambda number: Decimal(f"{number}e-{scale}")), default)
+    values = unscaled.map(lambda number: Decimal(f"{number}e-{scale}"))
+    return Typed(declared, values, written)
 
 
 def _simple(name: str) -> list[Typed]:
     symbols = ["red", "green", "blue"]
+    fixed = {"type": "fixed", "name": name}
     return [
         _ints("int", 32),
         _ints("long", 64),
@@ -64,25 +74,18 @@ def _simple(name: str) -> list[Typed]:
             for local in ("", "local-")
             for unit in ("millis", "micros")
         ),
-        Typed("float", st.floats(width=32, allow_nan=False, allow_infinity=False), _same),
-        Typed("double", st.floats(allow_nan=False, allow_infinity=False), _same),
-        Typed("boolean", st.booleans(), _same),
-        Typed("string", _Text, _same),
-        Typed({"type": "string", "logicalType": "uuid"}, st.uuids().map(str), _same),
-        Typed("bytes", st.binary(max_size=5), _of_bytes),
-        Typed(
-            {"type": "enum", "name": name, "symbols": symbols}, st.sampled_from(symbols), _same
-        ),
-        Typed({"type": "fixed", "name": name, "size": 3}, st.binary(min_size=3, max_size=3),
-              _of_bytes),
-        Typed(
-            {"type": "fixed", "name": name, "size": 16, "logicalType": "uuid"},
-            st.uuids().map(str),
-            lambda text: _of_bytes(UUID(text).bytes),
-        ),
+        Typed("float", st.floats(width=32, allow_nan=False, allow_infinity=False)),
+        Typed("double", st.floats(allow_nan=False, allow_infinity=False)),
+        Typed("boolean", st.booleans()),
+        Typed("string", _Text),
+        Typed({"type": "string", "logicalType": "uuid"}, st.uuids().map(str)),
+        Typed("bytes", st.binary(max_size=5), _bytes),
+        Typed({"type": "enum", "name": name, "symbols": symbols}, st.sampled_from(symbols)),
+        Typed({**fixed, "size": 3}, st.binary(min_size=3, max_size=3), _bytes),
+        Typed({**fixed, "size": 16, "logicalType": "uuid"}, st.uuids().map(str), _uuid),
         _decimals(name, 9, 2, is_fixed=False),
         _decimals(name, 38, 10, is_fixed=True),
-    ]  # fmt: skip
+    ]
 
 
 @st.composite
@@ -99,25 +102,25 @@ def types(draw: st.DrawFn, names: Any = None, depth: int = 2) -> Typed:
             return Typed(
                 {"type": "array", "items": items.declared},
                 st.lists(items.values, max_size=3),
-                lambda some: [items.default(each) for each in some],
+                lambda some, how: [items.written(each, how) for each in some],
             )
         case "map":
             items = draw(types(names, depth - 1))
             return Typed(
                 {"type": "map", "values": items.declared},
                 st.dictionaries(_Text, items.values, max_size=3),
-                lambda some: {key: items.default(each) for key, each in some.items()},
+                lambda some, how: {key: items.written(each, how) for key, each in some.items()},
             )
         case "nullable":
             inner = draw(types(names, 0))
             return Typed(
                 ["null", inner.declared],
                 st.none() | inner.values,
-                lambda value: None if value is None else inner.default(value),
+                lambda value, how: None if value is None else inner.written(value, how),
             )
         case "record":
-            found = draw(records(names, depth - 1, name))
-            names["records"].append(Typed(f"lib.{name}", found.values, found.default))
+            found = draw(_records(names, depth - 1, name))
+            names["records"].append(Typed(f"lib.{name}", found.values, found.written))
             return found
         case "named" if names["records"]:
             known: list[Typed] = names["records"]
@@ -126,8 +129,7 @@ def types(draw: st.DrawFn, names: Any = None, depth: int = 2) -> Typed:
 
 
 @st.composite
-def records(draw: st.DrawFn, names: Any, depth: int, name: str) -> Typed:
-    """A record type of one to three fields, in the namespace `lib`."""
+def _records(draw: st.DrawFn, names: Any, depth: int, name: str) -> Typed:
     fields = {f"f{i}": draw(types(names, depth)) for i in range(draw(st.integers(1, 3)))}
     declared = {
         "type": "record",
@@ -138,5 +140,5 @@ def records(draw: st.DrawFn, names: Any, depth: int, name: str) -> Typed:
     return Typed(
         declared,
         st.fixed_dictionaries({each: typed.values for each, typed in fields.items()}),
-        lambda value: {each: typed.default(value[each]) for each, typed in fields.items()},
+        lambda value, how: {each: t.written(value[each], how) for each, t in fields.items()},
     )
