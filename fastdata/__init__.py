@@ -8,12 +8,17 @@ from fastdata.derived import Rate, Ratio
 from fastdata.ends import First, Last
 from fastdata.errors import FastdataError
 from fastdata.estimates import Estimate
+from fastdata.frequency import Frequency
 from fastdata.histogram import Histogram
 from fastdata.loading import load
 from fastdata.metric import Metric
 from fastdata.moments import StdDev, Variance
+from fastdata.quantiles import Quantiles
+from fastdata.seen import Seen
+from fastdata.sets import Sets
 from fastdata.settings import Settings
 from fastdata.source import Source
+from fastdata.topk import TopK
 
 if TYPE_CHECKING:
     from fastdata.serving.querying import query
@@ -25,18 +30,23 @@ __all__ = [
     "Estimate",
     "FastdataError",
     "First",
+    "Frequency",
     "Histogram",
     "Last",
     "Max",
     "Mean",
     "Metric",
     "Min",
+    "Quantiles",
     "Rate",
     "Ratio",
+    "Seen",
+    "Sets",
     "Settings",
     "Source",
     "StdDev",
     "Sum",
+    "TopK",
     "Uniques",
     "Variance",
     "attach",

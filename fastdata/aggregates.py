@@ -38,6 +38,11 @@ class Aggregate(Protocol):
 
     Promises: merging is associative and commutative, `zero()` is neutral, any split of the same
     values presents the same, dump and load change nothing, and equal contents dump equal.
+
+    One with an attribute `is_canonical` that is False promises that only while its states are
+    exact. Past that, order or chance decide on an estimate and its bytes, and it promises less:
+    the truth lies within the bounds as often as they claim, for any split and grouping, and a
+    stored state stays itself.
     """
 
     @property
