@@ -1,19 +1,24 @@
 """What a measure of a list of values must be, by the plainest means there are."""
 
 import math
+import statistics
 from collections.abc import Callable, Sequence
 from decimal import Decimal
 from fractions import Fraction
+from itertools import pairwise
 from typing import Any
 
 from fastdata.aggregates import Count, Max, Mean, Min, Sum, Uniques
+from fastdata.ends import First, Last
 from fastdata.estimates import Estimate
+from fastdata.histogram import Histogram
 from fastdata.metric import Measure
+from fastdata.moments import StdDev, Variance
 
 __all__ = ["NOT_RECOUNTED", "deviation", "is_known", "is_same", "is_within", "recount"]
 
 NOT_RECOUNTED = object()
-_Plain = Callable[[Sequence[Any]], object]
+_Plain = Callable[[Any, Sequence[Any]], object]  # of a measure and its values
 
 
 def recount(measure: Measure, values: Sequence[object]) -> object:
@@ -25,7 +30,7 @@ def recount(measure: Measure, values: Sequence[object]) -> object:
     plain = _PLAIN.get(type(measure))
     if plain is None:
         return NOT_RECOUNTED
-    return plain([value for value in values if value is not None or not measure.arguments])
+    return plain(measure, [v for v in values if v is not None or not measure.arguments])
 
 
 def is_known(measure: Measure) -> bool:
@@ -111,6 +116,18 @@ def _rounded(number: Fraction) -> float:
         return math.inf if number > 0 else -math.inf
 
 
+def _variance(measure: Variance | StdDev, values: Sequence[Any]) -> object:
+    if len(values) < (1 if measure.population else 2):
+        return None
+    if any(isinstance(value, float) and not math.isfinite(value) for value in values):
+        return math.nan
+    exact = [Fraction(value) for value in values]
+    # Of fractions, `statistics` loses nothing, and rounds a root once.
+    if isinstance(measure, StdDev):
+        return float((statistics.pstdev if measure.population else statistics.stdev)(exact))
+    return _rounded((statistics.pvariance if measure.population else statistics.variance)(exact))
+
+
 def _least(values: Sequence[Any]) -> object:
     return min((value for value in values if not _is_nan(value)), default=None)
 
@@ -119,15 +136,31 @@ def _largest(values: Sequence[Any]) -> object:
     return max((value for value in values if not _is_nan(value)), default=None)
 
 
-def _different(values: Sequence[Any]) -> object:
-    return len(set(values))
+def _in_time(pair: tuple[Any, int]) -> tuple[int, bool, Any]:
+    """How pairs of value and time are ordered: NaN comes last of a millisecond."""
+    value, time = pair
+    return (time, True, 0) if _is_nan(value) else (time, False, value)
+
+
+def _between(edges: Sequence[Any], values: Sequence[Any]) -> object:
+    ends = [-math.inf, *edges, math.inf]
+    last = len(edges)
+    return tuple(
+        sum(low <= v and (v < high or (i == last and v == high)) for v in values)
+        for i, (low, high) in enumerate(pairwise(ends))
+    )
 
 
 _PLAIN: dict[type, _Plain] = {
-    Count: len,
-    Sum: _sum,
-    Mean: _mean,
-    Min: _least,
-    Max: _largest,
-    Uniques: _different,
+    Count: lambda measure, values: len(values),
+    Sum: lambda measure, values: _sum(values),
+    Mean: lambda measure, values: _mean(values),
+    Variance: _variance,
+    StdDev: _variance,
+    Min: lambda measure, values: _least(values),
+    Max: lambda measure, values: _largest(values),
+    First: lambda measure, values: min(values, key=_in_time)[0] if values else None,
+    Last: lambda measure, values: max(values, key=_in_time)[0] if values else None,
+    Histogram: lambda measure, values: _between(measure.edges, values),
+    Uniques: lambda measure, values: len(set(values)),
 }

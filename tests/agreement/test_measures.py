@@ -1,60 +1,30 @@
 """Every exact measure, one of the documentation's among them, through both layers."""
 
 import math
-import re
 import statistics
 from collections.abc import Callable, Sequence
 from decimal import Decimal
 from fractions import Fraction
 from itertools import pairwise
-from pathlib import Path
-from random import Random
 from typing import Any
 
 import pytest
 
 from tests.agreement import counting
+from tests.agreement.readings import HOUR, START, deploy, readings
 from tests.agreement.sets import Record
 from tests.agreement.stages import (
     STAGES,
     Answers,
-    Deployment,
     Question,
     assert_exact_until_fresh,
     send,
     stage_answers,
 )
 
-DECLARED = Path(__file__).parent / "declared"
-PAGE = Path(__file__).parents[2] / "docs" / "measures.md"
-START, HOUR = 1_356_998_400_000, 3_600_000
-READINGS = 1_200
-
 HOURLY, MINUTES = Question("devices", "1h", ("device",)), Question("devices", "1m")
 MORNING = Question("devices", "all", ("device",), "2013-01-01", "2013-01-01T05:00Z")
 QUESTIONS = [HOURLY, MINUTES, MORNING]
-
-
-def readings() -> list[Record]:
-    """Shuffled, with many at one millisecond, and each seventh sent twice."""
-    rng = Random(5)
-    sent: list[Record] = [
-        {
-            "reading": f"r{number}",
-            "at": START + rng.randrange(5) * HOUR + rng.randrange(30) * 3_000,
-            "device": rng.choice("abcd"),
-            "value": rng.choice([None, -0.0, 0.1, 2.5, 1e16, rng.uniform(-2, 4)]),
-            "amount": rng.randrange(-5, 50),
-            "weight": rng.choice([None, 0, 1, 7]),
-            "price": Decimal(rng.randrange(-100, 1_000)).scaleb(-2),
-            "is_open": rng.random() < 0.5,
-            "error": rng.choice([None, None, "timeout", "no route"]),
-        }
-        for number in range(READINGS)
-    ]
-    sent += sent[::7]
-    rng.shuffle(sent)
-    return sent
 
 
 @pytest.fixture(scope="module")
@@ -64,17 +34,7 @@ def sent() -> list[Record]:
 
 @pytest.fixture(scope="module")
 def answers(sent: list[Record], tmp_path_factory: pytest.TempPathFactory) -> Answers:
-    section = PAGE.read_text().partition("## A measure of your own")[2]
-    own = re.findall(r"^```python\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)[0]
-    deployment = Deployment(
-        tmp_path_factory.mktemp("measures"),
-        DECLARED / "agents" / "readings.py",
-        DECLARED / "schemas",
-        {
-            "# A measure of your own\n": own,
-            '# "weighted"': '"weighted": WeightedMean("amount", "weight"),',
-        },
-    )
+    deployment = deploy(tmp_path_factory.mktemp("measures"))
     log = send(deployment, sent, key="reading", partitions=3, at=START + 6 * HOUR)
     return stage_answers(deployment, log, QUESTIONS)
 

@@ -7,10 +7,15 @@ from typing import Any
 
 import pytest
 
-from fastdata import Estimate
+from fastdata import Estimate, Metric
 from fastdata.errors import CorruptStateError, DeclarationError, MapError
 from fastdata.schemas import FieldType
+from fastdata.segments import Coverage
+from fastdata.serving.memory import MemoryStore
+from fastdata.serving.querying import query
+from fastdata.serving.stores import Flip, Partial, Total
 from fastdata.testing.laws import fold
+from tests.serving.trips import NOON, ONE, TWO, declare_source, progress
 
 PAGE = Path(__file__).parents[2] / "docs" / "measures.md"
 
@@ -45,3 +50,26 @@ def test_it_answers_and_refuses_as_it_says(page: dict[str, Any]) -> None:
     for data in (b"", b"[1]", b"[1, null]", b"7"):
         with pytest.raises(CorruptStateError):
             mean.load(data)
+
+
+async def test_it_goes_through_a_store_into_an_answer(page: dict[str, Any], tmp_path: Path) -> None:
+    measure = page["WeightedMean"]("km", "line")
+    metric = Metric("weighted", declare_source(tmp_path), measures={"mean": measure})
+
+    def folded(exact: bool, *trips: tuple[int | None, int]) -> bytes:
+        states = metric.zero(exact)
+        for km, line in trips:
+            metric.add(states, {"km": km, "line": line})
+        return metric.dump(states)
+
+    async with MemoryStore() as store:
+        await store.write_totals(metric.id, 1, {NOON: [Total(NOON, "[]", folded(True, (5, 1)))]})
+        await store.publish(metric.id, [Flip(NOON, None, 1, Coverage({0: 3}), 1)])
+        new = folded(False, (None, 9), (11, 2))
+        await store.upsert([Partial(metric.id, ONE, "[]", 0, 3, 302, new)], [progress(TWO)])
+        whole = await query(metric, every="all", store=store)
+        hours = await query(metric, every="1h", store=store)
+
+    assert [9.0] == whole["mean"].to_pylist() == whole["mean_upper"].to_pylist()
+    assert [5.0, 11.0] == hours["mean"].to_pylist()
+    assert [True, False] == hours["exact"].to_pylist()
