@@ -23,8 +23,8 @@ is killed. Run three nodes with replication 3, or set `commitlog_sync: batch`.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
-from typing import Self
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Self, TypeVar
 from uuid import UUID, uuid4
 
 from fastdata import failpoints
@@ -39,13 +39,24 @@ from fastdata.serving.cassandra_session import Batch, Row, Session
 from fastdata.serving.cassandra_spans import Entry, heads_of, rows_of
 from fastdata.serving.cassandra_versions import Versions
 from fastdata.serving.pacing import Pace
-from fastdata.serving.stores import Flip, Gap, Head, Partial, Progress, Reading, Run, Total
+from fastdata.serving.stores import (
+    Flip,
+    Gap,
+    Head,
+    Partial,
+    Progress,
+    Reading,
+    Run,
+    Survey,
+    Total,
+)
 
 __all__ = ["CassandraStore"]
 
 _READINGS = 10
 _EVER = (-(1 << 62), 1 << 62)
 _NO_SEGMENT = 1 << 62
+_T = TypeVar("_T")
 
 
 class CassandraStore:
@@ -120,8 +131,8 @@ class CassandraStore:
             StoreUnavailableError: Heads kept moving while they were read.
         """
         progress = await self.progress(topic)
-        entries = await self._versions.entries(metric, start, end)
-        for _ in range(_READINGS):
+
+        async def fetch(entries: Mapping[int, Entry]) -> Reading:
             heads = heads_of(entries)
             first = _first_shown(heads)
             totals, partials, missed, of_topic, of_metric = await asyncio.gather(
@@ -131,10 +142,47 @@ class CassandraStore:
                 self.gaps(topic),
                 self.gaps(metric),
             )
+            unseen = [p for p in missed if p.window != 0]
+            return Reading(heads, totals, partials, unseen, [*of_topic, *of_metric], progress)
+
+        return await self._while_heads_rest(metric, start, end, fetch)
+
+    async def survey(self, metric: str, unfolded: str, topic: str, start: int, end: int) -> Survey:
+        """What `read` would read, without the states; see `ServingStore`.
+
+        Raises:
+            StoreUnavailableError: Heads kept moving while they were read.
+        """
+        progress = await self.progress(topic)
+
+        async def fetch(entries: Mapping[int, Entry]) -> Survey:
+            heads = heads_of(entries)
+            first = _first_shown(heads)
+            partials, missed, of_topic, of_metric = await asyncio.gather(
+                self._places.tally(metric, start, end, first),
+                self._places.tally(unfolded, start, end, first),
+                self.gaps(topic),
+                self.gaps(metric),
+            )
+            missed.pop(0, None)  # dead letters
+            return Survey(heads, partials, missed, [*of_topic, *of_metric], progress)
+
+        return await self._while_heads_rest(metric, start, end, fetch)
+
+    async def _while_heads_rest(
+        self,
+        metric: str,
+        start: int,
+        end: int,
+        fetch: Callable[[Mapping[int, Entry]], Awaitable[_T]],
+    ) -> _T:
+        """What was fetched while no head moved."""
+        entries = await self._versions.entries(metric, start, end)
+        for _ in range(_READINGS):
+            found = await fetch(entries)
             again = await self._versions.entries(metric, start, end)
             if _moves(again) == _moves(entries):
-                unseen = [p for p in missed if p.window != 0]
-                return Reading(heads, totals, partials, unseen, [*of_topic, *of_metric], progress)
+                return found
             entries = again
         raise StoreUnavailableError(
             f"cannot read {metric} in {self._options.shown}: its heads moved {_READINGS} times"

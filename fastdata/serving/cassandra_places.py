@@ -27,7 +27,7 @@ from fastdata.serving.cassandra_schema import (
     load_partial,
 )
 from fastdata.serving.cassandra_session import Batch, Row, Session, batches
-from fastdata.serving.stores import Partial
+from fastdata.serving.stores import Partial, Tally
 
 __all__ = ["Places"]
 
@@ -102,6 +102,26 @@ class Places:
         values = (*place.key, first)
         read = self._session.read(self._do.read_partials, values, page_rows=_PAGE_ROWS)
         return [load_partial(place, row) for row in await read]
+
+    async def tally(
+        self, metric: str, start: int, end: int, first: Callable[[int, int], int]
+    ) -> dict[int, Tally]:
+        """How many partials `read` would find, and the sum of their stamps, by span."""
+        places = {
+            place: segment
+            for place in await self._find(metric, start, end)
+            if place.segment >= (segment := first(place.span, place.partition))
+        }
+        read = self._session.read
+        found = await asyncio.gather(
+            *(read(self._do.tally_partials, (*p.key, segment)) for p, segment in places.items())
+        )
+        tallies: dict[int, Tally] = {}
+        for place, ((count, stamps),) in zip(places, found, strict=True):
+            if count:
+                known = tallies.get(place.span, Tally(0, 0))
+                tallies[place.span] = Tally(known.partials + count, known.stamps + stamps)
+        return tallies
 
     async def drop(
         self, metric: str, start: int, end: int, behind: Callable[[int], Coverage]

@@ -115,6 +115,10 @@ class Statements:
     read_partials: Any = (
         f"SELECT segment, window, dims, cell FROM KS.partials WHERE {_PARTIALS} AND segment >= ?"
     )
+    # The write timestamp of a partial is its stamp.
+    tally_partials: Any = (
+        f"SELECT count(*), sum(writetime(cell)) FROM KS.partials WHERE {_PARTIALS} AND segment >= ?"
+    )
     newest_partial: Any = (
         f"SELECT count(*), max(writetime(cell)) FROM KS.partials WHERE {_PARTIALS} AND segment < ?"
     )

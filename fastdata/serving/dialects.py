@@ -4,11 +4,12 @@ import asyncio
 import functools
 import random
 import time
-from collections.abc import Callable, Coroutine, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, ParamSpec, Protocol, TypeVar
 
 from sqlalchemy import ColumnElement, Table
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from fastdata.errors import FastdataError, StoreUnavailableError
@@ -16,7 +17,7 @@ from fastdata.errors import FastdataError, StoreUnavailableError
 if TYPE_CHECKING:
     from sqlalchemy.dialects import postgresql, sqlite
 
-__all__ = ["NONE", "READ", "WRITE", "Dialect", "Row", "UndoneError", "to_its_end"]
+__all__ = ["NONE", "READ", "WRITE", "Dialect", "Row", "UndoneError", "to_its_end", "transaction"]
 
 READ, WRITE, NONE = "read", "write", "none"
 """How a transaction begins: one snapshot of everything, to write, or not at all."""
@@ -113,3 +114,26 @@ class Dialect(Protocol):
     def failure(self, error: Exception, doing: str, is_committing: bool) -> FastdataError:
         """What we raise for an error of the driver."""
         ...
+
+
+@asynccontextmanager
+async def transaction(
+    engine: AsyncEngine, dialect: Dialect, doing: str, how: str
+) -> AsyncIterator[AsyncConnection]:
+    """One transaction; committed at the end, undone when an exception leaves it.
+
+    Args:
+        engine: That of the dialect.
+        dialect: Makes our errors of the driver's.
+        doing: For messages, as in "write partials".
+        how: READ, WRITE or NONE.
+    """
+    is_committing = False
+    try:
+        async with engine.connect() as connection:
+            await dialect.begin(connection, how)
+            yield connection
+            is_committing = True
+            await connection.commit()
+    except (SQLAlchemyError, OSError) as error:  # asyncpg lets those of the network through
+        raise dialect.failure(error, doing, is_committing) from error

@@ -1,15 +1,16 @@
 """How the SQL stores fetch rows, inside of a transaction."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import Select, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from fastdata.segments import Coverage
 from fastdata.serving import statements, tables
-from fastdata.serving.stores import Gap, Head, Progress
+from fastdata.serving.stores import Gap, Head, Progress, Tally
 
-__all__ = ["count_totals", "fetch_gaps", "fetch_heads", "fetch_progress"]
+__all__ = ["count_totals", "fetch_gaps", "fetch_heads", "fetch_progress", "fetch_tallies"]
 
 
 async def fetch_heads(
@@ -44,6 +45,15 @@ async def count_totals(
     of = {"metric": metric, "start": min(spans), "end": max(spans) + 1, "versions": set(numbers)}
     rows = await connection.execute(statements.COUNT_TOTALS, of)
     return {(span, version): count for span, version, count in rows}
+
+
+async def fetch_tallies(
+    connection: AsyncConnection, tally: Select[Any], of: Mapping[str, object]
+) -> dict[int, Tally]:
+    """What `tally_partials` counts, by span."""
+    rows = await connection.execute(tally, of)
+    unit = statements.STAMPS_UNIT
+    return {span: Tally(n, int(high) * unit + int(low)) for span, n, high, low in rows}
 
 
 async def fetch_gaps(connection: AsyncConnection, topic: str) -> list[Gap]:

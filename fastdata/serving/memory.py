@@ -1,6 +1,6 @@
 """The reference: a serving store in the memory of one process, plain dictionaries."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Self
 
@@ -8,7 +8,18 @@ from fastdata import failpoints
 from fastdata.segments import Coverage
 from fastdata.serving import rules
 from fastdata.serving.pacing import Pace
-from fastdata.serving.stores import Flip, Gap, Head, Partial, Progress, Reading, Run, Total
+from fastdata.serving.stores import (
+    Flip,
+    Gap,
+    Head,
+    Partial,
+    Progress,
+    Reading,
+    Run,
+    Survey,
+    Tally,
+    Total,
+)
 
 __all__ = ["MemoryStore"]
 
@@ -65,6 +76,17 @@ class MemoryStore:
             unfolded=[p for p in missed if p.window != 0 and _is_visible(p, heads)],
             gaps=[*await self.gaps(topic), *await self.gaps(metric)],
             progress=await self.progress(topic),
+        )
+
+    async def survey(self, metric: str, unfolded: str, topic: str, start: int, end: int) -> Survey:
+        """What `read` would read, without the states; see `ServingStore`."""
+        found = await self.read(metric, unfolded, topic, start, end)
+        return Survey(
+            heads=found.heads,
+            partials=_tallies(found.partials),
+            unfolded=_tallies(found.unfolded),
+            gaps=found.gaps,
+            progress=found.progress,
         )
 
     async def heads(self, metric: str, start: int, end: int) -> dict[int, Head]:
@@ -194,3 +216,12 @@ def _is_visible(partial: Partial, heads: dict[int, Head]) -> bool:
     if failpoints.is_off("join by segment"):
         return False
     return not head.coverage.covers(partial.partition, partial.segment)
+
+
+def _tallies(partials: Iterable[Partial]) -> dict[int, Tally]:
+    tallies: dict[int, Tally] = {}
+    for partial in partials:
+        span = rules.span_of(partial.window)
+        known = tallies.get(span, Tally(0, 0))
+        tallies[span] = Tally(known.partials + 1, known.stamps + partial.stamp)
+    return tallies

@@ -30,17 +30,19 @@ from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
+from typing import Literal
 
 from fastdata.estimates import Estimate
 from fastdata.metric import Dimension, Metric, States, dump_dims, load_dims
 from fastdata.segments import segment_start
-from fastdata.serving.stores import Gap, Head, Partial, Reading, Total
+from fastdata.serving.stores import Gap, Head, Partial, Reading, Survey, Total
 from fastdata.windows import HOUR_MS, floor_to
 
-__all__ = ["Buckets", "Row", "fresh_until", "held_range", "merge", "unfolded_events"]
+__all__ = ["Buckets", "Layer", "Row", "fresh_until", "held_range", "merge", "unfolded_events"]
 
 _INCOMPLETE = ("late", "future")
 _NO_TIME = -(1 << 61)  # a watermark before it is of a partition that had no event yet
+Layer = Literal["batch", "speed", "both"]
 _Key = tuple[int, str]  # start of the bucket, chosen dimensions
 
 
@@ -80,6 +82,7 @@ class Row:
         estimates: One per measure; the bounds hold whatever was not folded.
         is_exact: As defined above.
         has_gap: Whether an unhealed gap may hold events of the row.
+        layer: Whose states it is made of: totals are of batch, partials of the speed layer.
     """
 
     start: int
@@ -88,6 +91,7 @@ class Row:
     estimates: tuple[Estimate, ...]
     is_exact: bool
     has_gap: bool
+    layer: Layer
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,9 +127,9 @@ def merge(
     for key in sorted(blobs.keys() | new.keys(), key=lambda key: (key[0], ranks[key[1]])):
         start, text = key
         doubt = doubts.about(start)
-        partials = new.pop(key, [])
+        totals, partials = blobs.pop(key, []), new.pop(key, [])
         end = buckets.end_of(start)
-        folded = _estimates(metric, blobs.pop(key, []) + partials, doubt.missing_events)
+        folded = _estimates(metric, totals + partials, doubt.missing_events)
         estimates = metric.answers(folded, end - start)
         is_certain = doubt.is_complete and not partials
         yield Row(
@@ -135,10 +139,11 @@ def merge(
             estimates=estimates,
             is_exact=is_certain and all(e.is_exact for e in estimates),
             has_gap=doubt.has_gap,
+            layer="batch" if not partials else "both" if totals else "speed",
         )
 
 
-def fresh_until(reading: Reading) -> int | None:
+def fresh_until(reading: Reading | Survey) -> int | None:
     """How far the speed layer has come, ms UTC: the smallest of the partitions' watermarks.
 
     None when no event was folded of a partition that batch or the speed layer knows.

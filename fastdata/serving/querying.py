@@ -30,7 +30,7 @@ from fastdata.windows import (
     to_datetime,
 )
 
-__all__ = ["Description", "describe", "query"]
+__all__ = ["Description", "answer_schema", "describe", "query"]
 
 _KEY = b"fastdata"
 _INSTANT = pa.timestamp("ms", tz="UTC")
@@ -62,6 +62,7 @@ async def query(
     *,
     every: str | timedelta = "1h",
     by: str | Sequence[str] | None = None,
+    layers: bool = False,
     store: ServingStore | str | None = None,
 ) -> pa.Table:
     """The answer of both layers over `[start, end)`, as one consistent view of the store.
@@ -86,6 +87,8 @@ async def query(
         every: Width of the buckets, "1m" or more in whole minutes, which begin at multiples of it
             since 1970 UTC; "all" for one bucket.
         by: Some of the metric's dimensions; None merges them all.
+        layers: Adds a column `layer`: whether a row is made of totals of "batch", of partials of
+            the "speed" layer, or of "both".
         store: An open store, the URL of one, or None for that of the settings.
 
     Raises:
@@ -109,9 +112,38 @@ async def query(
         )
     buckets = _buckets(metric, reading, first, last, width)
     rows = merge(metric, reading, buckets, dims) if buckets else ()
-    table = _table(metric, dims, rows, fresh_until(reading))
+    schema = answer_schema(metric, dims, layers)
+    table = _table(schema, rows, fresh_until(reading))
     description = _description(metric, reading, buckets, dims, width)
     return table.replace_schema_metadata({_KEY: json.dumps(description)})
+
+
+def answer_schema(metric: Metric, by: Sequence[str], layers: bool = False) -> pa.Schema:
+    """The columns of an answer, as `query` says.
+
+    Raises:
+        QueryError: The column `layer` is asked for, and the metric has one of that name.
+    """
+    fields = [pa.field("window", _INSTANT), pa.field("window_end", _INSTANT)]
+    types = [metric.dimension_type(name) for name in by]
+    fields += [
+        pa.field(name, arrow_type(type.kind, unit=type.unit))
+        for name, type in zip(by, types, strict=True)
+    ]
+    for name, column in metric.columns.items():
+        type = column.arrow_type()
+        fields += [pa.field(name + suffix, type) for suffix in ("", "_lower", "_upper")]
+    fields.append(pa.field("exact", pa.bool_()))
+    fields.append(pa.field("fresh_until", _INSTANT))
+    fields.append(pa.field("gap", pa.bool_()))
+    if layers:
+        if any(field.name == "layer" for field in fields):
+            raise QueryError(
+                f"metric {metric.name!r} has a column 'layer' of its own, so its answers cannot"
+                " say which layer a row is of: give that dimension or measure another name"
+            )
+        fields.append(pa.field("layer", pa.string()))
+    return pa.schema(fields)
 
 
 def describe(table: pa.Table) -> Description:
@@ -184,34 +216,19 @@ def _buckets(
     return Buckets(start, end, width) if start < end else None
 
 
-def _table(metric: Metric, dims: Sequence[str], rows: Iterable[Row], fresh: int | None) -> pa.Table:
-    fields = _fields(metric, dims)
-    columns: list[list[object]] = [[] for _ in fields]
+def _table(schema: pa.Schema, rows: Iterable[Row], fresh: int | None) -> pa.Table:
+    columns: list[list[object]] = [[] for _ in schema]
     for row in rows:
         values: list[object] = [row.start, row.end, *row.dims]
         for estimate in row.estimates:
             values += (estimate.value, estimate.lower, estimate.upper)
-        values += (row.is_exact, fresh, row.has_gap)
-        for column, value in zip(columns, values, strict=True):
+        values += (row.is_exact, fresh, row.has_gap, row.layer)
+        # The layer is the last, and not always asked for.
+        for column, value in zip(columns, values[: len(columns)], strict=True):
             column.append(value)
-    fields = [_widened(field, column) for field, column in zip(fields, columns, strict=True)]
+    fields = [_widened(field, column) for field, column in zip(schema, columns, strict=True)]
     arrays = [_array(field, column) for field, column in zip(fields, columns, strict=True)]
     return pa.Table.from_arrays(arrays, schema=pa.schema(fields))
-
-
-def _fields(metric: Metric, dims: Sequence[str]) -> list[pa.Field]:
-    fields = [pa.field("window", _INSTANT), pa.field("window_end", _INSTANT)]
-    types = [metric.dimension_type(name) for name in dims]
-    fields += [
-        pa.field(name, arrow_type(type.kind, unit=type.unit))
-        for name, type in zip(dims, types, strict=True)
-    ]
-    for name, column in metric.columns.items():
-        type = column.arrow_type()
-        fields += [pa.field(name + suffix, type) for suffix in ("", "_lower", "_upper")]
-    fields.append(pa.field("exact", pa.bool_()))
-    fields.append(pa.field("fresh_until", _INSTANT))
-    return [*fields, pa.field("gap", pa.bool_())]
 
 
 def _description(

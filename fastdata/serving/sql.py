@@ -1,8 +1,8 @@
 """A serving store in an SQL database, by SQLAlchemy's Core."""
 
 import itertools
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import astuple
 from typing import Self
 
@@ -14,9 +14,19 @@ from fastdata import failpoints
 from fastdata.errors import StoreError, StoreUnavailableError
 from fastdata.segments import Coverage
 from fastdata.serving import fetching, rules, statements, tables
-from fastdata.serving.dialects import READ, WRITE, Dialect, Row, to_its_end
+from fastdata.serving.dialects import READ, WRITE, Dialect, Row, to_its_end, transaction
 from fastdata.serving.pacing import Pace
-from fastdata.serving.stores import Flip, Gap, Head, Partial, Progress, Reading, Run, Total
+from fastdata.serving.stores import (
+    Flip,
+    Gap,
+    Head,
+    Partial,
+    Progress,
+    Reading,
+    Run,
+    Survey,
+    Total,
+)
 
 __all__ = ["SqlStore"]
 
@@ -110,6 +120,24 @@ class SqlStore:
                 totals=[Total(*row) for row in totals],
                 partials=[Partial(*row) for row in partials],
                 unfolded=[Partial(*row) for row in unseen],
+                gaps=[
+                    *await fetching.fetch_gaps(connection, topic),
+                    *await fetching.fetch_gaps(connection, metric),
+                ],
+                progress=await fetching.fetch_progress(connection, topic),
+            )
+
+    @to_its_end
+    async def survey(self, metric: str, unfolded: str, topic: str, start: int, end: int) -> Survey:
+        """What `read` would read, without the states, in one transaction; see `ServingStore`."""
+        async with self._transaction("survey an answer", READ) as connection:
+            tally = statements.tally_partials(self._dialect)
+            of = {"metric": metric, "judge": metric, "start": start, "end": end}
+            missed, other = tally.where(tables.partials.c.window != 0), of | {"metric": unfolded}
+            return Survey(
+                heads=await fetching.fetch_heads(connection, metric, start, end),
+                partials=await fetching.fetch_tallies(connection, tally, of),
+                unfolded=await fetching.fetch_tallies(connection, missed, other),
                 gaps=[
                     *await fetching.fetch_gaps(connection, topic),
                     *await fetching.fetch_gaps(connection, metric),
@@ -277,18 +305,8 @@ class SqlStore:
             done = [await connection.execute(what, values) for values in these]
             return sum(result.rowcount for result in done)
 
-    @asynccontextmanager
-    async def _transaction(self, doing: str, how: str) -> AsyncIterator[AsyncConnection]:
-        """One transaction; committed at the end, undone when an exception leaves it."""
-        is_committing = False
-        try:
-            async with self._engine.connect() as connection:
-                await self._dialect.begin(connection, how)
-                yield connection
-                is_committing = True
-                await connection.commit()
-        except (SQLAlchemyError, OSError) as error:  # asyncpg lets those of the network through
-            raise self._dialect.failure(error, doing, is_committing) from error
+    def _transaction(self, doing: str, how: str) -> AbstractAsyncContextManager[AsyncConnection]:
+        return transaction(self._engine, self._dialect, doing, how)
 
     async def _put(self, connection: AsyncConnection, table: Table, rows: Sequence[Row]) -> None:
         if rows:  # the driver's own executemany: three times as fast as by way of dictionaries

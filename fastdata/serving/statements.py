@@ -40,8 +40,10 @@ __all__ = [
     "READ_PARTIALS",
     "READ_PUBLISHED",
     "READ_TOTALS",
+    "STAMPS_UNIT",
     "drop_partials",
     "put",
+    "tally_partials",
     "visible_partials",
 ]
 
@@ -56,6 +58,9 @@ _start: BindParameter[int] = bindparam("start")
 _end: BindParameter[int] = bindparam("end")
 _span: BindParameter[int] = bindparam("span")
 _version: BindParameter[int] = bindparam("version")
+
+STAMPS_UNIT = 1 << 32
+"""Stamps are summed in two parts: SQLite refuses sums of more than 64 bits."""
 
 # The heads of the spans in `[start, end)`, by span, without the name of the metric.
 READ_HEADS = (
@@ -164,6 +169,19 @@ def _replaces(
 
 def visible_partials(dialect: Database) -> Select[Any]:
     """Those of READ_PARTIALS that the head of their own span, of metric `judge`, does not cover."""
+    return _visible(dialect, READ_PARTIALS)
+
+
+def tally_partials(dialect: Database) -> Select[Any]:
+    """Per span, of those of `visible_partials`: how many, and the sum of their stamps in two."""
+    stamps = [func.sum(_partials.stamp // STAMPS_UNIT), func.sum(_partials.stamp % STAMPS_UNIT)]
+    counted = select(_partials.span, func.count(), *stamps).where(
+        _partials.metric == _metric, _partials.window >= _start, _partials.window < _end
+    )
+    return _visible(dialect, counted).group_by(_partials.span)
+
+
+def _visible(dialect: Database, partials: Select[Any]) -> Select[Any]:
     own = and_(_heads.metric == bindparam("judge"), _heads.span == _partials.span)
     if failpoints.is_off("join by segment"):
         is_visible: ColumnElement[bool] = _heads.span.is_(None)
@@ -171,7 +189,7 @@ def visible_partials(dialect: Database) -> Select[Any]:
         covered = dialect.covered_until(_heads.coverage, _partials.partition)
         is_visible = _partials.segment >= func.coalesce(covered, 0)
     source: FromClause = tables.partials.outerjoin(tables.heads, own)
-    return READ_PARTIALS.select_from(source).where(is_visible)
+    return partials.select_from(source).where(is_visible)
 
 
 def drop_partials(

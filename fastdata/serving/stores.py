@@ -7,7 +7,19 @@ from typing import Protocol, Self
 from fastdata.segments import Coverage
 from fastdata.serving.pacing import Pace
 
-__all__ = ["Flip", "Gap", "Head", "Partial", "Progress", "Reading", "Run", "ServingStore", "Total"]
+__all__ = [
+    "Flip",
+    "Gap",
+    "Head",
+    "Partial",
+    "Progress",
+    "Reading",
+    "Run",
+    "ServingStore",
+    "Survey",
+    "Tally",
+    "Total",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +162,41 @@ class Reading:
     progress: Sequence[Progress]
 
 
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """What tells whether the partials of a span have changed since they were last counted.
+
+    While the head of the span has one version, the partials that it does not cover only become
+    more, or get larger stamps: another set of them is another tally.
+
+    Attributes:
+        partials: How many there are.
+        stamps: The sum of their stamps; a store may leave out multiples of 2**64.
+    """
+
+    partials: int
+    stamps: int
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """What a `Reading` of the same range would be made of, without any state.
+
+    Attributes:
+        heads: Per span start.
+        partials: Of those that a reading has, per span start.
+        unfolded: The same for the source's system metric, judged by the heads of *this* metric.
+        gaps: All of the topic and of the metric.
+        progress: All of the topic.
+    """
+
+    heads: dict[int, Head]
+    partials: dict[int, Tally]
+    unfolded: dict[int, Tally]
+    gaps: Sequence[Gap]
+    progress: Sequence[Progress]
+
+
 class ServingStore(Protocol):
     """Partials and totals, kept apart, read together.
 
@@ -182,6 +229,14 @@ class ServingStore(Protocol):
         One consistent snapshot: no reading mixes two versions of a span, and none misses a
         partial that a version it shows does not cover. `start` and `end` are ms UTC, aligned
         to spans. `unfolded` is the id of the source's system metric; its window 0 is not read.
+        """
+        ...
+
+    async def survey(self, metric: str, unfolded: str, topic: str, start: int, end: int) -> Survey:
+        """What `read` would read, so that a caller finds the spans that have changed.
+
+        No state is fetched; the work is a row for each head and a look at each partial. Heads and
+        tallies are of one moment, as in a reading.
         """
         ...
 

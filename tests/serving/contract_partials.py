@@ -7,7 +7,7 @@ import pytest
 
 from fastdata.errors import StoreError
 from fastdata.segments import Coverage
-from fastdata.serving.stores import Flip, Gap, Progress, Reading, ServingStore, Total
+from fastdata.serving.stores import Flip, Gap, Progress, Reading, ServingStore, Tally, Total
 from fastdata.windows import HOUR_MS, MINUTE_MS
 from tests.serving.samples import (
     METRIC,
@@ -20,6 +20,7 @@ from tests.serving.samples import (
     partial,
     publish,
     read,
+    relabel,
     totals,
 )
 
@@ -199,3 +200,47 @@ class PartialsContract:
         await publish(store, covering(p0=5), b"exact")
         await store.upsert([partial(segment=5, stamp=501)], [])
         assert [partial(segment=5, stamp=501)] == list((await read(store)).partials)
+
+    async def test_a_survey_counts_the_partials_that_a_reading_has(
+        self, store: ServingStore
+    ) -> None:
+        huge = (1 << 63) - 1
+        rows = [partial(segment=s, stamp=10 + s) for s in range(4)]
+        rows += [partial(ONE, stamp=huge), partial(ONE, dims="[1]"), partial(ONE + MINUTE_MS)]
+        rows += [partial(s, metric=UNFOLDED, dims='["late"]', segment=3) for s in (0, NOON, ONE)]
+        await store.upsert(rows, [Progress(TOPIC, 0, 90, 5, 1)])
+        await store.record_gap(Gap(TOPIC, 0, 100, 300, 50, 70))
+        await store.record_gap(Gap(METRIC, 0, 100, 300, 50, 70))
+        await publish(store, covering(p0=2), b"a")
+
+        survey = await store.survey(METRIC, UNFOLDED, TOPIC, 0, TWO)
+        reading = await read(store, 0, TWO)
+        assert {NOON: Tally(2, 12 + 13), ONE: Tally(3, huge)} == survey.partials
+        assert {NOON: Tally(1, 0), ONE: Tally(1, 0)} == survey.unfolded
+        assert (reading.heads, reading.gaps, reading.progress) == (
+            survey.heads,
+            survey.gaps,
+            survey.progress,
+        )
+
+    async def test_a_survey_sees_each_change_of_a_span(self, store: ServingStore) -> None:
+        async def tally() -> object:
+            found = await store.survey(METRIC, UNFOLDED, TOPIC, NOON, TWO)
+            return found.partials, {span: head.version for span, head in found.heads.items()}
+
+        async def fold(segment: int, stamp: int) -> None:
+            await store.upsert([partial(segment=segment, stamp=stamp)], [])
+
+        seen = [await tally()]
+        for segment, stamp in ((5, 501), (5, 502), (6, 0)):
+            await fold(segment, stamp)
+            seen.append(await tally())
+        await publish(store, covering(p0=6), b"a")
+        seen.append(await tally())
+        await publish(store, covering(p0=7), b"a")
+        seen.append(await tally())
+        assert len(seen) == len({repr(one) for one in seen})
+        await fold(6, 0)
+        await relabel(store, covering(p0=8))
+        await store.clean_up(METRIC, NOON, TWO)
+        assert seen[-1] == await tally()

@@ -282,3 +282,18 @@ async def test_a_dimension_that_a_map_function_changed_to_another_type_is_an_err
 async def test_a_table_of_something_else_has_no_description() -> None:
     with pytest.raises(QueryError, match="not made by a query"):
         describe(pa.table({"n": [1]}))
+
+
+async def test_a_row_says_of_which_layers_it_is(rides: Metric, store: MemoryStore) -> None:
+    await store.upsert([partial(rides, NOON, ["Oslo", 1], [(1, None)], segment=7)], [])
+    answer = await query(rides, by="city", layers=True, store=store)
+    rows = list(zip(*(answer.column(c).to_pylist() for c in ("city", "n", "layer")), strict=True))
+    assert [("Oslo", 3, "both"), (None, 1, "batch"), ("Oslo", 1, "speed")] == rows
+    assert "layer" not in (await query(rides, store=store)).schema.names
+
+
+async def test_a_metric_with_a_dimension_layer_cannot_be_asked_for_layers(tmp_path: Path) -> None:
+    rides = Metric("rides", declare_source(tmp_path), measures={"layer": Count()})
+    async with MemoryStore() as store:
+        with pytest.raises(QueryError, match="'layer' of its own"):
+            await query(rides, layers=True, store=store)
