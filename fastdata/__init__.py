@@ -21,6 +21,7 @@ from fastdata.source import Source
 from fastdata.topk import TopK
 
 if TYPE_CHECKING:
+    from fastdata.exporting.exporter import export
     from fastdata.serving.querying import query
     from fastdata.speed.agent import attach
     from fastdata.speed.making import make_app
@@ -50,6 +51,7 @@ __all__ = [
     "Uniques",
     "Variance",
     "attach",
+    "export",
     "load",
     "make_app",
     "query",
@@ -58,6 +60,7 @@ __all__ = [
 _LAZY = {
     "app": ("fastdata.app", "app"),
     "attach": ("fastdata.speed.agent", "attach"),
+    "export": ("fastdata.exporting.exporter", "export"),
     "make_app": ("fastdata.speed.making", "make_app"),
     "query": ("fastdata.serving.querying", "query"),
 }

@@ -25,7 +25,8 @@
     │   ├── ArchiveHoleError              events are missing between two objects
     │   └── ArchiveConflictError          an object of that name holds other events
     ├── ReplayError                       a replay cannot be planned or resumed
-    └── VerifyError                       a plain recount cannot be made
+    ├── VerifyError                       a plain recount cannot be made
+    └── ExportError(ValueError)           a flat table cannot be made or kept up to date
 
 The message says what happened, with the values, and then what to do.
 `retriable` tells whether the same call may succeed later.
@@ -44,6 +45,7 @@ __all__ = [
     "CommitUnknownError",
     "CorruptStateError",
     "DeclarationError",
+    "ExportError",
     "FastdataError",
     "LoadError",
     "MapError",
@@ -193,3 +195,7 @@ class ReplayError(FastdataError):
 
 class VerifyError(FastdataError):
     """A plain recount of the archive cannot be made."""
+
+
+class ExportError(FastdataError, ValueError):
+    """A flat table cannot be made or kept up to date; what readers see of it is as it was."""

@@ -38,8 +38,11 @@ class ArchiveStorage:
     24 requests are under way at once; more wait.
     """
 
-    def __init__(self, store: LocalStore | MemoryStore | S3Store) -> None:
+    def __init__(
+        self, store: LocalStore | MemoryStore | S3Store, called: str = "the archive"
+    ) -> None:
         self._store = store
+        self._called = called
         # The driver's own coroutines can abort an interpreter that ends soon after.
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="fastdata-archive")
 
@@ -68,6 +71,28 @@ class ArchiveStorage:
         raise ArchiveUnavailableError(
             f"the archive could not write {name}: others kept writing it; try again"
         )
+
+    async def replace(self, name: str, data: bytes, aside: str) -> None:
+        """Write an object in the place of the one of that name, if there is one. Atomic.
+
+        Nothing of an archive is ever replaced: this is for what is made anew from other data.
+
+        Args:
+            aside: A name for what is not whole yet, in a folder that readers do not look into;
+                needed in a file system only. For one writer at a time.
+
+        Raises:
+            ArchiveUnavailableError: The store did not do it, or nobody knows; retriable.
+            ArchiveRefusedError: The store refuses.
+        """
+        try:
+            if isinstance(self._store, LocalStore):
+                await self._run(lambda: obstore.put(self._store, aside, data))
+                await self._run(lambda: obstore.rename(self._store, aside, name))
+            else:
+                await self._run(lambda: obstore.put(self._store, name, data))
+        except _FAILURES as error:
+            self._fail("write", name, error)
 
     async def get(self, name: str) -> bytes | None:
         """The bytes of an object; None when there is none.
@@ -158,27 +183,30 @@ class ArchiveStorage:
         if self._is_s3:
             raise explain(f"could not {action} {name}", error) from error
         raise ArchiveUnavailableError(
-            f"the archive could not {action} {name}: {_brief(error)}; nothing is lost: try "
+            f"{self._called} could not {action} {name}: {_brief(error)}; nothing is lost: try "
             "again when the store is back (is it full, or not writable?)"
         ) from error
 
 
-def open_archive_storage(url: str, create: bool = True) -> ArchiveStorage:
-    """The storage of `FASTDATA_ARCHIVE`.
+def open_archive_storage(
+    url: str, create: bool = True, called: str = "the archive"
+) -> ArchiveStorage:
+    """The storage of `FASTDATA_ARCHIVE`, or of another URL of its kind.
 
     Args:
         url: `file:///folder` or a path; `s3://bucket/prefix`, with the AWS_* variables; or
             `memory:///`, which is a new and empty one at each call.
         create: Whether a folder is made where there is none. Readers say False.
+        called: For messages.
 
     Raises:
         SettingsError: It is another URL, or there is no such folder and none can be made.
     """
     if url.startswith("memory:"):
-        return ArchiveStorage(MemoryStore())
+        return ArchiveStorage(MemoryStore(), called)
     parts = urlsplit(url)
     if parts.scheme == "s3":
-        return ArchiveStorage(open_s3(url))
+        return ArchiveStorage(open_s3(url), called)
     if "://" in url and (parts.scheme != "file" or parts.netloc not in ("", "localhost")):
         # Only the scheme: the rest may hold a password.
         raise SettingsError(
@@ -193,7 +221,7 @@ def open_archive_storage(url: str, create: bool = True) -> ArchiveStorage:
         )
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        return ArchiveStorage(LocalStore(folder))
+        return ArchiveStorage(LocalStore(folder), called)
     except _FAILURES as error:
         raise SettingsError(f"cannot keep an archive in {folder}: {_brief(error)}") from error
 

@@ -15,6 +15,7 @@ __all__ = ["commands", "main"]
 _SUMMARIES = {
     "archive": "Copy the events of all sources from Kafka to the archive.",
     "demo": "See it all work on 336,776 real events, with nothing else installed.",
+    "export": "Keep a flat table of a metric up to date, for BI tools.",
     "query": "Answer a metric over an interval.",
     "replay": "Count an interval again from the archive, exactly.",
     "schema": "Register schemas, and check whether old events can still be read.",

@@ -12,7 +12,10 @@ from fastdata.serving.stores import ServingStore
 if TYPE_CHECKING:
     from sqlalchemy import URL
 
-__all__ = ["open_store"]
+    from fastdata.serving.dialects import Dialect
+    from fastdata.serving.sqlite import Sqlite
+
+__all__ = ["open_dialect", "open_store"]
 
 _EXAMPLES = "write memory:, sqlite:///folder/store.db or postgresql://user:password@host/database"
 
@@ -40,6 +43,24 @@ def open_store(url: str, create: bool = True) -> ServingStore:
     return opener(url, create)
 
 
+def open_dialect(url: str, setting: str) -> "Dialect":
+    """The SQL database of a URL, for tables that are no store.
+
+    Args:
+        url: `sqlite:///…` or `postgresql://…`, as of `open_store`.
+        setting: Where the URL is from, for messages.
+
+    Raises:
+        SettingsError: The URL is not understood; no secret of it is shown.
+        StoreUnavailableError: The folder of the SQLite file does not exist.
+    """
+    if url.startswith("sqlite"):
+        return _sqlite(url, True, setting)
+    from fastdata.serving.postgres import Postgres
+
+    return Postgres(url, setting)
+
+
 # Drivers are slow to import, so each opener imports its own.
 def _open_memory(_url: str, _create: bool) -> ServingStore:
     return MemoryStore()
@@ -47,6 +68,11 @@ def _open_memory(_url: str, _create: bool) -> ServingStore:
 
 def _open_sqlite(url: str, create: bool) -> ServingStore:
     from fastdata.serving.sql import SqlStore
+
+    return SqlStore(_sqlite(url, create, "FASTDATA_STORE"), create)
+
+
+def _sqlite(url: str, create: bool, setting: str) -> "Sqlite":
     from fastdata.serving.sqlite import Sqlite
 
     parsed = _parse(url)
@@ -55,8 +81,8 @@ def _open_sqlite(url: str, create: bool) -> ServingStore:
             f"the store's URL sqlite:… names no file: {_EXAMPLES}; four slashes begin an"
             " absolute path"
         )
-    _check_file(Path(parsed.database), create)
-    return SqlStore(Sqlite(parsed.set(drivername="sqlite+aiosqlite")), create)
+    _check_file(Path(parsed.database), create, setting)
+    return Sqlite(parsed.set(drivername="sqlite+aiosqlite"), setting=setting)
 
 
 def _open_postgres(url: str, create: bool) -> ServingStore:
@@ -97,14 +123,13 @@ def _parse(url: str) -> "URL":
         raise SettingsError(f"the store's URL {scheme}:… is not understood: {_EXAMPLES}") from None
 
 
-def _check_file(path: Path, create: bool) -> None:
+def _check_file(path: Path, create: bool, setting: str) -> None:
     if not create and not path.is_file():
         raise StoreUnavailableError(
-            f"there is no store at {path}: start a worker or a replay first, or check"
-            " FASTDATA_STORE"
+            f"there is no store at {path}: start a worker or a replay first, or check {setting}"
         )
     if create and not path.parent.is_dir():
         raise StoreUnavailableError(
             f"the store {path} cannot be made, its folder does not exist: make the folder, or"
-            " check FASTDATA_STORE"
+            f" check {setting}"
         )

@@ -67,10 +67,10 @@ _ADVICE = {
     "55P03": "another process keeps it locked; look for one that hangs, or try again",
 }
 _WRONG_SETTINGS = {
-    "28000": "check the user in FASTDATA_STORE, and the server's pg_hba.conf",
-    "28P01": "check the user and password in FASTDATA_STORE",
-    "3D000": "make the database with createdb, or check FASTDATA_STORE",
-    "42704": "check what follows ? in FASTDATA_STORE",
+    "28000": "check the user in {}, and the server's pg_hba.conf",
+    "28P01": "check the user and password in {}",
+    "3D000": "make the database with createdb, or check {}",
+    "42704": "check what follows ? in {}",
 }
 _SURELY_UNDONE = ("40001", "40P01")  # serialization failure, deadlock
 _SURELY_NOT_COMMITTED = (*_SURELY_UNDONE, "23")  # a constraint that is checked at the end
@@ -82,6 +82,7 @@ class Postgres:
 
     Args:
         url: As libpq takes it; see `_EXAMPLE`.
+        setting: Where the URL is from, for messages.
 
     Attributes:
         shown: Host and database, for messages.
@@ -90,7 +91,8 @@ class Postgres:
         SettingsError: The URL is not understood.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, setting: str = "FASTDATA_STORE") -> None:
+        self._setting = setting
         parts = _URL.fullmatch(url)
         if parts is None:
             raise SettingsError(f"the store's URL postgresql:… is not understood: {_EXAMPLE}")
@@ -117,7 +119,7 @@ class Postgres:
         except (asyncpg.ClientConfigurationError, ssl.SSLError, FileNotFoundError) as error:
             raise SettingsError(
                 f"cannot connect to {self.shown}: {error}; check the host, sslmode and sslrootcert"
-                " in FASTDATA_STORE"
+                f" in {self._setting}"
             ) from error
         self._has_connected = True
         return connection
@@ -168,7 +170,7 @@ class Postgres:
         said = next(iter(str(cause).splitlines()), "") or type(cause).__name__
         message = f"cannot {doing} in {self.shown}: {said}"
         if code in _WRONG_SETTINGS:
-            return SettingsError(f"{message}; {_WRONG_SETTINGS[code]}")
+            return SettingsError(f"{message}; {_WRONG_SETTINGS[code].format(self._setting)}")
         if code in _SURELY_UNDONE:
             return UndoneError(message)
         if is_committing and not code.startswith(_SURELY_NOT_COMMITTED):
@@ -176,7 +178,7 @@ class Postgres:
         if code in _ADVICE:
             return StoreUnavailableError(f"{message}; {_ADVICE[code]}")
         if _is_lost(error, cause, code):
-            message += "; is the server running, at the host and port of FASTDATA_STORE?"
+            message += f"; is the server running, at the host and port of {self._setting}?"
             return UndoneError(message) if self._has_connected else StoreUnavailableError(message)
         return StoreUnavailableError(message)
 

@@ -27,7 +27,7 @@ _ADVICE = {
     "SQLITE_FULL": "the disk is full; free some space and try again",
     "SQLITE_CANTOPEN": "check that the folder exists and that you may write to it",
     "SQLITE_READONLY": "you may not write to the file or its folder",
-    "SQLITE_NOTADB": "the file is no SQLite database; check FASTDATA_STORE",
+    "SQLITE_NOTADB": "the file is no SQLite database; check {}",
     "SQLITE_CORRUPT": "the file is damaged; restore it, or start a new one and replay",
     "SQLITE_IOERR": "the disk does not work; look at the system's log",
 }
@@ -41,7 +41,10 @@ class Sqlite:
         shown: The URL without its secrets, for messages.
     """
 
-    def __init__(self, url: URL, busy_timeout_s: float = 30.0) -> None:
+    def __init__(
+        self, url: URL, busy_timeout_s: float = 30.0, setting: str = "FASTDATA_STORE"
+    ) -> None:
+        self._setting = setting
         self._url = url
         self._busy_timeout_s = busy_timeout_s
         self.shown = url.set(query={}).render_as_string(hide_password=True)
@@ -112,7 +115,8 @@ class Sqlite:
         cause = error.orig if isinstance(error, DBAPIError) and error.orig else error
         name = _name(error)
         advice = next((text for code, text in _ADVICE.items() if name.startswith(code)), "")
-        message = f"cannot {doing} in {self.shown}: {cause}" + (advice and f"; {advice}")
+        advice = advice and f"; {advice.format(self._setting)}"
+        message = f"cannot {doing} in {self.shown}: {cause}{advice}"
         if is_committing and not name.startswith(_SURELY_NOT_COMMITTED):
             return CommitUnknownError(f"{message}; whether it is done is unknown, so do it again")
         return StoreUnavailableError(message)

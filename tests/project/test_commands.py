@@ -51,6 +51,7 @@ def test_the_commands_are_those_that_the_documentation_names() -> None:
     assert set(commands.list_commands(click.Context(commands))) == {
         "archive",
         "demo",
+        "export",
         "query",
         "replay",
         "schema",

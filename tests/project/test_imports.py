@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "fastdata"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
-LAYERS = {"speed", "archive", "batch", "serving", "verify"}
+LAYERS = {"speed", "archive", "batch", "serving", "verify", "exporting"}
 MAY_IMPORT = {
     "core": {"core"},
     "testing": {"core", "testing"},
@@ -21,6 +21,7 @@ MAY_IMPORT = {
     "batch": {"core", "batch", "archive", "serving"},
     "speed": {"core", "speed", "serving"},
     "verify": {"core", "verify", "archive", "serving"},
+    "exporting": {"core", "exporting", "archive", "serving"},
 }
 MAY_IMPORT_ALL = {"cli", "embedded", "app", "status"}
 
@@ -29,7 +30,7 @@ DRIVERS = {
     "mode": ("speed/", "app.py"),
     "aiokafka": ("brokers.py", "speed/", "archive/", "status.py"),
     "confluent_kafka": ("embedded/", "registries.py", "status.py"),
-    "sqlalchemy": ("serving/",),
+    "sqlalchemy": ("serving/", "exporting/"),
     "aiosqlite": ("serving/sqlite.py",),
     "asyncpg": ("serving/postgres.py",),
     "cassandra": ("serving/cassandra",),

@@ -1,0 +1,160 @@
+"""Columns and values of a flat table, from Arrow to SQL."""
+
+import hashlib
+import json
+import math
+from collections.abc import Callable, Sequence
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import Any
+
+import pyarrow as pa
+from pyarrow import compute as pc
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Column,
+    Date,
+    DateTime,
+    Double,
+    LargeBinary,
+    Numeric,
+    Text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.types import TypeEngine
+
+from fastdata.errors import ExportError
+
+__all__ = ["KEY", "columns_of", "records_of"]
+
+KEY = "row_key"
+"""With `window` the primary key: a digest of the dimensions, since null is one of their values."""
+
+_NEVER_NULL = ("window", "window_end", "layer", "exact", "updated_at")
+_FIRST, _LAST = datetime(1, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, tzinfo=UTC)
+
+
+def columns_of(schema: pa.Schema) -> list[Column[Any]]:
+    """The columns of a table: those of the schema, and the key of a row.
+
+    Raises:
+        ExportError: A type has no counterpart in SQL.
+    """
+    columns: list[Column[Any]] = [
+        Column(
+            field.name,
+            _sql_type(field),
+            primary_key=field.name == "window",
+            nullable=field.name not in _NEVER_NULL,
+        )
+        for field in schema
+    ]
+    return [*columns, Column(KEY, Text, primary_key=True)]
+
+
+def _sql_type(field: pa.Field) -> TypeEngine[Any]:
+    type, is_ = field.type, pa.types
+    simple: tuple[tuple[Callable[[pa.DataType], bool], TypeEngine[Any]], ...] = (
+        (is_.is_boolean, Boolean()),
+        (is_.is_integer, BigInteger()),
+        (is_.is_floating, Double()),
+        (is_.is_string, Text()),
+        (is_.is_timestamp, DateTime(timezone=True)),
+        (is_.is_date, Date()),
+        (is_.is_binary, LargeBinary()),
+        (
+            is_.is_nested,
+            JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql"),
+        ),
+    )
+    for fits, counterpart in simple:
+        if fits(type):
+            return counterpart
+    if is_.is_decimal(type):
+        return Numeric(type.precision, type.scale).with_variant(Double(), "sqlite")
+    raise ExportError(f"{field.name!r} has the type {type}, for which SQL has no column")
+
+
+def records_of(rows: pa.Table, by: Sequence[str], is_exact: bool) -> list[dict[str, object]]:
+    """The rows as the driver takes them, each with its key.
+
+    Args:
+        rows: With the columns of the table.
+        by: The dimensions among them.
+        is_exact: Whether the database knows decimals; otherwise they are floats.
+    """
+    names = rows.schema.names
+    columns = [_values(rows.column(name), is_exact) for name in names]
+    keys = _keys([rows.column(name) for name in by], rows.num_rows)
+    return [
+        dict(zip((*names, KEY), values, strict=True)) for values in zip(*columns, keys, strict=True)
+    ]
+
+
+def _keys(dims: Sequence[pa.ChunkedArray], rows: int) -> list[str]:
+    if not dims:
+        return [""] * rows
+    plain = [_plain(column).to_pylist() for column in dims]
+    known: dict[tuple[object, ...], str] = {}
+    keys = []
+    for values in zip(*plain, strict=True):
+        if (key := known.get(values)) is None:
+            text = json.dumps(values, ensure_ascii=False).encode()
+            key = known[values] = hashlib.blake2b(text, digest_size=16).hexdigest()
+        keys.append(key)
+    return keys
+
+
+def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Instants and dates as the numbers that they are."""
+    if pa.types.is_timestamp(column.type):
+        return column.cast(pa.int64())
+    return column.cast(pa.int32()) if pa.types.is_date32(column.type) else column
+
+
+def _values(column: pa.ChunkedArray, is_exact: bool) -> list[object]:
+    type = column.type
+    if pa.types.is_timestamp(type) or pa.types.is_date(type):
+        return list(_sayable(column).to_pylist())
+    values = column.to_pylist()
+    if pa.types.is_string(type):
+        # PostgreSQL has no text with a zero character in it.
+        return [v.replace("\0", "\N{REPLACEMENT CHARACTER}") if v else v for v in values]
+    if pa.types.is_decimal(type) and not is_exact:
+        return [None if v is None else float(v) for v in values]
+    if pa.types.is_nested(type):
+        return [_jsonable(v) for v in values]
+    return list(values)
+
+
+def _sayable(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Without what no `datetime` can say: instants of other years than 1 to 9999 are null."""
+    type = column.type
+    if pa.types.is_timestamp(type):
+        column = column.cast(pa.timestamp("us", tz="UTC"), safe=False)
+        first, last = pa.scalar(_FIRST, column.type), pa.scalar(_LAST, column.type)
+    else:
+        first, last = pa.scalar(_FIRST.date(), type), pa.scalar(_LAST.date(), type)
+    fits = pc.and_(pc.greater_equal(column, first), pc.less(column, last))
+    return pc.if_else(fits, column, pa.scalar(None, column.type))
+
+
+def _jsonable(value: object) -> object:
+    match value:
+        case list() | tuple():
+            return [_jsonable(each) for each in value]
+        case dict():
+            return {str(name): _jsonable(each) for name, each in value.items()}
+        case float():
+            return value if math.isfinite(value) else str(value)
+        case datetime() | date():
+            return value.isoformat()
+        case Decimal():
+            return str(value)
+        case bytes():
+            return value.hex()
+        case str():
+            return value.replace("\0", "\N{REPLACEMENT CHARACTER}")
+    return value

@@ -1,0 +1,278 @@
+"""Keeping a flat table up to date: what changed is asked for again, and replaced."""
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+from typing import Self
+
+from fastdata import failpoints
+from fastdata.errors import ExportError
+from fastdata.exporting.changes import EARLIEST, LATEST, marks_of
+from fastdata.exporting.flat import FlatTable, flat_table
+from fastdata.exporting.opening import open_target
+from fastdata.exporting.targets import Target
+from fastdata.metric import Metric
+from fastdata.serving.merging import fresh_until
+from fastdata.serving.opening import open_store
+from fastdata.serving.querying import query
+from fastdata.serving.stores import ServingStore, Survey
+from fastdata.settings import Settings
+from fastdata.windows import ceil_to, floor_to, parse_instant, to_datetime
+
+__all__ = ["Exporter", "Report", "export"]
+
+_ROWS_AT_ONCE = 50_000
+_PARTS_AT_ONCE = 1_000
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What one refresh did.
+
+    Attributes:
+        table: Name of the table.
+        metric: Id of the metric's definition.
+        parts: How many parts the store has something of.
+        refreshed: How many of them had changed.
+        rows: How many rows were written for it.
+        swapped: Whether the table took the place of one of another definition.
+        fresh_until: How far in event time the speed layer had come, ms UTC.
+        seconds: How long it took.
+    """
+
+    table: str
+    metric: str
+    parts: int
+    refreshed: int
+    rows: int
+    swapped: bool
+    fresh_until: int | None
+    seconds: float
+
+    def as_dict(self) -> dict[str, object]:
+        """For JSON; the instant as ISO text."""
+        fresh = self.fresh_until
+        shown = None if fresh is None else to_datetime(fresh).isoformat().replace("+00:00", "Z")
+        return {**asdict(self), "fresh_until": shown, "seconds": round(self.seconds, 3)}
+
+
+async def export(
+    metric: Metric,
+    to: str | None = None,
+    *,
+    every: str | timedelta = "1h",
+    by: str | Sequence[str] | None = None,
+    start: str | datetime | None = None,
+    end: str | datetime | None = None,
+    bounds: bool = False,
+    table: str | None = None,
+    store: ServingStore | str | None = None,
+) -> Report:
+    """Bring the flat table of a metric up to date, once; make it if there is none.
+
+    Only what has changed in the store since the last time is asked for and written. Repeat it as
+    often as you like; when it was interrupted, the next call goes on. For one table there may be
+    one exporter at a time. Loops are better off with an `Exporter`, which keeps its connections.
+
+    Args:
+        metric: Whose answers the rows are.
+        to: `postgresql://…` or `sqlite:///…`, or a folder or `s3://bucket/prefix` for Parquet;
+            None for the store itself, if that is one of the first two.
+        every: Width of a window: minutes that divide an hour, hours that divide a day, or days.
+        by: Some of the metric's dimensions, () for none; None for all of them.
+        start: ISO text (without a zone: UTC) or an aware `datetime`: only from there on. It is
+            moved to the start of its part (an hour, or a window; a day in Parquet).
+        end: Exclusive, and moved to the end of its part.
+        bounds: Adds columns with the bounds of each measure.
+        table: Name of the table; None for one of metric, grain and dimensions.
+        store: An open store, the URL of one, or None for that of the settings.
+
+    Raises:
+        ExportError: An argument is wrong, or something else is in the place of the table.
+        SettingsError: A URL is not understood, or a setting is wrong.
+        StoreError: The store or the database failed; `retriable` says whether to try again.
+        ArchiveError: The same, of the folder or bucket.
+        CorruptStateError: A stored state does not verify.
+        QueryError: A value does not fit its column.
+    """
+    flat = flat_table(metric, every, by, bounds, table)
+    async with Exporter(flat, to, start=start, end=end, store=store) as exporter:
+        return await exporter.refresh()
+
+
+class Exporter:
+    """Keeps one flat table up to date; to be entered with `async with`.
+
+    Args:
+        flat: The table.
+        to: As of `export`.
+        start: As of `export`.
+        end: As of `export`.
+        store: As of `export`.
+        clock: Seconds since 1970; what `updated_at` says.
+
+    Raises:
+        ExportError: The range is none.
+    """
+
+    _store: ServingStore
+    _target: Target
+
+    def __init__(
+        self,
+        flat: FlatTable,
+        to: str | None = None,
+        *,
+        start: str | datetime | None = None,
+        end: str | datetime | None = None,
+        store: ServingStore | str | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._flat = flat
+        self._to = to
+        self._given = store
+        self._clock = clock
+        self._start, self._end = _instant("from", start), _instant("to", end)
+        if self._start is not None and self._end is not None and self._end <= self._start:
+            raise ExportError(f"the range is empty: its end {end} is not after its start {start}")
+
+    async def __aenter__(self) -> Self:
+        """Open the store and the place of the table.
+
+        Raises:
+            ExportError: No place is named, and the store cannot hold the table.
+            SettingsError: A URL is not understood.
+            StoreUnavailableError: There is no store, or no such place.
+        """
+        given = self._given
+        url = given if isinstance(given, str) else "" if given else Settings.load().store
+        async with AsyncExitStack() as stack:
+            if given is None or isinstance(given, str):
+                given = await stack.enter_async_context(open_store(url, create=False))
+            self._store = given
+            target = open_target(self._flat, url if self._to is None else self._to)
+            self._target = await stack.enter_async_context(target)
+            self._stack = stack.pop_all()
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self._stack.aclose()
+
+    async def refresh(
+        self, on_progress: Progress | None = None, stop: asyncio.Event | None = None
+    ) -> Report:
+        """Replace the parts that have changed; see `export`.
+
+        Args:
+            on_progress: Told how many parts are done, of how many.
+            stop: When it is set, the refresh ends after the part at hand.
+
+        Raises:
+            ExportError: Something else is in the place of the table, or a value does not fit.
+            StoreError: The store or the database failed; `retriable` says whether to try again.
+            ArchiveError: The same, of the folder or bucket.
+            CorruptStateError: A stored state does not verify.
+            QueryError: A value does not fit its column.
+        """
+        began = time.perf_counter()
+        start, end = self._range()
+        known = await self._target.open()
+        survey = await self._survey(start, end)
+        fresh = fresh_until(survey)
+        marks = self._marks(survey, fresh)
+        held = {part: mark for part, mark in known.items() if start <= part < end}
+        changed = sorted(p for p in marks.keys() | held.keys() if marks.get(p) != held.get(p))
+        done = rows = 0
+        portions = _Portions(changed, self._target.part_ms)
+        for portion in portions:
+            if stop is not None and stop.is_set():
+                break
+            answered = await self._replace({p: marks.get(p) for p in portion}, fresh)
+            portions.learn(len(portion), answered[0])
+            done, rows = done + len(portion), rows + answered[1]
+            failpoints.reach("export.after_part")
+            if on_progress is not None:
+                on_progress(done, len(changed))
+        swapped = done == len(changed) and await self._target.finish()
+        return Report(
+            table=self._flat.name,
+            metric=self._flat.metric.id,
+            parts=len(marks),
+            refreshed=done,
+            rows=rows,
+            swapped=swapped,
+            fresh_until=fresh,
+            seconds=time.perf_counter() - began,
+        )
+
+    async def _replace(
+        self, before: Mapping[int, str | None], fresh: int | None
+    ) -> tuple[int, int]:
+        """Ask for the answer of adjacent parts and write it: rows in all, and rows written."""
+        start, end = min(before), max(before) + self._target.part_ms
+        answer = await query(
+            self._flat.metric,
+            to_datetime(start),
+            to_datetime(end),
+            every=timedelta(milliseconds=self._flat.every_ms),
+            by=self._flat.by,
+            layers=True,
+            store=self._store,
+        )
+        # What moved meanwhile may have moved back: no mark says which of the two was read.
+        after = self._marks(await self._survey(start, end), fresh)
+        marks = {p: mark if after.get(p) == mark else "" for p, mark in before.items()}
+        rows = self._flat.rows(answer, fresh, int(self._clock() * 1000))
+        return rows.num_rows, await self._target.replace(marks, rows)
+
+    async def _survey(self, start: int, end: int) -> Survey:
+        metric = self._flat.metric
+        unfolded = metric.source.unfolded.id
+        return await self._store.survey(metric.id, unfolded, metric.source.topic, start, end)
+
+    def _marks(self, survey: Survey, fresh: int | None) -> dict[int, str]:
+        size = self._flat.metric.source.segment_size
+        return marks_of(survey, fresh, self._target.part_ms, self._flat.every_ms, size)
+
+    def _range(self) -> tuple[int, int]:
+        part_ms = self._target.part_ms
+        start = EARLIEST if self._start is None else floor_to(self._start, part_ms)
+        end = LATEST if self._end is None else ceil_to(self._end, part_ms)
+        return start, end
+
+
+class _Portions:
+    """Runs of adjacent parts, of as many parts as gave some 50,000 rows the time before."""
+
+    def __init__(self, parts: Sequence[int], part_ms: int) -> None:
+        self._parts = parts
+        self._part_ms = part_ms
+        self._size = 1
+
+    def learn(self, parts: int, rows: int) -> None:
+        """Take note of how many rows some parts had."""
+        fitting = _ROWS_AT_ONCE * parts // max(rows, 1)
+        self._size = max(1, min(fitting, 4 * self._size, _PARTS_AT_ONCE))
+
+    def __iter__(self) -> Iterator[Sequence[int]]:
+        first = 0
+        while first < len(self._parts):
+            last = first + 1
+            while last < min(first + self._size, len(self._parts)) and (
+                self._parts[last] == self._parts[last - 1] + self._part_ms
+            ):
+                last += 1
+            yield self._parts[first:last]
+            first = last
+
+
+def _instant(name: str, value: str | datetime | None) -> int | None:
+    try:
+        return None if value is None else parse_instant(value)
+    except ValueError as error:
+        raise ExportError(f"{name}: {error}") from error

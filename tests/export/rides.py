@@ -1,0 +1,169 @@
+"""A store of rides that changes in any way a store can, and what an export of it must be."""
+
+import random
+import sqlite3
+from collections.abc import Sequence
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Protocol
+
+import pyarrow as pa
+from pyarrow import parquet
+
+from fastdata import Metric
+from fastdata.segments import Coverage
+from fastdata.serving.querying import query
+from fastdata.serving.stores import Flip, ServingStore, Total
+from fastdata.windows import HOUR_MS
+from tests.serving.trips import MINUTE, NOON, SIZE, gap, partial, progress, total, unfolded
+
+Rows = list[dict[str, object]]
+
+CITIES = ("Oslo", "Bonn", "", None)
+HOURS = [NOON + n * HOUR_MS for n in (0, 1, 2, 11, 12, 35)]
+
+
+class Place(Protocol):
+    """Where a table is exported to, and how a tool reads it there."""
+
+    url: str
+
+    def rows(self, table: str = "rides_1h") -> Rows: ...
+
+
+class SqliteFile:
+    def __init__(self, folder: Path) -> None:
+        self.file = folder / "flat.db"
+        self.url = f"sqlite:///{self.file}"
+
+    def rows(self, table: str = "rides_1h") -> Rows:
+        with closing(sqlite3.connect(self.file)) as connection:
+            connection.row_factory = sqlite3.Row
+            found = connection.execute(f'SELECT * FROM "{table}" ORDER BY "window"').fetchall()
+        return [_of_sqlite(dict(row)) for row in found]
+
+
+class ParquetFolder:
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder / "parquet"
+        self.url = str(self.folder)
+
+    def rows(self, table: str = "rides_1h") -> Rows:
+        found: pa.Table = parquet.read_table(self.folder / table)
+        rows: Rows = found.drop_columns(["window_day"]).to_pylist()
+        return rows
+
+
+def _of_sqlite(row: dict[str, object]) -> dict[str, object]:
+    assert isinstance(row.pop("row_key"), str)
+    for name in ("window", "window_end", "updated_at"):
+        row[name] = datetime.fromisoformat(str(row[name])).replace(tzinfo=UTC)
+    return row | {"exact": bool(row["exact"])}
+
+
+def comparable(rows: Rows) -> list[str]:
+    """Rows in one order, without the time at which they were written."""
+    return sorted(
+        repr(sorted((k, str(v)) for k, v in row.items() if k != "updated_at")) for row in rows
+    )
+
+
+async def answer(metric: Metric, store: ServingStore, every: str = "1h") -> Rows:
+    """The rows that the table of all dimensions must have."""
+    first, last = datetime(2012, 12, 1, tzinfo=UTC), datetime(2013, 3, 1, tzinfo=UTC)
+    table = await query(metric, first, last, every=every, by=metric.by, layers=True, store=store)
+    measures = list(metric.measures)
+    names = ["window", "window_end", *metric.by, *measures, "layer", "exact"]
+    rows: Rows = table.select(names).to_pylist()
+    return rows
+
+
+class Changes:
+    """Random things that happen to a store, as they do in truth."""
+
+    def __init__(self, seed: int, metric: Metric, store: ServingStore) -> None:
+        self._rng = random.Random(seed)
+        self._metric = metric
+        self._store = store
+        self._offset = 0
+        self._watermark = NOON
+
+    async def happen(self) -> str:
+        """Let one thing happen; what it was."""
+        what = self._rng.choice(
+            ["fold"] * 6 + ["replay"] * 3 + ["confirm", "undo", "clean up", "late", "gap", "time"]
+        )
+        await getattr(self, "_" + what.replace(" ", "_"))(self._rng.choice(HOURS))
+        return what
+
+    async def _fold(self, hour: int) -> None:
+        self._offset += self._rng.randrange(1, SIZE)
+        trips = [(self._rng.randrange(9), "anna") for _ in range(self._rng.randrange(1, 4))]
+        window = hour + self._rng.randrange(60) * MINUTE
+        dims = [self._rng.choice(CITIES), self._rng.randrange(2)]
+        segment = self._offset // SIZE
+        await self._store.upsert([partial(self._metric, window, dims, trips, segment)], [])
+
+    async def _late(self, hour: int) -> None:
+        self._offset += SIZE
+        one = unfolded(self._metric, hour, "late", 2, self._offset // SIZE)
+        await self._store.upsert([one], [])
+
+    async def _gap(self, hour: int) -> None:
+        self._offset += SIZE
+        await self._store.record_gap(gap(self._offset, self._offset + 9, hour, hour + HOUR_MS))
+
+    async def _time(self, hour: int) -> None:
+        self._watermark += self._rng.randrange(3 * HOUR_MS)
+        await self._store.upsert([], [progress(self._watermark)])
+
+    async def _replay(self, hour: int) -> None:
+        metric = self._metric
+        cities = self._rng.sample(CITIES, self._rng.randrange(4))
+        rows: list[Total] = [
+            total(metric, hour + 5 * MINUTE, [city, 1], [(self._rng.randrange(9), "ben")])
+            for city in cities
+        ]
+        coverage = Coverage({0: self._offset // SIZE + 1})
+        run = await self._store.open_run(metric.id, hour, hour + HOUR_MS, coverage)
+        held = await self._store.write_totals(metric.id, run.number, {hour: rows})
+        await self._flip(hour, run.number, coverage, held[hour])
+        await self._store.close_run(run.number)
+
+    async def _confirm(self, hour: int) -> None:
+        """A replay finds nothing new: no partial of the hour is in the segments that it counts."""
+        head = (await self._store.heads(self._metric.id, hour, hour + 1)).get(hour)
+        if head is not None:
+            until = max(head.coverage.get(0), 1)
+            await self._flip(hour, head.version, Coverage({0: until, 1: self._offset + 1}), None)
+
+    async def _undo(self, hour: int) -> None:
+        await self._store.undo(self._metric.id, hour)
+
+    async def _clean_up(self, hour: int) -> None:
+        of = self._metric.id, hour, hour + HOUR_MS, self._metric.source.unfolded.id
+        await self._store.clean_up(*of)
+
+    async def _flip(self, hour: int, version: int, coverage: Coverage, rows: int | None) -> None:
+        head = (await self._store.heads(self._metric.id, hour, hour + 1)).get(hour)
+        expected = (head.version, head.coverage) if head else None
+        flip = Flip(hour, expected, version, coverage, rows)
+        await self._store.publish(self._metric.id, [flip])
+
+
+async def replay_hours(
+    metric: Metric, store: ServingStore, hours: Sequence[int], city: str = "Oslo", km: int = 5
+) -> None:
+    """Make some hours exact, each with one trip."""
+    run = await store.open_run(metric.id, hours[0], hours[-1] + HOUR_MS, Coverage({0: 1}))
+    rows = {hour: [total(metric, hour, [city, 1], [(km, "anna")])] for hour in hours}
+    held = await store.write_totals(metric.id, run.number, rows)
+    heads = await store.heads(metric.id, hours[0], hours[-1] + HOUR_MS)
+    flips = []
+    for hour in hours:
+        head = heads.get(hour)
+        expected = (head.version, head.coverage) if head else None
+        flips.append(Flip(hour, expected, run.number, Coverage({0: 1}), held[hour]))
+    await store.publish(metric.id, flips)
+    await store.close_run(run.number)
