@@ -153,7 +153,7 @@ def _grain(every: str | timedelta) -> int:
 
 def _default_name(metric: str, every_ms: int, by: tuple[str, ...] | None) -> str:
     size, unit = next((s, u) for s, u in _UNITS if every_ms % s == 0)
-    name = f"{metric}_{every_ms // size}{unit}"
+    name = f"{re.sub(r'[^A-Za-z0-9_]', '_', metric)}_{every_ms // size}{unit}"
     if by is not None:
         name += f"_by_{'_'.join(by)}" if by else "_total"
     if len(name) <= MAX_NAME:

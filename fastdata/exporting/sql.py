@@ -18,6 +18,7 @@ from sqlalchemy import (
     BigInteger,
     Column,
     MetaData,
+    Row,
     Table,
     Text,
     and_,
@@ -92,7 +93,7 @@ class SqlTarget:
         """Make the table if there is none; the marks of what it holds. See `Target`.
 
         Raises:
-            ExportError: A table of that name was not made by an export.
+            ExportError: A table of that name was not made by an export, or is of another metric.
         """
         if self._flat.name.lower() in _RESERVED:
             raise ExportError(
@@ -101,16 +102,18 @@ class SqlTarget:
         async with self._transaction("open the table", WRITE) as connection:
             await self._dialect.lock(connection, _exports.name)
             await connection.run_sync(_metadata.create_all)
-            definition = await self._definition(connection, self._flat.name)
-            is_shown = definition in (None, self._flat.definition)
-            self._written = self._flat.name if is_shown else self._named(self._flat.definition)
+            shown = await self._book_entry(connection, self._flat.name)
+            self._written = self._flat.name
+            if shown is not None and shown.definition != self._flat.definition:
+                self._check_metric(shown.metric)
+                self._written = self._named(self._flat.definition)
             await self._make(connection)
             of_this = _marks.c.table_name == self._written
             rows = await connection.execute(select(_marks.c.part, _marks.c.mark).where(of_this))
             return {row.part: row.mark for row in rows}
 
     async def _make(self, connection: AsyncConnection) -> None:
-        is_ours = await self._definition(connection, self._written) is not None
+        is_ours = await self._book_entry(connection, self._written) is not None
         if await connection.run_sync(lambda c: inspect(c).has_table(self._written)):
             if not is_ours:
                 raise ExportError(
@@ -167,9 +170,9 @@ class SqlTarget:
             return False
         async with self._transaction("swap the tables", WRITE) as connection:
             await self._dialect.lock(connection, _exports.name)
-            old = await self._definition(connection, self._flat.name)
+            old = await self._book_entry(connection, self._flat.name)
             if old is not None:
-                await self._rename(connection, self._flat.name, self._named(old))
+                await self._rename(connection, self._flat.name, self._named(old.definition))
             await self._rename(connection, self._written, self._flat.name)
             failpoints.reach("export.before_swap")
         self._written = self._flat.name
@@ -183,10 +186,18 @@ class SqlTarget:
             renamed = update(book).where(book.c.table_name == name).values(table_name=to)
             await connection.execute(renamed)
 
-    async def _definition(self, connection: AsyncConnection, table: str) -> str | None:
-        of_this = select(_exports.c.definition).where(_exports.c.table_name == table)
-        found = await connection.scalar(of_this)
-        return None if found is None else str(found)
+    async def _book_entry(self, connection: AsyncConnection, table: str) -> Row[Any] | None:
+        of_this = select(_exports).where(_exports.c.table_name == table)
+        return (await connection.execute(of_this)).one_or_none()
+
+    def _check_metric(self, id: str) -> None:
+        """One metric may follow another only under the same name."""
+        name = id.rpartition("-")[0]
+        if name != self._flat.metric.name:
+            raise ExportError(
+                f"the table {self._flat.name!r} in {self._dialect.shown} is of the metric {name!r}:"
+                " choose another name with --table"
+            )
 
     def _named(self, definition: str) -> str:
         return f"{self._flat.name}_{definition}"

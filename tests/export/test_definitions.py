@@ -152,6 +152,16 @@ async def test_the_store_itself_can_hold_the_table(rides: Metric, tmp_path: Path
             await export(rides, store=url, table=name)
 
 
+async def test_the_table_of_another_metric_is_left_alone(
+    rides: Metric, store: MemoryStore, flat: SqliteFile
+) -> None:
+    await replay_hours(rides, store, [NOON])
+    await export(rides, flat.url, table="shared", store=store)
+    tours = Metric("tours", rides.source, measures={"n": Count()})
+    with pytest.raises(ExportError, match="is of the metric 'rides'"):
+        await export(tours, flat.url, table="shared", store=store)
+
+
 def test_names_are_of_metric_grain_and_dimensions(rides: Metric) -> None:
     long = Metric("a" * 48, rides.source, by=["city"])
     assert ["rides_15m", "rides_1h", "rides_6h", "rides_1d", "rides_7d"] == [
