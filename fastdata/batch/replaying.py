@@ -138,7 +138,7 @@ class Replayer:
         pace: Waited for before totals are written; None for no limit.
 
     Attributes:
-        snapshots: By source, what the archive held when the last replay of it began.
+        works: By source, the newest work at the coverage of the archive.
     """
 
     def __init__(
@@ -150,7 +150,7 @@ class Replayer:
         pace: Pace | None = None,
     ) -> None:
         self._archive = archive
-        self.snapshots: dict[Source, Snapshot] = {}
+        self.works: dict[Source, Work] = {}
         self._readers: dict[Source, ArchiveReader] = {}
         self._counted: dict[Source, dict[str, ObjectEntry]] = {}
         self._workers = workers
@@ -207,7 +207,6 @@ class Replayer:
         archived = await patiently(reader.snapshot)
         known = self._counted.setdefault(source, {})
         newest = await patiently(partial(index_again, reader, source, archived, known))
-        self.snapshots[source] = newest
         works: dict[str, Work] = {}
         for metric in metrics:
             last = await patiently(partial(store.last_run, metric.id))
@@ -230,6 +229,8 @@ class Replayer:
                 plan=plan_spans((), {}, {}, snapshot.coverage),
             )
             works[key].tasks.append(task)
+            if run is None:
+                self.works[source] = works[key]
         for work in works.values():
             await work.look()
         return list(works.values())

@@ -11,7 +11,6 @@ from typing import NoReturn
 
 from fastdata.archive.storage import ArchiveStorage
 from fastdata.batch.older import Older, OlderHours
-from fastdata.batch.planning import index_hours
 from fastdata.batch.publishing import patiently
 from fastdata.batch.replaying import Replayer, Request, open_pace
 from fastdata.batch.reports import ReplayReport
@@ -118,10 +117,9 @@ class ScheduledReplay:
         return run is not None and not run.is_done and run.start >= start - self._window_ms
 
     async def _look(self, store: ServingStore, metric: Metric, start: int) -> Older | None:
-        snapshot = self._replayer.snapshots[metric.source]
-        objects = snapshot.objects()
-        hours = index_hours(objects, metric.source.segment_size)
-        return await self._older[metric.id].look(store, hours, objects, snapshot.coverage, start)
+        work = self._replayer.works[metric.source]
+        older = self._older[metric.id]
+        return await older.look(store, work.hours, work.objects, work.coverage, start)
 
 
 def _now_ms() -> int:

@@ -92,7 +92,9 @@ class Work:
     """Metrics of one source that end at one coverage, so that they are folded together.
 
     Attributes:
-        hours: What the archive holds up to there.
+        coverage: Where they end.
+        objects: Those of the archive up to there.
+        hours: What these hold.
     """
 
     def __init__(
@@ -106,12 +108,12 @@ class Work:
         pace: Pace | None = None,
     ) -> None:
         self.tasks: list[Task] = []
-        self.hours = index_hours(snapshot.objects(), source.segment_size)
+        self.coverage = snapshot.coverage
+        self.objects = snapshot.objects()
+        self.hours = index_hours(self.objects, source.segment_size)
         self._source = source
         self._store = store
         self._reader = reader
-        self._objects = snapshot.objects()
-        self._coverage = snapshot.coverage
         self._force = force
         self._pace = pace
 
@@ -125,7 +127,7 @@ class Work:
                 task.spans,
                 self.hours,
                 heads,
-                self._coverage,
+                self.coverage,
                 force=self._force,
                 forced_version=version,
             )
@@ -161,9 +163,7 @@ class Work:
     async def _open(self) -> None:
         for task in self.tasks:
             if task.run is None and task.plan.has_work:
-                open_run = partial(
-                    self._store.open_run, task.metric.id, *task.range, self._coverage
-                )
+                open_run = partial(self._store.open_run, task.metric.id, *task.range, self.coverage)
                 task.run = await patiently(open_run)
                 reach("batch.after_open_run")
 
@@ -193,7 +193,7 @@ class Work:
             )
 
     async def _piece(self, index: int) -> Piece:
-        entry = self._objects[index]
+        entry = self.objects[index]
         rows = await patiently(partial(self._reader.read, entry))
         segment = segment_of(entry.first, self._source.segment_size)
         return Piece(entry.partition, segment, entry.schema, rows)

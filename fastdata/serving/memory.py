@@ -93,8 +93,11 @@ class MemoryStore:
         """The heads of the spans in `[start, end)`."""
         return {
             span: head
-            for (of, span), head in sorted(self._heads.items(), key=lambda item: item[0])
-            if of == metric and start <= span < end
+            for (of, span), head in sorted(
+                (key, head)
+                for key, head in self._heads.items()
+                if key[0] == metric and start <= key[1] < end
+            )
         }
 
     async def open_run(self, metric: str, start: int, end: int, coverage: Coverage) -> Run:
@@ -142,11 +145,14 @@ class MemoryStore:
         Raises:
             SpanConflictError: A head or the number of rows is not as expected.
         """
-        heads = {span: head for (of, span), head in self._heads.items() if of == metric}
+        heads = {
+            flip.span: self._heads[metric, flip.span]
+            for flip in flips
+            if (metric, flip.span) in self._heads
+        }
         rows = {
-            (span, version): len(totals)
-            for (of, span, version), totals in self._totals.items()
-            if of == metric
+            (flip.span, flip.version): len(self._totals.get((metric, flip.span, flip.version), ()))
+            for flip in flips
         }
         moved = rules.move_heads(heads, flips, rows)
         failpoints.reach("store.before_flip")

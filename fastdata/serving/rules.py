@@ -170,7 +170,7 @@ def refuse_published(metric: str, version: int, published: Collection[int]) -> N
 
 
 def _is_at(head: Head, version: int, coverage: Coverage) -> bool:
-    return head.version == version and head.coverage.dump() == coverage.dump()
+    return head.version == version and head.coverage == coverage
 
 
 def _check_expected(head: Head | None, flip: Flip) -> None:
