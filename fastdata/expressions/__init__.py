@@ -1,0 +1,17 @@
+"""Expressions of events: field names or SQL text, typed by the schema, for both engines alike."""
+
+from fastdata.expressions.parsing import parse_expression
+from fastdata.expressions.rows import Rows, Selection, compile_rows, compile_value
+from fastdata.expressions.sql import ELEMENT, to_sql
+from fastdata.expressions.tree import Node
+
+__all__ = [
+    "ELEMENT",
+    "Node",
+    "Rows",
+    "Selection",
+    "compile_rows",
+    "compile_value",
+    "parse_expression",
+    "to_sql",
+]

@@ -1,0 +1,328 @@
+"""From text to a typed expression: a closed subset of PostgreSQL's dialect."""
+
+import re
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+from difflib import get_close_matches
+from math import isfinite
+
+from sqlglot import exp, parse
+from sqlglot.errors import ParseError, SqlglotError
+
+from fastdata.errors import DeclarationError
+from fastdata.expressions.coercion import (
+    BOOL,
+    FLOAT,
+    NULL,
+    STRING,
+    MismatchError,
+    convert,
+    decimal_type,
+    describe,
+    is_null,
+    together,
+)
+from fastdata.expressions.pointing import RefusedError, pointed
+from fastdata.expressions.refusals import instead_of
+from fastdata.expressions.sql import is_too_large
+from fastdata.expressions.tree import (
+    MAX_INT,
+    MIN_INT,
+    Call,
+    Column,
+    Element,
+    Get,
+    Literal,
+    Node,
+    array_of,
+    or_null,
+)
+from fastdata.schemas import FieldType
+
+__all__ = ["Handler", "Parser", "negated", "parse_expression"]
+
+_MAX_CHARS, _MAX_DEPTH = 4000, 40
+_PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+# What sqlglot notes on its nodes and what changes nothing here.
+_NOTES = {
+    "negate",
+    "safe",
+    "typed",
+    "coalesce",
+    "ignore_nulls",
+    "nested",
+    "big_int",
+    "is_string",
+    "quoted",
+}
+
+
+def parse_expression(text: str, fields: Mapping[str, FieldType], user: str) -> Node:
+    """The typed expression of a text.
+
+    Args:
+        text: The name of a field, whatever is in it, or SQL.
+        fields: Types by name.
+        user: What wants it, for the message.
+
+    Raises:
+        DeclarationError: It is not in the subset or its types do not fit; with the place in it.
+    """
+    if not isinstance(text, str):
+        raise DeclarationError(
+            f"{user}: {text!r} is no expression; give a field's name or SQL text"
+        )
+    if text in fields:
+        return Column(fields[text], text, quoted(text))
+    try:
+        parser = Parser(fields, len(text))
+        node = parser.typed(_parsed(text))
+        if len(array_of(node)) > 1:
+            raise RefusedError("only one array can be unnested", 0, len(text))
+        if is_too_large(node):
+            raise RefusedError("the expression is too large", 0, len(text))
+    except RefusedError as refused:
+        raise pointed(user, text, refused) from None
+    return node
+
+
+def _parsed(text: str) -> exp.Expr:
+    if not text.strip():
+        raise RefusedError("the expression is empty; give a field's name or SQL text", 0, 1)
+    if len(text) > _MAX_CHARS:
+        raise RefusedError(f"the expression is longer than {_MAX_CHARS} characters", 0, 1)
+    try:
+        trees = [tree for tree in parse(text, dialect="postgres") if tree is not None]
+    except ParseError as error:
+        raise _unreadable(text, error) from error
+    except (SqlglotError, RecursionError) as error:
+        raise RefusedError(f"this is no SQL: {error}".rstrip("."), 0, len(text)) from error
+    if len(trees) != 1:
+        start = text.find(";")
+        raise RefusedError("one expression is wanted, without a semicolon", start, start + 1)
+    return trees[0]
+
+
+def _unreadable(text: str, error: ParseError) -> RefusedError:
+    found = error.errors[0]
+    lines = text.split("\n")
+    line = int(found.get("line") or 1) - 1
+    end = sum(len(before) + 1 for before in lines[:line]) + int(found.get("col") or 1)
+    start = end - len(found.get("highlight") or " ")
+    what = str(found.get("description") or error)
+    if what.startswith("Required keyword"):
+        what = "something is missing here"
+    return RefusedError(f"this cannot be read as SQL: {what}".rstrip("."), start, end)
+
+
+def quoted(name: str) -> str:
+    """A name as it is written in an expression."""
+    return name if _PLAIN_NAME.fullmatch(name) else '"' + name.replace('"', '""') + '"'
+
+
+def negated(node: Node) -> Node:
+    """NOT of a condition."""
+    return Call(or_null(BOOL, node.type.nullable), "not", (node,), f"(NOT {node.text})")
+
+
+class Parser:
+    """Types the tree of one text."""
+
+    def __init__(self, fields: Mapping[str, FieldType], chars: int) -> None:
+        self._fields = fields
+        self._chars = chars
+        self._depth = 0
+
+    def typed(self, tree: exp.Expr) -> Node:
+        """The typed node of a tree.
+
+        Raises:
+            RefusedError: With its place in the text.
+        """
+        from fastdata.expressions.functions import HANDLERS
+
+        if isinstance(tree, exp.Paren):
+            return self.typed(tree.this)
+        found = HANDLERS.get(type(tree))
+        if found is None:
+            raise self.refused(tree, instead_of(tree, self._fields))
+        handler, keys = found
+        for key, value in tree.args.items():
+            if value and key not in keys and key not in _NOTES:
+                raise self.refused(tree, f"{key.upper().replace('_', ' ')} is not supported here")
+        self._depth += 1
+        if self._depth > _MAX_DEPTH:
+            raise self.refused(tree, f"this is nested more than {_MAX_DEPTH} levels deep")
+        try:
+            node = handler(self, tree)
+            return negated(node) if tree.args.get("negate") else node
+        except MismatchError as error:
+            raise self.refused(tree, str(error)) from None
+        finally:
+            self._depth -= 1
+
+    def refused(self, tree: exp.Expr, message: str) -> RefusedError:
+        """The error that points at a tree."""
+        places = [(n.meta["start"], n.meta["end"] + 1) for n in tree.walk() if "start" in n.meta]
+        start = min((p[0] for p in places), default=0)
+        return RefusedError(message, start, max((p[1] for p in places), default=self._chars))
+
+    def of_kind(self, tree: exp.Expr, *kinds: str, what: str) -> Node:
+        """The typed node, if its kind is one of those; the word NULL takes the first.
+
+        Raises:
+            RefusedError: It is another.
+        """
+        node = self.typed(tree)
+        if is_null(node) and node.type == NULL:
+            return convert(node, FieldType(kinds[0]))  # type: ignore[arg-type]
+        if node.type.kind not in kinds:
+            raise self.refused(
+                tree, f"{what} takes {' or '.join(kinds)}, not {describe(node.type)}"
+            )
+        return node
+
+    def text_of(self, tree: exp.Expr, what: str) -> Literal:
+        """The literal text.
+
+        Raises:
+            RefusedError: It is none.
+        """
+        if isinstance(tree, exp.Literal) and tree.is_string:
+            return self.literal(tree)
+        raise self.refused(tree, f"{what} must be a literal text, as in 'x'")
+
+    def literal(self, tree: exp.Expr, minus: bool = False) -> Literal:
+        """A literal number or text; numbers may be negative.
+
+        Raises:
+            RefusedError: It is too large.
+        """
+        text = str(tree.this)
+        if tree.is_string:
+            if "\0" in text:
+                raise self.refused(tree, "the character NUL is not supported")
+            return Literal(STRING, text, "'" + text.replace("'", "''") + "'")
+        sign = "-" if minus else ""
+        if text.isdecimal():
+            number = int(sign + text)
+            if not MIN_INT <= number <= MAX_INT:
+                raise self.refused(tree, "an integer has 64 bits; write a decimal, as in 1.0")
+            bits = number.bit_length() + 1
+            return Literal(FieldType("int", bits=bits), number, str(number))
+        if re.fullmatch(r"[0-9]*\.[0-9]*", text) and len(text) > 1:
+            return self._decimal(tree, Decimal(sign + text))
+        value = float(sign + text) + 0.0
+        if not isfinite(value):
+            raise self.refused(tree, "this is larger than any float")
+        return Literal(FLOAT, value, repr(value) if "e" in repr(value) else f"{value!r}e0")
+
+    def _decimal(self, tree: exp.Expr, number: Decimal) -> Literal:
+        scale = max(0, -int(number.as_tuple().exponent))
+        precision = max(len(number.as_tuple().digits), scale, 1)
+        if precision > 38:
+            raise self.refused(tree, f"it has {precision} digits; a decimal has 38 at most")
+        type = FieldType("decimal", scale=scale, precision=precision)
+        return Literal(type, number, f"{number:f}" if scale else f"{number:f}.")
+
+    def name(self, tree: exp.Expr) -> Node:
+        """A field, or one inside of records.
+
+        Raises:
+            RefusedError: There is none.
+        """
+        first, *rest = tree.parts if isinstance(tree, exp.Column) else [tree]
+        name = first.name
+        if name not in self._fields:
+            raise self.refused(first, _unknown("field", name, list(self._fields)))
+        node: Node = Column(self._fields[name], name, quoted(name))
+        for part in rest:
+            node = self.inside(node, part)
+        return self._usable(tree, node)
+
+    def _usable(self, tree: exp.Expr, node: Node) -> Node:
+        if node.type.kind == "other":
+            raise self.refused(tree, f"{node.text} is a union of several types: not supported")
+        if node.type.kind == "decimal":
+            decimal_type(node.type.precision, node.type.scale)
+        return node
+
+    def inside(self, node: Node, part: exp.Expr) -> Node:
+        """The field of a record.
+
+        Raises:
+            RefusedError: There is none.
+        """
+        fields = dict(node.type.fields)
+        if node.type.kind != "record":
+            hint = {
+                "array": f"; unnest({node.text}).{part.name} is it of each element",
+                "map": f"; {node.text}['{part.name}'] is what it holds under that key",
+            }.get(node.type.kind, "")
+            raise self.refused(part, f"{node.text} holds {describe(node.type)}, no record{hint}")
+        if part.name not in fields:
+            raise self.refused(part, _unknown(f"field in {node.text}", part.name, list(fields)))
+        type = or_null(fields[part.name], node.type.nullable)
+        return self._usable(part, Get(type, node, part.name, f"{node.text}.{quoted(part.name)}"))
+
+    def key(self, tree: exp.Expr) -> Node:
+        """What a map holds under a key.
+
+        Raises:
+            RefusedError: It is no map, or no literal text.
+        """
+        node = self.typed(tree.this)
+        keys = tree.expressions
+        if node.type.kind == "array":
+            raise self.refused(tree, f"elements have no number; unnest({node.text}) gives each")
+        if node.type.kind != "map" or node.type.items is None:
+            raise self.refused(tree, f"{node.text} holds {describe(node.type)}, no map")
+        key = self.text_of(keys[0], "the key of a map")
+        text = f"{node.text}[{key.text}]"
+        return self._usable(tree, Get(or_null(node.type.items), node, str(key.value), text))
+
+    def unnested(self, tree: exp.Expr) -> Node:
+        """Each element of an array.
+
+        Raises:
+            RefusedError: It is no array of the event.
+        """
+        array = self.typed(tree.this)
+        if array.type.kind != "array" or array.type.items is None:
+            raise self.refused(tree.this, f"unnest takes an array, not {describe(array.type)}")
+        if array_of(array) or not isinstance(array, Column | Get):
+            raise self.refused(
+                tree, "unnest takes an array of the event, not one inside of another"
+            )
+        return Element(array.type.items, array, f"unnest({array.text})")
+
+    def condition(self, tree: exp.Expr, what: str) -> Node:
+        """A boolean.
+
+        Raises:
+            RefusedError: It is none.
+        """
+        node = self.typed(tree)
+        if is_null(node) and node.type == NULL:
+            return convert(node, BOOL)
+        if node.type.kind != "bool":
+            raise self.refused(
+                tree,
+                f"{what} takes conditions, not {describe(node.type)}; compare it, as in "
+                f"{node.text} {'<> 0' if node.type.kind == 'int' else 'IS NOT NULL'}",
+            )
+        return node
+
+    def matched(self, trees: list[exp.Expr]) -> tuple[Node, ...]:
+        """Typed nodes of one common type."""
+        return together(*[self.typed(tree) for tree in trees])
+
+
+def _unknown(what: str, name: str, have: list[str]) -> str:
+    lowered = {one.lower(): one for one in have}
+    near = get_close_matches(name.lower(), list(lowered), n=1)
+    hint = f"did you mean {lowered[near[0]]!r}? There are" if near else "there are"
+    return f"there is no {what} {name!r}; {hint}: {', '.join(have)}"
+
+
+Handler = Callable[[Parser, exp.Expr], Node]

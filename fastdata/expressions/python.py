@@ -1,0 +1,249 @@
+"""Expressions as Python source: one flat function, with every value in a local variable."""
+
+from collections.abc import Callable
+from decimal import Decimal
+from keyword import iskeyword
+
+from fastdata.expressions import runtime
+from fastdata.expressions.operators import OPERATORS, Operator
+from fastdata.expressions.tree import Call, Column, Get, Literal, Node
+from fastdata.values import to_float, wrong_type
+
+__all__ = ["Code", "namespace"]
+
+_TYPES = {
+    "int": "int", "timestamp": "int", "date": "int", "string": "str", "bool": "bool",
+    "decimal": "Decimal",
+}  # fmt: skip
+_EXPECTED = {"int": "an int", "timestamp": "an int", "date": "an int", "string": "a str",
+             "bool": "a bool", "decimal": "a decimal"}  # fmt: skip
+
+
+def namespace() -> dict[str, object]:
+    """What the source calls."""
+    found: dict[str, object] = {
+        name: value for name, value in vars(runtime).items() if callable(value)
+    }
+    exact = runtime.EXACT
+    found.update(
+        add=exact.add, subtract=exact.subtract, multiply=exact.multiply, minus=exact.minus,
+        magnitude=exact.abs, Decimal=Decimal, to_float=to_float, mistyped=_mistyped,
+    )  # fmt: skip
+    return found
+
+
+def _mistyped(place: str, kind: str, value: object) -> None:
+    raise wrong_type(place, _EXPECTED[kind], value)
+
+
+class Code:
+    """Lines of Python that compute expressions.
+
+    Attributes:
+        lines: So far.
+        names: Of the constants that the lines use.
+    """
+
+    def __init__(self, indent: int) -> None:
+        self.lines: list[str] = []
+        self.names: dict[str, object] = {}
+        self._indent = indent
+        self._count = 0
+        # What is computed already, where it can be seen from here: inner blocks come last.
+        self._known: list[dict[tuple[Node, bool], str]] = [{}]
+
+    def line(self, text: str) -> None:
+        """Add a line."""
+        self.lines.append("    " * self._indent + text)
+
+    def block(self, head: str, body: Callable[[], None]) -> None:
+        """Add a block, which `body` fills."""
+        self.line(head)
+        self._indent += 1
+        self._known.append({})
+        body()
+        self._known.pop()
+        self._indent -= 1
+
+    def named(self, expression: str) -> str:
+        """A variable with that value."""
+        if expression.isidentifier() and not iskeyword(expression):
+            return expression
+        self._count += 1
+        self.line(f"v{self._count} = {expression}")
+        return f"v{self._count}"
+
+    def constant(self, value: object) -> str:
+        """A name for an object."""
+        name = f"k{len(self.names)}"
+        self.names[name] = value
+        return name
+
+    def result(self, node: Node) -> str:
+        """The value of a whole expression: fields as they are, floats without negative zero."""
+        if not isinstance(node, Call):
+            return self.value(node) if isinstance(node, Literal) else self._place(node)
+        if node.type.kind != "float":
+            return self.value(node)
+        value = self.named(self.value(node))
+        return f"(None if {value} is None else {value} + 0.0)"
+
+    def value(self, node: Node) -> str:
+        """The value of a node, of its type for sure: a variable, or Python to be used once."""
+        if isinstance(node, Literal):
+            return self._literal(node.value)
+        found = self._seen(node, True)
+        if found is None:
+            found = self._call(node) if isinstance(node, Call) else self._checked(node)
+            self._known[-1][node, True] = found
+        return found
+
+    def _seen(self, node: Node, is_checked: bool) -> str | None:
+        for known in self._known:
+            if (node, is_checked) in known:
+                return known[node, is_checked]
+        return None
+
+    def _literal(self, value: object) -> str:
+        if value is None or isinstance(value, bool | str):
+            return repr(value)
+        return f"({value})" if isinstance(value, int) else self.constant(value)
+
+    def _place(self, node: Node) -> str:
+        """A variable with what a field holds, whatever that is."""
+        found = self._seen(node, False)
+        if found is None:
+            match node:
+                case Column():
+                    found = self.named(f"fields[{node.name!r}]")
+                case Get():
+                    found = self.named(self._inside(node))
+                case _:
+                    found = "element"
+            self._known[-1][node, False] = found
+        return found
+
+    def _inside(self, node: Get) -> str:
+        of = self._place(node.of)
+        taken = f".get({node.name!r})" if node.of.type.kind == "map" else f"[{node.name!r}]"
+        return f"None if {of} is None else {of}{taken}" if node.of.type.nullable else f"{of}{taken}"
+
+    def _checked(self, node: Node) -> str:
+        """A map function can put anything into a field."""
+        name, kind = self._place(node), node.type.kind
+        unless_null = f"{name} is not None and " if node.type.nullable else ""
+        if kind == "float":
+            self.line(f"if {unless_null}type({name}) is not float:")
+            self.line(f"    {name} = to_float({node.text!r}, {name})")
+        elif kind in _TYPES:
+            self.line(f"if {unless_null}type({name}) is not {_TYPES[kind]}:")
+            self.line(f"    mistyped({node.text!r}, {kind!r}, {name})")
+        return name
+
+    def _call(self, node: Call) -> str:
+        special = {
+            "and": self._connected, "or": self._connected, "case": self._case,
+            "coalesce": self._coalesce, "greatest": self._extreme, "least": self._extreme,
+            "concat": self._concat, "in": self._in,
+        }.get(node.operator)  # fmt: skip
+        return special(node) if special else self._strict(node, OPERATORS[node.operator])
+
+    def _strict(self, node: Call, operator: Operator) -> str:
+        values = [self.value(argument) for argument in node.arguments]
+        if node.operator in ("like", "ilike"):
+            pattern = str(getattr(node.arguments[1], "value", ""))
+            pattern = runtime.lower(pattern) if node.operator == "ilike" else pattern
+            values[1] = self.constant(runtime.like(pattern).fullmatch)
+        if not operator.strict:  # they ask whether it is None, which a literal is not asked
+            values = [self.named(value) for value in values]
+        nulls = [a.type.nullable and operator.strict for a in node.arguments]
+        for index, is_nullable in enumerate(nulls):
+            if is_nullable or operator.python.count(f"{{{index}}}") > 1:
+                values[index] = self.named(values[index])
+        digits = {"p": node.type.precision, "s": node.type.scale}
+        digits["s0"] = node.arguments[0].type.scale
+        expression = f"({operator.python.format(*values, **digits)})"
+        pairs = dict.fromkeys(v for v, null in zip(values, nulls, strict=True) if null)
+        if pairs:
+            missing = " or ".join(f"{name} is None" for name in pairs)
+            expression = f"(None if {missing} else {expression})"
+        if operator.range is None:
+            return expression
+        name = self.named(expression)
+        least, most = operator.range
+        unless_null = f"{name} is not None and " if pairs else ""
+        self.line(f"if {unless_null}not {least} <= {name} <= {most}:")
+        self.line(f"    {name} = None")
+        return name
+
+    def _new(self, expression: str) -> str:
+        """A variable of its own, which may be changed."""
+        return self.named(f"({expression})")
+
+    def _connected(self, node: Call) -> str:
+        """Of three values: the second decides nothing when the first has decided."""
+        first, second = node.arguments
+        name = self._new(self.value(first))
+
+        def other() -> None:
+            value = self.named(self.value(second))
+            nullable = first.type.nullable
+            if node.operator == "and":
+                test = f"if {name} or {value} is False:" if nullable else None
+            else:
+                test = f"if {name} is False or {value}:" if nullable else None
+            if test:
+                self.line(test)
+            self.line(f"{'    ' if test else ''}{name} = {value}")
+
+        self.block(f"if {name} is not {node.operator == 'or'}:", other)
+        return name
+
+    def _case(self, node: Call) -> str:
+        conditions = [self.named(self.value(c)) for c in node.arguments[:-1:2]]
+        name = self._new("None")
+
+        def choose(value: Node) -> Callable[[], None]:
+            return lambda: self.line(f"{name} = {self.value(value)}")
+
+        values = node.arguments[1:-1:2]
+        for index, (condition, value) in enumerate(zip(conditions, values, strict=True)):
+            self.block(f"{'elif' if index else 'if'} {condition}:", choose(value))
+        self.block("else:", choose(node.arguments[-1]))
+        return name
+
+    def _coalesce(self, node: Call) -> str:
+        name = self._new(self.value(node.arguments[0]))
+        for argument in node.arguments[1:]:
+            self.block(
+                f"if {name} is None:",
+                lambda argument=argument: self.line(  # type: ignore[misc]
+                    f"{name} = {self.value(argument)}"
+                ),
+            )
+        return name
+
+    def _extreme(self, node: Call) -> str:
+        values = [self.named(self.value(argument)) for argument in node.arguments]
+        if node.arguments[0].type.kind == "float":
+            return f"{node.operator}_float({', '.join(values)})"
+        name, sign = self._new(values[0]), ">" if node.operator == "greatest" else "<"
+        for value in values[1:]:
+            self.line(f"if {value} is not None and ({name} is None or {value} {sign} {name}):")
+            self.line(f"    {name} = {value}")
+        return name
+
+    def _concat(self, node: Call) -> str:
+        parts = []
+        for argument in node.arguments:
+            value = self.value(argument)
+            parts.append(f"({value} or '')" if argument.type.nullable else value)
+        return f"({' + '.join(parts)})"
+
+    def _in(self, node: Call) -> str:
+        first, *rest = node.arguments
+        values = self.constant(frozenset(getattr(literal, "value", None) for literal in rest))
+        if not first.type.nullable:
+            return f"({self.value(first)} in {values})"
+        name = self.named(self.value(first))
+        return f"(None if {name} is None else {name} in {values})"

@@ -1,0 +1,60 @@
+"""What is said of SQL outside of the subset: what to use instead."""
+
+from collections.abc import Mapping
+from difflib import get_close_matches
+from typing import Any
+
+from sqlglot import exp
+
+from fastdata.schemas import FieldType
+
+__all__ = ["FUNCTIONS", "instead_of", "unknown_function"]
+
+FUNCTIONS = (
+    "abs", "array_contains", "cardinality", "cast", "ceil", "char_length", "coalesce", "concat",
+    "date_trunc", "epoch_ms", "extract", "floor", "greatest", "least", "length", "lower", "ltrim",
+    "nullif", "replace", "round", "rtrim", "split_part", "starts_with", "strpos", "substring",
+    "to_timestamp_millis", "trim", "try_cast", "unnest", "upper",
+)  # fmt: skip
+
+_ONE_EVENT = "an expression sees one event only"
+_INSTEAD: tuple[tuple[Any, str], ...] = (  # what isinstance takes, what is said
+    ((exp.Query, exp.Subquery, exp.Exists, exp.From, exp.Table), f"a query: {_ONE_EVENT}"),
+    (exp.Window, f"a window: {_ONE_EVENT}; windows of time are asked for in a query"),
+    (exp.AggFunc, "an aggregate: it belongs in measures={...}, as in Sum('amount')"),
+    (
+        (exp.CurrentTimestamp, exp.CurrentDate, exp.CurrentTime, exp.Rand),
+        "what changes from call to call: a replay must give the same; use a field of the event",
+    ),
+    (exp.Alias, "a name: names are the keys of by={...} and measures={...}"),
+    (exp.Star, "*: name a field"),
+    ((exp.RegexpLike, exp.RegexpILike, exp.SimilarTo), "a regular expression: use LIKE or ILIKE"),
+    (exp.Escape, "ESCAPE: a backslash escapes, as in LIKE '50\\%'"),
+    (exp.Pow, "a power: multiply"),
+    (exp.Tuple, "a list: one value is wanted"),
+    ((exp.Any, exp.All), "ANY and ALL: use IN or ARRAY_CONTAINS"),
+    (exp.Interval, "an interval alone: add it to a timestamp or subtract it from one"),
+    ((exp.Placeholder, exp.Parameter), "a parameter: write the value"),
+    (exp.AtTimeZone, "a time zone: timestamps are UTC; an interval can be added"),
+    (exp.ByteString, "text with escapes: write it as in 'it''s'"),
+    (exp.Array, "an array: use IN for a list of values"),
+)
+
+
+def instead_of(tree: exp.Expr, fields: Mapping[str, FieldType]) -> str:
+    """What to say of a tree that is not in the subset."""
+    for kinds, what in _INSTEAD:
+        if isinstance(tree, kinds):
+            return f"not supported is {what}"
+    if isinstance(tree, exp.Anonymous):
+        return unknown_function(str(tree.this))
+    if isinstance(tree, exp.Func):
+        return unknown_function(tree.sql_name() if tree.sql_names() else type(tree).__name__)
+    return f"{type(tree).__name__} is not supported; docs/expressions.md lists what is"
+
+
+def unknown_function(name: str) -> str:
+    """What to say of a function."""
+    near = get_close_matches(name.lower(), FUNCTIONS, n=1)
+    hint = f"did you mean {near[0]}? There are" if near else "there are"
+    return f"the function {name.lower()} is not supported; {hint}: {', '.join(FUNCTIONS)}"

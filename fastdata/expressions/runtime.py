@@ -1,0 +1,300 @@
+"""What compiled expressions call. The twin of each function is the SQL beside it in `operators`."""
+
+import math
+import re
+from collections.abc import Callable, Mapping
+from datetime import UTC, date, datetime
+from decimal import (
+    MAX_EMAX,
+    MIN_EMIN,
+    ROUND_CEILING,
+    ROUND_DOWN,
+    ROUND_FLOOR,
+    ROUND_HALF_UP,
+    Context,
+    Decimal,
+)
+
+EXACT = Context(prec=100, Emax=MAX_EMAX, Emin=MIN_EMIN)
+DAY_MS = 86_400_000
+_EPOCH_DAY = 719_163  # of 1970-01-01, as `date.toordinal` counts
+# Years 1 to 9999, which both engines can divide into months.
+FIRST_DAY, LAST_DAY = -719_162, 2_932_896
+FIRST_MS, LAST_MS = FIRST_DAY * DAY_MS, (LAST_DAY + 1) * DAY_MS - 1
+FIRST_US, LAST_US = FIRST_MS * 1000, LAST_MS * 1000 + 999
+FIXED_MS = {
+    "second": 1000, "minute": 60_000, "hour": 3_600_000, "day": DAY_MS, "week": 7 * DAY_MS
+}  # fmt: skip
+_MONTHS = {"month": 1, "quarter": 3, "year": 12}
+
+INTEGER = r"^[+-]?[0-9]{1,19}$"
+DECIMAL = r"^[+-]?[0-9]{1,38}([.][0-9]{1,38})?$"
+FLOAT = r"^[+-]?[0-9]{1,300}([.][0-9]{1,300})?([eE][+-]?[0-9]{1,3})?$"
+_DAY = r"^([1-9][0-9]{3}|0[1-9][0-9]{2}|00[1-9][0-9]|000[1-9])-[0-9]{2}-[0-9]{2}"
+DATE = _DAY + "$"
+TIMESTAMP = _DAY + r"[ T]([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]([.][0-9]{1,6})?Z?$"
+_INTEGER, _DECIMAL, _FLOAT, _DATE, _TIMESTAMP = (
+    re.compile(p.replace("$", r"\Z")) for p in (INTEGER, DECIMAL, FLOAT, DATE, TIMESTAMP)
+)
+
+# Letters that newer Unicode than Python 3.11's pairs; DataFusion knows them.
+_LOWER_OF = {
+    0x1C89: 0x1C8A, 0xA7CB: 0x264, 0xA7CC: 0xA7CD, 0xA7CE: 0xA7CF, 0xA7D2: 0xA7D3,
+    0xA7D4: 0xA7D5, 0xA7DA: 0xA7DB, 0xA7DC: 0x19B,
+    **{code: code + 0x20 for code in range(0x10D50, 0x10D66)},
+    **{code: code + 0x1B for code in range(0x16EA0, 0x16EB9)},
+}  # fmt: skip
+_UPPER_OF = {small: capital for capital, small in _LOWER_OF.items()}
+
+
+def lower(text: str) -> str:
+    """Of every letter that Unicode pairs."""
+    return text.lower() if text.isascii() else text.translate(_LOWER_OF).lower()
+
+
+def upper(text: str) -> str:
+    """Of every letter that Unicode pairs."""
+    return text.upper() if text.isascii() else text.translate(_UPPER_OF).upper()
+
+
+def divide(a: int, b: int) -> int | None:
+    """Toward zero; None where the quotient is no integer of 64 bits."""
+    if b == 0:
+        return None
+    quotient = abs(a) // abs(b)
+    if (a < 0) is not (b < 0):
+        return -quotient
+    return quotient if quotient < 1 << 63 else None
+
+
+def remainder(a: int, b: int) -> int | None:
+    """With the sign of `a`."""
+    if b == 0:
+        return None
+    rest = abs(a) % abs(b)
+    return -rest if a < 0 else rest
+
+
+def decimal_to_float(value: Decimal, scale: int) -> float:
+    """Rounds twice past 2**53 units, as Arrow does."""
+    return float(int(EXACT.scaleb(value, scale))) / 10.0**scale
+
+
+def decimal_to_int(value: Decimal) -> int | None:
+    """Toward zero; None past 64 bits."""
+    number = int(value.to_integral_value(ROUND_DOWN))
+    return number if -(1 << 63) <= number < 1 << 63 else None
+
+
+def float_to_int(value: float) -> int | None:
+    """Toward zero; None past 64 bits and for NaN."""
+    return int(value) if -(2.0**63) <= value < 2.0**63 else None
+
+
+def to_decimal(value: Decimal, precision: int, scale: int) -> Decimal | None:
+    """Rounds half away from zero; None past so many digits."""
+    number = value.quantize(Decimal(1).scaleb(-scale), ROUND_HALF_UP, EXACT)
+    return number if abs(EXACT.scaleb(number, scale)) < 10**precision else None
+
+
+def decimal_text(value: Decimal, scale: int) -> str:
+    """With as many digits after the point as its type has."""
+    return f"{EXACT.add(value, Decimal(0)).quantize(Decimal(1).scaleb(-scale), context=EXACT):f}"
+
+
+def round_decimal(value: Decimal, scale: int) -> Decimal:
+    """Half away from zero."""
+    return value.quantize(Decimal(1).scaleb(-scale), ROUND_HALF_UP, EXACT)
+
+
+def floor_decimal(value: Decimal) -> Decimal:
+    """Down."""
+    return value.to_integral_value(ROUND_FLOOR)
+
+
+def ceil_decimal(value: Decimal) -> Decimal:
+    """Up."""
+    return value.to_integral_value(ROUND_CEILING)
+
+
+def round_float(value: float) -> float:
+    """Half away from zero."""
+    if not -(2.0**52) < value < 2.0**52:
+        return value
+    size = abs(value)
+    whole = float(math.floor(size))
+    return math.copysign(whole + 1.0 if size - whole >= 0.5 else whole, value)
+
+
+def floor_float(value: float) -> float:
+    """Down."""
+    return float(math.floor(value)) if -(2.0**52) < value < 2.0**52 else value
+
+
+def ceil_float(value: float) -> float:
+    """Up."""
+    return float(math.ceil(value)) if -(2.0**52) < value < 2.0**52 else value
+
+
+def is_less(a: float, b: float) -> bool:
+    """NaN is equal to itself and above all others."""
+    return a < b or (b != b and a == a)
+
+
+def same_float(a: float | None, b: float | None) -> bool:
+    """Whether both are null or equal."""
+    return a == b or (a is not None and b is not None and a != a and b != b)
+
+
+def greatest_float(*values: float | None) -> float | None:
+    """Of those that are not null."""
+    best = None
+    for value in values:
+        if value is not None and (best is None or is_less(best, value)):
+            best = value
+    return best
+
+
+def least_float(*values: float | None) -> float | None:
+    """Of those that are not null."""
+    best = None
+    for value in values:
+        if value is not None and (best is None or is_less(value, best)):
+            best = value
+    return best
+
+
+def substring(text: str, start: int, length: int | None = None) -> str:
+    """Characters `start` to `start + length` of those in the text, counted from 1."""
+    start = min(max(start, -(2**31)), 2**31)
+    if length is None:
+        return text[max(start - 1, 0) :]
+    end = start - 1 + min(max(length, 0), 2**31)
+    return text[max(start - 1, 0) : max(end, 0)]
+
+
+def split_part(text: str, delimiter: str, index: int) -> str:
+    """One of the parts between delimiters, counted from 1; empty where there is none."""
+    parts = text.split(delimiter)
+    return parts[index - 1] if index <= len(parts) else ""
+
+
+def like(pattern: str) -> re.Pattern[str]:
+    """Of a LIKE pattern; a backslash escapes."""
+    parts, escaped = [], False
+    for char in pattern:
+        if escaped or char not in "%_\\":
+            parts.append(re.escape(char))
+            escaped = False
+        elif char == "\\":
+            escaped = True
+        else:
+            parts.append(".*" if char == "%" else ".")
+    return re.compile("".join(parts), re.DOTALL)
+
+
+def text_to_int(text: str) -> int | None:
+    """Digits with a sign; None for anything else."""
+    if not _INTEGER.match(text):
+        return None
+    number = int(text)
+    return number if -(1 << 63) <= number < 1 << 63 else None
+
+
+def text_to_float(text: str) -> float | None:
+    """Digits with a sign, a point and an exponent; None for anything else."""
+    return float(text) if _FLOAT.match(text) else None
+
+
+def text_to_decimal(text: str, precision: int, scale: int) -> Decimal | None:
+    """Digits with a sign and a point; None for anything else."""
+    return to_decimal(Decimal(text), precision, scale) if _DECIMAL.match(text) else None
+
+
+def text_to_bool(text: str) -> bool | None:
+    """The words true and false; None for anything else."""
+    return {"true": True, "false": False}.get(text)
+
+
+def text_to_date(text: str) -> int | None:
+    """Days since 1970."""
+    try:
+        return date.fromisoformat(text).toordinal() - _EPOCH_DAY if _DATE.match(text) else None
+    except ValueError:
+        return None
+
+
+def text_to_us(text: str) -> int | None:
+    """Microseconds since 1970, UTC."""
+    if not _TIMESTAMP.match(text):
+        return None
+    head, _, fraction = text.removesuffix("Z").partition(".")
+    try:
+        moment = datetime.fromisoformat(head).replace(tzinfo=UTC)
+    except ValueError:
+        return None
+    days = moment.date().toordinal() - _EPOCH_DAY
+    seconds = days * 86_400 + moment.hour * 3600 + moment.minute * 60 + moment.second
+    return seconds * 1_000_000 + int(fraction.ljust(6, "0") or 0)
+
+
+def text_to_ms(text: str) -> int | None:
+    """Milliseconds since 1970, UTC."""
+    us = text_to_us(text)
+    return None if us is None else us // 1000
+
+
+def date_text(days: int) -> str | None:
+    """As in 2024-01-31; None outside of the years 1 to 9999."""
+    if not FIRST_DAY <= days <= LAST_DAY:
+        return None
+    return date.fromordinal(days + _EPOCH_DAY).isoformat()
+
+
+def to_date(time: int, day: int) -> int | None:
+    """The day of a time in units of which `day` are a day."""
+    days = time // day
+    return days if FIRST_DAY <= days <= LAST_DAY else None
+
+
+def truncate(unit: str, time: int, per_ms: int) -> int | None:
+    """The start of the second, ..., year that holds a time; weeks begin on Monday."""
+    if not FIRST_MS * per_ms <= time < (LAST_MS + 1) * per_ms:
+        return None
+    if unit in FIXED_MS:
+        # The year 1 began on a Monday.
+        return time - (time - FIRST_MS * per_ms) % (FIXED_MS[unit] * per_ms)
+    days = time // (DAY_MS * per_ms)
+    day, months = date.fromordinal(days + _EPOCH_DAY), _MONTHS[unit]
+    first = day.replace(month=(day.month - 1) // months * months + 1, day=1)
+    return (first.toordinal() - _EPOCH_DAY) * DAY_MS * per_ms
+
+
+def extract(part: str, time: int, per_ms: int) -> int | None:
+    """A part of a time, whole."""
+    if not FIRST_MS * per_ms <= time < (LAST_MS + 1) * per_ms:
+        return None
+    days, rest = divmod(time, DAY_MS * per_ms)
+    seconds = rest // (1000 * per_ms)
+    if part in _OF_SECONDS:
+        return _OF_SECONDS[part](seconds)
+    if part == "epoch":
+        return days * 86_400 + seconds
+    return _OF_DAY[part](date.fromordinal(days + _EPOCH_DAY))
+
+
+_OF_SECONDS: Mapping[str, Callable[[int], int]] = {
+    "hour": lambda seconds: seconds // 3600,
+    "minute": lambda seconds: seconds // 60 % 60,
+    "second": lambda seconds: seconds % 60,
+}
+_OF_DAY: Mapping[str, Callable[[date], int]] = {
+    "year": lambda day: day.year,
+    "quarter": lambda day: (day.month + 2) // 3,
+    "month": lambda day: day.month,
+    "week": lambda day: day.isocalendar().week,
+    "day": lambda day: day.day,
+    "doy": lambda day: day.timetuple().tm_yday,
+    "dow": lambda day: day.isoweekday() % 7,
+    "isodow": lambda day: day.isoweekday(),
+}

@@ -1,0 +1,132 @@
+"""Both engines give every expression the same value, to the bit."""
+
+import math
+import os
+import struct
+from decimal import Decimal
+
+import pyarrow as pa
+from datafusion import SessionContext
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from fastdata.errors import DeclarationError
+from fastdata.expressions import Node, compile_value, parse_expression, to_sql
+from fastdata.schemas import FieldType
+from tests.core.expression_texts import EVENTS, EXPRESSIONS, FIELDS
+
+EXAMPLES = int(os.environ.get("FASTDATA_TEST_EXAMPLES", "150"))
+
+
+def column_type(field: FieldType) -> pa.DataType:
+    match field.kind:
+        case "int":
+            return pa.int32() if field.bits == 32 else pa.int64()
+        case "float":
+            return pa.float64()
+        case "decimal":
+            return pa.decimal128(field.precision, field.scale)
+        case "bool":
+            return pa.bool_()
+        case "timestamp":
+            return pa.timestamp(field.unit, tz="UTC")
+        case "date":
+            return pa.date32()
+        case "record":
+            return pa.struct([(name, column_type(inner)) for name, inner in field.fields])
+        case "array":
+            assert field.items is not None
+            return pa.list_(column_type(field.items))
+        case "map":
+            assert field.items is not None
+            return pa.map_(pa.string(), column_type(field.items))
+    return pa.string()
+
+
+SCHEMA = pa.schema([(name, column_type(field)) for name, field in FIELDS.items()])
+SCHEMA = SCHEMA.set(
+    SCHEMA.get_field_index("Kind"), pa.field("Kind", pa.dictionary(pa.int32(), pa.string()))
+)
+
+
+def table_of(events: list[dict[str, object]]) -> pa.Table:
+    columns = []
+    for field in SCHEMA:
+        values = [event[field.name] for event in events]
+        if pa.types.is_map(field.type):
+            values = [None if v is None else list(v.items()) for v in values]  # type: ignore[attr-defined]
+        if pa.types.is_date32(field.type) or pa.types.is_timestamp(field.type):
+            plain = pa.int32() if pa.types.is_date32(field.type) else pa.int64()
+            columns.append(pa.array(values, plain).cast(field.type))
+        else:
+            columns.append(pa.array(values, field.type))
+    return pa.Table.from_arrays(columns, schema=SCHEMA)
+
+
+def expected_type(node: Node) -> pa.DataType:
+    type = node.type
+    return pa.int64() if type.kind == "int" else column_type(type)
+
+
+def bits(value: object) -> object:
+    """What is equal only for what is the same; there is one NaN."""
+    if isinstance(value, float):
+        return "nan" if math.isnan(value) else struct.pack("<d", value)
+    if isinstance(value, Decimal):
+        return value
+    return type(value).__name__, value
+
+
+def answers(nodes: list[Node], events: list[dict[str, object]]) -> list[list[object]]:
+    context = SessionContext()
+    context.register_record_batches("events", [table_of(events).to_batches()])
+    columns = ", ".join(f"{to_sql(node)} AS r{i}" for i, node in enumerate(nodes))
+    table = context.sql(f"SELECT {columns} FROM events").to_arrow_table()
+    found = []
+    for node, column in zip(nodes, table.columns, strict=True):
+        assert column.type in (expected_type(node), pa.string_view()), node.text
+        plain = {"timestamp": pa.int64(), "date": pa.int32()}.get(node.type.kind, column.type)
+        found.append(column.cast(plain).to_pylist())
+    return found
+
+
+@settings(
+    max_examples=EXAMPLES,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+@given(
+    texts=st.lists(EXPRESSIONS, min_size=1, max_size=4),
+    events=st.lists(EVENTS, min_size=1, max_size=6),
+)
+def test_python_and_datafusion_agree(texts: list[str], events: list[dict[str, object]]) -> None:
+    nodes = []
+    for text in texts:
+        try:
+            nodes.append(parse_expression(text, FIELDS, "test"))
+        except DeclarationError as error:
+            if not any(words in str(error) for words in ("digits", "NULL alone")):
+                raise
+    if not nodes:
+        return
+    for node, column in zip(nodes, answers(nodes, events), strict=True):
+        value = compile_value(node)
+        for event, theirs in zip(events, column, strict=True):
+            ours = value(event)
+            if isinstance(ours, float):
+                ours += 0.0  # a field alone keeps the sign of zero
+            assert (node.text, bits(theirs)) == (node.text, bits(ours)), event
+            assert theirs is not None or node.type.nullable, node.text
+
+
+@settings(max_examples=EXAMPLES, deadline=None)
+@given(text=EXPRESSIONS)
+def test_the_canonical_text_means_the_same(text: str) -> None:
+    try:
+        node = parse_expression(text, FIELDS, "test")
+    except DeclarationError:
+        return
+
+    again = parse_expression(node.text, FIELDS, "test")
+
+    assert (again.text, to_sql(again)) == (node.text, to_sql(node))
