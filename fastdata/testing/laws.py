@@ -27,6 +27,7 @@ __all__ = [
     "fold",
     "merge_is_associative",
     "merge_is_commutative",
+    "missing_values_stay_in_bounds",
     "same",
     "zero_is_neutral",
 ]
@@ -140,6 +141,20 @@ def a_stored_state_stays_itself(
         _stays(aggregate, "merge changed its second argument", loaded, data, answer)
 
 
+def missing_values_stay_in_bounds(
+    aggregate: Aggregate, values: Sequence[object], missing: Sequence[object]
+) -> None:
+    """Widened by as many events as are missing, the bounds of the rest hold the whole answer.
+
+    What is certain is looked at, begun as batch does: bounds of sketches may fail now and then.
+    """
+    folded = aggregate.present(fold(aggregate, values, exact=True))
+    whole = aggregate.present(fold(aggregate, [*values, *missing], exact=True))
+    widened = aggregate.widen(folded, len(missing))
+    if widened.confidence == folded.confidence == whole.confidence == 1.0:
+        _require(_holds(widened, whole.value), f"{whole.value!r} is outside of {widened}")
+
+
 def bounds_hold_as_often_as_stated(
     aggregate: Aggregate,
     draw: Callable[[int], tuple[Iterable[object], Value]],
@@ -229,12 +244,20 @@ def _holds(estimate: Estimate, truth: Value) -> bool:
             _holds(Estimate(at, least, most), one)
             for least, at, most, one in zip(*parts, strict=True)
         )
-    if truth is None or any(isinstance(one, str | tuple) for one in (truth, lower, upper)):
-        return value == truth
-    return all(
-        left is None or right is None or cast("float", left) <= cast("float", right)
-        for left, right in ((lower, truth), (truth, upper))
-    )
+    if truth is None:
+        return value is None or (lower is None and upper is None)
+    return _is_at_most(lower, truth) and _is_at_most(truth, upper)
+
+
+def _is_at_most(left: Value, right: Value) -> bool:
+    if left is None or right is None:
+        return True
+    if isinstance(left, str) and isinstance(right, str):
+        return left <= right
+    if any(isinstance(side, str | tuple) for side in (left, right)):
+        return left == right
+    # A NaN is at most itself.
+    return repr(left) == repr(right) or cast("float", left) <= cast("float", right)
 
 
 def _check(

@@ -60,6 +60,7 @@ def test_they_keep_the_laws(
     laws.zero_is_neutral(aggregate, one, exact)
     laws.any_split_presents_the_same(aggregate, one, [chance.randrange(3) for _ in one], exact)
     laws.dump_and_load_change_nothing(aggregate, one, two, exact)
+    laws.missing_values_stay_in_bounds(aggregate, one, two)
 
 
 def test_the_times_decide_whatever_the_order() -> None:

@@ -117,6 +117,14 @@ def test_dump_and_load_change_nothing(case: str, data: st.DataObject, exact: boo
     laws.dump_and_load_change_nothing(aggregate, data.draw(values), data.draw(values), exact)
 
 
+@every_aggregate
+@quick
+@given(st.data())
+def test_missing_values_stay_in_bounds(case: str, data: st.DataObject) -> None:
+    aggregate, values = CASES[case]
+    laws.missing_values_stay_in_bounds(aggregate, data.draw(values), data.draw(values))
+
+
 @pytest.mark.parametrize("lg_k", [7, 12])
 def test_uniques_lie_within_their_bounds_as_often_as_stated(lg_k: int) -> None:
     sizes = (5, 100, 384, 385, 500, 1_000, 3_000, 12_000)
@@ -230,6 +238,11 @@ def test_a_split_that_shows_is_noticed() -> None:
 def test_a_load_that_forgets_is_noticed() -> None:
     with pytest.raises(AssertionError, match="dump and load"):
         laws.dump_and_load_change_nothing(Forgets(), [1])
+
+
+def test_bounds_that_are_not_widened_are_noticed() -> None:
+    with pytest.raises(AssertionError, match="'b' is outside of Estimate"):
+        laws.missing_values_stay_in_bounds(Newest(), ["a"], ["b"])
 
 
 def test_bounds_that_lie_are_noticed() -> None:
