@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from fastdata import Metric
-from fastdata.schemas import encode
+from fastdata.schemas import FolderRegistry, encode
 from fastdata.serving.stores import ServingStore, Total
 from fastdata.verify.reports import MetricReport, VerifyReport
 from fastdata.verify.verifying import verify
@@ -50,6 +50,10 @@ class Clicks:
     @property
     def visits(self) -> Metric:
         return self.declared[0]
+
+    @property
+    def registry(self) -> FolderRegistry:
+        return FolderRegistry(self.deployment.folder / "schemas")
 
     def send(self, minute: float, id: str | None = None, **fields: object) -> None:
         """A click so many minutes after the start; it comes at that time unless it is told."""

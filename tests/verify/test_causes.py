@@ -4,6 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from fastdata.archive import PartitionArchive, Record
+from fastdata.decoding import Decoder
+from fastdata.schemas import FolderRegistry
 from fastdata.serving.memory import MemoryStore
 from fastdata.verify.reports import AGREES, INCOMPARABLE
 from tests.verify.clicks import HOUR, MINUTE, START, Clicks
@@ -238,3 +241,85 @@ async def test_an_undone_span_is_not_compared(tmp_path: Path, store: MemoryStore
 
     assert ["undone"] == [span.speed for span in metric.spans if span.events]
     assert [] == metric.findings
+
+
+async def test_what_was_never_archived_is_named(tmp_path: Path, store: MemoryStore) -> None:
+    clicks = Clicks(tmp_path, store)
+    for n in range(30):
+        clicks.send(n)
+    await clicks.fold()
+    clicks.loop.log.fill(10)
+    loop = clicks.loop
+    writer = PartitionArchive(loop.archived, loop.source, Decoder(loop.source, clicks.registry), 0)
+    first = await writer.open(14)
+    for offset, (at, value) in enumerate(loop.log.partitions[0][first:], first):
+        writer.append(Record(offset, at, None, value))
+    await writer.flush(force=True)
+    await clicks.replay()
+
+    metric = await clicks.verified()
+
+    assert 14 == first
+    assert {"unarchived": 14} == +metric.causes
+    assert [] == metric.findings
+
+
+async def test_a_dead_letter_that_can_be_read_later_is_named(
+    tmp_path: Path, store: MemoryStore
+) -> None:
+    clicks = Clicks(tmp_path, store)
+    for n in range(10):
+        clicks.send(n)
+    known = clicks.loop._decoder
+    schemas = tmp_path / "empty"
+    schemas.mkdir()
+    clicks.loop._decoder = Decoder(clicks.loop.source, FolderRegistry(schemas))
+    await clicks.loop.start(store)
+    clicks.loop.fold(0, 3)
+    await clicks.loop.layer.flush()
+    clicks.loop._decoder = known
+    await clicks.loop.start(store)
+    await clicks.fold()
+    await clicks.replay()
+
+    metric = await clicks.verified()
+
+    assert {"dead letter": 3} == +metric.causes
+    assert [] == metric.findings
+
+
+async def test_what_is_dropped_by_the_map_function_is_no_difference(
+    tmp_path: Path, store: MemoryStore
+) -> None:
+    clicks = Clicks(tmp_path, store)
+    clicks.loop.source.map(lambda event: event if event["place"] == "Oslo" else None)
+    for n in range(30):
+        clicks.send(n, place="Oslo" if n % 3 else "Rome")
+    await clicks.fold()
+    await clicks.replay()
+
+    metric = await clicks.verified()
+
+    assert not +metric.causes
+    assert [] == metric.findings
+    assert (20, 0) == (metric.errors()["clicks"]["rows"], metric.errors()["clicks"]["wrong"])
+
+
+async def test_lost_state_that_is_folded_again_is_no_difference(
+    tmp_path: Path, store: MemoryStore
+) -> None:
+    clicks = Clicks(tmp_path, store)
+    for n in range(15):
+        clicks.send(300 + n)
+    clicks.send(0, came=START + 320 * MINUTE)
+    await clicks.fold()
+    await clicks.loop.start(store, wipe=True)
+    for n in range(5):
+        clicks.send(320 + n)
+    await clicks.fold()
+    await clicks.replay()
+
+    metric = await clicks.verified()
+
+    assert [] == metric.findings
+    assert 21 == sum(span.new for span in metric.spans)
