@@ -48,7 +48,9 @@ class FlatTable:
     @property
     def definition(self) -> str:
         """12 hexadecimal digits of everything that the rows depend on."""
-        parts = [_LAYOUT, self.metric.id, self.every_ms, self.by, self.has_bounds]
+        # The metric's id knows nothing of derived measures, nor of the order of columns.
+        measures = [[name, repr(measure)] for name, measure in self.metric.measures.items()]
+        parts = [_LAYOUT, self.metric.id, measures, self.every_ms, self.by, self.has_bounds]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:12]
 
     @property

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from fastdata import Count, Max, Metric, export, failpoints
+from fastdata import Count, Max, Metric, Rate, Ratio, export, failpoints
 from fastdata.errors import ExportError, FastdataError, SettingsError, StoreUnavailableError
 from fastdata.exporting.exporter import Exporter
 from fastdata.exporting.flat import flat_table
@@ -40,6 +40,20 @@ def tables(place: SqliteFile) -> set[str]:
 @pytest.fixture
 def flat(tmp_path: Path) -> SqliteFile:
     return SqliteFile(tmp_path)
+
+
+async def test_a_derived_measure_is_another_table_of_the_same_metric(
+    rides: Metric, store: MemoryStore, flat: SqliteFile
+) -> None:
+    await replay_hours(rides, store, [NOON])
+    await export(rides, flat.url, store=store)
+    measures = {**rides.measures, "each": Ratio("km", "n"), "speed": Rate("km")}
+    new = Metric("rides", rides.source, by=["city", "line"], measures=measures)
+
+    assert new.id == rides.id
+    report = await export(new, flat.url, store=store)
+    assert report.swapped
+    assert [(5, 5.0, 5 / 3600)] == [(r["km"], r["each"], r["speed"]) for r in flat.rows()]
 
 
 async def test_another_definition_takes_the_place_when_it_is_whole(
