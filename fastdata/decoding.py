@@ -18,13 +18,13 @@ from fastdata.schemas import Schema, Schemas, split_wire
 if TYPE_CHECKING:
     from fastdata.source import Source
 
-__all__ = ["NO_TIMESTAMP", "Decoder", "Event", "read_as_written"]
+__all__ = ["EARLIEST_MS", "LATEST_MS", "NO_TIMESTAMP", "Decoder", "Event", "read_as_written"]
 
 NO_TIMESTAMP = -1
 
 # 1970-01-01 to 2200-01-01: outside of it a clock is broken or a unit is wrong.
-_EARLIEST_MS = 0
-_LATEST_MS = 7_258_118_400_000
+EARLIEST_MS = 0
+LATEST_MS = 7_258_118_400_000
 
 _DECODE_ERRORS = (
     ArithmeticError,
@@ -151,7 +151,7 @@ class Decoder:
         if value is None:
             raise BadEventError("time", "time-null", f"{self._source.time} is null")
         time = cast("int", value) // self._per_ms
-        if not _EARLIEST_MS <= time < _LATEST_MS:
+        if not EARLIEST_MS <= time < LATEST_MS:
             raise BadEventError("time", "time-out-of-range", f"{self._source.time} is {value}")
         return time
 

@@ -12,7 +12,7 @@ import json
 import struct
 import zlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -21,7 +21,15 @@ import fastavro
 from fastdata.archive.manifest import ObjectEntry, Run
 from fastdata.errors import CorruptStateError
 
-__all__ = ["Records", "build_object", "gaps_of", "is_same", "read_object"]
+__all__ = [
+    "Records",
+    "build_object",
+    "gaps_of",
+    "is_same",
+    "read_object",
+    "read_offsets",
+    "verified",
+]
 
 _BLOCK_BYTES = 64 * 1024
 _RAW_DEFLATE = -zlib.MAX_WBITS
@@ -83,12 +91,29 @@ def read_object(data: bytes | None, entry: ObjectEntry) -> list[tuple[int, bytes
     Raises:
         CorruptStateError: It is not what the manifest says.
     """
+    return _unpack(verified(data, entry))[1]
+
+
+def verified(data: bytes | None, entry: ObjectEntry) -> bytes:
+    """The bytes of an object, when they are what the manifest says.
+
+    Args:
+        data: What is stored under its name; None if there is nothing.
+
+    Raises:
+        CorruptStateError: They are not.
+    """
     if data is None or hashlib.sha256(data).hexdigest() != entry.digest:
         raise CorruptStateError(
             f"the archive's object {entry.name} is {'gone' if data is None else 'corrupt'}: the "
             f"manifest has its digest, {entry.digest}; restore it from a copy"
         )
-    return _unpack(data)[1]
+    return data
+
+
+def read_offsets(data: bytes) -> list[int]:
+    """The offsets of an object's records, in order."""
+    return _offsets(fastavro.block_reader(io.BytesIO(data)).metadata)
 
 
 def is_same(one: bytes, other: bytes) -> bool:
@@ -107,14 +132,18 @@ def _unpack(data: bytes) -> tuple[str, list[tuple[int, bytes]]]:
     """Schema, and offsets with datums."""
     container = fastavro.block_reader(io.BytesIO(data))
     packed = zlib.decompress(base64.b64decode(container.metadata["fastdata.lengths"]))
-    runs = json.loads(container.metadata["fastdata.offsets"])
-    offsets = [o for start, length in runs for o in range(start, start + length)]
+    offsets = _offsets(container.metadata)
     datums = b"".join(block.bytes_.getvalue() for block in container)  # type: ignore[attr-defined]
     rows, at = [], 0
     for offset, (size,) in zip(offsets, struct.iter_unpack("<I", packed), strict=True):
         rows.append((offset, datums[at : at + size]))
         at += size
     return container.metadata["avro.schema"], rows
+
+
+def _offsets(metadata: Mapping[str, str]) -> list[int]:
+    runs = json.loads(metadata["fastdata.offsets"])
+    return [offset for start, length in runs for offset in range(start, start + length)]
 
 
 def gaps_of(offsets: Sequence[int], start: int, end: int) -> tuple[Run, ...]:

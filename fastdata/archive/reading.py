@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from fastdata import failpoints
 from fastdata.archive.chains import follow_chains
-from fastdata.archive.containers import read_object
+from fastdata.archive.containers import read_object, verified
 from fastdata.archive.manifest import Entry, ObjectEntry
 from fastdata.archive.rejects import Reject, load_reject
 from fastdata.archive.storage import ArchiveStorage
@@ -128,6 +128,15 @@ class ArchiveReader:
             ArchiveUnavailableError: The store did not answer; retriable.
         """
         return read_object(await self._storage.get(entry.name), entry)
+
+    async def read_whole(self, entry: ObjectEntry) -> bytes:
+        """An object as it is: an Avro container file.
+
+        Raises:
+            CorruptStateError: It is gone, or not what the manifest says.
+            ArchiveUnavailableError: The store did not answer; retriable.
+        """
+        return verified(await self._storage.get(entry.name), entry)
 
     async def read_rejects(self, entry: ObjectEntry) -> list[Reject]:
         """What could not be decoded, of one object of `Snapshot.rejected`.

@@ -13,7 +13,8 @@ from pathlib import Path
 from threading import Thread
 from typing import Self, TypeVar
 
-from fastdata.batch.rows import Declared, Folded, Job, fold, fold_declared
+from fastdata.batch.engines import Declared, fold_declared, fold_job
+from fastdata.batch.rows import Folded, Job
 from fastdata.errors import ReplayError
 from fastdata.metric import Metric
 
@@ -83,7 +84,7 @@ class Computer:
         try:
             async for label, job in jobs:
                 if self._pool is None or declared is None:
-                    yield label, fold(metrics, job)
+                    yield label, fold_job(metrics, job)
                     continue
                 future = loop.run_in_executor(self._pool, fold_declared, declared, job)
                 running.append((label, future))

@@ -10,9 +10,11 @@ from fastdata.archive.manifest import ObjectEntry
 from fastdata.archive.reading import ArchiveReader, Snapshot
 from fastdata.archive.storage import ArchiveStorage
 from fastdata.batch.computing import Computer, choose_workers
+from fastdata.batch.engines import choose_engine
 from fastdata.batch.planning import Hour, choose_recent, choose_spans, plan_spans
 from fastdata.batch.publishing import patiently
 from fastdata.batch.reports import MetricReport, Progress, ReplayReport
+from fastdata.batch.rows import Engine
 from fastdata.batch.working import Meter, Task, Work
 from fastdata.errors import ReplayError
 from fastdata.failpoints import reach
@@ -72,6 +74,7 @@ async def replay(
     workers: int | None = None,
     complete: bool = False,
     max_writes_per_s: float | None = None,
+    engine: Engine | None = None,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> ReplayReport:
     """Make the answers of metrics over `[start, end)` exact, from what is archived.
@@ -92,6 +95,8 @@ async def replay(
         complete: `metrics` are all there are of their sources, so that what the speed layer
             noted as not folded may be dropped, too, once it is counted.
         max_writes_per_s: Totals written a second at most; None for no limit.
+        engine: `rows` or `columns`; None takes the columnar one wherever it can. Both give the
+            same totals.
         on_progress: Called after each group of spans.
 
     Raises:
@@ -105,7 +110,11 @@ async def replay(
         CommitUnknownError: The same, and the last write may have been done.
     """
     replayer = Replayer(
-        archive, workers=workers, complete=complete, pace=open_pace(max_writes_per_s)
+        archive,
+        workers=workers,
+        complete=complete,
+        pace=open_pace(max_writes_per_s),
+        engine=engine,
     )
     request = Request(start, end, resume=resume, force=force)
     return await replayer.run(metrics, request, store, dry_run=dry_run, on_progress=on_progress)
@@ -136,6 +145,7 @@ class Replayer:
         workers: As for `replay`.
         complete: As for `replay`.
         pace: Waited for before totals are written; None for no limit.
+        engine: As for `replay`.
 
     Attributes:
         works: By source, the newest work at the coverage of the archive.
@@ -148,6 +158,7 @@ class Replayer:
         workers: int | None = None,
         complete: bool = False,
         pace: Pace | None = None,
+        engine: Engine | None = None,
     ) -> None:
         self._archive = archive
         self.works: dict[Source, Work] = {}
@@ -156,6 +167,7 @@ class Replayer:
         self._workers = workers
         self._complete = complete
         self._pace = pace
+        self._engine = engine
 
     async def run(
         self,
@@ -201,13 +213,14 @@ class Replayer:
     async def _open_works(
         self, source: Source, metrics: Sequence[Metric], store: ServingStore, request: Request
     ) -> list[Work]:
-        """One work for each coverage: the archive's, and those of runs that are resumed."""
+        """One work for each engine and coverage: the archive's, and those of resumed runs."""
         reader = self._readers.get(source) or ArchiveReader(self._archive, source)
         self._readers[source] = reader
         archived = await patiently(reader.snapshot)
         known = self._counted.setdefault(source, {})
         newest = await patiently(partial(index_again, reader, source, archived, known))
-        works: dict[str, Work] = {}
+        schemas = {each.schema for each in newest.objects()}
+        works: dict[tuple[str, Engine], Work] = {}
         for metric in metrics:
             last = await patiently(partial(store.last_run, metric.id))
             unfinished = None if last is None or last.is_done else last
@@ -215,11 +228,13 @@ class Replayer:
                 unfinished if unfinished and request.resume and request.is_of(unfinished) else None
             )
             snapshot = _as_of(newest, run) if run else newest
-            key = snapshot.coverage.dump()
+            engine = choose_engine(self._engine, metric, schemas)
+            key = snapshot.coverage.dump(), engine
             if key not in works:
                 works[key] = Work(
-                    source, store, reader, snapshot, force=request.force, pace=self._pace
-                )
+                    source, store, reader, snapshot,
+                    engine=engine, force=request.force, pace=self._pace,
+                )  # fmt: skip
             task = Task(
                 metric,
                 request.spans(works[key].hours, run),

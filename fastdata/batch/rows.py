@@ -1,8 +1,4 @@
-"""The row engine: folds archived events with the very same `Metric.add` as the agents.
-
-Runs in worker processes. A metric cannot be sent to one, so its file is loaded there and
-the metric looked up by name.
-"""
+"""The row engine: folds archived events one at a time, as the agents do; it takes any Python."""
 
 import gc
 import heapq
@@ -10,34 +6,21 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import groupby
+from typing import Literal
 
 from fastdata.decoding import Decoder, Event
 from fastdata.errors import BadEventError, ReplayError, UnknownSchemaError
-from fastdata.loading import load
 from fastdata.metric import Dimension, Metric, States, dump_dims
 from fastdata.schemas import Schema
 from fastdata.windows import HOUR_MS, to_datetime
 
-__all__ = ["Declared", "Folded", "Job", "Piece", "Row", "fold", "fold_declared"]
+__all__ = ["Engine", "Folded", "Job", "Piece", "Row", "check_counts", "fold"]
 
 _BUGS = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+Engine = Literal["rows", "columns"]
 _Record = tuple[int, bytes]
 Row = tuple[int, str, bytes]
 _Cells = dict[tuple[int, tuple[Dimension, ...]], States]
-
-
-@dataclass(frozen=True, slots=True)
-class Declared:
-    """Where a process finds a metric.
-
-    Attributes:
-        path: The file that declares it, at its top level.
-        id: Of the definition that is meant.
-    """
-
-    path: str
-    name: str
-    id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +29,15 @@ class Piece:
 
     Attributes:
         schema: Canonical JSON of the writer's schema.
-        rows: Offsets and Avro datums, in order of offset.
+        rows: Offsets and Avro datums, in order of offset: for the row engine.
+        data: The object itself: for the columnar one.
     """
 
     partition: int
     segment: int
     schema: str
-    rows: Sequence[_Record]
+    rows: Sequence[_Record] = ()
+    data: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +48,13 @@ class Job:
         spans: How many events each holds, repeats included.
         wanted: Per span, which metrics to compute, by their index.
         pieces: In order of partition and segment.
+        engine: Which one folds it.
     """
 
     spans: Mapping[int, int]
     wanted: Mapping[int, tuple[int, ...]]
     pieces: Sequence[Piece]
+    engine: Engine = "rows"
 
 
 @dataclass(slots=True)
@@ -97,18 +84,6 @@ class _Unused:
 
     def get(self, schema_id: int) -> Schema:
         raise UnknownSchemaError(f"no schema {schema_id}")
-
-
-def fold_declared(declared: Sequence[Declared], job: Job) -> Folded:
-    """`fold` in a worker process.
-
-    Raises:
-        ReplayError: A file no longer declares the metric that is meant, or as for `fold`.
-        LoadError: A file cannot be loaded.
-        DeclarationError: A declaration is wrong.
-        MapError: As for `fold`.
-    """
-    return fold([_find(each) for each in declared], job)
 
 
 @contextmanager
@@ -155,7 +130,7 @@ def fold(metrics: Sequence[Metric], job: Job) -> Folded:
                     _add(span, event)
                 except _BUGS as error:
                     raise _bug(metrics[0], offset, error) from error
-    _check_counts(job, spans)
+    check_counts(job, {start: span.events for start, span in spans.items()})
     return Folded(
         totals={
             (index, start): _dump(*cells)
@@ -207,12 +182,20 @@ def _in_order(pieces: Iterable[Piece]) -> Iterator[tuple[str, Sequence[_Record]]
             yield schema, ((offset, datum),)
 
 
-def _check_counts(job: Job, spans: Mapping[int, _Span]) -> None:
+def check_counts(job: Job, found: Mapping[int, int]) -> None:
+    """Make sure that all events of a job were read.
+
+    Args:
+        found: How many, by span.
+
+    Raises:
+        ReplayError: They are not as many as the manifest says.
+    """
     for start, events in job.spans.items():
-        if spans[start].events != events:
+        if found.get(start, 0) != events:
             raise ReplayError(
                 f"the archive says that {events} events are in the hour of {to_datetime(start)}, "
-                f"but {spans[start].events} can be read; is the schema of the source another "
+                f"but {found.get(start, 0)} can be read; is the schema of the source another "
                 "than when they were archived? Give fields that were added a default"
             )
 
@@ -222,15 +205,4 @@ def _bug(metric: Metric, offset: int, error: Exception) -> ReplayError:
         f"the event at offset {offset} of {metric.source.topic!r} cannot be folded: "
         f"{type(error).__name__}: {error}; see the map function of source "
         f"{metric.source.name!r} ({metric.source.place})"
-    )
-
-
-def _find(declared: Declared) -> Metric:
-    for value in vars(load(declared.path)).values():
-        if isinstance(value, Metric) and value.name == declared.name and value.id == declared.id:
-            return value
-    raise ReplayError(
-        f"{declared.path} does not declare the metric {declared.id} at its top level (any more); "
-        "if the file has just changed, run again; if the metric is made by a function, "
-        "use --workers 0"
     )

@@ -11,7 +11,7 @@ from fastdata.batch.computing import Computer
 from fastdata.batch.planning import Group, Plan, index_hours, make_groups, plan_spans
 from fastdata.batch.publishing import Publisher, patiently
 from fastdata.batch.reports import MetricReport, Progress
-from fastdata.batch.rows import Folded, Job, Piece
+from fastdata.batch.rows import Engine, Folded, Job, Piece
 from fastdata.errors import SpanConflictError
 from fastdata.failpoints import reach
 from fastdata.metric import Metric
@@ -24,7 +24,7 @@ from fastdata.windows import HOUR_MS
 __all__ = ["Meter", "Task", "Work"]
 
 # Bounds the memory of a worker process; larger groups read an object less often.
-_GROUP_EVENTS = 25_000
+_GROUP_EVENTS: dict[Engine, int] = {"rows": 25_000, "columns": 200_000}
 _PASSES = 5
 
 
@@ -104,6 +104,7 @@ class Work:
         reader: ArchiveReader,
         snapshot: Snapshot,
         *,
+        engine: Engine = "rows",
         force: bool = False,
         pace: Pace | None = None,
     ) -> None:
@@ -114,6 +115,7 @@ class Work:
         self._source = source
         self._store = store
         self._reader = reader
+        self._engine = engine
         self._force = force
         self._pace = pace
 
@@ -135,7 +137,7 @@ class Work:
     def groups(self) -> list[Group]:
         """What is to be computed."""
         spans = {span for task in self.tasks for span in task.plan.recompute}
-        return make_groups(spans, self.hours, _GROUP_EVENTS)
+        return make_groups(spans, self.hours, _GROUP_EVENTS[self._engine])
 
     async def run(self, computer: Computer, meter: Meter) -> None:
         """Do what is planned, until nothing is left to do; then close the runs.
@@ -187,16 +189,15 @@ class Work:
                 for span in group.spans
             }
             # No name here: the records are the consumer's alone.
-            yield (
-                group,
-                Job(group.spans, users, await asyncio.gather(*map(self._piece, group.objects))),
-            )
+            pieces = map(self._piece, group.objects)
+            yield group, Job(group.spans, users, await asyncio.gather(*pieces), self._engine)
 
     async def _piece(self, index: int) -> Piece:
         entry = self.objects[index]
-        rows = await patiently(partial(self._reader.read, entry))
-        segment = segment_of(entry.first, self._source.segment_size)
-        return Piece(entry.partition, segment, entry.schema, rows)
+        place = entry.partition, segment_of(entry.first, self._source.segment_size), entry.schema
+        if self._engine == "columns":
+            return Piece(*place, data=await patiently(partial(self._reader.read_whole, entry)))
+        return Piece(*place, await patiently(partial(self._reader.read, entry)))
 
     async def _replace(self, index: int, task: Task, group: Group, folded: Folded) -> int:
         totals = {

@@ -237,13 +237,11 @@ class SpeedLayer:
         segment = segment_of(offset, self.source.segment_size)
         is_vouched = offset < owned.vouched
         reason = self._reason_to_leave_out(owned, offset, event, is_vouched)
-        cells = owned.cells
-        time = event.time
+        cells, time = owned.cells, event.time
         for index, metric, window_ms in self._folding:
-            window = time - time % window_ms
             is_out = reason is not None or (is_vouched and index not in owned.new)
             for dims, several in metric.rows(fields, time):
-                key = (index, segment, window, dims)
+                key = (index, segment, time - time % window_ms, dims)
                 cell = cells.find(key) if is_out else cells.find_or_make(key)
                 if cell is None:
                     continue

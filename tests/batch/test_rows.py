@@ -8,7 +8,8 @@ from pathlib import Path
 import fastavro
 import pytest
 
-from fastdata.batch.rows import Declared, Folded, Job, Piece, fold, fold_declared
+from fastdata.batch.engines import Declared, fold_declared
+from fastdata.batch.rows import Folded, Job, Piece, fold
 from fastdata.errors import MapError, ReplayError
 from fastdata.schemas import Schema
 from fastdata.windows import HOUR_MS

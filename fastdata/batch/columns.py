@@ -1,0 +1,211 @@
+"""The columnar engine: the totals of the row engine, by DataFusion, for metrics without Python.
+
+Of each object only the columns that are needed are read, and one query a metric groups them. A
+measure that has no exact form in SQL folds its values with its own `add`.
+"""
+# ruff: noqa: S608 - names are those of Avro, which have letters, digits and _ only.
+
+import json
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from datafusion import SessionConfig, SessionContext
+
+from fastdata.archive.containers import read_offsets
+from fastdata.batch.forms import Argument, form_of
+from fastdata.batch.rows import Folded, Job, Piece, Row, check_counts
+from fastdata.decoding import EARLIEST_MS, LATEST_MS
+from fastdata.metric import Metric, dump_dims
+from fastdata.schemas import FieldType, Schema
+from fastdata.source import Source
+from fastdata.windows import HOUR_MS
+
+__all__ = ["fold_columns", "is_columnar"]
+
+# No field of Avro can have such a name.
+_TIME, _HOUR, _PLACE = "0time", "0hour", "0place"
+_OFFSET_BITS = 48
+_OPTIONS = {"datafusion.sql_parser.map_string_types_to_utf8view": "false"}
+_SQL = {
+    "int": "CAST({} AS BIGINT)",
+    "float": "CAST({} AS DOUBLE)",
+    "string": "CAST({} AS VARCHAR)",
+    "bool": "{}",
+    "decimal": "{}",
+    "timestamp": "arrow_cast({}, 'Int64')",
+    "date": "CAST(arrow_cast({}, 'Int32') AS BIGINT)",
+}
+_LOGICAL = {None, "timestamp-millis", "timestamp-micros", "date", "decimal"}
+
+
+def is_columnar(metric: Metric, schemas: Iterable[str]) -> bool:
+    """Whether this engine can compute a metric.
+
+    Args:
+        schemas: Canonical JSON of the schemas that the events were written with.
+    """
+    source = metric.source
+    if source.mapper is not None:
+        return False
+    names = _fields_of([metric])
+    mine = {name: _form(source.schema, name) for name in names}
+    return all(
+        form is not None and all(_form(Schema.parse(text), name) == form for text in schemas)
+        for name, form in mine.items()
+    )
+
+
+def fold_columns(metrics: Sequence[Metric], job: Job) -> Folded:
+    """The exact totals of a job's spans, as `fold` gives them.
+
+    Args:
+        metrics: Of one source, all columnar for the schemas of the job.
+
+    Raises:
+        ReplayError: A span has not the number of events that the manifest says.
+        MapError: As for `fold`.
+    """
+    source = metrics[0].source
+    context = SessionContext(SessionConfig(_OPTIONS).with_target_partitions(1))
+    events = _read(context, source, _fields_of(metrics), job)
+    check_counts(job, _counts(events))
+    events, duplicates = _without_repeats(context, source, events)
+    _register(context, "events", events)
+    totals: dict[tuple[int, int], list[Row]] = {}
+    for index, metric in enumerate(metrics):
+        spans = [span for span, wanted in job.wanted.items() if index in wanted]
+        totals.update({(index, span): [] for span in spans})
+        if spans:
+            for row in _rows(context, metric, spans):
+                totals[index, row[0] - row[0] % HOUR_MS].append(row)
+    return Folded(totals={key: sorted(rows) for key, rows in totals.items()}, duplicates=duplicates)
+
+
+def _fields_of(metrics: Sequence[Metric]) -> list[str]:
+    source = metrics[0].source
+    names = {source.time: None, **({source.id: None} if source.id else {})}
+    for metric in metrics:
+        names.update(dict.fromkeys(metric.by))
+        for measure in metric.folded.values():
+            names.update(dict.fromkeys(measure.arguments))
+    return list(names)
+
+
+def _form(schema: Schema, name: str) -> tuple[str, int, str] | None:
+    """What a field's values are; None of what this engine does not read as the decoder does."""
+    type = schema.fields.get(name)
+    if type is None or type.kind not in _SQL:
+        return None
+    (declared,) = (f["type"] for f in json.loads(schema.canonical)["fields"] if f["name"] == name)
+    for branch in declared if isinstance(declared, list) else [declared]:
+        logical = branch.get("logicalType") if isinstance(branch, dict) else None
+        if logical not in _LOGICAL:
+            return None
+    return type.kind, type.scale, type.unit
+
+
+def _quoted(name: str) -> str:
+    return f'"{name}"'
+
+
+def _read(context: SessionContext, source: Source, names: Sequence[str], job: Job) -> pa.Table:
+    """The events of the job's spans, with time, hour and place in the log."""
+    fields = source.schema.fields
+    columns = [f"{_SQL[fields[n].kind].format(_quoted(n))} AS {_quoted(n)}" for n in names]
+    hours = pa.array(sorted(job.spans), pa.int64())
+    tables = []
+    with tempfile.TemporaryDirectory(prefix="fastdata-") as folder:
+        for number, piece in enumerate(job.pieces):
+            path = Path(folder, f"{number}.avro")
+            path.write_bytes(piece.data)
+            # One file is read by one thread, so that rows stay in their order.
+            context.register_avro("object", str(path))
+            table = context.sql(f"SELECT {', '.join(columns)} FROM object").to_arrow_table()
+            context.deregister_table("object")
+            path.unlink()
+            tables.append(_placed(table, piece, source).filter(pc.field(_HOUR).isin(hours)))
+    return pa.concat_tables(tables)
+
+
+def _placed(table: pa.Table, piece: Piece, source: Source) -> pa.Table:
+    per_ms = 1_000 if source.schema.fields[source.time].unit == "us" else 1
+    raw = table[source.time]
+    in_range = pc.and_(
+        pc.greater_equal(raw, EARLIEST_MS * per_ms), pc.less(raw, LATEST_MS * per_ms)
+    )
+    time = pc.divide(pc.if_else(in_range, raw, None), per_ms)
+    hour = pc.multiply(pc.divide(time, HOUR_MS), HOUR_MS)
+    offsets = np.array(read_offsets(piece.data), np.int64)
+    place = pa.array(offsets + (piece.partition << _OFFSET_BITS))
+    for name, column in ((_TIME, time), (_HOUR, hour), (_PLACE, place)):
+        table = table.append_column(name, column)
+    return table
+
+
+def _register(context: SessionContext, name: str, table: pa.Table) -> None:
+    empty = pa.RecordBatch.from_pylist([], schema=table.schema)
+    context.register_record_batches(name, [table.to_batches() or [empty]])
+
+
+def _counts(events: pa.Table) -> dict[int, int]:
+    return {row["values"]: row["counts"] for row in pc.value_counts(events[_HOUR]).to_pylist()}
+
+
+def _without_repeats(
+    context: SessionContext, source: Source, events: pa.Table
+) -> tuple[pa.Table, dict[int, int]]:
+    """The first event of each id in each hour, and how many others there were by hour."""
+    if source.id is None:
+        return events, {}
+    _register(context, "all_events", events)
+    key = f"{_quoted(_HOUR)}, {_quoted(source.id)}"
+    repeated = context.sql(
+        f"SELECT {key}, min({_quoted(_PLACE)}) AS first FROM all_events "
+        f"WHERE {_quoted(source.id)} IS NOT NULL GROUP BY {key} HAVING count(*) > 1"
+    ).to_arrow_table()
+    if repeated.num_rows:
+        _register(context, "repeated", repeated)
+        others = context.sql(
+            f"SELECT {_quoted(_HOUR)}, {_quoted(_PLACE)} FROM all_events JOIN repeated "
+            f"USING ({key}) WHERE {_quoted(_PLACE)} > first"
+        ).to_arrow_table()
+        is_other = pc.is_in(events[_PLACE], value_set=others[_PLACE].combine_chunks())
+        events = events.filter(pc.invert(is_other))
+        context.deregister_table("repeated")
+    context.deregister_table("all_events")
+    return events, _counts(others) if repeated.num_rows else {}
+
+
+def _rows(context: SessionContext, metric: Metric, spans: Sequence[int]) -> Iterable[Row]:
+    fields = metric.source.schema.fields
+    time, window = _quoted(_TIME), metric.window_ms
+    keys = [f"{time} - {time} % {window}", *map(_quoted, metric.by)]
+    forms = [
+        form_of(measure, aggregate, [_argument(fields, a) for a in measure.arguments], time)
+        for measure, aggregate in zip(metric.folded.values(), metric.aggregates, strict=True)
+    ]
+    selected = [*keys, *(sql for form in forms for sql in form.sql)]
+    named = ", ".join(f'{sql} AS "{n}"' for n, sql in enumerate(selected))
+    grouped = ", ".join(str(n + 1) for n in range(len(keys)))
+    hours = ", ".join(map(str, spans))
+    found = context.sql(
+        f"SELECT {named} FROM events WHERE {_quoted(_HOUR)} IN ({hours}) GROUP BY {grouped}"
+    ).to_arrow_table()
+    columns = [column.combine_chunks() for column in found.columns]
+    windows, *dims = (column.to_pylist() for column in columns[: len(keys)])
+    at = len(keys)
+    states = []
+    for form in forms:
+        states.append(form.states(columns[at : at + len(form.sql)]))
+        at += len(form.sql)
+    texts = map(dump_dims, zip(*dims, strict=True)) if dims else (dump_dims(()) for _ in windows)
+    for start, text, each in zip(windows, texts, zip(*states, strict=True), strict=True):
+        yield start, text, metric.dump(list(each))
+
+
+def _argument(fields: Mapping[str, FieldType], name: str) -> Argument:
+    return Argument(_quoted(name), fields[name])

@@ -1,0 +1,82 @@
+"""Which engine folds the events of a metric, and folding in a worker process.
+
+A metric cannot be sent to a process, so its file is loaded there and it is looked up by name.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from fastdata.batch.columns import fold_columns, is_columnar
+from fastdata.batch.rows import Engine, Folded, Job, fold
+from fastdata.errors import ReplayError
+from fastdata.loading import load
+from fastdata.metric import Metric
+
+__all__ = ["Declared", "choose_engine", "fold_declared", "fold_job"]
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """Where a process finds a metric.
+
+    Attributes:
+        path: The file that declares it, at its top level.
+        id: Of the definition that is meant.
+    """
+
+    path: str
+    name: str
+    id: str
+
+
+def choose_engine(wanted: Engine | None, metric: Metric, schemas: Iterable[str]) -> Engine:
+    """The engine of a metric: columns where they can, which is several times faster.
+
+    Args:
+        wanted: None for the fastest that can.
+        schemas: Canonical JSON of the schemas that the events were written with.
+
+    Raises:
+        ReplayError: The wanted engine cannot compute it.
+    """
+    if wanted == "rows" or is_columnar(metric, schemas):
+        return wanted or "columns"
+    if wanted == "columns":
+        raise ReplayError(
+            f"the columnar engine cannot compute {metric.name!r} ({metric.place}): its source has "
+            "a map function, or a field that it cannot read; leave the choice to the replay"
+        )
+    return "rows"
+
+
+def fold_job(metrics: Sequence[Metric], job: Job) -> Folded:
+    """The exact totals of a job's spans, by its engine.
+
+    Raises:
+        ReplayError: As for `fold`.
+        MapError: The same.
+    """
+    return (fold_columns if job.engine == "columns" else fold)(metrics, job)
+
+
+def fold_declared(declared: Sequence[Declared], job: Job) -> Folded:
+    """`fold_job` in a worker process.
+
+    Raises:
+        ReplayError: A file no longer declares the metric that is meant, or as for `fold`.
+        LoadError: A file cannot be loaded.
+        DeclarationError: A declaration is wrong.
+        MapError: As for `fold`.
+    """
+    return fold_job([_find(each) for each in declared], job)
+
+
+def _find(declared: Declared) -> Metric:
+    for value in vars(load(declared.path)).values():
+        if isinstance(value, Metric) and value.name == declared.name and value.id == declared.id:
+            return value
+    raise ReplayError(
+        f"{declared.path} does not declare the metric {declared.id} at its top level (any more); "
+        "if the file has just changed, run again; if the metric is made by a function, "
+        "use --workers 0"
+    )

@@ -1,0 +1,206 @@
+"""The columnar engine against the row engine: the same totals, to the byte."""
+
+import io
+import json
+import tempfile
+from collections import Counter
+from collections.abc import Sequence
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import fastavro
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fastdata import Count, Max, Mean, Metric, Min, Source, Sum, Uniques
+from fastdata.archive.containers import Records, build_object
+from fastdata.batch.columns import fold_columns, is_columnar
+from fastdata.batch.engines import choose_engine
+from fastdata.batch.rows import Job, Piece, fold
+from fastdata.decoding import Decoder
+from fastdata.errors import BadEventError, ReplayError
+from fastdata.metric import Measure
+from fastdata.schemas import FolderRegistry, Schema
+from fastdata.windows import HOUR_MS, MINUTE_MS, parse_instant
+
+START = parse_instant("2024-02-29")
+WHOLE = st.sampled_from([0, 1, -1, 7, 2**31 - 1, -(2**31)])
+LONG = st.sampled_from([0, 1, -1, 2**63 - 1, -(2**63), 2**32, -(2**32) - 1]) | st.integers(-9, 9)
+FLOAT = st.sampled_from([0.0, -0.0, 1.5, -1e300, 1e300, float("inf"), float("-inf")]) | st.floats()
+TEXT = st.sampled_from(["", "a", "b", "é", "\U0001f600", "z" * 40])
+DECIMAL = st.decimals(-(10**7), 10**7, places=2, allow_nan=False)
+MICROS = {"type": "long", "logicalType": "timestamp-micros"}
+MONEY = {"type": "bytes", "logicalType": "decimal", "precision": 12, "scale": 2}
+COLOUR = {"type": "enum", "name": "Colour", "symbols": ["red", "green"]}
+TYPES: dict[str, tuple[Any, st.SearchStrategy[Any]]] = {
+    "whole": ("int", WHOLE),
+    "long": ("long", LONG),
+    "real": ("double", FLOAT),
+    "single": ("float", st.floats(width=32)),
+    "text": ("string", TEXT),
+    "flag": ("boolean", st.booleans()),
+    "money": (MONEY, DECIMAL),
+    "moment": (MICROS, LONG),
+    "day": ({"type": "int", "logicalType": "date"}, WHOLE),
+    "colour": (COLOUR, st.sampled_from(["red", "green"])),
+}
+MEASURES: dict[str, Measure] = {
+    "n": Count(),
+    "texts": Count("text"),
+    "whole": Sum("whole"),
+    "long": Sum("long"),
+    "real": Sum("real"),
+    "money": Sum("money"),
+    "mean_long": Mean("long"),
+    "mean_single": Mean("single"),
+    "mean_money": Mean("money"),
+    "low_text": Min("text"),
+    "high_text": Max("colour"),
+    "low_real": Min("real"),
+    "high_real": Max("real"),
+    "high_long": Max("long"),
+    "low_money": Min("money"),
+    "high_moment": Max("moment"),
+    "low_day": Min("day"),
+    "unique_texts": Uniques("text"),
+    "unique_longs": Uniques("long"),
+    "unique_moments": Uniques("moment"),
+}
+DIMENSIONS = ("text", "whole", "flag", "moment", "day", "colour")
+
+
+def schema_of(*, with_new_field: bool = False) -> dict[str, Any]:
+    fields: list[dict[str, Any]] = [
+        {"name": "id", "type": ["null", "string"]},
+        {"name": "at", "type": ["null", {"type": "long", "logicalType": "timestamp-millis"}]},
+        *({"name": name, "type": ["null", type]} for name, (type, _) in TYPES.items()),
+    ]
+    if with_new_field:
+        fields.append({"name": "new", "type": "string", "default": ""})
+    return {"type": "record", "name": "Event", "fields": fields}
+
+
+EVENTS = st.fixed_dictionaries(
+    {
+        "id": st.none() | st.sampled_from("abcdef"),
+        "at": st.none() | st.sampled_from([-1, 2**60, 0])
+        | st.integers(0, 6).map(lambda n: START + n * (HOUR_MS // 2) + n * 7),
+        **{name: st.none() | values for name, (_, values) in TYPES.items()},
+    }
+)  # fmt: skip
+# Records with their partition, and whether a newer writer wrote them.
+LOGS = st.lists(st.tuples(EVENTS, st.integers(0, 2), st.booleans()), min_size=1, max_size=40)
+
+
+@pytest.fixture(scope="module")
+def source() -> Source:
+    path = Path(tempfile.mkdtemp()) / "event.avsc"
+    path.write_text(json.dumps(schema_of()))
+    return Source(
+        "events", topic="events", schema=str(path), time="at", id="id", segment_size=1_000
+    )
+
+
+def jobs(source: Source, log: Sequence[tuple[dict[str, Any], int, bool]]) -> tuple[Job, Job]:
+    """All hours of a log, for the row engine and for the columnar one."""
+    schemas = [Schema.parse(json.dumps(schema_of(with_new_field=new))) for new in (False, True)]
+    decoder = Decoder(source, FolderRegistry(Path(source.place).parent))
+    objects: dict[tuple[int, bool], Records] = {}
+    spans: Counter[int] = Counter()
+    for offset, (event, partition, is_new) in enumerate(log):
+        schema = schemas[is_new]
+        datum = io.BytesIO()
+        fastavro.schemaless_writer(datum, schema.parsed, event | ({"new": "x"} if is_new else {}))
+        records = objects.setdefault((partition, is_new), Records(schema.canonical, 1))
+        records.offsets.append(offset)
+        records.datums.append(datum.getvalue())
+        try:
+            time = decoder.time_of(event)
+        except BadEventError:
+            continue
+        spans[time - time % HOUR_MS] += 1
+    rows, columns = [], []
+    for (partition, _), each in sorted(objects.items(), key=lambda item: item[0]):
+        _, data = build_object("name", partition, each)
+        place = partition, 0, each.schema
+        rows.append(Piece(*place, list(zip(each.offsets, each.datums, strict=True))))
+        columns.append(Piece(*place, data=data))
+    wanted = {span: (0,) if span % (2 * HOUR_MS) else (0, 1) for span in spans}
+    return Job(spans, wanted, rows), Job(spans, wanted, columns, "columns")
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    LOGS,
+    st.lists(st.sampled_from(DIMENSIONS), unique=True, max_size=3),
+    st.lists(st.sampled_from(sorted(MEASURES)), unique=True, min_size=1, max_size=6),
+)
+def test_both_engines_give_the_same_totals(
+    source: Source,
+    log: Sequence[tuple[dict[str, Any], int, bool]],
+    by: Sequence[str],
+    names: Sequence[str],
+) -> None:
+    metric = Metric("one", source, by=by, measures={f"m_{name}": MEASURES[name] for name in names})
+    metrics = [metric, Metric("two", source)]
+    rows, columns = jobs(source, log)
+
+    assert all(is_columnar(each, {piece.schema for piece in rows.pieces}) for each in metrics)
+    assert fold_columns(metrics, columns) == fold(metrics, rows)
+
+
+def test_events_that_are_missing_are_noticed(source: Source) -> None:
+    event = dict.fromkeys(TYPES) | {"id": None, "at": START + MINUTE_MS}
+    _, job = jobs(source, [(event, 0, False)])
+    wrong = Job({START: 2}, {START: (0,)}, job.pieces, "columns")
+
+    with pytest.raises(ReplayError, match="2 events are in the hour of 2024-02-29"):
+        fold_columns([Metric("m", source)], wrong)
+
+
+def test_without_an_id_every_event_counts(source: Source, tmp_path: Path) -> None:
+    (tmp_path / "event.avsc").write_text(json.dumps(schema_of()))
+    anonymous = Source("a", topic="a", schema=str(tmp_path / "event.avsc"), time="at")
+    event = dict.fromkeys(TYPES) | {"id": "a", "at": START, "money": Decimal("1.00")}
+    rows, columns = jobs(source, [(event, 0, False), (event, 0, False)])
+    metrics = [Metric("m", anonymous, measures={"n": Count()}), Metric("k", anonymous)]
+
+    folded = fold_columns(metrics, columns)
+
+    assert folded == fold(metrics, rows)
+    assert folded.duplicates == {}
+
+
+def test_a_map_function_is_for_the_row_engine(source: Source, tmp_path: Path) -> None:
+    (tmp_path / "event.avsc").write_text(json.dumps(schema_of()))
+    mapped = Source("m", topic="m", schema=str(tmp_path / "event.avsc"), time="at")
+    mapped.map(lambda event: event)
+    metric = Metric("m", mapped)
+
+    assert choose_engine(None, metric, ()) == "rows"
+    assert choose_engine("rows", Metric("m", source), ()) == "rows"
+    assert choose_engine(None, Metric("m", source), ()) == "columns"
+    with pytest.raises(ReplayError, match=r"cannot compute .m. .*map function"):
+        choose_engine("columns", metric, ())
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        {"name": "whole", "type": "float"},
+        {"name": "whole", "type": ["null", {"type": "int", "logicalType": "time-millis"}]},
+        {"name": "other", "type": "int"},
+    ],
+    ids=["promoted", "another meaning", "missing"],
+)
+def test_events_that_must_be_resolved_are_for_the_row_engine(
+    source: Source, written: dict[str, Any]
+) -> None:
+    metric = Metric("m", source, measures={"sum": Sum("whole")})
+    fields = [f for f in schema_of()["fields"] if f["name"] in ("id", "at")] + [written]
+    schema = json.dumps({"type": "record", "name": "Event", "fields": fields})
+
+    assert choose_engine(None, metric, [schema]) == "rows"
+    assert choose_engine(None, Metric("m", source), [schema]) == "columns"
