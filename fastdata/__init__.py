@@ -22,6 +22,7 @@ from fastdata.topk import TopK
 
 if TYPE_CHECKING:
     from fastdata.exporting.exporter import export
+    from fastdata.serving.comparing import compare
     from fastdata.serving.querying import query
     from fastdata.speed.agent import attach
     from fastdata.speed.making import make_app
@@ -51,6 +52,7 @@ __all__ = [
     "Uniques",
     "Variance",
     "attach",
+    "compare",
     "export",
     "load",
     "make_app",
@@ -60,6 +62,7 @@ __all__ = [
 _LAZY = {
     "app": ("fastdata.app", "app"),
     "attach": ("fastdata.speed.agent", "attach"),
+    "compare": ("fastdata.serving.comparing", "compare"),
     "export": ("fastdata.exporting.exporter", "export"),
     "make_app": ("fastdata.speed.making", "make_app"),
     "query": ("fastdata.serving.querying", "query"),

@@ -14,6 +14,7 @@ __all__ = ["commands", "main"]
 
 _SUMMARIES = {
     "archive": "Copy the events of all sources from Kafka to the archive.",
+    "compare": "Compare the sets of values of two selections.",
     "demo": "See it all work on 336,776 real events, with nothing else installed.",
     "export": "Keep a flat table of a metric up to date, for BI tools.",
     "query": "Answer a metric over an interval.",

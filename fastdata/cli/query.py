@@ -5,7 +5,7 @@ import json
 import math
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -20,9 +20,30 @@ if TYPE_CHECKING:
 
     from fastdata.serving.querying import Description
 
-__all__ = ["query"]
+__all__ = ["deliver", "pairs", "printed", "query"]
 
 _FORMATS = ("table", "json", "csv", "parquet")
+
+
+def printed(command: Callable[..., None]) -> Callable[..., None]:
+    """Adds the options that say how and where rows are printed."""
+    options = [
+        click.option(
+            "--format",
+            "form",
+            type=click.Choice(_FORMATS),
+            default="table",
+            show_default=True,
+            help="How to print the rows.",
+        ),
+        click.option("--json", "as_json", is_flag=True, help="The same as --format json."),
+        click.option(
+            "--output", type=click.Path(dir_okay=False, path_type=Path), help="Write to this file."
+        ),
+    ]
+    for option in reversed(options):
+        command = option(command)
+    return command
 
 
 @click.command(short_help="Answer a metric over an interval.")
@@ -38,23 +59,20 @@ _FORMATS = ("table", "json", "csv", "parquet")
 )
 @click.option("--by", multiple=True, help="Dimensions, separated by commas or given again.")
 @click.option(
-    "--format",
-    "form",
-    type=click.Choice(_FORMATS),
-    default="table",
-    show_default=True,
-    help="How to print the rows.",
+    "--item",
+    "items",
+    multiple=True,
+    metavar="MEASURE=ITEM",
+    help="What a Frequency or Seen is asked about.",
 )
-@click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
-@click.option(
-    "--output", type=click.Path(dir_okay=False, path_type=Path), help="Write to this file."
-)
+@printed
 def query(
     metric: str,
     start: str | None,
     end: str | None,
     every: str,
     by: tuple[str, ...],
+    items: tuple[str, ...],
     form: str,
     as_json: bool,
     output: Path | None,
@@ -68,14 +86,49 @@ def query(
     Examples:
       fastdata query departures --from 2013-01-01 --to 2013-02-01 --every 1d --by origin
       fastdata query departures --every all --by origin,carrier --json
+      fastdata query visits --every 1d --item hits=/home
       fastdata query departures --every 1d --format parquet --output departures.parquet
     """  # noqa: D301  (click wants the backspace)
+    asked = pairs("--item", items)
+    names = [name.strip() for text in by for name in text.split(",") if name.strip()]
+    deliver(_answer(metric, start, end, every, names, asked), form, as_json, output)
+
+
+async def _answer(
+    metric: str,
+    start: str | None,
+    end: str | None,
+    every: str,
+    by: Sequence[str],
+    items: Mapping[str, str],
+) -> "pa.Table":
+    from fastdata.serving import querying
+
+    settings = Settings.load()
+    declared = load_folder(settings.agents).metric(metric)
+    return await querying.query(
+        declared, start, end, every=every, by=by, items=items, store=settings.store
+    )
+
+
+def pairs(option: str, texts: Sequence[str]) -> dict[str, str]:
+    """The names and values of options such as `--item hits=/home`."""
+    for text in texts:
+        if "=" not in text:
+            raise click.UsageError(f"{option} {text}: give a name and a value, as in NAME=VALUE")
+    return dict(text.split("=", 1) for text in texts)
+
+
+def deliver(
+    answer: Coroutine[None, None, "pa.Table"], form: str, as_json: bool, output: Path | None
+) -> None:
+    """Wait for an answer and print it as the options of `printed` say."""
     form = "json" if as_json else form
     if form == "parquet" and output is None and sys.stdout.isatty():
+        answer.close()
         raise click.UsageError("parquet is binary: give --output FILE, or redirect it to one")
-    names = [name.strip() for text in by for name in text.split(",") if name.strip()]
     began = time.perf_counter()
-    table = asyncio.run(_answer(metric, start, end, every, names))
+    table = asyncio.run(answer)
     took_s = time.perf_counter() - began
     if output is None:
         _write(table, form, took_s, click.get_binary_stream("stdout"))
@@ -83,16 +136,6 @@ def query(
     with output.open("wb") as out:
         _write(table, form, took_s, out)
     click.echo(f"{_counted(table.num_rows, 'row')} written to {output}", err=True)
-
-
-async def _answer(
-    metric: str, start: str | None, end: str | None, every: str, by: Sequence[str]
-) -> "pa.Table":
-    from fastdata.serving import querying
-
-    settings = Settings.load()
-    declared = load_folder(settings.agents).metric(metric)
-    return await querying.query(declared, start, end, every=every, by=by, store=settings.store)
 
 
 def _write(table: "pa.Table", form: str, took_s: float, out: BinaryIO) -> None:

@@ -38,7 +38,17 @@ from fastdata.segments import segment_start
 from fastdata.serving.stores import Gap, Head, Partial, Reading, Survey, Total
 from fastdata.windows import HOUR_MS, floor_to
 
-__all__ = ["Buckets", "Layer", "Row", "fresh_until", "held_range", "merge", "unfolded_events"]
+__all__ = [
+    "Buckets",
+    "Folded",
+    "Layer",
+    "Row",
+    "fold",
+    "fresh_until",
+    "held_range",
+    "merge",
+    "unfolded_events",
+]
 
 _INCOMPLETE = ("late", "future")
 _NO_TIME = -(1 << 61)  # a watermark before it is of a partition that had no event yet
@@ -95,6 +105,27 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
+class Folded:
+    """What a row is made of.
+
+    Attributes:
+        states: Merged ones of all measures.
+        is_complete: Whether nothing is open about the bucket, but for partials.
+        layer: Whose states are in them.
+        missing_events: How many may belong to the row and are not in it.
+    """
+
+    start: int
+    end: int
+    dims: tuple[Dimension, ...]
+    states: States
+    is_complete: bool
+    has_gap: bool
+    layer: Layer
+    missing_events: int
+
+
+@dataclass(frozen=True, slots=True)
 class _Doubt:
     """What is open about every row of a bucket."""
 
@@ -117,6 +148,29 @@ def merge(
     Raises:
         CorruptStateError: A stored state does not verify.
     """
+    for row in fold(metric, reading, buckets, by):
+        folded = _estimates(metric, row.states, row.missing_events)
+        estimates = metric.answers(folded, row.end - row.start)
+        is_certain = row.is_complete and row.layer == "batch"
+        yield Row(
+            start=row.start,
+            end=row.end,
+            dims=row.dims,
+            estimates=estimates,
+            is_exact=is_certain and all(e.is_exact for e in estimates),
+            has_gap=row.has_gap,
+            layer=row.layer,
+        )
+
+
+def fold(
+    metric: Metric, reading: Reading, buckets: Buckets, by: Sequence[str] = ()
+) -> Iterator[Folded]:
+    """What the rows of `merge` are made of, in the same order.
+
+    Raises:
+        CorruptStateError: A stored state does not verify.
+    """
     doubts = _Doubts(metric, reading, buckets)
     texts = _Texts(metric.by.index(name) for name in by)
     blobs = _grouped(reading.totals, buckets, texts)
@@ -128,18 +182,15 @@ def merge(
         start, text = key
         doubt = doubts.about(start)
         totals, partials = blobs.pop(key, []), new.pop(key, [])
-        end = buckets.end_of(start)
-        folded = _estimates(metric, totals + partials, doubt.missing_events)
-        estimates = metric.answers(folded, end - start)
-        is_certain = doubt.is_complete and not partials
-        yield Row(
+        yield Folded(
             start=start,
-            end=end,
+            end=buckets.end_of(start),
             dims=dims[text],
-            estimates=estimates,
-            is_exact=is_certain and all(e.is_exact for e in estimates),
+            states=_states(metric, totals + partials),
+            is_complete=doubt.is_complete,
             has_gap=doubt.has_gap,
             layer="batch" if not partials else "both" if totals else "speed",
+            missing_events=doubt.missing_events,
         )
 
 
@@ -258,10 +309,14 @@ def _grouped(
     return groups
 
 
-def _estimates(metric: Metric, blobs: Sequence[bytes], missing_events: int) -> tuple[Estimate, ...]:
+def _states(metric: Metric, blobs: Sequence[bytes]) -> States:
     states: States = metric.load(blobs[0])
     for blob in blobs[1:]:
         metric.merge(states, metric.load(blob))
+    return states
+
+
+def _estimates(metric: Metric, states: States, missing_events: int) -> tuple[Estimate, ...]:
     pairs = zip(metric.aggregates, states, strict=True)
     if not missing_events:
         return tuple([aggregate.present(state) for aggregate, state in pairs])

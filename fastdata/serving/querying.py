@@ -1,7 +1,7 @@
 """Queries: from a metric and a range of time to an Arrow table."""
 
 import json
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from typing import TypedDict, cast
@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from fastdata.errors import QueryError
 from fastdata.metric import Metric
+from fastdata.serving.asking import ask
 from fastdata.serving.merging import (
     Buckets,
     Row,
@@ -30,10 +31,19 @@ from fastdata.windows import (
     to_datetime,
 )
 
-__all__ = ["Description", "answer_schema", "describe", "query"]
+__all__ = [
+    "INSTANT",
+    "KEY",
+    "Description",
+    "answer_range",
+    "answer_schema",
+    "describe",
+    "description",
+    "query",
+]
 
-_KEY = b"fastdata"
-_INSTANT = pa.timestamp("ms", tz="UTC")
+KEY = b"fastdata"
+INSTANT = pa.timestamp("ms", tz="UTC")
 # Years 1 to 9999, which `datetime` and every store can say; whole hours.
 _EARLIEST, _LATEST = -62_135_596_800_000, 253_402_300_800_000
 
@@ -62,6 +72,7 @@ async def query(
     *,
     every: str | timedelta = "1h",
     by: str | Sequence[str] | None = None,
+    items: Mapping[str, object] | None = None,
     layers: bool = False,
     store: ServingStore | str | None = None,
 ) -> pa.Table:
@@ -87,6 +98,7 @@ async def query(
         every: Width of the buckets, "1m" or more in whole minutes, which begin at multiples of it
             since 1970 UTC; "all" for one bucket.
         by: Some of the metric's dimensions; None merges them all.
+        items: By the name of a `Frequency` or `Seen`, the item that it is asked about.
         layers: Adds a column `layer`: whether a row is made of totals of "batch", of partials of
             the "speed" layer, or of "both".
         store: An open store, the URL of one, or None for that of the settings.
@@ -97,8 +109,29 @@ async def query(
         StoreUnavailableError: There is no store, or it cannot be read; retriable.
         CorruptStateError: A stored state does not verify.
     """
-    width = _width(every)
     dims = _dims(metric, by)
+    metric = ask(metric, items or {})
+    reading, buckets, width = await answer_range(metric, start, end, every, store)
+    rows = merge(metric, reading, buckets, dims) if buckets else ()
+    table = _table(answer_schema(metric, dims, layers), rows, fresh_until(reading))
+    about = description(metric, reading, buckets, dims, width)
+    return table.replace_schema_metadata({KEY: json.dumps(about)})
+
+
+async def answer_range(
+    metric: Metric,
+    start: str | datetime | None,
+    end: str | datetime | None,
+    every: str | timedelta,
+    store: ServingStore | str | None,
+) -> tuple[Reading, Buckets | None, int | None]:
+    """What is stored of a range, the buckets to answer, and their width in ms; as in `query`.
+
+    Raises:
+        QueryError: An argument is wrong.
+        StoreUnavailableError: There is no store, or it cannot be read; retriable.
+    """
+    width = _width(every)
     first, last = _instant("start", start), _instant("end", end)
     if first is not None and last is not None and last <= first:
         raise QueryError(f"the range is empty: its end {end} is not after its start {start}")
@@ -110,12 +143,7 @@ async def query(
             _EARLIEST if first is None else floor_to(first, metric.span_ms),
             _LATEST if last is None else ceil_to(last, metric.span_ms),
         )
-    buckets = _buckets(metric, reading, first, last, width)
-    rows = merge(metric, reading, buckets, dims) if buckets else ()
-    schema = answer_schema(metric, dims, layers)
-    table = _table(schema, rows, fresh_until(reading))
-    description = _description(metric, reading, buckets, dims, width)
-    return table.replace_schema_metadata({_KEY: json.dumps(description)})
+    return reading, _buckets(metric, reading, first, last, width), width
 
 
 def answer_schema(metric: Metric, by: Sequence[str], layers: bool = False) -> pa.Schema:
@@ -124,7 +152,7 @@ def answer_schema(metric: Metric, by: Sequence[str], layers: bool = False) -> pa
     Raises:
         QueryError: The column `layer` is asked for, and the metric has one of that name.
     """
-    fields = [pa.field("window", _INSTANT), pa.field("window_end", _INSTANT)]
+    fields = [pa.field("window", INSTANT), pa.field("window_end", INSTANT)]
     types = [metric.dimension_type(name) for name in by]
     fields += [
         pa.field(name, arrow_type(type.kind, unit=type.unit))
@@ -134,7 +162,7 @@ def answer_schema(metric: Metric, by: Sequence[str], layers: bool = False) -> pa
         type = column.arrow_type()
         fields += [pa.field(name + suffix, type) for suffix in ("", "_lower", "_upper")]
     fields.append(pa.field("exact", pa.bool_()))
-    fields.append(pa.field("fresh_until", _INSTANT))
+    fields.append(pa.field("fresh_until", INSTANT))
     fields.append(pa.field("gap", pa.bool_()))
     if layers:
         if any(field.name == "layer" for field in fields):
@@ -153,9 +181,9 @@ def describe(table: pa.Table) -> Description:
         QueryError: The table is not one of `query`.
     """
     metadata = table.schema.metadata or {}
-    if _KEY not in metadata:
+    if KEY not in metadata:
         raise QueryError("this table was not made by a query")
-    return cast("Description", json.loads(metadata[_KEY]))
+    return cast("Description", json.loads(metadata[KEY]))
 
 
 def _width(every: str | timedelta) -> int | None:
@@ -231,13 +259,18 @@ def _table(schema: pa.Schema, rows: Iterable[Row], fresh: int | None) -> pa.Tabl
     return pa.Table.from_arrays(arrays, schema=pa.schema(fields))
 
 
-def _description(
+def description(
     metric: Metric,
     reading: Reading,
     buckets: Buckets | None,
     dims: Sequence[str],
     width: int | None,
 ) -> Description:
+    """What an answer is about, for its metadata.
+
+    Raises:
+        CorruptStateError: A stored state does not verify.
+    """
     fresh = fresh_until(reading)
     hours = unfolded_events(metric, reading.unfolded)
     return {
