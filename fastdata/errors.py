@@ -13,6 +13,7 @@
     ├── IncompatibleSchemaError(ValueError)  events of one schema cannot be read with another
     ├── CorruptStateError(ValueError)     stored bytes do not verify
     ├── QueryError(ValueError)            a query asks for what cannot be answered
+    ├── LineError(ValueError)             a line that is sent to a topic is too long
     ├── TableError                        the state table or its changelog cannot be written
     ├── BrokerError(ConnectionError)      the broker cannot be reached or refuses
     ├── StoreError
@@ -47,6 +48,7 @@ __all__ = [
     "DeclarationError",
     "ExportError",
     "FastdataError",
+    "LineError",
     "LoadError",
     "MapError",
     "QueryError",
@@ -97,6 +99,10 @@ class BadEventError(FastdataError, ValueError):
         self.stage = stage
         self.reason = reason
         self.detail = detail
+
+
+class LineError(FastdataError, ValueError):
+    """A line is too long to be sent to a topic; what is read is probably no text."""
 
 
 class MapError(FastdataError):

@@ -20,6 +20,7 @@ _SUMMARIES = {
     "query": "Answer a metric over an interval.",
     "replay": "Count an interval again from the archive, exactly.",
     "schema": "Register schemas, and check whether old events can still be read.",
+    "send": "Send lines of a file, a pipe or TCP connections to a topic.",
     "size": "Calculate disks, rows, memory and workers for a load.",
     "status": "Show how far each layer is, and what it left out.",
     "verify": "Compare both layers with a plain recount, and say why they differ.",

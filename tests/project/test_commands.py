@@ -56,6 +56,7 @@ def test_the_commands_are_those_that_the_documentation_names() -> None:
         "query",
         "replay",
         "schema",
+        "send",
         "size",
         "status",
         "verify",

@@ -28,7 +28,7 @@ MAY_IMPORT_ALL = {"cli", "embedded", "app", "status"}
 DRIVERS = {
     "faust": ("speed/", "app.py"),
     "mode": ("speed/", "app.py"),
-    "aiokafka": ("brokers.py", "speed/", "archive/", "status.py"),
+    "aiokafka": ("brokers.py", "sending.py", "speed/", "archive/", "status.py"),
     "confluent_kafka": ("embedded/", "registries.py", "status.py"),
     "sqlalchemy": ("serving/", "exporting/"),
     "aiosqlite": ("serving/sqlite.py",),

@@ -1,0 +1,115 @@
+"""`fastdata send`."""
+
+import asyncio
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from fastdata.errors import LineError
+from fastdata.settings import Settings
+
+if TYPE_CHECKING:
+    from fastdata.sending import LineSender
+
+__all__ = ["send"]
+
+_Address = tuple[str, int]
+
+
+@click.command(short_help="Send lines of a file, a pipe or TCP connections to a topic.")
+@click.argument("topic")
+@click.option(
+    "--from-file",
+    type=click.Path(path_type=Path),
+    help="Send the lines of a file, then end. [default: standard input]",
+)
+@click.option(
+    "--listen",
+    metavar="HOST:PORT",
+    help="Take TCP connections and send each of their lines, until Ctrl-C.",
+)
+def send(topic: str, from_file: Path | None, listen: str | None) -> None:
+    """Send lines of a file, a pipe or TCP connections to a topic of FASTDATA_BROKER.
+
+    A line is one value, for a source with format="text" or format="json", and goes to any
+    partition. At least once: what is acknowledged is in Kafka, and after a failure the rest must
+    be sent again. When Kafka is slow, nothing more is read, so who writes has to wait. Whoever
+    can connect to --listen can write: keep it on the loopback.
+
+    \b
+    Examples:
+      fastdata send access_log --from-file /var/log/apache2/access.log
+      tail -F access.log | fastdata send access_log
+      fastdata send lines --listen 127.0.0.1:9999
+    """  # noqa: D301  (click wants the backspace)
+    if from_file is not None and listen is not None:
+        raise click.UsageError("give --from-file or --listen, not both")
+    address = None if listen is None else _address(listen)
+    asyncio.run(_send(topic, from_file, address))
+
+
+def _address(text: str) -> _Address:
+    host, _, port = text.rpartition(":")
+    if not host or not port.isdecimal() or int(port) > 65_535:
+        raise click.UsageError(f"--listen is {text!r}; give it as in 127.0.0.1:9999")
+    return host.strip("[]"), int(port)
+
+
+async def _send(topic: str, from_file: Path | None, address: _Address | None) -> None:
+    from fastdata.brokers import Broker
+    from fastdata.sending import LineSender, read_descriptor, send_lines
+
+    async with LineSender(Broker.of(Settings.load()), topic) as sender:
+        if address is not None:
+            await _listen(sender, address)
+        elif from_file is None:
+            await send_lines(sender, read_descriptor(sys.stdin.fileno()))
+        else:
+            with from_file.open("rb") as file:
+                await send_lines(sender, read_descriptor(file.fileno()))
+    click.echo(f"{sender.acknowledged} lines are in {topic}", err=True)
+
+
+async def _listen(sender: "LineSender", address: _Address) -> None:
+    """Take connections until a signal comes; the first failure of the broker ends all."""
+    from fastdata.sending import send_connection
+
+    loop = asyncio.get_running_loop()
+    ended: asyncio.Future[None] = loop.create_future()
+
+    def end() -> None:
+        if not ended.done():
+            ended.set_result(None)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, end)
+
+    connections = set[asyncio.Task[None] | None]()
+
+    async def take(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connections.add(asyncio.current_task())
+        try:
+            await send_connection(sender, reader)
+        except LineError as error:
+            click.echo(f"fastdata: {error}; the connection is closed", err=True)
+        except ConnectionResetError:
+            pass  # whole lines that came before were sent
+        except Exception as error:  # noqa: BLE001 - the task ends, and with it the command
+            if not ended.done():
+                ended.set_exception(error)
+        finally:
+            connections.discard(asyncio.current_task())
+            writer.close()
+
+    server = await asyncio.start_server(take, *address)
+    host, port = server.sockets[0].getsockname()[:2]
+    click.echo(f"listening on {host}:{port}", err=True)
+    try:
+        await ended
+    finally:
+        server.close()
+        for task in filter(None, list(connections)):
+            task.cancel()
