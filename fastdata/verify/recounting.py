@@ -71,19 +71,19 @@ Cell = list[PlainRow]
 
 
 async def read_events(
-    storage: ArchiveStorage, source: Source, objects: Iterable[ObjectEntry], span: int
-) -> list[Event]:
-    """The events of the hour that begins at `span`, by partition and offset.
+    storage: ArchiveStorage, source: Source, objects: Iterable[ObjectEntry], spans: Iterable[int]
+) -> dict[int, list[Event]]:
+    """The events of the hours that begin at `spans`, by partition and offset.
 
     Args:
-        objects: All that hold events of the hour.
+        objects: All that hold events of these hours; each is read once.
 
     Raises:
         VerifyError: An object is gone or cannot be read with the source's schema.
         ArchiveUnavailableError: The archive did not answer; retriable.
     """
     per_ms = 1000 if source.schema.fields[source.time].unit == "us" else 1
-    events = []
+    events: dict[int, list[Event]] = {span: [] for span in spans}
     for entry in objects:
         data = await storage.get(entry.name)
         if data is None:
@@ -97,12 +97,16 @@ async def read_events(
             ) from error
         for offset, record in found:
             moment = record[source.time]
-            if moment is None or moment // per_ms // HOUR_MS * HOUR_MS != span:
+            span = None if moment is None else moment // per_ms // HOUR_MS * HOUR_MS
+            if span not in events:
                 continue
             identity = record[source.id] if source.id else None
             fields = source.mapper(record) if source.mapper else record
-            events.append(Event(entry.partition, offset, moment // per_ms, identity, fields))
-    return sorted(events, key=lambda event: (event.partition, event.offset))
+            event = Event(entry.partition, offset, moment // per_ms, identity, fields)
+            events[span].append(event)
+    for found_events in events.values():
+        found_events.sort(key=lambda event: (event.partition, event.offset))
+    return events
 
 
 def mark_repeats(

@@ -25,7 +25,7 @@ AGREES, UNEXPLAINED, INCOMPARABLE = 0, 3, 4
 """The exit codes of `fastdata verify`."""
 
 Layer = Literal["batch", "speed"]
-Speed = Literal["compared", "nothing new", "undone", "no worker", "never folded"]
+Speed = Literal["compared", "nothing new", "moved on", "undone", "no worker", "never folded"]
 _SHOWN_FINDINGS = 1_000
 _RARE = 1e-3
 
@@ -115,7 +115,8 @@ class SpanReport:
         span: Its start, ms UTC.
         events: That the current version counts, repeats included.
         new: How many of these came with it: what the speed layer is compared on.
-        speed: Whether it could be compared, or why not.
+        speed: Whether it could be compared, or why not; of a span that a replay has just moved
+            on nothing was.
         causes: Events by which the layers differ, by cause.
         unexplained: Events that are missing or too many in the speed layer for no known cause.
         facts: Rows of the speed layer against the recount.
