@@ -39,6 +39,7 @@ _SQL = {
     "timestamp": "arrow_cast({}, 'Int64')",
     "date": "CAST(arrow_cast({}, 'Int32') AS BIGINT)",
 }
+_PRIMITIVES = {"null", "boolean", "int", "long", "float", "double", "bytes", "string"}
 _LOGICAL = {None, "timestamp-millis", "timestamp-micros", "date", "decimal"}
 
 
@@ -49,7 +50,7 @@ def is_columnar(metric: Metric, schemas: Iterable[str]) -> bool:
         schemas: Canonical JSON of the schemas that the events were written with.
     """
     source = metric.source
-    if source.mapper is not None:
+    if source.mapper is not None or source.reader is not None:
         return False
     names = _fields_of([metric])
     mine = {name: _form(source.schema, name) for name in names}
@@ -103,7 +104,9 @@ def _form(schema: Schema, name: str) -> tuple[str, int, str] | None:
     (declared,) = (f["type"] for f in json.loads(schema.canonical)["fields"] if f["name"] == name)
     for branch in declared if isinstance(declared, list) else [declared]:
         logical = branch.get("logicalType") if isinstance(branch, dict) else None
-        if logical not in _LOGICAL:
+        # A name stands for what another field declares, logical type and all.
+        is_name = isinstance(branch, str) and branch not in _PRIMITIVES
+        if logical not in _LOGICAL or is_name:
             return None
     return type.kind, type.scale, type.unit
 

@@ -44,7 +44,8 @@ def choose_engine(wanted: Engine | None, metric: Metric, schemas: Iterable[str])
     if wanted == "columns":
         raise ReplayError(
             f"the columnar engine cannot compute {metric.name!r} ({metric.place}): its source has "
-            "a map function, or a field that it cannot read; leave the choice to the replay"
+            "a map function, values that are no Avro, or a field that it cannot read; leave the "
+            "choice to the replay"
         )
     return "rows"
 

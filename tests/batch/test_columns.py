@@ -21,6 +21,7 @@ from fastdata.batch.engines import choose_engine
 from fastdata.batch.rows import Job, Piece, fold
 from fastdata.decoding import Decoder
 from fastdata.errors import BadEventError, ReplayError
+from fastdata.formats import KEPT_SCHEMA
 from fastdata.metric import Measure
 from fastdata.schemas import FolderRegistry, Schema
 from fastdata.windows import HOUR_MS, MINUTE_MS, parse_instant
@@ -204,3 +205,24 @@ def test_events_that_must_be_resolved_are_for_the_row_engine(
 
     assert choose_engine(None, metric, [schema]) == "rows"
     assert choose_engine(None, Metric("m", source), [schema]) == "columns"
+
+
+def test_values_that_are_no_avro_go_by_rows(tmp_path: Path) -> None:
+    fields = [{"name": "timestamp_ms", "type": "long"}]  # as the archive names Kafka's own
+    (tmp_path / "e.avsc").write_text(json.dumps({"type": "record", "name": "E", "fields": fields}))
+    source = Source(
+        "e", topic="e", schema=str(tmp_path / "e.avsc"), time="timestamp_ms", format="json"
+    )
+
+    assert choose_engine(None, Metric("m", source), [KEPT_SCHEMA.canonical]) == "rows"
+
+
+def test_a_type_that_is_named_elsewhere_goes_by_rows(tmp_path: Path) -> None:
+    uuid = {"type": "fixed", "name": "Key", "size": 16, "logicalType": "uuid"}
+    types = {"at": "long", "key": uuid, "other": "Key"}
+    fields = [{"name": name, "type": type} for name, type in types.items()]
+    (tmp_path / "e.avsc").write_text(json.dumps({"type": "record", "name": "E", "fields": fields}))
+    source = Source("e", topic="e", schema=str(tmp_path / "e.avsc"), time="at")
+
+    for name in ("key", "other"):
+        assert choose_engine(None, Metric("m", source, by=[name]), []) == "rows"
