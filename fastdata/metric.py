@@ -4,6 +4,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from json.encoder import encode_basestring
 from typing import TYPE_CHECKING, Protocol, cast
 
@@ -12,7 +13,13 @@ from fastdata.derived import Derived
 from fastdata.envelope import pack, unpack
 from fastdata.errors import DeclarationError
 from fastdata.estimates import Estimate
-from fastdata.schemas import FieldType, Kind
+from fastdata.expressions import (
+    Column,
+    Node,
+    compile_rows,
+)
+from fastdata.schemas import FieldType
+from fastdata.selecting import Reader
 from fastdata.source import declaring_place
 from fastdata.windows import HOUR_MS, MINUTE_MS
 
@@ -37,8 +44,8 @@ Values = Sequence[object]  # what an event gives to each measure; None is skippe
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,47}")
 _COLUMNS = frozenset({"window", "window_end", "exact", "fresh_until", "gap"})
+_MANY = 1 << 62
 _LITERALS: Mapping[bool | None, str] = {None: "null", True: "true", False: "false"}
-_DIMENSION_KINDS: tuple[Kind, ...] = ("string", "int", "bool", "timestamp", "date")
 
 
 class Measure(Protocol):
@@ -50,7 +57,7 @@ class Measure(Protocol):
 
     @property
     def arguments(self) -> tuple[str, ...]:
-        """What it measures: fields of the event; none when it measures events."""
+        """What it measures: expressions of the event; none when it measures events."""
         ...
 
     def bind(self, *types: FieldType) -> Aggregate:
@@ -62,15 +69,37 @@ class Measure(Protocol):
         ...
 
 
+class Folding(Protocol):
+    """What one event folds."""
+
+    def __call__(
+        self, fields: Mapping[str, object], time: int = 0
+    ) -> Sequence[tuple[Dimensions, Sequence[Values]]]:
+        """The values that an event folds, by its dimension values; each of these comes once.
+
+        Args:
+            time: Event time, ms UTC.
+
+        Raises:
+            MapError: A map function took a field away, or changed its type.
+        """
+        ...
+
+
 class Metric:
     """Measures of a source's events by dimensions, in windows of one minute.
 
     Args:
         name: Lower case.
-        by: Fields of the source: strings, integers, booleans, timestamps or dates. Null is a value.
+        by: Fields of the source, or expressions by the names of dimensions. They are strings,
+            integers, booleans, timestamps or dates, and null is a value.
         measures: By name; a measure skips nulls.
+        where: A condition, as an expression: which events count. None for all.
 
     Attributes:
+        selection: All expressions, typed. Where one unnests an array, each of its elements is
+            folded like an event, and an event without elements folds nothing.
+        rows: The function that gives what an event folds; see `Folding`.
         id: Name and fingerprint of the definition: another definition is another metric.
         folded: The measures but those that are derived of others, in order.
         aggregates: These, bound to their types.
@@ -87,17 +116,22 @@ class Metric:
         self,
         name: str,
         source: "Source",
-        by: Sequence[str] = (),
+        by: Sequence[str] | Mapping[str, str] = (),
         measures: Mapping[str, Measure | Derived] | None = None,
+        where: str | None = None,
     ) -> None:
         self.place = declaring_place()
         self.name = name
         self.source = source
-        self.by = self._check_by(by)
+        reader = Reader(self._fields(), self.place, name)
+        dimensions = reader.dimensions(by)
+        self.by = tuple(dimensions)
         self.measures: dict[str, Measure | Derived] = dict(measures or {"events": Count()})
         self._check_names()
         self.folded = {k: m for k, m in self.measures.items() if not isinstance(m, Derived)}
-        bound = {label: self._bind(label, m) for label, m in self.folded.items()}
+        self.selection = reader.selection(tuple(dimensions.values()), self.folded, where)
+        arguments = zip(self.folded.items(), self.selection.arguments, strict=True)
+        bound = {label: self._bind(label, m, nodes) for (label, m), nodes in arguments}
         self.aggregates = tuple(bound.values())
         self.columns = {k: self._column(k, m, bound) for k, m in self.measures.items()}
         self._prepare()
@@ -111,28 +145,17 @@ class Metric:
         # Not before it is asked for: a map function may be declared after the metric.
         return f"{self.name}-{self._fingerprint()}"
 
-    def rows(
-        self, fields: Mapping[str, object], time: int = 0
-    ) -> Sequence[tuple[Dimensions, Sequence[Values]]]:
-        """What one event folds, by its dimension values; each comes once.
-
-        Args:
-            time: Event time, ms UTC.
-        """
-        dims = tuple([cast("Dimension", fields[name]) for name in self.by])
-        values = []
-        for arguments, is_timed in self._arguments:
-            if len(arguments) == 1:
-                value = fields[arguments[0]]
-            else:
-                several = tuple([fields[name] for name in arguments])
-                value = None if None in several else several
-            values.append((value, time) if is_timed and value is not None else value)
-        return ((dims, (values,)),)
+    @property
+    def is_plain(self) -> bool:
+        """Whether dimensions and arguments are fields, and every event counts once."""
+        chosen = self.selection
+        is_every_event = chosen.where is None and chosen.array is None
+        is_named = [node.text for node in chosen.by] == list(self.by)
+        return is_every_event and is_named and all(isinstance(n, Column) for n in chosen.nodes)
 
     def dimension_type(self, name: str) -> FieldType:
         """The type of a dimension's values."""
-        return self.source.schema.fields[name]
+        return self.selection.by[self.by.index(name)].type
 
     def zero(self, exact: bool = False) -> States:
         """The states of nothing; `exact` keeps what batch needs to be exact."""
@@ -159,6 +182,19 @@ class Metric:
         """Merge `other` into `states`, in place; `other` does not change."""
         for index, aggregate in enumerate(self.aggregates):
             states[index] = aggregate.merge(states[index], other[index])
+
+    def estimate(self, states: States, missing_events: int = 0) -> tuple[Estimate, ...]:
+        """What the states present, one for each of `aggregates`.
+
+        Args:
+            missing_events: How many more events may belong to them; the bounds allow for it.
+        """
+        pairs = list(zip(self.aggregates, states, strict=True))
+        if not missing_events:
+            return tuple([aggregate.present(state) for aggregate, state in pairs])
+        if self.selection.array is None:
+            return tuple([a.widen(a.present(state), missing_events) for a, state in pairs])
+        return tuple([_widened(a, a.present(state)) for a, state in pairs])
 
     def answers(self, folded: Sequence[Estimate], length_ms: int) -> tuple[Estimate, ...]:
         """One estimate for each measure, in order.
@@ -190,34 +226,32 @@ class Metric:
 
     def _prepare(self) -> None:
         self._codes = [aggregate.code for aggregate in self.aggregates]
-        measures = self.folded.values()
-        self._arguments = [(m.arguments, getattr(m, "timed", False)) for m in measures]
-        pairs = zip(self.aggregates, self._arguments, strict=True)
-        self._adding = [(i, a, not arguments) for i, (a, (arguments, _)) in enumerate(pairs)]
+        mapper = f"the map function of source {self.source.name!r} ({self.source.place})"
+        self.rows = cast("Folding", compile_rows(self.selection, mapper))
+        pairs = zip(self.aggregates, self.selection.arguments, strict=True)
+        self._adding = [(i, a, not arguments) for i, (a, arguments) in enumerate(pairs)]
         self._printed: tuple[object, str] | None = None
 
     def _fingerprint(self) -> str:
         mapper = self.source.mapper
         if self._printed is None or self._printed[0] is not mapper:
             # Without the derived ones: they change nothing that is stored.
-            measures = [[label, repr(measure)] for label, measure in self.folded.items()]
-            types = [repr(self.source.schema.fields.get(name)) for name in self.by]
-            parts = [self.name, self.source.describe(), self.by, types, measures, self.window_ms]
+            chosen = self.selection
+            arguments = zip(self.folded.items(), chosen.arguments, strict=True)
+            measures = [[label, *_printed(m, nodes)] for (label, m), nodes in arguments]
+            by = [[name, *_told(node)] for name, node in zip(self.by, chosen.by, strict=True)]
+            where = None if chosen.where is None else _told(chosen.where)
+            parts = [self.name, self.source.describe(), by, where, measures, self.window_ms]
             digest = hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:12]
             self._printed = (mapper, digest)
         return self._printed[1]
 
-    def _check_by(self, by: Sequence[str]) -> tuple[str, ...]:
-        if isinstance(by, str):
-            self._fail(f"by is a list of fields, as in by=[{by!r}]")
-        for name in by:
-            kind = self.source.field(name, f"{self.place}: by of metric {self.name!r}").kind
-            if kind not in _DIMENSION_KINDS:
-                fit = ", ".join(_DIMENSION_KINDS)
-                self._fail(f"the dimension {name!r} holds {kind}; what fits is: {fit}")
-        if len(set(by)) != len(by):
-            self._fail(f"a dimension is named twice in {list(by)}")
-        return tuple(by)
+    def _fields(self) -> Mapping[str, FieldType]:
+        """What expressions are about."""
+        return self.source.schema.fields
+
+    def _user(self, what: str) -> str:
+        return f"{self.place}: {what} of metric {self.name!r}"
 
     def _check_names(self) -> None:
         for name in (self.name, *self.measures):
@@ -231,16 +265,13 @@ class Metric:
         if doubled:
             self._fail(f"the measure name gives the column {min(doubled)!r}, which is taken")
 
-    def _bind(self, label: str, measure: Measure) -> Aggregate:
-        user = f"{self.place}: measure {label!r} of metric {self.name!r}"
-        if not hasattr(measure, "bind"):
-            self._fail(f"measure {label!r} is {measure!r}; use Count(), Sum('field') or the like")
-        types = [self.source.field(name, user) for name in measure.arguments]
+    def _bind(self, label: str, measure: Measure, arguments: Sequence[Node]) -> Aggregate:
+        user = self._user(f"measure {label!r}")
         if type(measure).__repr__ is object.__repr__:
             # It would be another metric in each process.
             self._fail(f"measure {label!r} has no repr to be told by: make its class a dataclass")
         try:
-            aggregate = measure.bind(*types)
+            aggregate = measure.bind(*[node.type for node in arguments])
         except DeclarationError as error:
             raise DeclarationError(f"{user}: {error}") from error
         if aggregate.code not in range(1, 256):
@@ -267,13 +298,35 @@ class _Unfolded(Metric):
 
     window_ms = HOUR_MS
 
-    def _check_by(self, by: Sequence[str]) -> tuple[str, ...]:
-        return tuple(by)
+    def _fields(self) -> Mapping[str, FieldType]:
+        return {"reason": FieldType("string")}
 
 
 def unfolded_metric(source: "Source") -> Metric:
     """The system metric of a source; its only dimension is the reason."""
     return _Unfolded("unfolded", source, by=("reason",), measures={"events": Count()})
+
+
+def _widened(aggregate: Aggregate, estimate: Estimate) -> Estimate:
+    """With bounds for any number of more values, since an event may have any number of elements."""
+    wide = aggregate.widen(estimate, _MANY)
+    return replace(
+        wide,
+        lower=wide.lower if wide.lower == estimate.lower else None,
+        upper=wide.upper if wide.upper == estimate.upper else None,
+    )
+
+
+def _told(node: Node) -> list[str]:
+    return [node.text, repr(node.type)]
+
+
+def _printed(measure: Measure, arguments: Sequence[Node]) -> list[object]:
+    """What tells a measure from others: its `repr`, however its arguments are written."""
+    told = repr(measure)
+    for text, node in zip(measure.arguments, arguments, strict=True):
+        told = told.replace(repr(text), repr(node.text))
+    return [told, [_told(node) for node in arguments]]
 
 
 def dump_dims(dims: Sequence[Dimension]) -> str:

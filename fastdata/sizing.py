@@ -7,10 +7,11 @@ values of a distinct count differ, and all keys are equally frequent: real strea
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from decimal import Decimal
 from typing import Any
 
+from fastdata.expressions import compile_rows
 from fastdata.metric import Metric, dump_dims
 from fastdata.schemas import FieldType
 from fastdata.source import Source
@@ -166,8 +167,13 @@ def state_bytes(metric: Metric, events: float, exact: bool) -> int:
     """
     states = metric.zero(exact)
     fields = metric.source.schema.fields
+    # Whatever `where` asks for, an example would hardly have it.
+    rows = compile_rows(replace(metric.selection, where=None))
     for number in range(min(math.ceil(events), _MOST_SAMPLES)):
-        metric.add(states, {name: _example(type, number) for name, type in fields.items()})
+        example = {name: _example(type, number) for name, type in fields.items()}
+        for _, several in rows(example):
+            for values in several:
+                metric.add_values(states, values)
     return len(metric.dump(states))
 
 
@@ -333,4 +339,10 @@ def _example(type: FieldType, number: int) -> Any:
             return f"value-{number:08}"
         case "bool":
             return True
+        case "record":
+            return {name: _example(inner, number) for name, inner in type.fields}
+        case "array" if type.items is not None:
+            return [_example(type.items, number)]
+        case "map":
+            return {}
     return 1_000_000 + number

@@ -1,8 +1,8 @@
 """The error of the speed layer as a metric: what `fastdata verify --store-result` stores."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
-from fastdata.aggregates import Aggregate, Count, Max, Mean, Sum
+from fastdata.aggregates import Count, Max, Mean, Sum
 from fastdata.metric import Measure, Metric
 from fastdata.schemas import FieldType
 from fastdata.windows import HOUR_MS
@@ -39,17 +39,11 @@ class _Errors(Metric):
         """That of the metric it is about, so that another definition has errors of its own."""
         return self._of.id + SUFFIX
 
-    def dimension_type(self, name: str) -> FieldType:
-        return _TYPES[name]
-
-    def _check_by(self, by: Sequence[str]) -> tuple[str, ...]:
-        return tuple(by)
+    def _fields(self) -> Mapping[str, FieldType]:
+        return _TYPES
 
     def _check_names(self) -> None:
         pass
-
-    def _bind(self, label: str, measure: Measure) -> Aggregate:
-        return measure.bind(*(_TYPES[name] for name in measure.arguments))
 
 
 def errors_of(metric: Metric) -> Metric:

@@ -1,17 +1,21 @@
 """Expressions of events: field names or SQL text, typed by the schema, for both engines alike."""
 
+from fastdata.expressions.coercion import describe
 from fastdata.expressions.parsing import parse_expression
 from fastdata.expressions.rows import Rows, Selection, compile_rows, compile_value
 from fastdata.expressions.sql import ELEMENT, to_sql
-from fastdata.expressions.tree import Node
+from fastdata.expressions.tree import Column, Node, array_of
 
 __all__ = [
     "ELEMENT",
+    "Column",
     "Node",
     "Rows",
     "Selection",
+    "array_of",
     "compile_rows",
     "compile_value",
+    "describe",
     "parse_expression",
     "to_sql",
 ]

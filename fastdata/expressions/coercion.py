@@ -120,12 +120,23 @@ def together(*nodes: Node) -> tuple[Node, ...]:
 
 
 def _all(nodes: Sequence[Node]) -> FieldType:
-    type = nodes[0].type
+    type, first = nodes[0].type, nodes[0]
     for node in nodes[1:]:
+        if {type.kind, node.type.kind} & {"string"} and len({type.kind, node.type.kind}) > 1:
+            _refuse_text(first, node)
         type = common_type(type, node.type)
     if type.kind == "other":
         raise MismatchError("NULL alone has no type; write CAST(NULL AS BIGINT) or the like")
     return type
+
+
+def _refuse_text(a: Node, b: Node) -> None:
+    if is_null(a) or is_null(b):
+        return
+    quoted = " or take the quotes away" if isinstance(a, Literal) or isinstance(b, Literal) else ""
+    raise MismatchError(
+        f"{a.text} is {describe(a.type)} and {b.text} is {describe(b.type)}; CAST one{quoted}"
+    )
 
 
 def _moment(node: Node, types: Sequence[FieldType]) -> Node:

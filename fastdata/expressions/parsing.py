@@ -79,6 +79,8 @@ def parse_expression(text: str, fields: Mapping[str, FieldType], user: str) -> N
         node = parser.typed(_parsed(text))
         if len(array_of(node)) > 1:
             raise RefusedError("only one array can be unnested", 0, len(text))
+        if node.type == NULL:
+            raise RefusedError("NULL alone has no type; write CAST(NULL AS BIGINT)", 0, len(text))
         if is_too_large(node):
             raise RefusedError("the expression is too large", 0, len(text))
     except RefusedError as refused:
@@ -96,7 +98,9 @@ def _parsed(text: str) -> exp.Expr:
     except ParseError as error:
         raise _unreadable(text, error) from error
     except (SqlglotError, RecursionError) as error:
-        raise RefusedError(f"this is no SQL: {error}".rstrip("."), 0, len(text)) from error
+        raise RefusedError(
+            "this cannot be read as SQL; is a quote left open?", 0, len(text)
+        ) from error
     if len(trees) != 1:
         start = text.find(";")
         raise RefusedError("one expression is wanted, without a semicolon", start, start + 1)
@@ -145,10 +149,12 @@ class Parser:
             return self.typed(tree.this)
         found = HANDLERS.get(type(tree))
         if found is None:
-            raise self.refused(tree, instead_of(tree, self._fields))
+            raise self.refused(tree, instead_of(tree))
         handler, keys = found
         for key, value in tree.args.items():
             if value and key not in keys and key not in _NOTES:
+                if isinstance(value, exp.Query | exp.Subquery):
+                    raise self.refused(value, instead_of(value))
                 raise self.refused(tree, f"{key.upper().replace('_', ' ')} is not supported here")
         self._depth += 1
         if self._depth > _MAX_DEPTH:

@@ -1,12 +1,9 @@
 """What is said of SQL outside of the subset: what to use instead."""
 
-from collections.abc import Mapping
 from difflib import get_close_matches
 from typing import Any
 
 from sqlglot import exp
-
-from fastdata.schemas import FieldType
 
 __all__ = ["FUNCTIONS", "instead_of", "unknown_function"]
 
@@ -41,7 +38,7 @@ _INSTEAD: tuple[tuple[Any, str], ...] = (  # what isinstance takes, what is said
 )
 
 
-def instead_of(tree: exp.Expr, fields: Mapping[str, FieldType]) -> str:
+def instead_of(tree: exp.Expr) -> str:
     """What to say of a tree that is not in the subset."""
     for kinds, what in _INSTEAD:
         if isinstance(tree, kinds):
@@ -55,6 +52,6 @@ def instead_of(tree: exp.Expr, fields: Mapping[str, FieldType]) -> str:
 
 def unknown_function(name: str) -> str:
     """What to say of a function."""
-    near = get_close_matches(name.lower(), FUNCTIONS, n=1)
+    near = get_close_matches(name.lower(), FUNCTIONS, n=1, cutoff=0.7)
     hint = f"did you mean {near[0]}? There are" if near else "there are"
     return f"the function {name.lower()} is not supported; {hint}: {', '.join(FUNCTIONS)}"

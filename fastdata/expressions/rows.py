@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 from fastdata.errors import MapError
 from fastdata.expressions.python import Code, namespace
@@ -11,7 +11,6 @@ from fastdata.expressions.tree import Node, array_of
 __all__ = ["Rows", "Selection", "compile_rows", "compile_value"]
 
 Rows = Sequence[tuple[tuple[object, ...], Sequence[Sequence[object]]]]
-Folding = Callable[[Mapping[str, object], int], Rows]
 _MISSING = (KeyError, TypeError, AttributeError, IndexError)
 
 
@@ -23,11 +22,13 @@ class Selection:
         where: Which events (or elements) count; None for all.
         by: The dimensions.
         arguments: Of each measure.
+        timed: Of each measure, whether it folds its values with the event time.
     """
 
     where: Node | None
     by: tuple[Node, ...]
     arguments: tuple[tuple[Node, ...], ...]
+    timed: tuple[bool, ...]
 
     @property
     def nodes(self) -> tuple[Node, ...]:
@@ -41,13 +42,16 @@ class Selection:
         return next(iter(array_of(*self.nodes)), None)
 
 
-def compile_rows(selection: Selection) -> Folding:
+def compile_rows(selection: Selection, mapper: str = "a map function") -> Callable[..., Rows]:
     """The function of an event's fields and its time, ms UTC, that gives its rows.
 
     It raises MapError, naming the expression, for what only a map function can have made of an
     event: a field that is missing or of another type.
+
+    Args:
+        mapper: Whose fault that is, for the message.
     """
-    code = Code(indent=1)
+    code = Code(indent=2)
     array = selection.array
     if array is None:
         _row(code, selection, "return ()")
@@ -55,23 +59,14 @@ def compile_rows(selection: Selection) -> Folding:
         code.line(f"return (({dims}, ({values},)),)")
     else:
         _grouped(code, selection, array)
-    rows = _compiled(code)
-
-    def checked(fields: Mapping[str, object], time: int = 0) -> Rows:
-        try:
-            return rows(fields, time)
-        except _MISSING as error:
-            raise _explained(selection, fields, error) from error
-
-    return checked
+    return _compiled(code, lambda fields, error: _explained(selection, mapper, fields, error))
 
 
 def compile_value(node: Node) -> Callable[[Mapping[str, object]], object]:
     """The function of an event's fields that gives the value of one expression without unnest."""
-    code = Code(indent=1)
+    code = Code(indent=2)
     code.line(f"return {code.result(node)}")
-    value = _compiled(code)
-    return lambda fields: value(fields, 0)
+    return _compiled(code, lambda fields, error: error)
 
 
 def _grouped(code: Code, selection: Selection, array: Node) -> None:
@@ -102,41 +97,47 @@ def _row(code: Code, selection: Selection, otherwise: str) -> None:
 
 def _parts(code: Code, selection: Selection) -> tuple[str, str]:
     dims = "".join([f"{code.result(node)}, " for node in selection.by])
-    values = ", ".join([_values(code, nodes) for nodes in selection.arguments])
+    pairs = zip(selection.arguments, selection.timed, strict=True)
+    values = ", ".join([_values(code, nodes, is_timed) for nodes, is_timed in pairs])
     return f"({dims})", f"[{values}]"
 
 
-def _values(code: Code, nodes: Sequence[Node]) -> str:
-    if not nodes:
-        return "None"
-    if len(nodes) == 1:
+def _values(code: Code, nodes: Sequence[Node], is_timed: bool) -> str:
+    if len(nodes) == 1 and not is_timed:
         return code.result(nodes[0])
     names = [code.named(code.result(node)) for node in nodes]
+    value = names[0] if len(names) == 1 else f"({', '.join(names)})"
+    value = f"({value}, time)" if is_timed else value
     missing = " or ".join(f"{name} is None" for name in names)
-    return f"None if {missing} else ({', '.join(names)})"
+    return f"None if {missing} else {value}" if missing else value
 
 
-def _compiled(code: Code) -> Folding:
-    source = "\n".join(["def rows(fields, time):", *code.lines])
-    names = {**namespace(), **code.names}
+def _compiled(
+    code: Code, explain: Callable[[Mapping[str, object], Exception], Exception]
+) -> Callable[..., Any]:
+    head = ["def rows(fields, time=0):", "    try:"]
+    tail = ["    except missing as error:", "        raise explain(fields, error) from error"]
+    names = {**namespace(), **code.names, "missing": _MISSING, "explain": explain}
+    source = "\n".join([*head, *code.lines, *tail])
     exec(compile(source, "<expressions>", "exec"), names)  # noqa: S102 - all of it is made above
-    return cast("Folding", names["rows"])
+    return cast("Callable[..., Any]", names["rows"])
 
 
-def _explained(selection: Selection, fields: Mapping[str, object], error: Exception) -> MapError:
+def _explained(
+    selection: Selection, mapper: str, fields: Mapping[str, object], error: Exception
+) -> MapError:
     what = f"has no field {error}" if isinstance(error, KeyError) else f"is unfit: {error}"
-    for node in selection.nodes:
-        if array_of(node):
-            continue
-        try:
-            compile_value(node)(fields)
-        except _MISSING:
-            return MapError(
-                f"{node.text}: the event {what}; a map function must keep every field that a "
-                "metric uses, of the type that the schema declares, or drop the event"
-            )
-    texts = ", ".join(node.text for node in selection.nodes)
+    spoiled = [n.text for n in selection.nodes if not array_of(n) and _is_spoiled(n, fields)]
+    texts = spoiled[:1] or [node.text for node in selection.nodes]
     return MapError(
-        f"one of {texts}: the event {what}; a map function must keep every field that a metric "
-        "uses, of the type that the schema declares, or drop the event"
+        f"{' or '.join(texts)}: the event {what}; {mapper} must keep every field that a "
+        "metric uses, of the type that the schema declares, or drop the event"
     )
+
+
+def _is_spoiled(node: Node, fields: Mapping[str, object]) -> bool:
+    try:
+        compile_value(node)(fields)
+    except _MISSING:
+        return True
+    return False

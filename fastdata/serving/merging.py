@@ -149,7 +149,7 @@ def merge(
         CorruptStateError: A stored state does not verify.
     """
     for row in fold(metric, reading, buckets, by):
-        folded = _estimates(metric, row.states, row.missing_events)
+        folded = metric.estimate(row.states, row.missing_events)
         estimates = metric.answers(folded, row.end - row.start)
         is_certain = row.is_complete and row.layer == "batch"
         yield Row(
@@ -314,13 +314,6 @@ def _states(metric: Metric, blobs: Sequence[bytes]) -> States:
     for blob in blobs[1:]:
         metric.merge(states, metric.load(blob))
     return states
-
-
-def _estimates(metric: Metric, states: States, missing_events: int) -> tuple[Estimate, ...]:
-    pairs = zip(metric.aggregates, states, strict=True)
-    if not missing_events:
-        return tuple([aggregate.present(state) for aggregate, state in pairs])
-    return tuple([a.widen(a.present(state), missing_events) for a, state in pairs])
 
 
 def _order(dims: Sequence[Dimension]) -> list[tuple[bool, bool, Dimension]]:

@@ -138,7 +138,7 @@ def mark_repeats(
 def group(metric: Metric, events: Iterable[Event]) -> dict[Place, dict[CellKey, Cell]]:
     """The rows of each window and dimensions, by partition and segment."""
     size = metric.source.segment_size
-    is_plain = _is_plain(metric)
+    is_plain = metric.is_plain
     places: dict[Place, dict[CellKey, Cell]] = {}
     for event in events:
         if event.fields is None:
@@ -166,13 +166,6 @@ def _rows(
         is_timed = getattr(measure, "timed", False) and value is not None
         values.append((value, event.time) if is_timed else value)
     yield [fields[name] for name in metric.by], values
-
-
-def _is_plain(metric: Metric) -> bool:
-    """Whether dimensions and arguments are fields, and every event counts once."""
-    names = [*metric.by, *(name for m in metric.folded.values() for name in m.arguments)]
-    special = any(getattr(metric, name, None) for name in ("where", "unnest"))
-    return not special and all(name in metric.source.schema.fields for name in names)
 
 
 def _decode(data: bytes, source: Source) -> list[tuple[int, dict[str, Any]]]:

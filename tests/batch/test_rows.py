@@ -157,7 +157,8 @@ def test_a_bug_in_a_map_function_is_an_error(sales: Sales) -> None:
 def test_a_map_function_that_takes_a_field_away_is_named(sales: Sales) -> None:
     sales.source.mapper = lambda event: {"shop": "north"}
 
-    with pytest.raises(ReplayError, match=r"offset 0 .*'amount'.* map function of source 'sales'"):
+    message = r"^amount: .* no field 'amount'; the map function of source 'sales'"
+    with pytest.raises(MapError, match=message):
         fold([sales.by_shop], job([piece(sales, [(0, Sale("a", 10))])], {0: 1}))
 
 

@@ -108,13 +108,14 @@ def rows_of(where: str | None, by: list[str], arguments: list[list[str]]) -> Sel
         None if where is None else read(where),
         tuple(map(read, by)),
         tuple(tuple(map(read, several)) for several in arguments),
+        (False,) * len(arguments),
     )
 
 
 def test_an_event_gives_one_row_of_values() -> None:
     rows = compile_rows(rows_of("j > 0", ["lower(t)", "ok"], [[], ["j * 2"], ["j", "i"]]))
 
-    assert rows({**ROW, "t": "AB"}, 0) == ((("ab", None), ([None, 2, None],)),)
+    assert rows({**ROW, "t": "AB"}, 0) == ((("ab", None), ([(), 2, None],)),)
     assert rows({**ROW, "j": 0}, 0) == ()
 
 

@@ -1,0 +1,108 @@
+"""Reads the expressions of a metric's declaration."""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import NoReturn, Protocol
+
+from fastdata.errors import DeclarationError
+from fastdata.expressions import Node, Selection, array_of, describe, parse_expression
+from fastdata.schemas import FieldType, Kind
+
+__all__ = ["Reader"]
+
+_DIMENSION = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_DIMENSION_KINDS: tuple[Kind, ...] = ("string", "int", "bool", "timestamp", "date")
+
+
+class _Measure(Protocol):
+    @property
+    def arguments(self) -> tuple[str, ...]: ...
+
+
+class Reader:
+    """Reads them, over these fields, for a metric of that name, declared at that place."""
+
+    def __init__(self, fields: Mapping[str, FieldType], place: str, metric: str) -> None:
+        self._fields = fields
+        self._place = place
+        self._metric = metric
+
+    def dimensions(self, by: Sequence[str] | Mapping[str, str]) -> dict[str, Node]:
+        """The expressions of the dimensions, by name.
+
+        Raises:
+            DeclarationError: One is unnamed, named twice, or of a kind that is no dimension.
+        """
+        if isinstance(by, str):
+            self._fail(f"by is a list of fields, as in by=[{by!r}]")
+        if not isinstance(by, Mapping):
+            by = self._listed(by)
+        dimensions = {}
+        for name, text in by.items():
+            if not isinstance(name, str) or not _DIMENSION.fullmatch(name):
+                self._fail(f"{name!r} is no name of a dimension: use letters, digits and _")
+            node = self._read(text, "by" if name == text else f"by[{name!r}]")
+            if node.type.kind not in _DIMENSION_KINDS:
+                fit = ", ".join(_DIMENSION_KINDS)
+                kind = describe(node.type)
+                self._fail(f"the dimension {name!r} holds {kind}; what fits is: {fit}")
+            dimensions[name] = node
+        return dimensions
+
+    def selection(
+        self, by: tuple[Node, ...], measures: Mapping[str, _Measure], where: str | None
+    ) -> Selection:
+        """All expressions.
+
+        Raises:
+            DeclarationError: One is wrong, or two unnest different arrays.
+        """
+        selection = Selection(
+            where=None if where is None else self._condition(where),
+            by=by,
+            arguments=tuple([self._arguments(k, m) for k, m in measures.items()]),
+            timed=tuple([bool(getattr(m, "timed", False)) for m in measures.values()]),
+        )
+        arrays = [array.text for array in array_of(*selection.nodes)]
+        if len(arrays) > 1:
+            self._fail(
+                f"it unnests {' and '.join(arrays)}, but an event folds the elements of one array; "
+                "declare a metric for each"
+            )
+        return selection
+
+    def _listed(self, by: Sequence[object]) -> dict[str, str]:
+        names: dict[str, str] = {}
+        for text in by:
+            if isinstance(text, tuple | list):
+                self._fail(
+                    f"by has {text!r} in it, and grouping sets are not supported; a query can ask "
+                    "for fewer dimensions, or declare a metric for each set"
+                )
+            if not isinstance(text, str):
+                self._fail(f"by has {text!r} in it; give names of fields")
+            if text not in self._fields and not _DIMENSION.fullmatch(text):
+                self._fail(f"the dimension {text!r} needs a name, as in by={{'name': {text!r}}}")
+            if text in names:
+                self._fail(f"a dimension is named twice in {list(by)}")
+            names[text] = text
+        return names
+
+    def _condition(self, where: str) -> Node:
+        node = self._read(where, "where")
+        if node.type.kind != "bool":
+            kind = describe(node.type)
+            self._fail(f"where={where!r} is no condition but {kind}; compare it with something")
+        return node
+
+    def _arguments(self, label: str, measure: _Measure) -> tuple[Node, ...]:
+        if not hasattr(measure, "bind"):
+            self._fail(f"measure {label!r} is {measure!r}; use Count(), Sum('field') or the like")
+        return tuple([self._read(text, f"measure {label!r}") for text in measure.arguments])
+
+    def _read(self, text: str, what: str) -> Node:
+        user = f"{self._place}: {what} of metric {self._metric!r}"
+        return parse_expression(text, self._fields, user)
+
+    def _fail(self, message: str) -> NoReturn:
+        raise DeclarationError(f"{self._place}: metric {self._metric!r}: {message}")
