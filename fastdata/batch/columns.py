@@ -50,7 +50,7 @@ def is_columnar(metric: Metric, schemas: Iterable[str]) -> bool:
         schemas: Canonical JSON of the schemas that the events were written with.
     """
     source = metric.source
-    if source.mapper is not None or source.reader is not None:
+    if source.mapper is not None or source.reader is not None or not metric.is_plain:
         return False
     names = _fields_of([metric])
     mine = {name: _form(source.schema, name) for name in names}
