@@ -19,7 +19,7 @@ from fastdata import failpoints
 from fastdata.archive.storage import ArchiveStorage
 from fastdata.archive.writing import PartitionArchive, Record
 from fastdata.brokers import Broker, watch_servers
-from fastdata.decoding import Decoder
+from fastdata.decoding import NO_TIMESTAMP, Decoder
 from fastdata.errors import (
     ArchiveConflictError,
     ArchiveUnavailableError,
@@ -178,7 +178,8 @@ class _SourceArchive(ConsumerRebalanceListener):  # type: ignore[misc]
         for tp, archive in list(self.archives.items()):
             try:
                 for r in some.get(tp, ()):
-                    archive.append(Record(r.offset, r.timestamp, r.key, r.value, r.headers))
+                    stamp = NO_TIMESTAMP if r.timestamp is None else r.timestamp
+                    archive.append(Record(r.offset, stamp, r.key, r.value, r.headers))
                     self.records += 1
             except SchemaNeededError as error:
                 needed.add(error.schema_id)

@@ -11,6 +11,7 @@ from aiokafka.errors import KafkaError
 from faust.types import TP, StreamT
 from faust.types.tuples import Message
 
+from fastdata.decoding import NO_TIMESTAMP
 from fastdata.errors import SchemaNeededError
 from fastdata.metric import Metric
 from fastdata.schemas import Registry
@@ -149,7 +150,8 @@ class SourceAgent:
 
     @staticmethod
     def _fold(layer: SpeedLayer, message: Message) -> None:
-        timestamp_ms = round((message.timestamp or 0) * 1000)
+        stamp = message.timestamp
+        timestamp_ms = NO_TIMESTAMP if stamp is None else round(stamp * 1000)
         headers = cast(list[tuple[str, bytes]], message.headers or ())
         layer.fold(
             message.partition,

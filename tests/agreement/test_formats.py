@@ -16,16 +16,16 @@ from click.testing import CliRunner
 from confluent_kafka import Producer
 
 from fastdata.archive import ArchiveReader, open_archive_storage
+from fastdata.batch.replaying import replay
 from fastdata.cli.main import commands
 from fastdata.embedded.broker import EMBEDDED_PARTITIONS, EmbeddedBroker
 from fastdata.embedded.processes import Processes
 from fastdata.errors import StoreUnavailableError
-from fastdata.schemas import FolderRegistry
 from fastdata.serving.memory import MemoryStore
 from fastdata.serving.querying import query
 from fastdata.windows import HOUR_MS
 from tests.agreement import counting
-from tests.agreement.driver import Log, Loop
+from tests.agreement.driver import Log
 from tests.agreement.stages import STAGES, Deployment, Question, assert_agrees, stage_answers
 
 DECLARED = Path(__file__).parent / "declared"
@@ -224,18 +224,19 @@ async def test_what_could_not_be_read_is_a_dead_letter_until_a_later_declaration
         loop = deployment.loop(log)
         await loop.start(store)
         await loop.drain()
+        bad = [letter for letter in loop.letters if letter.value is not None]
+        assert len(bad) == sum(not one.is_readable or not one.record for one in sent)
+        assert {letter.stage for letter in bad} == {"decode"}
+        log.fill(50)
+        await loop.drain()
         await loop.archive()
-        assert len(loop.letters) == sum(not one.is_readable or not one.record for one in sent)
-        assert {letter.stage for letter in loop.letters} == {"decode"}
+        await loop.replay()
 
-    log.fill(50)
-    metrics = changed(case, tmp_path).metrics
-    storage = open_archive_storage(str(tmp_path / "first" / "archive"))
-    later = Loop(metrics, FolderRegistry(tmp_path / "schemas"), log, storage)
-    async with MemoryStore() as store:
-        await later.start(store)
-        await later.archive()
-        report = await later.replay()
+        metrics = changed(case, tmp_path).metrics
+        storage = open_archive_storage(str(tmp_path / "first" / "archive"))
+        # A pattern makes another metric, which has no totals yet; a schema does not.
+        is_same = metrics[0].id == loop.metrics[0].id
+        report = await replay(metrics, store=store, archive=storage, workers=0, force=is_same)
         table = await query(metrics[0], store=store, every="1h", by=[case.dimension])
 
     answered: dict[counting.Key, Record] = {
