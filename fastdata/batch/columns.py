@@ -17,7 +17,7 @@ from datafusion import SessionConfig, SessionContext
 
 from fastdata.archive.containers import read_offsets
 from fastdata.batch.forms import Argument, form_of
-from fastdata.batch.rows import Folded, Job, Piece, Row, check_counts
+from fastdata.batch.rows import Folded, Job, Piece, Row, check_counts, without_collector
 from fastdata.decoding import EARLIEST_MS, LATEST_MS
 from fastdata.metric import Metric, dump_dims
 from fastdata.schemas import FieldType, Schema
@@ -60,6 +60,7 @@ def is_columnar(metric: Metric, schemas: Iterable[str]) -> bool:
     )
 
 
+@without_collector()
 def fold_columns(metrics: Sequence[Metric], job: Job) -> Folded:
     """The exact totals of a job's spans, as `fold` gives them.
 
@@ -130,8 +131,8 @@ def _read(context: SessionContext, source: Source, names: Sequence[str], job: Jo
             table = context.sql(f"SELECT {', '.join(columns)} FROM object").to_arrow_table()
             context.deregister_table("object")
             path.unlink()
-            tables.append(_placed(table, piece, source).filter(pc.field(_HOUR).isin(hours)))
-    return pa.concat_tables(tables)
+            tables.append(_placed(table, piece, source))
+    return pa.concat_tables(tables).filter(pc.field(_HOUR).isin(hours))
 
 
 def _placed(table: pa.Table, piece: Piece, source: Source) -> pa.Table:

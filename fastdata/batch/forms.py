@@ -1,11 +1,12 @@
 """Measures by columns: SQL that DataFusion runs, and the states that its answer makes."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from fastdata.aggregates import Aggregate, Count, Max, Min, State
 from fastdata.metric import Measure
@@ -62,7 +63,7 @@ def form_of(
             return _extreme("max" if isinstance(measure, Max) else "min", one)
         case Uniques(), (one,):
             sql = f"array_agg(DISTINCT {one.sql}) FILTER (WHERE {one.sql} IS NOT NULL)"
-            return Form((sql,), lambda columns: [set(v or ()) for v in columns[0].to_pylist()])
+            return Form((sql,), lambda columns: [set(values) for values in _lists(columns[0])])
     parts = [each.sql for each in arguments]
     return _folded(aggregate, [*parts, time] if getattr(measure, "timed", False) else parts)
 
@@ -130,6 +131,15 @@ def _float_extreme(name: str, sql: str) -> Form:
     return Form((f"{name}({rest})", f"count(CASE WHEN {is_last} THEN 1 END)"), states)
 
 
+def _lists(column: pa.ListArray) -> Iterator[list[Any]]:
+    """The values of each list; none of null. Many times faster than one list at a time."""
+    values = column.flatten().to_pylist()
+    end = 0
+    for length in pc.list_value_length(column).fill_null(0).to_pylist():
+        start, end = end, end + length
+        yield values[start:end]
+
+
 def _unscaled(column: pa.Array, scale: int) -> list[Any]:
     return [None if v is None else int(v.scaleb(scale)) for v in column.to_pylist()]
 
@@ -143,9 +153,9 @@ def _folded(aggregate: Aggregate, parts: Sequence[str]) -> Form:
 
     def states(columns: Sequence[pa.Array]) -> list[State]:
         found = []
-        for values in columns[0].to_pylist():
+        for values in _lists(columns[0]):
             state = aggregate.zero(exact=True)
-            for each in values or ():
+            for each in values:
                 state = aggregate.add(state, each if is_one else tuple(each.values()))
             found.append(state)
         return found

@@ -14,7 +14,7 @@ from fastdata.metric import Dimension, Metric, States, dump_dims
 from fastdata.schemas import Schema
 from fastdata.windows import HOUR_MS, to_datetime
 
-__all__ = ["Engine", "Folded", "Job", "Piece", "Row", "check_counts", "fold"]
+__all__ = ["Engine", "Folded", "Job", "Piece", "Row", "check_counts", "fold", "without_collector"]
 
 _BUGS = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 Engine = Literal["rows", "columns"]
@@ -87,8 +87,8 @@ class _Unused:
 
 
 @contextmanager
-def _without_collector() -> Iterator[None]:
-    """Cells are no cycles: looking for some among all of them takes a fifth of the time."""
+def without_collector() -> Iterator[None]:
+    """Without the garbage collector. Cells are no cycles: looking for some among all of them takes a fifth of the time."""
     is_enabled = gc.isenabled()
     gc.disable()
     try:
@@ -98,7 +98,7 @@ def _without_collector() -> Iterator[None]:
             gc.enable()
 
 
-@_without_collector()
+@without_collector()
 def fold(metrics: Sequence[Metric], job: Job) -> Folded:
     """The exact totals of a job's spans.
 
