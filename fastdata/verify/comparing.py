@@ -6,7 +6,7 @@ from dataclasses import replace
 from fastdata.errors import CorruptStateError
 from fastdata.estimates import Estimate
 from fastdata.metric import Metric, States
-from fastdata.verify.measuring import NOT_RECOUNTED, is_same, is_within, recount
+from fastdata.verify.measuring import NOT_RECOUNTED, fits, recount
 from fastdata.verify.recounting import Cell, CellKey
 from fastdata.verify.reports import Doubts, Finding, Layer
 from fastdata.windows import to_datetime
@@ -35,6 +35,7 @@ class Comparison:
         self._span = span
         self._layer = layer
         self._doubts = doubts
+        self._measures = list(metric.folded.values())
 
     def load(self, blob: bytes, place: str) -> States | None:
         """The stored states; None, and a finding, when they cannot be read."""
@@ -71,8 +72,12 @@ class Comparison:
 
     def expected(self, index: int, rows: Cell) -> object:
         """What the measure of that index is of the rows."""
-        measure = list(self.metric.folded.values())[index]
-        return recount(measure, [row.values[index] for row in rows])
+        return recount(self._measures[index], [row.values[index] for row in rows])
+
+    def is_likely(self, index: int, estimate: Estimate, rows: Cell, stretch: int = 1) -> bool:
+        """Whether an estimate of the measure of that index can be of the rows."""
+        values = [row.values[index] for row in rows]
+        return fits(self._measures[index], estimate, values, stretch)
 
     def find(
         self, place: str, measure: str | None, found: object, expected: object, detail: str
@@ -84,11 +89,8 @@ class Comparison:
         self, estimates: Sequence[Estimate], rows: Cell, stretch: int
     ) -> Iterator[tuple[int, object]]:
         for index, estimate in enumerate(estimates):
-            expected = self.expected(index, rows)
-            if expected is NOT_RECOUNTED or is_same(estimate.value, expected):
-                continue
-            if estimate.confidence == 1 or not is_within(estimate, expected, stretch):
-                yield index, expected
+            if not self.is_likely(index, estimate, rows, stretch):
+                yield index, self.expected(index, rows)
 
     def _finding(
         self, place: str, measure: str | None, found: object, expected: object, detail: str

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from fastdata.aggregates import Count
 from fastdata.metric import Metric, States
 from fastdata.verify.comparing import Comparison, shown
-from fastdata.verify.measuring import NOT_RECOUNTED, deviation, is_same, is_within
+from fastdata.verify.measuring import NOT_RECOUNTED, deviation, is_same
 from fastdata.verify.recounting import Cell, CellKey, Event, Place
 from fastdata.verify.reports import Fact, SpanReport
 
@@ -217,7 +217,9 @@ class _Speed:
             found = estimates[index]
             if is_same(found.value, expected):
                 cause = "none"
-            elif found.confidence < 1 and (not line.causes or is_within(found, expected)):
+            elif not found.is_exact and (
+                not line.causes or comparison.is_likely(index, found, right)
+            ):
                 cause = "sketch"
             else:
                 cause = "+".join(sorted(line.causes - {_REPEAT})) or "unexplained"

@@ -6,16 +6,20 @@ from collections.abc import Callable, Sequence
 from decimal import Decimal
 from fractions import Fraction
 from itertools import pairwise
-from typing import Any
+from typing import Any, cast
 
 from fastdata.aggregates import Count, Max, Mean, Min, Sum, Uniques
 from fastdata.ends import First, Last
 from fastdata.estimates import Estimate
+from fastdata.frequency import Frequency
 from fastdata.histogram import Histogram
 from fastdata.metric import Measure
 from fastdata.moments import StdDev, Variance
+from fastdata.quantiles import Quantiles
+from fastdata.sets import Sets
+from fastdata.topk import TopK
 
-__all__ = ["NOT_RECOUNTED", "deviation", "is_known", "is_same", "is_within", "recount"]
+__all__ = ["NOT_RECOUNTED", "deviation", "fits", "is_known", "is_same", "is_within", "recount"]
 
 NOT_RECOUNTED = object()
 _Plain = Callable[[Any, Sequence[Any]], object]  # of a measure and its values
@@ -38,6 +42,21 @@ def is_known(measure: Measure) -> bool:
     return type(measure) in _PLAIN
 
 
+def fits(measure: Measure, estimate: Estimate, values: Sequence[object], stretch: int = 1) -> bool:
+    """Whether an estimate can be of the values: exactly, or as a sketch within its bounds.
+
+    Args:
+        values: As for `recount`.
+        stretch: How many times as wide the bounds are taken.
+    """
+    expected = recount(measure, values)
+    if expected is NOT_RECOUNTED or is_same(estimate.value, expected):
+        return True
+    if isinstance(measure, TopK):
+        return not estimate.is_exact and _is_top(measure, estimate, values)
+    return estimate.confidence < 1 and is_within(estimate, expected, stretch)
+
+
 def is_same(one: object, other: object) -> bool:
     """Whether two values are the same, whatever types their numbers have."""
     if isinstance(one, tuple | list) and isinstance(other, tuple | list):
@@ -51,8 +70,12 @@ def is_within(estimate: Estimate, value: object, stretch: int = 1) -> bool:
     """Whether an estimate's bounds hold the value.
 
     Args:
-        stretch: How many times as wide the bounds are taken.
+        stretch: How many times as wide the bounds are taken. Of a list, whose bounds are values
+            themselves, more than once is any width.
     """
+    if isinstance(value, tuple) and isinstance(estimate.value, tuple):
+        bounds = zip(estimate.lower or (), value, estimate.upper or (), strict=True)  # type: ignore[arg-type]
+        return stretch > 1 or all(low <= number <= high for low, number, high in bounds)
     lower, upper = _number(estimate.lower), _number(estimate.upper)
     middle, number = _number(estimate.value), _number(value)
     if middle is None or number is None or lower is None or upper is None:
@@ -61,9 +84,14 @@ def is_within(estimate: Estimate, value: object, stretch: int = 1) -> bool:
 
 
 def deviation(found: object, expected: object) -> float:
-    """The relative error of a number; of anything else 0 when it is right and 1 when not."""
+    """The relative error of a number; of anything else 0 when it is right and 1 when not.
+
+    Of a list of numbers the largest of their errors.
+    """
     if is_same(found, expected):
         return 0.0
+    if isinstance(found, tuple) and isinstance(expected, tuple) and len(found) == len(expected):
+        return max(map(deviation, found, expected))
     wrong, right = _number(found), _number(expected)
     if wrong is None or not right:
         return 1.0
@@ -151,6 +179,36 @@ def _between(edges: Sequence[Any], values: Sequence[Any]) -> object:
     )
 
 
+def _quantiles(measure: Quantiles, values: Sequence[Any]) -> object:
+    numbers = sorted(float(value) for value in values if not _is_nan(value))
+    if not numbers:
+        return None
+    ranks = (math.ceil(Fraction(repr(float(at))) * len(numbers)) for at in measure.at)
+    return tuple(numbers[max(1, rank) - 1] for rank in ranks)
+
+
+def _weights(measure: TopK, values: Sequence[Any]) -> dict[Any, Fraction]:
+    weights: dict[Any, Fraction] = {}
+    for value in values:
+        item, weight = (value, 1) if measure.weight is None else value
+        if weight > 0:
+            weights[item] = weights.get(item, Fraction()) + Fraction(weight)
+    return weights
+
+
+def _top(measure: TopK, values: Sequence[Any]) -> object:
+    weights = sorted(_weights(measure, values).items(), key=lambda pair: (-pair[1], pair[0]))
+    return tuple((item, weight, weight, weight) for item, weight in weights[: measure.k])
+
+
+def _is_top(measure: TopK, estimate: Estimate, values: Sequence[Any]) -> bool:
+    """Whether each listed item is within its bounds, and none is missing from a full list."""
+    weights, rows = _weights(measure, values), cast("Sequence[Any]", estimate.value)
+    is_right = all(low <= weights.pop(item, 0) <= high for item, _, low, high in rows)
+    is_full = len(rows) == measure.k
+    return is_right and (not is_full or max(weights.values(), default=Fraction()) <= rows[-1][3])
+
+
 _PLAIN: dict[type, _Plain] = {
     Count: lambda measure, values: len(values),
     Sum: lambda measure, values: _sum(values),
@@ -163,4 +221,8 @@ _PLAIN: dict[type, _Plain] = {
     Last: lambda measure, values: max(values, key=_in_time)[0] if values else None,
     Histogram: lambda measure, values: _between(measure.edges, values),
     Uniques: lambda measure, values: len(set(values)),
+    Sets: lambda measure, values: len(set(values)),
+    Frequency: lambda measure, values: len(values),
+    Quantiles: _quantiles,
+    TopK: _top,
 }
