@@ -117,7 +117,10 @@ def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
 def _values(column: pa.ChunkedArray, is_exact: bool) -> list[object]:
     type = column.type
     if pa.types.is_timestamp(type) or pa.types.is_date(type):
-        return list(_sayable(column).to_pylist())
+        # Few different ones in many rows, and each costs a microsecond.
+        coded = _sayable(column).combine_chunks().dictionary_encode()
+        known = [*coded.dictionary.to_pylist(), None]
+        return [known[index] for index in coded.indices.fill_null(len(known) - 1).to_pylist()]
     values = column.to_pylist()
     if pa.types.is_string(type):
         # PostgreSQL has no text with a zero character in it.
