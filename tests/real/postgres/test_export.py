@@ -7,6 +7,7 @@ import signal
 from collections.abc import AsyncIterator, Callable
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 import pytest
@@ -15,7 +16,7 @@ from fastdata import Histogram, Max, Mean, Metric, Sum, export
 from fastdata.errors import ExportError
 from fastdata.exporting.exporter import Exporter
 from fastdata.exporting.flat import flat_table
-from fastdata.metric import dump_dims
+from fastdata.metric import Dimension, dump_dims
 from fastdata.segments import Coverage
 from fastdata.serving.memory import MemoryStore
 from fastdata.serving.opening import open_store
@@ -37,7 +38,7 @@ HOURS = [NOON + n * HOUR_MS for n in range(40)]
 ROOT = Path(__file__).parents[3]
 COVERAGE = Coverage({0: 1})
 
-Connection = asyncpg.Connection
+Connection = Any
 
 
 @pytest.fixture
@@ -104,7 +105,8 @@ async def test_values_keep_their_types(
     states = metric.zero()
     fields = NO_FIELDS | {"fare": Decimal("1.25"), "km": 6, "day": 1, "is_night": True, "at": 5}
     metric.add(states, fields)
-    for dims in ([1, True, 5, "a\0b"], [None, None, 1 << 60, None]):
+    rows: list[list[Dimension]] = [[1, True, 5, "a\0b"], [None, None, 1 << 60, None]]
+    for dims in rows:
         text = dump_dims(dims)
         one = Partial(metric.id, NOON, text, 0, 3, 301, metric.dump(states))
         await store.upsert([one], [])
