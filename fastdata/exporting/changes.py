@@ -10,7 +10,6 @@ What a replay merely confirms (the same version, at another coverage) has the sa
 import hashlib
 import json
 from collections import defaultdict
-from collections.abc import Sequence
 
 from fastdata.segments import segment_start
 from fastdata.serving.stores import Gap, Head, Survey
@@ -36,36 +35,45 @@ def marks_of(
         every_ms: Length of a window.
         segment_size: Of the source.
     """
-    parts: dict[int, _Part] = defaultdict(list)
-    for span in sorted(survey.heads.keys() | survey.partials.keys()):
-        start = floor_to(span, part_ms)
-        if EARLIEST <= start and start + part_ms <= LATEST:
-            parts[start].append(_of_span(survey, span, segment_size))
+    held = {floor_to(span, part_ms) for span in survey.heads.keys() | survey.partials.keys()}
+    spans: dict[int, list[int]] = defaultdict(list)
+    for span in sorted(survey.heads.keys() | survey.partials.keys() | survey.unfolded.keys()):
+        spans[floor_to(span, part_ms)].append(span)
     return {
-        start: _digest([_clip(fresh, start, part_ms, every_ms), part])
-        for start, part in parts.items()
+        start: _digest(
+            [
+                _clip(fresh, start, part_ms, every_ms),
+                [_of_span(survey, span) for span in own],
+                _gaps(survey, start, start + part_ms, segment_size),
+            ]
+        )
+        for start, own in spans.items()
+        if start in held and EARLIEST <= start and start + part_ms <= LATEST
     }
 
 
-def _of_span(survey: Survey, span: int, segment_size: int) -> _Part:
+def _of_span(survey: Survey, span: int) -> _Part:
     head = survey.heads.get(span)
-    found: _Part = [span, head.version if head else None]
-    for tallies in (survey.partials, survey.unfolded):
-        tally = tallies.get(span)
-        found.append([tally.partials, tally.stamps] if tally else None)
-    return [*found, _gaps(survey.gaps, span, head, segment_size)]
+    tallies = (survey.partials.get(span), survey.unfolded.get(span))
+    counts = [[tally.partials, tally.stamps] if tally else None for tally in tallies]
+    return [span, head.version if head else None, *counts]
 
 
-def _gaps(gaps: Sequence[Gap], span: int, head: Head | None, segment_size: int) -> _Part:
-    """What of each gap may be in the span, and how much of it batch has not counted."""
+def _gaps(survey: Survey, start: int, end: int, segment_size: int) -> _Part:
+    """What of each gap may be in a part, and how much of it batch has not counted, by span."""
     found: _Part = []
-    for gap in gaps:
-        earliest, latest = max(gap.earliest, span), min(gap.latest, span + HOUR_MS)
+    for gap in survey.gaps:
+        earliest, latest = max(gap.earliest, start), min(gap.latest, end)
         if earliest < latest:
-            counted = segment_start(head.coverage.get(gap.partition), segment_size) if head else 0
-            missing = max(0, gap.end - max(gap.start, counted))
+            spans = range(floor_to(earliest, HOUR_MS), latest, HOUR_MS)
+            missing = [_missing(gap, survey.heads.get(span), segment_size) for span in spans]
             found.append([gap.topic, gap.partition, gap.start, earliest, latest, missing])
     return found
+
+
+def _missing(gap: Gap, head: Head | None, segment_size: int) -> int:
+    counted = segment_start(head.coverage.get(gap.partition), segment_size) if head else 0
+    return max(0, gap.end - max(gap.start, counted))
 
 
 def _clip(fresh: int | None, start: int, part_ms: int, every_ms: int) -> int | None:

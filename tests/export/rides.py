@@ -12,14 +12,16 @@ import pyarrow as pa
 from pyarrow import parquet
 
 from fastdata import Metric
+from fastdata.metric import Dimension
 from fastdata.segments import Coverage
 from fastdata.serving.querying import query
 from fastdata.serving.stores import Flip, ServingStore, Total
 from fastdata.windows import HOUR_MS
-from tests.serving.trips import MINUTE, NOON, SIZE, gap, partial, progress, total, unfolded
+from tests.serving.trips import MINUTE, NOON, SIZE, Trip, gap, partial, progress, total, unfolded
 
 Rows = list[dict[str, object]]
 
+SUFFIXES = ("", "_lower", "_upper")
 CITIES = ("Oslo", "Bonn", "", None)
 HOURS = [NOON + n * HOUR_MS for n in (0, 1, 2, 11, 12, 35)]
 
@@ -69,12 +71,14 @@ def comparable(rows: Rows) -> list[str]:
     )
 
 
-async def answer(metric: Metric, store: ServingStore, every: str = "1h") -> Rows:
+async def answer(
+    metric: Metric, store: ServingStore, every: str = "1h", bounds: bool = False
+) -> Rows:
     """The rows that the table of all dimensions must have."""
     first, last = datetime(2012, 12, 1, tzinfo=UTC), datetime(2013, 3, 1, tzinfo=UTC)
     table = await query(metric, first, last, every=every, by=metric.by, layers=True, store=store)
-    measures = list(metric.measures)
-    names = ["window", "window_end", *metric.by, *measures, "layer", "exact"]
+    columns = [f"{m}{suffix}" for m in metric.measures for suffix in SUFFIXES[: 3 if bounds else 1]]
+    names = ["window", "window_end", *metric.by, *columns, "layer", "exact"]
     rows: Rows = table.select(names).to_pylist()
     return rows
 
@@ -88,22 +92,28 @@ class Changes:
         self._store = store
         self._offset = 0
         self._watermark = NOON
+        self._cell: tuple[int, int, list[Dimension]] | None = None
+        self._trips: list[Trip] = []
 
     async def happen(self) -> str:
         """Let one thing happen; what it was."""
         what = self._rng.choice(
-            ["fold"] * 6 + ["replay"] * 3 + ["confirm", "undo", "clean up", "late", "gap", "time"]
+            ["fold"] * 6 + ["replay", "time"] * 3 + ["confirm", "undo", "clean up", "late", "gap"]
         )
         await getattr(self, "_" + what.replace(" ", "_"))(self._rng.choice(HOURS))
         return what
 
     async def _fold(self, hour: int) -> None:
-        self._offset += self._rng.randrange(1, SIZE)
-        trips = [(self._rng.randrange(9), "anna") for _ in range(self._rng.randrange(1, 4))]
-        window = hour + self._rng.randrange(60) * MINUTE
-        dims = [self._rng.choice(CITIES), self._rng.randrange(2)]
+        """A new cell of the newest segment, or one more trip in the last cell."""
+        self._offset += self._rng.randrange(1, SIZE // 2)
         segment = self._offset // SIZE
-        await self._store.upsert([partial(self._metric, window, dims, trips, segment)], [])
+        if self._cell is None or segment != self._cell[0] or self._rng.random() < 0.5:
+            window = hour + self._rng.randrange(60) * MINUTE
+            self._cell = segment, window, [self._rng.choice(CITIES), self._rng.randrange(2)]
+            self._trips = []
+        _, window, dims = self._cell
+        self._trips.append((self._rng.randrange(9), "anna"))
+        await self._store.upsert([partial(self._metric, window, dims, self._trips, segment)], [])
 
     async def _late(self, hour: int) -> None:
         self._offset += SIZE
@@ -115,8 +125,8 @@ class Changes:
         await self._store.record_gap(gap(self._offset, self._offset + 9, hour, hour + HOUR_MS))
 
     async def _time(self, hour: int) -> None:
-        self._watermark += self._rng.randrange(3 * HOUR_MS)
-        await self._store.upsert([], [progress(self._watermark)])
+        self._watermark += self._rng.randrange(9 * HOUR_MS)
+        await self._store.upsert([], [progress(self._watermark, p) for p in (0, 1)])
 
     async def _replay(self, hour: int) -> None:
         metric = self._metric

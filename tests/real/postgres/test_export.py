@@ -72,12 +72,12 @@ async def test_the_table_is_the_answer_whatever_happens_to_the_store(
     rides: Metric, store: MemoryStore, url: str, reader: Connection, every: str
 ) -> None:
     changes = Changes(7, rides, store)
-    flat = flat_table(rides, every)
+    flat = flat_table(rides, every, has_bounds=True)
     async with Exporter(flat, url, store=store) as exporter:
         for _ in range(40):
             what = await changes.happen()
             await exporter.refresh()
-            expected = comparable(await answer(rides, store, every))
+            expected = comparable(await answer(rides, store, every, bounds=True))
             assert expected == comparable(await rows_of(reader, flat.name)), what
             assert 0 == (await exporter.refresh()).refreshed
 
