@@ -25,21 +25,24 @@ _T = TypeVar("_T")
 _SMALL_EVENTS = 20_000
 # More are for who has the memory: some 120 MB each.
 _DEFAULT_WORKERS = 2
+# Of hours with more, one at a time: an event may be a cell of its own, which takes a kilobyte.
+_EVENTS_AT_ONCE = 500_000
 
 
-def choose_workers(wanted: int | None, events: int, groups: int) -> int:
+def choose_workers(wanted: int | None, groups: Sequence[int]) -> int:
     """How many processes to start; 0 computes in this one.
 
     Args:
-        wanted: None: as many as there are processors, at most 2; none for little work.
-        events: That are to be folded.
-        groups: That may be computed at the same time.
+        wanted: None: as many as there are processors, at most 2; none for little work, and one
+            where groups are so large that they are computed one at a time.
+        groups: How many events each has that may be computed by itself.
     """
     if wanted is not None:
         return wanted
-    if events < _SMALL_EVENTS:
+    if sum(groups) < _SMALL_EVENTS:
         return 0
-    return min(os.cpu_count() or 1, _DEFAULT_WORKERS, groups)
+    at_once = max(1, _EVENTS_AT_ONCE // max(groups))
+    return min(os.cpu_count() or 1, _DEFAULT_WORKERS, len(groups), at_once)
 
 
 class Computer:
@@ -68,6 +71,9 @@ class Computer:
     ) -> AsyncGenerator[tuple[_T, Folded]]:
         """The results in the order of the jobs.
 
+        With worker processes, the next ones are computed while who asked deals with a result: as
+        many as there are processes and one more, but of 500,000 events at most if they are several.
+
         Args:
             metrics: Of one source; the jobs mean them by their index.
             jobs: With a label each; a job is asked for when a process will soon be free for it.
@@ -80,17 +86,23 @@ class Computer:
         """
         declared = _declared(metrics)
         loop = asyncio.get_running_loop()
-        running: deque[tuple[_T, asyncio.Future[Folded]]] = deque()
+        running: deque[tuple[_T, asyncio.Future[Folded], int]] = deque()
+        ready: deque[tuple[_T, Folded]] = deque()
         try:
             async for label, job in jobs:
                 if self._pool is None or declared is None:
                     yield label, fold_job(metrics, job)
                     continue
+                events = sum(job.spans.values())
+                while running and sum(each[2] for each in running) + events > _EVENTS_AT_ONCE:
+                    ready.append((running[0][0], await running.popleft()[1]))
                 future = loop.run_in_executor(self._pool, fold_declared, declared, job)
-                running.append((label, future))
+                running.append((label, future, events))
                 del job  # Its records are many, and the next ones are about to be read.
                 if len(running) > self._workers:
-                    yield running[0][0], await running.popleft()[1]
+                    ready.append((running[0][0], await running.popleft()[1]))
+                while ready:
+                    yield ready.popleft()
             while running:
                 yield running[0][0], await running.popleft()[1]
         except BrokenProcessPool as error:
@@ -99,7 +111,7 @@ class Computer:
                 "stays: finish with --resume, perhaps with fewer --workers"
             ) from error
         finally:
-            for _, future in running:
+            for _, future, _ in running:
                 future.cancel()
 
 

@@ -206,7 +206,7 @@ class Replayer:
 
     async def _work(self, works: Sequence[Work], meter: Meter) -> None:
         meter.add(0, 0)
-        with Computer(choose_workers(self._workers, meter.total_events, meter.groups)) as computer:
+        with Computer(choose_workers(self._workers, meter.groups)) as computer:
             for work in works:
                 await work.run(computer, meter)
 

@@ -88,7 +88,7 @@ class _Unused:
 
 @contextmanager
 def without_collector() -> Iterator[None]:
-    """Without the garbage collector. Cells are no cycles: looking for some among all of them takes a fifth of the time."""
+    """Cells are no cycles: looking for some among all of them takes a fifth of the time."""
     is_enabled = gc.isenabled()
     gc.disable()
     try:

@@ -68,10 +68,8 @@ class Meter:
         self, works: Sequence["Work"], on_progress: Callable[[Progress], None] | None
     ) -> None:
         plans = [task.plan for work in works for task in work.tasks]
-        self.groups = sum(len(work.groups()) for work in works)
-        self.total_events = sum(
-            sum(group.spans.values()) for work in works for group in work.groups()
-        )
+        self.groups = [sum(group.spans.values()) for work in works for group in work.groups()]
+        self.total_events = sum(self.groups)
         self._total_spans = sum(
             len(plan.recompute) + len(plan.relabel) + len(plan.empty) for plan in plans
         )

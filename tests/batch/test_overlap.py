@@ -1,0 +1,114 @@
+"""While one group of hours is written, the next ones are computed; and no more than that."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from pathlib import Path
+
+import pytest
+
+from fastdata import load
+from fastdata.batch import computing, working
+from fastdata.batch.computing import Computer, choose_workers
+from fastdata.batch.rows import Job
+from fastdata.serving.memory import MemoryStore
+from fastdata.serving.pacing import Pace
+from fastdata.serving.stores import Total
+from tests.batch.sales import Sale, Sales
+
+HOURS = [Sale(f"s{n}", n * 60, buyer=f"hour-{n}") for n in range(20)]
+
+
+def folded(folder: Path) -> set[str]:
+    """The hours that some process has folded, as the map function notes them."""
+    return {path.name for path in folder.glob("hour-*")}
+
+
+class Watching(MemoryStore):
+    """Ends its first write when later hours are folded, which it waits for."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
+        self.folder = folder
+        self.seen: set[str] = set()
+
+    async def write_totals(
+        self,
+        metric: str,
+        version: int,
+        spans: Mapping[int, Sequence[Total]],
+        pace: Pace | None = None,
+    ) -> dict[int, int]:
+        if not self.seen:
+            async with asyncio.timeout(60):
+                while len(folded(self.folder)) < 3:  # noqa: ASYNC110 - in other processes
+                    await asyncio.sleep(0.01)
+            await asyncio.sleep(0.5)  # what may not be computed yet has time to be
+            self.seen = folded(self.folder)
+        return await super().write_totals(metric, version, spans, pace)
+
+
+async def test_the_next_groups_are_computed_while_one_is_written_and_no_more(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setitem(working._GROUP_EVENTS, "rows", 1)
+    sales = Sales(tmp_path, segment_size=1)  # an object for each hour
+    note = f"    open({str(tmp_path)!r} + '/' + event['buyer'], 'w').close()\n    return None if"
+    sales.file.write_text(sales.file.read_text().replace("    return None if", note))
+    twin = sales.file.with_name("noting.py")
+    twin.write_text(sales.file.read_text())
+    await sales.archive(HOURS)
+    store = Watching(tmp_path)
+
+    await sales.replay(store, load(twin).by_shop, workers=2)
+
+    # The one that is written, and two for two processes.
+    assert store.seen == {"hour-0", "hour-1", "hour-2"}
+    assert len(folded(tmp_path)) == 20
+
+
+@pytest.mark.parametrize(("limit", "ahead"), [(1_000, 3), (20, 2), (10, 1), (1, 1)])
+async def test_of_large_jobs_fewer_are_under_way(
+    sales: Sales, monkeypatch: pytest.MonkeyPatch, limit: int, ahead: int
+) -> None:
+    monkeypatch.setattr(computing, "_EVENTS_AT_ONCE", limit)
+    asked, done, most = 0, 0, 0
+
+    async def jobs() -> AsyncIterator[tuple[int, Job]]:
+        nonlocal asked
+        for label in range(8):
+            asked += 1
+            yield label, Job({0: 10}, {0: ()}, ())
+
+    with Computer(3) as computer:
+        monkeypatch.setattr(computing, "fold_declared", _fold_nothing)
+        async for label, _ in computer.results([sales.by_shop], jobs()):
+            assert label == done
+            done += 1
+            most = max(most, asked - done)
+
+    assert done == 8
+    assert most == ahead
+
+
+@pytest.mark.parametrize(
+    ("wanted", "groups", "processes"),
+    [
+        (None, [], 0),
+        (None, [19_999], 0),
+        (None, [25_000], 1),
+        (None, [25_000] * 9, 2),
+        (None, [25_000, 300_000], 1),
+        (None, [900_000] * 9, 1),
+        (3, [900_000] * 9, 3),
+    ],
+)
+def test_large_groups_get_one_process(
+    monkeypatch: pytest.MonkeyPatch, wanted: int | None, groups: list[int], processes: int
+) -> None:
+    monkeypatch.setattr("os.cpu_count", lambda: 8)
+
+    assert choose_workers(wanted, groups) == processes
+
+
+def _fold_nothing(*_: object) -> None:
+    """What a worker process does instead of a job."""
