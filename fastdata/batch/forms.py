@@ -19,6 +19,7 @@ __all__ = ["Argument", "Form", "form_of"]
 # A sum of decimals has ten digits more than what is summed.
 _MOST_DIGITS = 28
 _LOW_BITS = 32
+_KNOWN = (Count, Sum, Mean, Min, Max, Uniques)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +51,9 @@ def form_of(
     Args:
         time: SQL of the event time, ms UTC.
     """
-    match measure, arguments:
+    # What somebody else made of one of these is theirs.
+    known = measure if type(measure) in _KNOWN else None
+    match known, arguments:
         case Count(), ():
             return Form(("count(*)",), lambda columns: columns[0].to_pylist())
         case Count(), (one,):
@@ -65,7 +68,7 @@ def form_of(
             sql = f"array_agg(DISTINCT {one.sql}) FILTER (WHERE {one.sql} IS NOT NULL)"
             return Form((sql,), lambda columns: [set(values) for values in _lists(columns[0])])
     parts = [each.sql for each in arguments]
-    return _folded(aggregate, [*parts, time] if getattr(measure, "timed", False) else parts)
+    return _folded(aggregate, parts, time if getattr(measure, "timed", False) else None)
 
 
 def _is_summable(type: FieldType) -> bool:
@@ -144,20 +147,32 @@ def _unscaled(column: pa.Array, scale: int) -> list[Any]:
     return [None if v is None else int(v.scaleb(scale)) for v in column.to_pylist()]
 
 
-def _folded(aggregate: Aggregate, parts: Sequence[str]) -> Form:
-    """All values of each group, folded one at a time, in the order of the log."""
-    is_there = " AND ".join(f"{part} IS NOT NULL" for part in parts)
-    is_one = len(parts) == 1
-    pairs = ", ".join(f"'{n}', {part}" for n, part in enumerate(parts))
-    value = parts[0] if is_one else f"named_struct({pairs})"
+def _folded(aggregate: Aggregate, parts: Sequence[str], time: str | None) -> Form:
+    """All values of each group, folded one at a time, in the order of the log.
+
+    Args:
+        time: SQL of the event time, where the aggregate wants it beside the value.
+    """
+    is_there = " AND ".join(f"{part} IS NOT NULL" for part in parts) or "true"
+    fields = [*parts, *([time] if time else [])] or ["1"]
+    size, is_one = len(parts), len(parts) == 1 and not time
+    pairs = ", ".join(f"'{n}', {field}" for n, field in enumerate(fields))
+    row = parts[0] if is_one else f"named_struct({pairs})"
+
+    def value(row: Any) -> object:
+        if is_one:
+            return row
+        given = tuple(row.values())
+        one = given[0] if size == 1 else given[:size]
+        return (one, given[-1]) if time else one
 
     def states(columns: Sequence[pa.Array]) -> list[State]:
         found = []
         for values in _lists(columns[0]):
             state = aggregate.zero(exact=True)
             for each in values:
-                state = aggregate.add(state, each if is_one else tuple(each.values()))
+                state = aggregate.add(state, value(each))
             found.append(state)
         return found
 
-    return Form((f"array_agg({value}) FILTER (WHERE {is_there})",), states)
+    return Form((f"array_agg({row}) FILTER (WHERE {is_there})",), states)

@@ -10,11 +10,28 @@ from pathlib import Path
 from typing import Any
 
 import fastavro
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fastdata import Count, Max, Mean, Metric, Min, Source, Sum, Uniques
+from fastdata import (
+    Count,
+    Estimate,
+    First,
+    Histogram,
+    Last,
+    Max,
+    Mean,
+    Metric,
+    Min,
+    Source,
+    StdDev,
+    Sum,
+    Uniques,
+    Variance,
+)
+from fastdata.aggregates import Aggregate
 from fastdata.archive.containers import Records, build_object
 from fastdata.batch.columns import fold_columns, is_columnar
 from fastdata.batch.engines import choose_engine
@@ -23,7 +40,7 @@ from fastdata.decoding import Decoder
 from fastdata.errors import BadEventError, ReplayError
 from fastdata.formats import KEPT_SCHEMA
 from fastdata.metric import Measure
-from fastdata.schemas import FolderRegistry, Schema
+from fastdata.schemas import FieldType, FolderRegistry, Kind, Schema
 from fastdata.windows import HOUR_MS, MINUTE_MS, parse_instant
 
 START = parse_instant("2024-02-29")
@@ -47,6 +64,55 @@ TYPES: dict[str, tuple[Any, st.SearchStrategy[Any]]] = {
     "day": ({"type": "int", "logicalType": "date"}, WHOLE),
     "colour": (COLOUR, st.sampled_from(["red", "green"])),
 }
+
+
+class Given:
+    """A measure that keeps all that it is given, as text."""
+
+    code = 200
+    kind: Kind = "string"
+
+    def __init__(self, *arguments: str, timed: bool = False) -> None:
+        self.arguments, self.timed = arguments, timed
+
+    def __repr__(self) -> str:
+        return f"Given({self.arguments}, {self.timed})"
+
+    def bind(self, *types: FieldType) -> Aggregate:
+        return self
+
+    def arrow_type(self) -> pa.DataType:
+        return pa.string()
+
+    def zero(self, exact: bool = False) -> list[str]:
+        return []
+
+    def add(self, state: list[str], value: object) -> list[str]:
+        return [*state, repr(value)]
+
+    def merge(self, state: list[str], other: list[str]) -> list[str]:
+        return state + other
+
+    def present(self, state: list[str]) -> Estimate:
+        return Estimate.exact(self.dump(state).decode())
+
+    def widen(self, estimate: Estimate, events: int) -> Estimate:
+        return estimate
+
+    def dump(self, state: list[str]) -> bytes:
+        return json.dumps(sorted(state)).encode()
+
+    def load(self, data: bytes) -> list[str]:
+        return list(json.loads(data))
+
+
+class Squares(Sum):
+    """A sum that is another one than ours."""
+
+    def bind(self, *types: FieldType) -> Aggregate:
+        return Variance("whole").bind(*types)
+
+
 MEASURES: dict[str, Measure] = {
     "n": Count(),
     "texts": Count("text"),
@@ -68,6 +134,24 @@ MEASURES: dict[str, Measure] = {
     "unique_texts": Uniques("text"),
     "unique_longs": Uniques("long"),
     "unique_moments": Uniques("moment"),
+    "variance_long": Variance("long"),
+    "variance_real": Variance("real", population=True),
+    "variance_money": StdDev("money"),
+    "first_real": First("real"),
+    "first_text": First("text"),
+    "first_moment": First("moment"),
+    "last_money": Last("money"),
+    "last_flag": Last("flag"),
+    "last_day": Last("day"),
+    "bins_real": Histogram("real", edges=[-1.5, 0, 2]),
+    "bins_money": Histogram("money", edges=[0, Decimal("0.5")]),
+    "given_none": Given(),
+    "given_one": Given("real"),
+    "given_two": Given("money", "flag"),
+    "given_time": Given(timed=True),
+    "given_one_timed": Given("day", timed=True),
+    "given_two_timed": Given("text", "single", timed=True),
+    "own_sum": Squares("whole"),
 }
 DIMENSIONS = ("text", "whole", "flag", "moment", "day", "colour")
 
@@ -132,11 +216,11 @@ def jobs(source: Source, log: Sequence[tuple[dict[str, Any], int, bool]]) -> tup
     return Job(spans, wanted, rows), Job(spans, wanted, columns, "columns")
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(
     LOGS,
     st.lists(st.sampled_from(DIMENSIONS), unique=True, max_size=3),
-    st.lists(st.sampled_from(sorted(MEASURES)), unique=True, min_size=1, max_size=6),
+    st.lists(st.sampled_from(sorted(MEASURES)), unique=True, min_size=1, max_size=9),
 )
 def test_both_engines_give_the_same_totals(
     source: Source,
