@@ -42,7 +42,7 @@ class MetricReport:
         totals: Rows written.
         objects: Objects read from the archive, for all metrics of the source together.
         rejects: Archived records that cannot be decoded, in no span.
-        timeless: Archived events without a usable time, in no span.
+        timeless: Archived events without a usable time, or that cannot be read; in no span.
         lost: Per partition, offsets `[start, end)` that were never archived: of their events,
             none is in a span.
     """

@@ -47,6 +47,6 @@ def _left_out(metric: "MetricReport") -> str:
     said = {
         "hours ahead of this archive": metric.ahead,
         "records that cannot be decoded": metric.rejects,
-        "events without a time": metric.timeless,
+        "events that cannot be read, or have no time": metric.timeless,
     }
     return "".join(f"; {count:,} {what}" for what, count in said.items() if count)

@@ -9,7 +9,8 @@ from click.testing import CliRunner
 from fastdata.cli.main import commands
 
 ROOT = Path(__file__).parents[2]
-LOAD = ["size", "--events-per-s", "300", "--peak", "2000", "--keys", "10000"]
+LOAD = ["size", "--source", "flights", "--events-per-s", "300", "--peak", "2000"]
+LOAD += ["--keys", "10000"]
 
 
 @pytest.fixture(autouse=True)
@@ -48,7 +49,7 @@ def test_a_source_that_is_not_declared_is_told() -> None:
     run = CliRunner().invoke(commands, [*LOAD, "--source", "flight"])
 
     assert run.exit_code == 2
-    assert "there are: flights, page_views" in run.stderr
+    assert "there are: access_log, flights, lines, page_views" in run.stderr
 
 
 def test_the_page_shows_what_is_printed() -> None:

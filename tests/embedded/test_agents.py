@@ -1,5 +1,6 @@
 """The files of agents/ are fit to be copied."""
 
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -45,7 +46,7 @@ def folded(metric: Metric, *records: dict[str, object]) -> dict[str, object]:
 
 
 def test_all_of_them_load_together() -> None:
-    assert sorted(catalog().metrics) == ["audience", "departures", "requests", "traffic"]
+    assert sorted(catalog().metrics) == ["audience", "departures", "requests", "traffic", "words"]
 
 
 def test_page_views_of_robots_are_dropped() -> None:
@@ -111,3 +112,14 @@ def test_requests_have_their_bytes_and_hosts() -> None:
 def test_lines_that_are_no_requests_are_told(line: bytes) -> None:
     with pytest.raises(BadEventError, match=r"match the pattern|no time"):
         events(catalog().sources["access_log"], [line])
+
+
+def test_words_of_lines_are_counted() -> None:
+    words = catalog().metric("words")
+    counts = Counter[object]()
+    for event in events(words.source, [b"To be, or not to be,", b"", b"that is\n"]):
+        assert event.time == FIRST_MS
+        for (word,), several in words.rows(event.fields or {}, event.time):
+            counts[word] += len(several)
+
+    assert counts == {"to": 2, "be,": 2, "or": 1, "not": 1, "that": 1, "is": 1}
