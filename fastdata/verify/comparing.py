@@ -60,8 +60,9 @@ class Comparison:
             if estimate.confidence < 1 and self.expected(index, rows) is not NOT_RECOUNTED:
                 self._doubts.compared += 1
                 self._doubts.confidence = min(self._doubts.confidence, estimate.confidence)
-        far = dict(self._differing(estimates, rows, _FAR))
-        for index, expected in self._differing(estimates, rows, 1):
+        differing = list(self._differing(estimates, rows, 1))
+        far = dict(self._differing(estimates, rows, _FAR)) if differing else {}
+        for index, expected in differing:
             measure, found = list(self.metric.folded)[index], estimates[index].value
             finding = self._finding(place, measure, found, expected, detail)
             if index in far:

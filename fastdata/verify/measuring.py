@@ -59,6 +59,8 @@ def fits(measure: Measure, estimate: Estimate, values: Sequence[object], stretch
 
 def is_same(one: object, other: object) -> bool:
     """Whether two values are the same, whatever types their numbers have."""
+    if type(one) is type(other) and one == other:
+        return True
     if isinstance(one, tuple | list) and isinstance(other, tuple | list):
         return len(one) == len(other) and all(map(is_same, one, other))
     if _is_nan(one) or _is_nan(other):
@@ -121,6 +123,8 @@ def _is_nan(value: object) -> bool:
 
 
 def _sum(values: Sequence[Any]) -> object:
+    if all(type(value) is int for value in values):
+        return sum(values)
     odd = {value for value in values if isinstance(value, float) and math.isinf(value)}
     if any(map(_is_nan, values)) or len(odd) > 1:
         return math.nan
@@ -134,7 +138,9 @@ def _mean(values: Sequence[Any]) -> object:
     if not values:
         return None
     total = _sum([number if (number := _number(v)) is not None else v for v in values])
-    return _rounded(total / len(values)) if isinstance(total, Fraction) else total
+    if isinstance(total, float):
+        return total
+    return _rounded(Fraction(cast("Any", total)) / len(values))
 
 
 def _rounded(number: Fraction) -> float:
