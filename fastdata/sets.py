@@ -1,11 +1,10 @@
 """Distinct values that can be compared: exact sets where batch has them, else theta sketches."""
 
 import math
-import struct
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
+import numpy as np
 from datasketches import (
     compact_theta_sketch,
     theta_a_not_b,
@@ -77,7 +76,7 @@ class Sets:
 
 @dataclass(slots=True)
 class _Sketch:
-    """What was folded, and what was merged with it.
+    """What was stored, what was folded since, and what was merged with it.
 
     Attributes:
         number: How many values there are, if that is known; then it can be merged with nothing.
@@ -85,13 +84,23 @@ class _Sketch:
 
     lg_k: int
     fed: Any
+    stored: Any = None
     union: Any = None
     number: int | None = None
 
+    @property
+    def is_empty(self) -> bool:
+        is_new = self.union is None and self.fed.is_empty()
+        return is_new and (self.stored is None or self.stored.is_empty())
+
     def compact(self) -> Any:
         """A function of the values alone: the union keeps the smallest hashes, 2**lg_k of them."""
+        if self.stored is not None and self.union is None and self.fed.is_empty():
+            return self.stored
         union = self.union or theta_union(self.lg_k)
-        union.update(self.fed)
+        for sketch in (self.stored, self.fed):
+            if sketch is not None:
+                union.update(sketch)
         return union.get_result()
 
     def unite(self, sketch: Any) -> None:
@@ -178,15 +187,15 @@ class _Sets:
         image = data[_HEAD_SIZE:] if data[1] == _SKETCH_ONLY else data[_HEAD_SIZE + 8 :]
         _check_image(image, self.lg_k)
         sketch = self._sketch(())
-        sketch.unite(compact_theta_sketch.deserialize(image))
+        sketch.stored = compact_theta_sketch.deserialize(image)
         if data[1] == _NUMBER:
             sketch.number = int.from_bytes(data[_HEAD_SIZE : _HEAD_SIZE + 8], "little")
-            if _is_empty(sketch):
+            if sketch.is_empty:
                 raise CorruptStateError("a stored number of values contradicts its sketch")
         return sketch
 
     def _sketch(self, values: Any, number: int | None = None) -> _Sketch:
-        sketch = _Sketch(self.lg_k, update_theta_sketch(self.lg_k), None, number)
+        sketch = _Sketch(self.lg_k, update_theta_sketch(self.lg_k), number=number)
         for value in values:
             sketch.update(value)
         return sketch
@@ -264,9 +273,7 @@ def _similarity(left: Any, right: Any) -> Estimate:
 
 
 def _is_empty(state: _Set | _Sketch) -> bool:
-    if isinstance(state, set):
-        return not state
-    return state.fed.is_empty() and (state.union is None or state.compact().is_empty())
+    return not state if isinstance(state, set) else state.is_empty
 
 
 def _check_image(image: bytes, lg_k: int) -> None:
@@ -280,7 +287,8 @@ def _check_image(image: bytes, lg_k: int) -> None:
     number = 1 - is_empty if longs == 1 else int.from_bytes(image[8:12], "little")
     if len(image) != 8 * (longs + number) or number > 1 << lg_k or (is_empty and longs > 1):
         raise CorruptStateError(f"a stored sketch of {len(image)} bytes is cut or changed")
-    hashes = [0, *struct.unpack_from(f"<{number}Q", image, 8 * longs)]
-    hashes.append(int.from_bytes(image[16:24], "little") if longs == 3 else 1 << 63)
-    if any(a >= b for a, b in pairwise(hashes)) or hashes[-1] > 1 << 63:
+    theta = int.from_bytes(image[16:24], "little") if longs == 3 else 1 << 63
+    hashes = np.frombuffer(image, "<u8", offset=8 * longs)
+    ends = number == 0 or (hashes[0] > 0 and hashes[-1] < theta)
+    if theta > 1 << 63 or not ends or not (hashes[1:] > hashes[:-1]).all():
         raise CorruptStateError("the hashes of a stored sketch are not in order")

@@ -76,11 +76,12 @@ def merge_is_commutative(
 def zero_is_neutral(aggregate: Aggregate, values: Sequence[object], exact: bool = False) -> None:
     """Zero, made exact or not, changes no state from either side."""
     plain = fold(aggregate, values, exact)
+    is_nothing = aggregate.dump(plain) == aggregate.dump(aggregate.zero(exact))
     for zero_exact in (False, True):
         left = aggregate.merge(aggregate.zero(zero_exact), fold(aggregate, values, exact))
         right = aggregate.merge(fold(aggregate, values, exact), aggregate.zero(zero_exact))
-        # Two zeros present the same, yet one of them may go on to be exact.
-        stored = bool(values) or zero_exact is exact
+        # Two states of nothing present the same, yet one of them may go on to be exact.
+        stored = not is_nothing or zero_exact is exact
         _check(aggregate, "zero changes what it is merged with", plain, left, stored)
         _check(aggregate, "zero changes what is merged with it", plain, right, stored)
 
@@ -131,7 +132,7 @@ def a_stored_state_stays_itself(
         loaded = aggregate.load(data)
         left = aggregate.merge(aggregate.zero(zero_exact), loaded)
         right = aggregate.merge(aggregate.load(data), aggregate.zero(zero_exact))
-        if values:
+        if data != aggregate.dump(aggregate.zero(exact)):
             _stays(aggregate, "zero changes what it is merged with", left, data, answer)
             _stays(aggregate, "zero changes what is merged with it", right, data, answer)
         # A merge must not share what it took.
