@@ -77,9 +77,14 @@ def bits(value: object) -> object:
     return type(value).__name__, value
 
 
-def answers(nodes: list[Node], events: list[dict[str, object]]) -> list[list[object]]:
+def context_of(events: list[dict[str, object]]) -> SessionContext:
     context = SessionContext()
     context.register_record_batches("events", [table_of(events).to_batches()])
+    return context
+
+
+def answers(nodes: list[Node], events: list[dict[str, object]]) -> list[list[object]]:
+    context = context_of(events)
     columns = ", ".join(f"{to_sql(node)} AS r{i}" for i, node in enumerate(nodes))
     table = context.sql(f"SELECT {columns} FROM events").to_arrow_table()
     found = []
