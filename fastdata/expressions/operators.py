@@ -146,7 +146,7 @@ def _matching(pattern: str, cast: str) -> str:
 
 
 _TEXT_TO_US = (
-    f"arrow_cast({_matching(runtime.TIMESTAMP, 'TIMESTAMP')}, 'Timestamp(Microsecond, None)')"
+    f"arrow_cast({_matching(runtime.TIMESTAMP, 'TIMESTAMP(6)')}, 'Timestamp(Microsecond, None)')"
 )
 _DATE_TEXT = (
     f"CAST(arrow_cast(CASE WHEN {{0}} BETWEEN {runtime.FIRST_DAY} AND {runtime.LAST_DAY} "
