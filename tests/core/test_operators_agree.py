@@ -28,7 +28,7 @@ DAYS = [None, 0, -1, 19_782, 19_783, -719_162, -719_163, 2_932_896, 2_932_897, 2
 EXPRESSIONS = [
     *[f"i {sign} j" for sign in ("+", "-", "*", "/", "%", "=", "<>", "<", "<=", ">", ">=")],
     *[f"(i + j) {sign} 2" for sign in ("=", "<", "<>")],
-    *[f"small {sign} small" for sign in ("+", "-", "*", "/", "%")],
+    *[f"small {sign} tiny" for sign in ("+", "-", "*", "/", "%")],
     *[f"x {sign} y" for sign in ("+", "-", "*", "/", "=", "<>", "<", "<=", ">", ">=")],
     *[f"price {sign} rate" for sign in ("+", "-", "*", "/", "=", "<")],
     *[f"{name}({of})" for name in ("abs", "-", "round", "floor", "ceil")
@@ -66,7 +66,7 @@ def edges() -> list[dict[str, object]]:
         *product(INTS, INTS[1:]),
     ]
     floats, texts = list(product(FLOATS, FLOATS[1:])), list(product(TEXTS, TEXTS[1:]))
-    events = []
+    events: list[dict[str, object]] = []
     for n in range(max(len(pairs), len(floats), len(texts))):
         i, j = pairs[n % len(pairs)]
         x, y = floats[n % len(floats)]
