@@ -279,7 +279,7 @@ def _state(row: Mapping[str, object]) -> str:
 def _bounded(row: Mapping[str, object], name: str) -> str:
     value, lower, upper = (row[name + suffix] for suffix in ("", "_lower", "_upper"))
     # As text a NaN is equal to itself.
-    if repr(lower) == repr(value) == repr(upper):
+    if repr(lower) == repr(value) == repr(upper) or _has_bounds(value):
         return _shown(value)
     if isinstance(value, list) and _sizes(value) >= _sizes(lower, upper):
         lowers, uppers = (
@@ -290,6 +290,11 @@ def _bounded(row: Mapping[str, object], name: str) -> str:
         return ", ".join(parts) or "none"
     bounds = ("?" if bound is None else _shown(bound) for bound in (lower, upper))
     return f"{_shown(value)} [{', '.join(bounds)}]"
+
+
+def _has_bounds(value: object) -> bool:
+    """Whether it has bounds of its own, as an item of a `TopK`."""
+    return isinstance(value, dict) and {"item", "count", "lower", "upper"} == value.keys()
 
 
 def _sizes(*lists: object) -> set[int]:
@@ -312,6 +317,9 @@ def _shown(value: object) -> str:
             return f"{value:,}"
         case list():
             return ", ".join(map(_shown, value)) or "none"
+        case {"item": item, "count": count, "lower": lower, "upper": upper}:
+            counted = {"count": count, "count_lower": lower, "count_upper": upper}
+            return f"{_shown(item)} {_bounded(counted, 'count')}"
         case dict():
             return " ".join(map(_shown, value.values()))
     text = str(value)

@@ -181,6 +181,18 @@ def test_the_command_asks_about_an_item(rides: Metric) -> None:
     assert "--item of: give a name and a value, as in NAME=VALUE" in shown.output
 
 
+def test_the_command_shows_the_bounds_of_each_item(rides: Metric) -> None:
+    noon = ["rides", "--every", "1h", "--by", "city", "--to", "2013-01-01T13:00Z"]
+    assert "anna 2, ben 1" in CliRunner().invoke(query_command, noon).stdout
+    asyncio.run(lose(rides))
+    assert "anna 2 [2, 3], ben 1 [1, 2]" in CliRunner().invoke(query_command, noon).stdout
+
+
+async def lose(metric: Metric) -> None:
+    async with open_store(STORE) as store:
+        await store.upsert([unfolded(metric, NOON, "late", 1)], [])
+
+
 def test_the_command_compares_two_sides(rides: Metric) -> None:
     sides = [
         "rides",
