@@ -14,7 +14,7 @@ from fastdata.serving.memory import MemoryStore
 from fastdata.serving.stores import Flip, Reading, Survey
 from fastdata.windows import DAY_MS, HOUR_MS
 from tests.export.rides import Changes, Place, SqliteFile, answer, comparable, replay_hours
-from tests.serving.trips import MINUTE, NOON, ONE, TWO, partial, progress
+from tests.serving.trips import MINUTE, NOON, ONE, TWO, gap, partial, progress, unfolded
 
 
 @pytest.mark.parametrize("every", ["1m", "15m", "1h", "6h", "1d", "7d"])
@@ -131,14 +131,42 @@ async def test_only_what_changed_is_read(rides: Metric, place: Place) -> None:
     assert [(start, start + width) for start in starts] == store.ranges
 
 
+async def exactness(rides: Metric, store: MemoryStore, place: Place) -> list[object]:
+    await export(rides, place.url, store=store)
+    return [row["exact"] for row in place.rows()]
+
+
+async def test_the_table_learns_what_was_left_out_and_that_it_was_healed(
+    rides: Metric, store: MemoryStore, place: Place
+) -> None:
+    await replay_hours(rides, store, [NOON])
+    assert [False] == await exactness(rides, store, place)
+    await store.upsert([], [progress(TWO)])
+    assert [True] == await exactness(rides, store, place)
+    await store.upsert([unfolded(rides, NOON, "late", 1)], [])
+    assert [False] == await exactness(rides, store, place)
+    await confirm(rides, store, 4)
+    assert [True] == await exactness(rides, store, place)
+    await store.record_gap(gap(510, 520, NOON, ONE))
+    assert [False] == await exactness(rides, store, place)
+    await confirm(rides, store, 6)
+    assert [True] == await exactness(rides, store, place)
+
+
+async def confirm(rides: Metric, store: MemoryStore, segments: int) -> None:
+    """A replay finds nothing new of the hour in some more segments."""
+    [head] = (await store.heads(rides.id, NOON, ONE)).values()
+    expected = (head.version, head.coverage)
+    flip = Flip(NOON, expected, head.version, Coverage({0: segments}), None)
+    await store.publish(rides.id, [flip])
+
+
 async def test_what_a_replay_only_confirmed_is_not_read(rides: Metric, place: Place) -> None:
     async with Counting() as store:
         await replay_hours(rides, store, [NOON])
         await export(rides, place.url, store=store)
         store.ranges.clear()
-        [head] = (await store.heads(rides.id, NOON, ONE)).values()
-        flip = Flip(NOON, (head.version, head.coverage), head.version, Coverage({0: 9}), None)
-        await store.publish(rides.id, [flip])
+        await confirm(rides, store, 9)
         await export(rides, place.url, store=store)
     assert [] == store.ranges
 
