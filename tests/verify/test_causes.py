@@ -323,3 +323,25 @@ async def test_lost_state_that_is_folded_again_is_no_difference(
 
     assert [] == metric.findings
     assert 21 == sum(span.new for span in metric.spans)
+
+
+async def test_a_metric_with_expressions_is_verified(tmp_path: Path, store: MemoryStore) -> None:
+    more = """
+big = Metric(
+    "big", clicks, by={"city": "upper(place)"}, where="amount >= 20",
+    measures={"clicks": Count(), "double": Sum("amount * 2")},
+)
+"""
+    clicks = Clicks(tmp_path, store, more)
+    for n in range(20):
+        clicks.send(300 + n)
+    for n in range(6):  # of these the condition takes three
+        clicks.send(n, came=START + 320 * MINUTE, amount=17 + n)
+    await clicks.fold()
+    await clicks.replay()
+
+    visits, big = (await clicks.verify()).metrics
+
+    assert [] == visits.findings == big.findings
+    assert ({"late": 6}, {"late": 3}) == (+visits.causes, +big.causes)
+    assert {"none": 10, "late": 3} == big.errors()["double"]["causes"]
