@@ -29,6 +29,7 @@ __all__ = ["fold_columns", "is_columnar"]
 # No field of Avro can have such a name.
 _TIME, _HOUR, _PLACE = "0time", "0hour", "0place"
 _OFFSET_BITS = 48
+_MOST_DIGITS = 76
 _OPTIONS = {"datafusion.sql_parser.map_string_types_to_utf8view": "false"}
 _SQL = {
     "int": "CAST({} AS BIGINT)",
@@ -54,10 +55,19 @@ def is_columnar(metric: Metric, schemas: Iterable[str]) -> bool:
         return False
     names = _fields_of([metric])
     mine = {name: _form(source.schema, name) for name in names}
+    written = [Schema.parse(text) for text in schemas]
+    if not all(_is_readable(type) for schema in written for type in schema.fields.values()):
+        return False
     return all(
-        form is not None and all(_form(Schema.parse(text), name) == form for text in schemas)
+        form is not None and all(_form(schema, name) == form for schema in written)
         for name, form in mine.items()
     )
+
+
+def _is_readable(type: FieldType) -> bool:
+    """Whether Arrow has such decimals: one field that it has not, and no other can be read."""
+    inner = [*(each for _, each in type.fields), *([type.items] if type.items else [])]
+    return type.precision <= _MOST_DIGITS and all(map(_is_readable, inner))
 
 
 @without_collector()

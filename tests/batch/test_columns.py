@@ -236,6 +236,18 @@ def test_both_engines_give_the_same_totals(
     assert fold_columns(metrics, columns) == fold(metrics, rows)
 
 
+@pytest.mark.parametrize(("precision", "is_read"), [(76, True), (77, False)])
+def test_decimals_that_arrow_has_not_are_left_to_the_row_engine(
+    tmp_path: Path, precision: int, is_read: bool
+) -> None:
+    number = {"type": "bytes", "logicalType": "decimal", "precision": precision, "scale": 0}
+    fields = [{"name": "at", "type": "long"}, {"name": "number", "type": number}]
+    (tmp_path / "n.avsc").write_text(json.dumps({"type": "record", "name": "N", "fields": fields}))
+    source = Source("n", topic="n", schema=str(tmp_path / "n.avsc"), time="at")
+
+    assert is_read is is_columnar(Metric("m", source), [source.schema.canonical])
+
+
 def test_events_that_are_missing_are_noticed(source: Source) -> None:
     event = dict.fromkeys(TYPES) | {"id": None, "at": START + MINUTE_MS}
     _, job = jobs(source, [(event, 0, False)])
