@@ -7,9 +7,13 @@ measure that has no exact form in SQL folds its values with its own `add`.
 
 import json
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from itertools import repeat
 from pathlib import Path
+from typing import Any
 
+import fastavro
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -19,8 +23,16 @@ from fastdata.archive.containers import read_offsets
 from fastdata.batch.forms import Argument, form_of
 from fastdata.batch.rows import Folded, Job, Piece, Row, check_counts, without_collector
 from fastdata.decoding import EARLIEST_MS, LATEST_MS
+from fastdata.expressions import (
+    ELEMENT,
+    Column,
+    is_too_large,
+    nodes_of,
+    quote_name,
+    to_folded_sql,
+)
 from fastdata.metric import Metric, dump_dims
-from fastdata.schemas import FieldType, Schema
+from fastdata.schemas import Schema
 from fastdata.source import Source
 from fastdata.windows import HOUR_MS
 
@@ -29,7 +41,6 @@ __all__ = ["fold_columns", "is_columnar"]
 # No field of Avro can have such a name.
 _TIME, _HOUR, _PLACE = "0time", "0hour", "0place"
 _OFFSET_BITS = 48
-_MOST_DIGITS = 76
 _OPTIONS = {"datafusion.sql_parser.map_string_types_to_utf8view": "false"}
 _SQL = {
     "int": "CAST({} AS BIGINT)",
@@ -51,23 +62,32 @@ def is_columnar(metric: Metric, schemas: Iterable[str]) -> bool:
         schemas: Canonical JSON of the schemas that the events were written with.
     """
     source = metric.source
-    if source.mapper is not None or source.reader is not None or not metric.is_plain:
+    if source.mapper is not None or source.reader is not None:
         return False
-    names = _fields_of([metric])
-    mine = {name: _form(source.schema, name) for name in names}
+    if any(is_too_large(node) for node in metric.selection.nodes):
+        return False
+    mine = {name: _form(source.schema, name) for name in _fields_of([metric])}
+    if not all(map(_is_known, schemas := list(schemas))):
+        return False
     written = [Schema.parse(text) for text in schemas]
-    if not all(_is_readable(type) for schema in written for type in schema.fields.values()):
-        return False
     return all(
         form is not None and all(_form(schema, name) == form for schema in written)
         for name, form in mine.items()
     )
 
 
-def _is_readable(type: FieldType) -> bool:
-    """Whether Arrow has such decimals: one field that it has not, and no other can be read."""
-    inner = [*(each for _, each in type.fields), *([type.items] if type.items else [])]
-    return type.precision <= _MOST_DIGITS and all(map(_is_readable, inner))
+@lru_cache(maxsize=1024)
+def _is_known(schema: str) -> bool:
+    """Whether DataFusion has all types of a schema; with one that it has not, it reads none."""
+    with tempfile.TemporaryDirectory(prefix="fastdata-") as folder:
+        path = Path(folder, "empty.avro")
+        with path.open("wb") as file:
+            fastavro.writer(file, json.loads(schema), [])
+        try:
+            SessionContext().read_avro(str(path)).to_arrow_table()
+        except Exception:  # noqa: BLE001  (whatever it says, the row engine can)
+            return False
+    return True
 
 
 @without_collector()
@@ -101,35 +121,49 @@ def _fields_of(metrics: Sequence[Metric]) -> list[str]:
     source = metrics[0].source
     names = {source.time: None, **({source.id: None} if source.id else {})}
     for metric in metrics:
-        names.update(dict.fromkeys(metric.by))
-        for measure in metric.folded.values():
-            names.update(dict.fromkeys(measure.arguments))
+        below = (node for root in metric.selection.nodes for node in nodes_of(root))
+        names.update(dict.fromkeys(node.name for node in below if isinstance(node, Column)))
     return list(names)
 
 
-def _form(schema: Schema, name: str) -> tuple[str, int, str] | None:
+def _form(schema: Schema, name: str) -> object:
     """What a field's values are; None of what this engine does not read as the decoder does."""
     type = schema.fields.get(name)
-    if type is None or type.kind not in _SQL:
+    if type is None:
         return None
     (declared,) = (f["type"] for f in json.loads(schema.canonical)["fields"] if f["name"] == name)
-    for branch in declared if isinstance(declared, list) else [declared]:
-        logical = branch.get("logicalType") if isinstance(branch, dict) else None
+    if not _is_readable(declared):
+        return None
+    return (type.kind, type.scale, type.unit) if type.kind in _SQL else json.dumps(declared)
+
+
+def _is_readable(declared: Any) -> bool:
+    if isinstance(declared, list):
+        others = [branch for branch in declared if branch != "null"]
+        return len(others) == 1 and _is_readable(others[0])
+    if isinstance(declared, str):
         # A name stands for what another field declares, logical type and all.
-        is_name = isinstance(branch, str) and branch not in _PRIMITIVES
-        if logical not in _LOGICAL or is_name:
-            return None
-    return type.kind, type.scale, type.unit
-
-
-def _quoted(name: str) -> str:
-    return f'"{name}"'
+        return declared in _PRIMITIVES
+    if declared.get("logicalType") not in _LOGICAL:
+        return False
+    match declared["type"]:
+        case "record":
+            return all(_is_readable(each["type"]) for each in declared["fields"])
+        case "array":
+            return _is_readable(declared["items"])
+        case "map":
+            return _is_readable(declared["values"])
+        case "enum" | "fixed":
+            return True
+    return _is_readable(declared["type"])
 
 
 def _read(context: SessionContext, source: Source, names: Sequence[str], job: Job) -> pa.Table:
     """The events of the job's spans, with time, hour and place in the log."""
     fields = source.schema.fields
-    columns = [f"{_SQL[fields[n].kind].format(_quoted(n))} AS {_quoted(n)}" for n in names]
+    columns = [
+        f"{_SQL.get(fields[n].kind, '{}').format(quote_name(n))} AS {quote_name(n)}" for n in names
+    ]
     hours = pa.array(sorted(job.spans), pa.int64())
     tables = []
     with tempfile.TemporaryDirectory(prefix="fastdata-") as folder:
@@ -176,16 +210,16 @@ def _without_repeats(
     if source.id is None:
         return events, {}
     _register(context, "all_events", events)
-    key = f"{_quoted(_HOUR)}, {_quoted(source.id)}"
+    key = f"{quote_name(_HOUR)}, {quote_name(source.id)}"
     repeated = context.sql(
-        f"SELECT {key}, min({_quoted(_PLACE)}) AS first FROM all_events "
-        f"WHERE {_quoted(source.id)} IS NOT NULL GROUP BY {key} HAVING count(*) > 1"
+        f"SELECT {key}, min({quote_name(_PLACE)}) AS first FROM all_events "
+        f"WHERE {quote_name(source.id)} IS NOT NULL GROUP BY {key} HAVING count(*) > 1"
     ).to_arrow_table()
     if repeated.num_rows:
         _register(context, "repeated", repeated)
         others = context.sql(
-            f"SELECT {_quoted(_HOUR)}, {_quoted(_PLACE)} FROM all_events JOIN repeated "
-            f"USING ({key}) WHERE {_quoted(_PLACE)} > first"
+            f"SELECT {quote_name(_HOUR)}, {quote_name(_PLACE)} FROM all_events JOIN repeated "
+            f"USING ({key}) WHERE {quote_name(_PLACE)} > first"
         ).to_arrow_table()
         is_other = pc.is_in(events[_PLACE], value_set=others[_PLACE].combine_chunks())
         events = events.filter(pc.invert(is_other))
@@ -195,19 +229,26 @@ def _without_repeats(
 
 
 def _rows(context: SessionContext, metric: Metric, spans: Sequence[int]) -> Iterable[Row]:
-    fields = metric.source.schema.fields
-    time, window = _quoted(_TIME), metric.window_ms
-    keys = [f"{time} - {time} % {window}", *map(_quoted, metric.by)]
+    chosen, time = metric.selection, quote_name(_TIME)
+    keys = [f"{time} - {time} % {metric.window_ms}", *map(to_folded_sql, chosen.by)]
     forms = [
-        form_of(measure, aggregate, [_argument(fields, a) for a in measure.arguments], time)
-        for measure, aggregate in zip(metric.folded.values(), metric.aggregates, strict=True)
+        form_of(measure, aggregate, [Argument(to_folded_sql(n), n.type) for n in nodes], time)
+        for measure, aggregate, nodes in zip(
+            metric.folded.values(), metric.aggregates, chosen.arguments, strict=True
+        )
     ]
     selected = [*keys, *(sql for form in forms for sql in form.sql)]
     named = ", ".join(f'{sql} AS "{n}"' for n, sql in enumerate(selected))
     grouped = ", ".join(str(n + 1) for n in range(len(keys)))
-    hours = ", ".join(map(str, spans))
+    conditions = f"{quote_name(_HOUR)} IN ({', '.join(map(str, spans))})"
+    if chosen.where is not None:
+        conditions += f" AND {to_folded_sql(chosen.where)}"
+    events = "events"
+    if chosen.array is not None:
+        element = f"unnest({to_folded_sql(chosen.array)}) AS {quote_name(ELEMENT)}"
+        events = f"(SELECT *, {element} FROM events)"
     found = context.sql(
-        f"SELECT {named} FROM events WHERE {_quoted(_HOUR)} IN ({hours}) GROUP BY {grouped}"
+        f"SELECT {named} FROM {events} WHERE {conditions} GROUP BY {grouped}"
     ).to_arrow_table()
     columns = [column.combine_chunks() for column in found.columns]
     windows, *dims = (column.to_pylist() for column in columns[: len(keys)])
@@ -216,10 +257,6 @@ def _rows(context: SessionContext, metric: Metric, spans: Sequence[int]) -> Iter
     for form in forms:
         states.append(form.states(columns[at : at + len(form.sql)]))
         at += len(form.sql)
-    texts = map(dump_dims, zip(*dims, strict=True)) if dims else (dump_dims(()) for _ in windows)
-    for start, text, each in zip(windows, texts, zip(*states, strict=True), strict=True):
+    texts = map(dump_dims, zip(*dims, strict=True)) if dims else repeat(dump_dims(()))
+    for start, text, each in zip(windows, texts, zip(*states, strict=True), strict=False):
         yield start, text, metric.dump(list(each))
-
-
-def _argument(fields: Mapping[str, FieldType], name: str) -> Argument:
-    return Argument(_quoted(name), fields[name])

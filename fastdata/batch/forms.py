@@ -13,6 +13,7 @@ from fastdata.metric import Measure
 from fastdata.schemas import FieldType
 from fastdata.sums import Mean, Sum
 from fastdata.uniques import Uniques
+from fastdata.values import to_unscaled
 
 __all__ = ["Argument", "Form", "form_of"]
 
@@ -79,7 +80,7 @@ def _sum(argument: Argument) -> Form:
     if argument.type.kind == "decimal":
         sql = f"coalesce(sum({argument.sql}), 0)"
         return Form((sql,), lambda columns: _unscaled(columns[0], argument.type.scale))
-    if argument.type.bits == _LOW_BITS:
+    if argument.type.bits <= _LOW_BITS:
         sql = f"coalesce(sum({argument.sql}), 0)"
         return Form((sql,), lambda columns: columns[0].to_pylist())
     # A sum of 64-bit integers wraps; those of their halves do not.
@@ -144,7 +145,8 @@ def _lists(column: pa.ListArray) -> Iterator[list[Any]]:
 
 
 def _unscaled(column: pa.Array, scale: int) -> list[Any]:
-    return [None if v is None else int(v.scaleb(scale)) for v in column.to_pylist()]
+    # With the context of decimals that never rounds.
+    return [None if v is None else to_unscaled("", scale, v) for v in column.to_pylist()]
 
 
 def _folded(aggregate: Aggregate, parts: Sequence[str], time: str | None) -> Form:

@@ -3,8 +3,14 @@
 from fastdata.expressions.coercion import describe
 from fastdata.expressions.parsing import parse_expression
 from fastdata.expressions.rows import Rows, Selection, compile_rows, compile_value
-from fastdata.expressions.sql import ELEMENT, to_sql
-from fastdata.expressions.tree import Column, Node, array_of
+from fastdata.expressions.sql import (
+    ELEMENT,
+    is_too_large,
+    quote_name,
+    to_folded_sql,
+    to_sql,
+)
+from fastdata.expressions.tree import Column, Node, array_of, nodes_of
 
 __all__ = [
     "ELEMENT",
@@ -16,6 +22,10 @@ __all__ = [
     "compile_rows",
     "compile_value",
     "describe",
+    "is_too_large",
+    "nodes_of",
     "parse_expression",
+    "quote_name",
+    "to_folded_sql",
     "to_sql",
 ]

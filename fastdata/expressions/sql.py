@@ -7,7 +7,7 @@ from fastdata.expressions.operators import OPERATORS
 from fastdata.expressions.tree import Call, Column, Element, Get, Literal, Node
 from fastdata.schemas import FieldType
 
-__all__ = ["ELEMENT", "is_too_large", "to_sql"]
+__all__ = ["ELEMENT", "is_too_large", "quote_name", "to_folded_sql", "to_sql"]
 
 ELEMENT = "__element"  # the column that holds what is unnested
 _MAX_WEIGHT = 2000
@@ -39,6 +39,14 @@ def to_sql(node: Node) -> str:
             return f"arrow_cast({text}, 'Timestamp({unit}, Some(\"UTC\"))')"
         case "date":
             return f"arrow_cast(arrow_cast({text}, 'Int32'), 'Date32')"
+    return text
+
+
+def to_folded_sql(node: Node) -> str:
+    """The SQL of what `compile_rows` gives for an expression: moments and dates as Int64."""
+    text = _inside(node)
+    if isinstance(node, Call) and node.type.kind == "float":
+        return f"({text} + 0.0)"
     return text
 
 
