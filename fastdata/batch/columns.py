@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 from datafusion import SessionConfig, SessionContext
 
 from fastdata.archive.containers import read_offsets
-from fastdata.batch.forms import Argument, form_of
+from fastdata.batch.forms import Argument, Form, form_of
 from fastdata.batch.rows import Folded, Job, Piece, Row, check_counts, without_collector
 from fastdata.decoding import EARLIEST_MS, LATEST_MS
 from fastdata.expressions import (
@@ -41,6 +41,8 @@ __all__ = ["fold_columns", "is_columnar"]
 # No field of Avro can have such a name.
 _TIME, _HOUR, _PLACE = "0time", "0hour", "0place"
 _OFFSET_BITS = 48
+# Groups whose states are Python objects at the same time.
+_STATES = 20_000
 _OPTIONS = {"datafusion.sql_parser.map_string_types_to_utf8view": "false"}
 _SQL = {
     "int": "CAST({} AS BIGINT)",
@@ -250,10 +252,15 @@ def _rows(context: SessionContext, metric: Metric, spans: Sequence[int]) -> Iter
     found = context.sql(
         f"SELECT {named} FROM {events} WHERE {conditions} GROUP BY {grouped}"
     ).to_arrow_table()
-    columns = [column.combine_chunks() for column in found.columns]
-    windows, *dims = (column.to_pylist() for column in columns[: len(keys)])
-    at = len(keys)
-    states = []
+    for batch in found.to_batches(max_chunksize=_STATES):
+        yield from _dumped(metric, len(keys), forms, batch.columns)
+
+
+def _dumped(
+    metric: Metric, keys: int, forms: Sequence[Form], columns: Sequence[pa.Array]
+) -> Iterable[Row]:
+    windows, *dims = (column.to_pylist() for column in columns[:keys])
+    states, at = [], keys
     for form in forms:
         states.append(form.states(columns[at : at + len(form.sql)]))
         at += len(form.sql)
