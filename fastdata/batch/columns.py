@@ -39,7 +39,7 @@ from fastdata.windows import HOUR_MS
 __all__ = ["fold_columns", "is_columnar"]
 
 # No field of Avro can have such a name.
-_TIME, _HOUR, _PLACE = "0time", "0hour", "0place"
+_TIME, _HOUR, _PLACE, _FIRST = "0time", "0hour", "0place", "0first"
 _OFFSET_BITS = 48
 # Groups whose states are Python objects at the same time.
 _STATES = 20_000
@@ -214,14 +214,14 @@ def _without_repeats(
     _register(context, "all_events", events)
     key = f"{quote_name(_HOUR)}, {quote_name(source.id)}"
     repeated = context.sql(
-        f"SELECT {key}, min({quote_name(_PLACE)}) AS first FROM all_events "
+        f"SELECT {key}, min({quote_name(_PLACE)}) AS {quote_name(_FIRST)} FROM all_events "
         f"WHERE {quote_name(source.id)} IS NOT NULL GROUP BY {key} HAVING count(*) > 1"
     ).to_arrow_table()
     if repeated.num_rows:
         _register(context, "repeated", repeated)
         others = context.sql(
             f"SELECT {quote_name(_HOUR)}, {quote_name(_PLACE)} FROM all_events JOIN repeated "
-            f"USING ({key}) WHERE {quote_name(_PLACE)} > first"
+            f"USING ({key}) WHERE {quote_name(_PLACE)} > {quote_name(_FIRST)}"
         ).to_arrow_table()
         is_other = pc.is_in(events[_PLACE], value_set=others[_PLACE].combine_chunks())
         events = events.filter(pc.invert(is_other))

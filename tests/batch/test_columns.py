@@ -44,10 +44,11 @@ from fastdata.decoding import Decoder
 from fastdata.errors import BadEventError, DeclarationError, ReplayError
 from fastdata.formats import KEPT_SCHEMA
 from fastdata.metric import Measure
-from fastdata.schemas import FieldType, FolderRegistry, Kind, Schema
+from fastdata.schemas import FieldType, FolderRegistry, Kind, Schema, encode
 from fastdata.windows import HOUR_MS, MINUTE_MS, parse_instant
 from tests.core.expression_texts import EVENTS as EXPRESSED
 from tests.core.expression_texts import FIELDS, SCALARS, texts
+from tests.support.avro import types
 
 START = parse_instant("2024-02-29")
 WHOLE = st.sampled_from([0, 1, -1, 7, 2**31 - 1, -(2**31)])
@@ -159,6 +160,7 @@ MEASURES: dict[str, Measure] = {
     "given_two_timed": Given("text", "single", timed=True),
     "own_sum": Squares("whole"),
 }
+_DIMENSIONS = ("string", "int", "bool", "timestamp", "date")
 DIMENSIONS = ("text", "whole", "flag", "moment", "day", "colour")
 
 
@@ -369,6 +371,35 @@ def test_decimals_that_arrow_has_not_are_left_to_the_row_engine(
     source = Source("n", topic="n", schema=str(tmp_path / "n.avsc"), time="at")
 
     assert is_read is is_columnar(Metric("m", source), [source.schema.canonical])
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.data())
+def test_fields_of_any_type_are_read_or_left_to_the_row_engine(data: st.DataObject) -> None:
+    some = data.draw(st.lists(types({"number": 0, "records": []}), min_size=1, max_size=3))
+    fields = [{"name": f"f{n}", "type": each.declared} for n, each in enumerate(some)]
+    timed = [{"name": "at", "type": "long"}, {"name": "first", "type": "string"}, *fields]
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "any.avsc")
+        path.write_text(json.dumps({"type": "record", "name": "Any", "fields": timed}))
+        source = Source("a", topic="a", schema=str(path), time="at", id="first")
+    names = [n for n, type in source.schema.fields.items() if type.kind in _DIMENSIONS]
+    metric = Metric("m", source, by={f"d{n}": name for n, name in enumerate(names)})
+    if not is_columnar(metric, [source.schema.canonical]):
+        return
+    records = Records(source.schema.canonical, 1)
+    for offset in range(data.draw(st.integers(1, 5))):
+        event = {f"f{n}": data.draw(each.values) for n, each in enumerate(some)}
+        event |= {"at": START, "first": data.draw(st.sampled_from("ab"))}
+        records.offsets.append(offset)
+        records.datums.append(encode(source.schema, event)[5:])
+    place, spans, wanted = (0, 0, records.schema), {START: len(records.offsets)}, {START: (0,)}
+    rows = Piece(*place, list(enumerate(records.datums)))
+    columns = Piece(*place, data=build_object("name", 0, records)[1])
+
+    assert fold_columns([metric], Job(spans, wanted, [columns])) == fold(
+        [metric], Job(spans, wanted, [rows])
+    )
 
 
 def test_events_that_are_missing_are_noticed(source: Source) -> None:
