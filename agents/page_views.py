@@ -1,4 +1,4 @@
-"""Page views of some web sites: how many, by whom, how fast.
+"""Page views of some web sites: how many, by whom, of what, how fast.
 
 Send `PageView` records of schemas/page_view.avsc to the topic `page_views`, then:
 
@@ -8,7 +8,7 @@ Send `PageView` records of schemas/page_view.avsc to the topic `page_views`, the
 Copy this file to declare metrics of your own.
 """
 
-from fastdata import Count, Max, Mean, Metric, Source, Sum, Uniques
+from fastdata import Count, Max, Mean, Metric, Source, Sum, TopK, Uniques
 
 page_views = Source(
     "page_views",
@@ -45,5 +45,5 @@ audience = Metric(
     "audience",
     page_views,
     by=["site", "country"],
-    measures={"views": Count(), "visitors": Uniques("visitor_id")},
+    measures={"views": Count(), "visitors": Uniques("visitor_id"), "top_paths": TopK("path")},
 )

@@ -7,7 +7,7 @@ Send each line to the topic `access_log`, then:
 Copy this file to read lines of your own.
 """
 
-from fastdata import Count, Max, Mean, Metric, Source, Sum, Uniques
+from fastdata import Count, Max, Mean, Metric, Quantiles, Source, Sum, Uniques
 
 access_log = Source(
     "access_log",
@@ -31,6 +31,7 @@ requests = Metric(
         "bytes": Sum("bytes"),
         "mean_bytes": Mean("bytes"),
         "largest": Max("bytes"),
+        "p50_p99": Quantiles("bytes", at=(0.5, 0.99)),
         "hosts": Uniques("host"),
     },
 )

@@ -46,7 +46,8 @@ def folded(metric: Metric, *records: dict[str, object]) -> dict[str, object]:
 
 
 def test_all_of_them_load_together() -> None:
-    assert sorted(catalog().metrics) == ["audience", "departures", "requests", "traffic", "words"]
+    names = ["audience", "departures", "requests", "revenue", "traffic", "words"]
+    assert sorted(catalog().metrics) == names
 
 
 def test_page_views_of_robots_are_dropped() -> None:
@@ -69,7 +70,9 @@ def test_page_views_have_their_load_time_and_visitors() -> None:
         "slowest_ms": 500,
         "bytes": 3_000,
     }
-    assert folded(catalog().metric("audience"), *views) == {"views": 3, "visitors": 2}
+    audience = folded(catalog().metric("audience"), *views)
+    assert audience["top_paths"] == (("/shoes", 3, 3, 3),)  # at least and at most three
+    assert (audience["views"], audience["visitors"]) == (3, 2)
 
 
 LINES = b"""\
@@ -104,7 +107,8 @@ def test_requests_have_their_bytes_and_hosts() -> None:
 
     estimates = [a.present(s).value for a, s in zip(requests.aggregates, states, strict=True)]
     assert dict(zip(requests.measures, estimates, strict=True)) == {
-        "requests": 3, "bytes": 2338, "mean_bytes": 1169.0, "largest": 2326, "hosts": 2,
+        "requests": 3, "bytes": 2338, "mean_bytes": 1169.0, "largest": 2326,
+        "p50_p99": (12.0, 2326.0), "hosts": 2,
     }  # fmt: skip
 
 
