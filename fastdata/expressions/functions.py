@@ -134,9 +134,10 @@ def _family(node: Node) -> str:
 
 
 def _between(parser: Parser, tree: exp.Expr) -> Node:
-    a, low, high = parser.matched([tree.this, tree.args["low"], tree.args["high"]])
-    first = _compared(parser, tree, "ge", ">=", a, low)
-    return _both("and", first, _compared(parser, tree, "le", "<=", a, high))
+    # Each pair has its own type, as if it were written as two comparisons.
+    low, high = (parser.matched([tree.this, tree.args[bound]]) for bound in ("low", "high"))
+    first = _compared(parser, tree, "ge", ">=", *low)
+    return _both("and", first, _compared(parser, tree, "le", "<=", *high))
 
 
 def _both(name: str, a: Node, b: Node) -> Node:

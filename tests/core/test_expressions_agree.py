@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import pyarrow as pa
 from datafusion import SessionContext
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from fastdata.errors import DeclarationError
@@ -126,6 +126,7 @@ def test_python_and_datafusion_agree(texts: list[str], events: list[dict[str, ob
 
 @settings(max_examples=EXAMPLES, deadline=None)
 @given(text=EXPRESSIONS)
+@example(text="not (0.00 between price and rate)")
 def test_the_canonical_text_means_the_same(text: str) -> None:
     try:
         node = parse_expression(text, FIELDS, "test")

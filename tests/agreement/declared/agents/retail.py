@@ -5,7 +5,7 @@ from fastdata import Count, Max, Mean, Metric, Source, Sum, Uniques
 retail = Source(
     "retail",
     topic="retail",
-    schema="schemas/line.avsc",
+    schema="schemas/retail_line.avsc",
     time="sold",
     id="line",
     segment_size=10_000,
