@@ -1,8 +1,11 @@
 """Finds a keyspace with our tables, or makes one. Blocks: runs in a thread of its own."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any
+
+from cassandra import InvalidRequest
 
 from fastdata.errors import SettingsError, StoreError, StoreUnavailableError
 from fastdata.serving.cassandra_options import Options
@@ -89,18 +92,18 @@ def _create_tables(session: Any, options: Options) -> int:
         _patiently(session, table)
     layout = f"{options.keyspace}.layout (only, version, buckets)"
     insert = f"INSERT INTO {layout} VALUES (%s, %s, %s) IF NOT EXISTS"  # noqa: S608
-    session.execute(insert, (ONLY, LAYOUT, options.buckets or BUCKETS))
+    _patiently(session, insert, (ONLY, LAYOUT, options.buckets or BUCKETS))
     buckets = _find_layout(session, options)
     if buckets is None:
         raise StoreUnavailableError(f"{options.shown}: the tables are not there yet; try again")
     return buckets
 
 
-def _patiently(session: Any, statement: str) -> None:
+def _patiently(session: Any, statement: str, values: Sequence[object] | None = None) -> None:
     """Change the schema; others may do the same now, and nodes need a moment to agree."""
     for attempt in range(_ATTEMPTS):
         try:
-            session.execute(statement)
+            session.execute(statement, values)
             return
         except DRIVER_ERRORS:
             if attempt == _ATTEMPTS - 1:
@@ -117,7 +120,10 @@ def _find_layout(session: Any, options: Options) -> int | None:
     if session.execute(query, (options.keyspace,)).one() is None:
         return None
     query = f"SELECT version, buckets FROM {options.keyspace}.layout WHERE only = %s"  # noqa: S608
-    row = session.execute(query, (ONLY,)).one()
+    try:
+        row = session.execute(query, (ONLY,)).one()
+    except InvalidRequest:
+        return None  # Somebody else is creating it: listed already, and not there yet.
     if row is None:
         return None
     version, buckets = row
