@@ -19,7 +19,7 @@ from fastdata.errors import (
 if TYPE_CHECKING:
     from obstore.store import ClientConfig, S3Config
 
-__all__ = ["code_of", "explain", "open_s3", "was_cut"]
+__all__ = ["code_of", "explain", "is_missing", "open_s3", "was_cut"]
 
 _CODE = re.compile(r"<Code>(\w+)</Code>")
 _STATUS = re.compile(r"status code: (\d{3})")
@@ -92,6 +92,11 @@ def code_of(error: Exception) -> str | None:
 def was_cut(error: Exception) -> bool:
     """Whether S3 hung up during an upload, as when it refuses one before it has read it all."""
     return "BodyWrite" in str(error)
+
+
+def is_missing(error: Exception) -> bool:
+    """Whether there is no such object; S3 may say so of one that another one deletes meanwhile."""
+    return isinstance(error, FileNotFoundError) or "(code: NoSuchKey)" in str(error)
 
 
 def explain(what: str, error: Exception) -> ArchiveError:

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple, NoReturn, TypeVar
 from urllib.parse import unquote, urlsplit
@@ -12,7 +11,7 @@ import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError
 from obstore.store import LocalStore, MemoryStore, S3Store
 
-from fastdata.archive.s3 import code_of, explain, open_s3, was_cut
+from fastdata.archive.s3 import code_of, explain, is_missing, open_s3, was_cut
 from fastdata.errors import ArchiveUnavailableError, SettingsError
 
 __all__ = ["ArchiveStorage", "Stored", "open_archive_storage"]
@@ -161,11 +160,19 @@ class ArchiveStorage:
 
     def _delete(self, names: Sequence[str]) -> None:
         if self._is_s3:
-            obstore.delete(self._store, names)  # in one request for each thousand
-            return
+            try:
+                obstore.delete(self._store, names)  # in one request for each thousand
+            except BaseError as error:
+                if not is_missing(error):
+                    raise
+            else:
+                return
         for name in names:
-            with suppress(FileNotFoundError):
+            try:
                 obstore.delete(self._store, name)
+            except (FileNotFoundError, BaseError) as error:
+                if not is_missing(error):
+                    raise
 
     async def _has(self, name: str) -> bool:
         try:

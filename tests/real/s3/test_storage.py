@@ -36,6 +36,16 @@ async def test_two_archivers_of_one_partition_make_one_archive(world: World) -> 
     assert await world.archived() == values(log)
 
 
+async def test_of_many_who_delete_one_object_none_fails(bucket: str) -> None:
+    sweepers = [open_archive_storage(f"s3://{bucket}/swept") for _ in range(8)]
+    names = [f"object-{n}" for n in range(20)]
+    for _ in range(20):
+        await asyncio.gather(*(sweepers[0].create(name, b"tile") for name in names))
+        await asyncio.gather(*(one.delete(*names) for one in sweepers))
+
+        assert await sweepers[0].names("") == []
+
+
 async def test_an_object_with_other_events_is_a_conflict(world: World) -> None:
     one, other = await world.opened(), await world.opened()
     feed(one, clicks(0, 10))
