@@ -9,6 +9,7 @@ from json.encoder import encode_basestring
 from typing import TYPE_CHECKING, Protocol, cast
 
 from fastdata.aggregates import Aggregate, Count
+from fastdata.calendars import Calendar, Grain
 from fastdata.derived import Derived
 from fastdata.envelope import pack, unpack
 from fastdata.errors import DeclarationError
@@ -95,8 +96,13 @@ class Metric:
             integers, booleans, timestamps or dates, and null is a value.
         measures: By name; a measure skips nulls.
         where: A condition, as an expression: which events count. None for all.
+        rollups: What batch keeps ready, and exact: "day", "week", "month", or rolling days such as
+            "30d". They change nothing else, so their metric stays the same one.
+        zone: The time zone of their days, as in "Europe/Berlin".
 
     Attributes:
+        rollups: The grains.
+        calendar: That of the zone.
         selection: All expressions, typed. Where one unnests an array, each of its elements is
             folded like an event, and an event without elements folds nothing.
         rows: The function that gives what an event folds; see `Folding`.
@@ -119,10 +125,17 @@ class Metric:
         by: Sequence[str] | Mapping[str, str] = (),
         measures: Mapping[str, Measure | Derived] | None = None,
         where: str | None = None,
+        rollups: Sequence[str] = (),
+        zone: str = "UTC",
     ) -> None:
         self.place = declaring_place()
         self.name = name
         self.source = source
+        try:
+            self.calendar = Calendar(zone)
+            self.rollups = tuple(dict.fromkeys(map(Grain.parse, rollups)))
+        except ValueError as error:
+            self._fail(str(error))
         reader = Reader(self._fields(), self.place, name)
         dimensions = reader.dimensions(by)
         self.by = tuple(dimensions)
