@@ -10,6 +10,7 @@ from fastdata.archive import ArchiveStorage, PartitionArchive
 from fastdata.archive import Record as ArchivedRecord
 from fastdata.batch.replaying import replay
 from fastdata.batch.reports import ReplayReport
+from fastdata.batch.rows import Engine
 from fastdata.decoding import Decoder
 from fastdata.schemas import Registry
 from fastdata.serving.stores import ServingStore
@@ -125,7 +126,9 @@ class Loop:
                 writer.append(ArchivedRecord(offset, at, None, value))
             await writer.flush(force=True)
 
-    async def replay(self, workers: int = 0) -> ReplayReport:
+    async def replay(
+        self, workers: int = 0, engine: Engine | None = None, *, force: bool = False
+    ) -> ReplayReport:
         """Count everything that is archived."""
         return await replay(
             self.metrics,
@@ -133,4 +136,6 @@ class Loop:
             archive=self.archived,
             workers=workers,
             complete=True,
+            engine=engine,
+            force=force,
         )

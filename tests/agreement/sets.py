@@ -8,13 +8,23 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from fastdata.embedded.flights import find_data, read_flights
 from fastdata.errors import FastdataError
 
-__all__ = ["Record", "find", "read_github", "read_new_york", "read_retail", "read_wikipedia"]
+__all__ = [
+    "Record",
+    "find",
+    "milliseconds",
+    "read_github",
+    "read_nested",
+    "read_new_york",
+    "read_retail",
+    "read_wikipedia",
+]
 
 Record = dict[str, object]
 
@@ -36,7 +46,7 @@ def read_wikipedia() -> Iterator[Record]:
             edit = json.loads(line)
             yield {
                 "edit": number,
-                "time": _milliseconds(edit["time"]),
+                "time": milliseconds(edit["time"]),
                 "country": edit["countryName"],
                 "is_robot": edit["isRobot"],
                 "metro_code": edit["metroCode"],
@@ -51,7 +61,7 @@ def read_retail() -> Iterator[Record]:
             quantity, price = int(line["Quantity"]), Decimal(line["UnitPrice"])
             yield {
                 "line": number,
-                "sold": _milliseconds(line["InvoiceDate"] + "Z"),
+                "sold": milliseconds(line["InvoiceDate"] + "Z"),
                 "invoice": line["InvoiceNo"],
                 "article": line["StockCode"],
                 "country": line["Country"],
@@ -64,18 +74,22 @@ def read_retail() -> Iterator[Record]:
 
 
 def read_github() -> Iterator[Record]:
+    for event in read_nested():
+        yield {
+            "event": event["id"],
+            "created": 1000 * milliseconds(event["created_at"]),
+            "type": event["type"],
+            "actor": event["actor"]["id"],
+            "repository": event["repo"]["id"],
+            "org": event["org"]["login"] if "org" in event else None,
+            "commits": event["payload"].get("size"),
+        }
+
+
+def read_nested() -> Iterator[dict[str, Any]]:
+    """The events of GitHub as they were published."""
     with gzip.open(find("gharchive-2015-01-01-0.json.gz"), "rt") as lines:
-        for line in lines:
-            event = json.loads(line)
-            yield {
-                "event": event["id"],
-                "created": 1000 * _milliseconds(event["created_at"]),
-                "type": event["type"],
-                "actor": event["actor"]["id"],
-                "repository": event["repo"]["id"],
-                "org": event["org"]["login"] if "org" in event else None,
-                "commits": event["payload"].get("size"),
-            }
+        yield from map(json.loads, lines)
 
 
 def read_new_york() -> Iterator[Record]:
@@ -93,6 +107,7 @@ def _miss(reason: str) -> None:
     pytest.skip(reason)
 
 
-def _milliseconds(text: str) -> int:
+def milliseconds(text: str) -> int:
+    """An instant of ISO 8601, ms UTC."""
     moment = datetime.fromisoformat(text).astimezone(UTC)
     return int(moment.timestamp() * 1000 + 0.5)

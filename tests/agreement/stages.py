@@ -50,13 +50,18 @@ Answers = dict[tuple[str, "Question"], list[Row]]
 
 @dataclass(frozen=True)
 class Question:
-    """What is asked; without `start` and `end` everything."""
+    """What is asked; without `start` and `end` everything.
+
+    Attributes:
+        items: That sketches are asked about, as `MEASURE=ITEM`.
+    """
 
     metric: str
     every: str
     by: tuple[str, ...] = ()
     start: str | None = None
     end: str | None = None
+    items: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         days = [text[:10] for text in (self.start, self.end) if text]
@@ -68,6 +73,8 @@ class Question:
         words = [self.metric, "--every", self.every]
         for option, text in (("by", ",".join(self.by)), ("from", self.start), ("to", self.end)):
             words += [f"--{option}", text] if text else []
+        for item in self.items:
+            words += ["--item", item]
         return words
 
     @property
