@@ -8,7 +8,6 @@ from fastdata.expressions.sql import (
     is_too_large,
     quote_name,
     to_folded_sql,
-    to_sql,
 )
 from fastdata.expressions.tree import Column, Node, array_of, nodes_of
 
@@ -27,5 +26,4 @@ __all__ = [
     "parse_expression",
     "quote_name",
     "to_folded_sql",
-    "to_sql",
 ]

@@ -7,7 +7,7 @@ from fastdata.expressions.operators import OPERATORS
 from fastdata.expressions.tree import Call, Column, Element, Get, Literal, Node
 from fastdata.schemas import FieldType
 
-__all__ = ["ELEMENT", "is_too_large", "quote_name", "to_folded_sql", "to_sql"]
+__all__ = ["ELEMENT", "is_too_large", "quote_name", "to_folded_sql"]
 
 ELEMENT = "__element"  # the column that holds what is unnested
 _MAX_WEIGHT = 2000
@@ -24,26 +24,12 @@ _NULLS = {
 }  # fmt: skip
 
 
-def to_sql(node: Node) -> str:
-    """The SQL of an expression, of the Arrow type that belongs to its type.
-
-    Integers are Int64, floats Float64 with one zero and one NaN, timestamps in UTC. What an
-    array gives by `unnest` is read from the column `ELEMENT`.
-    """
-    text = _inside(node)
-    match node.type.kind:
-        case "float":
-            return f"nanvl({text} + 0.0, CAST('NaN' AS DOUBLE))"
-        case "timestamp":
-            unit = {"ms": "Millisecond", "us": "Microsecond"}[node.type.unit]
-            return f"arrow_cast({text}, 'Timestamp({unit}, Some(\"UTC\"))')"
-        case "date":
-            return f"arrow_cast(arrow_cast({text}, 'Int32'), 'Date32')"
-    return text
-
-
 def to_folded_sql(node: Node) -> str:
-    """The SQL of what `compile_rows` gives for an expression: moments and dates as Int64."""
+    """The SQL of what `compile_rows` gives for an expression.
+
+    Integers, moments and dates are Int64, floats Float64; one that was computed is never -0.0. What
+    an array gives by `unnest` is read from the column `ELEMENT`.
+    """
     text = _inside(node)
     if isinstance(node, Call) and node.type.kind == "float":
         return f"({text} + 0.0)"

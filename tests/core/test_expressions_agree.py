@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from fastdata.errors import DeclarationError
-from fastdata.expressions import Node, compile_value, parse_expression, to_sql
+from fastdata.expressions import Node, compile_value, parse_expression, to_folded_sql
 from fastdata.schemas import FieldType
 from tests.core.expression_texts import EVENTS, EXPRESSIONS, FIELDS
 
@@ -65,7 +65,7 @@ def table_of(events: list[dict[str, object]]) -> pa.Table:
 
 def expected_type(node: Node) -> pa.DataType:
     type = node.type
-    return pa.int64() if type.kind == "int" else column_type(type)
+    return pa.int64() if type.kind in ("int", "timestamp", "date") else column_type(type)
 
 
 def bits(value: object) -> object:
@@ -85,13 +85,12 @@ def context_of(events: list[dict[str, object]]) -> SessionContext:
 
 def answers(nodes: list[Node], events: list[dict[str, object]]) -> list[list[object]]:
     context = context_of(events)
-    columns = ", ".join(f"{to_sql(node)} AS r{i}" for i, node in enumerate(nodes))
+    columns = ", ".join(f"{to_folded_sql(node)} AS r{i}" for i, node in enumerate(nodes))
     table = context.sql(f"SELECT {columns} FROM events").to_arrow_table()
     found = []
     for node, column in zip(nodes, table.columns, strict=True):
         assert column.type in (expected_type(node), pa.string_view()), node.text
-        plain = {"timestamp": pa.int64(), "date": pa.int32()}.get(node.type.kind, column.type)
-        found.append(column.cast(plain).to_pylist())
+        found.append(column.to_pylist())
     return found
 
 
@@ -118,8 +117,8 @@ def test_python_and_datafusion_agree(texts: list[str], events: list[dict[str, ob
         value = compile_value(node)
         for event, theirs in zip(events, column, strict=True):
             ours = value(event)
-            if isinstance(ours, float):
-                ours += 0.0  # a field alone keeps the sign of zero
+            if isinstance(ours, float) and isinstance(theirs, float):
+                ours, theirs = ours + 0.0, theirs + 0.0  # a field alone keeps the sign of zero
             assert (node.text, bits(theirs)) == (node.text, bits(ours)), event
             assert theirs is not None or node.type.nullable, node.text
 
@@ -135,4 +134,4 @@ def test_the_canonical_text_means_the_same(text: str) -> None:
 
     again = parse_expression(node.text, FIELDS, "test")
 
-    assert (again.text, to_sql(again)) == (node.text, to_sql(node))
+    assert (again.text, to_folded_sql(again)) == (node.text, to_folded_sql(node))
