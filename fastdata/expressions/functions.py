@@ -109,6 +109,8 @@ def _absolute(parser: Parser, tree: exp.Expr) -> Node:
 
 def _signed(parser: Parser, tree: exp.Expr, name: str, what: str) -> Node:
     node = parser.of_kind(tree.this, *NUMBERS, what=what.removesuffix(" takes"))
+    if name == "neg" and node.text in ("0", "0.0e0"):
+        return node  # as when its text is read
     text = f"(- {node.text})" if name == "neg" else f"ABS({node.text})"
     if node.type.kind == "int":
         family = "wide" if node.type.bits >= 64 else "int"
