@@ -15,6 +15,7 @@ from fastdata.schemas import FieldType, Kind
 from fastdata.sums import Mean, Sum
 from fastdata.uniques import Uniques
 from fastdata.values import (
+    OfField,
     arrow_type,
     checked_type,
     int_from_bytes,
@@ -119,19 +120,12 @@ class Count:
 
 
 @dataclass(frozen=True, slots=True)
-class Min:
+class Min(OfField):
     """The smallest value of a field; None of none.
 
     Strings go by code point, NaN is skipped, and -0.0 is 0.0. Stored: nothing, or the byte 1 and
     the value: float64 little-endian, UTF-8, or an integer as in `Sum`.
     """
-
-    field: str
-
-    @property
-    def arguments(self) -> tuple[str, ...]:
-        """The field."""
-        return (self.field,)
 
     def bind(self, *types: FieldType) -> Aggregate:
         """The aggregate for values of that type.
@@ -143,15 +137,8 @@ class Min:
 
 
 @dataclass(frozen=True, slots=True)
-class Max:
+class Max(OfField):
     """The largest value of a field; else as `Min`."""
-
-    field: str
-
-    @property
-    def arguments(self) -> tuple[str, ...]:
-        """The field."""
-        return (self.field,)
 
     def bind(self, *types: FieldType) -> Aggregate:
         """The aggregate for values of that type.

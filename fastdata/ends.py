@@ -9,7 +9,7 @@ from fastdata.errors import CorruptStateError
 from fastdata.estimates import Estimate
 from fastdata.ordered import Key, Ordered
 from fastdata.schemas import FieldType, Kind
-from fastdata.values import arrow_type, checked_type, unbounded
+from fastdata.values import OfField, arrow_type, checked_type, unbounded
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -23,7 +23,7 @@ _TIME = struct.Struct("<q")
 
 
 @dataclass(frozen=True, slots=True)
-class First:
+class First(OfField):
     """The value of a field with the smallest event time; None of none.
 
     Of several at that millisecond the smallest: false before true, strings by code point, NaN
@@ -33,13 +33,7 @@ class First:
     little-endian, UTF-8, or an integer as in `Sum`; of a bool 0 or 1.
     """
 
-    field: str
     timed: ClassVar[bool] = True
-
-    @property
-    def arguments(self) -> tuple[str, ...]:
-        """The field."""
-        return (self.field,)
 
     def bind(self, *types: FieldType) -> "Aggregate":
         """The aggregate for values of that type.
@@ -51,16 +45,10 @@ class First:
 
 
 @dataclass(frozen=True, slots=True)
-class Last:
+class Last(OfField):
     """The value of a field with the largest event time, of several the largest; else as `First`."""
 
-    field: str
     timed: ClassVar[bool] = True
-
-    @property
-    def arguments(self) -> tuple[str, ...]:
-        """The field."""
-        return (self.field,)
 
     def bind(self, *types: FieldType) -> "Aggregate":
         """The aggregate for values of that type.

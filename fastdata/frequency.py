@@ -13,7 +13,7 @@ from fastdata.errors import CorruptStateError, DeclarationError
 from fastdata.estimates import Estimate
 from fastdata.items import MAX_EXACT_BYTES, Item, Items
 from fastdata.schemas import FieldType, Kind
-from fastdata.values import arrow_type, checked_type, more
+from fastdata.values import OfField, arrow_type, checked_type, more
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -32,7 +32,7 @@ _IMAGE_HEAD_SIZE = 16
 
 
 @dataclass(frozen=True, slots=True)
-class Frequency:
+class Frequency(OfField):
     """How often a value was seen: strings, enums or integers.
 
     Answered for the item that a query asks about; without one it is how many values there were.
@@ -46,14 +46,8 @@ class Frequency:
     Count-Min sketch of the default seed as unsigned integers, little-endian, row by row.
     """
 
-    field: str
     error: float = 0.001
     confidence: float = 0.99
-
-    @property
-    def arguments(self) -> tuple[str, ...]:
-        """The field."""
-        return (self.field,)
 
     def bind(self, *types: FieldType) -> "Aggregate":
         """The aggregate for values of that type.

@@ -13,6 +13,7 @@ from fastdata.errors import CorruptStateError, DeclarationError
 from fastdata.estimates import Estimate
 from fastdata.schemas import FieldType, Kind
 from fastdata.values import (
+    OfField,
     checked_type,
     more,
     to_float,
@@ -34,7 +35,7 @@ _Edge = int | float | Decimal
 
 
 @dataclass(frozen=True, slots=True)
-class Histogram:
+class Histogram(OfField):
     """How many values of a field are below the first edge, between each two, and from the last on.
 
     A list of one number more than there are edges; a value that is an edge counts above it. Exact:
@@ -45,17 +46,11 @@ class Histogram:
         edges: 1 to 1,000 finite numbers, ascending.
     """
 
-    field: str
     edges: Sequence[_Edge]
 
     def __post_init__(self) -> None:
         # Of a list the declaration could be changed afterwards, and it would have no hash.
         object.__setattr__(self, "edges", tuple(self.edges))
-
-    @property
-    def arguments(self) -> tuple[str, ...]:
-        """The field."""
-        return (self.field,)
 
     def bind(self, *types: FieldType) -> "Aggregate":
         """The aggregate for values of that type.

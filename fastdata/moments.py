@@ -13,6 +13,7 @@ from fastdata.errors import CorruptStateError
 from fastdata.estimates import Estimate
 from fastdata.schemas import FieldType, Kind
 from fastdata.values import (
+    OfField,
     arrow_type,
     checked_type,
     int_from_bytes,
@@ -38,7 +39,7 @@ _GREATEST_EXPONENT = 1074  # of a float's denominator
 
 
 @dataclass(frozen=True, slots=True)
-class Variance:
+class Variance(OfField):
     """The sample variance of a field's values as a float, as SQL's VARIANCE; None below two values.
 
     Correctly rounded from exact sums, whatever the order of folding. A NaN or an infinity makes it
@@ -54,13 +55,7 @@ class Variance:
         population: Divide by the number of values, as VAR_POP, and not by one less; None of none.
     """
 
-    field: str
     population: bool = False
-
-    @property
-    def arguments(self) -> tuple[str, ...]:
-        """The field."""
-        return (self.field,)
 
     def bind(self, *types: FieldType) -> "Aggregate":
         """The aggregate for values of that type.
@@ -72,7 +67,7 @@ class Variance:
 
 
 @dataclass(frozen=True, slots=True)
-class StdDev:
+class StdDev(OfField):
     """The square root of the `Variance`, correctly rounded on its own; else the same.
 
     Args:
@@ -80,13 +75,7 @@ class StdDev:
         population: As STDDEV_POP.
     """
 
-    field: str
     population: bool = False
-
-    @property
-    def arguments(self) -> tuple[str, ...]:
-        """The field."""
-        return (self.field,)
 
     def bind(self, *types: FieldType) -> "Aggregate":
         """The aggregate for values of that type.

@@ -14,7 +14,14 @@ from fastdata.errors import CorruptStateError, DeclarationError
 from fastdata.estimates import Estimate
 from fastdata.items import MAX_EXACT_BYTES, dump_numbers, load_numbers
 from fastdata.schemas import FieldType, Kind
-from fastdata.values import checked_type, rounded_quotient, to_float, to_unscaled, unbounded
+from fastdata.values import (
+    OfField,
+    checked_type,
+    rounded_quotient,
+    to_float,
+    to_unscaled,
+    unbounded,
+)
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -38,7 +45,7 @@ _MAX_LEVELS = 50
 
 
 @dataclass(frozen=True, slots=True)
-class Quantiles:
+class Quantiles(OfField):
     """Values of a field that a share `at` of all values does not exceed: a list of floats.
 
     The quantile of a share is the smallest value with at least that share of the values at or
@@ -59,18 +66,12 @@ class Quantiles:
     image.
     """
 
-    field: str
     at: Sequence[float] = (0.5, 0.9, 0.99)
     k: int = 400
 
     def __post_init__(self) -> None:
         # Of a list the declaration could be changed afterwards, and it would have no hash.
         object.__setattr__(self, "at", tuple(self.at))
-
-    @property
-    def arguments(self) -> tuple[str, ...]:
-        """The field."""
-        return (self.field,)
 
     def bind(self, *types: FieldType) -> "Aggregate":
         """The aggregate for values of that type.

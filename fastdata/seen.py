@@ -12,7 +12,7 @@ from fastdata.errors import CorruptStateError, DeclarationError
 from fastdata.estimates import Estimate
 from fastdata.items import MAX_EXACT_BYTES, Item, Items
 from fastdata.schemas import FieldType, Kind
-from fastdata.values import arrow_type, checked_type, more
+from fastdata.values import OfField, arrow_type, checked_type, more
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -32,7 +32,7 @@ _DEVIATIONS, _CONFIDENCE = 3, 0.997
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class Seen(OfField):
     """Whether a value was seen: strings, enums or integers.
 
     Answered for the item that a query asks about: false is certain, and of the values that were
@@ -47,14 +47,8 @@ class Seen:
     UTF-8, or `i` and a little-endian int64; the filter takes it as a signed little-endian integer.
     """
 
-    field: str
     capacity: int = 10_000
     error: float = 0.01
-
-    @property
-    def arguments(self) -> tuple[str, ...]:
-        """The field."""
-        return (self.field,)
 
     def bind(self, *types: FieldType) -> "Aggregate":
         """The aggregate for values of that type.

@@ -18,7 +18,7 @@ from fastdata.errors import CorruptStateError, DeclarationError
 from fastdata.estimates import Estimate
 from fastdata.items import Item, Items
 from fastdata.schemas import FieldType, Kind
-from fastdata.values import arrow_type, checked_type, more
+from fastdata.values import OfField, arrow_type, checked_type, more
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -40,7 +40,7 @@ _IS_EMPTY, _FLAGS = 1 << 2, 0x1A
 
 
 @dataclass(frozen=True, slots=True)
-class Sets:
+class Sets(OfField):
     """The distinct values of a field as a set: counted, and compared by `fastdata.compare`.
 
     Strings, enums, integers, timestamps or dates. Practically exact up to 2**lg_k different
@@ -54,13 +54,7 @@ class Sets:
     image of a compact theta sketch, ordered, of the 2**lg_k smallest hashes.
     """
 
-    field: str
     lg_k: int = 12
-
-    @property
-    def arguments(self) -> tuple[str, ...]:
-        """The field."""
-        return (self.field,)
 
     def bind(self, *types: FieldType) -> "Aggregate":
         """The aggregate for values of that type.

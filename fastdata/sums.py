@@ -13,6 +13,7 @@ from fastdata.errors import CorruptStateError
 from fastdata.estimates import Estimate
 from fastdata.schemas import FieldType, Kind
 from fastdata.values import (
+    OfField,
     arrow_type,
     checked_type,
     from_unscaled,
@@ -37,7 +38,7 @@ _LEAST_EXPONENT, _GREATEST_EXPONENT = -1074, 4096
 
 
 @dataclass(frozen=True, slots=True)
-class Sum:
+class Sum(OfField):
     """The sum of a field's values; 0 of nothing.
 
     Exact for integers, of any size (Arrow takes up to int64), and for decimals (Arrow: 38
@@ -49,13 +50,6 @@ class Sum:
     to be multiplied by 2**exponent that is odd, or 0 with the exponent 0.
     """
 
-    field: str
-
-    @property
-    def arguments(self) -> tuple[str, ...]:
-        """The field."""
-        return (self.field,)
-
     def bind(self, *types: FieldType) -> "Aggregate":
         """The aggregate for values of that type.
 
@@ -66,19 +60,12 @@ class Sum:
 
 
 @dataclass(frozen=True, slots=True)
-class Mean:
+class Mean(OfField):
     """The mean of a field's values as a float, correctly rounded from the exact sum; None of none.
 
     Bounds are lost while events are missing. Stored: the count (a byte of length, then
     a little-endian integer) and the sum as that of `Sum`.
     """
-
-    field: str
-
-    @property
-    def arguments(self) -> tuple[str, ...]:
-        """The field."""
-        return (self.field,)
 
     def bind(self, *types: FieldType) -> "Aggregate":
         """The aggregate for values of that type.

@@ -11,7 +11,7 @@ from datasketches import hll_sketch, hll_union, tgt_hll_type
 from fastdata.errors import CorruptStateError, DeclarationError
 from fastdata.estimates import Estimate
 from fastdata.schemas import FieldType, Kind
-from fastdata.values import arrow_type, checked_type, more, wrong_type
+from fastdata.values import OfField, arrow_type, checked_type, more, wrong_type
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -37,7 +37,7 @@ _OUT_OF_ORDER = 0x10
 
 
 @dataclass(frozen=True, slots=True)
-class Uniques:
+class Uniques(OfField):
     """The number of distinct values of a field: strings, enums, integers, timestamps or dates.
 
     Estimates lie within their bounds with confidence 0.997: with `lg_k` 12 (4 KiB when large)
@@ -49,13 +49,7 @@ class Uniques:
     image, coupons sorted, registers flagged as out of order and without a HIP accumulator.
     """
 
-    field: str
     lg_k: int = 12
-
-    @property
-    def arguments(self) -> tuple[str, ...]:
-        """The field."""
-        return (self.field,)
 
     def bind(self, *types: FieldType) -> "Aggregate":
         """The aggregate for values of that type.

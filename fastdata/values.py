@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from decimal import MAX_EMAX, MAX_PREC, MIN_EMIN, Context, Decimal
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 __all__ = [
+    "OfField",
     "arrow_type",
     "checked_type",
     "from_unscaled",
@@ -32,6 +33,18 @@ __all__ = [
 _MAX_UNSIGNED_BYTES = 9
 # The default context rounds at 28 digits.
 _EXACT = Context(prec=MAX_PREC, Emax=MAX_EMAX, Emin=MIN_EMIN)
+
+
+@dataclass(frozen=True, slots=True)
+class OfField:
+    """A measure of one field, or of one expression."""
+
+    field: str
+
+    @property
+    def arguments(self) -> tuple[str, ...]:
+        """The field."""
+        return (self.field,)
 
 
 def checked_type(
