@@ -3,7 +3,7 @@
 import hashlib
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from json.encoder import encode_basestring
 from typing import TYPE_CHECKING, Protocol, cast
@@ -12,7 +12,7 @@ from fastdata.aggregates import Aggregate, Count
 from fastdata.calendars import Calendar, Grain
 from fastdata.derived import Derived
 from fastdata.envelope import pack, unpack
-from fastdata.errors import DeclarationError
+from fastdata.errors import DeclarationError, QueryError
 from fastdata.estimates import Estimate
 from fastdata.expressions import (
     Column,
@@ -20,7 +20,7 @@ from fastdata.expressions import (
     compile_rows,
 )
 from fastdata.schemas import FieldType
-from fastdata.selecting import Reader
+from fastdata.selecting import By, Reader
 from fastdata.source import declaring_place
 from fastdata.windows import HOUR_MS, MINUTE_MS
 
@@ -78,6 +78,8 @@ class Folding(Protocol):
     ) -> Sequence[tuple[Dimensions, Sequence[Values]]]:
         """The values that an event folds, by its dimension values; each of these comes once.
 
+        With several grouping sets the first of these values is the index of the set.
+
         Args:
             time: Event time, ms UTC.
 
@@ -93,14 +95,19 @@ class Metric:
     Args:
         name: Lower case.
         by: Fields of the source, or expressions by the names of dimensions. They are strings,
-            integers, booleans, timestamps or dates, and null is a value.
+            integers, booleans, timestamps or dates, and null is a value. Lists of fields in it
+            are grouping sets.
         measures: By name; a measure skips nulls.
         where: A condition, as an expression: which events count. None for all.
+        grouping_sets: Lists of dimensions: only by these the measures are kept, and a query is
+            answered by the smallest that has all it asks for. None for one of all dimensions.
         rollups: What batch keeps ready, and exact: "day", "week", "month", or rolling days such as
             "30d". They change nothing else, so their metric stays the same one.
         zone: The time zone of their days, as in "Europe/Berlin".
 
     Attributes:
+        by: The names of all dimensions.
+        sets: The grouping sets, in the order that they are declared in; each in that of `by`.
         rollups: The grains.
         calendar: That of the zone.
         selection: All expressions, typed. Where one unnests an array, each of its elements is
@@ -122,9 +129,10 @@ class Metric:
         self,
         name: str,
         source: "Source",
-        by: Sequence[str] | Mapping[str, str] = (),
+        by: By = (),
         measures: Mapping[str, Measure | Derived] | None = None,
         where: str | None = None,
+        grouping_sets: Sequence[Sequence[str]] | None = None,
         rollups: Sequence[str] = (),
         zone: str = "UTC",
     ) -> None:
@@ -137,12 +145,12 @@ class Metric:
         except ValueError as error:
             self._fail(str(error))
         reader = Reader(self._fields(), self.place, name)
-        dimensions = reader.dimensions(by)
+        dimensions, self.sets = reader.dimensions(by, grouping_sets)
         self.by = tuple(dimensions)
         self.measures: dict[str, Measure | Derived] = dict(measures or {"events": Count()})
         self._check_names()
         self.folded = {k: m for k, m in self.measures.items() if not isinstance(m, Derived)}
-        self.selection = reader.selection(tuple(dimensions.values()), self.folded, where)
+        self.selection = reader.selection(dimensions, self.sets, self.folded, where)
         arguments = zip(self.folded.items(), self.selection.arguments, strict=True)
         bound = {label: self._bind(label, m, nodes) for (label, m), nodes in arguments}
         self.aggregates = tuple(bound.values())
@@ -170,6 +178,28 @@ class Metric:
         """The type of a dimension's values."""
         return self.selection.by[self.by.index(name)].type
 
+    def set_for(self, names: Collection[str]) -> int:
+        """The index of the grouping set that answers by some dimensions: the smallest with all.
+
+        Raises:
+            QueryError: None has all of them.
+        """
+        fit = [i for i, own in enumerate(self.sets) if all(name in own for name in names)]
+        if not fit:
+            have = ", ".join(f"({', '.join(own)})" for own in self.sets)
+            raise QueryError(
+                f"metric {self.name!r} has no grouping set that holds {', '.join(names)}; its "
+                f"sets are: {have}"
+            )
+        return min(fit, key=lambda index: len(self.sets[index]))
+
+    def read_dims(self, text: str) -> tuple[int, Dimensions]:
+        """The grouping set, by its index, and its dimension values, of what a row is stored by."""
+        values = load_dims(text)
+        if not self.selection.sets:
+            return 0, values
+        return cast("int", values[0]), values[1:]
+
     def zero(self, exact: bool = False) -> States:
         """The states of nothing; `exact` keeps what batch needs to be exact."""
         return [aggregate.zero(exact) for aggregate in self.aggregates]
@@ -180,9 +210,10 @@ class Metric:
         Args:
             time: Event time, ms UTC.
         """
-        for _, several in self.rows(fields, time):
-            for values in several:
-                self.add_values(states, values)
+        for dims, several in self.rows(fields, time):
+            if not self.selection.sets or dims[0] == 0:
+                for values in several:
+                    self.add_values(states, values)
 
     def add_values(self, states: States, values: Values) -> None:
         """Fold values of `rows` into `states`, in place. Both layers fold with this."""
@@ -255,6 +286,7 @@ class Metric:
             by = [[name, *_told(node)] for name, node in zip(self.by, chosen.by, strict=True)]
             where = None if chosen.where is None else _told(chosen.where)
             parts = [self.name, self.source.describe(), by, where, measures, self.window_ms]
+            parts += [list(map(list, self.sets))] if chosen.sets else []
             digest = hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:12]
             self._printed = (mapper, digest)
         return self._printed[1]

@@ -58,7 +58,7 @@ class Load:
     Attributes:
         events_per_s: On average, over all partitions.
         peak_per_s: The most, for an hour.
-        keys: Different dimension values of a metric in a day.
+        keys: Different dimension values of a metric in a day; of each of its grouping sets.
         event_bytes: Of one record's value in Kafka, uncompressed.
         partitions: Of the topic.
         days: How long answers and archive are kept.
@@ -168,7 +168,7 @@ def state_bytes(metric: Metric, events: float, exact: bool) -> int:
     states = metric.zero(exact)
     fields = metric.source.schema.fields
     # Whatever `where` asks for, an example would hardly have it.
-    rows = compile_rows(replace(metric.selection, where=None))
+    rows = compile_rows(replace(metric.selection, where=None, sets=()))
     for number in range(min(math.ceil(events), _MOST_SAMPLES)):
         example = {name: _example(type, number) for name, type in fields.items()}
         for _, several in rows(example):
@@ -183,7 +183,11 @@ def size(load: Load, source: Source, metrics: Sequence[Metric]) -> Sizing:
     minutes = segment / (load.events_per_s / load.partitions * _MINUTE_S)
     # A worker and the store drop what the version before the newest covers: two replays ago.
     kept_minutes = 2 * load.replay_every_h * 60 + minutes
-    needs = [_need_of(metric, load, segment, kept_minutes) for metric in metrics]
+    needs = [
+        _need_of(metric, number, load, segment, kept_minutes)
+        for metric in metrics
+        for number in range(len(metric.sets))
+    ]
     remembered = -(-source.repeat_horizon // segment) * segment + segment if source.id else 0
     per_day = load.events_per_s * _DAY_S
     return Sizing(
@@ -200,7 +204,7 @@ def size(load: Load, source: Source, metrics: Sequence[Metric]) -> Sizing:
 
 @dataclass(frozen=True, slots=True)
 class _Need:
-    """What one metric needs, of one replica.
+    """What one grouping set of a metric needs, of one replica.
 
     Attributes:
         partials: Rows, in store and changelog.
@@ -275,26 +279,30 @@ def _workers(load: Load, needs: Sequence[_Need], remembered: int) -> dict[str, A
     }
 
 
-def _need_of(metric: Metric, load: Load, segment: int, kept_minutes: float) -> _Need:
-    rows, state = _partials(metric, load, segment, load.events_per_s)
-    peak_rows, peak_state = _partials(metric, load, segment, load.peak_per_s)
+def _need_of(metric: Metric, number: int, load: Load, segment: int, kept_minutes: float) -> _Need:
+    names = metric.sets[number]
+    keys = load.keys if names else 1
+    rows, state = _partials(metric, keys, load, segment, load.events_per_s)
+    peak_rows, peak_state = _partials(metric, keys, load, segment, load.peak_per_s)
     per_minute = load.events_per_s * _MINUTE_S
-    windows = occupied(_keys(metric, load), per_minute)
+    windows = occupied(keys, per_minute)
     total = state_bytes(metric, per_minute / windows, exact=True)
     partials, per_day = rows * load.partitions * kept_minutes, windows * _DAY_S / _MINUTE_S
     # Of an hour that is counted again there are the head's version, the one before, and the new.
     totals = per_day * (load.days + 2 * min(load.recount_days, load.days))
-    dims = len(dump_dims([_example(metric.dimension_type(name), 0) for name in metric.by]))
+    head = [number] if len(metric.sets) > 1 else []
+    examples = [_example(metric.dimension_type(name), 0) for name in names]
+    dims = len(dump_dims([*head, *examples]))
     name = len(metric.id)
     changelog_row = _CHANGELOG_ROW_BYTES + name + dims + state
     # Nothing is compacted before min.compaction.lag.ms, an hour, has passed.
-    upserts = _upserts(metric, load, load.events_per_s)
+    upserts = _upserts(keys, load, load.events_per_s)
     return _Need(
         partials,
         totals,
         per_day,
         upserts,
-        _upserts(metric, load, load.peak_per_s),
+        _upserts(keys, load, load.peak_per_s),
         state,
         changelog_bytes=changelog_row * (_DIRTY * partials + upserts * _HOUR_S),
         sql_bytes=(
@@ -309,23 +317,21 @@ def _need_of(metric: Metric, load: Load, segment: int, kept_minutes: float) -> _
     )
 
 
-def _partials(metric: Metric, load: Load, segment: int, per_s: float) -> tuple[float, int]:
+def _partials(
+    metric: Metric, keys: int, load: Load, segment: int, per_s: float
+) -> tuple[float, int]:
     """Rows of one partition and minute, and the bytes of a state."""
     minute = per_s / load.partitions * _MINUTE_S
     # An edge of a segment cuts a minute in two.
     pieces = 1 + minute / segment
-    rows = pieces * occupied(_keys(metric, load), minute / pieces)
+    rows = pieces * occupied(keys, minute / pieces)
     return rows, state_bytes(metric, minute / rows, exact=False)
 
 
-def _upserts(metric: Metric, load: Load, per_s: float) -> float:
+def _upserts(keys: int, load: Load, per_s: float) -> float:
     """Partials a second: a flush writes each cell that changed once."""
     between = per_s / load.partitions * load.commit_interval_s
-    return load.partitions * occupied(_keys(metric, load), between) / load.commit_interval_s
-
-
-def _keys(metric: Metric, load: Load) -> int:
-    return load.keys if metric.by else 1
+    return load.partitions * occupied(keys, between) / load.commit_interval_s
 
 
 def _example(type: FieldType, number: int) -> Any:

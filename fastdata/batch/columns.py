@@ -26,6 +26,7 @@ from fastdata.decoding import EARLIEST_MS, LATEST_MS
 from fastdata.expressions import (
     ELEMENT,
     Column,
+    Node,
     is_too_large,
     nodes_of,
     quote_name,
@@ -232,16 +233,13 @@ def _without_repeats(
 
 def _rows(context: SessionContext, metric: Metric, spans: Sequence[int]) -> Iterable[Row]:
     chosen, time = metric.selection, quote_name(_TIME)
-    keys = [f"{time} - {time} % {metric.window_ms}", *map(to_folded_sql, chosen.by)]
     forms = [
         form_of(measure, aggregate, [Argument(to_folded_sql(n), n.type) for n in nodes], time)
         for measure, aggregate, nodes in zip(
             metric.folded.values(), metric.aggregates, chosen.arguments, strict=True
         )
     ]
-    selected = [*keys, *(sql for form in forms for sql in form.sql)]
-    named = ", ".join(f'{sql} AS "{n}"' for n, sql in enumerate(selected))
-    grouped = ", ".join(str(n + 1) for n in range(len(keys)))
+    measured = [sql for form in forms for sql in form.sql]
     conditions = f"{quote_name(_HOUR)} IN ({', '.join(map(str, spans))})"
     if chosen.where is not None:
         conditions += f" AND {to_folded_sql(chosen.where)}"
@@ -249,17 +247,34 @@ def _rows(context: SessionContext, metric: Metric, spans: Sequence[int]) -> Iter
     if chosen.array is not None:
         element = f"unnest({to_folded_sql(chosen.array)}) AS {quote_name(ELEMENT)}"
         events = f"(SELECT *, {element} FROM events)"
-    found = context.sql(
-        f"SELECT {named} FROM {events} WHERE {conditions} GROUP BY {grouped}"
-    ).to_arrow_table()
-    for batch in found.to_batches(max_chunksize=_STATES):
-        yield from _dumped(metric, len(keys), forms, batch.columns)
+    for head, by in _sets(metric):
+        keys = [f"{time} - {time} % {metric.window_ms}", *map(to_folded_sql, by)]
+        named = ", ".join(f'{sql} AS "{n}"' for n, sql in enumerate([*keys, *measured]))
+        grouped = ", ".join(str(n + 1) for n in range(len(keys)))
+        found = context.sql(
+            f"SELECT {named} FROM {events} WHERE {conditions} GROUP BY {grouped}"
+        ).to_arrow_table()
+        for batch in found.to_batches(max_chunksize=_STATES):
+            yield from _dumped(metric, head, len(keys), forms, batch.columns)
+
+
+def _sets(metric: Metric) -> Iterable[tuple[tuple[int, ...], Sequence[Node]]]:
+    """Each grouping set: with what its dimension values begin, and its expressions."""
+    chosen = metric.selection
+    if not chosen.sets:
+        return [((), chosen.by)]
+    return [((n,), [chosen.by[i] for i in own]) for n, own in enumerate(chosen.sets)]
 
 
 def _dumped(
-    metric: Metric, keys: int, forms: Sequence[Form], columns: Sequence[pa.Array]
+    metric: Metric,
+    head: tuple[int, ...],
+    keys: int,
+    forms: Sequence[Form],
+    columns: Sequence[pa.Array],
 ) -> Iterable[Row]:
     windows, *dims = (column.to_pylist() for column in columns[:keys])
+    dims = [*([value] * len(windows) for value in head), *dims]
     states, at = [], keys
     for form in forms:
         states.append(form.states(columns[at : at + len(form.sql)]))

@@ -10,7 +10,7 @@ from datetime import timedelta
 import pyarrow as pa
 from pyarrow import compute as pc
 
-from fastdata.errors import ExportError
+from fastdata.errors import ExportError, QueryError
 from fastdata.metric import Metric
 from fastdata.serving.querying import answer_schema
 from fastdata.windows import DAY_MS, HOUR_MS, MINUTE_MS, parse_duration
@@ -109,7 +109,7 @@ def flat_table(
         metric: Whose answers the rows are.
         every: Width of a window: whole minutes that divide an hour, hours that divide a day, or
             whole days.
-        by: Some of the metric's dimensions; None for all of them.
+        by: Some of the metric's dimensions, which a grouping set of it has; None for all of them.
         has_bounds: Whether each measure has columns for its bounds.
         name: Of the table; None for `default_name`'s.
 
@@ -124,6 +124,12 @@ def flat_table(
         raise ExportError(
             f"metric {metric.name!r} has no dimension {unknown[0]!r}; its dimensions are: {have}"
         )
+    try:
+        metric.set_for(dims)
+    except QueryError as error:
+        raise ExportError(
+            f"{error}; say with `by` by which dimensions the table is to be"
+        ) from error
     chosen = None if dims == metric.by else dims
     name = _default_name(metric.name, every_ms, chosen) if name is None else name
     if not _NAME.fullmatch(name):

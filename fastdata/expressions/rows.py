@@ -23,12 +23,15 @@ class Selection:
         by: The dimensions.
         arguments: Of each measure.
         timed: Of each measure, whether it folds its values with the event time.
+        sets: Grouping sets, as indices of dimensions: an event folds for each of them, under its
+            number and its dimensions. None for one set of all dimensions, without a number.
     """
 
     where: Node | None
     by: tuple[Node, ...]
     arguments: tuple[tuple[Node, ...], ...]
     timed: tuple[bool, ...]
+    sets: tuple[tuple[int, ...], ...] = ()
 
     @property
     def nodes(self) -> tuple[Node, ...]:
@@ -55,8 +58,9 @@ def compile_rows(selection: Selection, mapper: str = "a map function") -> Callab
     array = selection.array
     if array is None:
         _row(code, selection, "return ()")
-        dims, values = _parts(code, selection)
-        code.line(f"return (({dims}, ({values},)),)")
+        several, values = _parts(code, selection)
+        values = f"({values},)" if len(several) == 1 else code.named(f"({values},)")
+        code.line(f"return ({''.join([f'({dims}, {values}), ' for dims in several])})")
     else:
         _grouped(code, selection, array)
     return _compiled(code, lambda fields, error: _explained(selection, mapper, fields, error))
@@ -77,13 +81,13 @@ def _grouped(code: Code, selection: Selection, array: Node) -> None:
 
     def fold() -> None:
         _row(code, selection, "continue")
-        dims, values = _parts(code, selection)
-        code.line(f"dims = {dims}")
+        several, values = _parts(code, selection)
         code.line(f"values = {values}")
-        code.line("if dims in groups:")
-        code.line("    groups[dims].append(values)")
-        code.line("else:")
-        code.line("    groups[dims] = [values]")
+        code.line(f"for dims in ({', '.join(several)},):")
+        code.line("    if dims in groups:")
+        code.line("        groups[dims].append(values)")
+        code.line("    else:")
+        code.line("        groups[dims] = [values]")
 
     code.block(f"for element in {name}:", fold)
     code.line("return list(groups.items())")
@@ -95,11 +99,16 @@ def _row(code: Code, selection: Selection, otherwise: str) -> None:
         code.line(f"    {otherwise}")
 
 
-def _parts(code: Code, selection: Selection) -> tuple[str, str]:
-    dims = "".join([f"{code.result(node)}, " for node in selection.by])
+def _parts(code: Code, selection: Selection) -> tuple[list[str], str]:
+    dims = [code.result(node) for node in selection.by]
+    if selection.sets:
+        dims = [code.named(each) for each in dims]
+        sets = [[str(n), *[dims[i] for i in chosen]] for n, chosen in enumerate(selection.sets)]
+    else:
+        sets = [dims]
     pairs = zip(selection.arguments, selection.timed, strict=True)
     values = ", ".join([_values(code, nodes, is_timed) for nodes, is_timed in pairs])
-    return f"({dims})", f"[{values}]"
+    return [f"({''.join([f'{each}, ' for each in chosen])})" for chosen in sets], f"[{values}]"
 
 
 def _values(code: Code, nodes: Sequence[Node], is_timed: bool) -> str:

@@ -99,6 +99,7 @@ class _Sides:
         self._chosen = [
             self._checked(side, given) for side, given in (("left", left), ("right", right))
         ]
+        metric.set_for(self._by)
 
     def rows(self, reading: Reading, buckets: Buckets) -> Iterator[_Row]:
         """One row per bucket that has rows of either side."""

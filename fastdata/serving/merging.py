@@ -143,9 +143,11 @@ def merge(
         metric: Whose states they are.
         reading: Of this metric, over at least the hours that `buckets` touch.
         buckets: The intervals to answer.
-        by: Some of the metric's dimensions; the others are merged.
+        by: Some of the metric's dimensions; the others are merged. Only what is stored by the
+            smallest grouping set that has these is read.
 
     Raises:
+        QueryError: No grouping set has all of these.
         CorruptStateError: A stored state does not verify.
     """
     for row in fold(metric, reading, buckets, by):
@@ -169,13 +171,14 @@ def fold(
     """What the rows of `merge` are made of, in the same order.
 
     Raises:
+        QueryError: As `merge`.
         CorruptStateError: A stored state does not verify.
     """
     doubts = _Doubts(metric, reading, buckets)
-    texts = _Texts(metric.by.index(name) for name in by)
+    texts = _Texts(metric, by)
     blobs = _grouped(reading.totals, buckets, texts)
     new = _grouped(reading.partials, buckets, texts)
-    dims = {text: load_dims(text) for text in set(texts.values())}
+    dims = {text: load_dims(text) for text in set(texts.values()) if text is not None}
     ranks = {text: rank for rank, text in enumerate(sorted(dims, key=lambda t: _order(dims[t])))}
     # One row at a time: a year of minutes would be millions of objects at once.
     for key in sorted(blobs.keys() | new.keys(), key=lambda key: (key[0], ranks[key[1]])):
@@ -286,16 +289,22 @@ class _Doubts:
         return heads if len(heads) == -((first - end) // HOUR_MS) else None
 
 
-class _Texts(dict[str, str]):
-    """Chosen dimensions by all of them; as text, since in Python True and 1 are one value."""
+class _Texts(dict[str, str | None]):
+    """Chosen dimensions by all of them, None of what is of a grouping set that is not read.
 
-    def __init__(self, chosen: Iterable[int]) -> None:
-        self._chosen = tuple(chosen)
+    They are text, since in Python True and 1 are one value.
+    """
 
-    def __missing__(self, text: str) -> str:
-        values = load_dims(text)
-        self[text] = chosen = dump_dims([values[index] for index in self._chosen])
-        return chosen
+    def __init__(self, metric: Metric, by: Sequence[str]) -> None:
+        self._metric = metric
+        self._set = metric.set_for(by)
+        self._chosen = [metric.sets[self._set].index(name) for name in by]
+
+    def __missing__(self, text: str) -> str | None:
+        own, values = self._metric.read_dims(text)
+        chosen = [values[index] for index in self._chosen] if own == self._set else None
+        self[text] = found = None if chosen is None else dump_dims(chosen)
+        return found
 
 
 def _grouped(
@@ -304,8 +313,10 @@ def _grouped(
     groups: dict[_Key, list[bytes]] = {}
     for item in items:
         if buckets.start <= item.window < buckets.end:
-            key = buckets.start_of(item.window), texts[item.dims]
-            groups.setdefault(key, []).append(item.state)
+            text = texts[item.dims]
+            if text is not None:
+                key = buckets.start_of(item.window), text
+                groups.setdefault(key, []).append(item.state)
     return groups
 
 

@@ -97,7 +97,8 @@ async def query(
         end: Exclusive; the same. None: to the last one.
         every: Width of the buckets, "1m" or more in whole minutes, which begin at multiples of it
             since 1970 UTC; "all" for one bucket.
-        by: Some of the metric's dimensions; None merges them all.
+        by: Some of the metric's dimensions; None merges them all. Of several grouping sets, the
+            smallest that has these answers.
         items: By the name of a `Frequency` or `Seen`, the item that it is asked about.
         layers: Adds a column `layer`: whether a row is made of totals of "batch", of partials of
             the "speed" layer, or of "both".
@@ -206,6 +207,7 @@ def _dims(metric: Metric, by: str | Sequence[str] | None) -> tuple[str, ...]:
             raise QueryError(
                 f"metric {metric.name!r} has no dimension {name!r}; its dimensions are: {have}"
             )
+    metric.set_for(names)
     return names
 
 

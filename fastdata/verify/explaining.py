@@ -103,24 +103,42 @@ class _Speed:
         self, place: Place, blobs: Mapping[CellKey, bytes], cells: Mapping[CellKey, Cell]
     ) -> None:
         before = len(self._comparison.findings)
-        folded = 0
+        folded: Counter[int] = Counter()
+        several: dict[int, Cell] = {number: [] for number in range(len(self._metric.sets))}
         for key in sorted(blobs.keys() | cells.keys()):
-            folded += self._compare_cell(place, key, blobs.get(key), cells.get(key, []))
-        rows = [row for cell in cells.values() for row in cell]
+            number, _ = self._metric.read_dims(key[1])
+            several[number] += cells.get(key, [])
+            folded[number] += self._compare_cell(place, key, blobs.get(key), cells.get(key, []))
+        found = [self._causes(place, several[n], folded[n], before) for n in several]
+        # Every event is in every grouping set.
+        causes, wrong = max(found, key=lambda each: each[1])
+        self._report.causes.update(causes)
+        self._report.unexplained += wrong
+
+    def _causes(
+        self, place: Place, rows: Cell, folded: int, findings: int
+    ) -> tuple[Counter[str], int]:
+        """The events by which a grouping set's partials of a segment differ, and the unexplained.
+
+        Args:
+            rows: Of the events that it should have.
+            folded: How many events it counts.
+            findings: How many there were before the segment.
+        """
         events = {row.event.offset for row in rows}
         room = self._room(place, rows)
         repeats = sum(row.event.is_again for row in rows)
         if self._count is None or len(events) < len(rows):
             # How many events were folded cannot be told: all that may be missing is.
-            causes = room
+            causes, wrong = room, 0
         else:
-            causes = self._explain(place, len(rows) - folded, room, before)
+            causes, wrong = self._explain(place, len(rows) - folded, room, findings)
         causes["duplicate"] = max(0, repeats - causes.pop(_REPEAT, 0))
-        self._report.causes.update(causes)
+        return causes, wrong
 
     def _explain(
         self, place: Place, missing: int, room: Counter[str], findings: int
-    ) -> Counter[str]:
+    ) -> tuple[Counter[str], int]:
         """Give each cause its part of the events that are missing; the rest is unexplained."""
         causes: Counter[str] = Counter()
         extra = max(0, -missing)
@@ -130,13 +148,12 @@ class _Speed:
             causes[cause] = min(rest, events)
             rest -= causes[cause]
         wrong = rest + extra - causes["unarchived"]
-        self._report.unexplained += wrong
         if wrong and len(self._comparison.findings) == findings:
             what = f"{wrong} events {'missing' if rest else 'too many'}"
             where = f"partition {place[0]}, segment {place[1]}"
             detail = f"the speed layer knows of {sum(room.values())} that it left out"
             self._comparison.find(where, None, what, "all events of the segment", detail)
-        return causes
+        return causes, wrong
 
     def _compare_cell(self, place: Place, key: CellKey, blob: bytes | None, rows: Cell) -> int:
         """Compare a partial, and return how many events it counts, if it tells."""

@@ -165,7 +165,9 @@ def _rows(
         value = None if None in given else given[0] if len(given) == 1 else given
         is_timed = getattr(measure, "timed", False) and value is not None
         values.append((value, event.time) if is_timed else value)
-    yield [fields[name] for name in metric.by], values
+    for number, names in enumerate(metric.sets):
+        head = [number] if len(metric.sets) > 1 else []
+        yield [*head, *[fields[name] for name in names]], values
 
 
 def _decode(data: bytes, source: Source) -> list[tuple[int, dict[str, Any]]]:
