@@ -98,8 +98,9 @@ def _whole(name: str, a: Node, b: Node, text: str) -> Node:
 
 
 def _negative(parser: Parser, tree: exp.Expr) -> Node:
-    if isinstance(tree.this, exp.Literal) and not tree.this.is_string:
-        return parser.literal(tree.this, minus=True)
+    operand = tree.this.unnest()
+    if isinstance(operand, exp.Literal) and not operand.is_string:
+        return parser.literal(operand, minus=True)
     return _signed(parser, tree, "neg", "- takes")
 
 

@@ -129,7 +129,7 @@ def test_python_and_datafusion_agree(texts: list[str], events: list[dict[str, ob
 @example(text="-(-0)")
 @example(text="-(-(-0e0))")
 @example(text="-(-0.00)")
-@example(text="-(-5)")
+@example(text="-(-(5))")
 def test_the_canonical_text_means_the_same(text: str) -> None:
     try:
         node = parse_expression(text, FIELDS, "test")
