@@ -90,8 +90,8 @@ def _show(metric: "MetricReport") -> None:
         f"{metric.metric}: {len(metric.spans):,} of {metric.closed:,} counted hours verified, "
         f"{events:,} events; speed layer compared on {new:,}{_not_compared(metric)}"
     )
-    if metric.not_recounted:
-        click.echo(f"  not recounted: {', '.join(metric.not_recounted)}")
+    if metric.refolded:
+        click.echo(f"  counted again by their own code only: {', '.join(metric.refolded)}")
     if causes := +metric.causes:
         said = ", ".join(f"{events:,} {cause}" for cause, events in causes.most_common())
         click.echo(f"  events by which the layers differed: {said}")

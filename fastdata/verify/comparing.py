@@ -1,17 +1,19 @@
 """Estimates against a plain recount of the rows they should be made of."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from fastdata.errors import CorruptStateError
 from fastdata.estimates import Estimate
 from fastdata.metric import Metric, States
-from fastdata.verify.measuring import NOT_RECOUNTED, fits, recount
+from fastdata.verify.lookups import Lookup, look_up
+from fastdata.verify.measuring import NOT_RECOUNTED, fits, is_known, recount
 from fastdata.verify.recounting import Cell, CellKey
+from fastdata.verify.refolding import could_be, refold
 from fastdata.verify.reports import Doubts, Finding, Layer
 from fastdata.windows import to_datetime
 
-__all__ = ["Comparison", "compare_batch", "shown"]
+__all__ = ["Comparison", "Told", "compare_batch", "shown"]
 
 # So far off no sketch is by chance.
 _FAR = 2
@@ -20,6 +22,32 @@ _FAR = 2
 def shown(key: CellKey) -> str:
     """A window and its dimensions, for people."""
     return f"{to_datetime(key[0]):%Y-%m-%dT%H:%M}Z {key[1]}"
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What states of a metric say.
+
+    Attributes:
+        estimates: One for each of its aggregates.
+    """
+
+    states: States
+    estimates: Sequence[Estimate]
+
+
+@dataclass(frozen=True, slots=True)
+class _Difference:
+    """Attributes: `item` is about what a sketch was asked, as part of a place."""
+
+    index: int
+    item: str
+    found: object
+    expected: object
+
+    @property
+    def place(self) -> tuple[int, str]:
+        return self.index, self.item
 
 
 class Comparison:
@@ -45,40 +73,53 @@ class Comparison:
             self.find(place, None, "a state that cannot be read", "one that can", str(error))
             return None
 
-    def estimates(self, states: States) -> list[Estimate]:
+    def told(self, states: States) -> Told:
         """What the states say."""
         pairs = zip(self.metric.aggregates, states, strict=True)
-        return [aggregate.present(state) for aggregate, state in pairs]
+        return Told(states, [aggregate.present(state) for aggregate, state in pairs])
 
-    def fits(self, estimates: Sequence[Estimate], rows: Cell) -> bool:
-        """Whether the estimates can be made of just these rows."""
-        return next(self._differing(estimates, rows, _FAR), None) is None
+    def fits(self, told: Told, rows: Cell) -> bool:
+        """Whether the answers can be made of just these rows."""
+        return next(self._differing(told, rows, _FAR), None) is None
 
-    def check(self, estimates: Sequence[Estimate], rows: Cell, place: str, detail: str) -> None:
+    def check(self, told: Told, rows: Cell, place: str, detail: str) -> None:
         """Note each measure that is not what the rows make; of sketches also for the statistics."""
-        for index, estimate in enumerate(estimates):
-            if estimate.confidence < 1 and self.expected(index, rows) is not NOT_RECOUNTED:
-                self._doubts.compared += 1
-                self._doubts.confidence = min(self._doubts.confidence, estimate.confidence)
-        differing = list(self._differing(estimates, rows, 1))
-        far = dict(self._differing(estimates, rows, _FAR)) if differing else {}
-        for index, expected in differing:
-            measure, found = list(self.metric.folded)[index], estimates[index].value
-            finding = self._finding(place, measure, found, expected, detail)
-            if index in far:
+        for index, estimate in enumerate(told.estimates):
+            lookups = (each.answer for each in self._lookups(index, told, rows) if each.can_miss)
+            for answer in (estimate, *lookups):
+                if answer.confidence < 1:
+                    self._doubts.compared += 1
+                    self._doubts.confidence = min(self._doubts.confidence, answer.confidence)
+        differing = list(self._differing(told, rows, 1))
+        far = {one.place for one in self._differing(told, rows, _FAR)} if differing else set()
+        for one in differing:
+            measure = list(self.metric.folded)[one.index]
+            finding = self._finding(place + one.item, measure, one.found, one.expected, detail)
+            if one.place in far:
                 self.findings.append(finding)
             else:
-                detail = "a sketch whose bounds do not hold the value; too many are so for chance"
-                self._doubts.outside.append(replace(finding, detail=detail))
+                doubt = "a sketch whose bounds do not hold the value; too many are so for chance"
+                self._doubts.outside.append(replace(finding, detail=doubt))
 
     def expected(self, index: int, rows: Cell) -> object:
         """What the measure of that index is of the rows."""
-        return recount(self._measures[index], [row.values[index] for row in rows])
+        values = [row.values[index] for row in rows]
+        known = recount(self._measures[index], values)
+        return self._refolded(index, values).value if known is NOT_RECOUNTED else known
 
     def is_likely(self, index: int, estimate: Estimate, rows: Cell, stretch: int = 1) -> bool:
         """Whether an estimate of the measure of that index can be of the rows."""
-        values = [row.values[index] for row in rows]
-        return fits(self._measures[index], estimate, values, stretch)
+        measure, values = self._measures[index], [row.values[index] for row in rows]
+        if is_known(measure):
+            return fits(measure, estimate, values, stretch)
+        return could_be(estimate, self._refolded(index, values), stretch)
+
+    def _refolded(self, index: int, values: Sequence[object]) -> Estimate:
+        return refold(self._measures[index], self.metric.aggregates[index], values)
+
+    def _lookups(self, index: int, told: Told, rows: Cell) -> Iterator[Lookup]:
+        aggregate, state = self.metric.aggregates[index], told.states[index]
+        return look_up(self._measures[index], aggregate, state, (row.values[index] for row in rows))
 
     def find(
         self, place: str, measure: str | None, found: object, expected: object, detail: str
@@ -86,12 +127,14 @@ class Comparison:
         """Note a difference that nothing explains."""
         self.findings.append(self._finding(place, measure, found, expected, detail))
 
-    def _differing(
-        self, estimates: Sequence[Estimate], rows: Cell, stretch: int
-    ) -> Iterator[tuple[int, object]]:
-        for index, estimate in enumerate(estimates):
+    def _differing(self, told: Told, rows: Cell, stretch: int) -> Iterator[_Difference]:
+        for index, estimate in enumerate(told.estimates):
             if not self.is_likely(index, estimate, rows, stretch):
-                yield index, self.expected(index, rows)
+                yield _Difference(index, "", estimate.value, self.expected(index, rows))
+            for each in self._lookups(index, told, rows):
+                if not each.fits(surely=stretch > 1):
+                    item = f", item {each.item!r}"
+                    yield _Difference(index, item, each.answer.value, each.expected)
 
     def _finding(
         self, place: str, measure: str | None, found: object, expected: object, detail: str
@@ -119,7 +162,7 @@ def compare_batch(
             comparison.find(shown(key), None, "a total", "no events", "nothing is to be counted")
         elif (states := comparison.load(totals[key], shown(key))) is not None:
             detail = "the total is not what the archived events make"
-            comparison.check(comparison.estimates(states), own, shown(key), detail)
+            comparison.check(comparison.told(states), own, shown(key), detail)
             hours.setdefault(key[1], []).append(states)
         if len(comparison.findings) > before:
             wrong.add(key[1])
@@ -130,4 +173,4 @@ def compare_batch(
             comparison.metric.merge(merged, states)
         whole = [row for key, some in rows.items() if key[1] == dims for row in some]
         detail = "the totals are right, and what they merge to is not"
-        comparison.check(comparison.estimates(merged), whole, f"the hour, {dims}", detail)
+        comparison.check(comparison.told(merged), whole, f"the hour, {dims}", detail)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from fastdata.aggregates import Count
 from fastdata.metric import Metric, States
 from fastdata.verify.comparing import Comparison, shown
-from fastdata.verify.measuring import NOT_RECOUNTED, deviation, is_same
+from fastdata.verify.measuring import deviation, is_same
 from fastdata.verify.recounting import Cell, CellKey, Event, Place
 from fastdata.verify.reports import Fact, SpanReport
 
@@ -162,8 +162,8 @@ class _Speed:
         states = self._metric.zero() if blob is None else comparison.load(blob, where)
         if states is None:
             return len(rows)
-        estimates = comparison.estimates(states)
-        folded = self._folded(place, rows, lambda some: comparison.fits(estimates, some))
+        told = comparison.told(states)
+        folded = self._folded(place, rows, lambda some: comparison.fits(told, some))
         count = self._counted(states)
         line = self._lines.setdefault(key, _Line(self._metric.zero()))
         self._metric.merge(line.states, states)
@@ -183,7 +183,7 @@ class _Speed:
             if not (room or lost) or not is_likely:
                 detail = "the partial is not what the events of its segment make"
                 present = [row for row in rows if self._known.cause(row.event) is None]
-                comparison.check(estimates, present, where, detail)
+                comparison.check(told, present, where, detail)
         else:
             line.folded = None if line.folded is None else line.folded + folded
             out = {row.event.offset for row in rows} - {row.event.offset for row in folded}
@@ -220,18 +220,16 @@ class _Speed:
 
     def _compare_line(self, key: CellKey, line: _Line) -> None:
         comparison = self._comparison
-        estimates = comparison.estimates(line.states)
+        told = comparison.told(line.states)
         if line.folded is not None:
             detail = "the partials are right, and what they merge to is not"
-            comparison.check(estimates, line.folded, shown(key), detail)
+            comparison.check(told, line.folded, shown(key), detail)
         right = [row for row in line.rows if not row.event.is_again]
         if not right and not line.folded:
             return
         for index, name in enumerate(self._metric.folded):
             expected = comparison.expected(index, right)
-            if expected is NOT_RECOUNTED:
-                continue
-            found = estimates[index]
+            found = told.estimates[index]
             if is_same(found.value, expected):
                 cause = "none"
             elif not found.is_exact and (

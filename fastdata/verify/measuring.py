@@ -16,6 +16,7 @@ from fastdata.histogram import Histogram
 from fastdata.metric import Measure
 from fastdata.moments import StdDev, Variance
 from fastdata.quantiles import Quantiles
+from fastdata.seen import Seen
 from fastdata.sets import Sets
 from fastdata.topk import TopK
 
@@ -54,6 +55,8 @@ def fits(measure: Measure, estimate: Estimate, values: Sequence[object], stretch
         return True
     if isinstance(measure, TopK):
         return not estimate.is_exact and _is_top(measure, estimate, values)
+    if estimate.confidence < 1 and estimate.value is None:
+        return True  # A filter in which every bit is set knows no number.
     return estimate.confidence < 1 and is_within(estimate, expected, stretch)
 
 
@@ -229,6 +232,7 @@ _PLAIN: dict[type, _Plain] = {
     Uniques: lambda measure, values: len(set(values)),
     Sets: lambda measure, values: len(set(values)),
     Frequency: lambda measure, values: len(values),
+    Seen: lambda measure, values: len(set(values)),
     Quantiles: _quantiles,
     TopK: _top,
 }

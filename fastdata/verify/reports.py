@@ -151,14 +151,14 @@ class MetricReport:
 
     Attributes:
         closed: How many spans of the range a replay has counted.
-        not_recounted: Measures that the recount does not know; only the layers are compared.
+        refolded: Measures that the recount does not know: their own aggregate counts again.
         doubts: Of its distinct counts and other sketches.
     """
 
     metric: str
     id: str
     closed: int = 0
-    not_recounted: tuple[str, ...] = ()
+    refolded: tuple[str, ...] = ()
     spans: list[SpanReport] = field(default_factory=list)
     doubts: Doubts = field(default_factory=Doubts)
 
@@ -199,7 +199,7 @@ class MetricReport:
             "causes": dict(sorted((+self.causes).items())),
             "unexplained": len(findings),
             "errors": self.errors(),
-            "not_recounted": list(self.not_recounted),
+            "refolded": list(self.refolded),
             "sketches": {"compared": self.doubts.compared, "outside": len(self.doubts.outside)},
             "findings": [finding.as_dict() for finding in findings[:_SHOWN_FINDINGS]],
             "spans": [span.as_dict() for span in self.spans],

@@ -98,7 +98,7 @@ async def test_all_are_verified_through_both_layers(
     _, sketches = (await clicks.verify()).metrics
 
     assert [] == [finding.as_dict() for finding in sketches.findings]
-    assert () == sketches.not_recounted
+    assert () == sketches.refolded
     errors = sketches.errors()
     assert {"none": 1} == errors["often"]["causes"] == errors["clicks"]["causes"]
     assert {"sketch": 1} == errors["shares"]["causes"]
