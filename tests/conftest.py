@@ -11,7 +11,7 @@ for _name in [n for n in os.environ if n.startswith("FASTDATA_")]:
     if not _name.startswith("FASTDATA_TEST_"):
         del os.environ[_name]
 
-# A change is judged by what it changes: the same examples in each run, unless somebody looks for more.
+# A change is judged by what it changes: the same examples each time, unless somebody wants more.
 _IS_SEARCH = "FASTDATA_TEST_EXAMPLES" in os.environ
 settings.register_profile("fastdata", deadline=None, print_blob=True, derandomize=not _IS_SEARCH)
 settings.load_profile("fastdata")
