@@ -1,7 +1,8 @@
 """The columnar engine: the totals of the row engine, by DataFusion, for metrics without Python.
 
-Of each object only the columns that are needed are read, and one query a metric groups them. A
-measure that has no exact form in SQL folds its values with its own `add`.
+Of each object only the columns that are needed are read, and a query groups them. What a measure
+cannot have from an aggregate function, such as its distinct values, another query puts in order of
+the groups. What hash tables and sorts have no room for, DataFusion spills to the temporary folder.
 """
 # ruff: noqa: S608 - names are those of Avro, which have letters, digits and _ only.
 
@@ -17,11 +18,13 @@ import fastavro
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from datafusion import SessionConfig, SessionContext
+from datafusion import RuntimeEnvBuilder, SessionConfig, SessionContext
 
+from fastdata.aggregates import State
 from fastdata.archive.containers import read_offsets
-from fastdata.batch.forms import Argument, Form, form_of
+from fastdata.batch.forms import Argument, Form, Listed, form_of
 from fastdata.batch.rows import Folded, Job, Piece, Row, check_counts, without_collector
+from fastdata.batch.runs import Runs, slices
 from fastdata.decoding import EARLIEST_MS, LATEST_MS
 from fastdata.expressions import (
     ELEMENT,
@@ -40,10 +43,13 @@ from fastdata.windows import HOUR_MS
 __all__ = ["fold_columns", "is_columnar"]
 
 # No field of Avro can have such a name.
-_TIME, _HOUR, _PLACE, _FIRST = "0time", "0hour", "0place", "0first"
+_TIME, _HOUR, _PLACE = "0time", "0hour", "0place"
 _OFFSET_BITS = 48
-# Groups whose states are Python objects at the same time.
-_STATES = 20_000
+# Of DataFusion's hash tables and sorts; past it they go to files.
+_MAX_BYTES = 256 << 20
+# At least so many batches fit into that, and so many of the largest one that was read.
+_BATCHES, _LARGEST = 64, 4
+_BATCH_ROWS = 8192
 _OPTIONS = {"datafusion.sql_parser.map_string_types_to_utf8view": "false"}
 _SQL = {
     "int": "CAST({} AS BIGINT)",
@@ -94,20 +100,21 @@ def _is_known(schema: str) -> bool:
 
 
 @without_collector()
-def fold_columns(metrics: Sequence[Metric], job: Job) -> Folded:
+def fold_columns(metrics: Sequence[Metric], job: Job, max_bytes: int = _MAX_BYTES) -> Folded:
     """The exact totals of a job's spans, as `fold` gives them.
 
     Args:
         metrics: Of one source, all columnar for the schemas of the job.
+        max_bytes: Of memory for grouping and sorting; past it they use files.
 
     Raises:
         ReplayError: A span has not the number of events that the manifest says.
         MapError: As for `fold`.
     """
     source = metrics[0].source
-    context = SessionContext(SessionConfig(_OPTIONS).with_target_partitions(1))
-    events = _read(context, source, _fields_of(metrics), job)
+    events = _read(source, _fields_of(metrics), job)
     check_counts(job, _counts(events))
+    context = _session_for(events, max_bytes)
     events, duplicates = _without_repeats(context, source, events)
     _register(context, "events", events)
     totals: dict[tuple[int, int], list[Row]] = {}
@@ -118,6 +125,19 @@ def fold_columns(metrics: Sequence[Metric], job: Job) -> Folded:
             for row in _rows(context, metric, spans):
                 totals[index, row[0] - row[0] % HOUR_MS].append(row)
     return Folded(totals={key: sorted(rows) for key, rows in totals.items()}, duplicates=duplicates)
+
+
+def _session_for(events: pa.Table, max_bytes: int) -> SessionContext:
+    # A sort needs room for some batches, whatever it spills.
+    largest = max((batch.nbytes for batch in events.to_batches()), default=0)
+    pool = max(max_bytes, largest * _LARGEST)
+    rows = pool // _BATCHES // max(1, events.nbytes // max(1, events.num_rows))
+    memory = RuntimeEnvBuilder().with_fair_spill_pool(pool).with_disk_manager_os()
+    return SessionContext(_config().with_batch_size(min(max(rows, 1), _BATCH_ROWS)), memory)
+
+
+def _config() -> SessionConfig:
+    return SessionConfig(_OPTIONS).with_target_partitions(1)
 
 
 def _fields_of(metrics: Sequence[Metric]) -> list[str]:
@@ -161,14 +181,14 @@ def _is_readable(declared: Any) -> bool:
     return _is_readable(declared["type"])
 
 
-def _read(context: SessionContext, source: Source, names: Sequence[str], job: Job) -> pa.Table:
+def _read(source: Source, names: Sequence[str], job: Job) -> pa.Table:
     """The events of the job's spans, with time, hour and place in the log."""
     fields = source.schema.fields
     columns = [
         f"{_SQL.get(fields[n].kind, '{}').format(quote_name(n))} AS {quote_name(n)}" for n in names
     ]
     hours = pa.array(sorted(job.spans), pa.int64())
-    tables = []
+    context, tables = SessionContext(_config()), []
     with tempfile.TemporaryDirectory(prefix="fastdata-") as folder:
         for number, piece in enumerate(job.pieces):
             path = Path(folder, f"{number}.avro")
@@ -212,23 +232,25 @@ def _without_repeats(
     """The first event of each id in each hour, and how many others there were by hour."""
     if source.id is None:
         return events, {}
+    hour, id, place = map(quote_name, (_HOUR, source.id, _PLACE))
     _register(context, "all_events", events)
-    key = f"{quote_name(_HOUR)}, {quote_name(source.id)}"
     repeated = context.sql(
-        f"SELECT {key}, min({quote_name(_PLACE)}) AS {quote_name(_FIRST)} FROM all_events "
-        f"WHERE {quote_name(source.id)} IS NOT NULL GROUP BY {key} HAVING count(*) > 1"
+        f"SELECT {id} FROM all_events WHERE {id} IS NOT NULL "
+        f"GROUP BY {hour}, {id} HAVING count(*) > 1"
     ).to_arrow_table()
-    if repeated.num_rows:
-        _register(context, "repeated", repeated)
-        others = context.sql(
-            f"SELECT {quote_name(_HOUR)}, {quote_name(_PLACE)} FROM all_events JOIN repeated "
-            f"USING ({key}) WHERE {quote_name(_PLACE)} > {quote_name(_FIRST)}"
-        ).to_arrow_table()
-        is_other = pc.is_in(events[_PLACE], value_set=others[_PLACE].combine_chunks())
-        events = events.filter(pc.invert(is_other))
-        context.deregister_table("repeated")
     context.deregister_table("all_events")
-    return events, _counts(others) if repeated.num_rows else {}
+    if not repeated.num_rows:
+        return events, {}
+    # No join: DataFusion's would not spill.
+    of_repeated = pc.is_in(events[source.id], value_set=repeated[source.id].combine_chunks())
+    _register(context, "repeated", events.filter(of_repeated))
+    others = context.sql(
+        f"SELECT {hour}, {place} FROM (SELECT {hour}, {place}, row_number() "
+        f"OVER (PARTITION BY {hour}, {id} ORDER BY {place}) AS nth FROM repeated) WHERE nth > 1"
+    ).to_arrow_table()
+    context.deregister_table("repeated")
+    is_other = pc.is_in(events[_PLACE], value_set=others[_PLACE].combine_chunks())
+    return events.filter(pc.invert(is_other)), _counts(others)
 
 
 def _rows(context: SessionContext, metric: Metric, spans: Sequence[int]) -> Iterable[Row]:
@@ -239,23 +261,11 @@ def _rows(context: SessionContext, metric: Metric, spans: Sequence[int]) -> Iter
             metric.folded.values(), metric.aggregates, chosen.arguments, strict=True
         )
     ]
-    measured = [sql for form in forms for sql in form.sql]
-    conditions = f"{quote_name(_HOUR)} IN ({', '.join(map(str, spans))})"
-    if chosen.where is not None:
-        conditions += f" AND {to_folded_sql(chosen.where)}"
-    events = "events"
-    if chosen.array is not None:
-        element = f"unnest({to_folded_sql(chosen.array)}) AS {quote_name(ELEMENT)}"
-        events = f"(SELECT *, {element} FROM events)"
+    events = _chosen(metric, spans)
     for head, by in _sets(metric):
         keys = [f"{time} - {time} % {metric.window_ms}", *map(to_folded_sql, by)]
-        named = ", ".join(f'{sql} AS "{n}"' for n, sql in enumerate([*keys, *measured]))
-        grouped = ", ".join(str(n + 1) for n in range(len(keys)))
-        found = context.sql(
-            f"SELECT {named} FROM {events} WHERE {conditions} GROUP BY {grouped}"
-        ).to_arrow_table()
-        for batch in found.to_batches(max_chunksize=_STATES):
-            yield from _dumped(metric, head, len(keys), forms, batch.columns)
+        for columns, states in _grouped(context, keys, forms, events):
+            yield from _dumped(metric, head, columns, states)
 
 
 def _sets(metric: Metric) -> Iterable[tuple[tuple[int, ...], Sequence[Node]]]:
@@ -266,19 +276,63 @@ def _sets(metric: Metric) -> Iterable[tuple[tuple[int, ...], Sequence[Node]]]:
     return [((n,), [chosen.by[i] for i in own]) for n, own in enumerate(chosen.sets)]
 
 
+def _grouped(
+    context: SessionContext, keys: Sequence[str], forms: Sequence[Form | Listed], events: str
+) -> Iterable[tuple[Sequence[pa.ChunkedArray], list[list[State]]]]:
+    """The keys of some groups, and of each form their states."""
+    order = ", ".join(str(n + 1) for n in range(len(keys)))
+    selected = [*keys, "count(*)", *(s for f in forms if isinstance(f, Form) for s in f.sql)]
+    found = _ask(context, selected, f"{events} GROUP BY {order} ORDER BY {order}")
+    listed = {
+        index: _listed(context, keys, form, f"{events} ORDER BY {order}")
+        for index, form in enumerate(forms)
+        if isinstance(form, Listed)
+    }
+    for start, end in slices(found.column(len(keys))):
+        columns = found.slice(start, end - start).columns
+        at, states = len(keys) + 1, []
+        for index, form in enumerate(forms):
+            if isinstance(form, Form):
+                states.append(form.states(columns[at : at + len(form.sql)]))
+                at += len(form.sql)
+            else:
+                states.append(form.states(*listed[index].of(start, end)))
+        yield columns[: len(keys)], states
+
+
+def _chosen(metric: Metric, spans: Sequence[int]) -> str:
+    """The events that a metric folds, from FROM on."""
+    chosen = metric.selection
+    conditions = f"{quote_name(_HOUR)} IN ({', '.join(map(str, spans))})"
+    if chosen.where is not None:
+        conditions += f" AND {to_folded_sql(chosen.where)}"
+    events = "events"
+    if chosen.array is not None:
+        element = f"unnest({to_folded_sql(chosen.array)}) AS {quote_name(ELEMENT)}"
+        events = f"(SELECT *, {element} FROM events)"
+    return f"FROM {events} WHERE {conditions}"
+
+
+def _listed(context: SessionContext, keys: Sequence[str], form: Listed, rest: str) -> Runs:
+    distinct, order = ("DISTINCT", "") if form.is_distinct else ("", f", {quote_name(_PLACE)}")
+    return Runs(_ask(context, [*keys, *form.sql], rest + order, distinct), len(keys))
+
+
+def _ask(
+    context: SessionContext, selected: Sequence[str], rest: str, distinct: str = ""
+) -> pa.Table:
+    named = ", ".join(f'{sql} AS "{n}"' for n, sql in enumerate(selected))
+    return context.sql(f"SELECT {distinct} {named} {rest}").to_arrow_table()
+
+
 def _dumped(
     metric: Metric,
     head: tuple[int, ...],
-    keys: int,
-    forms: Sequence[Form],
-    columns: Sequence[pa.Array],
+    keys: Sequence[pa.ChunkedArray],
+    states: Sequence[Sequence[State]],
 ) -> Iterable[Row]:
-    windows, *dims = (column.to_pylist() for column in columns[:keys])
+    windows, *dims = (column.to_pylist() for column in keys)
     dims = [*([value] * len(windows) for value in head), *dims]
-    states, at = [], keys
-    for form in forms:
-        states.append(form.states(columns[at : at + len(form.sql)]))
-        at += len(form.sql)
     texts = map(dump_dims, zip(*dims, strict=True)) if dims else repeat(dump_dims(()))
     for start, text, each in zip(windows, texts, zip(*states, strict=True), strict=False):
         yield start, text, metric.dump(list(each))

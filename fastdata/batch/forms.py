@@ -3,10 +3,10 @@
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice, repeat
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from fastdata.aggregates import Aggregate, Count, Max, Min, State
 from fastdata.metric import Measure
@@ -15,7 +15,7 @@ from fastdata.sums import Mean, Sum
 from fastdata.uniques import Uniques
 from fastdata.values import to_unscaled
 
-__all__ = ["Argument", "Form", "form_of"]
+__all__ = ["Argument", "Form", "Listed", "form_of"]
 
 # A sum of decimals has ten digits more than what is summed.
 _MOST_DIGITS = 28
@@ -44,9 +44,24 @@ class Form:
     states: Callable[[Sequence[pa.Array]], list[State]]
 
 
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """Columns of the values themselves, and what makes the states of all groups of them.
+
+    Attributes:
+        sql: Of one event, one for each column.
+        states: From the columns, group by group, and how many rows each has, to one state a group.
+        is_distinct: Whether equal rows of a group are one; else they are in the order of the log.
+    """
+
+    sql: tuple[str, ...]
+    states: Callable[[Sequence[pa.ChunkedArray], Sequence[int]], list[State]]
+    is_distinct: bool = False
+
+
 def form_of(
     measure: Measure, aggregate: Aggregate, arguments: Sequence[Argument], time: str
-) -> Form:
+) -> Form | Listed:
     """The form of a measure; any that is not known here is folded value by value.
 
     Args:
@@ -66,8 +81,7 @@ def form_of(
         case Min() | Max(), (one,):
             return _extreme("max" if isinstance(measure, Max) else "min", one)
         case Uniques(), (one,):
-            sql = f"array_agg(DISTINCT {one.sql}) FILTER (WHERE {one.sql} IS NOT NULL)"
-            return Form((sql,), lambda columns: [set(values) for values in _lists(columns[0])])
+            return Listed((one.sql,), _sets, is_distinct=True)
     parts = [each.sql for each in arguments]
     return _folded(aggregate, parts, time if getattr(measure, "timed", False) else None)
 
@@ -135,13 +149,12 @@ def _float_extreme(name: str, sql: str) -> Form:
     return Form((f"{name}({rest})", f"count(CASE WHEN {is_last} THEN 1 END)"), states)
 
 
-def _lists(column: pa.ListArray) -> Iterator[list[Any]]:
-    """The values of each list; none of null. Many times faster than one list at a time."""
-    values = column.flatten().to_pylist()
-    end = 0
-    for length in pc.list_value_length(column).fill_null(0).to_pylist():
-        start, end = end, end + length
-        yield values[start:end]
+def _sets(columns: Sequence[pa.ChunkedArray], lengths: Sequence[int]) -> list[State]:
+    values = iter(columns[0].to_pylist())
+    found = [set(islice(values, length)) for length in lengths]
+    for each in found:
+        each.discard(None)
+    return found
 
 
 def _unscaled(column: pa.Array, scale: int) -> list[Any]:
@@ -149,32 +162,40 @@ def _unscaled(column: pa.Array, scale: int) -> list[Any]:
     return [None if v is None else to_unscaled("", scale, v) for v in column.to_pylist()]
 
 
-def _folded(aggregate: Aggregate, parts: Sequence[str], time: str | None) -> Form:
+def _folded(aggregate: Aggregate, parts: Sequence[str], time: str | None) -> Listed:
     """All values of each group, folded one at a time, in the order of the log.
 
     Args:
         time: SQL of the event time, where the aggregate wants it beside the value.
     """
-    is_there = " AND ".join(f"{part} IS NOT NULL" for part in parts) or "true"
-    fields = [*parts, *([time] if time else [])] or ["1"]
-    size, is_one = len(parts), len(parts) == 1 and not time
-    pairs = ", ".join(f"'{n}', {field}" for n, field in enumerate(fields))
-    row = parts[0] if is_one else f"named_struct({pairs})"
+    size = len(parts)
 
-    def value(row: Any) -> object:
-        if is_one:
-            return row
-        given = tuple(row.values())
-        one = given[0] if size == 1 else given[:size]
-        return (one, given[-1]) if time else one
-
-    def states(columns: Sequence[pa.Array]) -> list[State]:
+    def states(columns: Sequence[pa.ChunkedArray], lengths: Sequence[int]) -> list[State]:
+        rows = _rows([column.to_pylist() for column in columns], size)
         found = []
-        for values in _lists(columns[0]):
+        for length in lengths:
             state = aggregate.zero(exact=True)
-            for each in values:
-                state = aggregate.add(state, value(each))
+            for each in islice(rows, length):
+                if each is not None:
+                    state = aggregate.add(state, each)
             found.append(state)
         return found
 
-    return Form((f"array_agg({row}) FILTER (WHERE {is_there})",), states)
+    return Listed((*parts, *([time] if time else [])), states)
+
+
+def _rows(columns: Sequence[Sequence[object]], size: int) -> Iterator[object]:
+    """What is folded of each row, None of one with a null.
+
+    Args:
+        columns: Those of `size` arguments, and maybe the event time.
+    """
+    rows: Iterator[object] = repeat(())
+    if size == 1:
+        rows = iter(columns[0])
+    elif size:
+        tuples = zip(*columns[:size], strict=True)
+        rows = (None if any(value is None for value in each) else each for each in tuples)
+    if len(columns) == size:
+        return rows
+    return (None if one is None else (one, at) for one, at in zip(rows, columns[-1], strict=False))

@@ -40,7 +40,7 @@ from fastdata.decoding import Decoder
 from fastdata.errors import BadEventError, ReplayError
 from fastdata.formats import KEPT_SCHEMA
 from fastdata.metric import Measure
-from fastdata.schemas import FieldType, FolderRegistry, Kind, Schema
+from fastdata.schemas import FieldType, FolderRegistry, Kind, Schema, encode
 from fastdata.windows import HOUR_MS, MINUTE_MS, parse_instant
 
 START = parse_instant("2024-02-29")
@@ -255,6 +255,32 @@ def test_events_that_are_missing_are_noticed(source: Source) -> None:
 
     with pytest.raises(ReplayError, match="2 events are in the hour of 2024-02-29"):
         fold_columns([Metric("m", source)], wrong)
+
+
+def test_distinct_values_that_do_not_fit_are_spilled(tmp_path: Path) -> None:
+    fields = [{"name": name, "type": "string"} for name in ("id", "user")]
+    fields.append({"name": "at", "type": "long"})
+    (tmp_path / "e.avsc").write_text(json.dumps({"type": "record", "name": "E", "fields": fields}))
+    source = Source("e", topic="e", schema=str(tmp_path / "e.avsc"), time="at", id="id")
+    metric = Metric("m", source, measures={"users": Uniques("user"), "last": Last("user")})
+    rows, columns = [], []
+    for number in range(40):
+        records = Records(source.schema.canonical, 1)
+        for offset in range(number * 1_000, (number + 1) * 1_000):
+            # Every other event is a repeat.
+            event = {"id": f"{offset // 2:01000}", "user": f"{offset // 2:01000}", "at": START}
+            records.offsets.append(offset)
+            records.datums.append(encode(source.schema, event)[5:])
+        place = 0, number, records.schema
+        rows.append(Piece(*place, list(zip(records.offsets, records.datums, strict=True))))
+        columns.append(Piece(*place, data=build_object("name", 0, records)[1]))
+    spans, wanted = {START: 40_000}, {START: (0,)}
+
+    # There are 20 MB of different users, which grouping and sorting hold twice.
+    folded = fold_columns([metric], Job(spans, wanted, columns), max_bytes=24 << 20)
+
+    assert folded == fold([metric], Job(spans, wanted, rows))
+    assert folded.duplicates == {START: 20_000}
 
 
 def test_without_an_id_every_event_counts(source: Source, tmp_path: Path) -> None:
