@@ -1,6 +1,7 @@
 """Days, weeks and months of a time zone, as instants: a day may have 23 or 25 hours."""
 
 import re
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -94,14 +95,27 @@ class Calendar:
         Args:
             start: ms UTC.
             end: ms UTC, exclusive.
+
+        Raises:
+            OverflowError: They leave the years 1 to 9999.
         """
         first = self._first(grain, self._date(start))
+        begins = deque(self._before(first, grain.rolling - 1), maxlen=grain.rolling)
         while self._start_of(first) < end:
             after = self._after(grain, first)
-            begins = self._start_of(first - _DAY * (grain.rolling - 1))
             if self._start_of(first) < self._start_of(after):
-                yield begins, self._start_of(after)
+                begins.append(self._start_of(first))
+                yield begins[0], self._start_of(after)
             first = after
+
+    def _before(self, day: date, number: int) -> list[int]:
+        """The starts of so many days before a date."""
+        starts: list[int] = []
+        while len(starts) < number:
+            day -= _DAY
+            if self._start_of(day) < self._start_of(day + _DAY):
+                starts.append(self._start_of(day))
+        return starts[::-1]
 
     def _date(self, time_ms: int) -> date:
         found = to_datetime(time_ms).astimezone(self._info).date()

@@ -1,7 +1,7 @@
 """Time: int milliseconds UTC inside, aware `datetime` and `timedelta` outside."""
 
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 
 __all__ = [
     "DAY_MS",
@@ -51,8 +51,13 @@ def parse_duration(value: str | timedelta) -> int:
     return int(match[1]) * _UNITS[match[2]]
 
 
-def parse_instant(value: str | datetime) -> int:
-    """Milliseconds UTC of an aware `datetime` or of ISO text; text without a zone is UTC.
+def parse_instant(value: str | datetime, zone: tzinfo = UTC) -> int:
+    """Milliseconds UTC of an aware `datetime` or of ISO text.
+
+    Args:
+        value: The instant.
+        zone: That of text without one. Where its clocks are put back, the first of two instants
+            is meant; what they skip is by the offset before.
 
     Raises:
         ValueError: It is no date, or a `datetime` without a time zone.
@@ -64,7 +69,7 @@ def parse_instant(value: str | datetime) -> int:
             raise ValueError(
                 f"not a date or time: {value!r}; write '2013-01-31' or '2013-01-31T06:00:00Z'"
             ) from None
-        moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
+        moment = moment.replace(tzinfo=zone) if moment.tzinfo is None else moment
     else:
         moment = value
         if moment.tzinfo is None:

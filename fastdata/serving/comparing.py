@@ -13,6 +13,7 @@ from fastdata.estimates import Estimate
 from fastdata.metric import Dimension, Metric
 from fastdata.serving.merging import Buckets, Folded, fold, fresh_until
 from fastdata.serving.querying import INSTANT, KEY, answer_range, description
+from fastdata.serving.ranges import Asked
 from fastdata.serving.stores import Reading, ServingStore
 from fastdata.sets import Comparison, Sets, compare_states
 from fastdata.values import more, unbounded
@@ -34,6 +35,8 @@ async def compare(
     end: str | datetime | None = None,
     *,
     every: str | timedelta = "all",
+    rolling: str | None = None,
+    zone: str | None = None,
     store: ServingStore | str | None = None,
 ) -> pa.Table:
     """How the values of two selections overlap, of both layers over `[start, end)`.
@@ -52,6 +55,8 @@ async def compare(
         start: As in `query`.
         end: As in `query`.
         every: As in `query`.
+        rolling: As in `query`.
+        zone: As in `query`.
         store: An open store, the URL of one, or None for that of the settings.
 
     Raises:
@@ -67,11 +72,12 @@ async def compare(
             f"Sets('field'): {have}"
         )
     sides = _Sides(metric, measure, left, right)
-    reading, buckets, width = await answer_range(metric, start, end, every, store)
+    asked = Asked.parse(metric, start, end, every, rolling, zone)
+    asked, reading, buckets = await answer_range(metric, asked, store)
     rows = sides.rows(reading, buckets) if buckets else iter(())
     table = _table(rows, fresh_until(reading))
     about = {
-        **description(metric, reading, buckets, (), width),
+        **description(metric, reading, asked, ()),
         "measure": measure,
         "left": dict(left),
         "right": dict(right),

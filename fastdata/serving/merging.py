@@ -30,18 +30,20 @@ from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import Literal
 
 from fastdata.estimates import Estimate
 from fastdata.metric import Dimension, Metric, States, dump_dims, load_dims
 from fastdata.segments import segment_start
-from fastdata.serving.stores import Gap, Head, Partial, Reading, Survey, Total
+from fastdata.serving.buckets import Buckets
+from fastdata.serving.cells import Layer, Ready, cells_of
+from fastdata.serving.stores import Gap, Head, Partial, Reading, Survey
 from fastdata.windows import HOUR_MS, floor_to
 
 __all__ = [
     "Buckets",
     "Folded",
     "Layer",
+    "Ready",
     "Row",
     "fold",
     "fresh_until",
@@ -52,34 +54,6 @@ __all__ = [
 
 _INCOMPLETE = ("late", "future")
 _NO_TIME = -(1 << 61)  # a watermark before it is of a partition that had no event yet
-Layer = Literal["batch", "speed", "both"]
-_Key = tuple[int, str]  # start of the bucket, chosen dimensions
-
-
-@dataclass(frozen=True, slots=True)
-class Buckets:
-    """The intervals that rows are about, within `[start, end)`.
-
-    Attributes:
-        start: ms UTC, aligned to the metric's window.
-        end: Exclusive.
-        every: Width in ms; buckets begin at multiples of it since 1970, and the first and the
-            last are cut to `[start, end)`. None for one bucket.
-    """
-
-    start: int
-    end: int
-    every: int | None
-
-    def start_of(self, window: int) -> int:
-        """The start of the bucket that holds `window`."""
-        return self.start if self.every is None else max(self.start, floor_to(window, self.every))
-
-    def end_of(self, start: int) -> int:
-        """The exclusive end of the bucket that begins at `start`."""
-        if self.every is None:
-            return self.end
-        return min(self.end, floor_to(start, self.every) + self.every)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +109,11 @@ class _Doubt:
 
 
 def merge(
-    metric: Metric, reading: Reading, buckets: Buckets, by: Sequence[str] = ()
+    metric: Metric,
+    reading: Reading,
+    buckets: Buckets,
+    by: Sequence[str] = (),
+    ready: Ready | None = None,
 ) -> Iterator[Row]:
     """The rows of an answer, ordered by start and dimensions, nulls first.
 
@@ -145,12 +123,13 @@ def merge(
         buckets: The intervals to answer.
         by: Some of the metric's dimensions; the others are merged. Only what is stored by the
             smallest grouping set that has these is read.
+        ready: As of `fold`.
 
     Raises:
         QueryError: No grouping set has all of these.
         CorruptStateError: A stored state does not verify.
     """
-    for row in fold(metric, reading, buckets, by):
+    for row in fold(metric, reading, buckets, by, ready):
         folded = metric.estimate(row.states, row.missing_events)
         estimates = metric.answers(folded, row.end - row.start)
         is_certain = row.is_complete and row.layer == "batch"
@@ -166,33 +145,46 @@ def merge(
 
 
 def fold(
-    metric: Metric, reading: Reading, buckets: Buckets, by: Sequence[str] = ()
+    metric: Metric,
+    reading: Reading,
+    buckets: Buckets,
+    by: Sequence[str] = (),
+    ready: Ready | None = None,
 ) -> Iterator[Folded]:
     """What the rows of `merge` are made of, in the same order.
+
+    Args:
+        metric: As of `merge`.
+        reading: As of `merge`.
+        buckets: As of `merge`.
+        by: As of `merge`.
+        ready: By intervals, each one of `buckets.rows()`, and by stored dimensions as text: what
+            the totals of the whole interval merge to, of the very versions that the reading's
+            heads point to. They take the place of the reading's totals there, which may then be
+            missing from it, and of nothing else: heads and partials count as ever. An interval
+            without any total is there too, and empty. States of smaller intervals that no two
+            rows share, or of whole days where rows are rolling ones, need no place here: they can
+            stand in the reading as one total at the start of each.
 
     Raises:
         QueryError: As `merge`.
         CorruptStateError: A stored state does not verify.
     """
-    doubts = _Doubts(metric, reading, buckets)
+    doubts = _Doubts(metric, reading)
     texts = _Texts(metric, by)
-    blobs = _grouped(reading.totals, buckets, texts)
-    new = _grouped(reading.partials, buckets, texts)
+    cells = cells_of(metric, reading, buckets, texts, ready or {})
     dims = {text: load_dims(text) for text in set(texts.values()) if text is not None}
     ranks = {text: rank for rank, text in enumerate(sorted(dims, key=lambda t: _order(dims[t])))}
-    # One row at a time: a year of minutes would be millions of objects at once.
-    for key in sorted(blobs.keys() | new.keys(), key=lambda key: (key[0], ranks[key[1]])):
-        start, text = key
-        doubt = doubts.about(start)
-        totals, partials = blobs.pop(key, []), new.pop(key, [])
+    for cell in cells.rows(ranks):
+        doubt = doubts.about(cell.start, cell.end)
         yield Folded(
-            start=start,
-            end=buckets.end_of(start),
-            dims=dims[text],
-            states=_states(metric, totals + partials),
+            start=cell.start,
+            end=cell.end,
+            dims=dims[cell.text],
+            states=cell.states,
             is_complete=doubt.is_complete,
             has_gap=doubt.has_gap,
-            layer="batch" if not partials else "both" if totals else "speed",
+            layer=cell.layer,
             missing_events=doubt.missing_events,
         )
 
@@ -239,10 +231,9 @@ def unfolded_events(metric: Metric, unfolded: Iterable[Partial]) -> dict[int, in
 
 
 class _Doubts:
-    """What a reading leaves open, by bucket."""
+    """What a reading leaves open, by interval."""
 
-    def __init__(self, metric: Metric, reading: Reading, buckets: Buckets) -> None:
-        self._buckets = buckets
+    def __init__(self, metric: Metric, reading: Reading) -> None:
         self._segment_size = metric.source.segment_size
         self._heads = [reading.heads[span] for span in sorted(reading.heads)]
         self._spans = sorted(reading.heads)
@@ -251,13 +242,13 @@ class _Doubts:
         self._hours = sorted(unfolded)
         self._sums = [0, *accumulate(unfolded[hour] for hour in self._hours)]
         self._gaps = reading.gaps
-        self._known: dict[int, _Doubt] = {}
+        self._known: dict[tuple[int, int], _Doubt] = {}
 
-    def about(self, start: int) -> _Doubt:
-        """The doubt about the bucket that begins at `start`."""
-        if start not in self._known:
-            self._known[start] = self._judge(start, self._buckets.end_of(start))
-        return self._known[start]
+    def about(self, start: int, end: int) -> _Doubt:
+        """The doubt about `[start, end)`."""
+        if (start, end) not in self._known:
+            self._known[start, end] = self._judge(start, end)
+        return self._known[start, end]
 
     def _judge(self, start: int, end: int) -> _Doubt:
         skipped = sum(self._skipped(gap, start, end) for gap in self._gaps)
@@ -305,26 +296,6 @@ class _Texts(dict[str, str | None]):
         chosen = [values[index] for index in self._chosen] if own == self._set else None
         self[text] = found = None if chosen is None else dump_dims(chosen)
         return found
-
-
-def _grouped(
-    items: Iterable[Total | Partial], buckets: Buckets, texts: _Texts
-) -> dict[_Key, list[bytes]]:
-    groups: dict[_Key, list[bytes]] = {}
-    for item in items:
-        if buckets.start <= item.window < buckets.end:
-            text = texts[item.dims]
-            if text is not None:
-                key = buckets.start_of(item.window), text
-                groups.setdefault(key, []).append(item.state)
-    return groups
-
-
-def _states(metric: Metric, blobs: Sequence[bytes]) -> States:
-    states: States = metric.load(blobs[0])
-    for blob in blobs[1:]:
-        metric.merge(states, metric.load(blob))
-    return states
 
 
 def _order(dims: Sequence[Dimension]) -> list[tuple[bool, bool, Dimension]]:

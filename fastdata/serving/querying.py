@@ -19,17 +19,11 @@ from fastdata.serving.merging import (
     merge,
     unfolded_events,
 )
+from fastdata.serving.ranges import Asked
 from fastdata.serving.stores import Reading, ServingStore
 from fastdata.settings import Settings
 from fastdata.values import arrow_type
-from fastdata.windows import (
-    MINUTE_MS,
-    ceil_to,
-    floor_to,
-    parse_duration,
-    parse_instant,
-    to_datetime,
-)
+from fastdata.windows import to_datetime
 
 __all__ = [
     "INSTANT",
@@ -44,13 +38,12 @@ __all__ = [
 
 KEY = b"fastdata"
 INSTANT = pa.timestamp("ms", tz="UTC")
-# Years 1 to 9999, which `datetime` and every store can say; whole hours.
-_EARLIEST, _LATEST = -62_135_596_800_000, 253_402_300_800_000
 
 
 class Description(TypedDict):
     """What a table answers; instants are ISO text in UTC.
 
+    `zone` is the time zone of days, weeks and months, and of instants that were given without one;
     `unfolded` is how many events of the range the speed layer has only counted and batch not yet,
     `definition` the id of the metric that answered.
     """
@@ -60,6 +53,8 @@ class Description(TypedDict):
     start: str | None
     end: str | None
     every: str
+    rolling: str | None
+    zone: str
     by: list[str]
     fresh_until: str | None
     unfolded: int
@@ -71,6 +66,8 @@ async def query(
     end: str | datetime | None = None,
     *,
     every: str | timedelta = "1h",
+    rolling: str | None = None,
+    zone: str | None = None,
     by: str | Sequence[str] | None = None,
     items: Mapping[str, object] | None = None,
     layers: bool = False,
@@ -92,11 +89,15 @@ async def query(
 
     Args:
         metric: What to answer.
-        start: ISO text (without a zone: UTC) or an aware `datetime`, in whole minutes. None: from
-            the first hour that the store holds.
+        start: ISO text (without an offset: local time of the zone) or an aware `datetime`, in whole
+            minutes. None: from the first hour that the store holds.
         end: Exclusive; the same. None: to the last one.
-        every: Width of the buckets, "1m" or more in whole minutes, which begin at multiples of it
-            since 1970 UTC; "all" for one bucket.
+        every: Width of the buckets: "day", "week" (from Monday) or "month" of the zone; or "1m" or
+            more in whole minutes, which begin at multiples of it since 1970 UTC; "all" for one.
+        rolling: With every="day", days such as "30d": the bucket of each day is then that day and
+            those before it. It is cut at `end`, and reaches back beyond `start`.
+        zone: Name of a time zone, as in "Europe/Berlin". None: that of the metric, which is UTC
+            if it was declared without one.
         by: Some of the metric's dimensions; None merges them all. Of several grouping sets, the
             smallest that has these answers.
         items: By the name of a `Frequency` or `Seen`, the item that it is asked about.
@@ -112,39 +113,33 @@ async def query(
     """
     dims = _dims(metric, by)
     metric = ask(metric, items or {})
-    reading, buckets, width = await answer_range(metric, start, end, every, store)
+    asked = Asked.parse(metric, start, end, every, rolling, zone)
+    asked, reading, buckets = await answer_range(metric, asked, store)
     rows = merge(metric, reading, buckets, dims) if buckets else ()
     table = _table(answer_schema(metric, dims, layers), rows, fresh_until(reading))
-    about = description(metric, reading, buckets, dims, width)
+    about = description(metric, reading, asked, dims)
     return table.replace_schema_metadata({KEY: json.dumps(about)})
 
 
 async def answer_range(
-    metric: Metric,
-    start: str | datetime | None,
-    end: str | datetime | None,
-    every: str | timedelta,
-    store: ServingStore | str | None,
-) -> tuple[Reading, Buckets | None, int | None]:
-    """What is stored of a range, the buckets to answer, and their width in ms; as in `query`.
+    metric: Metric, asked: Asked, store: ServingStore | str | None
+) -> tuple[Asked, Reading, Buckets | None]:
+    """What is asked for with both ends known, what is stored of it, and the buckets to answer.
 
     Raises:
-        QueryError: An argument is wrong.
+        QueryError: The windows leave the years 1 to 9999.
         StoreUnavailableError: There is no store, or it cannot be read; retriable.
     """
-    width = _width(every)
-    first, last = _instant("start", start), _instant("end", end)
-    if first is not None and last is not None and last <= first:
-        raise QueryError(f"the range is empty: its end {end} is not after its start {start}")
     async with _opened(store) as opened:
         reading = await opened.read(
             metric.id,
             metric.source.unfolded.id,
             metric.source.topic,
-            _EARLIEST if first is None else floor_to(first, metric.span_ms),
-            _LATEST if last is None else ceil_to(last, metric.span_ms),
+            *asked.reading(metric.span_ms),
         )
-    return reading, _buckets(metric, reading, first, last, width), width
+    held = held_range(metric, reading)
+    asked = asked.within(held)
+    return asked, reading, asked.buckets(held)
 
 
 def answer_schema(metric: Metric, by: Sequence[str], layers: bool = False) -> pa.Schema:
@@ -187,18 +182,6 @@ def describe(table: pa.Table) -> Description:
     return cast("Description", json.loads(metadata[KEY]))
 
 
-def _width(every: str | timedelta) -> int | None:
-    if every == "all":
-        return None
-    try:
-        width = parse_duration(every)
-    except ValueError as error:
-        raise QueryError(f"every: {error}; or 'all'") from error
-    if width < MINUTE_MS or width % MINUTE_MS:
-        raise QueryError(f"every is {every}; it must be 'all' or a whole number of minutes")
-    return width
-
-
 def _dims(metric: Metric, by: str | Sequence[str] | None) -> tuple[str, ...]:
     names = () if by is None else (by,) if isinstance(by, str) else tuple(dict.fromkeys(by))
     for name in names:
@@ -211,18 +194,6 @@ def _dims(metric: Metric, by: str | Sequence[str] | None) -> tuple[str, ...]:
     return names
 
 
-def _instant(name: str, value: str | datetime | None) -> int | None:
-    if value is None:
-        return None
-    try:
-        instant = parse_instant(value)
-    except ValueError as error:
-        raise QueryError(f"{name}: {error}") from error
-    if instant % MINUTE_MS:
-        raise QueryError(f"{name} is {value}; it must be a whole minute")
-    return instant
-
-
 @asynccontextmanager
 async def _opened(store: ServingStore | str | None) -> AsyncIterator[ServingStore]:
     if store is not None and not isinstance(store, str):
@@ -233,17 +204,6 @@ async def _opened(store: ServingStore | str | None) -> AsyncIterator[ServingStor
     url = Settings.load().store if store is None else store
     async with open_store(url, create=False) as opened:
         yield opened
-
-
-def _buckets(
-    metric: Metric, reading: Reading, start: int | None, end: int | None, width: int | None
-) -> Buckets | None:
-    held = held_range(metric, reading)
-    if held is None and (start is None or end is None):
-        return None
-    first, last = held or (0, 0)
-    start, end = first if start is None else start, last if end is None else end
-    return Buckets(start, end, width) if start < end else None
 
 
 def _table(schema: pa.Schema, rows: Iterable[Row], fresh: int | None) -> pa.Table:
@@ -261,13 +221,7 @@ def _table(schema: pa.Schema, rows: Iterable[Row], fresh: int | None) -> pa.Tabl
     return pa.Table.from_arrays(arrays, schema=pa.schema(fields))
 
 
-def description(
-    metric: Metric,
-    reading: Reading,
-    buckets: Buckets | None,
-    dims: Sequence[str],
-    width: int | None,
-) -> Description:
+def description(metric: Metric, reading: Reading, asked: Asked, dims: Sequence[str]) -> Description:
     """What an answer is about, for its metadata.
 
     Raises:
@@ -278,9 +232,11 @@ def description(
     return {
         "metric": metric.name,
         "definition": metric.id,
-        "start": None if buckets is None else _iso(buckets.start),
-        "end": None if buckets is None else _iso(buckets.end),
-        "every": "all" if width is None else f"{width // MINUTE_MS}m",
+        "start": None if asked.start is None else _iso(asked.start),
+        "end": None if asked.end is None else _iso(asked.end),
+        "every": asked.grain,
+        "rolling": asked.rolling,
+        "zone": asked.calendar.zone,
         "by": list(dims),
         "fresh_until": None if fresh is None else _iso(fresh),
         "unfolded": sum(hours.values()),

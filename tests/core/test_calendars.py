@@ -119,6 +119,14 @@ def test_rolling_days_end_with_each_day() -> None:
     ]
 
 
+def test_rolling_days_count_no_date_that_the_zone_left_out() -> None:
+    found = windows_of("Pacific/Apia", Grain("day", 3), "2011-12-31T12:00", "2012-01-03T12:00")
+
+    starts = [date(2011, 12, 28), date(2011, 12, 29), date(2011, 12, 31), date(2012, 1, 1)]
+    assert [start for start, _ in found] == [at(f"{day}", "Pacific/Apia") for day in starts]
+    assert [end - start for start, end in found] == [3 * 24 * HOUR_MS] * 4
+
+
 @pytest.mark.parametrize("text", ["day", "week", "month", "2d", "30d", "366d"])
 def test_a_grain_is_written_as_it_is_read(text: str) -> None:
     assert str(Grain.parse(text)) == text

@@ -1,6 +1,7 @@
 """Laws of windows, durations and instants."""
 
 from datetime import UTC, datetime, timedelta, timezone
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
@@ -97,3 +98,16 @@ def test_the_zone_of_a_datetime_does_not_matter() -> None:
     east = datetime(2013, 1, 1, 5, 30, tzinfo=timezone(timedelta(hours=5, minutes=30)))
 
     assert parse_instant(east) == parse_instant(datetime(2013, 1, 1, tzinfo=UTC))
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("2025-03-30", "2025-03-29T23:00Z"),
+        ("2025-03-30T02:30", "2025-03-30T01:30Z"),  # skipped: by the offset before
+        ("2025-10-26T02:30", "2025-10-26T00:30Z"),  # comes twice: the first
+        ("2025-10-26T02:30+01:00", "2025-10-26T01:30Z"),
+    ],
+)
+def test_text_without_an_offset_is_of_the_zone(text: str, expected: str) -> None:
+    assert parse_instant(expected) == parse_instant(text, ZoneInfo("Europe/Berlin"))

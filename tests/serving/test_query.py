@@ -139,6 +139,8 @@ async def test_the_table_says_what_it_answers(rides: Metric, store: MemoryStore)
         "start": "2013-01-01T12:30:00Z",
         "end": "2013-01-01T14:00:00Z",
         "every": "30m",
+        "rolling": None,
+        "zone": "UTC",
         "by": ["city"],
         "fresh_until": "2013-01-01T14:00:00Z",
         "unfolded": 4,

@@ -125,6 +125,8 @@ def test_json_is_one_object_with_rows(rides: Metric) -> None:
         "start": "2013-01-01T12:00:00Z",
         "end": "2013-01-01T14:00:00Z",
         "every": "all",
+        "rolling": None,
+        "zone": "UTC",
         "by": [],
         "fresh_until": "2013-01-01T14:00:00Z",
         "unfolded": 0,
