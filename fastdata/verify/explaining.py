@@ -107,7 +107,7 @@ class _Speed:
         several: dict[int, Cell] = {number: [] for number in range(len(self._metric.sets))}
         for key in sorted(blobs.keys() | cells.keys()):
             number, _ = self._metric.read_dims(key[1])
-            several[number] += cells.get(key, [])
+            several.setdefault(number, []).extend(cells.get(key, []))
             folded[number] += self._compare_cell(place, key, blobs.get(key), cells.get(key, []))
         found = [self._causes(place, several[n], folded[n], before) for n in several]
         # Every event is in every grouping set.
