@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Unpack
 
 import click
 
 from fastdata.cli.query import deliver, pairs, printed
+from fastdata.cli.windows import Interval, ranged
 from fastdata.loading import load_folder
 from fastdata.settings import Settings
 
@@ -23,27 +24,17 @@ _PAIR = "DIMENSION=VALUE"
 @click.argument("measure")
 @click.option("--left", multiple=True, metavar=_PAIR, help="Rows of the left side; none: all.")
 @click.option("--right", multiple=True, metavar=_PAIR, help="Rows of the right side; none: all.")
-@click.option(
-    "--from", "start", metavar="TIME", help="Start, such as 2013-01-01 or 2013-01-01T06:00Z."
-)
-@click.option(
-    "--to", "end", metavar="TIME", help="Exclusive end. Without both: all that is stored."
-)
-@click.option(
-    "--every", default="all", show_default=True, help="Width of a row: 1m, 1h, 1d, … or all."
-)
+@ranged(every="all")
 @printed
 def compare(
     metric: str,
     measure: str,
     left: tuple[str, ...],
     right: tuple[str, ...],
-    start: str | None,
-    end: str | None,
-    every: str,
     form: str,
     as_json: bool,
     output: Path | None,
+    **interval: Unpack[Interval],
 ) -> None:
     """Compare the values that MEASURE, a Sets of METRIC, has on two sides.
 
@@ -53,25 +44,17 @@ def compare(
     \b
     Examples:
       fastdata compare visits visitors --left country=DE --right country=FR
-      fastdata compare visits visitors --left device=phone --every 1d --json
+      fastdata compare visits visitors --left device=phone --every week --zone Asia/Tokyo --json
     """  # noqa: D301  (click wants the backspace)
     sides = pairs("--left", left), pairs("--right", right)
-    deliver(_answer(metric, measure, *sides, start, end, every), form, as_json, output)
+    deliver(_answer(metric, measure, *sides, interval), form, as_json, output)
 
 
 async def _answer(
-    metric: str,
-    measure: str,
-    left: Mapping[str, str],
-    right: Mapping[str, str],
-    start: str | None,
-    end: str | None,
-    every: str,
+    metric: str, measure: str, left: Mapping[str, str], right: Mapping[str, str], interval: Interval
 ) -> "pa.Table":
     from fastdata.serving import comparing
 
     settings = Settings.load()
     declared = load_folder(settings.agents).metric(metric)
-    return await comparing.compare(
-        declared, measure, left, right, start, end, every=every, store=settings.store
-    )
+    return await comparing.compare(declared, measure, left, right, **interval, store=settings.store)

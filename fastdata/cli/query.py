@@ -8,10 +8,11 @@ import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, Unpack
 
 import click
 
+from fastdata.cli.windows import Interval, ranged, show_instant, show_window, window_title
 from fastdata.loading import load_folder
 from fastdata.settings import Settings
 
@@ -48,15 +49,7 @@ def printed(command: Callable[..., None]) -> Callable[..., None]:
 
 @click.command(short_help="Answer a metric over an interval.")
 @click.argument("metric")
-@click.option(
-    "--from", "start", metavar="TIME", help="Start, such as 2013-01-01 or 2013-01-01T06:00Z."
-)
-@click.option(
-    "--to", "end", metavar="TIME", help="Exclusive end. Without both: all that is stored."
-)
-@click.option(
-    "--every", default="1h", show_default=True, help="Width of a row: 1m, 1h, 1d, … or all."
-)
+@ranged(every="1h")
 @click.option("--by", multiple=True, help="Dimensions, separated by commas or given again.")
 @click.option(
     "--item",
@@ -68,47 +61,41 @@ def printed(command: Callable[..., None]) -> Callable[..., None]:
 @printed
 def query(
     metric: str,
-    start: str | None,
-    end: str | None,
-    every: str,
     by: tuple[str, ...],
     items: tuple[str, ...],
     form: str,
     as_json: bool,
     output: Path | None,
+    **interval: Unpack[Interval],
 ) -> None:
     """Answer METRIC over an interval, from both layers.
 
-    Times without a zone are UTC. Without --by, all dimensions are merged. A measure whose value
-    is not certain shows its bounds, as in 4,021 [3,950, 4,093].
+    Days, weeks and months are those of --zone, and so are times without an offset; 1h and other
+    widths are multiples since 1970 UTC. Without --by, all dimensions are merged. A measure whose
+    value is not certain shows its bounds, as in 4,021 [3,950, 4,093].
 
     \b
     Examples:
       fastdata query departures --from 2013-01-01 --to 2013-02-01 --every 1d --by origin
+      fastdata query departures --every month --zone America/New_York
+      fastdata query visits --from 2025-03-01 --every day --rolling 30d --zone Europe/Berlin
       fastdata query departures --every all --by origin,carrier --json
       fastdata query visits --every 1d --item hits=/home
       fastdata query departures --every 1d --format parquet --output departures.parquet
     """  # noqa: D301  (click wants the backspace)
     asked = pairs("--item", items)
     names = [name.strip() for text in by for name in text.split(",") if name.strip()]
-    deliver(_answer(metric, start, end, every, names, asked), form, as_json, output)
+    deliver(_answer(metric, names, asked, interval), form, as_json, output)
 
 
 async def _answer(
-    metric: str,
-    start: str | None,
-    end: str | None,
-    every: str,
-    by: Sequence[str],
-    items: Mapping[str, str],
+    metric: str, by: Sequence[str], items: Mapping[str, str], interval: Interval
 ) -> "pa.Table":
     from fastdata.serving import querying
 
     settings = Settings.load()
     declared = load_folder(settings.agents).metric(metric)
-    return await querying.query(
-        declared, start, end, every=every, by=by, items=items, store=settings.store
-    )
+    return await querying.query(declared, **interval, by=by, items=items, store=settings.store)
 
 
 def pairs(option: str, texts: Sequence[str]) -> dict[str, str]:
@@ -228,13 +215,13 @@ def _text(table: "pa.Table", took_s: float, is_terminal: bool) -> str:
     names = plain.schema.names
     measures = [n for n in names if f"{n}_lower" in names and f"{n}_upper" in names]
     shown = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False)
-    for name in ("window", *about["by"]):
+    for name in (window_title(about), *about["by"]):
         shown.add_column(name, overflow="fold")
     for name in measures:
         shown.add_column(name, justify="right", overflow="fold")
     shown.add_column("")
     for row in plain.to_pylist():
-        cells = [_moment(row["window"]), *(_shown(row[name]) for name in about["by"])]
+        cells = [show_window(row, about), *(_shown(row[name]) for name in about["by"])]
         cells += [_bounded(row, name) for name in measures]
         # As `Text`: a value may look like markup.
         shown.add_row(*map(Text, cells), Text(_state(row)))
@@ -258,7 +245,7 @@ def _footer(table: "pa.Table", about: "Description", took_s: float) -> str:
     fresh = about["fresh_until"]
     parts = [
         f"{_counted(rows, 'row')}, {certain}" if rows else "nothing is stored there",
-        f"fresh until {_moment(fresh)} UTC" if fresh else "no worker has run",
+        f"fresh until {show_instant(fresh)} UTC" if fresh else "no worker has run",
         f"{gaps:,} with gaps" if gaps else "no gaps",
         about["definition"],
         f"{took_s:.2f} s",
@@ -299,10 +286,6 @@ def _has_bounds(value: object) -> bool:
 
 def _sizes(*lists: object) -> set[int]:
     return {len(one) for one in lists if isinstance(one, list)}
-
-
-def _moment(text: object) -> str:
-    return str(text).removesuffix("Z").replace("T", " ").removesuffix(":00")
 
 
 def _shown(value: object) -> str:

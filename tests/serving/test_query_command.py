@@ -196,12 +196,62 @@ def test_a_range_without_rows_is_no_error(rides: Metric) -> None:
     assert shown.stdout.startswith("nothing is stored there · fresh until ")
 
 
+def shown_windows(*arguments: str) -> list[str]:
+    """Title and windows of the table."""
+    title, _, *lines, _ = run(*arguments).stdout.splitlines()
+    return [re.split(r"\s{2,}", line.strip())[0] for line in (title, *lines) if line.strip()]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["--every", "day", "--from", "2013-01-01"], ["window", "2013-01-01"]),
+        (["--every", "day"], ["window", "2013-01-01 12:00"]),
+        (["--every", "week", "--from", "2012-01-01"], ["window", "2012-12-31"]),
+        (["--every", "month", "--from", "2012-01-01"], ["window", "2013-01"]),
+        (
+            ["--every", "day", "--rolling", "7d", "--from", "2013-01-02"],
+            ["7d to", "2013-01-02"],
+        ),
+        (
+            ["--every", "day", "--from", "2012-01-01", "--zone", "Pacific/Kiritimati"],
+            ["window (Pacific/Kiritimati)", "2013-01-02"],
+        ),
+        (
+            ["--every", "1h", "--zone", "Asia/Kolkata"],
+            ["window (Asia/Kolkata)", "2013-01-01 17:30", "2013-01-01 18:30"],
+        ),
+        (
+            ["--every", "all", "--from", "2013-01-01T17:30", "--zone", "Asia/Kolkata"],
+            ["window (Asia/Kolkata)", "2013-01-01 17:30"],
+        ),
+    ],
+)
+def test_a_table_shows_windows_as_the_zone_has_them(
+    rides: Metric, arguments: list[str], expected: list[str]
+) -> None:
+    end = ["--to", "2013-01-02T18:00"]
+    assert expected == shown_windows(*arguments, *end)
+
+
+def test_json_has_instants_in_utc_and_says_the_zone(rides: Metric) -> None:
+    asked = ["--every", "day", "--rolling", "2d", "--zone", "Asia/Kolkata", "--from", "2013-01-02"]
+    answer = json.loads(run(*asked, "--to", "2013-01-03", "--json").stdout)
+    assert ["day", "2d", "Asia/Kolkata"] == [answer[key] for key in ("every", "rolling", "zone")]
+    [row] = answer["rows"]
+    assert ["2012-12-31T18:30:00Z", "2013-01-02T18:30:00Z", 4] == [
+        row[key] for key in ("window", "window_end", "n")
+    ]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["rydes"], "no metric 'rydes'; did you mean 'rides'?"),
         (["rides", "--by", "town"], "no dimension 'town'; its dimensions are: city, line"),
         (["rides", "--every", "1s"], "every is 1s; it must be"),
+        (["rides", "--zone", "Mars"], "zone: 'Mars' is no time zone: write a name of the IANA"),
+        (["rides", "--rolling", "30d"], "every is 1h: there is a row of rolling days for each day"),
         (["rides", "--from", "2013-13-01"], "start: not a date or time: '2013-13-01'"),
         (["rides", "--json", "--output", "no/such/folder"], "No such file or directory"),
     ],

@@ -142,6 +142,16 @@ async def test_each_bucket_of_which_a_side_has_something_is_a_row(rides: Metric)
     assert values(nowhere) == []
 
 
+async def test_sides_are_compared_by_days_of_a_zone_and_by_rolling_ones(rides: Metric) -> None:
+    sides = rides, "who", {"city": "Oslo"}, {"city": "Rome"}
+    apart: dict[str, Any] = {"zone": "Etc/GMT-11", "store": STORE}  # 13:00 UTC is its midnight
+    days = await compare(*sides, every="day", **apart)
+    assert values(days) == [(2, 3, 4, 1, 1, 2, 0.25), (0, 1, 1, 0, 0, 1, 0.0)]
+    both = await compare(*sides, start="2013-01-02", every="day", rolling="2d", **apart)
+    assert both.column("window").to_pylist() == [datetime(2012, 12, 31, 13, tzinfo=UTC)]
+    assert values(both) == values(await compare(*sides, store=STORE))
+
+
 async def test_what_was_not_folded_widens_the_bounds(rides: Metric) -> None:
     async with open_store(STORE) as store:
         await store.upsert([unfolded(rides, NOON, "late", 1)], [])
@@ -210,4 +220,8 @@ def test_the_command_compares_two_sides(rides: Metric) -> None:
     assert [row["intersection"] for row in answer["rows"]] == [2]
     shown = CliRunner().invoke(compare_command, sides)
     assert "left_only" in shown.stdout
+    weekly = CliRunner().invoke(
+        compare_command, [*sides, "--every", "week", "--zone", "Asia/Tokyo"]
+    )
+    assert "2013-01-01 21:00" in weekly.stdout
     assert "1 row" in shown.stdout

@@ -1,0 +1,91 @@
+"""How intervals and windows are asked for, and how they are shown."""
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, TypedDict
+from zoneinfo import ZoneInfo
+
+import click
+
+from fastdata.calendars import Calendar, Grain
+from fastdata.windows import parse_instant, to_datetime
+
+if TYPE_CHECKING:
+    from fastdata.serving.querying import Description
+
+__all__ = ["Interval", "ranged", "show_instant", "show_window", "window_title"]
+
+
+class Interval(TypedDict):
+    """The options of `ranged`, as `fastdata.query` takes them."""
+
+    start: str | None
+    end: str | None
+    every: str
+    rolling: str | None
+    zone: str | None
+
+
+def ranged(every: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Adds the options of an interval and its windows.
+
+    Args:
+        every: The width where none is given.
+    """
+
+    def ranged(command: Callable[..., None]) -> Callable[..., None]:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    options = [
+        click.option(
+            "--from",
+            "start",
+            metavar="TIME",
+            help="Start, such as 2013-01-01 or 2013-01-01T06:00Z.",
+        ),
+        click.option(
+            "--to", "end", metavar="TIME", help="Exclusive end. Without both: all that is stored."
+        ),
+        click.option(
+            "--every",
+            default=every,
+            show_default=True,
+            help="Width of a row: 1m, 1h, 1d, …, day, week, month or all.",
+        ),
+        click.option(
+            "--rolling", metavar="DAYS", help="With --every day: days that end with it, as in 30d."
+        ),
+        click.option("--zone", help="Time zone, as in Europe/Berlin. [default: the metric's]"),
+    ]
+    return ranged
+
+
+def window_title(about: "Description") -> str:
+    """What the column of windows is called."""
+    title = "window" if about["rolling"] is None else f"{about['rolling']} to"
+    return title if about["zone"] == "UTC" else f"{title} ({about['zone']})"
+
+
+def show_window(row: Mapping[str, object], about: "Description") -> str:
+    """Its beginning in the zone: a date, a month, or a time; of rolling days the last one.
+
+    Args:
+        row: Of the answer, with instants as ISO text.
+        about: What it answers.
+    """
+    calendar, every = Calendar(about["zone"]), about["every"]
+    start = parse_instant(str(row["window"]))
+    if about["rolling"] is not None:
+        start = calendar.day_of(parse_instant(str(row["window_end"])) - 1)
+    local = to_datetime(start).astimezone(ZoneInfo(about["zone"]))
+    if every in ("day", "week", "month"):
+        ((begins, _),) = calendar.windows(Grain.parse(every), start, start + 1)
+        if begins == start:
+            return local.date().isoformat()[: 7 if every == "month" else 10]
+    return local.replace(tzinfo=None).isoformat(" ", "minutes")
+
+
+def show_instant(text: object) -> str:
+    """Shorter than ISO."""
+    return str(text).removesuffix("Z").replace("T", " ").removesuffix(":00")
