@@ -35,7 +35,11 @@ def recount(measure: Measure, values: Sequence[object]) -> object:
     plain = _PLAIN.get(type(measure))
     if plain is None:
         return NOT_RECOUNTED
-    return plain(measure, [v for v in values if v is not None or not measure.arguments])
+    return plain(measure, _given(measure, values))
+
+
+def _given(measure: Measure, values: Sequence[object]) -> Sequence[object]:
+    return [v for v in values if v is not None or not measure.arguments]
 
 
 def is_known(measure: Measure) -> bool:
@@ -54,7 +58,7 @@ def fits(measure: Measure, estimate: Estimate, values: Sequence[object], stretch
     if expected is NOT_RECOUNTED or is_same(estimate.value, expected):
         return True
     if isinstance(measure, TopK):
-        return not estimate.is_exact and _is_top(measure, estimate, values)
+        return not estimate.is_exact and _is_top(measure, estimate, _given(measure, values))
     if estimate.confidence < 1 and estimate.value is None:
         return True  # A filter in which every bit is set knows no number.
     return estimate.confidence < 1 and is_within(estimate, expected, stretch)

@@ -23,19 +23,25 @@ AGENTS = DECLARED / "agents" / "clicks.py"
 
 
 class Clicks:
-    """A deployment whose segments hold ten events.
+    """A deployment of one partition.
 
     Args:
         metrics: How many of those that are declared run from the beginning; all if None.
         more: Text that is appended to the declaration.
+        segment: How many events a segment holds.
     """
 
     def __init__(
-        self, folder: Path, store: ServingStore, more: str = "", metrics: int | None = None
+        self,
+        folder: Path,
+        store: ServingStore,
+        more: str = "",
+        metrics: int | None = None,
+        segment: int = SEGMENT,
     ) -> None:
         text = AGENTS.read_text()
         end = text.splitlines()[-1]
-        changes = {"segment_size=100,": f"segment_size={SEGMENT},"}
+        changes = {"segment_size=100,": f"segment_size={segment},"}
         if more:
             changes[f'        "users": Uniques("user"),\n    }},\n{end}'] = (
                 f'        "users": Uniques("user"),\n    }},\n{end}\n{more}'
@@ -80,7 +86,7 @@ class Clicks:
     async def replay(self, *, close: bool = True) -> None:
         """Archive and count all that has come."""
         if close:
-            self.loop.log.fill(SEGMENT)
+            self.loop.log.fill(self.loop.source.segment_size)
         await self.loop.archive()
         self.loop.store = self.store
         await self.loop.replay()

@@ -74,6 +74,15 @@ def test_a_top_with_wrong_bounds_or_without_an_item_does_not_fit() -> None:
     assert not fits(measure, forgotten, values)
 
 
+@pytest.mark.parametrize("weight", [None, "w"])
+def test_nulls_are_in_no_top(weight: str | None) -> None:
+    measure = TopK("x", k=5, weight=weight)
+    values: list[object] = [value if weight is None else (value, 2) for value in many()]
+    estimate = fold(measure, values, *[INT] * len(measure.arguments))
+    assert not estimate.is_exact
+    assert fits(measure, estimate, [None, *values] + 20_000 * [None])
+
+
 def test_quantiles_outside_of_their_bounds_do_not_fit() -> None:
     rng = Random(3)
     values: list[object] = [rng.gauss(0, 1) for _ in range(20_000)]
