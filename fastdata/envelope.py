@@ -11,23 +11,25 @@ from zlib import crc32
 
 from fastdata.errors import CorruptStateError
 
-__all__ = ["MAX_BYTES", "pack", "unpack"]
+__all__ = ["MAX_BYTES", "MAX_WHOLE_BYTES", "pack", "unpack"]
 
-MAX_BYTES = 1 << 20
+MAX_BYTES = 1 << 20  # of what a serving store holds
+MAX_WHOLE_BYTES = 1 << 30  # of what is kept beside the archive
 
 _HEAD = b"\xfd\x01"
 _LONG = 0xFF
 _SMALLEST = len(_HEAD) + 1 + 4
 
 
-def pack(parts: Sequence[tuple[int, bytes]]) -> bytes:
+def pack(parts: Sequence[tuple[int, bytes]], max_bytes: int = MAX_BYTES) -> bytes:
     """Wrap coded payloads into one blob; equal parts give equal bytes.
 
     Args:
         parts: At most 255 pairs of a code (0 to 255) and its payload.
+        max_bytes: Below 4 GiB.
 
     Raises:
-        CorruptStateError: The blob would be larger than `MAX_BYTES`, so it could not be read back.
+        CorruptStateError: The blob would be larger than that.
     """
     out = bytearray(_HEAD)
     out.append(len(parts))
@@ -35,29 +37,30 @@ def pack(parts: Sequence[tuple[int, bytes]]) -> bytes:
         size = len(payload)
         if size < _LONG:
             out += bytes((code, size))
-        elif size < MAX_BYTES:
+        elif size < max_bytes:
             out += bytes((code, _LONG)) + size.to_bytes(4, "big")
         else:
-            raise _too_large(size)
+            raise _too_large(size, max_bytes)
         out += payload
     out += crc32(out).to_bytes(4, "big")
-    if len(out) > MAX_BYTES:
-        raise _too_large(len(out))
+    if len(out) > max_bytes:
+        raise _too_large(len(out), max_bytes)
     return bytes(out)
 
 
-def unpack(data: bytes, codes: Sequence[int]) -> list[bytes]:
+def unpack(data: bytes, codes: Sequence[int], max_bytes: int = MAX_BYTES) -> list[bytes]:
     """Take the payloads out of a blob that `pack` made.
 
     Args:
         data: The blob, whole.
         codes: The codes that it must hold, in this order.
+        max_bytes: As it was packed with.
 
     Raises:
         CorruptStateError: The bytes are cut, changed, too many, of another version, or hold
             other codes.
     """
-    if not _SMALLEST <= len(data) <= MAX_BYTES:
+    if not _SMALLEST <= len(data) <= max_bytes:
         raise CorruptStateError(f"a stored state of {len(data)} bytes cannot be one")
     if data[:2] != _HEAD:
         raise CorruptStateError(
@@ -88,8 +91,8 @@ def _split(data: bytes, end: int, codes: Sequence[int]) -> list[bytes]:
     return payloads
 
 
-def _too_large(size: int) -> CorruptStateError:
+def _too_large(size: int, max_bytes: int) -> CorruptStateError:
     return CorruptStateError(
-        f"a state of {size} bytes is larger than the limit of {MAX_BYTES}: use a smaller lg_k, "
+        f"a state of {size} bytes is larger than the limit of {max_bytes}: use a smaller lg_k, "
         "fewer measures or shorter strings"
     )

@@ -8,10 +8,10 @@ from dataclasses import replace
 from json.encoder import encode_basestring
 from typing import TYPE_CHECKING, Protocol, cast
 
-from fastdata.aggregates import Aggregate, Count
+from fastdata.aggregates import Aggregate, Count, dump_whole
 from fastdata.calendars import Calendar, Grain
 from fastdata.derived import Derived
-from fastdata.envelope import pack, unpack
+from fastdata.envelope import MAX_WHOLE_BYTES, pack, unpack
 from fastdata.errors import DeclarationError, QueryError
 from fastdata.estimates import Estimate
 from fastdata.expressions import (
@@ -259,13 +259,18 @@ class Metric:
         """One envelope of all states."""
         return pack([(a.code, a.dump(s)) for a, s in zip(self.aggregates, states, strict=True)])
 
+    def dump_whole(self, states: States) -> bytes:
+        """One envelope of all states, whole; it may be too large for a serving store."""
+        parts = zip(self.aggregates, states, strict=True)
+        return pack([(a.code, dump_whole(a, s)) for a, s in parts], MAX_WHOLE_BYTES)
+
     def load(self, blob: bytes) -> States:
-        """The states of an envelope.
+        """The states of an envelope, whole or not.
 
         Raises:
             CorruptStateError: The bytes do not verify, or are of other measures.
         """
-        parts = unpack(blob, self._codes)
+        parts = unpack(blob, self._codes, MAX_WHOLE_BYTES)
         return [a.load(part) for a, part in zip(self.aggregates, parts, strict=True)]
 
     def _prepare(self) -> None:

@@ -174,13 +174,18 @@ class _Quantiles:
         answer, sketch = state.answer, state.sketch
         if state.counts is not None:
             if 8 * len(state.counts) <= MAX_EXACT_BYTES:
-                form = _FEW if state.is_few else _ALL
-                return _HEAD.pack(form, self.k) + _dump_counts(state.counts)
+                return self.dump_whole(state)
             answer, sketch = _exact(state.counts, self.at), self._sketch(state.counts)
         if answer is None:
             return _HEAD.pack(_SKETCH, self.k) + _image(sketch)
         exact = struct.pack(f"<{len(answer)}d", *answer)
         return _HEAD.pack(_ANSWER, self.k) + exact + _image(sketch)
+
+    def dump_whole(self, state: _State) -> bytes:
+        if state.counts is None:
+            return self.dump(state)
+        form = _FEW if state.is_few else _ALL
+        return _HEAD.pack(form, self.k) + _dump_counts(state.counts)
 
     def load(self, data: bytes) -> _State:
         form, k = _HEAD.unpack_from(data) if len(data) >= _HEAD.size else (None, 0)

@@ -165,12 +165,17 @@ class _Sets:
     def dump(self, state: _Set | _Sketch) -> bytes:
         if isinstance(state, set):
             if self.items.fit(state):
-                return bytes((self.lg_k, _SET)) + self.items.dump(state)
+                return self.dump_whole(state)
             state = self._sketch(state, len(state))
         image = bytes(state.compact().serialize())
         if state.number is None:
             return bytes((self.lg_k, _SKETCH_ONLY)) + image
         return bytes((self.lg_k, _NUMBER)) + state.number.to_bytes(8, "little") + image
+
+    def dump_whole(self, state: _Set | _Sketch) -> bytes:
+        if not isinstance(state, set):
+            return self.dump(state)
+        return bytes((self.lg_k, _SET)) + self.items.dump(state)
 
     def load(self, data: bytes) -> _Set | _Sketch:
         if len(data) < _HEAD_SIZE or data[0] != self.lg_k or data[1] > _NUMBER:

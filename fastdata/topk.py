@@ -185,9 +185,14 @@ class _TopK:
                 return bytes((self.lg_size, _SKETCH)) + image
             return self._dump_top(state.top, image)
         if state.is_few or self.items.fit(state.counts):
-            form = _FEW if state.is_few else _ALL
-            return bytes((self.lg_size, form)) + self.items.dump_counts(state.counts)
+            return self.dump_whole(state)
         return self._dump_top(state.counts, self._image(self._sketch(state.counts)))
+
+    def dump_whole(self, state: _State) -> bytes:
+        if state.counts is None:
+            return self.dump(state)
+        form = _FEW if state.is_few else _ALL
+        return bytes((self.lg_size, form)) + self.items.dump_counts(state.counts)
 
     def load(self, data: bytes) -> _State:
         if len(data) < _HEAD_SIZE or data[0] != self.lg_size or data[1] > _TOP:

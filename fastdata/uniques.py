@@ -140,12 +140,23 @@ class _Uniques:
 
     def dump(self, state: _Values | _Sketch) -> bytes:
         if isinstance(state, set):
-            if (data := self._dump_values(state)) is not None:
-                return bytes((self.lg_k, _SET)) + data
+            # Each value takes a byte at least.
+            if len(state) <= _MAX_SET_BYTES:
+                data = self.dump_whole(state)
+                if len(data) - _HEAD_SIZE <= _MAX_SET_BYTES:
+                    return data
             state = self._united(state, len(state))
         if state.number is None:
             return bytes((self.lg_k, _SKETCH_ONLY)) + _image(state)
         return bytes((self.lg_k, _NUMBER)) + state.number.to_bytes(8, "little") + _image(state)
+
+    def dump_whole(self, state: _Values | _Sketch) -> bytes:
+        if not isinstance(state, set):
+            return self.dump(state)
+        head, values = bytes((self.lg_k, _SET)), sorted(state)
+        if self.of is int:
+            return head + struct.pack(f"<{len(values)}q", *values)
+        return head + b"".join([value.encode() + _END for value in values])
 
     def load(self, data: bytes) -> _Values | _Sketch:
         if len(data) < _HEAD_SIZE or data[0] != self.lg_k or data[1] > _NUMBER:
@@ -168,16 +179,6 @@ class _Uniques:
 
     def _united(self, other: _Values | _Sketch, number: int | None = None) -> _Sketch:
         return _unite(_Sketch(hll_union(self.lg_k), number), other)
-
-    def _dump_values(self, values: _Values) -> bytes | None:
-        """None when they take too much room."""
-        if len(values) > _MAX_SET_BYTES:
-            return None
-        if self.of is int:
-            data = struct.pack(f"<{len(values)}q", *sorted(values))
-        else:
-            data = b"".join([value.encode() + _END for value in sorted(values)])
-        return data if len(data) <= _MAX_SET_BYTES else None
 
     def _load_values(self, data: bytes) -> _Values:
         try:

@@ -23,6 +23,7 @@ from datafusion import RuntimeEnvBuilder, SessionConfig, SessionContext
 from fastdata.aggregates import State
 from fastdata.archive.containers import read_offsets
 from fastdata.batch.forms import Argument, Form, Listed, form_of
+from fastdata.batch.hours import HourStates
 from fastdata.batch.rows import Folded, Job, Piece, Row, check_counts, without_collector
 from fastdata.batch.runs import Runs, slices
 from fastdata.decoding import EARLIEST_MS, LATEST_MS
@@ -35,13 +36,14 @@ from fastdata.expressions import (
     quote_name,
     to_folded_sql,
 )
-from fastdata.metric import Metric, dump_dims
+from fastdata.metric import Metric, States, dump_dims
 from fastdata.schemas import Schema
 from fastdata.source import Source
 from fastdata.windows import HOUR_MS
 
 __all__ = ["fold_columns", "is_columnar"]
 
+_Cell = tuple[int, str, States]
 # No field of Avro can have such a name.
 _TIME, _HOUR, _PLACE = "0time", "0hour", "0place"
 _OFFSET_BITS = 48
@@ -117,14 +119,17 @@ def fold_columns(metrics: Sequence[Metric], job: Job, max_bytes: int = _MAX_BYTE
     context = _session_for(events, max_bytes)
     events, duplicates = _without_repeats(context, source, events)
     _register(context, "events", events)
-    totals: dict[tuple[int, int], list[Row]] = {}
+    folded = Folded(totals={}, duplicates=duplicates)
     for index, metric in enumerate(metrics):
         spans = [span for span, wanted in job.wanted.items() if index in wanted]
-        totals.update({(index, span): [] for span in spans})
-        if spans:
-            for row in _rows(context, metric, spans):
-                totals[index, row[0] - row[0] % HOUR_MS].append(row)
-    return Folded(totals={key: sorted(rows) for key, rows in totals.items()}, duplicates=duplicates)
+        totals: dict[int, list[Row]] = {span: [] for span in spans}
+        hours = HourStates(metric, spans)
+        for window, dims, states in _cells(context, metric, spans) if spans else ():
+            totals[window - window % HOUR_MS].append((window, dims, metric.dump(states)))
+            hours.add(window, dims, states)
+        folded.totals.update({(index, span): sorted(rows) for span, rows in totals.items()})
+        folded.hours.update({(index, span): rows for span, rows in hours.rows().items()})
+    return folded
 
 
 def _session_for(events: pa.Table, max_bytes: int) -> SessionContext:
@@ -253,7 +258,7 @@ def _without_repeats(
     return events.filter(pc.invert(is_other)), _counts(others)
 
 
-def _rows(context: SessionContext, metric: Metric, spans: Sequence[int]) -> Iterable[Row]:
+def _cells(context: SessionContext, metric: Metric, spans: Sequence[int]) -> Iterable[_Cell]:
     chosen, time = metric.selection, quote_name(_TIME)
     forms = [
         form_of(measure, aggregate, [Argument(to_folded_sql(n), n.type) for n in nodes], time)
@@ -265,7 +270,7 @@ def _rows(context: SessionContext, metric: Metric, spans: Sequence[int]) -> Iter
     for head, by in _sets(metric):
         keys = [f"{time} - {time} % {metric.window_ms}", *map(to_folded_sql, by)]
         for columns, states in _grouped(context, keys, forms, events):
-            yield from _dumped(metric, head, columns, states)
+            yield from _with_dims(head, columns, states)
 
 
 def _sets(metric: Metric) -> Iterable[tuple[tuple[int, ...], Sequence[Node]]]:
@@ -325,14 +330,11 @@ def _ask(
     return context.sql(f"SELECT {distinct} {named} {rest}").to_arrow_table()
 
 
-def _dumped(
-    metric: Metric,
-    head: tuple[int, ...],
-    keys: Sequence[pa.ChunkedArray],
-    states: Sequence[Sequence[State]],
-) -> Iterable[Row]:
+def _with_dims(
+    head: tuple[int, ...], keys: Sequence[pa.ChunkedArray], states: Sequence[Sequence[State]]
+) -> Iterable[_Cell]:
     windows, *dims = (column.to_pylist() for column in keys)
     dims = [*([value] * len(windows) for value in head), *dims]
     texts = map(dump_dims, zip(*dims, strict=True)) if dims else repeat(dump_dims(()))
     for start, text, each in zip(windows, texts, zip(*states, strict=True), strict=False):
-        yield start, text, metric.dump(list(each))
+        yield start, text, list(each)

@@ -123,7 +123,8 @@ def _declared(metrics: Sequence[Metric]) -> list[Declared] | None:
         path = Path(metric.place.rpartition(":")[0]).resolve()
         if not path.is_file() or (main is not None and path == Path(main).resolve()):
             return None
-        found.append(Declared(str(path), metric.name, metric.id))
+        rollups = metric.rollups, metric.calendar.zone
+        found.append(Declared(str(path), metric.name, metric.id, rollups))
     return found
 
 

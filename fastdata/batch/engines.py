@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from fastdata.batch.columns import fold_columns, is_columnar
 from fastdata.batch.rows import Engine, Folded, Job, fold
+from fastdata.calendars import Grain
 from fastdata.errors import ReplayError
 from fastdata.loading import load
 from fastdata.metric import Metric
@@ -22,11 +23,13 @@ class Declared:
     Attributes:
         path: The file that declares it, at its top level.
         id: Of the definition that is meant.
+        rollups: Which of them, and in which zone.
     """
 
     path: str
     name: str
     id: str
+    rollups: tuple[tuple[Grain, ...], str]
 
 
 def choose_engine(wanted: Engine | None, metric: Metric, schemas: Iterable[str]) -> Engine:
@@ -74,7 +77,12 @@ def fold_declared(declared: Sequence[Declared], job: Job) -> Folded:
 
 def _find(declared: Declared) -> Metric:
     for value in vars(load(declared.path)).values():
-        if isinstance(value, Metric) and value.name == declared.name and value.id == declared.id:
+        if (
+            isinstance(value, Metric)
+            and value.name == declared.name
+            and value.id == declared.id
+            and (value.rollups, value.calendar.zone) == declared.rollups
+        ):
             return value
     raise ReplayError(
         f"{declared.path} does not declare the metric {declared.id} at its top level (any more); "

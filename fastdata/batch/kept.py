@@ -64,11 +64,12 @@ class KeptStates:
                 found.setdefault(start, set()).add(match[2])
         return found
 
-    async def write(self, start: int, key: str, rows: Sequence[Row]) -> None:
+    async def write(self, start: int, key: str, rows: Sequence[Row], again: bool = False) -> None:
         """Keep the states of a window; the same again changes nothing.
 
         Args:
             key: Lower-case hexadecimal digits.
+            again: Whether these replace what is there; for a moment nothing is.
 
         Raises:
             ArchiveUnavailableError: The store did not do it, or nobody knows; retriable.
@@ -80,7 +81,10 @@ class KeptStates:
             pa.Table.from_arrays(arrays, schema=_SCHEMA), out, compression="zstd",
             use_dictionary=["window", "dims"], write_statistics=False,
         )  # fmt: skip
-        await self._storage.create(self._name(start, key), out.getvalue())
+        name = self._name(start, key)
+        if again:
+            await self._storage.delete(name)
+        await self._storage.create(name, out.getvalue())
 
     async def read(self, start: int, key: str) -> list[Row] | None:
         """What was kept of a window; None when nothing was.

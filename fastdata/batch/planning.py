@@ -1,6 +1,6 @@
 """What a replay has to do: a pure function of the manifest, the heads and the range."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -50,6 +50,8 @@ class Plan:
         relabel: Spans of which the segments after their head's coverage hold nothing.
         empty: Spans without any event, which get a head that says so.
         ahead: Spans whose readers have a newer coverage; they are left alone.
+        keep: Of the others that are not recomputed, those whose states are to be kept, as they
+            are missing.
     """
 
     coverage: Coverage
@@ -57,6 +59,12 @@ class Plan:
     relabel: tuple[int, ...]
     empty: tuple[int, ...]
     ahead: tuple[int, ...]
+    keep: frozenset[int] = frozenset()
+
+    @property
+    def computed(self) -> frozenset[int]:
+        """What is to be folded from the archive."""
+        return self.keep.union(self.recompute)
 
     @property
     def has_work(self) -> bool:
@@ -146,6 +154,7 @@ def plan_spans(
     *,
     force: bool = False,
     forced_version: int | None = None,
+    missing: Container[int] = (),
 ) -> Plan:
     """Decide what becomes of each span.
 
@@ -154,6 +163,7 @@ def plan_spans(
         heads: What readers have.
         force: Compute anew what is up to date, too; never what is ahead.
         forced_version: With `force`, the version that the run has given to spans already.
+        missing: Spans with events of which there are no states that shall be kept.
     """
     found: dict[_Verdict, list[int]] = {verdict: [] for verdict in get_args(_Verdict)}
     for span in spans:
@@ -164,8 +174,9 @@ def plan_spans(
         else:
             verdict = _judge(head, hour, coverage)
         found[verdict].append(span)
-    recompute, relabel, empty, ahead, _ = map(tuple, found.values())
-    return Plan(coverage, recompute, relabel, empty, ahead)
+    recompute, relabel, empty, ahead, unchanged = map(tuple, found.values())
+    keep = frozenset(span for span in (*relabel, *unchanged) if span in missing)
+    return Plan(coverage, recompute, relabel, empty, ahead, keep)
 
 
 def _judge(head: Head, hour: Hour | None, coverage: Coverage) -> _Verdict:

@@ -11,6 +11,7 @@ from fastdata.archive.reading import ArchiveReader, Snapshot
 from fastdata.archive.storage import ArchiveStorage
 from fastdata.batch.computing import Computer, choose_workers
 from fastdata.batch.engines import choose_engine
+from fastdata.batch.keeping import KeptHours
 from fastdata.batch.planning import Hour, choose_recent, choose_spans, plan_spans
 from fastdata.batch.publishing import patiently
 from fastdata.batch.reports import MetricReport, Progress, ReplayReport
@@ -201,6 +202,9 @@ class Replayer:
             for source in by_source:
                 own_tasks = [task for task in tasks if task.metric.source is source]
                 await _clean_up(store, own_tasks, self._complete)
+        if not dry_run:
+            for work in works:
+                await work.sweep()
         reports = tuple(_finish(task, dry_run) for task in tasks)
         return ReplayReport(reports, dry_run, time.perf_counter() - started)
 
@@ -242,6 +246,7 @@ class Replayer:
                 earlier=None if run else unfinished,
                 report=_report(metric, snapshot),
                 plan=plan_spans((), {}, {}, snapshot.coverage),
+                kept=self._kept(metric, works[key], run),
             )
             works[key].tasks.append(task)
             if run is None:
@@ -249,6 +254,14 @@ class Replayer:
         for work in works.values():
             await work.look()
         return list(works.values())
+
+    def _kept(self, metric: Metric, work: Work, resumed: Run | None) -> KeptHours | None:
+        if not metric.rollups:
+            return None
+        return KeptHours(
+            self._archive, metric, work.hours, work.objects, work.coverage,
+            is_newest=resumed is None,
+        )  # fmt: skip
 
 
 def _as_of(snapshot: Snapshot, run: Run) -> Snapshot:
@@ -280,6 +293,7 @@ def _finish(task: Task, dry_run: bool) -> MetricReport:
     if dry_run:
         report.recomputed = len(plan.recompute)
         report.relabelled = len(plan.relabel) + len(plan.empty)
+        report.kept = len(plan.computed) if task.kept else 0
     report.unchanged = len(task.spans) - report.ahead - report.recomputed - report.relabelled
     return report
 

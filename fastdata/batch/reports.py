@@ -40,6 +40,7 @@ class MetricReport:
         events: Events of the recomputed spans, repeats included.
         duplicates: How many of these were left out as repeats of an id.
         totals: Rows written.
+        kept: Hours whose whole states were written beside the archive, for rollups.
         objects: Objects read from the archive, for all metrics of the source together.
         rejects: Archived records that cannot be decoded, in no span.
         timeless: Archived events without a usable time, or that cannot be read; in no span.
@@ -60,6 +61,7 @@ class MetricReport:
     events: int = 0
     duplicates: int = 0
     totals: int = 0
+    kept: int = 0
     objects: int = 0
     rejects: int = 0
     timeless: int = 0

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Literal
 
+from fastdata.batch.hours import HourStates
 from fastdata.decoding import Decoder, Event
 from fastdata.errors import BadEventError, ReplayError, UnknownSchemaError
 from fastdata.metric import Dimension, Metric, States, dump_dims
@@ -65,10 +66,13 @@ class Folded:
         totals: By (index of the metric, span), in order of window and dimensions: what a `Total`
             is made of, as tuples cost a process boundary a quarter.
         duplicates: Per span, events with an id that an earlier event of it had.
+        hours: By (index of the metric, span), of metrics with rollups: what is to be kept of the
+            hour; see `KeptStates`.
     """
 
     totals: dict[tuple[int, int], list[Row]]
     duplicates: dict[int, int]
+    hours: dict[tuple[int, int], list[Row]] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -131,14 +135,16 @@ def fold(metrics: Sequence[Metric], job: Job) -> Folded:
                 except _BUGS as error:
                     raise _bug(metrics[0], offset, error) from error
     check_counts(job, {start: span.events for start, span in spans.items()})
-    return Folded(
-        totals={
-            (index, start): _dump(*cells)
-            for start, span in spans.items()
-            for index, cells in zip(job.wanted[start], span.cells, strict=True)
-        },
+    folded = Folded(
+        totals={},
         duplicates={start: span.duplicates for start, span in spans.items() if span.duplicates},
     )
+    for start, span in spans.items():
+        for index, (metric, cells) in zip(job.wanted[start], span.cells, strict=True):
+            hours = HourStates(metric, [start])
+            folded.totals[index, start] = _dump(metric, cells, hours)
+            folded.hours.update({(index, span): rows for span, rows in hours.rows().items()})
+    return folded
 
 
 def _add(span: _Span, event: Event) -> None:
@@ -163,10 +169,13 @@ def _add(span: _Span, event: Event) -> None:
                 metric.add_values(states, values)
 
 
-def _dump(metric: Metric, cells: _Cells) -> list[Row]:
+def _dump(metric: Metric, cells: _Cells, hours: HourStates) -> list[Row]:
     texts = {dims: dump_dims(dims) for _, dims in cells}
-    rows = [(window, texts[dims], metric.dump(states)) for (window, dims), states in cells.items()]
-    cells.clear()
+    rows = []
+    while cells:
+        (window, dims), states = cells.popitem()
+        rows.append((window, texts[dims], metric.dump(states)))
+        hours.add(window, texts[dims], states)
     return sorted(rows)
 
 

@@ -8,6 +8,7 @@ from functools import partial
 
 from fastdata.archive.reading import ArchiveReader, Snapshot
 from fastdata.batch.computing import Computer
+from fastdata.batch.keeping import KeptHours
 from fastdata.batch.planning import Group, Plan, index_hours, make_groups, plan_spans
 from fastdata.batch.publishing import Publisher, patiently
 from fastdata.batch.reports import MetricReport, Progress
@@ -37,6 +38,7 @@ class Task:
         run: The open run; None until there is something to do.
         earlier: An unfinished run that is not resumed.
         heads: What readers have, as far as the plan knows.
+        kept: The hours that are kept; None for a metric without rollups.
     """
 
     metric: Metric
@@ -46,6 +48,7 @@ class Task:
     report: MetricReport
     plan: Plan
     heads: Mapping[int, Head] = field(default_factory=dict)
+    kept: KeptHours | None = None
 
     @property
     def range(self) -> tuple[int, int]:
@@ -122,6 +125,7 @@ class Work:
         for task in self.tasks:
             heads = await patiently(partial(self._store.heads, task.metric.id, *task.range))
             version = task.run.number if task.run else None
+            missing = await task.kept.missing(task.spans) if task.kept else ()
             task.heads = heads
             task.plan = plan_spans(
                 task.spans,
@@ -130,11 +134,12 @@ class Work:
                 self.coverage,
                 force=self._force,
                 forced_version=version,
+                missing=missing,
             )
 
     def groups(self) -> list[Group]:
         """What is to be computed."""
-        spans = {span for task in self.tasks for span in task.plan.recompute}
+        spans = {span for task in self.tasks for span in task.plan.computed}
         return make_groups(spans, self.hours, _GROUP_EVENTS[self._engine])
 
     async def run(self, computer: Computer, meter: Meter) -> None:
@@ -158,7 +163,7 @@ class Work:
         await self._close()
 
     def _is_busy(self) -> bool:
-        return any(task.plan.has_work for task in self.tasks)
+        return any(task.plan.has_work or task.plan.keep for task in self.tasks)
 
     async def _open(self) -> None:
         for task in self.tasks:
@@ -178,7 +183,7 @@ class Work:
                 meter.add(sum(group.spans.values()), spans)
 
     async def _jobs(self) -> AsyncGenerator[tuple[Group, Job]]:
-        wanted = [set(task.plan.recompute) for task in self.tasks]
+        wanted = [task.plan.computed for task in self.tasks]
         for group in self.groups():
             for task in self.tasks:
                 task.report.objects += len(group.objects)
@@ -198,10 +203,11 @@ class Work:
         return Piece(*place, await patiently(partial(self._reader.read, entry)))
 
     async def _replace(self, index: int, task: Task, group: Group, folded: Folded) -> int:
+        await self._keep(index, task, folded)
         totals = {
             span: folded.totals[index, span]
             for span in group.spans
-            if (index, span) in folded.totals
+            if (index, span) in folded.totals and span not in task.plan.keep
         }
         if task.run is None or not totals:
             return 0
@@ -212,6 +218,20 @@ class Work:
         report.duplicates += sum(folded.duplicates.get(span, 0) for span in moved)
         report.totals += sum(len(totals[span]) for span in moved)
         return len(moved)
+
+    async def _keep(self, index: int, task: Task, folded: Folded) -> None:
+        """Before readers see the totals: then longer windows can be merged as soon as they do."""
+        hours = {span: rows for (n, span), rows in folded.hours.items() if n == index}
+        if task.kept is not None and hours:
+            await task.kept.write(hours, again=self._force)
+            task.report.kept += len(hours)
+            reach("batch.after_kept_hours")
+
+    async def sweep(self) -> None:
+        """Delete what was kept of hours that have other events now."""
+        for task in self.tasks:
+            if task.kept is not None:
+                await task.kept.sweep(task.plan.ahead)
 
     async def _relabel(self, meter: Meter) -> None:
         for task in self.tasks:

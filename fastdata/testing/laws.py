@@ -15,11 +15,12 @@ import random
 from collections.abc import Callable, Iterable, Sequence
 from typing import cast
 
-from fastdata.aggregates import Aggregate, State
+from fastdata.aggregates import Aggregate, State, dump_whole
 from fastdata.estimates import Estimate, Value
 
 __all__ = [
     "a_stored_state_stays_itself",
+    "a_whole_state_merges_as_before",
     "any_split_presents_the_same",
     "bounds_hold_as_often_as_stated",
     "bounds_hold_for_any_split",
@@ -140,6 +141,17 @@ def a_stored_state_stays_itself(
             left = aggregate.add(left, value)
         aggregate.merge(aggregate.load(data), loaded)
         _stays(aggregate, "merge changed its second argument", loaded, data, answer)
+
+
+def a_whole_state_merges_as_before(
+    aggregate: Aggregate, values: Sequence[object], more: Sequence[object] = ()
+) -> None:
+    """What batch keeps of a state presents and merges as the state itself, however large."""
+    state, other = fold(aggregate, values, exact=True), fold(aggregate, more, exact=True)
+    kept, kept_other = (aggregate.load(dump_whole(aggregate, each)) for each in (state, other))
+    _check_whole(aggregate, "what is kept of a state is another", state, kept)
+    merged, kept = aggregate.merge(state, other), aggregate.merge(kept, kept_other)
+    _check_whole(aggregate, "what is kept of a state merges differently", merged, kept)
 
 
 def missing_values_stay_in_bounds(
@@ -270,6 +282,13 @@ def _check(
         # Equal partials of two writers must be equal bytes.
         one, two = aggregate.dump(left), aggregate.dump(right)
         _require(one == two, f"{broken}, stored: {one[:64].hex()} is not {two[:64].hex()}")
+
+
+def _check_whole(aggregate: Aggregate, broken: str, left: State, right: State) -> None:
+    # Chance may decide on the bytes of what is given up for an estimate.
+    _check(aggregate, broken, left, right, stored=False)
+    one, two = dump_whole(aggregate, left), dump_whole(aggregate, right)
+    _require(one == two, f"{broken}, stored: {one[:64].hex()} is not {two[:64].hex()}")
 
 
 def _require(holds: bool, message: str) -> None:

@@ -41,6 +41,7 @@ def without_tests(event):
 by_shop = Metric(
     "by_shop", sales, by=["shop"],
     measures={"sales": Count(), "amount": Sum("amount"), "buyers": Uniques("buyer")},
+    ROLLUPS
 )
 in_all = Metric("in_all", sales, measures={"sales": Count()})
 """
@@ -66,10 +67,18 @@ class Sale:
 
 
 class Sales:
-    """The source in a folder of its own, and its archive."""
+    """The source in a folder of its own, and its archive.
+
+    Args:
+        rollups: What the declaration of `by_shop` has of them.
+    """
 
     def __init__(
-        self, folder: Path, storage: ArchiveStorage | None = None, segment_size: int = 4
+        self,
+        folder: Path,
+        storage: ArchiveStorage | None = None,
+        segment_size: int = 4,
+        rollups: str = "",
     ) -> None:
         self.folder = folder
         (folder / "agents").mkdir(parents=True, exist_ok=True)
@@ -77,7 +86,8 @@ class Sales:
         (folder / "agents" / "sale.avsc").write_text(json.dumps(SCHEMA))
         (folder / "schemas" / "sale.avsc").write_text(json.dumps(SCHEMA))
         self.file = folder / "agents" / "sales.py"
-        self.file.write_text(DECLARATION.replace("SEGMENT", str(segment_size)))
+        declaration = DECLARATION.replace("SEGMENT", str(segment_size))
+        self.file.write_text(declaration.replace("ROLLUPS", rollups))
         module = load(self.file)
         self.by_shop: Metric = module.by_shop
         self.in_all: Metric = module.in_all

@@ -35,15 +35,17 @@ from fastdata.aggregates import Aggregate
 from fastdata.archive.containers import Records, build_object
 from fastdata.batch.columns import fold_columns, is_columnar
 from fastdata.batch.engines import choose_engine
-from fastdata.batch.rows import Job, Piece, fold
+from fastdata.batch.rows import Folded, Job, Piece, Row, fold
 from fastdata.decoding import Decoder
 from fastdata.errors import BadEventError, ReplayError
 from fastdata.formats import KEPT_SCHEMA
-from fastdata.metric import Measure
+from fastdata.metric import Measure, States
 from fastdata.schemas import FieldType, FolderRegistry, Kind, Schema, encode
 from fastdata.windows import HOUR_MS, MINUTE_MS, parse_instant
 
 START = parse_instant("2024-02-29")
+# A day of it begins at 03:30 UTC.
+NEWFOUNDLAND = "America/St_Johns"
 WHOLE = st.sampled_from([0, 1, -1, 7, 2**31 - 1, -(2**31)])
 LONG = st.sampled_from([0, 1, -1, 2**63 - 1, -(2**63), 2**32, -(2**32) - 1]) | st.integers(-9, 9)
 FLOAT = st.sampled_from([0.0, -0.0, 1.5, -1e300, 1e300, float("inf"), float("-inf")]) | st.floats()
@@ -171,7 +173,7 @@ EVENTS = st.fixed_dictionaries(
     {
         "id": st.none() | st.sampled_from("abcdef"),
         "at": st.none() | st.sampled_from([-1, 2**60, 0])
-        | st.integers(0, 6).map(lambda n: START + n * (HOUR_MS // 2) + n * 7),
+        | st.integers(0, 7).map(lambda n: START + n * (HOUR_MS // 2) + n * 7),
         **{name: st.none() | values for name, (_, values) in TYPES.items()},
     }
 )  # fmt: skip
@@ -222,18 +224,38 @@ def jobs(source: Source, log: Sequence[tuple[dict[str, Any], int, bool]]) -> tup
     st.lists(st.sampled_from(DIMENSIONS), unique=True, max_size=3),
     st.lists(st.sampled_from(sorted(MEASURES)), unique=True, min_size=1, max_size=9),
 )
-def test_both_engines_give_the_same_totals(
+def test_both_engines_give_the_same_totals_and_hours(
     source: Source,
     log: Sequence[tuple[dict[str, Any], int, bool]],
     by: Sequence[str],
     names: Sequence[str],
 ) -> None:
-    metric = Metric("one", source, by=by, measures={f"m_{name}": MEASURES[name] for name in names})
+    measures = {f"m_{name}": MEASURES[name] for name in names}
+    metric = Metric("one", source, by, measures, rollups=["day"], zone=NEWFOUNDLAND)
     metrics = [metric, Metric("two", source)]
     rows, columns = jobs(source, log)
 
     assert all(is_columnar(each, {piece.schema for piece in rows.pieces}) for each in metrics)
-    assert fold_columns(metrics, columns) == fold(metrics, rows)
+    folded = fold(metrics, rows)
+    assert fold_columns(metrics, columns) == folded
+    assert folded.hours == merged(metric, folded)
+
+
+def merged(metric: Metric, folded: Folded) -> dict[tuple[int, int], list[Row]]:
+    """The totals of a first metric, by hour and by day of its zone."""
+    cells: dict[tuple[int, int], dict[tuple[int, str], States]] = {}
+    for (index, span), rows in folded.totals.items():
+        if index:
+            continue
+        hour = cells.setdefault((index, span), {})
+        for window, dims, state in rows:
+            day = metric.calendar.day_of(window)
+            states = hour.setdefault((day, dims), metric.zero(exact=True))
+            metric.merge(states, metric.load(state))
+    return {
+        key: sorted((day, dims, metric.dump_whole(states)) for (day, dims), states in hour.items())
+        for key, hour in cells.items()
+    }
 
 
 @pytest.mark.parametrize(("precision", "is_read"), [(76, True), (77, False)])

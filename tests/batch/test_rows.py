@@ -164,7 +164,7 @@ def test_a_map_function_that_takes_a_field_away_is_named(sales: Sales) -> None:
 
 def test_a_worker_process_finds_the_metric_in_its_file(sales: Sales) -> None:
     work = job([piece(sales, [(0, Sale("a", 10))])], {0: 1})
-    declared = Declared(str(sales.file), "by_shop", sales.by_shop.id)
+    declared = Declared(str(sales.file), "by_shop", sales.by_shop.id, ((), "UTC"))
 
     assert fold_declared([declared], work) == fold([sales.by_shop], work)
 
@@ -173,7 +173,7 @@ def test_a_definition_that_has_changed_since_is_refused(sales: Sales, tmp_path: 
     work = job([piece(sales, [(0, Sale("a", 10))])], {0: 1})
     changed = tmp_path / "agents" / "changed.py"
     changed.write_text(sales.file.read_text().replace('by=["shop"]', "by=[]"))
-    declared = Declared(str(changed), "by_shop", sales.by_shop.id)
+    declared = Declared(str(changed), "by_shop", sales.by_shop.id, ((), "UTC"))
 
     with pytest.raises(ReplayError, match="does not declare the metric by_shop-"):
         fold_declared([declared], work)

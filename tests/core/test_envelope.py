@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fastdata.envelope import MAX_BYTES, pack, unpack
+from fastdata.envelope import MAX_BYTES, MAX_WHOLE_BYTES, pack, unpack
 from fastdata.errors import CorruptStateError
 
 PARTS = st.lists(st.tuples(st.integers(0, 255), st.binary(max_size=300)), max_size=5)
@@ -98,3 +98,12 @@ def test_the_largest_state_passes_and_a_larger_one_is_refused_on_the_way_in() ->
 def test_a_larger_state_is_refused_on_the_way_out() -> None:
     with pytest.raises(CorruptStateError, match="1048577 bytes"):
         unpack(b"\xfd\x01" + bytes(MAX_BYTES - 1), [1])
+
+
+def test_what_is_kept_whole_may_be_larger() -> None:
+    part = b"x" * MAX_BYTES
+    blob = pack([(1, part)], MAX_WHOLE_BYTES)
+
+    assert unpack(blob, [1], MAX_WHOLE_BYTES) == [part]
+    with pytest.raises(CorruptStateError, match="limit of 2097152"):
+        pack([(1, part), (2, part)], 2 * MAX_BYTES)

@@ -120,6 +120,14 @@ def test_dump_and_load_change_nothing(case: str, data: st.DataObject, exact: boo
 @every_aggregate
 @quick
 @given(st.data())
+def test_a_whole_state_merges_as_before(case: str, data: st.DataObject) -> None:
+    aggregate, values = CASES[case]
+    laws.a_whole_state_merges_as_before(aggregate, data.draw(values), data.draw(values))
+
+
+@every_aggregate
+@quick
+@given(st.data())
 def test_missing_values_stay_in_bounds(case: str, data: st.DataObject) -> None:
     aggregate, values = CASES[case]
     laws.missing_values_stay_in_bounds(aggregate, data.draw(values), data.draw(values))
@@ -196,6 +204,25 @@ class Forgets(Newest):
         return []
 
 
+class KeepsHalf(Newest):
+    def dump_whole(self, state: list[Any]) -> bytes:
+        return bytes([value // 2 for value in state])
+
+
+class MergesHalf(Newest):
+    def merge(self, state: list[Any], other: list[Any]) -> list[object]:
+        return [other[0] // len(state)] if state and other else state or other
+
+    def load(self, data: bytes) -> list[object]:
+        return [*data, *data]
+
+    def present(self, state: list[Any]) -> Estimate:
+        return Estimate.exact(state[0] if state else None)
+
+    def dump_whole(self, state: list[Any]) -> bytes:
+        return bytes(state[:1])
+
+
 @dataclass
 class Sure(Newest):
     """Says that it is certain within 1 of the number of values, and is wrong by `off`."""
@@ -238,6 +265,13 @@ def test_a_split_that_shows_is_noticed() -> None:
 def test_a_load_that_forgets_is_noticed() -> None:
     with pytest.raises(AssertionError, match="dump and load"):
         laws.dump_and_load_change_nothing(Forgets(), [1])
+
+
+def test_a_state_that_is_not_kept_whole_is_noticed() -> None:
+    with pytest.raises(AssertionError, match="what is kept of a state is another"):
+        laws.a_whole_state_merges_as_before(KeepsHalf(), [8])
+    with pytest.raises(AssertionError, match="what is kept of a state merges differently"):
+        laws.a_whole_state_merges_as_before(MergesHalf(), [8], [8])
 
 
 def test_bounds_that_are_not_widened_are_noticed() -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fastdata.aggregates import Aggregate
+from fastdata.aggregates import Aggregate, Uniques, dump_whole
 from fastdata.errors import CorruptStateError, DeclarationError, MapError, QueryError
 from fastdata.estimates import Estimate, Value
 from fastdata.frequency import Frequency
@@ -63,6 +63,45 @@ LAWFUL = CANONICAL | EXACT
 each = pytest.mark.parametrize("case", LAWFUL)
 exactness = st.booleans()
 quick = settings(max_examples=25, deadline=None, database=None)
+
+
+@each
+@quick
+@given(st.data())
+def test_a_whole_state_merges_as_before(case: str, data: st.DataObject) -> None:
+    aggregate, values = LAWFUL[case]
+    laws.a_whole_state_merges_as_before(aggregate, data.draw(values), data.draw(values))
+
+
+@pytest.mark.parametrize(
+    ("measure", "type"),
+    [
+        (Uniques("x"), INT),
+        (Uniques("x"), STRING),
+        (Sets("x"), INT),
+        (Sets("x"), STRING),
+        (TopK("x", k=3), INT),
+        (TopK("x", k=3), STRING),
+        (Quantiles("x"), INT),
+    ],
+)
+def test_a_state_that_is_too_large_to_be_stored_exactly_is_kept_whole(
+    measure: Measure, type: FieldType
+) -> None:
+    aggregate = measure.bind(type)
+    one: list[Any] = list(range(20_000))
+    other: list[Any] = list(range(9_000, 31_000))
+    if type is STRING:
+        one, other = [f"visitor {n}" for n in one], [f"visitor {n}" for n in other]
+    state = laws.fold(aggregate, one, exact=True)
+
+    laws.a_whole_state_merges_as_before(aggregate, one, other)
+    whole = dump_whole(aggregate, state)
+    assert len(whole) > 64 * 1024 > len(aggregate.dump(state))
+    kept = aggregate.merge(aggregate.load(whole), laws.fold(aggregate, other, exact=True))
+    everything = laws.fold(aggregate, [*one, *other], exact=True)
+    assert aggregate.present(kept) == aggregate.present(everything)
+    assert aggregate.present(kept).is_exact
 
 
 @each

@@ -1,0 +1,101 @@
+"""The hours of a metric with rollups that a replay keeps whole, before readers see them."""
+
+import asyncio
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from functools import partial
+
+from fastdata.archive.manifest import ObjectEntry
+from fastdata.archive.storage import ArchiveStorage
+from fastdata.batch.contents import hour_key
+from fastdata.batch.kept import KeptStates
+from fastdata.batch.planning import Hour
+from fastdata.batch.publishing import patiently
+from fastdata.batch.rows import Row
+from fastdata.metric import Metric
+from fastdata.segments import Coverage
+
+__all__ = ["KeptHours"]
+
+
+class KeptHours:
+    """What is kept of the hours of one metric, at the coverage of a replay.
+
+    Args:
+        storage: The archive's.
+        hours: What `objects` hold.
+        objects: Those up to `coverage`.
+        is_newest: Whether there is nothing newer in the archive, so that all else is old.
+    """
+
+    def __init__(
+        self,
+        storage: ArchiveStorage,
+        metric: Metric,
+        hours: Mapping[int, Hour],
+        objects: Sequence[ObjectEntry],
+        coverage: Coverage,
+        is_newest: bool,
+    ) -> None:
+        self._states = KeptStates(storage, metric, "hours")
+        self._hours = hours
+        self._objects = objects
+        self._coverage = coverage
+        self._is_newest = is_newest
+        self._segment_size = metric.source.segment_size
+        self._keys: dict[int, str] = {}
+        self._found: dict[int, set[str]] = {}
+        self._is_listed = False
+
+    async def missing(self, spans: Iterable[int]) -> set[int]:
+        """Those of the spans with events that are not kept; the archive is listed once only.
+
+        Args:
+            spans: The same ones each time.
+
+        Raises:
+            ArchiveUnavailableError: The store did not answer; retriable.
+        """
+        if not self._is_listed:
+            keys = ((span, self._key(span)) for span in spans if span in self._hours)
+            self._keys = {span: key for span, key in keys if key is not None}
+            self._found = await patiently(partial(self._states.keys, self._keys))
+            self._is_listed = True
+        return {span for span, key in self._keys.items() if key not in self._found.get(span, ())}
+
+    async def write(self, rows: Mapping[int, Sequence[Row]], again: bool = False) -> None:
+        """Keep the states of some hours of the same spans; idempotent.
+
+        Args:
+            again: Also where they are kept already.
+
+        Raises:
+            ArchiveUnavailableError: The store did not do it, or nobody knows; retriable.
+        """
+        await asyncio.gather(*(self._write(span, each, again) for span, each in rows.items()))
+        for span in rows:
+            self._found.setdefault(span, set()).add(self._keys[span])
+
+    async def sweep(self, ahead: Collection[int]) -> None:
+        """Delete what was kept of the spans when they held less.
+
+        Args:
+            ahead: Spans to leave alone, as others have counted more of them.
+
+        Raises:
+            ArchiveUnavailableError: The store did not do it, or nobody knows; retriable.
+        """
+        keep = {
+            span: self._keys[span]
+            for span, keys in self._found.items()
+            if span not in ahead and keys - {self._keys[span]}
+        }
+        if keep and self._is_newest:
+            await patiently(partial(self._states.sweep, keep))
+
+    def _key(self, span: int) -> str | None:
+        hour = self._hours[span]
+        return hour_key(span, hour, self._objects, self._coverage, self._segment_size)
+
+    async def _write(self, span: int, rows: Sequence[Row], again: bool) -> None:
+        key = self._keys[span]
+        await patiently(partial(self._states.write, span, key, rows, again=again))
