@@ -3,7 +3,7 @@
 Send `PageView` records of schemas/page_view.avsc to the topic `page_views`, then:
 
     fastdata query traffic --from 2025-06-01 --to 2025-06-02 --every 1h --by site
-    fastdata query audience --from 2025-06-01 --to 2025-07-01 --every 1d
+    fastdata query audience --from 2025-06-01 --to 2025-07-01 --every 1d --by site
 
 Copy this file to declare metrics of your own.
 """
@@ -44,6 +44,6 @@ traffic = Metric(
 audience = Metric(
     "audience",
     page_views,
-    by=["site", "country"],
+    by=[("site",), ("site", "country")],  # of a site, and of its countries
     measures={"views": Count(), "visitors": Uniques("visitor_id"), "top_paths": TopK("path")},
 )

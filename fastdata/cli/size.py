@@ -41,7 +41,7 @@ Kafka and Cassandra with {replicas} copies, before compression."""
 @click.option("--events-per-s", type=_RATE, required=True, help="On average, of the whole topic.")
 @click.option("--peak", "peak_per_s", type=_RATE, help="The most for an hour. [default: 5 x that]")
 @click.option("--keys", type=_COUNT, default=10_000, show_default=True,
-              help="Different dimension values of a metric in a day.")  # fmt: skip
+              help="Different dimension values of a metric or grouping set in a day.")  # fmt: skip
 @click.option("--event-bytes", type=_COUNT, default=200, show_default=True,
               help="A record's value, uncompressed.")  # fmt: skip
 @click.option("--partitions", type=_COUNT, default=6, show_default=True, help="Of the topic.")

@@ -32,7 +32,7 @@ def test_json_has_all_numbers_of_the_source_that_is_named() -> None:
     )
 
     assert (found["source"], found["metrics"]) == ("page_views", ["traffic", "audience"])
-    assert (found["upserts_per_s"], found["segment_size"]) == (599, 100_000)
+    assert (found["upserts_per_s"], found["segment_size"]) == (898, 100_000)  # of three sets
 
 
 def test_the_metric_of_the_demo_stands_for_those_that_are_not_declared_yet(
