@@ -124,7 +124,15 @@ class CassandraStore:
         ]
         await self._session.write([Batch(rows)])
 
-    async def read(self, metric: str, unfolded: str, topic: str, start: int, end: int) -> Reading:
+    async def read(
+        self,
+        metric: str,
+        unfolded: str,
+        topic: str,
+        start: int,
+        end: int,
+        totals: Sequence[tuple[int, int]] | None = None,
+    ) -> Reading:
         """Everything that an answer is made of; see `ServingStore`.
 
         Raises:
@@ -135,15 +143,20 @@ class CassandraStore:
         async def fetch(entries: Mapping[int, Entry]) -> Reading:
             heads = heads_of(entries)
             first = _first_shown(heads)
-            totals, partials, missed, of_topic, of_metric = await asyncio.gather(
-                self._versions.totals(entries.values()),
+            wanted = [
+                entry
+                for span, entry in entries.items()
+                if totals is None or any(begin <= span < until for begin, until in totals)
+            ]
+            shown, partials, missed, of_topic, of_metric = await asyncio.gather(
+                self._versions.totals(wanted),
                 self._places.read(metric, start, end, first),
                 self._places.read(unfolded, start, end, first),
                 self.gaps(topic),
                 self.gaps(metric),
             )
             unseen = [p for p in missed if p.window != 0]
-            return Reading(heads, totals, partials, unseen, [*of_topic, *of_metric], progress)
+            return Reading(heads, shown, partials, unseen, [*of_topic, *of_metric], progress)
 
         return await self._while_heads_rest(metric, start, end, fetch)
 

@@ -60,7 +60,15 @@ class MemoryStore:
         key = (gap.topic, gap.partition, gap.start)
         self._gaps[key] = rules.merge_gaps(gap, self._gaps.get(key, gap))
 
-    async def read(self, metric: str, unfolded: str, topic: str, start: int, end: int) -> Reading:
+    async def read(
+        self,
+        metric: str,
+        unfolded: str,
+        topic: str,
+        start: int,
+        end: int,
+        totals: Sequence[tuple[int, int]] | None = None,
+    ) -> Reading:
         """Everything that an answer is made of; see `ServingStore`."""
         heads = await self.heads(metric, start, end)
         partials = await self.partials(metric, start, end)
@@ -70,6 +78,7 @@ class MemoryStore:
             totals=[
                 total
                 for span, head in heads.items()
+                if totals is None or any(first <= span < last for first, last in totals)
                 for total in self._totals.get((metric, span, head.version), ())
             ],
             partials=[p for p in partials if _is_visible(p, heads)],

@@ -105,19 +105,31 @@ class SqlStore:
             await self._put(connection, tables.gaps, [astuple(gap)])
 
     @to_its_end
-    async def read(self, metric: str, unfolded: str, topic: str, start: int, end: int) -> Reading:
+    async def read(
+        self,
+        metric: str,
+        unfolded: str,
+        topic: str,
+        start: int,
+        end: int,
+        totals: Sequence[tuple[int, int]] | None = None,
+    ) -> Reading:
         """Everything that an answer is made of, in one transaction; see `ServingStore`."""
         of = {"metric": metric, "start": start, "end": end}
         async with self._transaction("read an answer", READ) as connection:
             heads = await fetching.fetch_heads(connection, metric, start, end)
-            totals = await connection.execute(statements.READ_TOTALS, of)
+            shown: list[Total] = []
+            for first, last in [(start, end)] if totals is None else totals:
+                within = of | {"start": max(start, first), "end": min(end, last)}
+                rows = await connection.execute(statements.READ_TOTALS, within)
+                shown += [Total(*row) for row in rows]
             visible = statements.visible_partials(self._dialect)
             partials = await connection.execute(visible, of | {"judge": metric})
             missed = visible.where(tables.partials.c.window != 0)
             unseen = await connection.execute(missed, of | {"metric": unfolded, "judge": metric})
             return Reading(
                 heads=heads,
-                totals=[Total(*row) for row in totals],
+                totals=shown,
                 partials=[Partial(*row) for row in partials],
                 unfolded=[Partial(*row) for row in unseen],
                 gaps=[

@@ -223,12 +223,24 @@ class ServingStore(Protocol):
         """Remember a gap; the same (topic, partition, start) again keeps the larger end."""
         ...
 
-    async def read(self, metric: str, unfolded: str, topic: str, start: int, end: int) -> Reading:
+    async def read(
+        self,
+        metric: str,
+        unfolded: str,
+        topic: str,
+        start: int,
+        end: int,
+        totals: Sequence[tuple[int, int]] | None = None,
+    ) -> Reading:
         """Everything that an answer over the windows in `[start, end)` is made of.
 
         One consistent snapshot: no reading mixes two versions of a span, and none misses a
         partial that a version it shows does not cover. `start` and `end` are ms UTC, aligned
         to spans. `unfolded` is the id of the source's system metric; its window 0 is not read.
+
+        Args:
+            totals: The intervals `[start, end)` of spans whose totals are wanted, in order and
+                apart; the reading has no others. None for all.
         """
         ...
 

@@ -8,11 +8,12 @@ from fastdata import failpoints
 from fastdata.serving.stores import ServingStore
 from tests.serving.contract_clean_up import CleanUpContract
 from tests.serving.contract_partials import PartialsContract
+from tests.serving.contract_rollups import RollupsContract
 from tests.serving.contract_versions import VersionsContract
 from tests.serving.samples import METRIC, NOON, ONE, TWO, covering, partial, publish, read
 
 
-class StoreContract(PartialsContract, VersionsContract, CleanUpContract):
+class StoreContract(PartialsContract, VersionsContract, CleanUpContract, RollupsContract):
     """The promises of `ServingStore`; the fixture `store` is an open, empty store."""
 
     @pytest.fixture(autouse=True)
