@@ -10,11 +10,13 @@ from fastdata.archive.manifest import ObjectEntry
 from fastdata.archive.reading import ArchiveReader, Snapshot
 from fastdata.archive.storage import ArchiveStorage
 from fastdata.batch.computing import Computer, choose_workers
+from fastdata.batch.days import Content
 from fastdata.batch.engines import choose_engine
 from fastdata.batch.keeping import KeptHours
 from fastdata.batch.planning import Hour, choose_recent, choose_spans, plan_spans
 from fastdata.batch.publishing import patiently
 from fastdata.batch.reports import MetricReport, Progress, ReplayReport
+from fastdata.batch.rollups import count_stale, roll_up
 from fastdata.batch.rows import Engine
 from fastdata.batch.working import Meter, Task, Work
 from fastdata.errors import ReplayError
@@ -197,6 +199,8 @@ class Replayer:
         if not dry_run:
             await self._work(works, Meter(works, on_progress))
         tasks = [task for work in works for task in work.tasks]
+        for work in works:
+            await self._roll_up(work, store, request.force, dry_run)
         if any(task.run for task in tasks):
             reach("batch.before_clean_up")
             for source in by_source:
@@ -213,6 +217,22 @@ class Replayer:
         with Computer(choose_workers(self._workers, meter.groups)) as computer:
             for work in works:
                 await work.run(computer, meter)
+
+    async def _roll_up(self, work: Work, store: ServingStore, force: bool, dry_run: bool) -> None:
+        content = Content(work.coverage, work.objects, work.hours)
+        for task in work.tasks:
+            if not task.metric.rollups or not task.spans:
+                continue
+            if dry_run:
+                moving = {*task.plan.recompute, *task.plan.empty}
+                stale = count_stale(task.metric, *task.range, store, moving)
+                task.report.rollups = await stale
+                continue
+            done = await roll_up(
+                task.metric, *task.range, store=store, storage=self._archive, content=content,
+                again=force, pace=self._pace,
+            )  # fmt: skip
+            task.report.rollups, task.report.rollups_left = done.windows, done.left
 
     async def _open_works(
         self, source: Source, metrics: Sequence[Metric], store: ServingStore, request: Request

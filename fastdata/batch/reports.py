@@ -44,6 +44,8 @@ class MetricReport:
         objects: Objects read from the archive, for all metrics of the source together.
         rejects: Archived records that cannot be decoded, in no span.
         timeless: Archived events without a usable time, or that cannot be read; in no span.
+        rollups: Windows of its grains that were made ready; in a dry run, that would not be ready.
+        rollups_left: Windows left to readers to merge, as states of their hours are not kept.
         lost: Per partition, offsets `[start, end)` that were never archived: of their events,
             none is in a span.
     """
@@ -65,6 +67,8 @@ class MetricReport:
     objects: int = 0
     rejects: int = 0
     timeless: int = 0
+    rollups: int = 0
+    rollups_left: int = 0
     lost: Mapping[int, Sequence[tuple[int, int]]] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, object]:

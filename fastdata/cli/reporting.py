@@ -24,6 +24,8 @@ def show_report(report: "ReplayReport") -> None:
             f"{to_datetime(metric.end):%Y-%m-%d %H:%M} UTC, {metric.recomputed:,} hours {would}"
             f"counted, {metric.relabelled:,} {would}confirmed, {metric.unchanged:,} up to date"
         )
+        if metric.rollups or metric.rollups_left:
+            click.echo(f"  {metric.rollups:,} longer windows {would}made ready{_not_ready(metric)}")
         if report.is_dry_run:
             continue
         click.echo(
@@ -41,6 +43,12 @@ def _warn(metric: "MetricReport") -> None:
                 f"  warning: offsets {start:,} to {end - 1:,} of partition {partition} were never "
                 "archived; their events are not in the totals"
             )
+
+
+def _not_ready(metric: "MetricReport") -> str:
+    if not metric.rollups_left:
+        return ""
+    return f"; {metric.rollups_left:,} are not: replay all of their hours"
 
 
 def _left_out(metric: "MetricReport") -> str:

@@ -35,7 +35,8 @@ def with_rollups(sales: Sales, rollups: str = DAYS) -> Sales:
 
 
 async def names(sales: Sales) -> set[str]:
-    return set(await sales.storage.names("rollups"))
+    names = await sales.storage.names("rollups")
+    return {name for name in names if "/hours/" in name}
 
 
 async def kept(sales: Sales) -> dict[int, Cells]:

@@ -8,10 +8,13 @@ from click.testing import CliRunner
 
 from fastdata.archive import open_archive_storage
 from fastdata.batch.older import Older
+from fastdata.batch.reports import MetricReport, ReplayReport
 from fastdata.batch.scheduling import ScheduledRun
 from fastdata.cli.main import commands
+from fastdata.cli.reporting import show_report
 from fastdata.cli.schedule import show_run
 from fastdata.errors import StoreUnavailableError
+from fastdata.segments import Coverage
 from fastdata.windows import DAY_MS, HOUR_MS
 from tests.batch.sales import DAY, FIRST, Sales
 
@@ -87,3 +90,32 @@ def test_offsets_that_were_never_archived_are_a_warning(
         "warning: offsets 0 to 5 of partition 0 were never archived; "
         "their events are not in the totals"
     ) in done.output
+
+
+def test_longer_windows_are_told_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    archive = open_archive_storage(str(tmp_path / "archive"))
+    sales = Sales(tmp_path, archive, rollups='rollups=["day", "month"]')
+    asyncio.run(sales.archive(FIRST))
+    for name in ("AGENTS", "ARCHIVE", "STORE"):
+        value = f"sqlite:///{tmp_path / 'store.db'}" if name == "STORE" else tmp_path / name.lower()
+        monkeypatch.setenv(f"FASTDATA_{name}", str(value))
+    command = ["replay", "--metric", "by_shop", "--workers", "0"]
+
+    planned, done, again = (
+        CliRunner().invoke(commands, [*command, *option]) for option in (["--dry-run"], [], [])
+    )
+
+    assert "  2 longer windows would be made ready\n" in planned.output
+    assert "  2 longer windows made ready\n" in done.output
+    assert "longer windows" not in again.output
+
+
+def test_longer_windows_that_are_not_ready_are_told_of(capsys: pytest.CaptureFixture[str]) -> None:
+    metric = MetricReport("by_shop", "by_shop-0", Coverage(), 0, DAY_MS, rollups_left=2)
+
+    show_report(ReplayReport((metric,)))
+
+    assert (
+        "  0 longer windows made ready; 2 are not: replay all of their hours\n"
+        in capsys.readouterr().out
+    )

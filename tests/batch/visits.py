@@ -1,0 +1,183 @@
+"""Visits of pages in a time zone: an archive of them, and a plain count by local dates."""
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+from obstore.store import MemoryStore as ObjectStore
+
+from fastdata import Count, Metric, Source, Uniques
+from fastdata.archive import ArchiveStorage, PartitionArchive, Record
+from fastdata.batch.replaying import replay
+from fastdata.batch.reports import MetricReport
+from fastdata.calendars import Grain
+from fastdata.decoding import Decoder
+from fastdata.rollups import Marks, rollup_id, span_of_window
+from fastdata.schemas import FolderRegistry, encode
+from fastdata.serving.stores import ServingStore
+from fastdata.windows import DAY_MS, floor_to, parse_instant, to_datetime
+
+SCHEMA = {
+    "type": "record",
+    "name": "Visit",
+    "fields": [
+        {"name": "at", "type": {"type": "long", "logicalType": "timestamp-millis"}},
+        {"name": "page", "type": "string"},
+        {"name": "visitor", "type": "int"},
+    ],
+}
+Visit = tuple[int, str, int]  # ms UTC, page, visitor
+Numbers = tuple[int, int]  # visits, visitors
+EVER = (parse_instant("1990-01-01"), parse_instant("2040-01-01"))
+
+
+class CountedStorage(ArchiveStorage):
+    """Remembers what is read, created and listed."""
+
+    def __init__(self) -> None:
+        super().__init__(ObjectStore())
+        self.read: list[str] = []
+        self.created: list[str] = []
+        self.listed: list[str] = []
+
+    async def get(self, name: str) -> bytes | None:
+        self.read.append(name)
+        return await super().get(name)
+
+    async def create(self, name: str, data: bytes) -> bool:
+        is_new = await super().create(name, data)
+        self.created += [name] * is_new
+        return is_new
+
+    async def names(self, prefix: str) -> list[str]:
+        self.listed.append(prefix)
+        return await super().names(prefix)
+
+    def forget(self) -> None:
+        for calls in (self.read, self.created, self.listed):
+            calls.clear()
+
+
+class Visits:
+    """The source in a folder of its own, and its archive."""
+
+    def __init__(
+        self,
+        folder: Path,
+        rollups: Sequence[str],
+        zone: str = "Europe/Berlin",
+        by: Sequence[str | Sequence[str]] = ("page",),
+        segment_size: int = 50,
+    ) -> None:
+        folder.mkdir(exist_ok=True)
+        (folder / "visit.avsc").write_text(json.dumps(SCHEMA))
+        self.folder, self.by, self.zone = folder, by, zone
+        self.source = Source(
+            "visits", topic="visits", schema=str(folder / "visit.avsc"), time="at",
+            segment_size=segment_size,
+        )  # fmt: skip
+        self.metric = self.declare(rollups)
+        self.storage = CountedStorage()
+        self.sent: list[Visit] = []
+
+    def declare(self, rollups: Sequence[str]) -> Metric:
+        return Metric(
+            "pages", self.source, self.by,
+            measures={"visits": Count(), "visitors": Uniques("visitor")},
+            rollups=rollups, zone=self.zone,
+        )  # fmt: skip
+
+    async def archive(self, visits: Iterable[Visit]) -> None:
+        """Append events and close the last segment."""
+        decoder = Decoder(self.source, FolderRegistry(self.folder))
+        archive = PartitionArchive(self.storage, self.source, decoder, 0)
+        offset = await archive.open(0)
+        for at, page, visitor in visits:
+            self.sent.append((at, page, visitor))
+            value = encode(self.source.schema, {"at": at, "page": page, "visitor": visitor})
+            archive.append(Record(offset, at, None, value))
+            offset += 1
+        size = self.source.segment_size
+        archive.advance(-(-offset // size) * size)
+        await archive.flush(force=True)
+
+    async def replay(self, store: ServingStore, **options: object) -> MetricReport:
+        """A replay in this process of the metric as it is declared last."""
+        chosen: dict[str, object] = {"workers": 0, **options}
+        report = await replay(
+            [self.metric],
+            store=store,
+            archive=self.storage,
+            **chosen,  # type: ignore[arg-type]
+        )
+        return report.metrics[0]
+
+    async def ready(self, store: ServingStore, grain: str) -> dict[tuple[date, str], Numbers]:
+        """By the last local date of a window and all dimensions, what is ready, and exact."""
+        id = rollup_id(self.metric, Grain.parse(grain))
+        heads = await store.heads(self.metric.id, *EVER)
+        marks = Marks({hour: head.version for hour, head in heads.items()})
+        reading = await store.read(id, id, id, *EVER)
+        found: dict[tuple[date, str], Numbers] = {}
+        windows = {}
+        for window in self.metric.calendar.windows(Grain.parse(grain), *self.extent()):
+            head = reading.heads.get(span_of_window(window[1]))
+            if head is not None and head.version == marks.of(*window):
+                windows[window[0]] = self.local(window[1] - 1)
+        for total in reading.totals:
+            if total.window in windows:
+                found[windows[total.window], total.dims] = self.numbers(total.state)
+        return found
+
+    def numbers(self, state: bytes) -> Numbers:
+        states = self.metric.load(state)
+        estimates = self.metric.estimate(states)
+        assert all(each.is_exact for each in estimates)
+        visits, visitors = (each.value for each in estimates)
+        assert isinstance(visits, int)
+        assert isinstance(visitors, int)
+        return visits, visitors
+
+    def count(self, grain: str) -> dict[tuple[date, str], Numbers]:
+        """What `ready` must be when all windows are, counted by local dates."""
+        sets: dict[tuple[date, str], tuple[list[int], set[int]]] = defaultdict(lambda: ([], set()))
+        newest = self.local(self.extent()[1] - 1)
+        for at, page, visitor in self.sent:
+            texts = {"[]", f'["{page}"]'} if self.by else {"[]"}
+            if () in self.by:
+                texts = {"[0]", f'[1,"{page}"]'}
+            for last in windows_of(grain, self.local(at), newest):
+                for text in texts:
+                    visits, visitors = sets[last, text]
+                    visits.append(at)
+                    visitors.add(visitor)
+        return {key: (len(visits), len(visitors)) for key, (visits, visitors) in sets.items()}
+
+    def local(self, at: int) -> date:
+        return to_datetime(at).astimezone(ZoneInfo(self.zone)).date()
+
+    def extent(self) -> tuple[int, int]:
+        """What gets heads: whole days of UTC."""
+        times = [at for at, _, _ in self.sent]
+        return floor_to(min(times), DAY_MS), floor_to(max(times), DAY_MS) + DAY_MS
+
+
+def windows_of(grain: str, day: date, newest: date) -> list[date]:
+    """The last dates of the windows that hold a date, of rolling ones those that have begun."""
+    match grain:
+        case "day":
+            return [day]
+        case "week":
+            return [day + timedelta(6 - day.weekday())]
+        case "month":
+            return [(day.replace(day=28) + timedelta(4)).replace(day=1) - timedelta(1)]
+    days = int(grain[:-1])
+    return [last for n in range(days) if (last := day + timedelta(n)) <= newest]
+
+
+def local_ms(text: str, zone: str) -> int:
+    """ms UTC of a local time."""
+    return parse_instant(datetime.fromisoformat(text).replace(tzinfo=ZoneInfo(zone)))
