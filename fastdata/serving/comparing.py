@@ -12,7 +12,7 @@ from fastdata.errors import QueryError
 from fastdata.estimates import Estimate
 from fastdata.metric import Dimension, Metric
 from fastdata.serving.merging import Buckets, Folded, fold, fresh_until
-from fastdata.serving.querying import INSTANT, KEY, answer_range, description
+from fastdata.serving.querying import INSTANT, KEY, answer_range, description, open_reader
 from fastdata.serving.ranges import Asked
 from fastdata.serving.stores import Reading, ServingStore
 from fastdata.sets import Comparison, Sets, compare_states
@@ -73,7 +73,11 @@ async def compare(
         )
     sides = _Sides(metric, measure, left, right)
     asked = Asked.parse(metric, start, end, every, rolling, zone)
-    asked, reading, buckets = await answer_range(metric, asked, store)
+    async with open_reader(store) as opened:
+        system, topic = metric.source.unfolded.id, metric.source.topic
+        limits = asked.reading(metric.span_ms)
+        reading = await opened.read(metric.id, system, topic, *limits)
+    asked, buckets = answer_range(metric, asked, reading)
     rows = sides.rows(reading, buckets) if buckets else iter(())
     table = _table(rows, fresh_until(reading))
     about = {

@@ -20,6 +20,7 @@ from fastdata.serving.merging import (
     unfolded_events,
 )
 from fastdata.serving.ranges import Asked
+from fastdata.serving.ready import read_ready
 from fastdata.serving.stores import Reading, ServingStore
 from fastdata.settings import Settings
 from fastdata.values import arrow_type
@@ -33,6 +34,7 @@ __all__ = [
     "answer_schema",
     "describe",
     "description",
+    "open_reader",
     "query",
 ]
 
@@ -114,32 +116,25 @@ async def query(
     dims = _dims(metric, by)
     metric = ask(metric, items or {})
     asked = Asked.parse(metric, start, end, every, rolling, zone)
-    asked, reading, buckets = await answer_range(metric, asked, store)
-    rows = merge(metric, reading, buckets, dims) if buckets else ()
+    async with open_reader(store) as opened:
+        reading, windows = await read_ready(metric, asked, dims, opened)
+    asked, buckets = answer_range(metric, asked, reading)
+    ready = windows.of_rows(metric, buckets) if windows and buckets else None
+    rows = merge(metric, reading, buckets, dims, ready) if buckets else ()
     table = _table(answer_schema(metric, dims, layers), rows, fresh_until(reading))
     about = description(metric, reading, asked, dims)
     return table.replace_schema_metadata({KEY: json.dumps(about)})
 
 
-async def answer_range(
-    metric: Metric, asked: Asked, store: ServingStore | str | None
-) -> tuple[Asked, Reading, Buckets | None]:
-    """What is asked for with both ends known, what is stored of it, and the buckets to answer.
+def answer_range(metric: Metric, asked: Asked, reading: Reading) -> tuple[Asked, Buckets | None]:
+    """What is asked for with both ends known, and the buckets to answer.
 
     Raises:
         QueryError: The windows leave the years 1 to 9999.
-        StoreUnavailableError: There is no store, or it cannot be read; retriable.
     """
-    async with _opened(store) as opened:
-        reading = await opened.read(
-            metric.id,
-            metric.source.unfolded.id,
-            metric.source.topic,
-            *asked.reading(metric.span_ms),
-        )
     held = held_range(metric, reading)
     asked = asked.within(held)
-    return asked, reading, asked.buckets(held)
+    return asked, asked.buckets(held)
 
 
 def answer_schema(metric: Metric, by: Sequence[str], layers: bool = False) -> pa.Schema:
@@ -195,7 +190,13 @@ def _dims(metric: Metric, by: str | Sequence[str] | None) -> tuple[str, ...]:
 
 
 @asynccontextmanager
-async def _opened(store: ServingStore | str | None) -> AsyncIterator[ServingStore]:
+async def open_reader(store: ServingStore | str | None) -> AsyncIterator[ServingStore]:
+    """An open store as it is, or the one of a URL; None is that of the settings.
+
+    Raises:
+        SettingsError: The URL is of no store, or a setting is wrong.
+        StoreUnavailableError: There is no store, or it cannot be reached; retriable.
+    """
     if store is not None and not isinstance(store, str):
         yield store
         return
