@@ -30,7 +30,15 @@ class _Options(TypedDict):
 
 @click.command(short_help="Keep a flat table of a metric up to date, for BI tools.")
 @click.argument("metric")
-@click.option("--every", default="1h", show_default=True, help="Width of a window: 1m, 1h, 1d, …")
+@click.option(
+    "--every",
+    default="1h",
+    show_default=True,
+    help="Width of a window: 1m, 1h, 1d, …, or day, week or month in the metric's time zone.",
+)
+@click.option(
+    "--rolling", metavar="DAYS", help="With --every day: days that end with it, as in 30d."
+)
 @click.option(
     "--to",
     metavar="URL",
@@ -58,6 +66,7 @@ class _Options(TypedDict):
 def export(
     metric: str,
     every: str,
+    rolling: str | None,
     by: tuple[str, ...],
     bounds: bool,
     table: str | None,
@@ -78,6 +87,7 @@ def export(
     Examples:
       fastdata export departures
       fastdata export departures --every 1d --by origin --to postgresql://bi@db/flat
+      fastdata export departures --every day --rolling 30d
       fastdata export departures --every 1m --to s3://bucket/flat --follow --interval 60
     """  # noqa: D301  (click wants the backspace)
     names = [name.strip() for text in by for name in text.split(",") if name.strip()]
@@ -89,6 +99,7 @@ def export(
                     metric,
                     options,
                     every=every,
+                    rolling=rolling,
                     by=[] if names == ["none"] else names or None,
                     bounds=bounds,
                     table=table,
@@ -138,6 +149,7 @@ async def _export(
     options: _Options,
     *,
     every: str,
+    rolling: str | None,
     by: list[str] | None,
     bounds: bool,
     table: str | None,
@@ -149,7 +161,7 @@ async def _export(
 
     settings = Settings.load()
     declared = load_folder(settings.agents).metric(metric)
-    flat: FlatTable = flat_table(declared, every, by, bounds, table)
+    flat: FlatTable = flat_table(declared, every, by, bounds, table, rolling)
     async with Exporter(flat, store=settings.store, **options) as exporter:
         if interval_s is None:
             show.report(await exporter.refresh(show.on_progress))

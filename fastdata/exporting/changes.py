@@ -9,59 +9,67 @@ What a replay merely confirms (the same version, at another coverage) has the sa
 
 import hashlib
 import json
-from collections import defaultdict
+from bisect import bisect_left
 
+from fastdata.exporting.parts import Part, Parts
 from fastdata.segments import segment_start
 from fastdata.serving.stores import Gap, Head, Survey
 from fastdata.windows import HOUR_MS, floor_to
 
-__all__ = ["EARLIEST", "LATEST", "marks_of"]
+__all__ = ["marks_of"]
 
-EARLIEST, LATEST = -62_135_596_800_000, 253_402_214_400_000
-"""What is exported: years 1 to 9999, without the last day."""
-
-_Part = list[object]
+_Told = list[object]
 
 
 def marks_of(
-    survey: Survey, fresh: int | None, part_ms: int, every_ms: int, segment_size: int
+    survey: Survey, fresh: int | None, parts: Parts, start: int, end: int, segment_size: int
 ) -> dict[int, str]:
-    """The mark of each part of which anything is stored, by its start.
+    """The mark of each part of `[start, end)` of which anything is stored, by its start.
 
     Args:
-        survey: Over whole parts.
+        survey: Over all windows of these parts.
         fresh: How far the speed layer has come, ms UTC.
-        part_ms: Length of a part, a multiple of an hour and of `every_ms`.
-        every_ms: Length of a window.
+        parts: How the table is cut.
+        start: ms UTC, where a part begins.
+        end: Exclusive, where one ends.
         segment_size: Of the source.
     """
-    held = {floor_to(span, part_ms) for span in survey.heads.keys() | survey.partials.keys()}
-    spans: dict[int, list[int]] = defaultdict(list)
-    for span in sorted(survey.heads.keys() | survey.partials.keys() | survey.unfolded.keys()):
-        spans[floor_to(span, part_ms)].append(span)
-    return {
-        start: _digest(
-            [
-                _clip(fresh, start, part_ms, every_ms),
-                [_of_span(survey, span) for span in own],
-                _gaps(survey, start, start + part_ms, segment_size),
-            ]
-        )
-        for start, own in spans.items()
-        if start in held and EARLIEST <= start and start + part_ms <= LATEST
-    }
+    held = sorted(survey.heads.keys() | survey.partials.keys())
+    spans = sorted(survey.heads.keys() | survey.partials.keys() | survey.unfolded.keys())
+    told = [_of_span(survey, span) for span in spans]
+    latest = max((one.watermark for one in survey.progress), default=start)
+    marks = {}
+    for part in parts.near(held):
+        if part.start < start or end < part.end or not _has_rows(part, held, latest):
+            continue
+        clip = None if fresh is None else parts.clip(part, fresh)
+        gaps = _gaps(survey, part.begins, part.end, segment_size)
+        first, after = _within(spans, part.begins, part.end)
+        marks[part.start] = _digest([clip, told[first:after], gaps])
+    return marks
 
 
-def _of_span(survey: Survey, span: int) -> _Part:
+def _has_rows(part: Part, held: list[int], latest: int) -> bool:
+    """Whether it may have some; of rolling days, those that have not come yet have none."""
+    first, end = _within(held, part.start if part.start > latest else part.begins, part.end)
+    return first < end
+
+
+def _within(spans: list[int], start: int, end: int) -> tuple[int, int]:
+    """Where the hours are that `[start, end)` touches."""
+    return bisect_left(spans, floor_to(start, HOUR_MS)), bisect_left(spans, end)
+
+
+def _of_span(survey: Survey, span: int) -> _Told:
     head = survey.heads.get(span)
     tallies = (survey.partials.get(span), survey.unfolded.get(span))
     counts = [[tally.partials, tally.stamps] if tally else None for tally in tallies]
     return [span, head.version if head else None, *counts]
 
 
-def _gaps(survey: Survey, start: int, end: int, segment_size: int) -> _Part:
+def _gaps(survey: Survey, start: int, end: int, segment_size: int) -> _Told:
     """What of each gap may be in a part, and how much of it batch has not counted, by span."""
-    found: _Part = []
+    found: _Told = []
     for gap in survey.gaps:
         earliest, latest = max(gap.earliest, start), min(gap.latest, end)
         if earliest < latest:
@@ -74,13 +82,6 @@ def _gaps(survey: Survey, start: int, end: int, segment_size: int) -> _Part:
 def _missing(gap: Gap, head: Head | None, segment_size: int) -> int:
     counted = segment_start(head.coverage.get(gap.partition), segment_size) if head else 0
     return max(0, gap.end - max(gap.start, counted))
-
-
-def _clip(fresh: int | None, start: int, part_ms: int, every_ms: int) -> int | None:
-    """How far the windows of a part are complete: `exact` depends on it."""
-    if fresh is None:
-        return None
-    return max(start, min(start + part_ms, floor_to(fresh, every_ms)))
 
 
 def _digest(part: object) -> str:

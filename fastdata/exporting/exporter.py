@@ -7,12 +7,17 @@ from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Self
+from zoneinfo import ZoneInfo
+
+import pyarrow as pa
+from pyarrow import compute as pc
 
 from fastdata import failpoints
 from fastdata.errors import ExportError
-from fastdata.exporting.changes import EARLIEST, LATEST, marks_of
+from fastdata.exporting.changes import marks_of
 from fastdata.exporting.flat import FlatTable, flat_table
 from fastdata.exporting.opening import open_target
+from fastdata.exporting.parts import EARLIEST, LATEST, Parts
 from fastdata.exporting.targets import Target
 from fastdata.metric import Metric
 from fastdata.serving.merging import fresh_until
@@ -66,6 +71,7 @@ async def export(
     to: str | None = None,
     *,
     every: str | timedelta = "1h",
+    rolling: str | None = None,
     by: str | Sequence[str] | None = None,
     start: str | datetime | None = None,
     end: str | datetime | None = None,
@@ -83,10 +89,14 @@ async def export(
         metric: Whose answers the rows are.
         to: `postgresql://…` or `sqlite:///…`, or a folder or `s3://bucket/prefix` for Parquet;
             None for the store itself, if that is one of the first two.
-        every: Width of a window: minutes that divide an hour, hours that divide a day, or days.
+        every: Width of a window: minutes that divide an hour, hours that divide a day, or days; or
+            "day", "week" or "month" in the zone of the metric.
+        rolling: With every="day", days such as "30d": the window of each day is that day and those
+            before it.
         by: Some of the metric's dimensions, () for none; None for all of them.
-        start: ISO text (without a zone: UTC) or an aware `datetime`: only from there on. It is
-            moved to the start of its part (an hour, or a window; a day in Parquet).
+        start: ISO text (without an offset: local time of the metric's zone) or an aware `datetime`:
+            only from there on. It is moved to the start of its part (an hour, or a window; in
+            Parquet a day).
         end: Exclusive, and moved to the end of its part.
         bounds: Adds columns with the bounds of each measure.
         table: Name of the table; None for one of metric, grain and dimensions.
@@ -100,7 +110,7 @@ async def export(
         CorruptStateError: A stored state does not verify.
         QueryError: A value does not fit its column.
     """
-    flat = flat_table(metric, every, by, bounds, table)
+    flat = flat_table(metric, every, by, bounds, table, rolling)
     async with Exporter(flat, to, start=start, end=end, store=store) as exporter:
         return await exporter.refresh()
 
@@ -137,7 +147,8 @@ class Exporter:
         self._to = to
         self._given = store
         self._clock = clock
-        self._start, self._end = _instant("from", start), _instant("to", end)
+        zone = ZoneInfo(flat.zone)
+        self._start, self._end = _instant("from", start, zone), _instant("to", end, zone)
         if self._start is not None and self._end is not None and self._end <= self._start:
             raise ExportError(f"the range is empty: its end {end} is not after its start {start}")
 
@@ -184,11 +195,11 @@ class Exporter:
         known = await self._target.open()
         survey = await self._survey(start, end)
         fresh = fresh_until(survey)
-        marks = self._marks(survey, fresh)
+        marks = self._marks(survey, fresh, start, end)
         held = {part: mark for part, mark in known.items() if start <= part < end}
         changed = sorted(p for p in marks.keys() | held.keys() if marks.get(p) != held.get(p))
         done = rows = 0
-        portions = _Portions(changed, self._target.part_ms)
+        portions = _Portions(changed, self._target.parts)
         for portion in portions:
             if stop is not None and stop.is_set():
                 break
@@ -214,44 +225,58 @@ class Exporter:
         self, before: Mapping[int, str | None], fresh: int | None
     ) -> tuple[int, int]:
         """Ask for the answer of adjacent parts and write it: rows in all, and rows written."""
-        start, end = min(before), max(before) + self._target.part_ms
+        start, end = min(before), self._target.parts.of(max(before)).end
+        every, rolling = self._flat.windows
         answer = await query(
             self._flat.metric,
             to_datetime(start),
             to_datetime(end),
-            every=timedelta(milliseconds=self._flat.every_ms),
+            every=every,
+            rolling=rolling,
             by=self._flat.by,
             layers=True,
             store=self._store,
         )
+        if rolling is not None:
+            answer = self._of_parts(answer, before)
         # What moved meanwhile may have moved back: no mark says which of the two was read.
-        after = self._marks(await self._survey(start, end), fresh)
+        after = self._marks(await self._survey(start, end), fresh, start, end)
         marks = {p: mark if after.get(p) == mark else "" for p, mark in before.items()}
         rows = self._flat.rows(answer, fresh, int(self._clock() * 1000))
         return rows.num_rows, await self._target.replace(marks, rows)
 
-    async def _survey(self, start: int, end: int) -> Survey:
-        metric = self._flat.metric
-        unfolded = metric.source.unfolded.id
-        return await self._store.survey(metric.id, unfolded, metric.source.topic, start, end)
+    def _of_parts(self, answer: pa.Table, marks: Mapping[int, str | None]) -> pa.Table:
+        """Without rows of days that have not come yet."""
+        of = self._target.parts.of
+        begins = [of(part).begins for part, mark in marks.items() if mark is not None]
+        windows = answer.column("window")
+        return answer.filter(pc.is_in(windows, value_set=pa.array(begins, windows.type)))
 
-    def _marks(self, survey: Survey, fresh: int | None) -> dict[int, str]:
+    async def _survey(self, start: int, end: int) -> Survey:
+        """Over all that the rows of whole parts are of."""
+        metric = self._flat.metric
+        begins = start if start == EARLIEST else self._target.parts.of(start).begins
+        hours = floor_to(begins, metric.span_ms), ceil_to(end, metric.span_ms)
+        unfolded = metric.source.unfolded.id
+        return await self._store.survey(metric.id, unfolded, metric.source.topic, *hours)
+
+    def _marks(self, survey: Survey, fresh: int | None, start: int, end: int) -> dict[int, str]:
         size = self._flat.metric.source.segment_size
-        return marks_of(survey, fresh, self._target.part_ms, self._flat.every_ms, size)
+        return marks_of(survey, fresh, self._target.parts, start, end, size)
 
     def _range(self) -> tuple[int, int]:
-        part_ms = self._target.part_ms
-        start = EARLIEST if self._start is None else floor_to(self._start, part_ms)
-        end = LATEST if self._end is None else ceil_to(self._end, part_ms)
+        parts = self._target.parts
+        start = EARLIEST if self._start is None else parts.of(self._start).start
+        end = LATEST if self._end is None else parts.of(self._end - 1).end
         return start, end
 
 
 class _Portions:
     """Runs of adjacent parts, of as many parts as gave some 50,000 rows the time before."""
 
-    def __init__(self, parts: Sequence[int], part_ms: int) -> None:
+    def __init__(self, starts: Sequence[int], parts: Parts) -> None:
+        self._starts = starts
         self._parts = parts
-        self._part_ms = part_ms
         self._size = 1
 
     def learn(self, parts: int, rows: int) -> None:
@@ -260,19 +285,19 @@ class _Portions:
         self._size = max(1, min(fitting, 4 * self._size, _PARTS_AT_ONCE))
 
     def __iter__(self) -> Iterator[Sequence[int]]:
-        first = 0
-        while first < len(self._parts):
+        first, starts = 0, self._starts
+        while first < len(starts):
             last = first + 1
-            while last < min(first + self._size, len(self._parts)) and (
-                self._parts[last] == self._parts[last - 1] + self._part_ms
+            while last < min(first + self._size, len(starts)) and (
+                starts[last] == self._parts.of(starts[last - 1]).end
             ):
                 last += 1
-            yield self._parts[first:last]
+            yield starts[first:last]
             first = last
 
 
-def _instant(name: str, value: str | datetime | None) -> int | None:
+def _instant(name: str, value: str | datetime | None, zone: ZoneInfo) -> int | None:
     try:
-        return None if value is None else parse_instant(value)
+        return None if value is None else parse_instant(value, zone)
     except ValueError as error:
         raise ExportError(f"{name}: {error}") from error

@@ -10,9 +10,12 @@ from datetime import timedelta
 import pyarrow as pa
 from pyarrow import compute as pc
 
+from fastdata.calendars import Grain
 from fastdata.errors import ExportError, QueryError
+from fastdata.exporting.parts import Parts, parts_of
 from fastdata.metric import Metric
 from fastdata.serving.querying import answer_schema
+from fastdata.serving.ranges import UNITS, parse_grain
 from fastdata.windows import DAY_MS, HOUR_MS, MINUTE_MS, parse_duration
 
 __all__ = ["MAX_NAME", "FlatTable", "flat_table"]
@@ -33,14 +36,14 @@ class FlatTable:
     """One plain table of a metric at one grain.
 
     Attributes:
-        every_ms: Width of a window.
+        every: Width of a window, ms, or its kind in the calendar of the metric.
         by: The dimensions that are columns; the others are merged.
         has_bounds: Whether each measure has its bounds beside it.
         name: Of the table.
     """
 
     metric: Metric
-    every_ms: int
+    every: int | Grain
     by: tuple[str, ...]
     has_bounds: bool
     name: str
@@ -50,8 +53,25 @@ class FlatTable:
         """12 hexadecimal digits of everything that the rows depend on."""
         # The metric's id knows nothing of derived measures, nor of the order of columns.
         measures = [[name, repr(measure)] for name, measure in self.metric.measures.items()]
-        parts = [_LAYOUT, self.metric.id, measures, self.every_ms, self.by, self.has_bounds]
+        every = self.every if isinstance(self.every, int) else [str(self.every), self.zone]
+        parts = [_LAYOUT, self.metric.id, measures, every, self.by, self.has_bounds]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:12]
+
+    @property
+    def zone(self) -> str:
+        """The time zone of days, weeks and months."""
+        return self.metric.calendar.zone
+
+    def parts(self, least_ms: int) -> Parts:
+        """What is replaced at once; of windows that have a width, as many as make `least_ms`."""
+        return parts_of(self.every, self.metric.calendar, least_ms)
+
+    @property
+    def windows(self) -> tuple[str | timedelta, str | None]:
+        """What `query` takes as `every` and as `rolling`."""
+        if isinstance(self.every, Grain):
+            return self.every.unit, str(self.every) if self.every.rolling > 1 else None
+        return timedelta(milliseconds=self.every), None
 
     @property
     def schema(self) -> pa.Schema:
@@ -102,21 +122,23 @@ def flat_table(
     by: str | Sequence[str] | None = None,
     has_bounds: bool = False,
     name: str | None = None,
+    rolling: str | None = None,
 ) -> FlatTable:
     """The flat table of a metric at a grain.
 
     Args:
         metric: Whose answers the rows are.
         every: Width of a window: whole minutes that divide an hour, hours that divide a day, or
-            whole days.
+            whole days; or "day", "week" or "month" in the zone of the metric.
         by: Some of the metric's dimensions, which a grouping set of it has; None for all of them.
         has_bounds: Whether each measure has columns for its bounds.
         name: Of the table; None for `default_name`'s.
+        rolling: As of `query`: with every="day", how many days a window has.
 
     Raises:
         ExportError: An argument is wrong, or two columns would have one name.
     """
-    every_ms = _grain(every)
+    grain = _grain(every, rolling)
     names = metric.by if by is None else (by,) if isinstance(by, str) else by
     dims = tuple(dict.fromkeys(names))
     if unknown := [dim for dim in dims if dim not in metric.by]:
@@ -131,21 +153,26 @@ def flat_table(
             f"{error}; say with `by` by which dimensions the table is to be"
         ) from error
     chosen = None if dims == metric.by else dims
-    name = _default_name(metric.name, every_ms, chosen) if name is None else name
+    name = _default_name(metric.name, grain, chosen) if name is None else name
     if not _NAME.fullmatch(name):
         raise ExportError(
             f"{name!r} is no name for a table: letters, digits and _, at most {MAX_NAME}, no digit"
             " first"
         )
     _check_columns(metric, dims)
-    return FlatTable(metric, every_ms, dims, has_bounds, name)
+    return FlatTable(metric, grain, dims, has_bounds, name)
 
 
-def _grain(every: str | timedelta) -> int:
+def _grain(every: str | timedelta, rolling: str | None) -> int | Grain:
+    if rolling is not None or every in UNITS:
+        try:
+            return parse_grain(every, rolling)
+        except QueryError as error:
+            raise ExportError(str(error)) from error
     try:
         width = parse_duration(every)
     except ValueError as error:
-        raise ExportError(f"every: {error}") from error
+        raise ExportError(f"every: {error}; or 'day', 'week' or 'month'") from error
     fits = width and (
         width % DAY_MS == 0
         or (width % HOUR_MS == 0 and DAY_MS % width == 0)
@@ -159,9 +186,13 @@ def _grain(every: str | timedelta) -> int:
     return width
 
 
-def _default_name(metric: str, every_ms: int, by: tuple[str, ...] | None) -> str:
-    size, unit = next((s, u) for s, u in _UNITS if every_ms % s == 0)
-    name = f"{re.sub(r'[^A-Za-z0-9_]', '_', metric)}_{every_ms // size}{unit}"
+def _default_name(metric: str, every: int | Grain, by: tuple[str, ...] | None) -> str:
+    if isinstance(every, Grain):
+        grain = str(every) if every.rolling == 1 else f"rolling_{every}"
+    else:
+        size, unit = next((s, u) for s, u in _UNITS if every % s == 0)
+        grain = f"{every // size}{unit}"
+    name = f"{re.sub(r'[^A-Za-z0-9_]', '_', metric)}_{grain}"
     if by is not None:
         name += f"_by_{'_'.join(by)}" if by else "_total"
     if len(name) <= MAX_NAME:

@@ -1,11 +1,12 @@
 """A flat table as Parquet files, one for each day, in a folder or a bucket.
 
-    <table>/window_day=2013-01-31/data.parquet     the rows whose window begins on that day, UTC
+    <table>/window_day=2013-01-31/data.parquet     the rows whose window begins on that day
     <table>/_fastdata/state.json                   the definition, and the marks of the days
 
-A file is replaced whole: readers see the one before or the one after. What lies in a folder that
-begins with an underscore is no part of the data set, for Spark, pandas and DuckDB alike. The
-marks are written after the files, so what was killed between the two is written again.
+The day is that of UTC, or of the zone of days, weeks and months; with rolling days it is the last
+one of the window. A file is replaced whole: readers see the one before or the one after. What lies
+in a folder that begins with an underscore is no part of the data set, for Spark, pandas and DuckDB
+alike. The marks are written after the files, so what was killed between the two is written again.
 """
 
 import io
@@ -19,8 +20,9 @@ from fastdata import failpoints
 from fastdata.archive.storage import ArchiveStorage
 from fastdata.errors import ExportError
 from fastdata.exporting.flat import FlatTable
+from fastdata.exporting.parts import Parts
 from fastdata.exporting.targets import Marks
-from fastdata.windows import DAY_MS, parse_instant, to_datetime
+from fastdata.windows import DAY_MS
 
 __all__ = ["ParquetTarget"]
 
@@ -34,7 +36,7 @@ class ParquetTarget:
     """
 
     def __init__(self, flat: FlatTable, storage: ArchiveStorage) -> None:
-        self.part_ms = max(DAY_MS, flat.every_ms)
+        self.parts = flat.parts(DAY_MS)
         self._flat = flat
         self._storage = storage
         self._state = f"{flat.name}/_fastdata/state.json"
@@ -63,7 +65,7 @@ class ParquetTarget:
             self._marks = {}
             await self._remember()
             return {}
-        definition, marks = _load(self._flat.name, data)
+        definition, marks = _load(self._flat.name, data, self.parts)
         if definition != self._flat.definition:
             raise ExportError(
                 f"{self._flat.name!r} was exported by definition {definition}, and the metric or"
@@ -77,7 +79,8 @@ class ParquetTarget:
     async def replace(self, marks: Marks, rows: pa.Table) -> int:
         """Replace the files of some days, then remember their marks; see `Target`."""
         starts = rows.column("window").cast(pa.int64()).to_numpy()
-        edges = starts.searchsorted([*marks, max(marks) + self.part_ms])
+        after = self.parts.of(max(marks)).end
+        edges = starts.searchsorted([self.parts.of(part).begins for part in (*marks, after)])
         for part, first, last in zip(marks, edges[:-1], edges[1:], strict=True):
             await self._write(part, rows.slice(first, last - first))
             failpoints.reach("export.after_file")
@@ -94,7 +97,7 @@ class ParquetTarget:
         return False
 
     async def _write(self, part: int, rows: pa.Table) -> None:
-        folder = f"{self._flat.name}/window_day={to_datetime(part).date().isoformat()}"
+        folder = f"{self._flat.name}/window_day={self.parts.name_of(part)}"
         # A day without rows needs a file only in place of one: a reader may have listed it.
         if not rows.num_rows and not await self._storage.names(folder):
             return
@@ -103,7 +106,7 @@ class ParquetTarget:
         await self._storage.replace(f"{folder}/data.parquet", out.getvalue(), self._aside)
 
     async def _remember(self) -> None:
-        days = {to_datetime(part).date().isoformat(): m for part, m in sorted(self._marks.items())}
+        days = {self.parts.name_of(part): mark for part, mark in sorted(self._marks.items())}
         state = {
             "metric": self._flat.metric.id,
             "definition": self._flat.definition,
@@ -113,10 +116,10 @@ class ParquetTarget:
         await self._storage.replace(self._state, data, self._aside)
 
 
-def _load(table: str, data: bytes) -> tuple[str, dict[int, str]]:
+def _load(table: str, data: bytes, parts: Parts) -> tuple[str, dict[int, str]]:
     try:
         state = json.loads(data)
-        marks = {parse_instant(day): str(mark) for day, mark in state["marks"].items()}
+        marks = {parts.named(day): str(mark) for day, mark in state["marks"].items()}
         return str(state["definition"]), marks
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ExportError(

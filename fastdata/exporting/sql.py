@@ -76,7 +76,7 @@ class SqlTarget:
     _engine: AsyncEngine
 
     def __init__(self, flat: FlatTable, dialect: Dialect) -> None:
-        self.part_ms = max(HOUR_MS, flat.every_ms)
+        self.parts = flat.parts(HOUR_MS)
         self._flat = flat
         self._dialect = dialect
         self._written = flat.name
@@ -132,7 +132,9 @@ class SqlTarget:
         """Replace the rows of adjacent parts in one transaction; see `Target`."""
         is_exact = self._engine.dialect.name != "sqlite"
         records = records_of(rows, self._flat.by, is_exact)
-        start, end = to_datetime(min(marks)), to_datetime(max(marks) + self.part_ms)
+        last = self.parts.of(max(marks))
+        begins = self.parts.of(min(marks)).begins, self.parts.of(last.end).begins
+        start, end = map(to_datetime, begins)
         table, stage = self._table(self._written), self._table(_STAGE, is_temporary=True)
         async with self._transaction("export rows", WRITE) as connection:
             await self._dialect.lock(connection, self._written)

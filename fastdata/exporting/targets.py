@@ -5,6 +5,8 @@ from typing import Protocol, Self
 
 import pyarrow as pa
 
+from fastdata.exporting.parts import Parts
+
 __all__ = ["Marks", "Target"]
 
 Marks = Mapping[int, str | None]
@@ -15,10 +17,10 @@ class Target(Protocol):
     """One flat table, and the marks of what is in it. For one exporter at a time.
 
     Attributes:
-        part_ms: How much is replaced at once: a multiple of an hour and of the window.
+        parts: What is replaced at once.
     """
 
-    part_ms: int
+    parts: Parts
 
     async def __aenter__(self) -> Self: ...
 

@@ -11,11 +11,11 @@ from fastdata.metric import Metric
 from fastdata.serving.buckets import Buckets
 from fastdata.windows import MINUTE_MS, ceil_to, floor_to, parse_duration, parse_instant
 
-__all__ = ["Asked"]
+__all__ = ["UNITS", "Asked", "parse_grain"]
 
 # Years 1 to 9999, which `datetime` and every store can say; whole hours.
 _EARLIEST, _LATEST = -62_135_596_800_000, 253_402_300_800_000
-_UNITS = ("day", "week", "month")
+UNITS = ("day", "week", "month")
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,23 +130,18 @@ class Asked:
             ) from error
 
 
-def _windows(every: str | timedelta, rolling: str | None) -> int | Grain | None:
-    if rolling is not None:
-        return _rolling(every, rolling)
-    if isinstance(every, str) and every in _UNITS:
-        return Grain.parse(every)
-    if every == "all":
-        return None
-    try:
-        width = parse_duration(every)
-    except ValueError as error:
-        raise QueryError(f"every: {error}; or 'day', 'week', 'month' or 'all'") from error
-    if width < MINUTE_MS or width % MINUTE_MS:
-        raise QueryError(f"every is {every}; it must be 'all' or a whole number of minutes")
-    return width
+def parse_grain(every: str | timedelta, rolling: str | None) -> Grain:
+    """The windows of a calendar.
 
+    Args:
+        every: One of `UNITS`.
+        rolling: How many days a window has, as in "30d"; None for whole units.
 
-def _rolling(every: str | timedelta, rolling: str) -> Grain:
+    Raises:
+        QueryError: They do not fit together.
+    """
+    if rolling is None:
+        return Grain.parse(str(every))
     if every != "day":
         raise QueryError(
             f"rolling is {rolling} and every is {every}: there is a row of rolling days for each "
@@ -159,6 +154,20 @@ def _rolling(every: str | timedelta, rolling: str) -> Grain:
     if grain.rolling == 1:
         raise QueryError(f"rolling is {rolling}; it must be a number of days, from '2d' to '366d'")
     return grain
+
+
+def _windows(every: str | timedelta, rolling: str | None) -> int | Grain | None:
+    if rolling is not None or every in UNITS:
+        return parse_grain(every, rolling)
+    if every == "all":
+        return None
+    try:
+        width = parse_duration(every)
+    except ValueError as error:
+        raise QueryError(f"every: {error}; or 'day', 'week', 'month' or 'all'") from error
+    if width < MINUTE_MS or width % MINUTE_MS:
+        raise QueryError(f"every is {every}; it must be 'all' or a whole number of minutes")
+    return width
 
 
 def _instant(name: str, value: str | datetime | None, calendar: Calendar) -> int | None:

@@ -87,6 +87,14 @@ def test_json_is_one_object(rides: Metric, tmp_path: Path) -> None:
     assert 6 == len(ParquetFolder(tmp_path).rows("rides_1d_total"))
 
 
+def test_months_and_rolling_days_are_tables_of_their_own(rides: Metric, tmp_path: Path) -> None:
+    assert run("--every", "month").stdout.startswith("rides_month: 1 of 1 parts were new")
+    assert 0 == run("--every", "day", "--rolling", "7d").exit_code
+    [month] = SqliteFile(tmp_path).rows("rides_month")
+    *_, week = SqliteFile(tmp_path).rows("rides_rolling_7d")
+    assert (30, 30) == (month["km"], week["km"])
+
+
 def test_options_choose_range_dimensions_bounds_and_name(rides: Metric, tmp_path: Path) -> None:
     run("--from", "2013-01-02", "--until", "2013-01-04", "--by", "city", "--bounds", "--table", "t")
     rows = SqliteFile(tmp_path).rows("t")
@@ -100,6 +108,7 @@ def test_options_choose_range_dimensions_bounds_and_name(rides: Metric, tmp_path
         (["rydes"], "no metric 'rydes'; did you mean 'rides'?"),
         (["rides", "--by", "town"], "no dimension 'town'"),
         (["rides", "--every", "7m"], "every is 7m; it must be"),
+        (["rides", "--rolling", "7d"], "every is 1h: there is a row of rolling days for each day"),
         (["rides", "--to", "cassandra://host/keyspace"], "no place for a flat table"),
     ],
 )
