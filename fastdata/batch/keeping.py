@@ -25,6 +25,7 @@ class KeptHours:
         hours: What `objects` hold.
         objects: Those up to `coverage`.
         is_newest: Whether there is nothing newer in the archive, so that all else is old.
+        again: Keep what is kept already once more.
     """
 
     def __init__(
@@ -35,12 +36,14 @@ class KeptHours:
         objects: Sequence[ObjectEntry],
         coverage: Coverage,
         is_newest: bool,
+        again: bool,
     ) -> None:
         self._states = KeptStates(storage, metric, "hours")
         self._hours = hours
         self._objects = objects
         self._coverage = coverage
         self._is_newest = is_newest
+        self._again = again
         self._segment_size = metric.source.segment_size
         self._keys: dict[int, str] = {}
         self._found: dict[int, set[str]] = {}
@@ -60,20 +63,26 @@ class KeptHours:
             self._keys = {span: key for span, key in keys if key is not None}
             self._found = await patiently(partial(self._states.keys, self._keys))
             self._is_listed = True
-        return {span for span, key in self._keys.items() if key not in self._found.get(span, ())}
+        return {span for span in self._keys if not self._is_kept(span)}
 
-    async def write(self, rows: Mapping[int, Sequence[Row]], again: bool = False) -> None:
+    def wanted(self, spans: Iterable[int]) -> list[int]:
+        """Those of the same spans that `write` would write."""
+        return [span for span in spans if self._again or not self._is_kept(span)]
+
+    async def write(self, rows: Mapping[int, Sequence[Row]]) -> int:
         """Keep the states of some hours of the same spans; idempotent.
 
-        Args:
-            again: Also where they are kept already.
+        Returns:
+            How many hours were not kept before, or are kept again.
 
         Raises:
             ArchiveUnavailableError: The store did not do it, or nobody knows; retriable.
         """
-        await asyncio.gather(*(self._write(span, each, again) for span, each in rows.items()))
-        for span in rows:
+        new = self.wanted(rows)
+        await asyncio.gather(*(self._write(span, rows[span]) for span in new))
+        for span in new:
             self._found.setdefault(span, set()).add(self._keys[span])
+        return len(new)
 
     async def sweep(self, ahead: Collection[int]) -> None:
         """Delete what was kept of the spans when they held less.
@@ -92,10 +101,13 @@ class KeptHours:
         if keep and self._is_newest:
             await patiently(partial(self._states.sweep, keep))
 
+    def _is_kept(self, span: int) -> bool:
+        return self._keys[span] in self._found.get(span, ())
+
     def _key(self, span: int) -> str | None:
         hour = self._hours[span]
         return hour_key(span, hour, self._objects, self._coverage, self._segment_size)
 
-    async def _write(self, span: int, rows: Sequence[Row], again: bool) -> None:
+    async def _write(self, span: int, rows: Sequence[Row]) -> None:
         key = self._keys[span]
-        await patiently(partial(self._states.write, span, key, rows, again=again))
+        await patiently(partial(self._states.write, span, key, rows, again=self._again))

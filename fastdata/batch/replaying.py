@@ -266,7 +266,7 @@ class Replayer:
                 earlier=None if run else unfinished,
                 report=_report(metric, snapshot),
                 plan=plan_spans((), {}, {}, snapshot.coverage),
-                kept=self._kept(metric, works[key], run),
+                kept=self._kept(metric, works[key], is_newest=run is None, again=request.force),
             )
             works[key].tasks.append(task)
             if run is None:
@@ -275,12 +275,14 @@ class Replayer:
             await work.look()
         return list(works.values())
 
-    def _kept(self, metric: Metric, work: Work, resumed: Run | None) -> KeptHours | None:
+    def _kept(
+        self, metric: Metric, work: Work, *, is_newest: bool, again: bool
+    ) -> KeptHours | None:
         if not metric.rollups:
             return None
         return KeptHours(
             self._archive, metric, work.hours, work.objects, work.coverage,
-            is_newest=resumed is None,
+            is_newest=is_newest, again=again,
         )  # fmt: skip
 
 
@@ -313,7 +315,7 @@ def _finish(task: Task, dry_run: bool) -> MetricReport:
     if dry_run:
         report.recomputed = len(plan.recompute)
         report.relabelled = len(plan.relabel) + len(plan.empty)
-        report.kept = len(plan.computed) if task.kept else 0
+        report.kept = len(task.kept.wanted(plan.computed)) if task.kept else 0
     report.unchanged = len(task.spans) - report.ahead - report.recomputed - report.relabelled
     return report
 

@@ -223,8 +223,7 @@ class Work:
         """Before readers see the totals: then longer windows can be merged as soon as they do."""
         hours = {span: rows for (n, span), rows in folded.hours.items() if n == index}
         if task.kept is not None and hours:
-            await task.kept.write(hours, again=self._force)
-            task.report.kept += len(hours)
+            task.report.kept += await task.kept.write(hours)
             reach("batch.after_kept_hours")
 
     async def sweep(self) -> None:

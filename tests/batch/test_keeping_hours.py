@@ -1,5 +1,6 @@
 """A replay keeps whole states of the hours of metrics with rollups."""
 
+import asyncio
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +15,7 @@ from fastdata.batch.kept import KeptStates
 from fastdata.batch.planning import index_hours
 from fastdata.failpoints import FailpointError
 from fastdata.metric import load_dims
+from fastdata.serving.memory import MemoryStore
 from fastdata.serving.stores import ServingStore
 from fastdata.windows import DAY_MS, HOUR_MS, MINUTE_MS
 from tests.batch.sales import DAY, FIRST, LATER, Numbers, Sale, Sales, count, str_or_none
@@ -245,3 +247,75 @@ async def test_an_interrupted_replay_leaves_what_the_next_one_heals(
     assert await rolled.shown(store) == count({0: FIRST + LATER})
     assert await kept(rolled) == expected(rolled, FIRST + LATER)
     assert len(await names(rolled)) == 3
+
+
+async def test_a_run_that_is_resumed_keeps_hours_as_it_began_with_them(
+    rolled: Sales, store: ServingStore
+) -> None:
+    await rolled.archive(FIRST)
+    failpoints.set_action("batch.after_kept_hours", "raise")
+    with pytest.raises(FailpointError):
+        await rolled.replay(store)
+    first = await names(rolled)
+    await rolled.archive(LATER)
+    async with MemoryStore() as other:
+        await rolled.replay(other)
+    second = await names(rolled)
+
+    (resumed,) = (await rolled.replay(store, resume=True)).metrics
+    with_both = await names(rolled)
+    (newest,) = (await rolled.replay(store)).metrics
+
+    # The other store's replay has swept what it began with; it spares what is newer.
+    assert len(first) == len(second) == 3
+    assert len(first & second) == 1
+    assert with_both == first | second
+    assert (resumed.kept, newest.kept) == (2, 0)
+    assert await names(rolled) == second
+    assert await kept(rolled) == expected(rolled, FIRST + LATER)
+
+
+async def test_stores_that_are_fed_from_one_archive_share_what_is_kept(
+    rolled: Sales, store: ServingStore
+) -> None:
+    await rolled.archive(FIRST)
+    await rolled.replay(store)
+    before = await names(rolled)
+    async with MemoryStore() as other:
+        (planned,) = (await rolled.replay(other, dry_run=True)).metrics
+        (report,) = (await rolled.replay(other)).metrics
+        shown = await rolled.shown(other)
+
+    assert (planned.recomputed, planned.kept) == (report.recomputed, report.kept) == (3, 0)
+    assert shown == count({0: FIRST})
+    assert await names(rolled) == before
+
+
+async def test_two_replays_at_once_keep_the_same(rolled: Sales, store: ServingStore) -> None:
+    await rolled.archive(FIRST + LATER)
+    async with MemoryStore() as other:
+        await asyncio.gather(rolled.replay(store), rolled.replay(store), rolled.replay(other))
+
+        assert await rolled.shown(other) == count({0: FIRST + LATER})
+    assert await rolled.shown(store) == count({0: FIRST + LATER})
+    assert await kept(rolled) == expected(rolled, FIRST + LATER)
+    assert len(await names(rolled)) == 3
+
+
+async def test_hours_that_others_have_counted_further_are_left_alone(
+    rolled: Sales, store: ServingStore
+) -> None:
+    await rolled.archive(FIRST)
+    copy = Sales(rolled.folder.with_name("copy"), rollups=DAYS)
+    for name in await rolled.storage.names(""):
+        await copy.storage.create(name, await rolled.storage.get(name) or b"")
+    await rolled.archive(LATER)
+    await rolled.replay(store)
+    newer = KeptStates(copy.storage, copy.by_shop, "hours")
+    await newer.write(DAY, "0a", [])
+
+    (report,) = (await copy.replay(store)).metrics
+
+    assert (report.ahead, report.recomputed, report.kept) == (24, 0, 0)
+    assert await newer.keys([DAY]) == {DAY: {"0a"}}
+    assert await kept(copy) == {}
