@@ -15,6 +15,7 @@ import pytest
 
 from fastdata.embedded.flights import PUBLISHED
 
+ROOT = Path(__file__).parents[2]
 MEASURES = ("flights", "distance", "delay", "worst", "aircraft")
 Bounds = Mapping[str, float]
 
@@ -56,7 +57,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def result(folder: Path) -> Result:
     done = subprocess.run(
         command("demo", "--dir", str(folder), "--json"),
-        env=environment(),
+        # Anywhere but in the repository, which has the example's files as well.
+        cwd=folder.parent,
+        env=environment() | {"PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
         timeout=280,

@@ -1,5 +1,8 @@
 """The folder of a demo is a deployment of its own."""
 
+import os
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -18,6 +21,23 @@ EXAMPLE = REPOSITORY / "fastdata" / "embedded" / "example"
 @pytest.mark.parametrize("name", ["agents/flights.py", "schemas/flight.avsc"])
 def test_the_wheel_holds_the_very_files_of_the_repository(name: str) -> None:
     assert (EXAMPLE / name).read_bytes() == (REPOSITORY / name).read_bytes()
+
+
+def test_the_example_is_loaded_from_anywhere(tmp_path: Path) -> None:
+    code = (
+        "from fastdata.embedded.folder import EXAMPLE; from fastdata.loading import load_folder;"
+        'print(load_folder(EXAMPLE / "agents").metric("departures").place)'
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(REPOSITORY)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (0, "") == (done.returncode, done.stderr)
+    assert done.stdout.startswith(f"{EXAMPLE / 'agents' / 'flights.py'}:")
 
 
 def test_it_declares_departures_and_knows_their_schema(tmp_path: Path) -> None:
