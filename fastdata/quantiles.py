@@ -1,7 +1,7 @@
 """Quantiles: exact while values are few, then a KLL sketch."""
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import accumulate, pairwise
@@ -133,6 +133,15 @@ class _Quantiles:
         else:
             self._count(state, {number: 1})
         return state
+
+    def exact_of(self, counts: Mapping[object, int]) -> _State:
+        """The state of values that came so often, as batch keeps it."""
+        numbers: _Counts = {}
+        for value, count in counts.items():
+            number = self._float(value)
+            if number == number:
+                numbers[number] = numbers.get(number, 0) + count
+        return _State(numbers, is_few=False)
 
     def merge(self, state: _State, other: _State) -> _State:
         # What has seen nothing is neutral, whether it was made to be exact or not.

@@ -139,6 +139,12 @@ class _TopK:
             self._count(state, {cast("Item", item): weight})
         return state
 
+    def exact_of(self, counts: Mapping[Item, int]) -> _State:
+        """The state of values that came so often, as batch keeps it."""
+        state = self.zero(exact=True)
+        self._count(state, counts)
+        return state
+
     def merge(self, state: _State, other: _State) -> _State:
         # What has seen nothing is neutral, whether it was made to be exact or not.
         if other.counts == {} and (state.counts != {} or other.is_few):

@@ -1,8 +1,7 @@
 """The columnar engine: the totals of the row engine, by DataFusion, for metrics without Python.
 
-Of each object only the columns that are needed are read, and a query groups them. What a measure
-cannot have from an aggregate function, such as its distinct values, another query puts in order of
-the groups. What hash tables and sorts have no room for, DataFusion spills to the temporary folder.
+Of each object only the columns that are needed are read, and DataFusion groups them (`grouping`).
+What its hash tables and sorts have no room for, it spills to the temporary folder.
 """
 # ruff: noqa: S608 - names are those of Avro, which have letters, digits and _ only.
 
@@ -22,10 +21,10 @@ from datafusion import RuntimeEnvBuilder, SessionConfig, SessionContext
 
 from fastdata.aggregates import State
 from fastdata.archive.containers import read_offsets
-from fastdata.batch.forms import Argument, Form, Listed, form_of
+from fastdata.batch.forms import Argument, form_of
+from fastdata.batch.grouping import grouped
 from fastdata.batch.hours import HourStates
 from fastdata.batch.rows import Folded, Job, Piece, Row, check_counts, without_collector
-from fastdata.batch.runs import Runs, slices
 from fastdata.decoding import EARLIEST_MS, LATEST_MS
 from fastdata.expressions import (
     ELEMENT,
@@ -269,7 +268,7 @@ def _cells(context: SessionContext, metric: Metric, spans: Sequence[int]) -> Ite
     events = _chosen(metric, spans)
     for head, by in _sets(metric):
         keys = [f"{time} - {time} % {metric.window_ms}", *map(to_folded_sql, by)]
-        for columns, states in _grouped(context, keys, forms, events):
+        for columns, states in grouped(context, keys, forms, events, quote_name(_PLACE)):
             yield from _with_dims(head, columns, states)
 
 
@@ -279,30 +278,6 @@ def _sets(metric: Metric) -> Iterable[tuple[tuple[int, ...], Sequence[Node]]]:
     if not chosen.sets:
         return [((), chosen.by)]
     return [((n,), [chosen.by[i] for i in own]) for n, own in enumerate(chosen.sets)]
-
-
-def _grouped(
-    context: SessionContext, keys: Sequence[str], forms: Sequence[Form | Listed], events: str
-) -> Iterable[tuple[Sequence[pa.ChunkedArray], list[list[State]]]]:
-    """The keys of some groups, and of each form their states."""
-    order = ", ".join(str(n + 1) for n in range(len(keys)))
-    selected = [*keys, "count(*)", *(s for f in forms if isinstance(f, Form) for s in f.sql)]
-    found = _ask(context, selected, f"{events} GROUP BY {order} ORDER BY {order}")
-    listed = {
-        index: _listed(context, keys, form, f"{events} ORDER BY {order}")
-        for index, form in enumerate(forms)
-        if isinstance(form, Listed)
-    }
-    for start, end in slices(found.column(len(keys))):
-        columns = found.slice(start, end - start).columns
-        at, states = len(keys) + 1, []
-        for index, form in enumerate(forms):
-            if isinstance(form, Form):
-                states.append(form.states(columns[at : at + len(form.sql)]))
-                at += len(form.sql)
-            else:
-                states.append(form.states(*listed[index].of(start, end)))
-        yield columns[: len(keys)], states
 
 
 def _chosen(metric: Metric, spans: Sequence[int]) -> str:
@@ -316,18 +291,6 @@ def _chosen(metric: Metric, spans: Sequence[int]) -> str:
         element = f"unnest({to_folded_sql(chosen.array)}) AS {quote_name(ELEMENT)}"
         events = f"(SELECT *, {element} FROM events)"
     return f"FROM {events} WHERE {conditions}"
-
-
-def _listed(context: SessionContext, keys: Sequence[str], form: Listed, rest: str) -> Runs:
-    distinct, order = ("DISTINCT", "") if form.is_distinct else ("", f", {quote_name(_PLACE)}")
-    return Runs(_ask(context, [*keys, *form.sql], rest + order, distinct), len(keys))
-
-
-def _ask(
-    context: SessionContext, selected: Sequence[str], rest: str, distinct: str = ""
-) -> pa.Table:
-    named = ", ".join(f'{sql} AS "{n}"' for n, sql in enumerate(selected))
-    return context.sql(f"SELECT {distinct} {named} {rest}").to_arrow_table()
 
 
 def _with_dims(

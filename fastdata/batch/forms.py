@@ -1,26 +1,37 @@
 """Measures by columns: SQL that DataFusion runs, and the states that its answer makes."""
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import islice, repeat
 from typing import Any
 
 import pyarrow as pa
 
 from fastdata.aggregates import Aggregate, Count, Max, Min, State
+from fastdata.batch.listing import Listed, counted, distinct, float_sum, folded, histogram, variance
+from fastdata.ends import First, Last
+from fastdata.frequency import Frequency
+from fastdata.histogram import Histogram
 from fastdata.metric import Measure
+from fastdata.moments import StdDev, Variance
+from fastdata.quantiles import Quantiles
 from fastdata.schemas import FieldType
+from fastdata.seen import Seen
+from fastdata.sets import Sets
 from fastdata.sums import Mean, Sum
+from fastdata.topk import TopK
 from fastdata.uniques import Uniques
 from fastdata.values import to_unscaled
 
-__all__ = ["Argument", "Form", "Listed", "form_of"]
+__all__ = ["Argument", "Form", "form_of"]
 
 # A sum of decimals has ten digits more than what is summed.
 _MOST_DIGITS = 28
 _LOW_BITS = 32
-_KNOWN = (Count, Sum, Mean, Min, Max, Uniques)
+_KNOWN = (
+    *(Count, Sum, Mean, Min, Max, Variance, StdDev, First, Last, Histogram),
+    *(Uniques, Sets, Seen, TopK, Frequency, Quantiles),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,32 +55,27 @@ class Form:
     states: Callable[[Sequence[pa.Array]], list[State]]
 
 
-@dataclass(frozen=True, slots=True)
-class Listed:
-    """Columns of the values themselves, and what makes the states of all groups of them.
-
-    Attributes:
-        sql: Of one event, one for each column.
-        states: From the columns, group by group, and how many rows each has, to one state a group.
-        is_distinct: Whether equal rows of a group are one; else they are in the order of the log.
-    """
-
-    sql: tuple[str, ...]
-    states: Callable[[Sequence[pa.ChunkedArray], Sequence[int]], list[State]]
-    is_distinct: bool = False
-
-
 def form_of(
     measure: Measure, aggregate: Aggregate, arguments: Sequence[Argument], time: str
 ) -> Form | Listed:
-    """The form of a measure; any that is not known here is folded value by value.
+    """The form of a measure; any that is not known is folded value by value.
 
     Args:
         time: SQL of the event time, ms UTC.
     """
     # What somebody else made of one of these is theirs.
     known = measure if type(measure) in _KNOWN else None
-    match known, arguments:
+    form = _form(known, aggregate, arguments, time) or _listed(known, aggregate, arguments)
+    if form is not None:
+        return form
+    parts = [each.sql for each in arguments]
+    return folded(aggregate, parts, time if getattr(measure, "timed", False) else None)
+
+
+def _form(
+    measure: Measure | None, aggregate: Aggregate, arguments: Sequence[Argument], time: str
+) -> Form | None:
+    match measure, arguments:
         case Count(), ():
             return Form(("count(*)",), lambda columns: columns[0].to_pylist())
         case Count(), (one,):
@@ -80,10 +86,28 @@ def form_of(
             return _mean(aggregate, one)
         case Min() | Max(), (one,):
             return _extreme("max" if isinstance(measure, Max) else "min", one)
-        case Uniques(), (one,):
-            return Listed((one.sql,), _sets, is_distinct=True)
-    parts = [each.sql for each in arguments]
-    return _folded(aggregate, parts, time if getattr(measure, "timed", False) else None)
+        case First() | Last(), (one,):
+            return _end(isinstance(measure, Last), one, time)
+    return None
+
+
+def _listed(
+    measure: Measure | None, aggregate: Aggregate, arguments: Sequence[Argument]
+) -> Listed | None:
+    match measure, arguments:
+        case Sum() | Mean(), (one,) if one.type.kind == "float":
+            return float_sum(aggregate, one.sql)
+        case Variance() | StdDev(), (one,):
+            return variance(aggregate, one.sql)
+        case Histogram(), (one,):
+            return histogram(aggregate, one.sql)
+        case Uniques() | Sets(), (one,):
+            return distinct(one.sql)
+        case Seen(), (one,):
+            return folded(aggregate, [one.sql], None, "distinct")
+        case TopK() | Frequency() | Quantiles(), (one,):
+            return counted(aggregate, one.sql)
+    return None
 
 
 def _is_summable(type: FieldType) -> bool:
@@ -149,53 +173,24 @@ def _float_extreme(name: str, sql: str) -> Form:
     return Form((f"{name}({rest})", f"count(CASE WHEN {is_last} THEN 1 END)"), states)
 
 
-def _sets(columns: Sequence[pa.ChunkedArray], lengths: Sequence[int]) -> list[State]:
-    values = iter(columns[0].to_pylist())
-    found = [set(islice(values, length)) for length in lengths]
-    for each in found:
-        each.discard(None)
-    return found
-
-
 def _unscaled(column: pa.Array, scale: int) -> list[Any]:
     # With the context of decimals that never rounds.
     return [None if v is None else to_unscaled("", scale, v) for v in column.to_pylist()]
 
 
-def _folded(aggregate: Aggregate, parts: Sequence[str], time: str | None) -> Listed:
-    """All values of each group, folded one at a time, in the order of the log.
+def _end(latest: bool, argument: Argument, time: str) -> Form:
+    type, sql = argument.type, argument.sql
+    # There is one NaN, above all numbers, and one zero.
+    one = f"CASE WHEN isnan({sql}) THEN CAST('NaN' AS DOUBLE) ELSE {sql} + 0.0 END"
+    value = one if type.kind == "float" else sql
+    end, extreme = ("last_value", "max") if latest else ("first_value", "min")
+    is_there = f"FILTER (WHERE {sql} IS NOT NULL)"
 
-    Args:
-        time: SQL of the event time, where the aggregate wants it beside the value.
-    """
-    size = len(parts)
+    def states(columns: Sequence[pa.Array]) -> list[State]:
+        is_decimal = type.kind == "decimal"
+        keys = _unscaled(columns[0], type.scale) if is_decimal else columns[0].to_pylist()
+        times = columns[1].to_pylist()
+        return [None if at is None else (at, key) for at, key in zip(times, keys, strict=True)]
 
-    def states(columns: Sequence[pa.ChunkedArray], lengths: Sequence[int]) -> list[State]:
-        rows = _rows([column.to_pylist() for column in columns], size)
-        found = []
-        for length in lengths:
-            state = aggregate.zero(exact=True)
-            for each in islice(rows, length):
-                if each is not None:
-                    state = aggregate.add(state, each)
-            found.append(state)
-        return found
-
-    return Listed((*parts, *([time] if time else [])), states)
-
-
-def _rows(columns: Sequence[Sequence[object]], size: int) -> Iterator[object]:
-    """What is folded of each row, None of one with a null.
-
-    Args:
-        columns: Those of `size` arguments, and maybe the event time.
-    """
-    rows: Iterator[object] = repeat(())
-    if size == 1:
-        rows = iter(columns[0])
-    elif size:
-        tuples = zip(*columns[:size], strict=True)
-        rows = (None if any(value is None for value in each) else each for each in tuples)
-    if len(columns) == size:
-        return rows
-    return (None if one is None else (one, at) for one, at in zip(rows, columns[-1], strict=False))
+    ordered = f"{end}({value} ORDER BY {time}, {value}) {is_there}"
+    return Form((ordered, f"{extreme}({time}) {is_there}"), states)

@@ -3,8 +3,8 @@
 import pyarrow as pa
 import pytest
 
-from fastdata.batch import runs
-from fastdata.batch.runs import Runs, slices
+from fastdata.batch import grouping
+from fastdata.batch.grouping import Runs, slices
 
 
 def test_a_group_ends_where_any_key_changes() -> None:
@@ -35,8 +35,8 @@ def test_without_rows_there_are_no_groups() -> None:
 
 
 def test_slices_are_bounded_by_events_and_by_groups(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runs, "_EVENTS", 10)
-    monkeypatch.setattr(runs, "_GROUPS", 3)
+    monkeypatch.setattr(grouping, "_EVENTS", 10)
+    monkeypatch.setattr(grouping, "_GROUPS", 3)
     events = pa.chunked_array([[4, 6, 1, 25], [9, 1, 1, 1, 1, 1]])
 
     assert list(slices(events)) == [(0, 2), (2, 3), (3, 4), (4, 6), (6, 9), (9, 10)]
