@@ -5,12 +5,12 @@ import json
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
-from json.encoder import encode_basestring
 from typing import TYPE_CHECKING, Protocol, cast
 
 from fastdata.aggregates import Aggregate, Count, dump_whole
 from fastdata.calendars import Calendar, Grain
 from fastdata.derived import Derived
+from fastdata.dimensions import Dimension, Dimensions, dump_dims, load_dims
 from fastdata.envelope import MAX_WHOLE_BYTES, pack, unpack
 from fastdata.errors import DeclarationError, QueryError
 from fastdata.estimates import Estimate
@@ -38,15 +38,12 @@ __all__ = [
     "load_dims",
 ]
 
-Dimension = str | int | bool | None
-Dimensions = tuple[Dimension, ...]
 States = list[object]
 Values = Sequence[object]  # what an event gives to each measure; None is skipped
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,47}")
 _COLUMNS = frozenset({"window", "window_end", "exact", "fresh_until", "gap"})
 _MANY = 1 << 62
-_LITERALS: Mapping[bool | None, str] = {None: "null", True: "true", False: "false"}
 
 
 class Measure(Protocol):
@@ -192,6 +189,17 @@ class Metric:
                 f"sets are: {have}"
             )
         return min(fit, key=lambda index: len(self.sets[index]))
+
+    def dims_prefix(self, names: Collection[str]) -> str:
+        """How the dimensions of all rows begin that answer by some of them.
+
+        Raises:
+            QueryError: As `set_for`.
+        """
+        number = self.set_for(names)
+        if not self.selection.sets:
+            return ""
+        return f"[{number}," if self.sets[number] else f"[{number}]"
 
     def read_dims(self, text: str) -> tuple[int, Dimensions]:
         """The grouping set, by its index, and its dimension values, of what a row is stored by."""
@@ -377,20 +385,3 @@ def _printed(measure: Measure, arguments: Sequence[Node]) -> list[object]:
     for text, node in zip(measure.arguments, arguments, strict=True):
         told = told.replace(repr(text), repr(node.text))
     return [told, [_told(node) for node in arguments]]
-
-
-def dump_dims(dims: Sequence[Dimension]) -> str:
-    """Canonical JSON of dimension values; equal values have equal text."""
-    return f"[{','.join([_dump_dim(value) for value in dims])}]"
-
-
-def _dump_dim(value: Dimension) -> str:
-    # As `json.dumps` without spaces, at a fifth of its time: there is one text a cell.
-    if isinstance(value, str):
-        return encode_basestring(value)
-    return _LITERALS[value] if value is None or isinstance(value, bool) else str(value)
-
-
-def load_dims(text: str) -> Dimensions:
-    """The dimension values that `dump_dims` wrote."""
-    return tuple(json.loads(text))

@@ -132,6 +132,7 @@ class CassandraStore:
         start: int,
         end: int,
         totals: Sequence[tuple[int, int]] | None = None,
+        dims: str = "",
     ) -> Reading:
         """Everything that an answer is made of; see `ServingStore`.
 
@@ -155,6 +156,8 @@ class CassandraStore:
                 self.gaps(topic),
                 self.gaps(metric),
             )
+            shown = [total for total in shown if total.dims.startswith(dims)]
+            partials = [partial for partial in partials if partial.dims.startswith(dims)]
             unseen = [p for p in missed if p.window != 0]
             return Reading(heads, shown, partials, unseen, [*of_topic, *of_metric], progress)
 

@@ -76,7 +76,8 @@ async def compare(
     async with open_reader(store) as opened:
         system, topic = metric.source.unfolded.id, metric.source.topic
         limits = asked.reading(metric.span_ms)
-        reading = await opened.read(metric.id, system, topic, *limits)
+        dims = metric.dims_prefix(sides.by)
+        reading = await opened.read(metric.id, system, topic, *limits, dims=dims)
     asked, buckets = answer_range(metric, asked, reading)
     rows = sides.rows(reading, buckets) if buckets else iter(())
     table = _table(rows, fresh_until(reading))
@@ -99,21 +100,25 @@ class _Row:
 
 
 class _Sides:
-    """Two selections of the rows of a metric."""
+    """Two selections of the rows of a metric.
+
+    Attributes:
+        by: The dimensions that either is made by.
+    """
 
     def __init__(self, metric: Metric, measure: str, left: Selection, right: Selection) -> None:
         self._metric = metric
         self._index = list(metric.folded).index(measure)
         self._aggregate = metric.aggregates[self._index]
-        self._by = tuple(dict.fromkeys([*left, *right]))
+        self.by = tuple(dict.fromkeys([*left, *right]))
         self._chosen = [
             self._checked(side, given) for side, given in (("left", left), ("right", right))
         ]
-        metric.set_for(self._by)
+        metric.set_for(self.by)
 
     def rows(self, reading: Reading, buckets: Buckets) -> Iterator[_Row]:
         """One row per bucket that has rows of either side."""
-        folded = fold(self._metric, reading, buckets, self._by)
+        folded = fold(self._metric, reading, buckets, self.by)
         for _, some in groupby(folded, key=lambda row: row.start):
             rows = list(some)
             sides = [[row for row in rows if _has(row, chosen)] for chosen in self._chosen]
@@ -141,7 +146,7 @@ class _Sides:
 
     def _checked(self, side: str, given: Selection) -> list[tuple[int, Dimension]]:
         return [
-            (self._by.index(name), self._value(side, name, value)) for name, value in given.items()
+            (self.by.index(name), self._value(side, name, value)) for name, value in given.items()
         ]
 
     def _value(self, side: str, name: str, value: Dimension) -> Dimension:

@@ -56,11 +56,13 @@ async def fetch_tallies(
     return {span: Tally(n, int(high) * unit + int(low)) for span, n, high, low in rows}
 
 
-async def fetch_gaps(connection: AsyncConnection, topic: str) -> list[Gap]:
-    """All gaps of the topic, or of the metric, in order."""
-    t = tables.gaps
-    found = select(t).where(t.c.topic == topic).order_by(*t.primary_key)
-    return [Gap(*row) for row in await connection.execute(found)]
+async def fetch_gaps(connection: AsyncConnection, *topics: str) -> list[Gap]:
+    """All gaps of each topic, or metric, in order."""
+    t, gaps = tables.gaps, []
+    for topic in topics:
+        found = select(t).where(t.c.topic == topic).order_by(*t.primary_key)
+        gaps += [Gap(*row) for row in await connection.execute(found)]
+    return gaps
 
 
 async def fetch_progress(connection: AsyncConnection, topic: str) -> list[Progress]:

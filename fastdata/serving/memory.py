@@ -68,6 +68,7 @@ class MemoryStore:
         start: int,
         end: int,
         totals: Sequence[tuple[int, int]] | None = None,
+        dims: str = "",
     ) -> Reading:
         """Everything that an answer is made of; see `ServingStore`."""
         heads = await self.heads(metric, start, end)
@@ -80,8 +81,9 @@ class MemoryStore:
                 for span, head in heads.items()
                 if totals is None or any(first <= span < last for first, last in totals)
                 for total in self._totals.get((metric, span, head.version), ())
+                if total.dims.startswith(dims)
             ],
-            partials=[p for p in partials if _is_visible(p, heads)],
+            partials=[p for p in partials if p.dims.startswith(dims) and _is_visible(p, heads)],
             unfolded=[p for p in missed if p.window != 0 and _is_visible(p, heads)],
             gaps=[*await self.gaps(topic), *await self.gaps(metric)],
             progress=await self.progress(topic),

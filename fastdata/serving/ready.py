@@ -54,14 +54,15 @@ async def read_ready(
         by: The dimensions that are asked for.
 
     Raises:
-        QueryError: The windows leave the years 1 to 9999.
+        QueryError: The windows leave the years 1 to 9999, or no grouping set has the dimensions.
         StoreUnavailableError: The store did not answer; retriable.
     """
     of = metric.id, metric.source.unfolded.id, metric.source.topic
+    dims = metric.dims_prefix(by)
     start, end = asked.reading(metric.span_ms)
     grain = asked.every
     if not isinstance(grain, Grain) or not _is_rolled_up(metric, grain, asked, by):
-        return await store.read(*of, start, end), None
+        return await store.read(*of, start, end, dims=dims), None
     # Hours without heads may have rows of rolling days, that reach back to hours with heads.
     is_later = asked.end is not None
     for _ in range(_READINGS):
@@ -74,7 +75,7 @@ async def read_ready(
         if not ready:
             break
         others = _together(window for window in windows if window not in ready)
-        reading = await store.read(*of, start, end, others)
+        reading = await store.read(*of, start, end, others, dims)
         if not is_later and any(p.window >= windows[-1][1] for p in reading.partials):
             is_later = True
             continue
@@ -83,7 +84,7 @@ async def read_ready(
         is_same = all(marks.of(*window) == now.of(*window) for window in ready)
         if is_same and reading.heads.keys() <= heads.keys():
             return reading, ReadyWindows(grain, ready)
-    return await store.read(*of, start, end), None
+    return await store.read(*of, start, end, dims=dims), None
 
 
 def _is_rolled_up(metric: Metric, grain: Grain, asked: Asked, by: Sequence[str]) -> bool:
@@ -124,7 +125,7 @@ async def _known(
         return {}
     id = rollup_id(metric, grain)
     first, last = span_of_window(windows[0][1]), span_of_window(windows[-1][1])
-    reading = await store.read(id, id, id, first, last + 1)
+    reading = await store.read(id, id, id, first, last + 1, dims=metric.dims_prefix(by))
     marks = _marks(heads)
     states: dict[int, dict[str, bytes]] = {}
     for window in windows:

@@ -113,6 +113,7 @@ class SqlStore:
         start: int,
         end: int,
         totals: Sequence[tuple[int, int]] | None = None,
+        dims: str = "",
     ) -> Reading:
         """Everything that an answer is made of, in one transaction; see `ServingStore`."""
         of = {"metric": metric, "start": start, "end": end}
@@ -121,10 +122,11 @@ class SqlStore:
             shown: list[Total] = []
             for first, last in [(start, end)] if totals is None else totals:
                 within = of | {"start": max(start, first), "end": min(end, last)}
-                rows = await connection.execute(statements.READ_TOTALS, within)
-                shown += [Total(*row) for row in rows]
+                chosen = statements.of_dims(statements.READ_TOTALS, dims)
+                shown += [Total(*row) for row in await connection.execute(chosen, within)]
             visible = statements.visible_partials(self._dialect)
-            partials = await connection.execute(visible, of | {"judge": metric})
+            own = statements.of_dims(visible, dims)
+            partials = await connection.execute(own, of | {"judge": metric})
             missed = visible.where(tables.partials.c.window != 0)
             unseen = await connection.execute(missed, of | {"metric": unfolded, "judge": metric})
             return Reading(
@@ -132,10 +134,7 @@ class SqlStore:
                 totals=shown,
                 partials=[Partial(*row) for row in partials],
                 unfolded=[Partial(*row) for row in unseen],
-                gaps=[
-                    *await fetching.fetch_gaps(connection, topic),
-                    *await fetching.fetch_gaps(connection, metric),
-                ],
+                gaps=await fetching.fetch_gaps(connection, topic, metric),
                 progress=await fetching.fetch_progress(connection, topic),
             )
 
@@ -150,10 +149,7 @@ class SqlStore:
                 heads=await fetching.fetch_heads(connection, metric, start, end),
                 partials=await fetching.fetch_tallies(connection, tally, of),
                 unfolded=await fetching.fetch_tallies(connection, missed, other),
-                gaps=[
-                    *await fetching.fetch_gaps(connection, topic),
-                    *await fetching.fetch_gaps(connection, metric),
-                ],
+                gaps=await fetching.fetch_gaps(connection, topic, metric),
                 progress=await fetching.fetch_progress(connection, topic),
             )
 

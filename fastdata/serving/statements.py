@@ -42,6 +42,7 @@ __all__ = [
     "READ_TOTALS",
     "STAMPS_UNIT",
     "drop_partials",
+    "of_dims",
     "put",
     "tally_partials",
     "visible_partials",
@@ -165,6 +166,12 @@ def _replaces(
             and_(new["next_offset"] == old.next_offset, new["updated"] > old.updated),
         )
     return None
+
+
+def of_dims(rows: Select[Any], dims: str) -> Select[Any]:
+    """Of totals or partials those whose dimensions begin with that text."""
+    begin = func.substr(rows.selected_columns["dims"], 1, len(dims))
+    return rows.where(begin == dims) if dims else rows
 
 
 def visible_partials(dialect: Database) -> Select[Any]:

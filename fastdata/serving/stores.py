@@ -231,6 +231,7 @@ class ServingStore(Protocol):
         start: int,
         end: int,
         totals: Sequence[tuple[int, int]] | None = None,
+        dims: str = "",
     ) -> Reading:
         """Everything that an answer over the windows in `[start, end)` is made of.
 
@@ -241,6 +242,8 @@ class ServingStore(Protocol):
         Args:
             totals: The intervals `[start, end)` of spans whose totals are wanted, in order and
                 apart; the reading has no others. None for all.
+            dims: Totals and partials of the metric whose dimensions do not begin with this text
+                are not needed, and not in the reading.
         """
         ...
 

@@ -152,6 +152,9 @@ def test_what_is_stored_tells_the_set(orders: Source) -> None:
     assert stored == ["[0]", "[1,null]", '[2,"PC"]']
     assert [several.read_dims(text) for text in stored] == [(0, ()), (1, (None,)), (2, ("PC",))]
     assert plain.read_dims('[1,"PC"]') == (0, (1, "PC"))
+    begin = [several.dims_prefix(by) for by in ([], ["country"], ["device"])]
+    assert begin == ["[0]", "[1,", "[2,"]
+    assert plain.dims_prefix(["device"]) == ""
 
 
 def test_the_smallest_set_answers_and_of_equals_the_first(orders: Source) -> None:

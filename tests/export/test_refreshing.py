@@ -105,9 +105,9 @@ class Counting(MemoryStore):
         super().__init__()
         self.ranges: list[tuple[int, int]] = []
 
-    async def read(self, *args: Any) -> Reading:
+    async def read(self, *args: Any, **options: Any) -> Reading:
         self.ranges.append(args[-2:])
-        return await super().read(*args)
+        return await super().read(*args, **options)
 
     async def survey(self, *args: Any) -> Survey:
         count = len(self.ranges)

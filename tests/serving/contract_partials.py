@@ -194,6 +194,25 @@ class PartialsContract:
         assert [] == list((await read(store, 0, HOUR_MS)).unfolded)
         assert [dead] == list(await store.partials(UNFOLDED, 0, HOUR_MS))
 
+    async def test_only_dimensions_with_the_beginning_asked_for_are_read(
+        self, store: ServingStore
+    ) -> None:
+        texts = ["[0]", "[1,null]", "[10]", '[1,"0"]']
+        run = await store.open_run(METRIC, NOON, ONE, covering(p0=1))
+        rows = {NOON: [Total(NOON, dims, b"total") for dims in texts]}
+        await store.write_totals(METRIC, run.number, rows)
+        await store.publish(METRIC, [Flip(NOON, None, run.number, run.coverage, len(texts))])
+        await store.upsert([partial(ONE, dims=dims) for dims in texts], [])
+        late = partial(ONE, metric=UNFOLDED, dims='["late"]')
+        await store.upsert([late], [])
+
+        for begin, expected in (("[1,", [texts[1], texts[3]]), ("[0]", ["[0]"]), ("[2", [])):
+            reading = await store.read(METRIC, UNFOLDED, TOPIC, NOON, TWO, dims=begin)
+            assert sorted(expected) == sorted(total.dims for total in reading.totals)
+            assert sorted(expected) == sorted(partial.dims for partial in reading.partials)
+            assert [late] == list(reading.unfolded)
+            assert [NOON] == list(reading.heads)
+
     async def test_a_late_event_of_a_covered_span_is_in_the_answer(
         self, store: ServingStore
     ) -> None:

@@ -15,8 +15,10 @@ from fastdata.cli.export import export
 from fastdata.cli.query import query
 from fastdata.metric import dump_dims
 from fastdata.segments import Coverage
+from fastdata.serving.memory import MemoryStore
 from fastdata.serving.opening import open_store
-from fastdata.serving.stores import Flip, Partial, Total
+from fastdata.serving.querying import query as ask
+from fastdata.serving.stores import Flip, Partial, Reading, ServingStore, Total
 from tests.serving.trips import NOON, ONE, SCHEMA, TWO, progress
 
 DECLARATION = """
@@ -45,7 +47,7 @@ def rides(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Metric:
     (tmp_path / "fastdata.toml").write_text('store = "sqlite:///store.db"\n')
     metric = fastdata.load("agents/trips.py").rides
     assert isinstance(metric, Metric)
-    asyncio.run(fill(metric))
+    asyncio.run(fill_file(metric))
     return metric
 
 
@@ -59,16 +61,20 @@ def cells(metric: Metric, trips: list[Trip], exact: bool) -> list[tuple[str, byt
     return [(dims, metric.dump(each)) for dims, each in states.items()]
 
 
-async def fill(metric: Metric) -> None:
+async def fill_file(metric: Metric) -> None:
     async with open_store("sqlite:///store.db") as store:
-        totals = [Total(NOON, *cell) for cell in cells(metric, OLD, exact=True)]
-        await store.write_totals(metric.id, 1, {NOON: totals})
-        await store.publish(metric.id, [Flip(NOON, None, 1, Coverage({0: 3}), len(totals))])
-        partials = [
-            Partial(metric.id, ONE, dims, 0, 3, 300, state)
-            for dims, state in cells(metric, NEW, exact=False)
-        ]
-        await store.upsert(partials, [progress(TWO)])
+        await fill(metric, store)
+
+
+async def fill(metric: Metric, store: ServingStore) -> None:
+    totals = [Total(NOON, *cell) for cell in cells(metric, OLD, exact=True)]
+    await store.write_totals(metric.id, 1, {NOON: totals})
+    await store.publish(metric.id, [Flip(NOON, None, 1, Coverage({0: 3}), len(totals))])
+    partials = [
+        Partial(metric.id, ONE, dims, 0, 3, 300, state)
+        for dims, state in cells(metric, NEW, exact=False)
+    ]
+    await store.upsert(partials, [progress(TWO)])
 
 
 def run(command: str, *arguments: str) -> dict[str, Any]:
@@ -93,6 +99,24 @@ def test_each_event_is_in_an_answer_once(
 
     assert answer["by"] == by
     assert [[row[name] for name in (*by, "n")] for row in answer["rows"]] == expected
+
+
+class Watched(MemoryStore):
+    """A store that remembers what was read of it."""
+
+    async def read(self, *args: Any, **options: Any) -> Reading:
+        self.last = await super().read(*args, **options)
+        return self.last
+
+
+async def test_only_rows_of_one_set_are_read(rides: Metric) -> None:
+    async with Watched() as store:
+        await fill(rides, store)
+        for by, begin in ([], "[0]"), (["city"], "[1,"), (["line"], "[2,"):
+            await ask(rides, by=by, store=store)
+            read = [row.dims for row in store.last.totals]
+            read += [row.dims for row in store.last.partials]
+            assert {begin} == {dims[:3] for dims in read}
 
 
 def test_a_comparison_is_of_one_set(rides: Metric) -> None:

@@ -46,11 +46,12 @@ class Watched(MemoryStore):
         start: int,
         end: int,
         totals: Sequence[tuple[int, int]] | None = None,
+        dims: str = "",
     ) -> Reading:
         is_of_hours = metric != unfolded
         if is_of_hours and self.before_reading:
             assert await self.undo(*self.before_reading.pop())
-        reading = await super().read(metric, unfolded, topic, start, end, totals)
+        reading = await super().read(metric, unfolded, topic, start, end, totals, dims)
         if is_of_hours:
             self.totals.append(len(reading.totals))
         return reading
