@@ -35,6 +35,7 @@ class KeptHours:
         hours: Mapping[int, Hour],
         objects: Sequence[ObjectEntry],
         coverage: Coverage,
+        *,
         is_newest: bool,
         again: bool,
     ) -> None:
