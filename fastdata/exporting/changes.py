@@ -10,8 +10,10 @@ What a replay merely confirms (the same version, at another coverage) has the sa
 import hashlib
 import json
 from bisect import bisect_left
+from collections.abc import Mapping
 
 from fastdata.exporting.parts import Part, Parts
+from fastdata.rollups import span_of_window
 from fastdata.segments import segment_start
 from fastdata.serving.stores import Gap, Head, Survey
 from fastdata.windows import HOUR_MS, floor_to
@@ -22,12 +24,20 @@ _Told = list[object]
 
 
 def marks_of(
-    survey: Survey, fresh: int | None, parts: Parts, start: int, end: int, segment_size: int
+    survey: Survey,
+    ready: Mapping[int, Head],
+    fresh: int | None,
+    parts: Parts,
+    start: int,
+    end: int,
+    segment_size: int,
 ) -> dict[int, str]:
     """The mark of each part of `[start, end)` of which anything is stored, by its start.
 
     Args:
         survey: Over all windows of these parts.
+        ready: The heads of the windows that batch keeps ready, by span; they may be more exact than
+            what their hours merge to.
         fresh: How far the speed layer has come, ms UTC.
         parts: How the table is cut.
         start: ms UTC, where a part begins.
@@ -45,7 +55,9 @@ def marks_of(
         clip = None if fresh is None else parts.clip(part, fresh)
         gaps = _gaps(survey, part.begins, part.end, segment_size)
         first, after = _within(spans, part.begins, part.end)
-        marks[part.start] = _digest([clip, told[first:after], gaps])
+        whole = ready.get(span_of_window(part.end))
+        more = [] if whole is None else [whole.version]
+        marks[part.start] = _digest([clip, told[first:after], gaps, *more])
     return marks
 
 

@@ -13,6 +13,7 @@ import pyarrow as pa
 from pyarrow import compute as pc
 
 from fastdata import failpoints
+from fastdata.calendars import Grain
 from fastdata.errors import ExportError
 from fastdata.exporting.changes import marks_of
 from fastdata.exporting.flat import FlatTable, flat_table
@@ -20,6 +21,7 @@ from fastdata.exporting.opening import open_target
 from fastdata.exporting.parts import EARLIEST, LATEST, Parts
 from fastdata.exporting.targets import Target
 from fastdata.metric import Metric
+from fastdata.rollups import rollup_id
 from fastdata.serving.merging import fresh_until
 from fastdata.serving.opening import open_store
 from fastdata.serving.querying import query
@@ -195,7 +197,7 @@ class Exporter:
         known = await self._target.open()
         survey = await self._survey(start, end)
         fresh = fresh_until(survey)
-        marks = self._marks(survey, fresh, start, end)
+        marks = await self._marks(survey, fresh, start, end)
         held = {part: mark for part, mark in known.items() if start <= part < end}
         changed = sorted(p for p in marks.keys() | held.keys() if marks.get(p) != held.get(p))
         done = rows = 0
@@ -240,7 +242,7 @@ class Exporter:
         if rolling is not None:
             answer = self._of_parts(answer, before)
         # What moved meanwhile may have moved back: no mark says which of the two was read.
-        after = self._marks(await self._survey(start, end), fresh, start, end)
+        after = await self._marks(await self._survey(start, end), fresh, start, end)
         marks = {p: mark if after.get(p) == mark else "" for p, mark in before.items()}
         rows = self._flat.rows(answer, fresh, int(self._clock() * 1000))
         return rows.num_rows, await self._target.replace(marks, rows)
@@ -260,9 +262,14 @@ class Exporter:
         unfolded = metric.source.unfolded.id
         return await self._store.survey(metric.id, unfolded, metric.source.topic, *hours)
 
-    def _marks(self, survey: Survey, fresh: int | None, start: int, end: int) -> dict[int, str]:
-        size = self._flat.metric.source.segment_size
-        return marks_of(survey, fresh, self._target.parts, start, end, size)
+    async def _marks(
+        self, survey: Survey, fresh: int | None, start: int, end: int
+    ) -> dict[int, str]:
+        metric, every, ready = self._flat.metric, self._flat.every, {}
+        if isinstance(every, Grain) and every in metric.rollups:
+            ready = await self._store.heads(rollup_id(metric, every), start, end)
+        parts, size = self._target.parts, metric.source.segment_size
+        return marks_of(survey, ready, fresh, parts, start, end, size)
 
     def _range(self) -> tuple[int, int]:
         parts = self._target.parts

@@ -7,11 +7,16 @@ import pytest
 from pyarrow import parquet
 
 from fastdata import Metric, export
+from fastdata.calendars import Grain
 from fastdata.errors import ExportError
 from fastdata.exporting.exporter import Exporter
 from fastdata.exporting.flat import flat_table
+from fastdata.metric import dump_dims
+from fastdata.rollups import Marks, rollup_id, span_of_window
+from fastdata.segments import Coverage
 from fastdata.serving.memory import MemoryStore
 from fastdata.serving.querying import query
+from fastdata.serving.stores import Flip, Total
 from fastdata.windows import DAY_MS, HOUR_MS
 from tests.export.rides import (
     SUFFIXES,
@@ -23,7 +28,7 @@ from tests.export.rides import (
     comparable,
     replay_hours,
 )
-from tests.serving.trips import MINUTE, NOON, ONE, TWO, partial, progress
+from tests.serving.trips import MINUTE, NO_FIELDS, NOON, ONE, TWO, partial, progress, total
 
 ISLAND = "Pacific/Norfolk"  # at UTC+11:30 in 2013: days begin within the hour of noon
 
@@ -147,6 +152,43 @@ async def test_files_are_named_by_the_day_of_the_zone(
     assert {"rides_day": days, "rides_month": days[:1], "rides_rolling_30d": days} == {
         table: list(map(str, column)) for table, column in found.items()
     }
+
+
+async def test_a_window_that_batch_made_ready_is_refreshed(
+    rides: Metric, store: MemoryStore, place: Place
+) -> None:
+    """It may be exact where the hours that it is made of merge to a sketch."""
+    month = Grain("month")
+    rides = Metric("rides", rides.source, rides.by, rides.measures, rollups=["month"], zone=ISLAND)
+    crowds = [[(1, f"{hour} {n}") for n in range(9_000)] for hour in (ONE, TWO)]
+    whole = rides.zero(exact=True)
+    for hour, crowd in zip((ONE, TWO), crowds, strict=True):
+        hourly = [total(rides, hour, ["Oslo", 1], crowd)]
+        await replay(rides.id, store, hour, 1, hourly)
+        for km, rider in crowd:
+            rides.add(whole, NO_FIELDS | {"km": km, "rider": rider})
+    await store.upsert([], [progress(NOON + 40 * DAY_MS)])
+    async with Exporter(flat_table(rides, "month"), place.url, store=store) as exporter:
+        await exporter.refresh()
+        [row] = place.rows("rides_month")
+        assert (18_000, False) == (row["n"], row["exact"])
+        assert 18_000 != row["riders"]
+
+        ((start, end),) = rides.calendar.windows(month, ONE, TWO)
+        ready = [Total(start, dump_dims(["Oslo", 1]), rides.dump_whole(whole))]
+        version = Marks({ONE: 1, TWO: 1}).of(start, end)
+        assert version is not None
+        await replay(rollup_id(rides, month), store, span_of_window(end), version, ready)
+        assert 1 == (await exporter.refresh()).refreshed
+        assert [18_000] == [row["riders"] for row in place.rows("rides_month")]
+        assert 0 == (await exporter.refresh()).refreshed
+
+
+async def replay(
+    metric: str, store: MemoryStore, span: int, version: int, rows: list[Total]
+) -> None:
+    held = await store.write_totals(metric, version, {span: rows})
+    await store.publish(metric, [Flip(span, None, version, Coverage({0: 1}), held[span])])
 
 
 async def test_another_zone_is_another_definition(
