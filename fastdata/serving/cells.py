@@ -48,11 +48,8 @@ class _Cells:
 
     def _tumbling(self, ranks: Mapping[str, int]) -> Iterator[_Cell]:
         blobs, new = self.totals, self.partials
-        if self.ready:
-            starts = {start for start, _ in self.ready}
-            blobs = {key: states for key, states in blobs.items() if key[0] not in starts}
-            for (start, _), given in self.ready.items():
-                blobs |= {(start, text): states for text, states in given.items()}
+        for (start, _), given in self.ready.items():
+            blobs |= {(start, text): states for text, states in given.items()}
         # One row at a time: a year of minutes would be millions of objects at once.
         for key in sorted(blobs.keys() | new.keys(), key=lambda key: (key[0], ranks[key[1]])):
             start, text = key

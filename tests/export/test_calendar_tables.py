@@ -125,6 +125,18 @@ async def test_rolling_days_go_on_with_the_watermark(
             assert rows == len(place.rows(flat.name))
 
 
+async def test_rolling_days_vanish_with_the_newest_of_the_store(
+    rides: Metric, store: MemoryStore, place: Place
+) -> None:
+    await replay_hours(rides, store, [ONE, ONE + DAY_MS])
+    await export(rides, place.url, every="day", rolling="3d", store=store)
+    assert 2 == len(place.rows("rides_rolling_3d"))
+    async with MemoryStore() as older:
+        await replay_hours(rides, older, [ONE])
+        await export(rides, place.url, every="day", rolling="3d", store=older)
+    assert [5] == [row["km"] for row in place.rows("rides_rolling_3d")]
+
+
 async def test_a_range_is_in_the_zone_and_leaves_the_rest_alone(
     rides: Metric, store: MemoryStore, place: Place
 ) -> None:
