@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
+from typing import BinaryIO
 
 import fastavro
 
@@ -26,11 +27,12 @@ __all__ = [
     "build_object",
     "gaps_of",
     "is_same",
+    "join_objects",
     "read_object",
-    "read_offsets",
     "verified",
 ]
 
+_MAGIC, _SYNC_SIZE = b"Obj\x01", 16
 _BLOCK_BYTES = 64 * 1024
 _RAW_DEFLATE = -zlib.MAX_WBITS
 
@@ -62,8 +64,8 @@ def build_object(name: str, partition: int, records: Records) -> tuple[ObjectEnt
         # Readers want text.
         "fastdata.lengths": base64.b64encode(zlib.compress(struct.pack(f"<{len(sizes)}I", *sizes))),
     }
-    sync = hashlib.sha256(name.encode()).digest()[:16]
-    parts = [b"Obj\x01", _long(len(meta))]
+    sync = hashlib.sha256(name.encode()).digest()[:_SYNC_SIZE]
+    parts = [_MAGIC, _long(len(meta))]
     for key, value in meta.items():
         parts += [_long(len(key)), key.encode(), _long(len(value)), value]
     parts += [b"\0", sync]
@@ -111,9 +113,43 @@ def verified(data: bytes | None, entry: ObjectEntry) -> bytes:
     return data
 
 
-def read_offsets(data: bytes) -> list[int]:
-    """The offsets of an object's records, in order."""
-    return _offsets(fastavro.block_reader(io.BytesIO(data)).metadata)
+def join_objects(objects: Sequence[bytes], file: BinaryIO) -> list[list[Run]]:
+    """Write the records of some objects, in their order, as one Avro file: faster to read.
+
+    Args:
+        objects: Of one schema, verified.
+
+    Returns:
+        The offsets of each object's records, as runs.
+    """
+    runs, sync = [], b""
+    for data in objects:
+        metadata, at = _head(data)
+        runs.append([(start, length) for start, length in json.loads(metadata["fastdata.offsets"])])
+        if not sync:
+            sync = data[at - _SYNC_SIZE : at]
+            file.write(data[:at])
+        while at < len(data):
+            start = at
+            _, at = _read_long(data, at)
+            size, at = _read_long(data, at)
+            file.write(data[start : at + size] + sync)
+            at += size + _SYNC_SIZE
+    return runs
+
+
+def _head(data: bytes) -> tuple[dict[str, bytes], int]:
+    """The metadata of an object, and where its first block begins."""
+    count, at = _read_long(data, len(_MAGIC))
+    metadata = {}
+    for _ in range(count):
+        pair = []
+        for _ in range(2):
+            size, at = _read_long(data, at)
+            pair.append(data[at : at + size])
+            at += size
+        metadata[pair[0].decode()] = pair[1]
+    return metadata, at + 1 + _SYNC_SIZE
 
 
 def is_same(one: bytes, other: bytes) -> bool:
@@ -169,3 +205,15 @@ def _long(value: int) -> bytes:
         value >>= 7
     out.append(value)
     return bytes(out)
+
+
+def _read_long(data: bytes, at: int) -> tuple[int, int]:
+    """What `_long` wrote at a place, and the place behind it."""
+    value = shift = 0
+    while True:
+        byte = data[at]
+        at += 1
+        value |= (byte & 0x7F) << shift
+        if byte <= 0x7F:
+            return value >> 1, at
+        shift += 7

@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 from datafusion import RuntimeEnvBuilder, SessionConfig, SessionContext
 
 from fastdata.aggregates import State
-from fastdata.archive.containers import read_offsets
+from fastdata.archive.containers import join_objects
 from fastdata.batch.forms import Argument, form_of
 from fastdata.batch.grouping import grouped
 from fastdata.batch.hours import HourStates
@@ -192,21 +192,30 @@ def _read(source: Source, names: Sequence[str], job: Job) -> pa.Table:
         f"{_SQL.get(fields[n].kind, '{}').format(quote_name(n))} AS {quote_name(n)}" for n in names
     ]
     hours = pa.array(sorted(job.spans), pa.int64())
+    by_schema: dict[str, list[Piece]] = {}
+    for piece in job.pieces:
+        by_schema.setdefault(piece.schema, []).append(piece)
     context, tables = SessionContext(_config()), []
     with tempfile.TemporaryDirectory(prefix="fastdata-") as folder:
-        for number, piece in enumerate(job.pieces):
+        for number, pieces in enumerate(by_schema.values()):
             path = Path(folder, f"{number}.avro")
-            path.write_bytes(piece.data)
+            with path.open("wb") as file:
+                runs = join_objects([piece.data for piece in pieces], file)
             # One file is read by one thread, so that rows stay in their order.
             context.register_avro("object", str(path))
             table = context.sql(f"SELECT {', '.join(columns)} FROM object").to_arrow_table()
             context.deregister_table("object")
             path.unlink()
-            tables.append(_placed(table, piece, source))
+            places = [
+                np.arange(start, start + length) + (piece.partition << _OFFSET_BITS)
+                for piece, own in zip(pieces, runs, strict=True)
+                for start, length in own
+            ]
+            tables.append(_placed(table, np.concatenate(places), source))
     return pa.concat_tables(tables).filter(pc.field(_HOUR).isin(hours))
 
 
-def _placed(table: pa.Table, piece: Piece, source: Source) -> pa.Table:
+def _placed(table: pa.Table, places: np.ndarray[Any, Any], source: Source) -> pa.Table:
     per_ms = 1_000 if source.schema.fields[source.time].unit == "us" else 1
     raw = table[source.time]
     in_range = pc.and_(
@@ -214,9 +223,7 @@ def _placed(table: pa.Table, piece: Piece, source: Source) -> pa.Table:
     )
     time = pc.divide(pc.if_else(in_range, raw, None), per_ms)
     hour = pc.multiply(pc.divide(time, HOUR_MS), HOUR_MS)
-    offsets = np.array(read_offsets(piece.data), np.int64)
-    place = pa.array(offsets + (piece.partition << _OFFSET_BITS))
-    for name, column in ((_TIME, time), (_HOUR, hour), (_PLACE, place)):
+    for name, column in ((_TIME, time), (_HOUR, hour), (_PLACE, pa.array(places))):
         table = table.append_column(name, column)
     return table
 
