@@ -135,6 +135,20 @@ async def test_totals_of_hours_in_ready_windows_are_not_read(tmp_path: Path) -> 
     assert store.totals == [40 * 24] * 3
 
 
+async def test_each_grouping_set_has_ready_windows(tmp_path: Path) -> None:
+    world, store = Visits(tmp_path, ("day",), by=[(), ("page",)]), Watched()
+    start = local_ms("2024-05-01", BERLIN)
+    await world.archive((start + n * HOUR_MS, "ab"[n % 3 == 0], n % 5) for n in range(5 * 24))
+    await world.replay(store)
+
+    for by, rows_of_a_day in ((), 1), ("page", 2):
+        table = await query(world.metric, every="day", by=by, store=store)
+        assert (table.num_rows, store.totals.pop()) == (5 * rows_of_a_day, 0)
+        assert sum(table["visits"].to_pylist()) == 5 * 24
+        assert table.equals(await query(world.declare(()), every="day", by=by, store=store))
+        assert store.totals.pop() == 5 * 24
+
+
 async def test_only_totals_of_windows_that_are_not_ready_are_read(tmp_path: Path) -> None:
     world, store = Visits(tmp_path, ("day",)), Watched()
     start = local_ms("2024-05-01", BERLIN)
