@@ -24,6 +24,8 @@ def show_report(report: "ReplayReport") -> None:
             f"{to_datetime(metric.end):%Y-%m-%d %H:%M} UTC, {metric.recomputed:,} hours {would}"
             f"counted, {metric.relabelled:,} {would}confirmed, {metric.unchanged:,} up to date"
         )
+        if metric.kept:
+            click.echo(f"  {metric.kept:,} hours {would}kept whole for longer windows")
         if metric.rollups or metric.rollups_left:
             click.echo(f"  {metric.rollups:,} longer windows {would}made ready{_not_ready(metric)}")
         if report.is_dry_run:

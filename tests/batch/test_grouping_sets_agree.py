@@ -160,7 +160,7 @@ def test_each_set_answers_as_a_plain_metric_would(
     by = {name: text for name, text in texts.items() if any(name in each for each in sets)}
     asked = [names for n in range(4) for names in combinations(by, n)]
     plain = [Metric("p", source, {n: texts[n] for n in own}, measures, where) for own in asked]
-    metric = Metric("m", source, by, measures, where, grouping_sets=sets)
+    metric = Metric("m", source, by, measures, where, rollups=["day"], grouping_sets=sets)
     metrics = [metric, *plain]
     rows, columns = jobs(source, log, len(metrics))
     assert is_columnar(metric, [source.schema.canonical])

@@ -13,6 +13,7 @@ from fastdata.archive.storage import ArchiveStorage
 from fastdata.batch.contents import hour_key
 from fastdata.batch.kept import KeptStates
 from fastdata.batch.planning import index_hours
+from fastdata.batch.reports import Progress
 from fastdata.failpoints import FailpointError
 from fastdata.metric import load_dims
 from fastdata.serving.memory import MemoryStore
@@ -169,9 +170,11 @@ async def test_rollups_added_to_a_metric_that_has_heads_are_made_up_for(
     anew = with_rollups(sales)
     assert anew.by_shop.id == sales.by_shop.id
 
+    seen: list[Progress] = []
     (planned,) = (await anew.replay(store, dry_run=True)).metrics
-    (report,) = (await anew.replay(store)).metrics
+    (report,) = (await anew.replay(store, on_progress=seen.append)).metrics
 
+    assert [(each.events, each.total_events) for each in seen] == [(0, 5), (5, 5)]
     assert planned.kept == report.kept == 3
     assert await kept(anew) == expected(anew, FIRST)
     # Readers had these totals already: nothing is written for them, and no run is begun.

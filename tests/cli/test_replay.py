@@ -105,6 +105,8 @@ def test_longer_windows_are_told_of(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         CliRunner().invoke(commands, [*command, *option]) for option in (["--dry-run"], [], [])
     )
 
+    assert "  3 hours would be kept whole for longer windows\n" in planned.output
+    assert "  3 hours kept whole for longer windows\n" in done.output
     assert "  2 longer windows would be made ready\n" in planned.output
     assert "  2 longer windows made ready\n" in done.output
     assert "longer windows" not in again.output

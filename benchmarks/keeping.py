@@ -1,10 +1,11 @@
 """What rollups cost a replay: time, memory and bytes, with and without them, side by side.
 
-python -m benchmarks.rollups [events]
+python -m benchmarks.keeping [events]
 
 A day of visits of which each second one is of a new visitor, with an id of 36 characters: without
 dimensions, by 50 countries, and by 20,000 pages, where nearly each event is a cell of its own.
-Each line is a process of its own, which folds and keeps hours; nothing is read from a disk.
+Each line is a process of its own, which folds and keeps hours; nothing is read from a disk. Time is
+that of the processor.
 """
 
 import asyncio
@@ -94,7 +95,10 @@ async def measure(engine: Engine, by: str, rollups: Sequence[str], events: int) 
         groups = make_groups(hours, hours, GROUPS[engine])
         before = _peak_mb()
         began, cells = time.process_time(), 0
-        kept = KeptHours(storage, metric, hours, snapshot.objects(), snapshot.coverage, True, False)
+        kept = KeptHours(
+            storage, metric, hours, snapshot.objects(), snapshot.coverage,
+            is_newest=True, again=False,
+        )  # fmt: skip
         await kept.missing(hours)
         with Computer(0) as computer:
             work = jobs(reader, snapshot, groups, engine, size)
@@ -119,7 +123,7 @@ def main(events: int) -> None:
     for engine in ("columns", "rows"):
         for by in DIMENSIONS:
             for rollups in ("", "day"):
-                command = [sys.executable, "-m", "benchmarks.rollups", engine, by, rollups]
+                command = [sys.executable, "-m", "benchmarks.keeping", engine, by, rollups]
                 subprocess.run([*command, str(events)], check=True)
 
 
