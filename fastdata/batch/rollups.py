@@ -132,7 +132,7 @@ async def count_stale(
 async def _heads_near(metric: Metric, start: int, end: int, store: ServingStore) -> dict[int, Head]:
     """The heads of all hours that windows with an hour of the range may have."""
     longest = max(_LONGEST_MONTH, *(grain.rolling for grain in metric.rollups))
-    margin = (longest + 1) * DAY_MS
+    margin = (longest + 2) * DAY_MS
     return await patiently(partial(store.heads, metric.id, start - margin, end + margin))
 
 

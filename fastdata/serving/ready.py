@@ -64,7 +64,7 @@ async def read_ready(
     if not isinstance(grain, Grain) or not _is_rolled_up(metric, grain, asked, by):
         return await store.read(*of, start, end, dims=dims), None
     # Hours without heads may have rows of rolling days, that reach back to hours with heads.
-    is_later = asked.end is not None
+    is_later = asked.end is not None or grain.rolling == 1
     for _ in range(_READINGS):
         # Windows may go beyond what is asked for.
         heads = await store.heads(metric.id, start - _LONGEST_MS, end + _LONGEST_MS)

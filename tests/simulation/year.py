@@ -158,7 +158,15 @@ class Work:
 class Year:
     """The world, day by day. The same seed gives the same one."""
 
-    def __init__(self, folder: Path, events_a_day: int, segment_size: int, seed: int = 1) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        events_a_day: int,
+        segment_size: int,
+        seed: int = 1,
+        rollups: Sequence[str] = (),
+        zone: str = "UTC",
+    ) -> None:
         (folder / "visit.avsc").write_text(json.dumps(SCHEMA))
         self.source = Source(
             "visits", topic="visits", schema=str(folder / "visit.avsc"), time="at", id="id",
@@ -167,6 +175,7 @@ class Year:
         self.metric = Metric(
             "pages", self.source, by=["page"],
             measures={"visits": Count(), "bytes": Sum("bytes"), "visitors": Uniques("visitor")},
+            rollups=rollups, zone=zone,
         )  # fmt: skip
         self.rng = random.Random(seed)
         self.events_a_day = events_a_day
