@@ -62,6 +62,8 @@ class Question:
     start: str | None = None
     end: str | None = None
     items: tuple[str, ...] = ()
+    rolling: str | None = None
+    zone: str | None = None
 
     def __str__(self) -> str:
         days = [text[:10] for text in (self.start, self.end) if text]
@@ -71,7 +73,14 @@ class Question:
     def words(self) -> list[str]:
         """The arguments of `fastdata query`."""
         words = [self.metric, "--every", self.every]
-        for option, text in (("by", ",".join(self.by)), ("from", self.start), ("to", self.end)):
+        options = {
+            "by": ",".join(self.by),
+            "from": self.start,
+            "to": self.end,
+            "rolling": self.rolling,
+            "zone": self.zone,
+        }
+        for option, text in options.items():
             words += [f"--{option}", text] if text else []
         for item in self.items:
             words += ["--item", item]

@@ -1,8 +1,11 @@
 """336,776 departures of 2013, of which 59 % are behind the newest, against what R users know."""
 
 import csv
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime, timedelta
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -37,6 +40,8 @@ CARRIERS = [of_month(month, "origin", "carrier") for month in range(1, 13)]
 YEAR = Question("departures", "all", (), MONTHS[0].start, MONTHS[-1].end)
 DAILY = Question("departures", "1d", ("origin",), "2013-06-01", "2013-08-01")
 QUESTIONS = [*MONTHS, *CARRIERS, YEAR, DAILY]
+DAYS = Question("departures", "day", (), "2013-01-01", "2014-01-01", zone="America/New_York")
+WEEKS = replace(DAYS, start="2013-01-07", rolling="7d")
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +56,7 @@ def answers(
     agents, schemas = REPOSITORY / "agents" / "flights.py", REPOSITORY / "schemas"
     deployment = deploy(tmp_path_factory.mktemp("flights"), agents, schemas)
     log = send(deployment, flights, key="flight_id", partitions=4, at=LATER)
-    return stage_answers(deployment, log, QUESTIONS, STAGES, workers=2)
+    return stage_answers(deployment, log, [*QUESTIONS, DAYS, WEEKS], STAGES, workers=2)
 
 
 def truth(flights: list[sets.Record], ask: Question) -> Truth:
@@ -70,6 +75,34 @@ def test_each_layer_answers_the_plain_count(
     for stage in STAGES:
         rows = answers[stage, question]
         assert_agrees(expected, rows, question.by, ["aircraft"], is_batch=stage == "batch")
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_local_days_are_those_of_the_data_set(
+    answers: Answers, flights: list[sets.Record], stage: str
+) -> None:
+    """Which has the date of each departure in New York, in its id."""
+    days: dict[str, list[sets.Record]] = defaultdict(list)
+    for flight in flights:
+        days[str(flight["flight_id"])[:10]].append(flight)
+    groups = [days[day] for day in sorted(days)]
+    weeks = [[*chain.from_iterable(groups[end - 7 : end])] for end in range(7, 366)]
+    for question, expected in ((DAYS, groups), (WEEKS, weeks)):
+        rows = answers[stage, question]
+        assert [len(group) for group in expected] == [row["flights"] for row in rows]
+        for name in ("distance", "delay", "worst"):
+            assert [DEPARTURES[name](group) for group in expected] == [row[name] for row in rows]
+        for row, group in zip(rows, expected, strict=True):
+            aircraft = DEPARTURES["aircraft"](group)
+            assert row["aircraft_lower"] <= aircraft <= row["aircraft_upper"]  # type: ignore[operator]
+
+
+def test_days_of_a_change_of_the_clocks_have_23_and_25_hours(answers: Answers) -> None:
+    rows = answers["batch", DAYS]
+    ends = [[datetime.fromisoformat(str(row[n])) for n in ("window", "window_end")] for row in rows]
+    lengths = {f"{start:%m-%d}": (end - start) // timedelta(hours=1) for start, end in ends}
+    assert len(lengths) == 365
+    assert {"03-10": 23, "11-03": 25} == {day: n for day, n in lengths.items() if n != 24}
 
 
 @pytest.mark.parametrize("stage", STAGES)
