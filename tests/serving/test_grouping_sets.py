@@ -16,10 +16,11 @@ from fastdata.cli.query import query
 from fastdata.metric import dump_dims
 from fastdata.segments import Coverage
 from fastdata.serving.memory import MemoryStore
+from fastdata.serving.merging import Buckets, merge
 from fastdata.serving.opening import open_store
 from fastdata.serving.querying import query as ask
 from fastdata.serving.stores import Flip, Partial, Reading, ServingStore, Total
-from tests.serving.trips import NOON, ONE, SCHEMA, TWO, progress
+from tests.serving.trips import NOON, ONE, SCHEMA, TWO, head, progress, reading
 
 DECLARATION = """
 from fastdata import Count, Metric, Sets, Source
@@ -117,6 +118,18 @@ async def test_only_rows_of_one_set_are_read(rides: Metric) -> None:
             read = [row.dims for row in store.last.totals]
             read += [row.dims for row in store.last.partials]
             assert {begin} == {dims[:3] for dims in read}
+
+
+def test_a_reading_of_all_sets_is_answered_of_one(rides: Metric) -> None:
+    totals = [Total(NOON, *cell) for cell in cells(rides, OLD, exact=True)]
+    stored = reading([head(NOON)], totals)
+
+    found = {by: merge(rides, stored, Buckets(NOON, ONE, None), by) for by in ((), ("city",))}
+
+    assert [[(row.dims, row.estimates[0].value) for row in rows] for rows in found.values()] == [
+        [((), 3)],
+        [((None,), 1), (("Oslo",), 2)],
+    ]
 
 
 def test_a_comparison_is_of_one_set(rides: Metric) -> None:
