@@ -3,7 +3,8 @@
 Send `PageView` records of schemas/page_view.avsc to the topic `page_views`, then:
 
     fastdata query traffic --from 2025-06-01 --to 2025-06-02 --every 1h --by site
-    fastdata query audience --from 2025-06-01 --to 2025-07-01 --every 1d --by site
+    fastdata query audience --from 2025-06-01 --to 2025-07-01 --every day --by site
+    fastdata query audience --from 2025-06-30 --to 2025-07-01 --every day --rolling 30d --by site
 
 Copy this file to declare metrics of your own.
 """
@@ -46,4 +47,6 @@ audience = Metric(
     page_views,
     by=[("site",), ("site", "country")],  # of a site, and of its countries
     measures={"views": Count(), "visitors": Uniques("visitor_id"), "top_paths": TopK("path")},
+    rollups=["day", "month", "30d"],  # kept ready, with exact visitors
+    zone="Europe/Berlin",
 )

@@ -1,11 +1,16 @@
 """What every store does with ready windows: versions are marks, and totals are left out."""
 
+from datetime import date
+from pathlib import Path
+
 import pytest
 
 from fastdata.errors import SpanConflictError
 from fastdata.segments import Coverage
+from fastdata.serving.querying import query
 from fastdata.serving.stores import Flip, ServingStore, Total
 from fastdata.windows import DAY_MS, HOUR_MS
+from tests.batch.visits import Visits, local_ms
 from tests.serving.samples import METRIC, NOON, ONE, TWO, covering, publish, read, totals
 
 ROLLUP = f"{METRIC}@30d@America/Argentina/ComodRivadavia"
@@ -94,3 +99,23 @@ class RollupsContract:
         # Never more than the reading is about.
         reading = await store.read(METRIC, "u-0", "t", NOON, ONE, [(0, 1 << 60)])
         assert list(reading.totals) == totals(NOON, b"b")
+
+    async def test_windows_of_replays_are_those_of_a_plain_count(
+        self, store: ServingStore, tmp_path: Path
+    ) -> None:
+        grains, day = ("day", "month", "3d"), local_ms("2024-03-30", "Europe/Berlin")
+        world = Visits(tmp_path, grains)
+        await world.archive((day + n * HOUR_MS, "ab"[n % 2], n % 7) for n in range(72))
+        await world.replay(store)
+        await world.archive([(day + 30 * HOUR_MS, "a", 9), (day + 40 * HOUR_MS, "a", 9)])
+        await world.replay(store)
+        assert await store.undo(world.metric.id, day + 30 * HOUR_MS)
+        before = [await world.ready(store, grain) for grain in grains]
+
+        await world.replay(store)
+
+        assert not any(before[0].keys() & {(date(2024, 3, 31), "[]")})
+        for grain in grains:
+            assert await world.ready(store, grain) == world.count(grain)
+        table = await query(world.metric, every="day", store=store)
+        assert table.equals(await query(world.declare(()), every="day", store=store))
