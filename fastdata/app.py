@@ -43,6 +43,9 @@ def run_worker(settings: Settings | None = None, loglevel: str = "WARNING") -> N
         DeclarationError: A declaration is wrong.
     """
     worker = faust.Worker(make_worker_app(settings), loglevel=loglevel, redirect_stdouts=False)
+    # Faust hides the cursor for its spinner; a process that ends at once never shows it again.
+    if worker.spinner is not None:
+        worker.spinner.cursor_hide = ""
     worker.execute_from_commandline()
 
 

@@ -200,7 +200,7 @@ class ReplayError(FastdataError):
 
 
 class VerifyError(FastdataError):
-    """A plain recount of the archive cannot be made."""
+    """A plain recount of the archive cannot be made, or the range is empty."""
 
 
 class ExportError(FastdataError, ValueError):

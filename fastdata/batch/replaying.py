@@ -303,6 +303,7 @@ def _report(metric: Metric, snapshot: Snapshot) -> MetricReport:
         snapshot.coverage,
         rejects=snapshot.rejects,
         timeless=snapshot.timeless,
+        segment_size=metric.source.segment_size,
         lost=snapshot.lost,
     )
 

@@ -46,6 +46,7 @@ class MetricReport:
         timeless: Archived events without a usable time, or that cannot be read; in no span.
         rollups: Windows of its grains that were made ready; in a dry run, that would not be ready.
         rollups_left: Windows left to readers to merge, as states of their hours are not kept.
+        segment_size: Of its source; only segments that are archived whole are counted.
         lost: Per partition, offsets `[start, end)` that were never archived: of their events,
             none is in a span.
     """
@@ -69,6 +70,7 @@ class MetricReport:
     timeless: int = 0
     rollups: int = 0
     rollups_left: int = 0
+    segment_size: int = 0
     lost: Mapping[int, Sequence[tuple[int, int]]] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, object]:

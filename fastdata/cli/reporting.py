@@ -17,7 +17,7 @@ def show_report(report: "ReplayReport") -> None:
     would = "would be " if report.is_dry_run else ""
     for metric in report.metrics:
         if metric.start == metric.end:
-            click.echo(f"{metric.metric}: nothing of it is archived in whole segments")
+            click.echo(f"{metric.metric}: {_nothing(metric)}")
             continue
         click.echo(
             f"{metric.metric}: {to_datetime(metric.start):%Y-%m-%d %H:%M} to "
@@ -36,6 +36,13 @@ def show_report(report: "ReplayReport") -> None:
         )
         _warn(metric)
     click.echo(f"{report.seconds:.1f} s")
+
+
+def _nothing(metric: "MetricReport") -> str:
+    if metric.coverage.segments:
+        return "no events of that time are archived in whole segments"
+    size = f"{metric.segment_size:,} offsets of a partition"
+    return f"nothing to count yet: no segment ({size}) is archived whole"
 
 
 def _warn(metric: "MetricReport") -> None:

@@ -12,6 +12,7 @@ alike. The marks are written after the files, so what was killed between the two
 import io
 import json
 from typing import Self
+from uuid import uuid4
 
 import pyarrow as pa
 from pyarrow import parquet
@@ -40,7 +41,8 @@ class ParquetTarget:
         self._flat = flat
         self._storage = storage
         self._state = f"{flat.name}/_fastdata/state.json"
-        self._aside = f"{flat.name}/_fastdata/next"
+        # Of this exporter alone: another one's would be renamed in its place.
+        self._aside = f"{flat.name}/_fastdata/next-{uuid4().hex[:8]}"
         self._marks: dict[int, str] = {}
 
     async def __aenter__(self) -> Self:

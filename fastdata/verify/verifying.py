@@ -21,7 +21,7 @@ from fastdata.verify.measuring import is_known
 from fastdata.verify.recounting import Cell, CellKey, Event, Place, group, mark_repeats, read_events
 from fastdata.verify.reports import MetricReport, SpanReport, Speed, VerifyReport
 from fastdata.verify.storing import store_errors
-from fastdata.windows import HOUR_MS, ceil_to, floor_to
+from fastdata.windows import HOUR_MS, ceil_to, floor_to, to_datetime
 
 __all__ = ["verify"]
 
@@ -56,13 +56,19 @@ async def verify(
         store_result: Whether to store the errors of the speed layer; see `errors_of`.
 
     Raises:
-        VerifyError: The archive cannot be recounted, or replays kept moving a span.
+        VerifyError: The range is empty, the archive cannot be recounted, or replays kept moving a
+            span.
         ArchiveError: The archive cannot be read, has a hole, or is of another declaration.
         CorruptStateError: An entry of the archive does not verify.
         MapError: A value is not of its declared type.
         StoreError: The store failed; what `StoreUnavailableError` ends may be called again.
     """
     began = time.perf_counter()
+    if start is not None and end is not None and end <= start:
+        raise VerifyError(
+            f"the range is empty: its end {to_datetime(end):%Y-%m-%d %H:%M} is not after its start "
+            f"{to_datetime(start):%Y-%m-%d %H:%M}"
+        )
     limits = (
         _EVER[0] if start is None else floor_to(start, HOUR_MS),
         _EVER[1] if end is None else ceil_to(end, HOUR_MS),

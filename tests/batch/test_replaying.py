@@ -137,7 +137,8 @@ async def test_an_empty_archive_is_no_error(sales: Sales, store: ServingStore) -
         {"metric": "by_shop", "id": sales.by_shop.id, "coverage": {}, "run": None}
         | dict.fromkeys(("start", "end", "recomputed", "relabelled", "unchanged", "ahead"), 0)
         | dict.fromkeys(("events", "duplicates", "totals", "kept", "objects"), 0)
-        | {"rejects": 0, "timeless": 0, "rollups": 0, "rollups_left": 0, "lost": {}}
+        | dict.fromkeys(("rejects", "timeless", "rollups", "rollups_left"), 0)
+        | {"segment_size": 4, "lost": {}}
     ]
 
 

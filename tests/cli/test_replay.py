@@ -112,6 +112,26 @@ def test_longer_windows_are_told_of(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert "longer windows" not in again.output
 
 
+@pytest.mark.parametrize(
+    ("coverage", "said"),
+    [
+        (
+            Coverage(),
+            "nothing to count yet: no segment (1,000 offsets of a partition) is archived whole",
+        ),
+        (Coverage({0: 3}), "no events of that time are archived in whole segments"),
+    ],
+)
+def test_that_there_is_nothing_to_count_is_told_with_its_reason(
+    capsys: pytest.CaptureFixture[str], coverage: Coverage, said: str
+) -> None:
+    metric = MetricReport("by_shop", "by_shop-0", coverage, segment_size=1_000)
+
+    show_report(ReplayReport((metric,)))
+
+    assert f"by_shop: {said}\n" in capsys.readouterr().out
+
+
 def test_longer_windows_that_are_not_ready_are_told_of(capsys: pytest.CaptureFixture[str]) -> None:
     metric = MetricReport("by_shop", "by_shop-0", Coverage(), 0, DAY_MS, rollups_left=2)
 

@@ -52,6 +52,18 @@ async def watch(folder: ParquetFolder, done: asyncio.Event) -> int:
     return looks
 
 
+async def test_two_exporters_never_mix_their_files(
+    rides: Metric, store: MemoryStore, folder: ParquetFolder
+) -> None:
+    await replay_hours(rides, store, [NOON + day * DAY_MS for day in range(30)])
+    await export(rides, folder.url, store=store)
+    for km in range(2, 6):
+        days = [NOON + day * DAY_MS for day in range(30)]
+        await replay_hours(rides, store, days, km=km)
+        await asyncio.gather(*(export(rides, folder.url, store=store) for _ in range(3)))
+        assert comparable(await answer(rides, store)) == comparable(folder.rows())
+
+
 async def test_files_lie_in_folders_of_days(
     rides: Metric, store: MemoryStore, folder: ParquetFolder
 ) -> None:

@@ -109,6 +109,16 @@ def test_an_unreachable_broker_is_told_within_seconds(lab: Lab) -> None:
     assert "see FASTDATA_BROKER" in log
 
 
+def test_a_worker_that_cannot_start_leaves_the_terminal_its_cursor(lab: Lab) -> None:
+    lab.environment["FASTDATA_BROKER"] = "localhost:1"
+
+    done = run(lab, "from fastdata.app import run_worker; run_worker()")
+
+    assert (1, "") == (done.returncode, done.stdout)
+    assert "fastdata cannot start" in done.stderr
+    assert "\x1b[?25l" not in done.stderr
+
+
 def test_a_store_that_is_not_understood_is_told(lab: Lab) -> None:
     with lab.worker("fastdata", FASTDATA_STORE="mysql://me:secret@host/db") as worker:
         assert worker.wait(30) == 1

@@ -55,6 +55,12 @@ async def test_a_range_is_widened_to_hours(tmp_path: Path) -> None:
     assert [2, 3, 4] == await spans(clicks, start=first, end=last)
 
 
+async def test_a_range_that_ends_before_it_begins_is_refused(tmp_path: Path) -> None:
+    clicks = Clicks(tmp_path, MemoryStore())
+    with pytest.raises(VerifyError, match="the range is empty: its end 2023-11-14 22:00 is not"):
+        await clicks.verify(start=START, end=START - HOUR)
+
+
 async def test_an_archive_that_is_not_the_stores_is_refused(tmp_path: Path) -> None:
     (tmp_path / "one").mkdir()
     (tmp_path / "other").mkdir()
