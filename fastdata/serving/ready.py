@@ -21,6 +21,7 @@ __all__ = ["ReadyWindows", "read_ready"]
 
 _READINGS = 3
 _LONGEST_MS = 32 * DAY_MS
+_MOST_LATER = 48
 _Interval = tuple[int, int]
 _States = Mapping[str, bytes]
 
@@ -71,7 +72,11 @@ async def read_ready(
         hours = [hour for hour in heads if start <= hour < end]
         windows = list(_windows(metric.calendar, grain, asked, hours, is_later))
         known = await _known(metric, grain, windows, heads, by, store)
-        ready = {w: states for w, states in known.items() if _is_whole(w, grain, asked, heads)}
+        ready = {
+            window: states
+            for window, states in known.items()
+            if await _is_whole(metric, window, grain, asked, heads, store)
+        }
         if not ready:
             break
         others = _together(window for window in windows if window not in ready)
@@ -143,14 +148,28 @@ def _marks(heads: Mapping[int, Head]) -> Marks:
     return Marks({hour: head.version for hour, head in heads.items()})
 
 
-def _is_whole(window: _Interval, grain: Grain, asked: Asked, heads: Mapping[int, Head]) -> bool:
-    """Whether the row of a window has all of its hours with heads, also if it is cut."""
-    (start, end), cut = window, list[int]()
-    if asked.start is not None and start < asked.start and grain.rolling == 1:
-        cut += touched_hours(start, asked.start)
-    if asked.end is not None and asked.end < end:
-        cut += touched_hours(asked.end, end)
-    return not any(hour in heads for hour in cut)
+async def _is_whole(
+    metric: Metric,
+    window: _Interval,
+    grain: Grain,
+    asked: Asked,
+    heads: Mapping[int, Head],
+    store: ServingStore,
+) -> bool:
+    """Whether the row of a window has all of its totals, also if it is cut."""
+    start, end = window
+    first = start if asked.start is None or grain.rolling > 1 else asked.start
+    if start < first and any(hour in heads for hour in touched_hours(start, first)):
+        return False
+    if asked.end is None or end <= asked.end:
+        return True
+    # Of today there are heads up to midnight, and totals up to now.
+    later = [hour for hour in touched_hours(asked.end, end) if hour in heads]
+    if not later or len(later) > _MOST_LATER:
+        return not later
+    found = await store.read(metric.id, metric.id, metric.id, later[0], later[-1] + HOUR_MS)
+    is_same = all(found.heads.get(hour) == heads[hour] for hour in later)
+    return is_same and all(total.window < asked.end for total in found.totals)
 
 
 def _together(windows: Iterable[_Interval]) -> list[_Interval]:

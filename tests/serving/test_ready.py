@@ -157,6 +157,22 @@ async def test_each_grouping_set_has_ready_windows(tmp_path: Path) -> None:
         assert store.totals.pop() == 5 * 24
 
 
+async def test_a_window_that_is_cut_is_ready_if_all_of_it_is_before(tmp_path: Path) -> None:
+    world, store = Visits(tmp_path, ("day", "month", "3d")), Watched()
+    start = local_ms("2024-05-01", BERLIN)
+    await world.archive((start + n * HOUR_MS, "a", n) for n in range(36))
+    await world.replay(store)
+
+    for options in ({"every": "day"}, {"every": "month"}, {"every": "day", "rolling": "3d"}):
+        for end, is_ready in (("2024-05-02T12:00", True), ("2024-05-02T11:00", False)):
+            ranges = {"start": "2024-05-01", "end": end, "store": store} | options
+            table = await query(world.metric, **ranges)  # type: ignore[arg-type]
+            read = store.totals.pop()
+            assert table.equals(await query(world.declare(()), **ranges))  # type: ignore[arg-type]
+            assert (read == 0) == is_ready
+            assert (read < store.totals.pop()) == (is_ready or options == {"every": "day"})
+
+
 async def test_only_totals_of_windows_that_are_not_ready_are_read(tmp_path: Path) -> None:
     world, store = Visits(tmp_path, ("day",)), Watched()
     start = local_ms("2024-05-01", BERLIN)
