@@ -322,3 +322,19 @@ async def test_hours_that_others_have_counted_further_are_left_alone(
     assert (report.ahead, report.recomputed, report.kept) == (24, 0, 0)
     assert await newer.keys([DAY]) == {DAY: {"0a"}}
     assert await kept(copy) == {}
+
+
+async def test_sets_that_are_too_large_for_a_store_are_kept_whole(
+    tmp_path: Path, store: ServingStore
+) -> None:
+    sales = Sales(tmp_path / "many", segment_size=2_000, rollups=DAYS)
+    events = [Sale(f"{n}", n % 60, "north", 1, f"somebody {n // 2:>20}") for n in range(8_000)]
+    await sales.archive(events)
+
+    await sales.replay(store)
+
+    assert await kept(sales) == {0: {(DAY, "north"): (8_000, 8_000, 4_000)}}
+    states = KeptStates(sales.storage, sales.by_shop, "hours")
+    ((start, keys),) = (await states.keys([DAY])).items()
+    ((_, _, state),) = await states.read(start, *keys) or ()
+    assert len(state) > 4_000 * len(events[0].buyer or "")
