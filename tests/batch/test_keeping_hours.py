@@ -336,5 +336,6 @@ async def test_sets_that_are_too_large_for_a_store_are_kept_whole(
     assert await kept(sales) == {0: {(DAY, "north"): (8_000, 8_000, 4_000)}}
     states = KeptStates(sales.storage, sales.by_shop, "hours")
     ((start, keys),) = (await states.keys([DAY])).items()
-    ((_, _, state),) = await states.read(start, *keys) or ()
-    assert len(state) > 4_000 * len(events[0].buyer or "")
+    rows = await states.read(start, *keys)
+    assert rows is not None
+    assert len(rows[0][2]) > 4_000 * len(events[0].buyer or "")
