@@ -61,11 +61,24 @@ async def main(rows: int) -> None:
     metric = fastdata.load("agents/flights.py").departures
     store = MemoryStore()
     await fill(store, metric, rows)
-    for every, by in (("all", []), ("1d", ["origin"]), ("1h", list(metric.by)), ("1m", [])):
+    every_one = list(metric.by)
+    for every, rolling, by in (
+        ("all", None, []),
+        ("month", None, []),
+        ("day", None, ["origin"]),
+        ("day", "30d", []),
+        ("day", "30d", every_one),
+        ("1d", None, ["origin"]),
+        ("1h", None, every_one),
+        ("1m", None, []),
+    ):
         began = time.perf_counter()
-        table = await query(metric, "2013-01-01", "2014-01-01", every=every, by=by, store=store)
+        table = await query(
+            metric, "2013-01-01", "2014-01-01", every=every, rolling=rolling, by=by, store=store
+        )
         took = time.perf_counter() - began
-        print(f"every {every:3} by {by}: {table.num_rows:7,} rows in {took:5.2f} s")
+        what = f"every {every}" + (f" rolling {rolling}" if rolling else "")
+        print(f"{what:21} by {by}: {table.num_rows:7,} rows in {took:5.2f} s")
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from fastdata.metric import Metric, States
 from fastdata.serving.buckets import Buckets
@@ -19,8 +19,7 @@ _Texts = Mapping[str, str | None]
 _Blobs = dict[tuple[int, str], list[bytes]]  # by start of the bucket and chosen dimensions
 
 
-@dataclass(frozen=True, slots=True)
-class _Cell:
+class _Cell(NamedTuple):
     """One row: an interval, chosen dimensions as text, and merged states of some layer."""
 
     start: int

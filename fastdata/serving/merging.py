@@ -246,9 +246,10 @@ class _Doubts:
 
     def about(self, start: int, end: int) -> _Doubt:
         """The doubt about `[start, end)`."""
-        if (start, end) not in self._known:
-            self._known[start, end] = self._judge(start, end)
-        return self._known[start, end]
+        doubt = self._known.get((start, end))
+        if doubt is None:
+            doubt = self._known[start, end] = self._judge(start, end)
+        return doubt
 
     def _judge(self, start: int, end: int) -> _Doubt:
         skipped = sum(self._skipped(gap, start, end) for gap in self._gaps)
