@@ -66,14 +66,12 @@ _LOGICAL = {None, "timestamp-millis", "timestamp-micros", "date", "decimal"}
 
 
 def is_columnar(metric: Metric, schemas: Iterable[str]) -> bool:
-    """Whether this engine can compute a metric.
+    """Whether this engine can compute a metric of a source without Python of its own.
 
     Args:
         schemas: Canonical JSON of the schemas that the events were written with.
     """
     source = metric.source
-    if source.mapper is not None or source.reader is not None:
-        return False
     if any(is_too_large(node) for node in metric.selection.nodes):
         return False
     mine = {name: _form(source.schema, name) for name in _fields_of([metric])}

@@ -5,7 +5,7 @@ import os
 import signal
 import sys
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context, parent_process
@@ -14,7 +14,7 @@ from threading import Thread
 from typing import Self, TypeVar
 
 from fastdata.batch.engines import Declared, fold_declared, fold_job
-from fastdata.batch.rows import Folded, Job
+from fastdata.batch.rows import Engine, Folded, Job
 from fastdata.errors import ReplayError
 from fastdata.metric import Metric
 
@@ -22,27 +22,28 @@ __all__ = ["Computer", "choose_workers"]
 
 _T = TypeVar("_T")
 # Below it, starting processes takes longer than the work.
-_SMALL_EVENTS = 20_000
+_SMALL_EVENTS: Mapping[Engine, int] = {"rows": 20_000, "columns": 500_000}
 # More are for who has the memory: some 120 MB each.
 _DEFAULT_WORKERS = 2
 # Of hours with more, one at a time: an event may be a cell of its own, which takes a kilobyte.
 _EVENTS_AT_ONCE = 500_000
 
 
-def choose_workers(wanted: int | None, groups: Sequence[int]) -> int:
+def choose_workers(wanted: int | None, groups: Mapping[Engine, Sequence[int]]) -> int:
     """How many processes to start; 0 computes in this one.
 
     Args:
         wanted: None: as many as there are processors, at most 2; none for little work, and one
             where groups are so large that they are computed one at a time.
-        groups: How many events each has that may be computed by itself.
+        groups: How many events each has that may be computed by itself, by the engine.
     """
     if wanted is not None:
         return wanted
-    if sum(groups) < _SMALL_EVENTS:
+    if all(sum(groups.get(engine, ())) < small for engine, small in _SMALL_EVENTS.items()):
         return 0
-    at_once = max(1, _EVENTS_AT_ONCE // max(groups))
-    return min(os.cpu_count() or 1, _DEFAULT_WORKERS, len(groups), at_once)
+    every = [events for own in groups.values() for events in own]
+    at_once = max(1, _EVENTS_AT_ONCE // max(every))
+    return min(os.cpu_count() or 1, _DEFAULT_WORKERS, len(every), at_once)
 
 
 class Computer:

@@ -6,7 +6,6 @@ A metric cannot be sent to a process, so its file is loaded there and it is look
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from fastdata.batch.columns import fold_columns, is_columnar
 from fastdata.batch.rows import Engine, Folded, Job, fold
 from fastdata.calendars import Grain
 from fastdata.errors import ReplayError
@@ -42,7 +41,7 @@ def choose_engine(wanted: Engine | None, metric: Metric, schemas: Iterable[str])
     Raises:
         ReplayError: The wanted engine cannot compute it.
     """
-    if wanted == "rows" or is_columnar(metric, schemas):
+    if wanted == "rows" or _is_columnar(metric, schemas):
         return wanted or "columns"
     if wanted == "columns":
         raise ReplayError(
@@ -53,6 +52,15 @@ def choose_engine(wanted: Engine | None, metric: Metric, schemas: Iterable[str])
     return "rows"
 
 
+def _is_columnar(metric: Metric, schemas: Iterable[str]) -> bool:
+    if metric.source.mapper is not None or metric.source.reader is not None:
+        return False
+    # DataFusion takes a second to load: not for those who do without.
+    from fastdata.batch.columns import is_columnar
+
+    return is_columnar(metric, schemas)
+
+
 def fold_job(metrics: Sequence[Metric], job: Job) -> Folded:
     """The exact totals of a job's spans, by its engine.
 
@@ -60,7 +68,11 @@ def fold_job(metrics: Sequence[Metric], job: Job) -> Folded:
         ReplayError: As for `fold`.
         MapError: The same.
     """
-    return (fold_columns if job.engine == "columns" else fold)(metrics, job)
+    if job.engine == "rows":
+        return fold(metrics, job)
+    from fastdata.batch.columns import fold_columns
+
+    return fold_columns(metrics, job)
 
 
 def fold_declared(declared: Sequence[Declared], job: Job) -> Folded:

@@ -71,8 +71,11 @@ class Meter:
         self, works: Sequence["Work"], on_progress: Callable[[Progress], None] | None
     ) -> None:
         plans = [task.plan for work in works for task in work.tasks]
-        self.groups = [sum(group.spans.values()) for work in works for group in work.groups()]
-        self.total_events = sum(self.groups)
+        self.groups: dict[Engine, list[int]] = {}
+        for work in works:
+            events = [sum(group.spans.values()) for group in work.groups()]
+            self.groups.setdefault(work.engine, []).extend(events)
+        self.total_events = sum(map(sum, self.groups.values()))
         self._total_spans = sum(
             len(plan.recompute) + len(plan.relabel) + len(plan.empty) for plan in plans
         )
@@ -96,6 +99,7 @@ class Work:
         coverage: Where they end.
         objects: Those of the archive up to there.
         hours: What these hold.
+        engine: What folds them.
     """
 
     def __init__(
@@ -116,7 +120,7 @@ class Work:
         self._source = source
         self._store = store
         self._reader = reader
-        self._engine = engine
+        self.engine = engine
         self._force = force
         self._pace = pace
 
@@ -140,7 +144,7 @@ class Work:
     def groups(self) -> list[Group]:
         """What is to be computed."""
         spans = {span for task in self.tasks for span in task.plan.computed}
-        return make_groups(spans, self.hours, _GROUP_EVENTS[self._engine])
+        return make_groups(spans, self.hours, _GROUP_EVENTS[self.engine])
 
     async def run(self, computer: Computer, meter: Meter) -> None:
         """Do what is planned, until nothing is left to do; then close the runs.
@@ -193,12 +197,12 @@ class Work:
             }
             # No name here: the records are the consumer's alone.
             pieces = map(self._piece, group.objects)
-            yield group, Job(group.spans, users, await asyncio.gather(*pieces), self._engine)
+            yield group, Job(group.spans, users, await asyncio.gather(*pieces), self.engine)
 
     async def _piece(self, index: int) -> Piece:
         entry = self.objects[index]
         place = entry.partition, segment_of(entry.first, self._source.segment_size), entry.schema
-        if self._engine == "columns":
+        if self.engine == "columns":
             return Piece(*place, data=await patiently(partial(self._reader.read_whole, entry)))
         return Piece(*place, await patiently(partial(self._reader.read, entry)))
 

@@ -9,7 +9,7 @@ import pytest
 from fastdata import load
 from fastdata.batch import computing, working
 from fastdata.batch.computing import Computer, choose_workers
-from fastdata.batch.rows import Job
+from fastdata.batch.rows import Engine, Job
 from fastdata.serving.memory import MemoryStore
 from fastdata.serving.pacing import Pace
 from fastdata.serving.stores import Total
@@ -93,17 +93,24 @@ async def test_of_large_jobs_fewer_are_under_way(
 @pytest.mark.parametrize(
     ("wanted", "groups", "processes"),
     [
-        (None, [], 0),
-        (None, [19_999], 0),
-        (None, [25_000], 1),
-        (None, [25_000] * 9, 2),
-        (None, [25_000, 300_000], 1),
-        (None, [900_000] * 9, 1),
-        (3, [900_000] * 9, 3),
+        (None, {}, 0),
+        (None, {"rows": []}, 0),
+        (None, {"rows": [19_999]}, 0),
+        (None, {"rows": [25_000]}, 1),
+        (None, {"rows": [25_000] * 9}, 2),
+        (None, {"rows": [25_000, 300_000]}, 1),
+        (None, {"rows": [900_000] * 9}, 1),
+        (None, {"columns": [200_000, 200_000]}, 0),
+        (None, {"columns": [200_000] * 3}, 2),
+        (None, {"columns": [200_000], "rows": [25_000]}, 2),
+        (3, {"rows": [900_000] * 9}, 3),
     ],
 )
 def test_large_groups_get_one_process(
-    monkeypatch: pytest.MonkeyPatch, wanted: int | None, groups: list[int], processes: int
+    monkeypatch: pytest.MonkeyPatch,
+    wanted: int | None,
+    groups: dict[Engine, list[int]],
+    processes: int,
 ) -> None:
     monkeypatch.setattr("os.cpu_count", lambda: 8)
 

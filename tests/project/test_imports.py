@@ -107,6 +107,15 @@ def test_declaring_loads_no_driver(statement: str) -> None:
     assert loaded & DRIVERS.keys() == set()
 
 
+def test_who_folds_by_rows_does_not_wait_for_datafusion_to_load() -> None:
+    code = "import sys, fastdata.batch.replaying; print('datafusion' in sys.modules)"
+    run = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+
+    assert run.stdout.strip() == "False"
+
+
 def test_agents_is_no_package() -> None:
     assert (ROOT / "agents" / "flights.py").is_file()
     assert not (ROOT / "agents" / "__init__.py").exists()
