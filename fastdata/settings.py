@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterable
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Literal, Self
+from typing import TYPE_CHECKING, Literal, Self
 
 from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import (
@@ -16,6 +16,9 @@ from pydantic_settings import (
 )
 
 from fastdata.errors import SettingsError
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
 
 __all__ = ["Settings", "mask_url"]
 
@@ -132,8 +135,7 @@ class Settings(BaseSettings):
             return cls(**overrides)  # type: ignore[arg-type]
         except ValidationError as error:
             lines = (
-                ": ".join([*map(str, e["loc"]), e["msg"].removeprefix("Value error, ")])
-                for e in error.errors()
+                ": ".join([*map(str, e["loc"]), _told(e, cls.model_fields)]) for e in error.errors()
             )
             raise SettingsError(
                 f"wrong settings: {'; '.join(lines)} (from FASTDATA_* variables or {_FILE.name})"
@@ -188,9 +190,20 @@ def _refuse_unknown(variables: Iterable[str], fields: Iterable[str]) -> None:
         name = variable.upper().removeprefix(_PREFIX)
         if name == variable.upper() or name in known or _OTHERS.fullmatch(name):
             continue
-        close = get_close_matches(name, known, n=1)
-        hint = f"did you mean {_PREFIX}{close[0]}? " if close else ""
+        hint = _hint(name, known, _PREFIX)
         raise SettingsError(f"there is no setting {variable}; {hint}docs/settings.md has all")
+
+
+def _told(error: "ErrorDetails", fields: Iterable[str]) -> str:
+    if error["type"] == "extra_forbidden":
+        hint = _hint(str(error["loc"][0]), fields)
+        return f"there is no such setting; {hint}docs/settings.md has all"
+    return error["msg"].removeprefix("Value error, ")
+
+
+def _hint(name: str, known: Iterable[str], prefix: str = "") -> str:
+    close = get_close_matches(name, list(known), n=1)
+    return f"did you mean {prefix}{close[0]}? " if close else ""
 
 
 def _masked(value: object) -> object:
