@@ -143,24 +143,23 @@ class Days:
             self._room += _size(oldest)
 
 
-def merge_rows(metric: Metric, rows: Iterable[Row]) -> dict[str, States]:
-    """The merged states of rows, by their dimensions.
+def merge_rows(metric: Metric, merged: dict[str, States], rows: Iterable[Row]) -> None:
+    """Merge the states of rows into those of their dimensions, in place.
 
     Raises:
         CorruptStateError: A state does not verify.
     """
-    merged: dict[str, States] = {}
     for _, dims, blob in rows:
         states = metric.load(blob)
         if dims in merged:
             metric.merge(merged[dims], states)
         else:
             merged[dims] = states
-    return merged
 
 
 def _merge_hours(metric: Metric, start: int, rows: Iterable[Row]) -> list[Row]:
-    merged = merge_rows(metric, rows)
+    merged: dict[str, States] = {}
+    merge_rows(metric, merged, rows)
     return [(start, dims, metric.dump_whole(merged[dims])) for dims in sorted(merged)]
 
 

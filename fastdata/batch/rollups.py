@@ -17,11 +17,10 @@ from functools import partial
 from fastdata.archive.storage import ArchiveStorage
 from fastdata.batch.days import Content, Days, merge_rows
 from fastdata.batch.publishing import patiently
-from fastdata.batch.rows import Row
 from fastdata.calendars import Grain
 from fastdata.errors import SpanConflictError
 from fastdata.failpoints import reach
-from fastdata.metric import Metric
+from fastdata.metric import Metric, States
 from fastdata.rollups import OVERALL, Marks, has_overall, rollup_id, span_of_window
 from fastdata.segments import Coverage
 from fastdata.serving.pacing import Pace
@@ -95,14 +94,13 @@ async def roll_up(
         if await _undo(metric, window, store):
             ready.append(window)
             continue
-        intervals = metric.calendar.windows(_DAY, window.start, window.end)
-        rows = [await days.rows(*interval) for interval in intervals]
-        known = [some for some in rows if some is not None]
-        if len(known) < len(rows):
+        merged = await _merge_days(metric, window, days)
+        if merged is None:
             left += 1
             continue
         reach("batch.before_rollup")
-        totals = await asyncio.to_thread(_merge_days, metric, window.start, known)
+        totals = await asyncio.to_thread(_totals, metric, window.start, merged)
+        del merged  # Before the next one is here.
         if await _publish(metric, window, totals, store, pace):
             ready.append(window)
     await days.sweep()
@@ -174,9 +172,19 @@ def _windows(
             yield begins, ends
 
 
-def _merge_days(metric: Metric, start: int, days: Sequence[Sequence[Row]]) -> list[Total]:
-    """The totals of a window."""
-    merged = merge_rows(metric, (row for rows in days for row in rows))
+async def _merge_days(metric: Metric, window: _Window, days: Days) -> dict[str, States] | None:
+    """The whole states of a window by dimensions; None when a day of it has none."""
+    merged: dict[str, States] = {}
+    for start, end in metric.calendar.windows(_DAY, window.start, window.end):
+        rows = await days.rows(start, end)
+        if rows is None:
+            return None
+        await asyncio.to_thread(merge_rows, metric, merged, rows)
+    return merged
+
+
+def _totals(metric: Metric, start: int, merged: dict[str, States]) -> list[Total]:
+    """What a store shows of a window; the states are used up."""
     totals = [Total(start, dims, metric.dump(merged[dims])) for dims in sorted(merged)]
     if has_overall(metric) and merged:
         states, *others = merged.values()
