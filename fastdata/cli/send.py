@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fastdata.errors import LineError
+from fastdata.errors import FastdataError, LineError
+from fastdata.loading import load_folder
 from fastdata.settings import Settings
 
 if TYPE_CHECKING:
@@ -62,7 +63,9 @@ async def _send(topic: str, from_file: Path | None, address: _Address | None) ->
     from fastdata.brokers import Broker
     from fastdata.sending import LineSender, read_descriptor, send_lines
 
-    async with LineSender(Broker.of(Settings.load()), topic) as sender:
+    settings = Settings.load()
+    _warn_of(topic, settings.agents)
+    async with LineSender(Broker.of(settings), topic) as sender:
         if address is not None:
             await _listen(sender, address)
         elif from_file is None:
@@ -71,6 +74,22 @@ async def _send(topic: str, from_file: Path | None, address: _Address | None) ->
             with from_file.open("rb") as file:
                 await send_lines(sender, read_descriptor(file.fileno()))
     click.echo(f"{sender.acknowledged} lines are in {topic}", err=True)
+
+
+def _warn_of(topic: str, agents: str) -> None:
+    """Say that nobody here reads such lines; who only sends may have no agents at all."""
+    try:
+        sources = load_folder(agents).sources.values()
+    except FastdataError:
+        return
+    if not (formats := [source.format for source in sources if source.topic == topic]):
+        have = ", ".join(sorted(source.topic for source in sources))
+        click.echo(f"warning: no source in {agents} reads {topic}; topics are: {have}", err=True)
+    elif set(formats) == {"avro"}:
+        click.echo(
+            f"warning: the source in {agents} reads Avro from {topic}: lines become dead letters",
+            err=True,
+        )
 
 
 async def _listen(sender: "LineSender", address: _Address) -> None:
