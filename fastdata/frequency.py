@@ -2,7 +2,7 @@
 
 import math
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
@@ -114,10 +114,10 @@ class _Frequency:
             self._count(state, {cast("Item", value): 1})
         return state
 
-    def exact_of(self, counts: Mapping[Item, int]) -> _State:
+    def exact_of(self, counted: Iterable[tuple[Item, int]]) -> _State:
         """The state of values that came so often, as batch keeps it."""
         state = self.zero(exact=True)
-        self._count(state, counts)
+        self._count(state, dict(counted))
         return state
 
     def merge(self, state: _State, other: _State) -> _State:

@@ -1,7 +1,7 @@
 """Quantiles: exact while values are few, then a KLL sketch."""
 
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import accumulate, pairwise
@@ -134,10 +134,10 @@ class _Quantiles:
             self._count(state, {number: 1})
         return state
 
-    def exact_of(self, counts: Mapping[object, int]) -> _State:
+    def exact_of(self, counted: Iterable[tuple[object, int]]) -> _State:
         """The state of values that came so often, as batch keeps it."""
         numbers: _Counts = {}
-        for value, count in counts.items():
+        for value, count in counted:
             number = self._float(value)
             if number == number:
                 numbers[number] = numbers.get(number, 0) + count

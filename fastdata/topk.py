@@ -1,7 +1,7 @@
 """The most frequent items: exact counts while they are few, then a frequent-items sketch."""
 
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
@@ -139,10 +139,10 @@ class _TopK:
             self._count(state, {cast("Item", item): weight})
         return state
 
-    def exact_of(self, counts: Mapping[Item, int]) -> _State:
+    def exact_of(self, counted: Iterable[tuple[Item, int]]) -> _State:
         """The state of values that came so often, as batch keeps it."""
         state = self.zero(exact=True)
-        self._count(state, counts)
+        self._count(state, dict(counted))
         return state
 
     def merge(self, state: _State, other: _State) -> _State:

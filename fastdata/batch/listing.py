@@ -52,12 +52,10 @@ def counted(aggregate: Any, sql: str) -> Listed:
 
     def states(columns: _Columns, lengths: Sequence[int]) -> list[State]:
         pairs = zip(*(column.to_pylist() for column in columns), strict=True)
-        found = []
-        for length in lengths:
-            counts = dict(islice(pairs, length))
-            counts.pop(None, None)
-            found.append(aggregate.exact_of(counts))
-        return found
+        return [
+            aggregate.exact_of(pair for pair in islice(pairs, length) if pair[0] is not None)
+            for length in lengths
+        ]
 
     return Listed((sql,), states, "counted")
 

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastdata import Histogram, Mean, StdDev, Sum, Variance
+from fastdata import Histogram, Mean, Quantiles, StdDev, Sum, Variance
 from fastdata.aggregates import Aggregate
 from fastdata.batch import listing
-from fastdata.batch.listing import Listed, float_sum, histogram, variance
+from fastdata.batch.listing import Listed, counted, float_sum, histogram, variance
 from fastdata.fieldtypes import FieldType
 
 LONGS = st.integers(-(2**63), 2**63 - 1) | st.integers(-9, 9)
@@ -106,3 +106,16 @@ def test_histograms_count_what_adding_counts(
     aggregate = Histogram("x", edges=edges).bind(field)
     of_columns, added = both(aggregate, histogram(aggregate, "x"), groups, type)
     assert of_columns == added
+
+
+def test_values_that_become_one_number_are_counted_together() -> None:
+    aggregate = Quantiles("x").bind(FLOAT)
+    values = pa.chunked_array([pa.array([0.0, None, -0.0, float("nan"), 1.0])])
+    counts = pa.chunked_array([pa.array([1, 5, 2, 7, 1])])
+
+    (state,) = counted(aggregate, "x").states([values, counts], [5])
+
+    added = aggregate.zero(exact=True)
+    for value in (0.0, -0.0, 0.0, float("nan"), 1.0):
+        added = aggregate.add(added, value)
+    assert aggregate.dump(state) == aggregate.dump(added)
