@@ -14,7 +14,7 @@ from tests.agreement.driver import Log, Loop
 from tests.agreement.stages import Deployment
 from tests.agreement.traffic import HOUR, START
 
-__all__ = ["HOUR", "MINUTE", "START", "Clicks"]
+__all__ = ["HOUR", "MINUTE", "SEGMENT", "START", "Clicks"]
 
 MINUTE = 60_000
 SEGMENT = 10

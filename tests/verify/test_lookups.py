@@ -16,7 +16,7 @@ from fastdata.verify.lookups import Lookup, look_up
 from fastdata.verify.measuring import fits, recount
 from fastdata.verify.refolding import could_be, refold
 from fastdata.verify.reports import MetricReport
-from tests.verify.clicks import Clicks
+from tests.verify.clicks import SEGMENT, Clicks
 
 MORE = """
 from fastdata import Frequency, Seen
@@ -110,7 +110,10 @@ async def clicks_of(folder: Path, users: list[object]) -> Clicks:
     for user in users:
         clicks.send(0, user=user)
     await clicks.fold()
-    await clicks.replay()
+    clicks.loop.log.fill(SEGMENT)
+    await clicks.loop.archive()
+    # With the aggregates' own `add`, where mistakes are planted.
+    await clicks.loop.replay(engine="rows")
     return clicks
 
 
