@@ -33,7 +33,7 @@ from fastdata.expressions import (
     is_too_large,
     nodes_of,
     quote_name,
-    to_folded_sql,
+    to_sql,
 )
 from fastdata.metric import Metric, States, dump_dims
 from fastdata.schemas import Schema
@@ -265,14 +265,14 @@ def _without_repeats(
 def _cells(context: SessionContext, metric: Metric, spans: Sequence[int]) -> Iterable[_Cell]:
     chosen, time = metric.selection, quote_name(_TIME)
     forms = [
-        form_of(measure, aggregate, [Argument(to_folded_sql(n), n.type) for n in nodes], time)
+        form_of(measure, aggregate, [Argument(to_sql(n), n.type) for n in nodes], time)
         for measure, aggregate, nodes in zip(
             metric.folded.values(), metric.aggregates, chosen.arguments, strict=True
         )
     ]
     events = _chosen(metric, spans)
     for head, by in _sets(metric):
-        keys = [f"{time} - {time} % {metric.window_ms}", *map(to_folded_sql, by)]
+        keys = [f"{time} - {time} % {metric.window_ms}", *map(to_sql, by)]
         for columns, states in grouped(context, keys, forms, events, quote_name(_PLACE)):
             yield from _with_dims(head, columns, states)
 
@@ -290,10 +290,10 @@ def _chosen(metric: Metric, spans: Sequence[int]) -> str:
     chosen = metric.selection
     conditions = f"{quote_name(_HOUR)} IN ({', '.join(map(str, spans))})"
     if chosen.where is not None:
-        conditions += f" AND {to_folded_sql(chosen.where)}"
+        conditions += f" AND {to_sql(chosen.where)}"
     events = "events"
     if chosen.array is not None:
-        element = f"unnest({to_folded_sql(chosen.array)}) AS {quote_name(ELEMENT)}"
+        element = f"unnest({to_sql(chosen.array)}) AS {quote_name(ELEMENT)}"
         events = f"(SELECT *, {element} FROM events)"
     return f"FROM {events} WHERE {conditions}"
 

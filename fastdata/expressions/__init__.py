@@ -7,7 +7,7 @@ from fastdata.expressions.sql import (
     ELEMENT,
     is_too_large,
     quote_name,
-    to_folded_sql,
+    to_sql,
 )
 from fastdata.expressions.tree import Column, Node, array_of, nodes_of
 
@@ -25,5 +25,5 @@ __all__ = [
     "nodes_of",
     "parse_expression",
     "quote_name",
-    "to_folded_sql",
+    "to_sql",
 ]

@@ -7,7 +7,7 @@ from fastdata.expressions.operators import OPERATORS
 from fastdata.expressions.tree import Call, Column, Element, Get, Literal, Node
 from fastdata.schemas import FieldType
 
-__all__ = ["ELEMENT", "is_too_large", "quote_name", "to_folded_sql"]
+__all__ = ["ELEMENT", "is_too_large", "quote_name", "to_sql"]
 
 ELEMENT = "__element"  # the column that holds what is unnested
 _MAX_WEIGHT = 2000
@@ -24,7 +24,7 @@ _NULLS = {
 }  # fmt: skip
 
 
-def to_folded_sql(node: Node) -> str:
+def to_sql(node: Node) -> str:
     """The SQL of what `compile_rows` gives for an expression.
 
     Integers, moments and dates are Int64, floats Float64; one that was computed is never -0.0. What

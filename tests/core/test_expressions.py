@@ -14,7 +14,7 @@ from fastdata.expressions import (
     compile_rows,
     compile_value,
     parse_expression,
-    to_folded_sql,
+    to_sql,
 )
 from tests.core.expression_texts import FIELDS
 from tests.core.test_expressions_agree import answers, bits
@@ -73,7 +73,7 @@ def test_a_name_of_a_field_is_that_field_whatever_it_looks_like() -> None:
     assert parse_expression("a-b", fields, "here").text == '"a-b"'
     assert compile_value(parse_expression("case", fields, "here"))({"case": 7}) == 7
     assert parse_expression("1", fields, "here").type.kind == "string"
-    assert to_folded_sql(parse_expression('"a-b" + 1', fields, "here")).count('"a-b"') == 1
+    assert to_sql(parse_expression('"a-b" + 1', fields, "here")).count('"a-b"') == 1
 
 
 @pytest.mark.parametrize(

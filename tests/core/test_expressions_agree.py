@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from fastdata.errors import DeclarationError
-from fastdata.expressions import Node, compile_value, parse_expression, to_folded_sql
+from fastdata.expressions import Node, compile_value, parse_expression, to_sql
 from fastdata.schemas import FieldType
 from tests.core.expression_texts import EVENTS, EXPRESSIONS, FIELDS
 
@@ -85,7 +85,7 @@ def context_of(events: list[dict[str, object]]) -> SessionContext:
 
 def answers(nodes: list[Node], events: list[dict[str, object]]) -> list[list[object]]:
     context = context_of(events)
-    columns = ", ".join(f"{to_folded_sql(node)} AS r{i}" for i, node in enumerate(nodes))
+    columns = ", ".join(f"{to_sql(node)} AS r{i}" for i, node in enumerate(nodes))
     table = context.sql(f"SELECT {columns} FROM events").to_arrow_table()
     found = []
     for node, column in zip(nodes, table.columns, strict=True):
@@ -138,4 +138,4 @@ def test_the_canonical_text_means_the_same(text: str) -> None:
 
     again = parse_expression(node.text, FIELDS, "test")
 
-    assert (again.text, to_folded_sql(again)) == (node.text, to_folded_sql(node))
+    assert (again.text, to_sql(again)) == (node.text, to_sql(node))

@@ -5,7 +5,7 @@ from collections import Counter
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fastdata.expressions import ELEMENT, Selection, compile_rows, parse_expression, to_folded_sql
+from fastdata.expressions import ELEMENT, Selection, compile_rows, parse_expression, to_sql
 from tests.core.expression_texts import EVENTS, FIELDS
 from tests.core.test_expressions_agree import EXAMPLES, bits, context_of
 
@@ -41,12 +41,12 @@ def test_the_rows_of_elements_are_those_of_unnest_in_sql(
     selection = read(*texts)
     assert selection.array is not None
     columns = ", ".join(
-        f"{to_folded_sql(node)} AS r{i}"
+        f"{to_sql(node)} AS r{i}"
         for i, node in enumerate([*selection.by, *(n for (n,) in selection.arguments)])
     )
-    where = "true" if selection.where is None else to_folded_sql(selection.where)
+    where = "true" if selection.where is None else to_sql(selection.where)
     table = context_of(events).sql(
-        f"SELECT {columns} FROM (SELECT *, unnest({to_folded_sql(selection.array)}) AS "
+        f"SELECT {columns} FROM (SELECT *, unnest({to_sql(selection.array)}) AS "
         f'"{ELEMENT}" FROM events) WHERE {where}'
     )
     rows = compile_rows(selection)
