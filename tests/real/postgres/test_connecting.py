@@ -1,5 +1,8 @@
 """How the store is reached: TLS, passwords, and one clear line when it is not."""
 
+import asyncio
+from collections.abc import AsyncIterator
+
 import asyncpg
 import pytest
 
@@ -7,6 +10,13 @@ from fastdata.errors import FastdataError, SettingsError, StoreUnavailableError
 from fastdata.serving.opening import open_store
 from tests.support.services.postgres import Postgres
 from tests.support.services.server import free_port
+
+
+@pytest.fixture(autouse=True)
+async def _time_to_hang_up() -> AsyncIterator[None]:
+    """The driver leaves a connection that was refused to the loop, which is about to end."""
+    yield
+    await asyncio.sleep(0.1)
 
 
 async def refusal(url: str) -> FastdataError:
