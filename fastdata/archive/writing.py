@@ -22,6 +22,7 @@ from fastdata.decoding import Decoder
 from fastdata.errors import (
     ArchiveConflictError,
     ArchiveHoleError,
+    ArchiveUnavailableError,
     CorruptStateError,
 )
 from fastdata.source import Source
@@ -29,6 +30,7 @@ from fastdata.source import Source
 __all__ = ["PartitionArchive", "Record"]
 
 _log = logging.getLogger(__name__)
+_PAUSES_S = (0.05, 0.2, 0.5, 1.0, 2.0)
 _OFFSET, _SCHEMA, _DATUM, _HOUR = itemgetter(0), itemgetter(1, 2), itemgetter(3), itemgetter(4)
 
 
@@ -229,10 +231,18 @@ class PartitionArchive:
 
     async def _create(self, name: str, data: bytes) -> bytes:
         """Write an object; what is kept, which may have been packed by another zlib."""
-        if await self.storage.create(name, data):
-            return data
-        kept = await self.storage.get(name)
-        if kept is not None and (kept == data or is_same(data, kept)):
+        for pause_s in _PAUSES_S:
+            if await self.storage.create(name, data):
+                return data
+            if (kept := await self.storage.get(name)) is not None:
+                break
+            # A server may refuse an object before it shows the one that is being written.
+            await asyncio.sleep(pause_s)
+        else:
+            raise ArchiveUnavailableError(
+                f"{name} can be neither written nor read: another archiver is writing it; try again"
+            )
+        if kept == data or is_same(data, kept):
             return kept  # of a try that crashed, or as good as ours
         raise ArchiveConflictError(
             f"{name} exists and holds other records than the log; it was left alone. Was the "

@@ -296,3 +296,23 @@ async def test_a_manifest_entry_is_plain_json(world: World) -> None:
 
     assert (entry["first"], entry["next"], entry["holes"]) == (0, 10, [])
     assert entry["objects"][0]["hours"] == {str(START): 10}
+
+
+async def test_an_object_that_is_refused_before_it_is_seen_is_no_conflict(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, other = await world.opened(), await world.opened()
+    feed(one, clicks(0, 10))
+    feed(other, clicks(0, 10))
+    await one.flush()
+    await world.storage.delete(*await world.storage.names("manifest"))
+    get, hidden = world.storage.get, [3]
+
+    async def see_late(name: str) -> bytes | None:
+        hidden[0] -= 1
+        return None if hidden[0] >= 0 else await get(name)
+
+    monkeypatch.setattr(world.storage, "get", see_late)
+
+    assert await other.flush() == 10
+    assert hidden[0] < 0
