@@ -14,11 +14,11 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 import fastdata
-from fastdata.metric import Metric, dump_dims
-from fastdata.segments import Coverage
-from fastdata.serving.opening import open_store
-from fastdata.serving.stores import Flip, Partial, Progress, Reading, ServingStore, Total
-from fastdata.windows import DAY_MS, HOUR_MS, MINUTE_MS, floor_to
+from fastdata.coordinates.instants import DAY_MS, HOUR_MS, MINUTE_MS, floor_to
+from fastdata.coordinates.segments import Coverage
+from fastdata.declare.metric import Metric, dump_dims
+from fastdata.store.opening import open_store
+from fastdata.store.protocol import Flip, Partial, Progress, Reading, ServingStore, Total
 
 FLUSH = 20_000
 _T = TypeVar("_T")

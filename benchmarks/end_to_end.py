@@ -28,14 +28,14 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
 from fastdata import Settings, query
-from fastdata.brokers import Broker
-from fastdata.loading import load_folder
-from fastdata.metric import Metric
-from fastdata.registries import UrlRegistry
-from fastdata.schemas import encode, open_registry
-from fastdata.serving.opening import open_store
-from fastdata.serving.stores import ServingStore
-from fastdata.windows import DAY_MS, floor_to, to_datetime
+from fastdata.coordinates.instants import DAY_MS, floor_to, to_datetime
+from fastdata.declare.catalog import load_folder
+from fastdata.declare.metric import Metric
+from fastdata.events.schema import encode, open_registry
+from fastdata.events.url_registry import UrlRegistry
+from fastdata.kafka.connection import Broker
+from fastdata.store.opening import open_store
+from fastdata.store.protocol import ServingStore
 
 PARTITIONS = 4
 AGENTS = """

@@ -19,14 +19,14 @@ from typing import Any
 import fastdata
 from fastdata import Metric
 from fastdata.archive import PartitionArchive, Record, open_archive_storage
-from fastdata.archive.reading import ArchiveReader, Snapshot
-from fastdata.batch.computing import Computer
-from fastdata.batch.engines import choose_engine
-from fastdata.batch.planning import Group, index_hours, make_groups
-from fastdata.batch.rows import Engine, Job, Piece
-from fastdata.decoding import Decoder
-from fastdata.schemas import FolderRegistry, encode
-from fastdata.segments import segment_of
+from fastdata.archive.reader import ArchiveReader, Snapshot
+from fastdata.batch.engine import choose_engine
+from fastdata.batch.plan import Group, index_hours, make_groups
+from fastdata.batch.processes import Computer
+from fastdata.batch.row_engine import Engine, Job, Piece
+from fastdata.coordinates.segments import segment_of
+from fastdata.events.decoder import Decoder
+from fastdata.events.schema import FolderRegistry, encode
 
 GROUPS: dict[Engine, int] = {"rows": 25_000, "columns": 200_000}
 DECLARED = Path("tests/agreement/declared")
@@ -99,7 +99,7 @@ async def fold(metric: Metric, reader: ArchiveReader, engine: Engine, processes:
 
 async def main(copies: int, processes: int) -> None:
     """Two lines for each metric."""
-    from fastdata.embedded.flights import read_flights
+    from fastdata.demo.flights import read_flights
     from tests.agreement.sets import read_wikipedia
 
     flights = fastdata.load("agents/flights.py").departures

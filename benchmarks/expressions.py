@@ -14,7 +14,7 @@ from pathlib import Path
 from time import perf_counter
 
 from fastdata import Count, Metric, Source, Sum
-from fastdata.metric import States
+from fastdata.declare.metric import States
 
 ROUNDS = 5
 FIELDS = [

@@ -22,15 +22,15 @@ from uuid import UUID
 from benchmarks.engines import GROUPS, jobs
 from fastdata import Count, Metric, Source, Sum, Uniques
 from fastdata.archive import PartitionArchive, Record, open_archive_storage
-from fastdata.archive.reading import ArchiveReader
+from fastdata.archive.reader import ArchiveReader
 from fastdata.archive.storage import ArchiveStorage
-from fastdata.batch.computing import Computer
-from fastdata.batch.keeping import KeptHours
-from fastdata.batch.planning import index_hours, make_groups
-from fastdata.batch.rows import Engine
-from fastdata.decoding import Decoder
-from fastdata.schemas import FolderRegistry, encode
-from fastdata.windows import DAY_MS, parse_instant
+from fastdata.batch.plan import index_hours, make_groups
+from fastdata.batch.processes import Computer
+from fastdata.batch.rollups.hours import KeptHours
+from fastdata.batch.row_engine import Engine
+from fastdata.coordinates.instants import DAY_MS, parse_instant
+from fastdata.events.decoder import Decoder
+from fastdata.events.schema import FolderRegistry, encode
 
 START = parse_instant("2024-03-01")
 SCHEMA = {

@@ -28,13 +28,13 @@ from confluent_kafka.cimpl import NewTopic
 
 from fastdata import Settings
 from fastdata.archive import PartitionArchive, Record, open_archive_storage
-from fastdata.brokers import Broker
-from fastdata.decoding import Decoder
-from fastdata.loading import load_folder
-from fastdata.schemas import FolderRegistry, encode
-from fastdata.serving.opening import open_store
-from fastdata.source import Source
-from fastdata.windows import DAY_MS, HOUR_MS, floor_to
+from fastdata.coordinates.instants import DAY_MS, HOUR_MS, floor_to
+from fastdata.declare.catalog import load_folder
+from fastdata.declare.source import Source
+from fastdata.events.decoder import Decoder
+from fastdata.events.schema import FolderRegistry, encode
+from fastdata.kafka.connection import Broker
+from fastdata.store.opening import open_store
 
 AGENTS = """
 from fastdata import Count, Metric, Source, Sum, Uniques

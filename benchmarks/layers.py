@@ -17,13 +17,13 @@ import fastdata
 from fastdata import Metric
 from fastdata.archive import PartitionArchive, open_archive_storage
 from fastdata.archive import Record as ArchivedRecord
-from fastdata.batch.replaying import replay
-from fastdata.decoding import Decoder
-from fastdata.embedded.flights import read_flights
-from fastdata.schemas import FolderRegistry, encode
-from fastdata.serving.memory import MemoryStore
+from fastdata.batch.replay import replay
+from fastdata.demo.flights import read_flights
+from fastdata.events.decoder import Decoder
+from fastdata.events.schema import FolderRegistry, encode
 from fastdata.speed.layer import Record, SpeedLayer
 from fastdata.speed.state import Bad
+from fastdata.store.memory import MemoryStore
 
 FLUSH_EVENTS = 10_000
 

@@ -38,10 +38,10 @@ from fastdata import (
     Uniques,
     Variance,
 )
-from fastdata.aggregates import Aggregate
-from fastdata.derived import Derived
-from fastdata.metric import Measure
-from fastdata.schemas import FieldType
+from fastdata.declare.metric import Measure
+from fastdata.events.schema import FieldType
+from fastdata.measures.extremes import Aggregate
+from fastdata.measures.ratios import Derived
 from fastdata.testing.laws import fold
 
 PAGE = Path(__file__).parents[1] / "docs" / "measures.md"

@@ -9,12 +9,12 @@ import sys
 import time
 
 import fastdata
-from fastdata.metric import Metric, dump_dims
-from fastdata.segments import Coverage
-from fastdata.serving.memory import MemoryStore
-from fastdata.serving.querying import query
-from fastdata.serving.stores import Flip, Partial, Progress, Total
-from fastdata.windows import HOUR_MS, MINUTE_MS, floor_to, parse_instant
+from fastdata.answer.query import query
+from fastdata.coordinates.instants import HOUR_MS, MINUTE_MS, floor_to, parse_instant
+from fastdata.coordinates.segments import Coverage
+from fastdata.declare.metric import Metric, dump_dims
+from fastdata.store.memory import MemoryStore
+from fastdata.store.protocol import Flip, Partial, Progress, Total
 
 YEAR_MINUTES = 365 * 24 * 60
 

@@ -19,17 +19,17 @@ from multiprocessing import get_context
 from pathlib import Path
 
 from fastdata import Metric, Source, Uniques
+from fastdata.answer.query import query
 from fastdata.archive import ObjectEntry, open_archive_storage
-from fastdata.batch.contents import hour_key
-from fastdata.batch.days import Content
-from fastdata.batch.kept import KeptStates
-from fastdata.batch.planning import index_hours
-from fastdata.batch.rollups import roll_up
-from fastdata.segments import Coverage
-from fastdata.serving.opening import open_store
-from fastdata.serving.querying import query
-from fastdata.serving.stores import Flip, Progress, ServingStore, Total
-from fastdata.windows import DAY_MS, HOUR_MS, MINUTE_MS, parse_instant
+from fastdata.batch.plan import index_hours
+from fastdata.batch.rollups.days import Content
+from fastdata.batch.rollups.keys import hour_key
+from fastdata.batch.rollups.roll_up import roll_up
+from fastdata.batch.rollups.storage import KeptStates
+from fastdata.coordinates.instants import DAY_MS, HOUR_MS, MINUTE_MS, parse_instant
+from fastdata.coordinates.segments import Coverage
+from fastdata.store.opening import open_store
+from fastdata.store.protocol import Flip, Progress, ServingStore, Total
 
 START, DAYS, USERS = parse_instant("2024-05-01"), 30, 1_000_000
 END = START + DAYS * DAY_MS

@@ -13,11 +13,11 @@ import time
 from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import replace
 
-from fastdata.segments import Coverage
-from fastdata.serving.opening import open_store
-from fastdata.serving.stores import Flip, Partial, Progress, ServingStore, Total
+from fastdata.coordinates.instants import DAY_MS, HOUR_MS, MINUTE_MS, floor_to, parse_instant
+from fastdata.coordinates.segments import Coverage
 from fastdata.settings import mask_url
-from fastdata.windows import DAY_MS, HOUR_MS, MINUTE_MS, floor_to, parse_instant
+from fastdata.store.opening import open_store
+from fastdata.store.protocol import Flip, Partial, Progress, ServingStore, Total
 
 DAY = parse_instant("2013-01-01")
 FLUSH, READS = 5_000, 20

@@ -3,29 +3,29 @@
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from fastdata.aggregates import Count, Max, Mean, Min, Sum, Uniques
-from fastdata.derived import Rate, Ratio
-from fastdata.ends import First, Last
+from fastdata.declare.catalog import load
+from fastdata.declare.metric import Metric
+from fastdata.declare.source import Source
 from fastdata.errors import FastdataError
-from fastdata.estimates import Estimate
-from fastdata.frequency import Frequency
-from fastdata.histogram import Histogram
-from fastdata.loading import load
-from fastdata.metric import Metric
-from fastdata.moments import StdDev, Variance
-from fastdata.quantiles import Quantiles
-from fastdata.seen import Seen
-from fastdata.sets import Sets
+from fastdata.measures.estimates import Estimate
+from fastdata.measures.extremes import Count, Max, Mean, Min, Sum, Uniques
+from fastdata.measures.first_last import First, Last
+from fastdata.measures.frequency import Frequency
+from fastdata.measures.histogram import Histogram
+from fastdata.measures.quantiles import Quantiles
+from fastdata.measures.ratios import Rate, Ratio
+from fastdata.measures.seen import Seen
+from fastdata.measures.sets import Sets
+from fastdata.measures.topk import TopK
+from fastdata.measures.variance import StdDev, Variance
 from fastdata.settings import Settings
-from fastdata.source import Source
-from fastdata.topk import TopK
 
 if TYPE_CHECKING:
-    from fastdata.exporting.exporter import export
-    from fastdata.serving.comparing import compare
-    from fastdata.serving.querying import query
+    from fastdata.answer.compare import compare
+    from fastdata.answer.query import query
+    from fastdata.export.export import export
     from fastdata.speed.agent import attach
-    from fastdata.speed.making import make_app
+    from fastdata.speed.app import make_app
 
 __all__ = [
     "Count",
@@ -62,10 +62,10 @@ __all__ = [
 _LAZY = {
     "app": ("fastdata.app", "app"),
     "attach": ("fastdata.speed.agent", "attach"),
-    "compare": ("fastdata.serving.comparing", "compare"),
-    "export": ("fastdata.exporting.exporter", "export"),
-    "make_app": ("fastdata.speed.making", "make_app"),
-    "query": ("fastdata.serving.querying", "query"),
+    "compare": ("fastdata.answer.compare", "compare"),
+    "export": ("fastdata.export.export", "export"),
+    "make_app": ("fastdata.speed.app", "make_app"),
+    "query": ("fastdata.answer.query", "query"),
 }
 
 

@@ -4,11 +4,11 @@ from typing import TYPE_CHECKING
 
 import faust
 
+from fastdata.declare.catalog import load_folder
 from fastdata.errors import FastdataError
-from fastdata.loading import load_folder
 from fastdata.settings import Settings
 from fastdata.speed.agent import attach
-from fastdata.speed.making import make_app
+from fastdata.speed.app import make_app
 
 if TYPE_CHECKING:
     app: faust.App

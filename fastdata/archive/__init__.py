@@ -1,11 +1,11 @@
 """Every event of a topic, kept for good: Kafka to an object store, and back to batch."""
 
-from fastdata.archive.consuming import ArchiveProgress, run_archive
+from fastdata.archive.consumer import ArchiveProgress, run_archive
 from fastdata.archive.manifest import Entry, ObjectEntry
-from fastdata.archive.reading import ArchiveReader, Snapshot
+from fastdata.archive.reader import ArchiveReader, Snapshot
 from fastdata.archive.rejects import Reject
 from fastdata.archive.storage import ArchiveStorage, open_archive_storage
-from fastdata.archive.writing import PartitionArchive, Record
+from fastdata.archive.writer import PartitionArchive, Record
 
 __all__ = [
     "ArchiveProgress",

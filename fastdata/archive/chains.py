@@ -9,8 +9,8 @@ from fastdata.archive.checkpoints import SEGMENTS, load_checkpoints
 from fastdata.archive.layout import folder, place_of
 from fastdata.archive.manifest import Entry
 from fastdata.archive.storage import ArchiveStorage
+from fastdata.declare.source import Source
 from fastdata.errors import ArchiveHoleError
-from fastdata.source import Source
 
 __all__ = ["Chain", "follow_chains"]
 

@@ -12,8 +12,8 @@ from collections.abc import Mapping, Sequence
 from fastdata.archive.layout import checkpoint_name, folder, place_of
 from fastdata.archive.manifest import Entry
 from fastdata.archive.storage import ArchiveStorage
+from fastdata.declare.source import Source
 from fastdata.errors import CorruptStateError
-from fastdata.source import Source
 
 __all__ = ["SEGMENTS", "load_checkpoints", "save_checkpoints"]
 

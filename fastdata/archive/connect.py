@@ -13,7 +13,7 @@ import cramjam
 
 from fastdata.archive.storage import ArchiveStorage
 from fastdata.errors import CorruptStateError, DeclarationError
-from fastdata.schemas import Schema
+from fastdata.events.schema import Schema
 
 __all__ = ["ConnectObject", "Container", "find_objects", "read_container"]
 

@@ -12,8 +12,8 @@ import sys
 from dataclasses import asdict, dataclass
 
 from fastdata.archive.layout import entry_name
+from fastdata.declare.source import Source
 from fastdata.errors import ArchiveConflictError, CorruptStateError
-from fastdata.source import Source
 
 __all__ = ["Entry", "ObjectEntry", "Run"]
 

@@ -1,4 +1,4 @@
-"""The archive to exact totals: `fastdata.batch.replaying.replay`.
+"""The archive to exact totals: `fastdata.batch.replay.replay`.
 
-Worker processes import `fastdata.batch.engines` alone, so nothing is imported here.
+Worker processes import `fastdata.batch.engine` alone, so nothing is imported here.
 """

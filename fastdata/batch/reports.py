@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from fastdata.segments import Coverage
+from fastdata.coordinates.segments import Coverage
 
 __all__ = ["MetricReport", "Progress", "ReplayReport"]
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import click
 
 from fastdata.cli.importing import import_archive
-from fastdata.loading import load_folder
-from fastdata.schemas import open_registry
+from fastdata.declare.catalog import load_folder
+from fastdata.events.schema import open_registry
 from fastdata.settings import Settings
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ archive.add_command(import_archive)
 
 async def _archive(once: bool, accept_loss: bool, as_json: bool) -> None:
     from fastdata.archive import open_archive_storage, run_archive
-    from fastdata.brokers import Broker
+    from fastdata.kafka.connection import Broker
 
     settings = Settings.load()
     sources = list(load_folder(settings.agents).sources.values())

@@ -8,7 +8,7 @@ import click
 
 from fastdata.cli.query import deliver, pairs, printed
 from fastdata.cli.windows import Interval, ranged
-from fastdata.loading import load_folder
+from fastdata.declare.catalog import load_folder
 from fastdata.settings import Settings
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def compare(
 async def _answer(
     metric: str, measure: str, left: Mapping[str, str], right: Mapping[str, str], interval: Interval
 ) -> "pa.Table":
-    from fastdata.serving import comparing
+    from fastdata.answer import compare as comparing
 
     settings = Settings.load()
     declared = load_folder(settings.agents).metric(metric)

@@ -65,9 +65,9 @@ async def _demo(
 ) -> None:
     from rich.console import Console
 
-    from fastdata.brokers import Broker
-    from fastdata.embedded.demo import run_demo
-    from fastdata.embedded.showing import Screen, show_outcome
+    from fastdata.demo.run import run_demo
+    from fastdata.demo.screen import Screen, show_outcome
+    from fastdata.kafka.connection import Broker
 
     given = Broker.of(Settings.load(broker=broker)) if broker else None
     task = asyncio.current_task()

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, TypedDict, Unpack
 import click
 
 from fastdata.cli.bars import open_bar
+from fastdata.coordinates.instants import to_datetime
+from fastdata.declare.catalog import load_folder
 from fastdata.errors import FastdataError
-from fastdata.loading import load_folder
 from fastdata.settings import Settings, mask_url
-from fastdata.windows import to_datetime
 
 if TYPE_CHECKING:
-    from fastdata.exporting.exporter import Exporter, Report
-    from fastdata.exporting.flat import FlatTable
+    from fastdata.export.export import Exporter, Report
+    from fastdata.export.table import FlatTable
 
 __all__ = ["export"]
 
@@ -156,8 +156,8 @@ async def _export(
     interval_s: float | None,
     show: _Shown,
 ) -> None:
-    from fastdata.exporting.exporter import Exporter
-    from fastdata.exporting.flat import flat_table
+    from fastdata.export.export import Exporter
+    from fastdata.export.table import flat_table
 
     settings = Settings.load()
     declared = load_folder(settings.agents).metric(metric)

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 import click
 
 from fastdata.cli.bars import open_bar
-from fastdata.loading import load_folder
+from fastdata.declare.catalog import load_folder
 from fastdata.settings import Settings
 
 if TYPE_CHECKING:
-    from fastdata.archive.importing import ImportProgress, ImportReport, PartitionImport
+    from fastdata.archive.import_connect import ImportProgress, ImportReport, PartitionImport
 
 __all__ = ["import_archive"]
 
@@ -62,7 +62,7 @@ async def _import(
     on_progress: "Callable[[ImportProgress], None] | None",
 ) -> "ImportReport":
     from fastdata.archive import open_archive_storage
-    from fastdata.archive.importing import import_objects
+    from fastdata.archive.import_connect import import_objects
 
     settings = Settings.load()
     sources = load_folder(settings.agents).sources

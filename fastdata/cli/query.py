@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, BinaryIO, Unpack
 import click
 
 from fastdata.cli.windows import Interval, ranged, show_instant, show_window, window_title
-from fastdata.loading import load_folder
+from fastdata.declare.catalog import load_folder
 from fastdata.settings import Settings
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from fastdata.serving.querying import Description
+    from fastdata.answer.query import Description
 
 __all__ = ["deliver", "pairs", "printed", "query"]
 
@@ -91,7 +91,7 @@ def query(
 async def _answer(
     metric: str, by: Sequence[str], items: Mapping[str, str], interval: Interval
 ) -> "pa.Table":
-    from fastdata.serving import querying
+    from fastdata.answer import query as querying
 
     settings = Settings.load()
     declared = load_folder(settings.agents).metric(metric)
@@ -180,7 +180,7 @@ def _with_text_lists(table: "pa.Table") -> "pa.Table":
 
 
 def _json(table: "pa.Table", took_s: float) -> str:
-    from fastdata.serving.querying import describe
+    from fastdata.answer.query import describe
 
     rows = [
         {name: _jsonable(value) for name, value in row.items()}
@@ -208,7 +208,7 @@ def _text(table: "pa.Table", took_s: float, is_terminal: bool) -> str:
     from rich.table import Table
     from rich.text import Text
 
-    from fastdata.serving.querying import describe
+    from fastdata.answer.query import describe
 
     about = describe(table)
     plain = _with_iso_times(table)

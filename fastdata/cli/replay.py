@@ -12,9 +12,9 @@ import click
 from fastdata.cli.bars import open_bar
 from fastdata.cli.reporting import show_report
 from fastdata.cli.schedule import repeat
-from fastdata.loading import load_folder
+from fastdata.coordinates.instants import parse_duration, parse_instant
+from fastdata.declare.catalog import load_folder
 from fastdata.settings import Settings
-from fastdata.windows import parse_duration, parse_instant
 
 if TYPE_CHECKING:
     from fastdata.batch.reports import Progress, ReplayReport
@@ -166,8 +166,8 @@ async def _replay(
     on_progress: "Callable[[Progress], None] | None",
 ) -> "ReplayReport":
     from fastdata.archive import open_archive_storage
-    from fastdata.batch.replaying import replay as replay_metrics
-    from fastdata.serving.opening import open_store
+    from fastdata.batch.replay import replay as replay_metrics
+    from fastdata.store.opening import open_store
 
     settings = Settings.load()
     catalog = load_folder(settings.agents)

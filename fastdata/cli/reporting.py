@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fastdata.windows import to_datetime
+from fastdata.coordinates.instants import to_datetime
 
 if TYPE_CHECKING:
     from fastdata.batch.reports import MetricReport, ReplayReport

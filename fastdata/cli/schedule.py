@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 import click
 
 from fastdata.cli.reporting import show_report
+from fastdata.coordinates.instants import to_datetime
+from fastdata.declare.catalog import load_folder
 from fastdata.errors import ReplayError
-from fastdata.loading import load_folder
 from fastdata.settings import Settings, mask_url
-from fastdata.windows import to_datetime
 
 if TYPE_CHECKING:
-    from fastdata.batch.scheduling import ScheduledRun
+    from fastdata.batch.schedule import ScheduledRun
 
 __all__ = ["repeat", "show_run"]
 
@@ -50,8 +50,8 @@ async def _repeat(
     as_json: bool,
 ) -> None:
     from fastdata.archive import open_archive_storage
-    from fastdata.batch.scheduling import replay_every
-    from fastdata.serving.opening import open_store
+    from fastdata.batch.schedule import replay_every
+    from fastdata.store.opening import open_store
 
     settings = Settings.load()
     catalog = load_folder(settings.agents)

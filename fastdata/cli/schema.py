@@ -9,10 +9,10 @@ from pathlib import Path
 
 import click
 
+from fastdata.declare.catalog import load_folder
 from fastdata.errors import IncompatibleSchemaError
-from fastdata.evolution import differences
-from fastdata.loading import load_folder
-from fastdata.schemas import FolderRegistry, Registry, Schema, open_registry
+from fastdata.events.evolution import differences
+from fastdata.events.schema import FolderRegistry, Registry, Schema, open_registry
 from fastdata.settings import Settings
 
 __all__ = ["schema"]
@@ -89,7 +89,7 @@ async def _register(registry: Registry, chosen: Iterable[_Named]) -> dict[str, i
             "FASTDATA_REGISTRY is a folder, where nothing is registered: a file in it is known "
             "by its text. Keep the old files beside the new, or set the URL of a registry"
         )
-    from fastdata.registries import UrlRegistry
+    from fastdata.events.url_registry import UrlRegistry
 
     assert isinstance(registry, UrlRegistry)  # noqa: S101 - there are two kinds
     return {each.subject: await registry.register(each.subject, each.schema) for each in chosen}
@@ -185,7 +185,7 @@ async def _compare(
 ) -> list[_Verdict]:
     if isinstance(registry, FolderRegistry):
         return list(_compare_files(registry.schemas, chosen, compatibility))
-    from fastdata.registries import UrlRegistry
+    from fastdata.events.url_registry import UrlRegistry
 
     assert isinstance(registry, UrlRegistry)  # noqa: S101 - there are two kinds
     verdicts = []

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 import click
 
+from fastdata.declare.catalog import load_folder
 from fastdata.errors import FastdataError, LineError
-from fastdata.loading import load_folder
 from fastdata.settings import Settings
 
 if TYPE_CHECKING:
-    from fastdata.sending import LineSender
+    from fastdata.kafka.lines import LineSender
 
 __all__ = ["send"]
 
@@ -60,8 +60,8 @@ def _address(text: str) -> _Address:
 
 
 async def _send(topic: str, from_file: Path | None, address: _Address | None) -> None:
-    from fastdata.brokers import Broker
-    from fastdata.sending import LineSender, read_descriptor, send_lines
+    from fastdata.kafka.connection import Broker
+    from fastdata.kafka.lines import LineSender, read_descriptor, send_lines
 
     settings = Settings.load()
     _warn_of(topic, settings.agents)
@@ -94,7 +94,7 @@ def _warn_of(topic: str, agents: str) -> None:
 
 async def _listen(sender: "LineSender", address: _Address) -> None:
     """Take connections until a signal comes; the first failure of the broker ends all."""
-    from fastdata.sending import send_connection
+    from fastdata.kafka.lines import send_connection
 
     loop = asyncio.get_running_loop()
     ended: asyncio.Future[None] = loop.create_future()

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 import click
 
+from fastdata.declare.catalog import Catalog, load_folder
 from fastdata.errors import LoadError
-from fastdata.loading import Catalog, load_folder
 from fastdata.settings import Settings
 
 if TYPE_CHECKING:
-    from fastdata.sizing import Load, Sizing
+    from fastdata.operate.sizing import Load, Sizing
 
 __all__ = ["size"]
 
@@ -70,7 +70,7 @@ def size(name: str | None, as_json: bool, peak_per_s: float | None, **options: f
       fastdata size --events-per-s 300 --peak 2000 --keys 10000
       fastdata size --events-per-s 50 --keys 200 --days 365 --replay-every 1 --json
     """  # noqa: D301  (click wants the backspace)
-    from fastdata import sizing
+    from fastdata.operate import sizing
 
     settings = Settings.load()
     catalog = _declared(settings.agents)

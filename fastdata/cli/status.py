@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING
 
 import click
 
+from fastdata.coordinates.instants import to_datetime
+from fastdata.declare.catalog import load_folder
 from fastdata.errors import SettingsError, StoreUnavailableError
-from fastdata.loading import load_folder
 from fastdata.settings import Settings
-from fastdata.windows import to_datetime
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-    from fastdata.serving.stores import Run
-    from fastdata.status import SourceStatus, Status
+    from fastdata.operate.status import SourceStatus, Status
+    from fastdata.store.protocol import Run
 
 __all__ = ["status"]
 
@@ -53,9 +53,9 @@ def status(as_json: bool) -> None:
 
 async def _read(settings: Settings) -> "Status":
     from fastdata.archive import open_archive_storage
-    from fastdata.brokers import Broker
-    from fastdata.serving.opening import open_store
-    from fastdata.status import LogReader, StatusReader
+    from fastdata.kafka.connection import Broker
+    from fastdata.operate.status import LogReader, StatusReader
+    from fastdata.store.opening import open_store
 
     catalog = load_folder(settings.agents)
     problems = []

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, TypedDict, Unpack
 import click
 
 from fastdata.cli.replay import Instant
-from fastdata.loading import load_folder
+from fastdata.coordinates.instants import to_datetime
+from fastdata.declare.catalog import load_folder
 from fastdata.settings import Settings
-from fastdata.windows import to_datetime
 
 if TYPE_CHECKING:
     from fastdata.verify.reports import Finding, MetricReport, VerifyReport
@@ -70,8 +70,8 @@ def verify(names: tuple[str, ...], as_json: bool, **options: Unpack[_Options]) -
 
 async def _verify(names: tuple[str, ...], options: _Options) -> "VerifyReport":
     from fastdata.archive import open_archive_storage
-    from fastdata.serving.opening import open_store
-    from fastdata.verify.verifying import verify as verify_metrics
+    from fastdata.store.opening import open_store
+    from fastdata.verify.verify import verify as verify_metrics
 
     settings = Settings.load()
     catalog = load_folder(settings.agents)

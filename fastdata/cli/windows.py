@@ -6,11 +6,11 @@ from zoneinfo import ZoneInfo
 
 import click
 
-from fastdata.calendars import Calendar, Grain
-from fastdata.windows import parse_instant, to_datetime
+from fastdata.coordinates.calendar import Calendar, Grain
+from fastdata.coordinates.instants import parse_instant, to_datetime
 
 if TYPE_CHECKING:
-    from fastdata.serving.querying import Description
+    from fastdata.answer.query import Description
 
 __all__ = ["Interval", "ranged", "show_instant", "show_window", "window_title"]
 

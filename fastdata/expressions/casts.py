@@ -2,12 +2,12 @@
 
 from sqlglot import exp
 
+from fastdata.events.schema import FieldType
 from fastdata.expressions import runtime
 from fastdata.expressions.coercion import decimal_type, describe, moment
 from fastdata.expressions.operators import OPERATORS
 from fastdata.expressions.parsing import Parser
 from fastdata.expressions.tree import Call, Literal, Node, digits_of, or_null
-from fastdata.schemas import FieldType
 
 __all__ = ["cast"]
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from sqlglot import exp
 
+from fastdata.events.schema import FieldType
 from fastdata.expressions.casts import cast
 from fastdata.expressions.coercion import (
     BOOL,
@@ -26,7 +27,6 @@ from fastdata.expressions.operators import call
 from fastdata.expressions.parsing import Handler, Parser, negated
 from fastdata.expressions.texts import HANDLERS as TEXTS
 from fastdata.expressions.tree import Call, Literal, Node, or_null
-from fastdata.schemas import FieldType
 
 __all__ = ["HANDLERS"]
 

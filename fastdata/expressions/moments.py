@@ -5,9 +5,9 @@ from dataclasses import replace
 
 from sqlglot import exp
 
+from fastdata.events.schema import FieldType
 from fastdata.expressions.parsing import Handler, Parser
 from fastdata.expressions.tree import Call, Literal, Node
-from fastdata.schemas import FieldType
 
 __all__ = ["HANDLERS", "NAMED", "shifted"]
 

@@ -10,6 +10,7 @@ from sqlglot import exp, parse
 from sqlglot.errors import ParseError, SqlglotError
 
 from fastdata.errors import DeclarationError
+from fastdata.events.schema import FieldType
 from fastdata.expressions.coercion import (
     BOOL,
     FLOAT,
@@ -37,7 +38,6 @@ from fastdata.expressions.tree import (
     array_of,
     or_null,
 )
-from fastdata.schemas import FieldType
 
 __all__ = ["Handler", "Parser", "negated", "parse_expression"]
 

@@ -7,7 +7,7 @@ from keyword import iskeyword
 from fastdata.expressions import runtime
 from fastdata.expressions.operators import OPERATORS, Operator
 from fastdata.expressions.tree import Call, Column, Get, Literal, Node
-from fastdata.values import to_float, wrong_type
+from fastdata.measures.numbers import to_float, wrong_type
 
 __all__ = ["Code", "namespace"]
 

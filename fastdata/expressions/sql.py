@@ -3,9 +3,9 @@
 The columns may have any Arrow type that holds the field's values: each is cast where it is read.
 """
 
+from fastdata.events.schema import FieldType
 from fastdata.expressions.operators import OPERATORS
 from fastdata.expressions.tree import Call, Column, Element, Get, Literal, Node
-from fastdata.schemas import FieldType
 
 __all__ = ["ELEMENT", "is_too_large", "quote_name", "to_sql"]
 

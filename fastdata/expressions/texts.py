@@ -4,11 +4,11 @@ from collections.abc import Mapping
 
 from sqlglot import exp
 
+from fastdata.events.schema import FieldType
 from fastdata.expressions.coercion import BOOL, STRING
 from fastdata.expressions.operators import call
 from fastdata.expressions.parsing import Handler, Parser
 from fastdata.expressions.tree import Call, Literal, Node
-from fastdata.schemas import FieldType
 
 __all__ = ["HANDLERS"]
 

@@ -11,11 +11,11 @@ from aiokafka.errors import KafkaError
 from faust.types import TP, StreamT
 from faust.types.tuples import Message
 
-from fastdata.decoding import NO_TIMESTAMP
+from fastdata.declare.metric import Metric
+from fastdata.declare.source import Source
 from fastdata.errors import SchemaNeededError
-from fastdata.metric import Metric
-from fastdata.schemas import Registry
-from fastdata.source import Source
+from fastdata.events.decoder import NO_TIMESTAMP
+from fastdata.events.schema import Registry
 from fastdata.speed.layer import Record, SpeedLayer
 from fastdata.speed.state import Partition
 from fastdata.speed.table import ChangelogTable

@@ -3,10 +3,10 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from fastdata.metric import Metric
-from fastdata.serving.stores import Partial, Progress
+from fastdata.declare.metric import Metric
 from fastdata.speed.keys import Marker, ids_key, marker_key, marker_value, stamped
 from fastdata.speed.state import NO_WATERMARK, Bad, Partition
+from fastdata.store.protocol import Partial, Progress
 
 __all__ = ["Snapshot", "take_snapshot"]
 

@@ -9,19 +9,19 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from fastdata import failpoints
-from fastdata.decoding import Decoder, Event
+from fastdata.coordinates.instants import HOUR_MS, floor_to
+from fastdata.coordinates.segments import segment_of
+from fastdata.declare.metric import Metric
+from fastdata.declare.source import Source
 from fastdata.errors import BadEventError, TableError
-from fastdata.metric import Metric
-from fastdata.segments import segment_of
-from fastdata.serving.stores import Gap, ServingStore
-from fastdata.source import Source
-from fastdata.speed.cleaning import ALL_TIME, Cleaner
+from fastdata.events.decoder import Decoder, Event
+from fastdata.speed.clean_up import ALL_TIME, Cleaner
 from fastdata.speed.flush import Snapshot, take_snapshot
 from fastdata.speed.keys import Marker, ids_prefix, load_marker, marker_key, unstamp
-from fastdata.speed.ledger import edge_after, edge_before, plan_start
 from fastdata.speed.repeats import Repeats
+from fastdata.speed.start import edge_after, edge_before, plan_start
 from fastdata.speed.state import NO_WATERMARK, Bad, CellKey, Cells, Partition, StateTable
-from fastdata.windows import HOUR_MS, floor_to
+from fastdata.store.protocol import Gap, ServingStore
 
 __all__ = ["Commit", "Counters", "DeadLetters", "Record", "SpeedLayer"]
 

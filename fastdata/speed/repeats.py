@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from hashlib import blake2b
 from itertools import takewhile
 
-from fastdata.segments import segment_of, segment_start
+from fastdata.coordinates.segments import segment_of, segment_start
 
 __all__ = ["Repeats"]
 

@@ -15,24 +15,24 @@ from faust.tables.manager import TableManager
 from faust.types import TP
 from mode import Service
 
-from fastdata.brokers import watch_servers
-from fastdata.decoding import Decoder
+from fastdata.declare.catalog import catalog_of
+from fastdata.declare.metric import Metric
+from fastdata.declare.source import Source
 from fastdata.errors import DeclarationError, FastdataError, SettingsError
-from fastdata.loading import catalog_of
-from fastdata.metric import Metric
-from fastdata.schemas import open_registry
-from fastdata.serving.opening import open_store
-from fastdata.serving.stores import ServingStore
+from fastdata.events.decoder import Decoder
+from fastdata.events.schema import open_registry
+from fastdata.kafka.connection import watch_servers
 from fastdata.settings import Settings
-from fastdata.source import Source
 from fastdata.speed.agent import SourceAgent
-from fastdata.speed.deadletters import KafkaDeadLetters
+from fastdata.speed.dead_letters import KafkaDeadLetters
 from fastdata.speed.layer import SpeedLayer
-from fastdata.speed.producing import AckedProducer
+from fastdata.speed.producer import AckedProducer
 from fastdata.speed.table import FaustTable, rocksdb_options
 from fastdata.speed.topics import prepare_topics
 from fastdata.speed.transport import FoldingConsumer, install
 from fastdata.speed.watchdog import EXIT_FAILED, Sign, Watchdog, end_process
+from fastdata.store.opening import open_store
+from fastdata.store.protocol import ServingStore
 
 __all__ = ["SpeedService"]
 

@@ -4,8 +4,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from fastdata.declare.metric import Dimension, Metric, States, dump_dims
 from fastdata.errors import CorruptStateError
-from fastdata.metric import Dimension, Metric, States, dump_dims
 from fastdata.speed.keys import cell_key, cell_prefix, unstamp
 from fastdata.speed.repeats import Repeats
 

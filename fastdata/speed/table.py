@@ -15,7 +15,7 @@ from faust.types import TP, EventT
 
 from fastdata import failpoints
 from fastdata.errors import BrokerError, TableError
-from fastdata.speed.producing import AckedProducer, Row
+from fastdata.speed.producer import AckedProducer, Row
 
 __all__ = ["ChangelogTable", "FaustTable", "rocksdb_options"]
 

@@ -12,8 +12,8 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
 from fastdata.errors import BrokerError
-from fastdata.speed.deadletters import dead_letter_topic
-from fastdata.speed.producing import AckedProducer
+from fastdata.speed.dead_letters import dead_letter_topic
+from fastdata.speed.producer import AckedProducer
 
 __all__ = ["Topic", "TopicAdmin", "prepare_topics"]
 

@@ -1,1 +1,1 @@
-"""Whether both layers say what a plain recount says: `fastdata.verify.verifying.verify`."""
+"""Whether both layers say what a plain recount says: `fastdata.verify.verify.verify`."""

@@ -5,11 +5,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, cast
 
-from fastdata.aggregates import Aggregate
-from fastdata.estimates import Estimate
-from fastdata.frequency import Frequency
-from fastdata.metric import Measure
-from fastdata.seen import Seen
+from fastdata.declare.metric import Measure
+from fastdata.measures.estimates import Estimate
+from fastdata.measures.extremes import Aggregate
+from fastdata.measures.frequency import Frequency
+from fastdata.measures.seen import Seen
 
 __all__ = ["Lookup", "look_up"]
 

@@ -7,7 +7,7 @@ from fractions import Fraction
 from math import exp, isfinite, lgamma, log, log1p
 from typing import Literal
 
-from fastdata.windows import to_datetime
+from fastdata.coordinates.instants import to_datetime
 
 __all__ = [
     "AGREES",

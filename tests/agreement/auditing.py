@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from fastdata import Metric, Source
-from fastdata.segments import Coverage
-from fastdata.serving.querying import query
-from fastdata.serving.stores import ServingStore
-from fastdata.windows import DAY_MS, floor_to, to_datetime
+from fastdata.answer.query import query
+from fastdata.coordinates.instants import DAY_MS, floor_to, to_datetime
+from fastdata.coordinates.segments import Coverage
+from fastdata.store.protocol import ServingStore
 from tests.agreement import counting
 from tests.agreement.sets import Record
 from tests.agreement.traffic import HOUR, START, Sent

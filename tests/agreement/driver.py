@@ -8,14 +8,14 @@ from collections.abc import Mapping, Sequence
 from fastdata import Metric, Source
 from fastdata.archive import ArchiveStorage, PartitionArchive
 from fastdata.archive import Record as ArchivedRecord
-from fastdata.batch.replaying import replay
+from fastdata.batch.replay import replay
 from fastdata.batch.reports import ReplayReport
-from fastdata.batch.rows import Engine
-from fastdata.decoding import Decoder
-from fastdata.schemas import Registry
-from fastdata.serving.stores import ServingStore
+from fastdata.batch.row_engine import Engine
+from fastdata.events.decoder import Decoder
+from fastdata.events.schema import Registry
 from fastdata.speed.layer import Record, SpeedLayer
 from fastdata.speed.state import Bad
+from fastdata.store.protocol import ServingStore
 from tests.simulation.fakes import Budget, FakeTable
 
 CHUNK = 500

@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from fastdata.batch.rows import Engine
-from fastdata.serving.opening import open_store
+from fastdata.batch.row_engine import Engine
+from fastdata.store.opening import open_store
 from tests.agreement import counting
 from tests.agreement.checking import Check
 from tests.agreement.driver import Log

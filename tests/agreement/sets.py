@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from fastdata.embedded.flights import find_data, read_flights
+from fastdata.demo.flights import find_data, read_flights
 from fastdata.errors import FastdataError
 
 __all__ = [

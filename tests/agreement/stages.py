@@ -20,10 +20,10 @@ from click.testing import CliRunner
 
 from fastdata.archive import open_archive_storage
 from fastdata.cli.main import commands
-from fastdata.loading import load_folder
-from fastdata.schemas import FolderRegistry, Schema, encode
-from fastdata.serving.opening import open_store
-from fastdata.windows import parse_duration, parse_instant
+from fastdata.coordinates.instants import parse_duration, parse_instant
+from fastdata.declare.catalog import load_folder
+from fastdata.events.schema import FolderRegistry, Schema, encode
+from fastdata.store.opening import open_store
 from tests.agreement.counting import Key
 from tests.agreement.driver import Log, Loop
 from tests.agreement.sets import Record

@@ -8,11 +8,11 @@ from random import Random
 
 import pytest
 
-from fastdata.schemas import encode
-from fastdata.serving.memory import MemoryStore
-from fastdata.serving.opening import open_store
-from fastdata.serving.querying import query
-from fastdata.serving.stores import ServingStore
+from fastdata.answer.query import query
+from fastdata.events.schema import encode
+from fastdata.store.memory import MemoryStore
+from fastdata.store.opening import open_store
+from fastdata.store.protocol import ServingStore
 from tests.agreement.auditing import Auditor
 from tests.agreement.driver import Log, Loop
 from tests.agreement.stages import Deployment

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from fastdata.embedded.flights import PUBLISHED, Published, month_start
+from fastdata.demo.flights import PUBLISHED, Published, month_start
 from tests.agreement import counting, sets
 from tests.agreement.stages import Answers, Deploy, Question, assert_agrees, send, stage_answers
 

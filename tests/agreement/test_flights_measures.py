@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from fastdata.embedded.flights import month_start
+from fastdata.demo.flights import month_start
 from tests.agreement import counting, sets
 from tests.agreement.checking import Check, equals, lists_most_frequent, ranks
 from tests.agreement.engines import ENGINES, STAGES, Answered, answer_by_engines

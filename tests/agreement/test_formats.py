@@ -15,15 +15,15 @@ import pytest
 from click.testing import CliRunner
 from confluent_kafka import Producer
 
+from fastdata.answer.query import query
 from fastdata.archive import ArchiveReader, open_archive_storage
-from fastdata.batch.replaying import replay
+from fastdata.batch.replay import replay
 from fastdata.cli.main import commands
-from fastdata.embedded.broker import EMBEDDED_PARTITIONS, EmbeddedBroker
-from fastdata.embedded.processes import Processes
+from fastdata.coordinates.instants import HOUR_MS
+from fastdata.demo.broker import EMBEDDED_PARTITIONS, EmbeddedBroker
+from fastdata.demo.processes import Processes
 from fastdata.errors import StoreUnavailableError
-from fastdata.serving.memory import MemoryStore
-from fastdata.serving.querying import query
-from fastdata.windows import HOUR_MS
+from fastdata.store.memory import MemoryStore
 from tests.agreement import counting
 from tests.agreement.driver import Log
 from tests.agreement.stages import STAGES, Deployment, Question, assert_agrees, stage_answers

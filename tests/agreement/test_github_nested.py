@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from fastdata.schemas import encode
+from fastdata.events.schema import encode
 from tests.agreement import counting, sets
 from tests.agreement.checking import Check, equals, lists_most_frequent, ranks, within
 from tests.agreement.driver import Log

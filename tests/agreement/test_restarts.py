@@ -6,13 +6,13 @@ import pyarrow as pa
 import pytest
 
 from fastdata import Count, Metric, Sum, Uniques, failpoints
+from fastdata.answer.query import query
+from fastdata.declare.metric import Measure
+from fastdata.events.schema import encode
 from fastdata.failpoints import FailpointError
-from fastdata.metric import Measure
-from fastdata.schemas import encode
-from fastdata.serving.memory import MemoryStore
-from fastdata.serving.opening import open_store
-from fastdata.serving.querying import query
-from fastdata.serving.stores import ServingStore
+from fastdata.store.memory import MemoryStore
+from fastdata.store.opening import open_store
+from fastdata.store.protocol import ServingStore
 from tests.agreement.driver import Log, Loop
 from tests.agreement.stages import Deployment
 from tests.agreement.traffic import HOUR, START

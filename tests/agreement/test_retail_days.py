@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 
 from fastdata import load
-from fastdata.archive.containers import Records, build_object
-from fastdata.batch.columns import is_columnar
-from fastdata.batch.engines import fold_job
-from fastdata.batch.planning import index_hours, make_groups
-from fastdata.batch.rows import Engine, Job, Piece
-from fastdata.metric import Metric
-from fastdata.schemas import encode
-from fastdata.windows import DAY_MS, HOUR_MS, floor_to, parse_instant
+from fastdata.archive.avro_file import Records, build_object
+from fastdata.batch.columnar.engine import is_columnar
+from fastdata.batch.engine import fold_job
+from fastdata.batch.plan import index_hours, make_groups
+from fastdata.batch.row_engine import Engine, Job, Piece
+from fastdata.coordinates.instants import DAY_MS, HOUR_MS, floor_to, parse_instant
+from fastdata.declare.metric import Metric
+from fastdata.events.schema import encode
 from tests.agreement import sets
 
 pytestmark = [pytest.mark.xdist_group("retail days"), pytest.mark.timeout(300)]

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from random import Random
 
 from fastdata import Source
-from fastdata.schemas import Schema, encode
+from fastdata.events.schema import Schema, encode
 from tests.agreement.sets import Record
 
 __all__ = ["HOUR", "PARTITIONS", "START", "Sent", "Traffic"]

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fastdata.archive import ArchiveReader, ArchiveStorage, PartitionArchive, Record
-from fastdata.decoding import Decoder
-from fastdata.schemas import FolderRegistry, Schema, encode
-from fastdata.source import Source
+from fastdata.declare.source import Source
+from fastdata.events.decoder import Decoder
+from fastdata.events.schema import FolderRegistry, Schema, encode
 
 OLD = '{"type":"record","name":"Click","fields":[{"name":"at","type":["null","long"]}]}'
 NEW = (

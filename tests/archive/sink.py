@@ -16,7 +16,7 @@ import fastavro
 
 from fastdata import Count, Metric, Source, Sum
 from fastdata.archive import ArchiveStorage
-from fastdata.windows import HOUR_MS
+from fastdata.coordinates.instants import HOUR_MS
 
 # A month has 144,000 times 18 seconds.
 EVERY_MS = 18_000

@@ -16,10 +16,10 @@ from confluent_kafka import Producer
 
 from fastdata import failpoints
 from fastdata.archive import ArchiveProgress, ArchiveReader, open_archive_storage, run_archive
-from fastdata.archive.consuming import _SourceArchive
-from fastdata.brokers import Broker
+from fastdata.archive.consumer import _SourceArchive
+from fastdata.declare.source import Source
 from fastdata.errors import ArchiveConflictError, ArchiveHoleError, BrokerError, SettingsError
-from fastdata.source import Source
+from fastdata.kafka.connection import Broker
 from tests.archive.events import World, click
 
 ROOT = Path(__file__).parents[2]
@@ -230,9 +230,9 @@ ARCHIVER = """
     import asyncio, signal, sys
     from pathlib import Path
     from fastdata.archive import open_archive_storage, run_archive
-    from fastdata.brokers import Broker
-    from fastdata.schemas import FolderRegistry
-    from fastdata.source import Source
+    from fastdata.kafka.connection import Broker
+    from fastdata.events.schema import FolderRegistry
+    from fastdata.declare.source import Source
 
     folder, topic, address, name = sys.argv[1:]
 

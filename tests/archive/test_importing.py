@@ -7,12 +7,12 @@ import pytest
 
 from fastdata import Metric, failpoints
 from fastdata.archive import ArchiveReader, ArchiveStorage, open_archive_storage
-from fastdata.archive.importing import ImportReport, import_objects
-from fastdata.batch.replaying import replay
-from fastdata.decoding import Decoder
+from fastdata.archive.import_connect import ImportReport, import_objects
+from fastdata.batch.replay import replay
 from fastdata.errors import ArchiveConflictError, CorruptStateError, SettingsError
-from fastdata.schemas import FolderRegistry
-from fastdata.serving.memory import MemoryStore
+from fastdata.events.decoder import Decoder
+from fastdata.events.schema import FolderRegistry
+from fastdata.store.memory import MemoryStore
 from tests.archive.sink import (
     DECLARED,
     START,

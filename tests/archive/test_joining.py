@@ -4,8 +4,8 @@ import io
 
 import fastavro
 
-from fastdata.archive.containers import Records, build_object, join_objects
-from fastdata.schemas import Schema
+from fastdata.archive.avro_file import Records, build_object, join_objects
+from fastdata.events.schema import Schema
 
 SCHEMA = Schema.parse(
     '{"type": "record", "name": "E", "fields": [{"name": "x", "type": "string"}]}'

@@ -9,13 +9,13 @@ import pytest
 
 from fastdata import failpoints
 from fastdata.archive import ObjectEntry, Record, open_archive_storage
+from fastdata.coordinates.segments import Coverage
 from fastdata.errors import (
     ArchiveConflictError,
     ArchiveHoleError,
     ArchiveUnavailableError,
     CorruptStateError,
 )
-from fastdata.segments import Coverage
 from tests.archive.events import HOUR, START, World, click, clicks, feed, values
 
 SEGMENT_0 = "manifest/web.clicks/partition=0/segment=0000000000.json"

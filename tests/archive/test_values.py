@@ -9,14 +9,14 @@ import pytest
 
 from fastdata import Source, failpoints
 from fastdata.archive import ArchiveReader, ArchiveStorage, PartitionArchive, open_archive_storage
-from fastdata.archive.indexing import index_again
-from fastdata.archive.rows import Record
-from fastdata.decoding import Decoder
+from fastdata.archive.records import Record
+from fastdata.archive.reindex import index_again
+from fastdata.coordinates.instants import HOUR_MS
 from fastdata.errors import ArchiveConflictError
+from fastdata.events.decoder import Decoder
+from fastdata.events.formats import load_kept
+from fastdata.events.schema import FolderRegistry
 from fastdata.failpoints import FailpointError
-from fastdata.formats import load_kept
-from fastdata.schemas import FolderRegistry
-from fastdata.windows import HOUR_MS
 
 LINE = {
     "type": "record",

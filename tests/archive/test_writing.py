@@ -5,8 +5,8 @@ import fastavro
 import pytest
 
 from fastdata.archive import Record
+from fastdata.coordinates.segments import Coverage
 from fastdata.errors import ArchiveHoleError
-from fastdata.segments import Coverage
 from tests.archive.events import (
     HOUR,
     NEW_SCHEMA,

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from fastdata import failpoints
-from fastdata.serving.opening import open_store
-from fastdata.serving.stores import ServingStore
+from fastdata.store.opening import open_store
+from fastdata.store.protocol import ServingStore
 from tests.batch.sales import Sales
 
 

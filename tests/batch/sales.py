@@ -8,13 +8,13 @@ from pathlib import Path
 
 from fastdata import load
 from fastdata.archive import ArchiveStorage, PartitionArchive, Record, open_archive_storage
-from fastdata.batch.replaying import replay
+from fastdata.batch.replay import replay
 from fastdata.batch.reports import ReplayReport
-from fastdata.decoding import Decoder
-from fastdata.metric import Metric, load_dims
-from fastdata.schemas import FolderRegistry, Schema, encode
-from fastdata.serving.stores import Head, ServingStore
-from fastdata.windows import DAY_MS, HOUR_MS, MINUTE_MS, parse_instant
+from fastdata.coordinates.instants import DAY_MS, HOUR_MS, MINUTE_MS, parse_instant
+from fastdata.declare.metric import Metric, load_dims
+from fastdata.events.decoder import Decoder
+from fastdata.events.schema import FolderRegistry, Schema, encode
+from fastdata.store.protocol import Head, ServingStore
 
 SCHEMA = {
     "type": "record",

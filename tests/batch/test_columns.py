@@ -36,17 +36,17 @@ from fastdata import (
     Uniques,
     Variance,
 )
-from fastdata.aggregates import Aggregate
-from fastdata.archive.containers import Records, build_object
-from fastdata.batch.columns import fold_columns, is_columnar
-from fastdata.batch.engines import choose_engine
-from fastdata.batch.rows import Folded, Job, Piece, Row, fold
-from fastdata.decoding import Decoder
+from fastdata.archive.avro_file import Records, build_object
+from fastdata.batch.columnar.engine import fold_columns, is_columnar
+from fastdata.batch.engine import choose_engine
+from fastdata.batch.row_engine import Folded, Job, Piece, Row, fold
+from fastdata.coordinates.instants import HOUR_MS, MINUTE_MS, parse_instant
+from fastdata.declare.metric import Measure, States
 from fastdata.errors import BadEventError, ReplayError
-from fastdata.formats import KEPT_SCHEMA
-from fastdata.metric import Measure, States
-from fastdata.schemas import FieldType, FolderRegistry, Kind, Schema, encode
-from fastdata.windows import HOUR_MS, MINUTE_MS, parse_instant
+from fastdata.events.decoder import Decoder
+from fastdata.events.formats import KEPT_SCHEMA
+from fastdata.events.schema import FieldType, FolderRegistry, Kind, Schema, encode
+from fastdata.measures.extremes import Aggregate
 
 START = parse_instant("2024-02-29")
 # A day of it begins at 03:30 UTC.

@@ -30,13 +30,13 @@ from fastdata import (
     Uniques,
     Variance,
 )
-from fastdata.archive.containers import Records, build_object
-from fastdata.batch.columns import fold_columns, is_columnar
-from fastdata.batch.rows import Job, Piece, fold
+from fastdata.archive.avro_file import Records, build_object
+from fastdata.batch.columnar.engine import fold_columns, is_columnar
+from fastdata.batch.row_engine import Job, Piece, fold
+from fastdata.coordinates.instants import parse_instant
+from fastdata.declare.metric import Measure
 from fastdata.errors import DeclarationError
-from fastdata.metric import Measure
-from fastdata.schemas import encode
-from fastdata.windows import parse_instant
+from fastdata.events.schema import encode
 from tests.core.expression_texts import EVENTS as EXPRESSED
 from tests.core.expression_texts import FIELDS, SCALARS, texts
 from tests.support.avro import types

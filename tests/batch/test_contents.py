@@ -3,10 +3,10 @@
 from dataclasses import replace
 
 from fastdata.archive import ObjectEntry
-from fastdata.batch.contents import hour_key
-from fastdata.batch.planning import index_hours
-from fastdata.segments import Coverage
-from fastdata.windows import HOUR_MS
+from fastdata.batch.plan import index_hours
+from fastdata.batch.rollups.keys import hour_key
+from fastdata.coordinates.instants import HOUR_MS
+from fastdata.coordinates.segments import Coverage
 
 ONE, TWO = HOUR_MS, 2 * HOUR_MS
 SIZE = 10

@@ -3,8 +3,8 @@
 import pyarrow as pa
 import pytest
 
-from fastdata.batch import grouping
-from fastdata.batch.grouping import Runs, slices
+from fastdata.batch.columnar import grouping
+from fastdata.batch.columnar.grouping import Runs, slices
 
 
 def test_a_group_ends_where_any_key_changes() -> None:

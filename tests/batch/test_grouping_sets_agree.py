@@ -16,19 +16,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fastdata import Count, Mean, Metric, Source, Sum, Uniques
-from fastdata.archive.containers import Records, build_object
-from fastdata.batch.columns import fold_columns, is_columnar
-from fastdata.batch.rows import Folded, Job, Piece, fold
-from fastdata.decoding import Decoder
+from fastdata.answer.query import query
+from fastdata.archive.avro_file import Records, build_object
+from fastdata.batch.columnar.engine import fold_columns, is_columnar
+from fastdata.batch.row_engine import Folded, Job, Piece, fold
+from fastdata.coordinates.instants import HOUR_MS, MINUTE_MS, parse_instant
+from fastdata.coordinates.segments import Coverage
+from fastdata.declare.metric import Measure
 from fastdata.errors import QueryError
-from fastdata.metric import Measure
-from fastdata.schemas import FolderRegistry, encode
-from fastdata.segments import Coverage
-from fastdata.serving.memory import MemoryStore
-from fastdata.serving.querying import query
-from fastdata.serving.stores import Flip, Total
+from fastdata.events.decoder import Decoder
+from fastdata.events.schema import FolderRegistry, encode
 from fastdata.speed.layer import Record, SpeedLayer
-from fastdata.windows import HOUR_MS, MINUTE_MS, parse_instant
+from fastdata.store.memory import MemoryStore
+from fastdata.store.protocol import Flip, Total
 from tests.speed.conftest import DictTable
 
 START = parse_instant("2024-02-29")

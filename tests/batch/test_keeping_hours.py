@@ -8,17 +8,17 @@ from pathlib import Path
 import pytest
 
 from fastdata import failpoints
-from fastdata.archive.reading import ArchiveReader
+from fastdata.archive.reader import ArchiveReader
 from fastdata.archive.storage import ArchiveStorage
-from fastdata.batch.contents import hour_key
-from fastdata.batch.kept import KeptStates
-from fastdata.batch.planning import index_hours
+from fastdata.batch.plan import index_hours
 from fastdata.batch.reports import Progress
+from fastdata.batch.rollups.keys import hour_key
+from fastdata.batch.rollups.storage import KeptStates
+from fastdata.coordinates.instants import DAY_MS, HOUR_MS, MINUTE_MS
+from fastdata.declare.metric import load_dims
 from fastdata.failpoints import FailpointError
-from fastdata.metric import load_dims
-from fastdata.serving.memory import MemoryStore
-from fastdata.serving.stores import ServingStore
-from fastdata.windows import DAY_MS, HOUR_MS, MINUTE_MS
+from fastdata.store.memory import MemoryStore
+from fastdata.store.protocol import ServingStore
 from tests.batch.sales import DAY, FIRST, LATER, Numbers, Sale, Sales, count, str_or_none
 
 DAYS = 'rollups=["day"]'

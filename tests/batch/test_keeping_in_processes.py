@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from fastdata.archive import open_archive_storage
-from fastdata.serving.opening import open_store
-from fastdata.serving.stores import ServingStore
+from fastdata.store.opening import open_store
+from fastdata.store.protocol import ServingStore
 from tests.batch.sales import Sales, count
 from tests.batch.test_keeping_hours import names
 from tests.batch.test_processes import NEW, OLD, finish, start

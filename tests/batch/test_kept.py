@@ -6,10 +6,10 @@ import pytest
 
 from fastdata.archive import open_archive_storage
 from fastdata.archive.storage import ArchiveStorage
-from fastdata.batch.kept import KeptStates
+from fastdata.batch.rollups.storage import KeptStates
+from fastdata.coordinates.instants import HOUR_MS, parse_instant
+from fastdata.declare.metric import Metric
 from fastdata.errors import CorruptStateError
-from fastdata.metric import Metric
-from fastdata.windows import HOUR_MS, parse_instant
 from tests.batch.sales import DAY, Sales
 
 ROWS = [(DAY, '["north"]', b"\x00state"), (DAY, "[null]", bytes(70_000))]

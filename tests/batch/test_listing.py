@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fastdata import Histogram, Mean, Quantiles, StdDev, Sum, Variance
-from fastdata.aggregates import Aggregate
-from fastdata.batch import listing
-from fastdata.batch.listing import Listed, counted, float_sum, histogram, variance
-from fastdata.fieldtypes import FieldType
+from fastdata.batch.columnar import listed as listing
+from fastdata.batch.columnar.listed import Listed, counted, float_sum, histogram, variance
+from fastdata.events.fieldtypes import FieldType
+from fastdata.measures.extremes import Aggregate
 
 LONGS = st.integers(-(2**63), 2**63 - 1) | st.integers(-9, 9)
 FLOATS = st.floats() | st.sampled_from([0.1, -0.1, 5e-324, 1.5, 2.0, -0.0, 1e308, -1e308])

@@ -7,12 +7,13 @@ from pathlib import Path
 import pytest
 
 from fastdata import load
-from fastdata.batch import computing, working
-from fastdata.batch.computing import Computer, choose_workers
-from fastdata.batch.rows import Engine, Job
-from fastdata.serving.memory import MemoryStore
-from fastdata.serving.pacing import Pace
-from fastdata.serving.stores import Total
+from fastdata.batch import processes as computing
+from fastdata.batch import work as working
+from fastdata.batch.processes import Computer, choose_workers
+from fastdata.batch.row_engine import Engine, Job
+from fastdata.store.memory import MemoryStore
+from fastdata.store.pace import Pace
+from fastdata.store.protocol import Total
 from tests.batch.sales import Sale, Sales
 
 HOURS = [Sale(f"s{n}", n * 60, buyer=f"hour-{n}") for n in range(20)]

@@ -3,7 +3,7 @@
 import pytest
 
 from fastdata.archive import ObjectEntry
-from fastdata.batch.planning import (
+from fastdata.batch.plan import (
     Group,
     Hour,
     choose_spans,
@@ -11,10 +11,10 @@ from fastdata.batch.planning import (
     make_groups,
     plan_spans,
 )
+from fastdata.coordinates.instants import DAY_MS, HOUR_MS
+from fastdata.coordinates.segments import Coverage
 from fastdata.errors import ReplayError
-from fastdata.segments import Coverage
-from fastdata.serving.stores import Head
-from fastdata.windows import DAY_MS, HOUR_MS
+from fastdata.store.protocol import Head
 
 ONE, TWO, THREE = HOUR_MS, 2 * HOUR_MS, 3 * HOUR_MS
 NOW = Coverage({0: 3, 1: 2})

@@ -14,8 +14,8 @@ import pytest
 
 from fastdata import load
 from fastdata.archive import open_archive_storage
-from fastdata.serving.opening import open_store
-from fastdata.serving.stores import ServingStore
+from fastdata.store.opening import open_store
+from fastdata.store.protocol import ServingStore
 from tests.batch.sales import Key, Numbers, Sale, Sales, count
 
 COMMAND = [sys.executable, "-c", "from fastdata.cli.main import main; main()", "replay"]

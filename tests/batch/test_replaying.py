@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from fastdata.batch.reports import Progress
+from fastdata.coordinates.instants import DAY_MS, HOUR_MS
+from fastdata.coordinates.segments import Coverage
 from fastdata.errors import ReplayError, SpanConflictError, StoreUnavailableError
-from fastdata.segments import Coverage
-from fastdata.serving.memory import MemoryStore
-from fastdata.serving.pacing import Pace
-from fastdata.serving.stores import Flip, Partial, ServingStore, Total
-from fastdata.windows import DAY_MS, HOUR_MS
+from fastdata.store.memory import MemoryStore
+from fastdata.store.pace import Pace
+from fastdata.store.protocol import Flip, Partial, ServingStore, Total
 from tests.batch.sales import DAY, FIRST, LATER, SECOND, Sale, Sales, count
 
 

@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 
 from fastdata import failpoints
+from fastdata.coordinates.instants import HOUR_MS
 from fastdata.errors import ReplayError
 from fastdata.failpoints import FailpointError
-from fastdata.serving.memory import MemoryStore
-from fastdata.serving.stores import ServingStore
-from fastdata.windows import HOUR_MS
+from fastdata.store.memory import MemoryStore
+from fastdata.store.protocol import ServingStore
 from tests.batch.sales import DAY, FIRST, LATER, Sales, count
 
 FAILPOINTS = [

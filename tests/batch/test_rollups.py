@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from fastdata import failpoints
-from fastdata.calendars import Grain
-from fastdata.rollups import rollup_id
-from fastdata.serving.memory import MemoryStore
-from fastdata.serving.stores import ServingStore
-from fastdata.windows import DAY_MS, HOUR_MS
+from fastdata.coordinates.calendar import Grain
+from fastdata.coordinates.instants import DAY_MS, HOUR_MS
+from fastdata.store.memory import MemoryStore
+from fastdata.store.protocol import ServingStore
+from fastdata.store.rollups import rollup_id
 from tests.batch.visits import EVER, Visit, Visits, local_ms
 
 GRAINS = ("day", "week", "month", "3d")

@@ -8,11 +8,11 @@ from pathlib import Path
 import fastavro
 import pytest
 
-from fastdata.batch.engines import Declared, fold_declared
-from fastdata.batch.rows import Folded, Job, Piece, fold
+from fastdata.batch.engine import Declared, fold_declared
+from fastdata.batch.row_engine import Folded, Job, Piece, fold
+from fastdata.coordinates.instants import HOUR_MS
 from fastdata.errors import MapError, ReplayError
-from fastdata.schemas import Schema
-from fastdata.windows import HOUR_MS
+from fastdata.events.schema import Schema
 from tests.batch.sales import DAY, Key, Numbers, Sale, Sales, count, str_or_none
 
 LATER_SCHEMA = {

@@ -8,8 +8,9 @@ import pytest
 
 from fastdata import failpoints
 from fastdata.archive import open_archive_storage
-from fastdata.batch.older import Older
-from fastdata.batch.scheduling import ScheduledRun, replay_every
+from fastdata.batch.schedule import ScheduledRun, replay_every
+from fastdata.batch.uncounted import Older
+from fastdata.coordinates.instants import DAY_MS, HOUR_MS, MINUTE_MS
 from fastdata.errors import (
     ArchiveUnavailableError,
     CorruptStateError,
@@ -18,9 +19,8 @@ from fastdata.errors import (
     StoreUnavailableError,
 )
 from fastdata.failpoints import FailpointError
-from fastdata.serving.memory import MemoryStore
-from fastdata.serving.stores import Flip, ServingStore
-from fastdata.windows import DAY_MS, HOUR_MS, MINUTE_MS
+from fastdata.store.memory import MemoryStore
+from fastdata.store.protocol import Flip, ServingStore
 from tests.batch.sales import DAY, FIRST, LATER, Sale, Sales, count
 
 NOON = DAY + 12 * HOUR_MS

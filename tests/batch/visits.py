@@ -11,14 +11,14 @@ from obstore.store import MemoryStore as ObjectStore
 
 from fastdata import Count, Metric, Source, Uniques
 from fastdata.archive import ArchiveStorage, PartitionArchive, Record
-from fastdata.batch.replaying import replay
+from fastdata.batch.replay import replay
 from fastdata.batch.reports import MetricReport
-from fastdata.calendars import Grain
-from fastdata.decoding import Decoder
-from fastdata.rollups import Marks, rollup_id, span_of_window
-from fastdata.schemas import FolderRegistry, encode
-from fastdata.serving.stores import ServingStore
-from fastdata.windows import DAY_MS, floor_to, parse_instant, to_datetime
+from fastdata.coordinates.calendar import Grain
+from fastdata.coordinates.instants import DAY_MS, floor_to, parse_instant, to_datetime
+from fastdata.events.decoder import Decoder
+from fastdata.events.schema import FolderRegistry, encode
+from fastdata.store.protocol import ServingStore
+from fastdata.store.rollups import Marks, rollup_id, span_of_window
 
 SCHEMA = {
     "type": "record",

@@ -5,9 +5,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
 from fastdata import query
-from fastdata.serving.opening import open_store
-from fastdata.serving.stores import Partial, ServingStore
-from fastdata.windows import DAY_MS
+from fastdata.coordinates.instants import DAY_MS
+from fastdata.store.opening import open_store
+from fastdata.store.protocol import Partial, ServingStore
 from tests.chaos.stream import DIGITS, CellKey, Group, Stage, key_of
 
 _ONES = int("1" * DIGITS, 16)

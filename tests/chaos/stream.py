@@ -18,8 +18,8 @@ from typing import cast
 from confluent_kafka import KafkaError, Message, Producer
 
 from fastdata import Metric, load
-from fastdata.schemas import encode
-from fastdata.serving.stores import Partial
+from fastdata.events.schema import encode
+from fastdata.store.protocol import Partial
 from tests.support.lab import PARTITIONS, Lab
 
 DIGITS = 30  # events of a group: 16**30 has no more than 38 decimal digits

@@ -5,7 +5,7 @@ from typing import cast
 
 from confluent_kafka import Message
 
-from fastdata.schemas import Schema, encode
+from fastdata.events.schema import Schema, encode
 from tests.chaos.reading import Reader
 from tests.chaos.stream import FIRST_MS, Letter, Stage
 from tests.support.lab import stop

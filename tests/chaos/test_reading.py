@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from fastdata.serving.memory import MemoryStore
-from fastdata.serving.stores import Partial, Progress
+from fastdata.store.memory import MemoryStore
+from fastdata.store.protocol import Partial, Progress
 from tests.chaos.reading import Reader, ViolationError
 from tests.chaos.stream import GROUPS, Stage
 

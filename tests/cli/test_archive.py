@@ -12,10 +12,10 @@ from typing import cast
 import pytest
 from confluent_kafka import Producer
 
-from fastdata.brokers import Broker
-from fastdata.embedded.broker import EmbeddedBroker
-from fastdata.embedded.folder import write_folder
-from fastdata.schemas import Schema, encode
+from fastdata.demo.broker import EmbeddedBroker
+from fastdata.demo.folder import write_folder
+from fastdata.events.schema import Schema, encode
+from fastdata.kafka.connection import Broker
 
 FLIGHT = {
     "flight_id": "",

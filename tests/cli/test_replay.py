@@ -7,15 +7,15 @@ import pytest
 from click.testing import CliRunner
 
 from fastdata.archive import open_archive_storage
-from fastdata.batch.older import Older
 from fastdata.batch.reports import MetricReport, ReplayReport
-from fastdata.batch.scheduling import ScheduledRun
+from fastdata.batch.schedule import ScheduledRun
+from fastdata.batch.uncounted import Older
 from fastdata.cli.main import commands
 from fastdata.cli.reporting import show_report
 from fastdata.cli.schedule import show_run
+from fastdata.coordinates.instants import DAY_MS, HOUR_MS
+from fastdata.coordinates.segments import Coverage
 from fastdata.errors import StoreUnavailableError
-from fastdata.segments import Coverage
-from fastdata.windows import DAY_MS, HOUR_MS
 from tests.batch.sales import DAY, FIRST, Sales
 
 

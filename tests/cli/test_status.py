@@ -7,13 +7,13 @@ import pytest
 
 from fastdata import Metric, Source
 from fastdata.archive import open_archive_storage
+from fastdata.coordinates.segments import Coverage
+from fastdata.declare.catalog import Catalog, catalog_of
+from fastdata.declare.metric import dump_dims
 from fastdata.errors import BrokerError
-from fastdata.loading import Catalog, catalog_of
-from fastdata.metric import dump_dims
-from fastdata.segments import Coverage
-from fastdata.serving.memory import MemoryStore
-from fastdata.serving.stores import Gap, Partial, Progress
-from fastdata.status import LogReader, PartitionStatus, SourceStatus, StatusReader
+from fastdata.operate.status import LogReader, PartitionStatus, SourceStatus, StatusReader
+from fastdata.store.memory import MemoryStore
+from fastdata.store.protocol import Gap, Partial, Progress
 
 NOW = 1_700_000_000_000
 

@@ -7,7 +7,7 @@ from decimal import Decimal
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn, SearchStrategy
 
-from fastdata.schemas import FieldType
+from fastdata.events.schema import FieldType
 
 INT, FLOAT, TEXT = FieldType("int"), FieldType("float"), FieldType("string")
 ITEM = FieldType("record", fields=(("n", FieldType("int", nullable=True)), ("name", TEXT)))

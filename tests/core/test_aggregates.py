@@ -9,10 +9,10 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from fastdata.aggregates import Aggregate, Count, Max, Mean, Min, Sum, Uniques
 from fastdata.errors import CorruptStateError, DeclarationError, MapError
-from fastdata.estimates import Estimate
-from fastdata.schemas import FieldType, Kind
+from fastdata.events.schema import FieldType, Kind
+from fastdata.measures.estimates import Estimate
+from fastdata.measures.extremes import Aggregate, Count, Max, Mean, Min, Sum, Uniques
 from fastdata.testing.laws import fold
 
 INT, FLOAT, STRING = FieldType("int"), FieldType("float"), FieldType("string")

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fastdata import Metric, Source
-from fastdata.calendars import Calendar, Grain
+from fastdata.coordinates.calendar import Calendar, Grain
+from fastdata.coordinates.instants import HOUR_MS, MINUTE_MS, parse_instant
 from fastdata.errors import DeclarationError
-from fastdata.windows import HOUR_MS, MINUTE_MS, parse_instant
 
 ZONES = (
     "UTC", "Europe/Berlin", "America/New_York", "Asia/Kolkata", "Australia/Lord_Howe",

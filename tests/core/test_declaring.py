@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 
 from fastdata import Count, Max, Mean, Metric, Source, Sum, Uniques
-from fastdata.aggregates import Aggregate
+from fastdata.declare.catalog import catalog_of, load, load_folder
+from fastdata.declare.metric import Measure
 from fastdata.errors import DeclarationError, LoadError, UnknownMetricError
-from fastdata.loading import catalog_of, load, load_folder
-from fastdata.metric import Measure
-from fastdata.schemas import FieldType
+from fastdata.events.schema import FieldType
+from fastdata.measures.extremes import Aggregate
 
 FIELDS = [
     {"name": "at", "type": {"type": "long", "logicalType": "timestamp-millis"}},

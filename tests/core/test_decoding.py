@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fastdata import Source
-from fastdata.decoding import Decoder, Event
 from fastdata.errors import BadEventError, DeclarationError, MapError, SettingsError
-from fastdata.schemas import FolderRegistry, Schema, encode, open_registry
+from fastdata.events.decoder import Decoder, Event
+from fastdata.events.schema import FolderRegistry, Schema, encode, open_registry
 
 FIELDS: list[object] = [
     {"name": "at", "type": ["null", {"type": "long", "logicalType": "timestamp-millis"}]},

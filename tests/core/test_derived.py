@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fastdata import Count, Max, Mean, Metric, Source, Sum
-from fastdata.derived import Derived, Rate, Ratio
+from fastdata.declare.metric import Measure
 from fastdata.errors import DeclarationError
-from fastdata.estimates import Estimate
-from fastdata.metric import Measure
+from fastdata.measures.estimates import Estimate
+from fastdata.measures.ratios import Derived, Rate, Ratio
 
 FIELDS = [
     {"name": "at", "type": {"type": "long", "logicalType": "timestamp-millis"}},

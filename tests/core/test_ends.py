@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fastdata import First, Last
-from fastdata.aggregates import Aggregate
 from fastdata.errors import CorruptStateError, DeclarationError, MapError
-from fastdata.estimates import Estimate
-from fastdata.schemas import FieldType, Kind
+from fastdata.events.schema import FieldType, Kind
+from fastdata.measures.estimates import Estimate
+from fastdata.measures.extremes import Aggregate
 from fastdata.testing import laws
 
 KINDS: tuple[Kind, ...] = ("int", "float", "decimal", "string", "timestamp", "date", "bool")

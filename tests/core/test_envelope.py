@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fastdata.envelope import MAX_BYTES, MAX_WHOLE_BYTES, pack, unpack
 from fastdata.errors import CorruptStateError
+from fastdata.measures.envelope import MAX_BYTES, MAX_WHOLE_BYTES, pack, unpack
 
 PARTS = st.lists(st.tuples(st.integers(0, 255), st.binary(max_size=300)), max_size=5)
 quick = settings(max_examples=150, deadline=None, database=None)

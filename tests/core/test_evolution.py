@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from fastdata.evolution import differences
-from fastdata.schemas import Schema
+from fastdata.events.evolution import differences
+from fastdata.events.schema import Schema
 
 
 def schema(*fields: dict[str, object], name: str = "Sale") -> Schema:

@@ -9,9 +9,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fastdata import Source
-from fastdata.decoding import Decoder, Event
 from fastdata.errors import BadEventError, DeclarationError
-from fastdata.schemas import FolderRegistry, Schema, encode
+from fastdata.events.decoder import Decoder, Event
+from fastdata.events.schema import FolderRegistry, Schema, encode
 from tests.support.avro import Typed, types
 
 AT = {"name": "at", "type": {"type": "long", "logicalType": "timestamp-millis"}}

@@ -10,9 +10,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fastdata import Source
-from fastdata.decoding import Decoder
 from fastdata.errors import BadEventError, DeclarationError
-from fastdata.schemas import FieldType, FolderRegistry, Schema, encode
+from fastdata.events.decoder import Decoder
+from fastdata.events.schema import FieldType, FolderRegistry, Schema, encode
 from tests.support.avro import Typed, types
 
 AT = {"name": "at", "type": "long"}

@@ -5,10 +5,10 @@ from collections.abc import Callable
 import pytest
 
 from fastdata import Count, Metric, Source, Sum
+from fastdata.declare.metric import dump_dims
 from fastdata.errors import DeclarationError, ExportError, QueryError
-from fastdata.exporting.flat import flat_table
-from fastdata.metric import dump_dims
-from fastdata.sizing import Load, size
+from fastdata.export.table import flat_table
+from fastdata.operate.sizing import Load, size
 from tests.core.test_metric_expressions import ORDER
 
 Declare = Callable[[Source], object]

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from fastdata import Histogram
 from fastdata.errors import CorruptStateError, DeclarationError, MapError
-from fastdata.estimates import Estimate
-from fastdata.schemas import FieldType
+from fastdata.events.schema import FieldType
+from fastdata.measures.estimates import Estimate
 from fastdata.testing.laws import fold
 
 INT, FLOAT, MONEY = FieldType("int"), FieldType("float"), FieldType("decimal", scale=2)

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fastdata.aggregates import Aggregate, Count, Max, Mean, Min, Sum, Uniques
-from fastdata.estimates import Estimate
-from fastdata.histogram import Histogram
-from fastdata.moments import StdDev, Variance
-from fastdata.schemas import FieldType, Kind
+from fastdata.events.schema import FieldType, Kind
+from fastdata.measures.estimates import Estimate
+from fastdata.measures.extremes import Aggregate, Count, Max, Mean, Min, Sum, Uniques
+from fastdata.measures.histogram import Histogram
+from fastdata.measures.variance import StdDev, Variance
 from fastdata.testing import laws
 
 Values = Sequence[object]

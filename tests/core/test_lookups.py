@@ -10,8 +10,8 @@ from rbloom import Bloom
 
 from fastdata import Frequency, Seen
 from fastdata.errors import CorruptStateError
-from fastdata.estimates import Estimate
-from fastdata.schemas import FieldType
+from fastdata.events.schema import FieldType
+from fastdata.measures.estimates import Estimate
 from fastdata.testing.laws import fold
 
 STRING, INT = FieldType("string"), FieldType("int")
@@ -125,7 +125,7 @@ def test_hashes_and_filters_are_stored_in_one_way_for_ever() -> None:
 
 def test_another_process_stores_the_same() -> None:
     program = (
-        "from fastdata import Seen; from fastdata.schemas import FieldType; "
+        "from fastdata import Seen; from fastdata.events.schema import FieldType; "
         "from fastdata.testing.laws import fold; "
         "a = Seen('visitor', capacity=1000).bind(FieldType('string')); "
         "print(a.dump(fold(a, [f'v{n}' for n in range(300)])).hex())"

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from fastdata import Count, Max, Mean, Metric, Min, Ratio, Source, Sum, Uniques
+from fastdata.declare.metric import Measure
 from fastdata.errors import MapError
-from fastdata.metric import Measure
-from fastdata.sizing import state_bytes
+from fastdata.operate.sizing import state_bytes
 
 ORDER: dict[str, object] = {
     "at": 1_706_745_599_000,

@@ -13,10 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fastdata import StdDev, Variance
-from fastdata.aggregates import Aggregate
 from fastdata.errors import CorruptStateError, DeclarationError, MapError
-from fastdata.estimates import Estimate
-from fastdata.schemas import FieldType, Kind
+from fastdata.events.schema import FieldType, Kind
+from fastdata.measures.estimates import Estimate
+from fastdata.measures.extremes import Aggregate
 from fastdata.testing.laws import fold
 
 INT, FLOAT, MONEY = FieldType("int"), FieldType("float"), FieldType("decimal", scale=2)

@@ -7,8 +7,8 @@ from datasketches import kll_doubles_sketch
 
 from fastdata import Quantiles
 from fastdata.errors import CorruptStateError
-from fastdata.estimates import Estimate
-from fastdata.schemas import FieldType
+from fastdata.events.schema import FieldType
+from fastdata.measures.estimates import Estimate
 from fastdata.testing.laws import fold
 
 INT, FLOAT = FieldType("int"), FieldType("float")

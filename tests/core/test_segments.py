@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastdata.segments import Coverage, segment_of, segment_start
+from fastdata.coordinates.segments import Coverage, segment_of, segment_start
 
 OFFSETS = st.integers(0, 2**62)
 SIZES = st.integers(1, 10**7)

@@ -7,9 +7,9 @@ from datasketches import compact_theta_sketch
 
 from fastdata import Sets, Uniques
 from fastdata.errors import CorruptStateError, DeclarationError
-from fastdata.estimates import Estimate
-from fastdata.schemas import FieldType
-from fastdata.sets import Comparison, compare_states
+from fastdata.events.schema import FieldType
+from fastdata.measures.estimates import Estimate
+from fastdata.measures.sets import Comparison, compare_states
 from fastdata.testing.laws import fold
 
 STRING, INT = FieldType("string"), FieldType("int")

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from fastdata import Metric, load
-from fastdata.serving.cassandra_schema import BUCKETS
-from fastdata.sizing import Load, occupied, segment_size_for, size, state_bytes
+from fastdata.operate.sizing import Load, occupied, segment_size_for, size, state_bytes
+from fastdata.store.cassandra.schema import BUCKETS
 
 ROOT = Path(__file__).parents[2]
 MONTHS = Load(events_per_s=25_000_000 / 86_400, peak_per_s=2_000, keys=10_000)

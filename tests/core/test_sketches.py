@@ -9,17 +9,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fastdata.aggregates import Aggregate, Uniques, dump_whole
+from fastdata.declare.metric import Measure
 from fastdata.errors import CorruptStateError, DeclarationError, MapError, QueryError
-from fastdata.estimates import Estimate, Value
-from fastdata.frequency import Frequency
-from fastdata.metric import Measure
-from fastdata.quantiles import Quantiles
-from fastdata.schemas import FieldType
-from fastdata.seen import Seen
-from fastdata.sets import Sets
+from fastdata.events.schema import FieldType
+from fastdata.measures.estimates import Estimate, Value
+from fastdata.measures.extremes import Aggregate, Uniques, dump_whole
+from fastdata.measures.frequency import Frequency
+from fastdata.measures.quantiles import Quantiles
+from fastdata.measures.seen import Seen
+from fastdata.measures.sets import Sets
+from fastdata.measures.topk import TopK
 from fastdata.testing import laws
-from fastdata.topk import TopK
 
 INT, FLOAT, STRING = FieldType("int"), FieldType("float"), FieldType("string")
 DECIMAL = FieldType("decimal", scale=2, precision=9)

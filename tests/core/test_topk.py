@@ -8,8 +8,8 @@ from datasketches import frequent_strings_sketch
 
 from fastdata import TopK
 from fastdata.errors import CorruptStateError, MapError
-from fastdata.estimates import Estimate, Value
-from fastdata.schemas import FieldType
+from fastdata.events.schema import FieldType
+from fastdata.measures.estimates import Estimate, Value
 from fastdata.testing.laws import fold
 
 STRING, INT = FieldType("string"), FieldType("int")

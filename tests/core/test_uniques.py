@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 from datasketches import hll_sketch, hll_union, tgt_hll_type
 
-from fastdata.aggregates import Aggregate, Uniques
 from fastdata.errors import CorruptStateError
-from fastdata.estimates import Estimate
-from fastdata.schemas import FieldType
+from fastdata.events.schema import FieldType
+from fastdata.measures.estimates import Estimate
+from fastdata.measures.extremes import Aggregate, Uniques
 from fastdata.testing.laws import fold
 
 STRING, INT = FieldType("string"), FieldType("int")

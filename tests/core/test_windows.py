@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastdata.windows import (
+from fastdata.coordinates.instants import (
     DAY_MS,
     HOUR_MS,
     MINUTE_MS,

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from fastdata.decoding import Decoder, Event
+from fastdata.declare.catalog import Catalog, load_folder
+from fastdata.declare.metric import Metric
+from fastdata.declare.source import Source
 from fastdata.errors import BadEventError
-from fastdata.loading import Catalog, load_folder
-from fastdata.metric import Metric
-from fastdata.schemas import encode, open_registry
-from fastdata.source import Source
+from fastdata.events.decoder import Decoder, Event
+from fastdata.events.schema import encode, open_registry
 
 REPOSITORY = Path(__file__).parents[2]
 VIEW = {

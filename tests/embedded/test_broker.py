@@ -5,10 +5,10 @@ import time
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 
-from fastdata.brokers import Broker
-from fastdata.embedded.broker import EmbeddedBroker
+from fastdata.demo.broker import EmbeddedBroker
 from fastdata.errors import BrokerError
-from fastdata.status import LogReader
+from fastdata.kafka.connection import Broker
+from fastdata.operate.status import LogReader
 
 
 def test_what_is_produced_can_be_consumed() -> None:

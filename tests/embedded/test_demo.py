@@ -13,7 +13,7 @@ from typing import TypedDict, cast
 import psutil
 import pytest
 
-from fastdata.embedded.flights import PUBLISHED
+from fastdata.demo.flights import PUBLISHED
 
 ROOT = Path(__file__).parents[2]
 MEASURES = ("flights", "distance", "delay", "worst", "aircraft")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from fastdata.embedded.flights import (
+from fastdata.demo.flights import (
     PUBLISHED,
     Flight,
     find_data,

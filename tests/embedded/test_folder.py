@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from fastdata.brokers import Broker
-from fastdata.embedded.folder import write_folder
+from fastdata.declare.catalog import load_folder
+from fastdata.demo.folder import write_folder
 from fastdata.errors import FastdataError
-from fastdata.loading import load_folder
-from fastdata.schemas import Schema, open_registry
+from fastdata.events.schema import Schema, open_registry
+from fastdata.kafka.connection import Broker
 
 REPOSITORY = Path(__file__).parents[2]
 EXAMPLE = REPOSITORY / "fastdata" / "embedded" / "example"
@@ -25,7 +25,7 @@ def test_the_wheel_holds_the_very_files_of_the_repository(name: str) -> None:
 
 def test_the_example_is_loaded_from_anywhere(tmp_path: Path) -> None:
     code = (
-        "from fastdata.embedded.folder import EXAMPLE; from fastdata.loading import load_folder;"
+        "from fastdata.demo.folder import EXAMPLE; from fastdata.declare.catalog import load_folder;"
         'print(load_folder(EXAMPLE / "agents").metric("departures").place)'
     )
     done = subprocess.run(

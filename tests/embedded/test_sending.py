@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from fastdata.brokers import Broker
-from fastdata.embedded.broker import EmbeddedBroker
-from fastdata.embedded.sending import Message, Sender
-from fastdata.status import LogReader
+from fastdata.demo.broker import EmbeddedBroker
+from fastdata.demo.sender import Message, Sender
+from fastdata.kafka.connection import Broker
+from fastdata.operate.status import LogReader
 
 
 @pytest.fixture

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from fastdata.embedded.answers import Answer, known
-from fastdata.embedded.flights import PUBLISHED
-from fastdata.embedded.outcome import Moment, Outcome
-from fastdata.embedded.showing import Screen, show_outcome
-from fastdata.status import PartitionStatus, SourceStatus
+from fastdata.demo.answers import Answer, known
+from fastdata.demo.flights import PUBLISHED
+from fastdata.demo.outcome import Moment, Outcome
+from fastdata.demo.screen import Screen, show_outcome
+from fastdata.operate.status import PartitionStatus, SourceStatus
 
 
 def status(folded: int, archived: int) -> SourceStatus:

@@ -12,8 +12,8 @@ import pytest
 from click.testing import CliRunner
 
 from fastdata.cli.main import commands
-from fastdata.embedded.broker import EmbeddedBroker
-from fastdata.embedded.processes import Processes
+from fastdata.demo.broker import EmbeddedBroker
+from fastdata.demo.processes import Processes
 from fastdata.errors import StoreUnavailableError
 
 ROOT = Path(__file__).parents[2]

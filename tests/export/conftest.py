@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from fastdata import Metric, failpoints
-from fastdata.serving.memory import MemoryStore
+from fastdata.store.memory import MemoryStore
 from tests.export.rides import ParquetFolder, Place, SqliteFile
 from tests.serving.trips import declare
 

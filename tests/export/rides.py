@@ -12,11 +12,11 @@ import pyarrow as pa
 from pyarrow import parquet
 
 from fastdata import Metric
-from fastdata.metric import Dimension
-from fastdata.segments import Coverage
-from fastdata.serving.querying import query
-from fastdata.serving.stores import Flip, ServingStore, Total
-from fastdata.windows import HOUR_MS
+from fastdata.answer.query import query
+from fastdata.coordinates.instants import HOUR_MS
+from fastdata.coordinates.segments import Coverage
+from fastdata.declare.metric import Dimension
+from fastdata.store.protocol import Flip, ServingStore, Total
 from tests.serving.trips import MINUTE, NOON, SIZE, Trip, gap, partial, progress, total, unfolded
 
 Rows = list[dict[str, object]]

@@ -7,17 +7,17 @@ import pytest
 from pyarrow import parquet
 
 from fastdata import Metric, export
-from fastdata.calendars import Grain
+from fastdata.answer.query import query
+from fastdata.coordinates.calendar import Grain
+from fastdata.coordinates.instants import DAY_MS, HOUR_MS
+from fastdata.coordinates.segments import Coverage
+from fastdata.declare.metric import dump_dims
 from fastdata.errors import ExportError
-from fastdata.exporting.exporter import Exporter
-from fastdata.exporting.flat import flat_table
-from fastdata.metric import dump_dims
-from fastdata.rollups import Marks, rollup_id, span_of_window
-from fastdata.segments import Coverage
-from fastdata.serving.memory import MemoryStore
-from fastdata.serving.querying import query
-from fastdata.serving.stores import Flip, Total
-from fastdata.windows import DAY_MS, HOUR_MS
+from fastdata.export.export import Exporter
+from fastdata.export.table import flat_table
+from fastdata.store.memory import MemoryStore
+from fastdata.store.protocol import Flip, Total
+from fastdata.store.rollups import Marks, rollup_id, span_of_window
 from tests.export.rides import (
     SUFFIXES,
     Changes,

@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 
 from fastdata import Count, Max, Metric, Rate, Ratio, export, failpoints
+from fastdata.coordinates.instants import DAY_MS
 from fastdata.errors import ExportError, FastdataError, SettingsError, StoreUnavailableError
-from fastdata.exporting.exporter import Exporter
-from fastdata.exporting.flat import flat_table
+from fastdata.export.export import Exporter
+from fastdata.export.table import flat_table
 from fastdata.failpoints import FailpointError
-from fastdata.serving.memory import MemoryStore
-from fastdata.serving.stores import ServingStore
-from fastdata.windows import DAY_MS
+from fastdata.store.memory import MemoryStore
+from fastdata.store.protocol import ServingStore
 from tests.export.rides import ParquetFolder, SqliteFile, replay_hours
 from tests.serving.trips import NOON, declare_source
 
@@ -154,7 +154,7 @@ async def test_what_no_export_made_is_never_touched(
 
 
 async def test_the_store_itself_can_hold_the_table(rides: Metric, tmp_path: Path) -> None:
-    from fastdata.serving.opening import open_store
+    from fastdata.store.opening import open_store
 
     url = f"sqlite:///{tmp_path / 'flat.db'}"
     async with open_store(url) as store:

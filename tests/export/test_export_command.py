@@ -16,8 +16,8 @@ import fastdata
 from fastdata import Metric
 from fastdata.cli.export import export
 from fastdata.cli.main import main
-from fastdata.serving.opening import open_store
-from fastdata.windows import DAY_MS
+from fastdata.coordinates.instants import DAY_MS
+from fastdata.store.opening import open_store
 from tests.export.rides import ParquetFolder, Place, SqliteFile, replay_hours
 from tests.serving.trips import DECLARATION, NOON, SCHEMA, TWO, progress
 

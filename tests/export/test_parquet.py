@@ -9,13 +9,13 @@ import pytest
 from pyarrow import dataset, parquet
 
 from fastdata import Count, Histogram, Metric, export
+from fastdata.coordinates.instants import DAY_MS, HOUR_MS
+from fastdata.declare.metric import Measure, dump_dims
 from fastdata.errors import ArchiveUnavailableError, ExportError
-from fastdata.exporting.exporter import Exporter
-from fastdata.exporting.flat import flat_table
-from fastdata.metric import Measure, dump_dims
-from fastdata.serving.memory import MemoryStore
-from fastdata.serving.stores import Partial
-from fastdata.windows import DAY_MS, HOUR_MS
+from fastdata.export.export import Exporter
+from fastdata.export.table import flat_table
+from fastdata.store.memory import MemoryStore
+from fastdata.store.protocol import Partial
 from tests.export.rides import ParquetFolder, answer, comparable, replay_hours
 from tests.serving.trips import NO_FIELDS, NOON, declare_source
 

@@ -6,13 +6,13 @@ from typing import Any
 import pytest
 
 from fastdata import Metric, export, failpoints
-from fastdata.exporting.exporter import Exporter
-from fastdata.exporting.flat import flat_table
+from fastdata.coordinates.instants import DAY_MS, HOUR_MS
+from fastdata.coordinates.segments import Coverage
+from fastdata.export.export import Exporter
+from fastdata.export.table import flat_table
 from fastdata.failpoints import FailpointError
-from fastdata.segments import Coverage
-from fastdata.serving.memory import MemoryStore
-from fastdata.serving.stores import Flip, Reading, Survey
-from fastdata.windows import DAY_MS, HOUR_MS
+from fastdata.store.memory import MemoryStore
+from fastdata.store.protocol import Flip, Reading, Survey
 from tests.export.rides import Changes, Place, SqliteFile, answer, comparable, replay_hours
 from tests.serving.trips import MINUTE, NOON, ONE, TWO, gap, partial, progress, unfolded
 

@@ -108,7 +108,7 @@ def test_declaring_loads_no_driver(statement: str) -> None:
 
 
 def test_who_folds_by_rows_does_not_wait_for_datafusion_to_load() -> None:
-    code = "import sys, fastdata.batch.replaying; print('datafusion' in sys.modules)"
+    code = "import sys, fastdata.batch.replay; print('datafusion' in sys.modules)"
     run = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
     )

@@ -8,7 +8,7 @@ from types import ModuleType
 import pytest
 
 import fastdata
-from fastdata.derived import Derived
+from fastdata.measures.ratios import Derived
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "measures.md").read_text()

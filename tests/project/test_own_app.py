@@ -16,9 +16,9 @@ import pytest
 from confluent_kafka import Consumer, Producer
 
 import fastdata
-from fastdata.embedded.flights import read_flights
+from fastdata.demo.flights import read_flights
 from fastdata.errors import StoreUnavailableError
-from fastdata.schemas import Schema, encode
+from fastdata.events.schema import Schema, encode
 from tests.support.lab import stop
 from tests.support.mockbroker import MockBroker
 

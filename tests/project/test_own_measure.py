@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 from fastdata import Estimate, Metric
+from fastdata.answer.query import query
+from fastdata.coordinates.segments import Coverage
 from fastdata.errors import CorruptStateError, DeclarationError, MapError
-from fastdata.schemas import FieldType
-from fastdata.segments import Coverage
-from fastdata.serving.memory import MemoryStore
-from fastdata.serving.querying import query
-from fastdata.serving.stores import Flip, Partial, Total
+from fastdata.events.schema import FieldType
+from fastdata.store.memory import MemoryStore
+from fastdata.store.protocol import Flip, Partial, Total
 from fastdata.testing.laws import fold
 from tests.serving.trips import NOON, ONE, TWO, declare_source, progress
 

@@ -5,8 +5,8 @@ import re
 import pytest
 
 from fastdata.errors import SettingsError
-from fastdata.serving.cassandra_options import Options, parse
-from fastdata.serving.cassandra_schema import BUCKETS
+from fastdata.store.cassandra.options import Options, parse
+from fastdata.store.cassandra.schema import BUCKETS
 from tests.support.settings_page import PAGE, page
 
 CASSANDRA = PAGE.read_text().partition("Those of Cassandra:")[2].partition("###")[0]

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from fastdata import failpoints
-from fastdata.serving.stores import ServingStore
+from fastdata.store.protocol import ServingStore
 from tests.serving.contract_clean_up import CleanUpContract
 from tests.serving.contract_partials import PartialsContract
 from tests.serving.contract_rollups import RollupsContract

@@ -3,8 +3,8 @@
 import asyncio
 import random
 
-from fastdata.serving.stores import Flip, Progress, ServingStore
-from fastdata.windows import HOUR_MS, MINUTE_MS
+from fastdata.coordinates.instants import HOUR_MS, MINUTE_MS
+from fastdata.store.protocol import Flip, Progress, ServingStore
 from tests.serving.samples import (
     METRIC,
     NOON,

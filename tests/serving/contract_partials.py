@@ -5,10 +5,10 @@ import random
 
 import pytest
 
+from fastdata.coordinates.instants import HOUR_MS, MINUTE_MS
+from fastdata.coordinates.segments import Coverage
 from fastdata.errors import StoreError
-from fastdata.segments import Coverage
-from fastdata.serving.stores import Flip, Gap, Progress, Reading, ServingStore, Tally, Total
-from fastdata.windows import HOUR_MS, MINUTE_MS
+from fastdata.store.protocol import Flip, Gap, Progress, Reading, ServingStore, Tally, Total
 from tests.serving.samples import (
     METRIC,
     NOON,

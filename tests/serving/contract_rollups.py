@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from fastdata.answer.query import query
+from fastdata.coordinates.instants import DAY_MS, HOUR_MS
+from fastdata.coordinates.segments import Coverage
 from fastdata.errors import SpanConflictError
-from fastdata.segments import Coverage
-from fastdata.serving.querying import query
-from fastdata.serving.stores import Flip, ServingStore, Total
-from fastdata.windows import DAY_MS, HOUR_MS
+from fastdata.store.protocol import Flip, ServingStore, Total
 from tests.batch.visits import Visits, local_ms
 from tests.serving.samples import METRIC, NOON, ONE, TWO, covering, publish, read, totals
 

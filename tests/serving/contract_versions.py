@@ -6,11 +6,11 @@ import itertools
 import pytest
 
 from fastdata import failpoints
+from fastdata.coordinates.instants import HOUR_MS
+from fastdata.coordinates.segments import Coverage
 from fastdata.errors import SpanConflictError
-from fastdata.segments import Coverage
-from fastdata.serving.pacing import Pace
-from fastdata.serving.stores import Flip, Head, ServingStore, Total
-from fastdata.windows import HOUR_MS
+from fastdata.store.pace import Pace
+from fastdata.store.protocol import Flip, Head, ServingStore, Total
 from tests.serving.samples import (
     METRIC,
     NOON,

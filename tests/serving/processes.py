@@ -12,9 +12,9 @@ def start(url: str, code: str) -> subprocess.Popen[str]:
     """Run one line of code, which finds `store` and the samples."""
     script = (
         "import asyncio, sys\n"
-        "from fastdata.serving.opening import open_store\n"
-        "from fastdata.segments import Coverage\n"
-        "from fastdata.serving.stores import Total\n"
+        "from fastdata.store.opening import open_store\n"
+        "from fastdata.coordinates.segments import Coverage\n"
+        "from fastdata.store.protocol import Total\n"
         "from tests.serving.samples import *\n"
         "async def main(url):\n"
         "    async with open_store(url) as store:\n"

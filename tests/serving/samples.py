@@ -2,9 +2,10 @@
 
 import pytest
 
+from fastdata.coordinates.instants import HOUR_MS, MINUTE_MS
+from fastdata.coordinates.segments import Coverage
 from fastdata.errors import SpanConflictError
-from fastdata.segments import Coverage
-from fastdata.serving.stores import (
+from fastdata.store.protocol import (
     Flip,
     Head,
     Partial,
@@ -12,7 +13,6 @@ from fastdata.serving.stores import (
     ServingStore,
     Total,
 )
-from fastdata.windows import HOUR_MS, MINUTE_MS
 
 NOON = 1_356_998_400_000 + 12 * HOUR_MS  # 2013-01-01T12:00Z
 ONE, TWO = NOON + HOUR_MS, NOON + 2 * HOUR_MS

@@ -13,11 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fastdata import Count, Metric, Rate, Sum, Uniques
-from fastdata.segments import Coverage
-from fastdata.serving.memory import MemoryStore
-from fastdata.serving.querying import query
-from fastdata.serving.stores import Flip, Total
-from fastdata.windows import HOUR_MS, MINUTE_MS, floor_to, to_datetime
+from fastdata.answer.query import query
+from fastdata.coordinates.instants import HOUR_MS, MINUTE_MS, floor_to, to_datetime
+from fastdata.coordinates.segments import Coverage
+from fastdata.store.memory import MemoryStore
+from fastdata.store.protocol import Flip, Total
 from tests.serving.trips import declare_source, partial, total
 
 Trip = tuple[int, str, int, str, str]  # minute, city, km, rider, layer

@@ -3,8 +3,8 @@ from pathlib import Path
 import pytest
 
 from fastdata.errors import SettingsError
-from fastdata.serving.cassandra_options import Options, parse
-from fastdata.serving.opening import open_store
+from fastdata.store.cassandra.options import Options, parse
+from fastdata.store.opening import open_store
 
 
 def test_a_url_says_everything(tmp_path: Path) -> None:

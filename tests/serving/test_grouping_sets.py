@@ -10,16 +10,16 @@ from click.testing import CliRunner
 
 import fastdata
 from fastdata import Metric
+from fastdata.answer.merge import Buckets, merge
+from fastdata.answer.query import query as ask
 from fastdata.cli.compare import compare
 from fastdata.cli.export import export
 from fastdata.cli.query import query
-from fastdata.metric import dump_dims
-from fastdata.segments import Coverage
-from fastdata.serving.memory import MemoryStore
-from fastdata.serving.merging import Buckets, merge
-from fastdata.serving.opening import open_store
-from fastdata.serving.querying import query as ask
-from fastdata.serving.stores import Flip, Partial, Reading, ServingStore, Total
+from fastdata.coordinates.segments import Coverage
+from fastdata.declare.metric import dump_dims
+from fastdata.store.memory import MemoryStore
+from fastdata.store.opening import open_store
+from fastdata.store.protocol import Flip, Partial, Reading, ServingStore, Total
 from tests.serving.trips import NOON, ONE, SCHEMA, TWO, head, progress, reading
 
 DECLARATION = """

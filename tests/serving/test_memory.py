@@ -2,8 +2,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from fastdata.serving.memory import MemoryStore
-from fastdata.serving.stores import ServingStore
+from fastdata.store.memory import MemoryStore
+from fastdata.store.protocol import ServingStore
 from tests.serving.contract import StoreContract
 
 

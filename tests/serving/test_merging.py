@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from fastdata import Count, Estimate, Metric, Rate, Ratio, Sum
+from fastdata.answer import merge as merging
+from fastdata.answer.merge import Buckets, Row, fresh_until, held_range
+from fastdata.coordinates.instants import DAY_MS, HOUR_MS, parse_instant
 from fastdata.errors import CorruptStateError
-from fastdata.serving import merging
-from fastdata.serving.merging import Buckets, Row, fresh_until, held_range
-from fastdata.serving.stores import Reading
-from fastdata.windows import DAY_MS, HOUR_MS, parse_instant
+from fastdata.store.protocol import Reading
 from tests.serving.trips import (
     MINUTE,
     NOON,

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 
 from fastdata import Estimate, Metric
-from fastdata.segments import Coverage
-from fastdata.serving import merging
-from fastdata.serving.merging import Buckets, Row
-from fastdata.serving.stores import Gap, Head, Partial, Progress, Reading
-from fastdata.windows import HOUR_MS
+from fastdata.answer import merge as merging
+from fastdata.answer.merge import Buckets, Row
+from fastdata.coordinates.instants import HOUR_MS
+from fastdata.coordinates.segments import Coverage
+from fastdata.store.protocol import Gap, Head, Partial, Progress, Reading
 from tests.serving.trips import (
     MINUTE,
     NOON,

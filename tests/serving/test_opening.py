@@ -4,9 +4,9 @@ from pathlib import Path
 import pytest
 
 from fastdata.errors import SettingsError, StoreUnavailableError
-from fastdata.serving.memory import MemoryStore
-from fastdata.serving.opening import open_store
-from fastdata.serving.sql import SqlStore
+from fastdata.store.memory import MemoryStore
+from fastdata.store.opening import open_store
+from fastdata.store.sql.store import SqlStore
 
 
 @pytest.mark.parametrize("url", ["memory:", "memory://"])

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from fastdata.serving.pacing import Pace
+from fastdata.store.pace import Pace
 
 
 class Time:

@@ -9,13 +9,13 @@ import pyarrow as pa
 import pytest
 
 from fastdata import Count, Max, Metric, Sum
+from fastdata.answer.query import describe, query
+from fastdata.coordinates.instants import HOUR_MS
+from fastdata.coordinates.segments import Coverage
+from fastdata.declare.metric import dump_dims
 from fastdata.errors import QueryError
-from fastdata.metric import dump_dims
-from fastdata.segments import Coverage
-from fastdata.serving.memory import MemoryStore
-from fastdata.serving.querying import describe, query
-from fastdata.serving.stores import Flip, Partial, Total
-from fastdata.windows import HOUR_MS
+from fastdata.store.memory import MemoryStore
+from fastdata.store.protocol import Flip, Partial, Total
 from tests.serving.trips import (
     MINUTE,
     NOON,

@@ -16,9 +16,9 @@ import fastdata
 from fastdata import Metric
 from fastdata.cli.main import main
 from fastdata.cli.query import query
-from fastdata.segments import Coverage
-from fastdata.serving.opening import open_store
-from fastdata.serving.stores import Flip
+from fastdata.coordinates.segments import Coverage
+from fastdata.store.opening import open_store
+from fastdata.store.protocol import Flip
 from tests.serving.trips import (
     DECLARATION,
     MINUTE,

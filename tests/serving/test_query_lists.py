@@ -13,10 +13,10 @@ from click.testing import CliRunner
 
 import fastdata
 from fastdata import Metric
+from fastdata.answer.query import query
 from fastdata.cli.query import query as command
-from fastdata.serving.opening import open_store
-from fastdata.serving.querying import query
-from fastdata.serving.stores import Partial
+from fastdata.store.opening import open_store
+from fastdata.store.protocol import Partial
 from tests.serving.trips import MINUTE, NOON, SCHEMA, TWO, progress, unfolded
 
 DECLARATION = """

@@ -9,12 +9,12 @@ from zoneinfo import ZoneInfo
 import pyarrow as pa
 import pytest
 
-from fastdata.metric import Metric, dump_dims
-from fastdata.serving.memory import MemoryStore
-from fastdata.serving.opening import open_store
-from fastdata.serving.querying import query
-from fastdata.serving.stores import Partial, Progress, Reading, ServingStore
-from fastdata.windows import DAY_MS, HOUR_MS, MINUTE_MS, floor_to, to_datetime
+from fastdata.answer.query import query
+from fastdata.coordinates.instants import DAY_MS, HOUR_MS, MINUTE_MS, floor_to, to_datetime
+from fastdata.declare.metric import Metric, dump_dims
+from fastdata.store.memory import MemoryStore
+from fastdata.store.opening import open_store
+from fastdata.store.protocol import Partial, Progress, Reading, ServingStore
 from tests.batch.visits import EVER, Visit, Visits, local_ms
 
 GRAINS = ("day", "week", "month", "30d", "3d")

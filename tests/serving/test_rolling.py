@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from fastdata import Metric
-from fastdata.calendars import Calendar, Grain
-from fastdata.serving.merging import Buckets, Ready, Row, merge
-from fastdata.serving.sliding import merged
-from fastdata.serving.stores import Reading, Total
-from fastdata.windows import DAY_MS, HOUR_MS, parse_instant
+from fastdata.answer.merge import Buckets, Ready, Row, merge
+from fastdata.answer.sliding import merged
+from fastdata.coordinates.calendar import Calendar, Grain
+from fastdata.coordinates.instants import DAY_MS, HOUR_MS, parse_instant
+from fastdata.store.protocol import Reading, Total
 from tests.serving.trips import MINUTE, declare, gap, head, partial, progress, total, unfolded
 
 START = parse_instant("2025-03-20")

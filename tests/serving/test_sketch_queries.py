@@ -13,15 +13,15 @@ from click.testing import CliRunner
 
 import fastdata
 from fastdata import Metric
+from fastdata.answer.compare import compare
+from fastdata.answer.query import describe, query
 from fastdata.cli.compare import compare as compare_command
 from fastdata.cli.query import query as query_command
+from fastdata.coordinates.segments import Coverage
+from fastdata.declare.metric import dump_dims
 from fastdata.errors import QueryError
-from fastdata.metric import dump_dims
-from fastdata.segments import Coverage
-from fastdata.serving.comparing import compare
-from fastdata.serving.opening import open_store
-from fastdata.serving.querying import describe, query
-from fastdata.serving.stores import Flip, Partial, Total
+from fastdata.store.opening import open_store
+from fastdata.store.protocol import Flip, Partial, Total
 from tests.serving.trips import NOON, ONE, SCHEMA, TWO, progress, unfolded
 
 DECLARATION = """

@@ -13,20 +13,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import URL
 
+from fastdata.coordinates.instants import HOUR_MS, MINUTE_MS
+from fastdata.coordinates.segments import Coverage
 from fastdata.errors import (
     CommitUnknownError,
     SpanConflictError,
     StoreError,
     StoreUnavailableError,
 )
-from fastdata.segments import Coverage
-from fastdata.serving.dialects import NONE, READ
-from fastdata.serving.memory import MemoryStore
-from fastdata.serving.opening import open_store
-from fastdata.serving.sql import SqlStore
-from fastdata.serving.sqlite import Sqlite
-from fastdata.serving.stores import Flip, Gap, Partial, Progress, ServingStore
-from fastdata.windows import HOUR_MS, MINUTE_MS
+from fastdata.store.memory import MemoryStore
+from fastdata.store.opening import open_store
+from fastdata.store.protocol import Flip, Gap, Partial, Progress, ServingStore
+from fastdata.store.sql.dialect import NONE, READ
+from fastdata.store.sql.sqlite import Sqlite
+from fastdata.store.sql.store import SqlStore
 from tests.serving.contract import StoreContract
 from tests.serving.processes import finish, start
 from tests.serving.samples import (

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 from fastdata import Metric
+from fastdata.answer.query import describe, query
+from fastdata.coordinates.instants import HOUR_MS
+from fastdata.coordinates.segments import Coverage
 from fastdata.errors import QueryError
-from fastdata.segments import Coverage
-from fastdata.serving.memory import MemoryStore
-from fastdata.serving.querying import describe, query
-from fastdata.serving.stores import Flip
-from fastdata.windows import HOUR_MS
+from fastdata.store.memory import MemoryStore
+from fastdata.store.protocol import Flip
 from tests.serving.trips import MINUTE, NOON, ONE, TWO, declare, partial, progress, total
 
 

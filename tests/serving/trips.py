@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fastdata import Count, Max, Mean, Metric, Source, Sum, Uniques
-from fastdata.metric import Dimension, dump_dims
-from fastdata.segments import Coverage
-from fastdata.serving.stores import Gap, Head, Partial, Progress, Reading, Total
-from fastdata.windows import parse_instant
+from fastdata.coordinates.instants import parse_instant
+from fastdata.coordinates.segments import Coverage
+from fastdata.declare.metric import Dimension, dump_dims
+from fastdata.store.protocol import Gap, Head, Partial, Progress, Reading, Total
 
 SCHEMA = {
     "type": "record",

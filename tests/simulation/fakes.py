@@ -3,9 +3,9 @@
 from collections.abc import Iterator, Mapping, Sequence
 
 from fastdata import failpoints
-from fastdata.serving.stores import Gap, Head, Partial, Progress, ServingStore
 from fastdata.speed.keys import unstamp
 from fastdata.speed.state import Bad
+from fastdata.store.protocol import Gap, Head, Partial, Progress, ServingStore
 
 
 class ViolationError(AssertionError):

@@ -25,18 +25,18 @@ from pathlib import Path
 from typing import cast
 
 from fastdata import Count, Metric, Source, Sum, failpoints
+from fastdata.answer.merge import Buckets, merge
 from fastdata.archive import ArchiveStorage, PartitionArchive, open_archive_storage
 from fastdata.archive import Record as ArchivedRecord
-from fastdata.batch.replaying import replay
-from fastdata.decoding import Decoder
+from fastdata.batch.replay import replay
+from fastdata.coordinates.instants import HOUR_MS, MINUTE_MS
 from fastdata.errors import SpanConflictError
-from fastdata.estimates import Estimate
+from fastdata.events.decoder import Decoder
+from fastdata.events.schema import FolderRegistry, encode
 from fastdata.failpoints import FailpointError
-from fastdata.schemas import FolderRegistry, encode
-from fastdata.serving.merging import Buckets, merge
-from fastdata.serving.stores import Reading, ServingStore
+from fastdata.measures.estimates import Estimate
 from fastdata.speed.layer import Record, SpeedLayer
-from fastdata.windows import HOUR_MS, MINUTE_MS
+from fastdata.store.protocol import Reading, ServingStore
 from tests.simulation.fakes import (
     Budget,
     CrashError,

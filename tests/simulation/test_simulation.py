@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from fastdata import failpoints
-from fastdata.serving.memory import MemoryStore
-from fastdata.serving.opening import open_store
+from fastdata.store.memory import MemoryStore
+from fastdata.store.opening import open_store
 from tests.simulation.fakes import ViolationError
 from tests.simulation.system import System
 

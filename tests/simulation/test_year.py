@@ -9,7 +9,7 @@ from typing import cast
 
 import pytest
 
-from fastdata.windows import DAY_MS, HOUR_MS
+from fastdata.coordinates.instants import DAY_MS, HOUR_MS
 from tests.simulation.year import LATEST_MS, START, WINDOW_MS, Work, Year
 
 DAYS = 365

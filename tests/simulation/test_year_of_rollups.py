@@ -12,8 +12,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from fastdata.serving.querying import query
-from fastdata.windows import DAY_MS, to_datetime
+from fastdata.answer.query import query
+from fastdata.coordinates.instants import DAY_MS, to_datetime
 from tests.simulation.year import LATEST_MS, START, Counted, Numbers, Visit, Year
 
 DAYS = 365

@@ -14,18 +14,18 @@ from pathlib import Path
 from obstore.store import MemoryStore as ObjectStore
 
 from fastdata import Count, Metric, Source, Sum, Uniques
+from fastdata.answer.merge import Buckets, Row, merge
 from fastdata.archive import ArchiveStorage, PartitionArchive
 from fastdata.archive import Record as ArchivedRecord
-from fastdata.batch.replaying import Replayer
-from fastdata.batch.scheduling import ScheduledReplay, ScheduledRun
-from fastdata.decoding import Decoder
-from fastdata.schemas import FolderRegistry, encode
-from fastdata.serving.memory import MemoryStore
-from fastdata.serving.merging import Buckets, Row, merge
-from fastdata.serving.pacing import Pace
-from fastdata.serving.stores import Flip, Head, Total
+from fastdata.batch.replay import Replayer
+from fastdata.batch.schedule import ScheduledReplay, ScheduledRun
+from fastdata.coordinates.instants import DAY_MS, HOUR_MS, floor_to, parse_instant
+from fastdata.events.decoder import Decoder
+from fastdata.events.schema import FolderRegistry, encode
 from fastdata.speed.layer import Record, SpeedLayer
-from fastdata.windows import DAY_MS, HOUR_MS, floor_to, parse_instant
+from fastdata.store.memory import MemoryStore
+from fastdata.store.pace import Pace
+from fastdata.store.protocol import Flip, Head, Total
 from tests.simulation.fakes import Budget, FakeTable, NoDeadLetters
 
 START = parse_instant("2021-01-01")

@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 
 from fastdata import Count, Metric, Source, Sum
-from fastdata.decoding import Decoder
-from fastdata.schemas import FolderRegistry, encode
-from fastdata.serving.memory import MemoryStore
-from fastdata.serving.stores import Partial
+from fastdata.coordinates.instants import DAY_MS, HOUR_MS, MINUTE_MS
+from fastdata.events.decoder import Decoder
+from fastdata.events.schema import FolderRegistry, encode
 from fastdata.speed.keys import unstamp
 from fastdata.speed.layer import Record, SpeedLayer
 from fastdata.speed.state import Bad
-from fastdata.windows import DAY_MS, HOUR_MS, MINUTE_MS
+from fastdata.store.memory import MemoryStore
+from fastdata.store.protocol import Partial
 
 NOW = 1_000 * DAY_MS
 SCHEMA = {

@@ -8,7 +8,7 @@ from faust.transport.drivers.aiokafka import Producer
 
 from fastdata import Settings, make_app
 from fastdata.errors import SettingsError
-from fastdata.speed.making import take_folder
+from fastdata.speed.app import take_folder
 
 
 def settings(tmp_path: Path, broker: str = "localhost:1") -> Settings:

@@ -8,7 +8,7 @@ from faust.events import Event
 from faust.types import TP
 from faust.types.tuples import Message
 
-from fastdata.speed.producing import AckedProducer, Row
+from fastdata.speed.producer import AckedProducer, Row
 from fastdata.speed.table import ChangelogTable, FaustTable, rocksdb_options
 
 TOPIC = "shop-fastdata-clicks-changelog"

@@ -14,7 +14,7 @@ from faust.types.tuples import Message
 
 from fastdata import failpoints
 from fastdata.errors import BrokerError, TableError
-from fastdata.speed.producing import AckedProducer, Row
+from fastdata.speed.producer import AckedProducer, Row
 from fastdata.speed.table import ChangelogTable, FaustTable, rocksdb_options
 
 TOPIC = "shop-fastdata-clicks-changelog"

@@ -5,12 +5,12 @@ import asyncio
 import pytest
 
 from fastdata import Count, Metric, failpoints
+from fastdata.coordinates.segments import Coverage
 from fastdata.errors import CorruptStateError, MapError, TableError
 from fastdata.failpoints import FailpointError
-from fastdata.segments import Coverage
-from fastdata.serving.stores import Flip, Gap, Total
 from fastdata.speed.keys import marker_key
 from fastdata.speed.state import NO_WATERMARK
+from fastdata.store.protocol import Flip, Gap, Total
 from tests.speed.conftest import DAY_MS, HOUR_MS, MINUTE_MS, NOW, Bench
 
 

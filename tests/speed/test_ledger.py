@@ -2,7 +2,7 @@
 
 import pytest
 
-from fastdata.speed.ledger import Start, edge_after, plan_start
+from fastdata.speed.start import Start, edge_after, plan_start
 
 
 @pytest.mark.parametrize(

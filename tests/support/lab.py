@@ -24,8 +24,8 @@ from confluent_kafka import (
 )
 
 from fastdata import Metric, load
-from fastdata.schemas import Schema, encode
-from fastdata.serving.opening import open_store
+from fastdata.events.schema import Schema, encode
+from fastdata.store.opening import open_store
 from tests.support.registering import register
 
 ROOT = Path(__file__).parents[2]

@@ -5,7 +5,7 @@ from dataclasses import replace
 from confluent_kafka.schema_registry import Schema as RegisteredSchema
 from confluent_kafka.schema_registry import SchemaRegistryClient
 
-from fastdata.schemas import Schema
+from fastdata.events.schema import Schema
 
 __all__ = ["register"]
 

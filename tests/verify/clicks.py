@@ -6,10 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from fastdata import Metric
-from fastdata.schemas import FolderRegistry, encode
-from fastdata.serving.stores import ServingStore, Total
+from fastdata.events.schema import FolderRegistry, encode
+from fastdata.store.protocol import ServingStore, Total
 from fastdata.verify.reports import MetricReport, VerifyReport
-from fastdata.verify.verifying import verify
+from fastdata.verify.verify import verify
 from tests.agreement.driver import Log, Loop
 from tests.agreement.stages import Deployment
 from tests.agreement.traffic import HOUR, START
@@ -121,8 +121,8 @@ class Clicks:
 
     async def rows(self, *words: str) -> list[dict[str, object]]:
         """What `query` says of the errors, by these dimensions."""
-        from fastdata.serving.querying import query
-        from fastdata.verified import errors_of
+        from fastdata.answer.query import query
+        from fastdata.verify.errors_metric import errors_of
 
         table = await query(errors_of(self.visits), every="all", by=words, store=self.store)
         return list(table.to_pylist())

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from fastdata.serving.memory import MemoryStore
-from fastdata.serving.stores import ServingStore
-from fastdata.verify.verifying import verify
+from fastdata.store.memory import MemoryStore
+from fastdata.store.protocol import ServingStore
+from fastdata.verify.verify import verify
 from tests.agreement.stages import Deployment
 from tests.agreement.test_careless import Day, deploy
 from tests.agreement.traffic import HOUR

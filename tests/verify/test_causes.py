@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from fastdata.archive import PartitionArchive, Record
-from fastdata.decoding import Decoder
-from fastdata.schemas import FolderRegistry
-from fastdata.serving.memory import MemoryStore
+from fastdata.events.decoder import Decoder
+from fastdata.events.schema import FolderRegistry
+from fastdata.store.memory import MemoryStore
 from fastdata.verify.reports import AGREES, INCOMPARABLE
 from tests.verify.clicks import HOUR, MINUTE, START, Clicks
 

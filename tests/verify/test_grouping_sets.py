@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from fastdata.serving.memory import MemoryStore
+from fastdata.store.memory import MemoryStore
 from fastdata.verify.reports import AGREES, UNEXPLAINED
 from tests.verify.clicks import MINUTE, START, Clicks, found
 

@@ -8,13 +8,14 @@ from typing import Any
 
 import pytest
 
-from fastdata import Estimate, Frequency, Seen, Sum, frequency, seen
-from fastdata.metric import Measure, Metric
-from fastdata.schemas import FieldType
-from fastdata.serving.memory import MemoryStore
+from fastdata import Estimate, Frequency, Seen, Sum
+from fastdata.declare.metric import Measure, Metric
+from fastdata.events.schema import FieldType
+from fastdata.measures import frequency, seen
+from fastdata.store.memory import MemoryStore
 from fastdata.verify.lookups import Lookup, look_up
-from fastdata.verify.measuring import fits, recount
-from fastdata.verify.refolding import could_be, refold
+from fastdata.verify.plain import fits, recount
+from fastdata.verify.refold import could_be, refold
 from fastdata.verify.reports import MetricReport
 from tests.verify.clicks import SEGMENT, Clicks
 
@@ -175,7 +176,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from fastdata import Estimate
-from fastdata.values import unbounded
+from fastdata.measures.numbers import unbounded
 
 
 @dataclass(frozen=True)

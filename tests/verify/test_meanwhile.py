@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from fastdata.errors import VerifyError
-from fastdata.serving.memory import MemoryStore
-from fastdata.serving.stores import Partial
+from fastdata.store.memory import MemoryStore
+from fastdata.store.protocol import Partial
 from tests.verify.clicks import Clicks
 
 

@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 
 from fastdata import First, Histogram, Last, StdDev, Variance
-from fastdata.metric import Measure
-from fastdata.schemas import FieldType
-from fastdata.serving.memory import MemoryStore
+from fastdata.declare.metric import Measure
+from fastdata.events.schema import FieldType
+from fastdata.store.memory import MemoryStore
 from fastdata.testing.laws import fold
-from fastdata.verify.measuring import NOT_RECOUNTED, is_same, recount
+from fastdata.verify.plain import NOT_RECOUNTED, is_same, recount
 from fastdata.verify.reports import AGREES
-from fastdata.verify.verifying import verify
+from fastdata.verify.verify import verify
 from tests.agreement.readings import HOUR, START, deploy, readings
 from tests.agreement.stages import send
 

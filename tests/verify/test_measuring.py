@@ -21,10 +21,10 @@ from fastdata import (
     Uniques,
     Variance,
 )
-from fastdata.estimates import Estimate
-from fastdata.metric import Measure
-from fastdata.schemas import FieldType
-from fastdata.verify.measuring import (
+from fastdata.declare.metric import Measure
+from fastdata.events.schema import FieldType
+from fastdata.measures.estimates import Estimate
+from fastdata.verify.plain import (
     NOT_RECOUNTED,
     deviation,
     is_known,

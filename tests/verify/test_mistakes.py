@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from fastdata import sums, uniques
-from fastdata.serving.memory import MemoryStore
+from fastdata.measures import sums, uniques
+from fastdata.store.memory import MemoryStore
 from fastdata.verify.reports import UNEXPLAINED
 from tests.verify.clicks import MINUTE, START, Clicks, dims, found
 

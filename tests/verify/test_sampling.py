@@ -8,11 +8,11 @@ import pytest
 from click.testing import CliRunner
 
 from fastdata.cli.main import commands
+from fastdata.coordinates.instants import to_datetime
 from fastdata.errors import VerifyError
-from fastdata.serving.memory import MemoryStore
-from fastdata.serving.opening import open_store
-from fastdata.serving.stores import ServingStore
-from fastdata.windows import to_datetime
+from fastdata.store.memory import MemoryStore
+from fastdata.store.opening import open_store
+from fastdata.store.protocol import ServingStore
 from tests.verify.clicks import HOUR, MINUTE, START, Clicks
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from fastdata import failpoints
-from fastdata.serving.memory import MemoryStore
+from fastdata.store.memory import MemoryStore
 from fastdata.verify.reports import MetricReport
-from fastdata.verify.verifying import verify
+from fastdata.verify.verify import verify
 from tests.simulation.fakes import ViolationError
 from tests.simulation.system import STEPS, System
 

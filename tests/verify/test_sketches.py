@@ -7,12 +7,13 @@ from typing import cast
 
 import pytest
 
-from fastdata import Frequency, Quantiles, Sets, TopK, topk
-from fastdata.estimates import Estimate
-from fastdata.metric import Measure
-from fastdata.schemas import FieldType
-from fastdata.serving.memory import MemoryStore
-from fastdata.verify.measuring import fits, recount
+from fastdata import Frequency, Quantiles, Sets, TopK
+from fastdata.declare.metric import Measure
+from fastdata.events.schema import FieldType
+from fastdata.measures import topk
+from fastdata.measures.estimates import Estimate
+from fastdata.store.memory import MemoryStore
+from fastdata.verify.plain import fits, recount
 from tests.verify.clicks import Clicks
 
 MORE = """

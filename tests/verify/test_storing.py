@@ -7,10 +7,10 @@ import pytest
 from click.testing import CliRunner
 
 from fastdata.cli.main import commands
-from fastdata.serving.memory import MemoryStore
-from fastdata.serving.opening import open_store
-from fastdata.serving.stores import ServingStore
-from fastdata.verified import errors_of
+from fastdata.store.memory import MemoryStore
+from fastdata.store.opening import open_store
+from fastdata.store.protocol import ServingStore
+from fastdata.verify.errors_metric import errors_of
 from tests.verify.clicks import MINUTE, START, Clicks
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from fastdata.archive import open_archive_storage
-from fastdata.serving.opening import open_store
+from fastdata.store.opening import open_store
 from tests.batch.sales import Sale, Sales, count
 from tests.real.postgres.commands import finish, start
 from tests.support.services.cassandra import Cassandra

@@ -8,7 +8,7 @@ import pytest
 from cassandra.cluster import Session
 
 from fastdata.errors import FastdataError, SettingsError, StoreError, StoreUnavailableError
-from fastdata.serving.opening import open_store
+from fastdata.store.opening import open_store
 from tests.support.services.cassandra import Cassandra, SecureCassandra
 from tests.support.services.server import free_port
 

@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator
 import pytest
 from cassandra.cluster import Session
 
-from fastdata.serving.opening import open_store
-from fastdata.serving.stores import ServingStore
+from fastdata.store.opening import open_store
+from fastdata.store.protocol import ServingStore
 from tests.serving.contract import StoreContract
 from tests.support.services.cassandra import Cassandra
 

@@ -16,12 +16,12 @@ from cassandra.cluster import Session
 from click.testing import CliRunner
 from pyarrow import parquet
 
+from fastdata.answer.query import query
 from fastdata.cli.main import commands
+from fastdata.declare.metric import Metric
 from fastdata.errors import CorruptStateError
-from fastdata.metric import Metric
-from fastdata.serving.memory import MemoryStore
-from fastdata.serving.opening import open_store
-from fastdata.serving.querying import query
+from fastdata.store.memory import MemoryStore
+from fastdata.store.opening import open_store
 from fastdata.verify.reports import UNEXPLAINED
 from tests.support.services.cassandra import Cassandra
 from tests.verify.clicks import MINUTE, START, Clicks

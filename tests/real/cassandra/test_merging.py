@@ -7,10 +7,10 @@ import pytest
 from cassandra.cluster import Session
 
 from fastdata import failpoints
+from fastdata.coordinates.segments import Coverage
 from fastdata.errors import StoreUnavailableError
-from fastdata.segments import Coverage
-from fastdata.serving.opening import open_store
-from fastdata.serving.stores import Flip, Progress, ServingStore
+from fastdata.store.opening import open_store
+from fastdata.store.protocol import Flip, Progress, ServingStore
 from tests.serving.samples import (
     METRIC,
     NOON,

@@ -8,8 +8,8 @@ import pytest
 
 from fastdata.archive import open_archive_storage
 from fastdata.errors import CommitUnknownError, FastdataError, StoreUnavailableError
-from fastdata.serving.opening import open_store
-from fastdata.serving.stores import ServingStore
+from fastdata.store.opening import open_store
+from fastdata.store.protocol import ServingStore
 from tests.batch.sales import Sale, Sales, count
 from tests.real.postgres.commands import finish, start
 from tests.serving.samples import METRIC, NOON, ONE, partial

@@ -14,8 +14,8 @@ from pathlib import Path
 
 from confluent_kafka import Producer
 
-from fastdata.schemas import Schema
-from fastdata.serving.opening import open_store
+from fastdata.events.schema import Schema
+from fastdata.store.opening import open_store
 from tests.agreement.driver import Log
 from tests.agreement.stages import Deployment, Layers
 from tests.support.registering import register

@@ -8,8 +8,8 @@ from typing import cast
 import pytest
 from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
 
-from fastdata.serving.opening import open_store
-from fastdata.serving.stores import ServingStore
+from fastdata.store.opening import open_store
+from fastdata.store.protocol import ServingStore
 from tests.agreement.auditing import Auditor
 from tests.agreement.driver import Log
 from tests.agreement.stages import Deploy

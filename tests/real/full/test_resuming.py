@@ -7,8 +7,8 @@ import pytest
 
 from fastdata import failpoints
 from fastdata.archive import open_archive_storage
-from fastdata.serving.opening import open_store
-from fastdata.serving.stores import ServingStore
+from fastdata.store.opening import open_store
+from fastdata.store.protocol import ServingStore
 from tests.batch.sales import Sales
 from tests.batch.test_resuming import *  # noqa: F403  (the same tests, on the fixtures here)
 from tests.real.full.conftest import Surround

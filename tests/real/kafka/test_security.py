@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from fastdata.brokers import Broker
 from fastdata.errors import BrokerError
+from fastdata.kafka.connection import Broker
 from fastdata.settings import Settings
 from tests.support.lab import PARTITIONS, Lab
 from tests.support.services.kafka import SecureKafka

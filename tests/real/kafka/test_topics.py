@@ -8,7 +8,7 @@ from confluent_kafka.admin import AdminClient, ConfigResource  # type: ignore[at
 
 from fastdata import Settings, make_app
 from fastdata.errors import BrokerError
-from fastdata.speed.producing import AckedProducer
+from fastdata.speed.producer import AckedProducer
 from fastdata.speed.topics import prepare_topics
 from tests.support.services.kafka import Kafka, KafkaCluster
 

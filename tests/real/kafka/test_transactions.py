@@ -8,7 +8,7 @@ import pytest
 from confluent_kafka import Producer
 
 from fastdata import query
-from fastdata.serving.opening import open_store
+from fastdata.store.opening import open_store
 from tests.support.lab import PARTITIONS, Lab
 
 pytestmark = pytest.mark.timeout(240)

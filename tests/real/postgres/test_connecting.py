@@ -7,7 +7,7 @@ import asyncpg
 import pytest
 
 from fastdata.errors import FastdataError, SettingsError, StoreUnavailableError
-from fastdata.serving.opening import open_store
+from fastdata.store.opening import open_store
 from tests.support.services.postgres import Postgres
 from tests.support.services.server import free_port
 

@@ -5,10 +5,10 @@ from collections.abc import AsyncIterator
 import asyncpg
 import pytest
 
+from fastdata.coordinates.segments import Coverage
 from fastdata.errors import StoreError, StoreUnavailableError
-from fastdata.segments import Coverage
-from fastdata.serving.opening import open_store
-from fastdata.serving.stores import ServingStore
+from fastdata.store.opening import open_store
+from fastdata.store.protocol import ServingStore
 from tests.serving.contract import StoreContract
 from tests.serving.samples import METRIC, NOON, TWO
 from tests.support.services.postgres import Postgres

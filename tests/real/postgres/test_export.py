@@ -13,15 +13,15 @@ import asyncpg
 import pytest
 
 from fastdata import Histogram, Max, Mean, Metric, Sum, export
+from fastdata.coordinates.instants import HOUR_MS
+from fastdata.coordinates.segments import Coverage
+from fastdata.declare.metric import Dimension, dump_dims
 from fastdata.errors import ExportError
-from fastdata.exporting.exporter import Exporter
-from fastdata.exporting.flat import flat_table
-from fastdata.metric import Dimension, dump_dims
-from fastdata.segments import Coverage
-from fastdata.serving.memory import MemoryStore
-from fastdata.serving.opening import open_store
-from fastdata.serving.stores import Flip, Partial
-from fastdata.windows import HOUR_MS
+from fastdata.export.export import Exporter
+from fastdata.export.table import flat_table
+from fastdata.store.memory import MemoryStore
+from fastdata.store.opening import open_store
+from fastdata.store.protocol import Flip, Partial
 from tests.export.rides import Changes, Rows, answer, comparable, replay_hours
 from tests.real.postgres.commands import COMMAND
 from tests.serving.trips import (

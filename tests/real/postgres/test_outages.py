@@ -11,8 +11,8 @@ import pytest
 
 from fastdata.archive import open_archive_storage
 from fastdata.errors import CommitUnknownError, StoreUnavailableError
-from fastdata.serving.opening import open_store
-from fastdata.serving.stores import Gap, ServingStore
+from fastdata.store.opening import open_store
+from fastdata.store.protocol import Gap, ServingStore
 from tests.batch.sales import Sale, Sales, count
 from tests.real.postgres.commands import finish, start
 from tests.serving.samples import METRIC, NOON, ONE, TOPIC, partial

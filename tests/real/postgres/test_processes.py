@@ -6,9 +6,9 @@ from collections import defaultdict
 
 import asyncpg
 
-from fastdata.serving.opening import open_store
-from fastdata.serving.stores import ServingStore
-from fastdata.windows import HOUR_MS
+from fastdata.coordinates.instants import HOUR_MS
+from fastdata.store.opening import open_store
+from fastdata.store.protocol import ServingStore
 from tests.real.postgres.writing import KEYS, SPANS, batches
 from tests.serving.processes import finish, start
 from tests.serving.samples import METRIC, NOON, ONE, TOPIC, check_whole, read

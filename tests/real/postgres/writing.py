@@ -3,10 +3,10 @@
 import asyncio
 import random
 
+from fastdata.coordinates.instants import HOUR_MS
+from fastdata.coordinates.segments import Coverage
 from fastdata.errors import SpanConflictError
-from fastdata.segments import Coverage
-from fastdata.serving.stores import Flip, Partial, Progress, ServingStore
-from fastdata.windows import HOUR_MS
+from fastdata.store.protocol import Flip, Partial, Progress, ServingStore
 from tests.serving.samples import METRIC, NOON, TOPIC, partial, totals
 
 SPANS = [NOON + i * HOUR_MS for i in range(40)]

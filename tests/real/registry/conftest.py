@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from fastdata.registries import UrlRegistry
+from fastdata.events.url_registry import UrlRegistry
 from tests.support.lab import PARTITIONS, Lab
 from tests.support.services.kafka import Kafka
 from tests.support.services.registry import Registry

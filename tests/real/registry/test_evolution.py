@@ -10,7 +10,7 @@ from confluent_kafka import Producer
 from confluent_kafka.schema_registry import Schema as Registered
 from confluent_kafka.schema_registry import SchemaRegistryClient
 
-from fastdata.schemas import Schema, encode
+from fastdata.events.schema import Schema, encode
 from tests.support.lab import FIRST_MS, Lab
 from tests.support.services.kafka import Kafka
 from tests.support.services.registry import Registry

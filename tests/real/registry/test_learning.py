@@ -14,7 +14,7 @@ import pytest
 from confluent_kafka.schema_registry import Schema as Registered
 from confluent_kafka.schema_registry import SchemaRegistryClient
 
-from fastdata.decoding import Decoder
+from fastdata.declare.source import Source
 from fastdata.errors import (
     BadEventError,
     DeclarationError,
@@ -22,9 +22,9 @@ from fastdata.errors import (
     SettingsError,
     UnknownSchemaError,
 )
-from fastdata.registries import UrlRegistry
-from fastdata.schemas import Schema, Schemas, encode
-from fastdata.source import Source
+from fastdata.events.decoder import Decoder
+from fastdata.events.schema import Schema, Schemas, encode
+from fastdata.events.url_registry import UrlRegistry
 from tests.support.services.certificates import Authority, Certificate
 from tests.support.services.registry import Registry
 

@@ -6,8 +6,8 @@ from http.client import HTTPConnection
 import pytest
 
 from fastdata.errors import IncompatibleSchemaError, RegistryError
-from fastdata.registries import UrlRegistry
-from fastdata.schemas import Schema
+from fastdata.events.schema import Schema
+from fastdata.events.url_registry import UrlRegistry
 from tests.support.services.registry import API, Registry
 
 pytestmark = pytest.mark.timeout(60)

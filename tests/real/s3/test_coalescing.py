@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from fastdata.archive import ArchiveReader, ArchiveStorage, open_archive_storage
-from fastdata.batch.replaying import replay
-from fastdata.metric import Metric
-from fastdata.serving.memory import MemoryStore
-from fastdata.windows import HOUR_MS
+from fastdata.batch.replay import replay
+from fastdata.coordinates.instants import HOUR_MS
+from fastdata.declare.metric import Metric
+from fastdata.store.memory import MemoryStore
 from tests.archive.sink import START, Written, declare, write_sink
 
 OBJECTS = int(os.environ.get("FASTDATA_TEST_OBJECTS", "2000"))

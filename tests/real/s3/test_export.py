@@ -9,11 +9,11 @@ import pytest
 from pyarrow import dataset, fs
 
 from fastdata import Metric, export
+from fastdata.coordinates.instants import DAY_MS
 from fastdata.errors import ExportError
-from fastdata.exporting.exporter import Exporter
-from fastdata.exporting.flat import flat_table
-from fastdata.serving.memory import MemoryStore
-from fastdata.windows import DAY_MS
+from fastdata.export.export import Exporter
+from fastdata.export.table import flat_table
+from fastdata.store.memory import MemoryStore
 from tests.export.rides import Rows, answer, comparable, replay_hours
 from tests.serving.trips import NOON, declare
 from tests.support.services.s3 import S3

@@ -1,0 +1,309 @@
+"""An archive of Kafka Connect's S3 sink, taken over: many small objects become whole segments."""
+
+import asyncio
+import math
+from collections import deque
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import aclosing
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from typing import TypeVar
+
+from fastdata.archive.chains import Chain, follow_chains
+from fastdata.archive.connect import ConnectObject, Container, find_objects, read_container
+from fastdata.archive.manifest import Entry, Run
+from fastdata.archive.records import read_datums
+from fastdata.archive.storage import ArchiveStorage
+from fastdata.archive.writer import PartitionArchive
+from fastdata.declare.source import Source
+from fastdata.errors import (
+    ArchiveConflictError,
+    ArchiveUnavailableError,
+    CorruptStateError,
+    SettingsError,
+    UnknownSchemaError,
+)
+from fastdata.events.decoder import Decoder
+from fastdata.events.schema import Schema
+
+__all__ = ["ImportProgress", "ImportReport", "PartitionImport", "import_objects"]
+
+_AHEAD_OBJECTS = 64
+_AHEAD_BYTES = 64 << 20
+_PAUSES_S = (0.5, 1.0, 2.0, 4.0, 8.0)
+_NO_TILES_BYTES = 1 << 62
+_T = TypeVar("_T")
+
+
+@dataclass(slots=True)
+class PartitionImport:
+    """What became of the objects of one partition.
+
+    Attributes:
+        objects: There are in all.
+        done: That were imported now.
+        known: That were in the archive already; the last one is always looked into.
+        size: Bytes of those to import.
+        records: Imported, rejects among them.
+        rejects: Records that do not fit the source.
+        repeated: Records that an object before had already.
+        holes: Runs (offset, length) between two objects: markers, compaction, or lost objects.
+        start: The first offset that was not in the archive.
+        end: The first offset that is not in it now.
+    """
+
+    partition: int
+    objects: int
+    known: int
+    size: int
+    start: int
+    end: int
+    done: int = 0
+    records: int = 0
+    rejects: int = 0
+    repeated: int = 0
+    holes: list[Run] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class ImportReport:
+    """What became of all objects.
+
+    Attributes:
+        foreign: Names in the topic's folder that are none of the sink's default partitioner.
+        is_complete: Nothing is left to import.
+    """
+
+    partitions: tuple[PartitionImport, ...]
+    foreign: int
+    is_complete: bool
+
+    def as_dict(self) -> dict[str, object]:
+        """For JSON."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class ImportProgress:
+    """How far an import is."""
+
+    objects: int
+    total_objects: int
+    records: int
+
+
+async def import_objects(
+    origin: ArchiveStorage,
+    storage: ArchiveStorage,
+    source: Source,
+    *,
+    stop: asyncio.Event,
+    dry_run: bool = False,
+    on_progress: Callable[[ImportProgress], None] | None = None,
+) -> ImportReport:
+    """Copy what Kafka Connect's S3 sink wrote into an archive of segments, until `stop` is set.
+
+    Idempotent, and resumable anywhere: it goes on where the archive ends. Nothing of the origin
+    is changed. The counts of both are compared at the end.
+
+    An object's name tells the offset of its first record only; the others are taken to follow
+    without a gap. So where the log has markers of transactions or was compacted, records get an
+    offset that is a little too small, and the gaps are holes at the ends of the objects.
+
+    Args:
+        origin: The sink's `topics.dir`, which has a folder for the topic.
+        storage: Of the archive; for each partition empty, or begun by an import.
+        dry_run: Only tell what is there, and what would be imported.
+        on_progress: Called after each object.
+
+    Raises:
+        SettingsError: The origin has no such object.
+        ArchiveConflictError: The archive begins after the first object, or is of another
+            declaration of the source; or somebody else wrote to it meanwhile.
+        ArchiveHoleError: Objects after the archive's end are gone, or the manifest has a hole.
+        CorruptStateError: An object is no Avro container, or the manifest does not verify.
+        ArchiveUnavailableError: A store failed again and again; retriable.
+        ArchiveRefusedError: A store refuses.
+    """
+    objects, foreign = await _patiently(partial(find_objects, origin, source.topic))
+    if not objects:
+        raise SettingsError(
+            f"there is no object {source.topic}/partition=<n>/{source.topic}+<n>+<offset>.avro, "
+            f"and {foreign} others: give the folder that has the topic's folder (the sink's "
+            "topics.dir), written with the Avro format and the default partitioner"
+        )
+    known: dict[str, Entry] = {}
+    look = partial(follow_chains, storage, source, known=known)
+    before = await _patiently(look)
+    work = [
+        _Partition.plan(origin, storage, source, some, before.get(some[0].partition, Chain()))
+        for some in _by_partition(objects)
+    ]
+    if not dry_run:
+        meter = _Meter(work, on_progress)
+        for each in work:
+            await each.run(stop, meter)
+        after = await _patiently(look)
+        for each in work:
+            each.check(before, after)
+    reports = tuple(each.report for each in work)
+    is_complete = all(each.done + each.known == each.objects for each in reports)
+    return ImportReport(reports, foreign, is_complete)
+
+
+@dataclass(slots=True)
+class _Partition:
+    origin: ArchiveStorage
+    source: Source
+    objects: Sequence[ConnectObject]  # that are to be imported
+    archive: PartitionArchive
+    log_start: int
+    report: PartitionImport
+
+    @classmethod
+    def plan(
+        cls,
+        origin: ArchiveStorage,
+        storage: ArchiveStorage,
+        source: Source,
+        objects: Sequence[ConnectObject],
+        chain: Chain,
+    ) -> "_Partition":
+        partition, first = objects[0].partition, objects[0].first
+        entries = chain.closed or chain.tiles
+        begin = first - first % source.segment_size
+        if entries and entries[0].first > begin:
+            raise ArchiveConflictError(
+                f"the archive of {source.topic}, partition {partition}, begins at "
+                f"{entries[0].first} and the objects at {first}; nothing can be put before: "
+                "import into an empty archive, then let `fastdata archive` go on from there"
+            )
+        end = first if chain.end is None else chain.end
+        # The end of an object is known to lie before the next one's beginning only.
+        nexts = (each.first for each in objects[1:])
+        known = sum(1 for following in nexts if following <= end)
+        todo = objects[known:]
+        archive = PartitionArchive(
+            storage, source, Decoder(source, _NoRegistry()), partition,
+            tile_bytes=_NO_TILES_BYTES, tile_age_s=math.inf,
+        )  # fmt: skip
+        size = sum(each.size for each in todo)
+        report = PartitionImport(partition, len(objects), known, size, end, end)
+        return cls(origin, source, todo, archive, first, report)
+
+    async def run(self, stop: asyncio.Event, meter: "_Meter") -> None:
+        if not self.objects:
+            return
+        await _patiently(partial(self.archive.open, self.log_start))
+        async with aclosing(_read_ahead(self.origin, self.objects)) as contents:
+            async for each, container in contents:
+                if stop.is_set():
+                    break
+                self._take(each, container)
+                await _patiently(self.archive.flush)
+                meter.add(container.count)
+        await _patiently(partial(self.archive.flush, force=True))
+        self.report.end = self.archive.durable
+
+    def check(self, before: dict[int, Chain], after: dict[int, Chain]) -> None:
+        """Compare what was read with what the manifest says now."""
+        partition = self.report.partition
+        archived = _count(after.get(partition)) - _count(before.get(partition))
+        if archived != self.report.records:
+            raise ArchiveConflictError(
+                f"{self.report.records} records of {self.source.topic}, partition {partition}, "
+                f"were read and {archived} archived: somebody else wrote to the archive "
+                "meanwhile; stop the others and compare"
+            )
+
+    def _take(self, each: ConnectObject, container: Container) -> None:
+        """Give the records of an object to the archive."""
+        archive, report = self.archive, self.report
+        position = archive.position
+        if each.first > position:
+            report.holes.append((position, each.first - position))
+            archive.advance(each.first)
+        first = each.first
+        try:
+            for count, data in container.blocks:
+                offsets = range(first, first + count)
+                for row in read_datums(archive.decoder, container.schema, offsets, data):
+                    if row[0] < position:
+                        report.repeated += row[0] >= report.start
+                        continue
+                    archive.append_row(row)
+                    report.records += 1
+                    report.rejects += row[1] is None
+                first += count
+        except CorruptStateError as error:
+            raise CorruptStateError(
+                f"{each.name} is no Avro container of its schema: {error}; restore it from a "
+                "copy, or move it away to have a hole there"
+            ) from error
+        report.done += 1
+
+
+class _Meter:
+    def __init__(
+        self, work: Sequence[_Partition], on_progress: Callable[[ImportProgress], None] | None
+    ) -> None:
+        self._total = sum(len(each.objects) for each in work)
+        self._objects = self._records = 0
+        self._on_progress = on_progress
+
+    def add(self, records: int) -> None:
+        self._objects += 1
+        self._records += records
+        if self._on_progress is not None:
+            self._on_progress(ImportProgress(self._objects, self._total, self._records))
+
+
+class _NoRegistry:
+    """The objects carry their schema, so no id is ever looked up."""
+
+    def get(self, schema_id: int) -> Schema:
+        raise UnknownSchemaError(f"no schema {schema_id}")
+
+
+async def _read_ahead(
+    origin: ArchiveStorage, objects: Sequence[ConnectObject]
+) -> AsyncGenerator[tuple[ConnectObject, Container]]:
+    """The objects in order, with some on their way: a bounded number and size."""
+    waiting: deque[tuple[ConnectObject, asyncio.Task[bytes | None]]] = deque()
+    size, rest = 0, deque(objects)
+    try:
+        while rest or waiting:
+            while rest and (not waiting or (len(waiting) < _AHEAD_OBJECTS and size < _AHEAD_BYTES)):
+                each = rest.popleft()
+                size += each.size
+                task = asyncio.create_task(_patiently(partial(origin.get, each.name)))
+                waiting.append((each, task))
+            each, task = waiting.popleft()
+            data = await task
+            size -= each.size
+            yield each, read_container(data, each.name)
+    finally:
+        for _, task in waiting:
+            task.cancel()
+        await asyncio.gather(*(task for _, task in waiting), return_exceptions=True)
+
+
+def _by_partition(objects: Sequence[ConnectObject]) -> list[list[ConnectObject]]:
+    found: dict[int, list[ConnectObject]] = {}
+    for each in objects:
+        found.setdefault(each.partition, []).append(each)
+    return list(found.values())
+
+
+def _count(chain: Chain | None) -> int:
+    entries = (*chain.closed, *chain.tiles) if chain else ()
+    return sum(each.count for entry in entries for each in entry.objects)
+
+
+async def _patiently(action: Callable[[], Awaitable[_T]]) -> _T:
+    for pause_s in _PAUSES_S:
+        try:
+            return await action()
+        except ArchiveUnavailableError:
+            await asyncio.sleep(pause_s)
+    return await action()

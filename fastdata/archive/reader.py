@@ -1,0 +1,148 @@
+"""Reading the archive: what is in it, and the events themselves."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from fastdata import failpoints
+from fastdata.archive.avro_file import read_object, verified
+from fastdata.archive.chains import follow_chains
+from fastdata.archive.manifest import Entry, ObjectEntry
+from fastdata.archive.rejects import Reject, load_reject
+from fastdata.archive.storage import ArchiveStorage
+from fastdata.coordinates.segments import Coverage, segment_of
+from fastdata.declare.source import Source
+from fastdata.errors import ArchiveUnavailableError
+
+__all__ = ["ArchiveReader", "Snapshot"]
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What the archive of a topic held at one moment, in whole segments.
+
+    Attributes:
+        coverage: Per partition, the first segment that is not complete in the archive.
+        durable: Per partition, the first offset that is not durable in it.
+        entries: Per partition, the verified entries of the covered segments.
+    """
+
+    coverage: Coverage
+    durable: Mapping[int, int]
+    entries: Mapping[int, tuple[Entry, ...]]
+
+    def at(self, coverage: Coverage) -> "Snapshot":
+        """The same, up to an earlier coverage: what a run that is resumed had begun with.
+
+        Raises:
+            ValueError: The archive holds less than that.
+        """
+        if self.coverage.is_behind(coverage):
+            raise ValueError(f"the archive covers {self.coverage.dump()}, not {coverage.dump()}")
+        entries = {
+            partition: tuple(e for e in some if coverage.covers(partition, e.segment))
+            for partition, some in self.entries.items()
+        }
+        return replace(self, coverage=coverage, entries=entries)
+
+    def objects(self) -> list[ObjectEntry]:
+        """The objects of events, in order of partition and first offset."""
+        return [each for each in self._all() if each.schema_id is not None]
+
+    @property
+    def rejected(self) -> list[ObjectEntry]:
+        """The objects of what could not be decoded."""
+        return [each for each in self._all() if each.schema_id is None]
+
+    @property
+    def rejects(self) -> int:
+        """Records of the covered segments that could not be decoded."""
+        return sum(each.count for each in self.rejected)
+
+    @property
+    def timeless(self) -> int:
+        """Events of the covered segments whose time is null or absurd."""
+        return sum(each.timeless for each in self.objects())
+
+    @property
+    def lost(self) -> dict[int, list[tuple[int, int]]]:
+        """Per partition, the covered offsets `[start, end)` that were never archived.
+
+        The log had deleted them before the archive began, or while it was down.
+        """
+        lost: dict[int, list[tuple[int, int]]] = {}
+        for partition, entries in self.entries.items():
+            runs = [(0, entries[0].first)] if entries and entries[0].first else []
+            for start, length in (*runs, *(run for entry in entries for run in entry.lost)):
+                ranges = lost.setdefault(partition, [])
+                is_next = ranges and ranges[-1][1] == start
+                ranges.append((ranges.pop()[0] if is_next else start, start + length))
+        return lost
+
+    def _all(self) -> list[ObjectEntry]:
+        return [each for some in self.entries.values() for entry in some for each in entry.objects]
+
+
+class ArchiveReader:
+    """Reads the archive of one source's topic."""
+
+    def __init__(self, storage: ArchiveStorage, source: Source) -> None:
+        self._storage = storage
+        self._source = source
+        self._known: dict[str, Entry] = {}
+        self._coverage = Coverage()
+
+    async def snapshot(self) -> Snapshot:
+        """What the archive holds now, verified to have no hole.
+
+        Entries of closed segments are read once only; they never change.
+
+        Raises:
+            ArchiveHoleError: The manifest has a hole, or an overlap.
+            ArchiveConflictError: It is the archive of another declaration of the source.
+            CorruptStateError: An entry does not verify.
+            ArchiveUnavailableError: The store did not answer, or holds less than it did;
+                retriable.
+        """
+        size = self._source.segment_size
+        chains = await follow_chains(self._storage, self._source, known=self._known)
+        entries = {p: chain.closed for p, chain in chains.items()}
+        segments = {p: segment_of(chain.closed_end, size) for p, chain in chains.items()}
+        durable = {p: chain.end for p, chain in chains.items() if chain.end is not None}
+        if failpoints.is_off("closed segments only"):
+            entries = {p: chain.closed + chain.tiles for p, chain in chains.items()}
+            segments = {p: segment_of(end + size - 1, size) for p, end in durable.items()}
+        coverage = Coverage(segments)
+        if coverage.is_behind(self._coverage):
+            raise ArchiveUnavailableError(
+                f"the archive of {self._source.topic!r} holds {coverage.dump()} segments, and held "
+                f"{self._coverage.dump()} before; is its folder or bucket another one, or away?"
+            )
+        self._coverage = coverage
+        return Snapshot(coverage, durable, entries)
+
+    async def read(self, entry: ObjectEntry) -> list[tuple[int, bytes]]:
+        """Offsets and Avro datums of an object, ordered by offset.
+
+        Raises:
+            CorruptStateError: It is gone, or not what the manifest says.
+            ArchiveUnavailableError: The store did not answer; retriable.
+        """
+        return read_object(await self._storage.get(entry.name), entry)
+
+    async def read_whole(self, entry: ObjectEntry) -> bytes:
+        """An object as it is: an Avro container file.
+
+        Raises:
+            CorruptStateError: It is gone, or not what the manifest says.
+            ArchiveUnavailableError: The store did not answer; retriable.
+        """
+        return verified(await self._storage.get(entry.name), entry)
+
+    async def read_rejects(self, entry: ObjectEntry) -> list[Reject]:
+        """What could not be decoded, of one object of `Snapshot.rejected`.
+
+        Raises:
+            CorruptStateError: It is gone, or not what the manifest says.
+            ArchiveUnavailableError: The store did not answer; retriable.
+        """
+        return [load_reject(datum) for _, datum in await self.read(entry)]

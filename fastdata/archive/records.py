@@ -1,0 +1,105 @@
+"""Records as the archive keeps them: decoded once, for their hour, and copied."""
+
+import io
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from fastdata.archive.rejects import REJECT_SCHEMA, Reject, dump_reject
+from fastdata.coordinates.instants import HOUR_MS
+from fastdata.errors import BadEventError, CorruptStateError
+from fastdata.events.decoder import NO_TIMESTAMP, Decoder, read_as_written
+from fastdata.events.formats import KEPT_SCHEMA, ValueReader, dump_kept
+from fastdata.events.schema import Schema
+
+__all__ = ["Record", "Row", "read_datums", "read_record"]
+
+_HEAD_BYTES = 5
+Row = tuple[int, int | None, str, bytes, int | None]
+"""Offset, id and JSON of the schema, datum and hour; rejects have no id, and no hour.
+
+What is no Avro has the id of the `ValueReader` that told its hour."""
+
+
+class Record(NamedTuple):
+    """A record of the log."""
+
+    offset: int
+    timestamp_ms: int
+    key: bytes | None
+    value: bytes | None
+    headers: Sequence[tuple[str, bytes | None]] = ()
+
+
+def read_record(decoder: Decoder, record: Record) -> Row:
+    """The row of a record of the log; a reject if it cannot be decoded.
+
+    A value that is no Avro is kept as it came, whether it can be read today or not.
+    """
+    if decoder.reader is not None and record.value is not None:
+        return _keep(decoder, decoder.reader, record, record.value)
+    try:
+        schema, fields = decoder.read_record(record.value)
+    except BadEventError as error:
+        return _reject(record, error.reason)
+    value = record.value or b""
+    wire_id = int.from_bytes(value[1:_HEAD_BYTES], "big")
+    hour = _hour_of(decoder, fields)
+    return record.offset, wire_id, schema.canonical, value[_HEAD_BYTES:], hour
+
+
+def read_datums(
+    decoder: Decoder, schema: Schema, offsets: Sequence[int], data: bytes
+) -> Iterator[Row]:
+    """The rows of Avro datums that lie one behind the other.
+
+    One that does not fit the source is a reject with the head of the wire format before it.
+
+    Raises:
+        CorruptStateError: The data are not that many datums of the schema.
+    """
+    datums = io.BytesIO(data)
+    canonical, schema_id = schema.canonical, schema.id
+    start = 0
+    for offset in offsets:
+        try:
+            fields = decoder.read_next(schema, datums)
+        except BadEventError as error:
+            end = _end_of(schema, datums, start)
+            value = b"\0" + schema_id.to_bytes(4, "big") + data[start:end]
+            yield _reject(Record(offset, NO_TIMESTAMP, None, value), error.reason)
+        else:
+            end = datums.tell()
+            yield offset, schema_id, canonical, data[start:end], _hour_of(decoder, fields)
+        start = end
+    if start != len(data):
+        raise CorruptStateError(f"{len(data) - start} bytes more than {len(offsets)} records")
+
+
+def _keep(decoder: Decoder, reader: ValueReader, record: Record, value: bytes) -> Row:
+    try:
+        hour = _hour_of(decoder, reader.read(value, record.timestamp_ms))
+    except BadEventError:
+        hour = None
+    datum = dump_kept(record.timestamp_ms, value)
+    return record.offset, reader.id, KEPT_SCHEMA.canonical, datum, hour
+
+
+def _reject(record: Record, reason: str) -> Row:
+    datum = dump_reject(Reject(*record, reason=reason))
+    return record.offset, None, REJECT_SCHEMA, datum, None
+
+
+def _hour_of(decoder: Decoder, fields: dict[str, object]) -> int | None:
+    try:
+        return decoder.time_of(fields) // HOUR_MS * HOUR_MS
+    except BadEventError:
+        return None
+
+
+def _end_of(schema: Schema, datums: io.BytesIO, start: int) -> int:
+    datums.seek(start)
+    try:
+        read_as_written(schema, datums)
+    except BadEventError as error:
+        raise CorruptStateError(f"no record at byte {start} of a block: {error}") from error
+    return datums.tell()

@@ -1,0 +1,308 @@
+"""The columnar engine: the totals of the row engine, by DataFusion, for metrics without Python.
+
+Of each object only the columns that are needed are read, and DataFusion groups them (`grouping`).
+What its hash tables and sorts have no room for, it spills to the temporary folder.
+"""
+# ruff: noqa: S608 - names are those of Avro, which have letters, digits and _ only.
+
+import json
+import tempfile
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from itertools import repeat
+from pathlib import Path
+from typing import Any
+
+import fastavro
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from datafusion import RuntimeEnvBuilder, SessionConfig, SessionContext
+
+from fastdata.archive.avro_file import join_objects
+from fastdata.batch.columnar.grouping import grouped
+from fastdata.batch.columnar.measures import Argument, form_of
+from fastdata.batch.rollups.states import HourStates
+from fastdata.batch.row_engine import Folded, Job, Piece, Row, check_counts, without_collector
+from fastdata.coordinates.instants import HOUR_MS
+from fastdata.declare.metric import Metric, States, dump_dims
+from fastdata.declare.source import Source
+from fastdata.events.decoder import EARLIEST_MS, LATEST_MS
+from fastdata.events.schema import Schema
+from fastdata.expressions import (
+    ELEMENT,
+    Column,
+    Node,
+    is_too_large,
+    nodes_of,
+    quote_name,
+    to_sql,
+)
+from fastdata.measures.extremes import State
+
+__all__ = ["fold_columns", "is_columnar"]
+
+_Cell = tuple[int, str, States]
+# No field of Avro can have such a name.
+_TIME, _HOUR, _PLACE = "0time", "0hour", "0place"
+_OFFSET_BITS = 48
+# Of DataFusion's hash tables and sorts; past it they go to files.
+_MAX_BYTES = 256 << 20
+# At least so many batches fit into that, and so many of the largest one that was read.
+_BATCHES, _LARGEST = 64, 4
+_BATCH_ROWS = 8192
+_OPTIONS = {"datafusion.sql_parser.map_string_types_to_utf8view": "false"}
+_SQL = {
+    "int": "CAST({} AS BIGINT)",
+    "float": "CAST({} AS DOUBLE)",
+    "string": "CAST({} AS VARCHAR)",
+    "bool": "{}",
+    "decimal": "{}",
+    "timestamp": "arrow_cast({}, 'Int64')",
+    "date": "CAST(arrow_cast({}, 'Int32') AS BIGINT)",
+}
+_PRIMITIVES = {"null", "boolean", "int", "long", "float", "double", "bytes", "string"}
+_LOGICAL = {None, "timestamp-millis", "timestamp-micros", "date", "decimal"}
+
+
+def is_columnar(metric: Metric, schemas: Iterable[str]) -> bool:
+    """Whether this engine can compute a metric of a source without Python of its own.
+
+    Args:
+        schemas: Canonical JSON of the schemas that the events were written with.
+    """
+    source = metric.source
+    if any(is_too_large(node) for node in metric.selection.nodes):
+        return False
+    mine = {name: _form(source.schema, name) for name in _fields_of([metric])}
+    if not all(map(_is_known, schemas := list(schemas))):
+        return False
+    written = [Schema.parse(text) for text in schemas]
+    return all(
+        form is not None and all(_form(schema, name) == form for schema in written)
+        for name, form in mine.items()
+    )
+
+
+@lru_cache(maxsize=1024)
+def _is_known(schema: str) -> bool:
+    """Whether DataFusion has all types of a schema; with one that it has not, it reads none."""
+    with tempfile.TemporaryDirectory(prefix="fastdata-") as folder:
+        path = Path(folder, "empty.avro")
+        with path.open("wb") as file:
+            fastavro.writer(file, json.loads(schema), [])
+        try:
+            SessionContext().read_avro(str(path)).to_arrow_table()
+        except Exception:  # noqa: BLE001  (whatever it says, the row engine can)
+            return False
+    return True
+
+
+@without_collector()
+def fold_columns(metrics: Sequence[Metric], job: Job, max_bytes: int = _MAX_BYTES) -> Folded:
+    """The exact totals of a job's spans, as `fold` gives them.
+
+    Args:
+        metrics: Of one source, all columnar for the schemas of the job.
+        max_bytes: Of memory for grouping and sorting; past it they use files.
+
+    Raises:
+        ReplayError: A span has not the number of events that the manifest says.
+        MapError: As for `fold`.
+    """
+    source = metrics[0].source
+    events = _read(source, _fields_of(metrics), job)
+    check_counts(job, _counts(events))
+    context = _session_for(events, max_bytes)
+    events, duplicates = _without_repeats(context, source, events)
+    _register(context, "events", events)
+    folded = Folded(totals={}, duplicates=duplicates)
+    for index, metric in enumerate(metrics):
+        spans = [span for span, wanted in job.wanted.items() if index in wanted]
+        totals: dict[int, list[Row]] = {span: [] for span in spans}
+        hours = HourStates(metric, spans)
+        for window, dims, states in _cells(context, metric, spans) if spans else ():
+            totals[window - window % HOUR_MS].append((window, dims, metric.dump(states)))
+            hours.add(window, dims, states)
+        folded.totals.update({(index, span): sorted(rows) for span, rows in totals.items()})
+        folded.hours.update({(index, span): rows for span, rows in hours.rows().items()})
+    return folded
+
+
+def _session_for(events: pa.Table, max_bytes: int) -> SessionContext:
+    # A sort needs room for some batches, whatever it spills.
+    largest = max((batch.nbytes for batch in events.to_batches()), default=0)
+    pool = max(max_bytes, largest * _LARGEST)
+    rows = pool // _BATCHES // max(1, events.nbytes // max(1, events.num_rows))
+    memory = RuntimeEnvBuilder().with_fair_spill_pool(pool).with_disk_manager_os()
+    return SessionContext(_config().with_batch_size(min(max(rows, 1), _BATCH_ROWS)), memory)
+
+
+def _config() -> SessionConfig:
+    return SessionConfig(_OPTIONS).with_target_partitions(1)
+
+
+def _fields_of(metrics: Sequence[Metric]) -> list[str]:
+    source = metrics[0].source
+    names = {source.time: None, **({source.id: None} if source.id else {})}
+    for metric in metrics:
+        below = (node for root in metric.selection.nodes for node in nodes_of(root))
+        names.update(dict.fromkeys(node.name for node in below if isinstance(node, Column)))
+    return list(names)
+
+
+def _form(schema: Schema, name: str) -> object:
+    """What a field's values are; None of what this engine does not read as the decoder does."""
+    type = schema.fields.get(name)
+    if type is None:
+        return None
+    (declared,) = (f["type"] for f in json.loads(schema.canonical)["fields"] if f["name"] == name)
+    if not _is_readable(declared):
+        return None
+    return (type.kind, type.scale, type.unit) if type.kind in _SQL else json.dumps(declared)
+
+
+def _is_readable(declared: Any) -> bool:
+    if isinstance(declared, list):
+        others = [branch for branch in declared if branch != "null"]
+        return len(others) == 1 and _is_readable(others[0])
+    if isinstance(declared, str):
+        # A name stands for what another field declares, logical type and all.
+        return declared in _PRIMITIVES
+    if declared.get("logicalType") not in _LOGICAL:
+        return False
+    match declared["type"]:
+        case "record":
+            return all(_is_readable(each["type"]) for each in declared["fields"])
+        case "array":
+            return _is_readable(declared["items"])
+        case "map":
+            return _is_readable(declared["values"])
+        case "enum" | "fixed":
+            return True
+    return _is_readable(declared["type"])
+
+
+def _read(source: Source, names: Sequence[str], job: Job) -> pa.Table:
+    """The events of the job's spans, with time, hour and place in the log."""
+    fields = source.schema.fields
+    columns = [
+        f"{_SQL.get(fields[n].kind, '{}').format(quote_name(n))} AS {quote_name(n)}" for n in names
+    ]
+    hours = pa.array(sorted(job.spans), pa.int64())
+    by_schema: dict[str, list[Piece]] = {}
+    for piece in job.pieces:
+        by_schema.setdefault(piece.schema, []).append(piece)
+    context, tables = SessionContext(_config()), []
+    with tempfile.TemporaryDirectory(prefix="fastdata-") as folder:
+        for number, pieces in enumerate(by_schema.values()):
+            path = Path(folder, f"{number}.avro")
+            with path.open("wb") as file:
+                runs = join_objects([piece.data for piece in pieces], file)
+            # One file is read by one thread, so that rows stay in their order.
+            context.register_avro("object", str(path))
+            table = context.sql(f"SELECT {', '.join(columns)} FROM object").to_arrow_table()
+            context.deregister_table("object")
+            path.unlink()
+            places = [
+                np.arange(start, start + length) + (piece.partition << _OFFSET_BITS)
+                for piece, own in zip(pieces, runs, strict=True)
+                for start, length in own
+            ]
+            tables.append(_placed(table, np.concatenate(places), source))
+    return pa.concat_tables(tables).filter(pc.field(_HOUR).isin(hours))
+
+
+def _placed(table: pa.Table, places: np.ndarray[Any, Any], source: Source) -> pa.Table:
+    per_ms = 1_000 if source.schema.fields[source.time].unit == "us" else 1
+    raw = table[source.time]
+    in_range = pc.and_(
+        pc.greater_equal(raw, EARLIEST_MS * per_ms), pc.less(raw, LATEST_MS * per_ms)
+    )
+    time = pc.divide(pc.if_else(in_range, raw, None), per_ms)
+    hour = pc.multiply(pc.divide(time, HOUR_MS), HOUR_MS)
+    for name, column in ((_TIME, time), (_HOUR, hour), (_PLACE, pa.array(places))):
+        table = table.append_column(name, column)
+    return table
+
+
+def _register(context: SessionContext, name: str, table: pa.Table) -> None:
+    empty = pa.RecordBatch.from_pylist([], schema=table.schema)
+    context.register_record_batches(name, [table.to_batches() or [empty]])
+
+
+def _counts(events: pa.Table) -> dict[int, int]:
+    return {row["values"]: row["counts"] for row in pc.value_counts(events[_HOUR]).to_pylist()}
+
+
+def _without_repeats(
+    context: SessionContext, source: Source, events: pa.Table
+) -> tuple[pa.Table, dict[int, int]]:
+    """The first event of each id in each hour, and how many others there were by hour."""
+    if source.id is None:
+        return events, {}
+    hour, id, place = map(quote_name, (_HOUR, source.id, _PLACE))
+    _register(context, "all_events", events)
+    repeated = context.sql(
+        f"SELECT {id} FROM all_events WHERE {id} IS NOT NULL "
+        f"GROUP BY {hour}, {id} HAVING count(*) > 1"
+    ).to_arrow_table()
+    context.deregister_table("all_events")
+    if not repeated.num_rows:
+        return events, {}
+    # No join: DataFusion's would not spill.
+    of_repeated = pc.is_in(events[source.id], value_set=repeated[source.id].combine_chunks())
+    _register(context, "repeated", events.filter(of_repeated))
+    others = context.sql(
+        f"SELECT {hour}, {place} FROM (SELECT {hour}, {place}, row_number() "
+        f"OVER (PARTITION BY {hour}, {id} ORDER BY {place}) AS nth FROM repeated) WHERE nth > 1"
+    ).to_arrow_table()
+    context.deregister_table("repeated")
+    is_other = pc.is_in(events[_PLACE], value_set=others[_PLACE].combine_chunks())
+    return events.filter(pc.invert(is_other)), _counts(others)
+
+
+def _cells(context: SessionContext, metric: Metric, spans: Sequence[int]) -> Iterable[_Cell]:
+    chosen, time = metric.selection, quote_name(_TIME)
+    forms = [
+        form_of(measure, aggregate, [Argument(to_sql(n), n.type) for n in nodes], time)
+        for measure, aggregate, nodes in zip(
+            metric.folded.values(), metric.aggregates, chosen.arguments, strict=True
+        )
+    ]
+    events = _chosen(metric, spans)
+    for head, by in _sets(metric):
+        keys = [f"{time} - {time} % {metric.window_ms}", *map(to_sql, by)]
+        for columns, states in grouped(context, keys, forms, events, quote_name(_PLACE)):
+            yield from _with_dims(head, columns, states)
+
+
+def _sets(metric: Metric) -> Iterable[tuple[tuple[int, ...], Sequence[Node]]]:
+    """Each grouping set: with what its dimension values begin, and its expressions."""
+    chosen = metric.selection
+    if not chosen.sets:
+        return [((), chosen.by)]
+    return [((n,), [chosen.by[i] for i in own]) for n, own in enumerate(chosen.sets)]
+
+
+def _chosen(metric: Metric, spans: Sequence[int]) -> str:
+    """The events that a metric folds, from FROM on."""
+    chosen = metric.selection
+    conditions = f"{quote_name(_HOUR)} IN ({', '.join(map(str, spans))})"
+    if chosen.where is not None:
+        conditions += f" AND {to_sql(chosen.where)}"
+    events = "events"
+    if chosen.array is not None:
+        element = f"unnest({to_sql(chosen.array)}) AS {quote_name(ELEMENT)}"
+        events = f"(SELECT *, {element} FROM events)"
+    return f"FROM {events} WHERE {conditions}"
+
+
+def _with_dims(
+    head: tuple[int, ...], keys: Sequence[pa.ChunkedArray], states: Sequence[Sequence[State]]
+) -> Iterable[_Cell]:
+    windows, *dims = (column.to_pylist() for column in keys)
+    dims = [*([value] * len(windows) for value in head), *dims]
+    texts = map(dump_dims, zip(*dims, strict=True)) if dims else repeat(dump_dims(()))
+    for start, text, each in zip(windows, texts, zip(*states, strict=True), strict=False):
+        yield start, text, list(each)

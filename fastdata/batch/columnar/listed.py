@@ -1,0 +1,156 @@
+"""Measures that need the values themselves, of which rows in order of the groups are made."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice, repeat
+from typing import Any, Literal
+
+import pyarrow as pa
+
+from fastdata.batch.columnar.exact_sums import Sums, add_up, count_between
+from fastdata.measures.extremes import Aggregate, State
+
+__all__ = ["Listed", "Rows", "counted", "distinct", "float_sum", "folded", "histogram", "variance"]
+
+Rows = Literal["event", "distinct", "counted"]
+_Columns = Sequence[pa.ChunkedArray]
+# Of fewer values a group, adding one at a time is as fast.
+_FEW = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """Columns of the values themselves, and what makes the states of all groups of them.
+
+    Attributes:
+        sql: Of one event, one for each column.
+        states: From the columns, group by group, and how many rows each has, to one state a group.
+        rows: What a row is made of: an event, in the order of the log; values that are different
+            in a group; or these, and in a last column how many events had them.
+    """
+
+    sql: tuple[str, ...]
+    states: Callable[[_Columns, Sequence[int]], list[State]]
+    rows: Rows = "event"
+
+
+def distinct(sql: str) -> Listed:
+    """States that are sets of values."""
+
+    def states(columns: _Columns, lengths: Sequence[int]) -> list[State]:
+        values = iter(columns[0].to_pylist())
+        found = [set(islice(values, length)) for length in lengths]
+        for each in found:
+            each.discard(None)
+        return found
+
+    return Listed((sql,), states, "distinct")
+
+
+def counted(aggregate: Any, sql: str) -> Listed:
+    """States that an aggregate makes of values and how often each came."""
+
+    def states(columns: _Columns, lengths: Sequence[int]) -> list[State]:
+        pairs = zip(*(column.to_pylist() for column in columns), strict=True)
+        return [
+            aggregate.exact_of(pair for pair in islice(pairs, length) if pair[0] is not None)
+            for length in lengths
+        ]
+
+    return Listed((sql,), states, "counted")
+
+
+def float_sum(aggregate: Any, sql: str) -> Listed:
+    """States of the sum, or the mean, of floats."""
+
+    def state_of(sums: Sums) -> State:
+        state: State = aggregate.zero(exact=True)
+        total = state
+        if hasattr(state, "count"):
+            total, state.count = state.total, sums.count
+        total.numerator, total.denominator = sums.total, 1 << -sums.exponent
+        total.flags = sums.flags
+        return state
+
+    return _added(aggregate, sql, state_of, squares=False)
+
+
+def variance(aggregate: Any, sql: str) -> Listed:
+    """States of variances."""
+
+    def state_of(sums: Sums) -> State:
+        state: State = aggregate.zero(exact=True)
+        state.count, state.total, state.squares = sums.count, sums.total, sums.squares
+        state.denominator, state.is_finite = 1 << -sums.exponent, not sums.flags
+        return state
+
+    return _added(aggregate, sql, state_of, squares=True)
+
+
+def histogram(aggregate: Any, sql: str) -> Listed:
+    """States of histograms."""
+    by_value = folded(aggregate, [sql], None)
+
+    def states(columns: _Columns, lengths: Sequence[int]) -> list[State]:
+        values, found = columns[0], None
+        if len(values) >= len(lengths) * (len(aggregate.edges) + 1):
+            found = count_between(values, lengths, aggregate.edges)
+        return by_value.states(columns, lengths) if found is None else found
+
+    return Listed((sql,), states)
+
+
+def folded(
+    aggregate: Aggregate, parts: Sequence[str], time: str | None, rows: Rows = "event"
+) -> Listed:
+    """States that values are added to, one at a time.
+
+    Args:
+        time: SQL of the event time, where the aggregate wants it beside the value.
+        rows: Not "counted".
+    """
+    size = len(parts)
+
+    def states(columns: _Columns, lengths: Sequence[int]) -> list[State]:
+        values = _rows([column.to_pylist() for column in columns], size)
+        found = []
+        for length in lengths:
+            state = aggregate.zero(exact=True)
+            for value in islice(values, length):
+                if value is not None:
+                    state = aggregate.add(state, value)
+            found.append(state)
+        return found
+
+    return Listed((*parts, *([time] if time else [])), states, rows)
+
+
+def _added(
+    aggregate: Aggregate, sql: str, state_of: Callable[[Sums], State], *, squares: bool
+) -> Listed:
+    by_value = folded(aggregate, [sql], None)
+
+    def states(columns: _Columns, lengths: Sequence[int]) -> list[State]:
+        values, found = columns[0], None
+        if len(values) >= len(lengths) * _FEW:
+            found = add_up(values, lengths, squares)
+        return by_value.states(columns, lengths) if found is None else list(map(state_of, found))
+
+    return Listed((sql,), states)
+
+
+def _rows(columns: Sequence[Sequence[object]], size: int) -> Iterator[object]:
+    """What is folded of each row, None of one with a null.
+
+    Args:
+        columns: Those of `size` arguments, and maybe the event time.
+    """
+    rows: Iterator[object] = repeat(())
+    if size == 1:
+        rows = iter(columns[0])
+    elif size:
+        tuples = zip(*columns[:size], strict=True)
+        rows = (None if any(value is None for value in each) else each for each in tuples)
+    if len(columns) == size:
+        return rows
+    return (None if one is None else (one, at) for one, at in zip(rows, columns[-1], strict=False))

@@ -1,0 +1,103 @@
+"""Which engine folds the events of a metric, and folding in a worker process.
+
+A metric cannot be sent to a process, so its file is loaded there and it is looked up by name.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from fastdata.batch.row_engine import Engine, Folded, Job, fold
+from fastdata.coordinates.calendar import Grain
+from fastdata.declare.catalog import load
+from fastdata.declare.metric import Metric
+from fastdata.errors import ReplayError
+
+__all__ = ["Declared", "choose_engine", "fold_declared", "fold_job"]
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """Where a process finds a metric.
+
+    Attributes:
+        path: The file that declares it, at its top level.
+        id: Of the definition that is meant.
+        rollups: Which of them, and in which zone.
+    """
+
+    path: str
+    name: str
+    id: str
+    rollups: tuple[tuple[Grain, ...], str]
+
+
+def choose_engine(wanted: Engine | None, metric: Metric, schemas: Iterable[str]) -> Engine:
+    """The engine of a metric: columns where they can, which is several times faster.
+
+    Args:
+        wanted: None for the fastest that can.
+        schemas: Canonical JSON of the schemas that the events were written with.
+
+    Raises:
+        ReplayError: The wanted engine cannot compute it.
+    """
+    if wanted == "rows" or _is_columnar(metric, schemas):
+        return wanted or "columns"
+    if wanted == "columns":
+        raise ReplayError(
+            f"the columnar engine cannot compute {metric.name!r} ({metric.place}): its source has "
+            "a map function, values that are no Avro, or a field that it cannot read; leave the "
+            "choice to the replay"
+        )
+    return "rows"
+
+
+def _is_columnar(metric: Metric, schemas: Iterable[str]) -> bool:
+    if metric.source.mapper is not None or metric.source.reader is not None:
+        return False
+    # DataFusion takes a second to load: not for those who do without.
+    from fastdata.batch.columnar.engine import is_columnar
+
+    return is_columnar(metric, schemas)
+
+
+def fold_job(metrics: Sequence[Metric], job: Job) -> Folded:
+    """The exact totals of a job's spans, by its engine.
+
+    Raises:
+        ReplayError: As for `fold`.
+        MapError: The same.
+    """
+    if job.engine == "rows":
+        return fold(metrics, job)
+    from fastdata.batch.columnar.engine import fold_columns
+
+    return fold_columns(metrics, job)
+
+
+def fold_declared(declared: Sequence[Declared], job: Job) -> Folded:
+    """`fold_job` in a worker process.
+
+    Raises:
+        ReplayError: A file no longer declares the metric that is meant, or as for `fold`.
+        LoadError: A file cannot be loaded.
+        DeclarationError: A declaration is wrong.
+        MapError: As for `fold`.
+    """
+    return fold_job([_find(each) for each in declared], job)
+
+
+def _find(declared: Declared) -> Metric:
+    for value in vars(load(declared.path)).values():
+        if (
+            isinstance(value, Metric)
+            and value.name == declared.name
+            and value.id == declared.id
+            and (value.rollups, value.calendar.zone) == declared.rollups
+        ):
+            return value
+    raise ReplayError(
+        f"{declared.path} does not declare the metric {declared.id} at its top level (any more); "
+        "if the file has just changed, run again; if the metric is made by a function, "
+        "use --workers 0"
+    )

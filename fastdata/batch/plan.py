@@ -1,0 +1,207 @@
+"""What a replay has to do: a pure function of the manifest, the heads and the range."""
+
+from collections.abc import Container, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from fastdata.archive.manifest import ObjectEntry
+from fastdata.coordinates.instants import DAY_MS, HOUR_MS, ceil_to, floor_to, to_datetime
+from fastdata.coordinates.segments import Coverage, segment_of
+from fastdata.errors import ReplayError
+from fastdata.store.protocol import Head
+
+__all__ = [
+    "Group",
+    "Hour",
+    "Plan",
+    "choose_recent",
+    "choose_spans",
+    "index_hours",
+    "make_groups",
+    "plan_spans",
+]
+
+# Some eleven years of hours: in a longer range, days without events get no heads.
+_MAX_SPANS = 100_000
+
+_Verdict = Literal["recompute", "relabel", "empty", "ahead", "unchanged"]
+
+
+@dataclass(slots=True)
+class Hour:
+    """What the covered segments hold of one hour of event time.
+
+    Attributes:
+        newest: Per partition, the last segment that has an event of it.
+        objects: Which objects hold it, by their index.
+    """
+
+    events: int
+    newest: dict[int, int]
+    objects: list[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What becomes of each span; all that change end at one coverage.
+
+    Attributes:
+        recompute: Spans with events that their head has not counted.
+        relabel: Spans of which the segments after their head's coverage hold nothing.
+        empty: Spans without any event, which get a head that says so.
+        ahead: Spans whose readers have a newer coverage; they are left alone.
+        keep: Of the others that are not recomputed, those whose states are to be kept, as they
+            are missing.
+    """
+
+    coverage: Coverage
+    recompute: tuple[int, ...]
+    relabel: tuple[int, ...]
+    empty: tuple[int, ...]
+    ahead: tuple[int, ...]
+    keep: frozenset[int] = frozenset()
+
+    @property
+    def computed(self) -> frozenset[int]:
+        """What is to be folded from the archive."""
+        return self.keep.union(self.recompute)
+
+    @property
+    def has_work(self) -> bool:
+        """Whether readers would see anything change, if only a coverage."""
+        return bool(self.recompute or self.relabel or self.empty)
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Spans that are computed together, so that an object is read once for many of them.
+
+    Attributes:
+        spans: How many events the manifest counts, by span.
+        objects: What to read, by index, in order of partition and offset.
+    """
+
+    spans: Mapping[int, int]
+    objects: Sequence[int]
+
+
+def index_hours(objects: Iterable[ObjectEntry], segment_size: int) -> dict[int, Hour]:
+    """What the objects hold, by hour; `Hour.objects` are their indexes."""
+    hours: dict[int, Hour] = {}
+    for index, entry in enumerate(objects):
+        segment = segment_of(entry.first, segment_size)
+        for start, events in entry.hours.items():
+            hour = hours.setdefault(start, Hour(0, {}, []))
+            hour.events += events
+            hour.newest[entry.partition] = max(segment, hour.newest.get(entry.partition, 0))
+            hour.objects.append(index)
+    return hours
+
+
+def choose_spans(
+    hours: Mapping[int, Hour], start: int | None, end: int | None, dense_until: int | None = None
+) -> Sequence[int]:
+    """The spans of a range, also those without events: a head is what makes an answer exact.
+
+    None while nothing is archived.
+
+    Args:
+        hours: What is archived.
+        start: ms UTC, widened to the hour; None for the first day that has events.
+        end: ms UTC, exclusive, widened to the hour; None for the last day that has events.
+        dense_until: ms UTC; of later hours only those with events. None: all.
+
+    Raises:
+        ReplayError: The range is empty.
+    """
+    days = sorted({floor_to(hour, DAY_MS) for hour in hours})
+    if not days:
+        return ()
+    first = days[0] if start is None else floor_to(start, HOUR_MS)
+    last = days[-1] + DAY_MS if end is None else ceil_to(end, HOUR_MS)
+    if first >= last:
+        raise ReplayError(
+            f"there is nothing from {to_datetime(first)} to {to_datetime(last)}: "
+            "the end must be after the start (without one it is the archive's)"
+        )
+    edge = last if dense_until is None else min(max(first, ceil_to(dense_until, HOUR_MS)), last)
+    later = sorted(hour for hour in hours if edge <= hour < last)
+    spans = range(first, edge, HOUR_MS)
+    if len(spans) <= _MAX_SPANS:
+        return [*spans, *later] if later else spans
+    every_hour = (hour for day in days for hour in range(day, day + DAY_MS, HOUR_MS))
+    return [*(hour for hour in every_hour if hour in spans), *later]
+
+
+def choose_recent(hours: Mapping[int, Hour], start: int, dense_until: int) -> Sequence[int]:
+    """The spans of a window of a schedule; none where nothing is archived.
+
+    Args:
+        hours: What is archived.
+        start: ms UTC, widened to the hour; at least the first day that has events.
+        dense_until: As for `choose_spans`.
+    """
+    if not hours or start >= floor_to(max(hours), DAY_MS) + DAY_MS:
+        return ()
+    return choose_spans(hours, max(start, floor_to(min(hours), DAY_MS)), None, dense_until)
+
+
+def plan_spans(
+    spans: Iterable[int],
+    hours: Mapping[int, Hour],
+    heads: Mapping[int, Head],
+    coverage: Coverage,
+    *,
+    force: bool = False,
+    forced_version: int | None = None,
+    missing: Container[int] = (),
+) -> Plan:
+    """Decide what becomes of each span.
+
+    Args:
+        hours: What the archive holds up to `coverage`.
+        heads: What readers have.
+        force: Compute anew what is up to date, too; never what is ahead.
+        forced_version: With `force`, the version that the run has given to spans already.
+        missing: Spans with events of which there are no states that shall be kept.
+    """
+    found: dict[_Verdict, list[int]] = {verdict: [] for verdict in get_args(_Verdict)}
+    for span in spans:
+        head, hour = heads.get(span), hours.get(span)
+        if head is None or (force and not coverage.is_behind(head.coverage)):
+            is_done = head is not None and head.version == forced_version
+            verdict: _Verdict = "unchanged" if is_done else "recompute" if hour else "empty"
+        else:
+            verdict = _judge(head, hour, coverage)
+        found[verdict].append(span)
+    recompute, relabel, empty, ahead, unchanged = map(tuple, found.values())
+    keep = frozenset(span for span in (*relabel, *unchanged) if span in missing)
+    return Plan(coverage, recompute, relabel, empty, ahead, keep)
+
+
+def _judge(head: Head, hour: Hour | None, coverage: Coverage) -> _Verdict:
+    if coverage.is_behind(head.coverage):
+        return "ahead"
+    if not head.coverage.is_behind(coverage):
+        return "unchanged"
+    newest = hour.newest if hour else {}
+    if any(not head.coverage.covers(p, segment) for p, segment in newest.items()):
+        return "recompute"
+    return "relabel"
+
+
+def make_groups(spans: Iterable[int], hours: Mapping[int, Hour], max_events: int) -> list[Group]:
+    """Neighboring spans, as many as stay below `max_events` events; a span is never split."""
+    groups: list[dict[int, int]] = []
+    total = 0
+    for span in sorted(spans):
+        events = hours[span].events
+        if not groups or total + events > max_events:
+            groups.append({})
+            total = 0
+        groups[-1][span] = events
+        total += events
+    return [
+        Group(each, sorted({index for span in each for index in hours[span].objects}))
+        for each in groups
+    ]

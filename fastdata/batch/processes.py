@@ -1,0 +1,143 @@
+"""Jobs to worker processes, a bounded number ahead of who takes the results."""
+
+import asyncio
+import os
+import signal
+import sys
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import get_context, parent_process
+from pathlib import Path
+from threading import Thread
+from typing import Self, TypeVar
+
+from fastdata.batch.engine import Declared, fold_declared, fold_job
+from fastdata.batch.row_engine import Engine, Folded, Job
+from fastdata.declare.metric import Metric
+from fastdata.errors import ReplayError
+
+__all__ = ["Computer", "choose_workers"]
+
+_T = TypeVar("_T")
+# Below it, starting processes takes longer than the work.
+_SMALL_EVENTS: Mapping[Engine, int] = {"rows": 20_000, "columns": 500_000}
+# More are for who has the memory: some 120 MB each.
+_DEFAULT_WORKERS = 2
+# Of hours with more, one at a time: an event may be a cell of its own, which takes a kilobyte.
+_EVENTS_AT_ONCE = 500_000
+
+
+def choose_workers(wanted: int | None, groups: Mapping[Engine, Sequence[int]]) -> int:
+    """How many processes to start; 0 computes in this one.
+
+    Args:
+        wanted: None: as many as there are processors, at most 2; none for little work, and one
+            where groups are so large that they are computed one at a time.
+        groups: How many events each has that may be computed by itself, by the engine.
+    """
+    if wanted is not None:
+        return wanted
+    if all(sum(groups.get(engine, ())) < small for engine, small in _SMALL_EVENTS.items()):
+        return 0
+    every = [events for own in groups.values() for events in own]
+    at_once = max(1, _EVENTS_AT_ONCE // max(every))
+    return min(os.cpu_count() or 1, _DEFAULT_WORKERS, len(every), at_once)
+
+
+class Computer:
+    """Folds jobs, in worker processes or, with none, in this one.
+
+    Use as a context manager: leaving it stops the processes.
+    """
+
+    def __init__(self, workers: int) -> None:
+        self._workers = workers
+        self._pool: ProcessPoolExecutor | None = None
+
+    def __enter__(self) -> Self:
+        if self._workers:
+            # A fork would copy the threads' locks of the drivers in whatever state they are.
+            context = get_context("spawn")
+            self._pool = ProcessPoolExecutor(self._workers, context, initializer=_prepare)
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        if self._pool is not None:
+            self._pool.shutdown(cancel_futures=True)
+
+    async def results(
+        self, metrics: Sequence[Metric], jobs: AsyncIterator[tuple[_T, Job]]
+    ) -> AsyncGenerator[tuple[_T, Folded]]:
+        """The results in the order of the jobs.
+
+        With worker processes, the next ones are computed while who asked deals with a result: as
+        many as there are processes and one more, but of 500,000 events at most if they are several.
+
+        Args:
+            metrics: Of one source; the jobs mean them by their index.
+            jobs: With a label each; a job is asked for when a process will soon be free for it.
+
+        Raises:
+            ReplayError: A process died, or as for `fold`.
+            LoadError: A worker process cannot load a file that this one could.
+            DeclarationError: The same.
+            MapError: As for `fold`.
+        """
+        declared = _declared(metrics)
+        loop = asyncio.get_running_loop()
+        running: deque[tuple[_T, asyncio.Future[Folded], int]] = deque()
+        ready: deque[tuple[_T, Folded]] = deque()
+        try:
+            async for label, job in jobs:
+                if self._pool is None or declared is None:
+                    yield label, fold_job(metrics, job)
+                    continue
+                events = sum(job.spans.values())
+                while running and sum(each[2] for each in running) + events > _EVENTS_AT_ONCE:
+                    ready.append((running[0][0], await running.popleft()[1]))
+                future = loop.run_in_executor(self._pool, fold_declared, declared, job)
+                running.append((label, future, events))
+                del job  # Its records are many, and the next ones are about to be read.
+                if len(running) > self._workers:
+                    ready.append((running[0][0], await running.popleft()[1]))
+                while ready:
+                    yield ready.popleft()
+            while running:
+                yield running[0][0], await running.popleft()[1]
+        except BrokenProcessPool as error:
+            raise ReplayError(
+                "a worker process of the replay died (was it out of memory?); what is published "
+                "stays: finish with --resume, perhaps with fewer --workers"
+            ) from error
+        finally:
+            for _, future, _ in running:
+                future.cancel()
+
+
+def _declared(metrics: Sequence[Metric]) -> list[Declared] | None:
+    """Where worker processes find the metrics; None when they cannot."""
+    main = getattr(sys.modules.get("__main__"), "__file__", None)
+    found = []
+    for metric in metrics:
+        path = Path(metric.place.rpartition(":")[0]).resolve()
+        if not path.is_file() or (main is not None and path == Path(main).resolve()):
+            return None
+        rollups = metric.rollups, metric.calendar.zone
+        found.append(Declared(str(path), metric.name, metric.id, rollups))
+    return found
+
+
+def _prepare() -> None:
+    # Ctrl-C goes to the whole group; the parent answers it.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    Thread(target=_follow_parent, daemon=True).start()
+
+
+def _follow_parent() -> None:
+    # Nobody else would end a worker whose parent was killed: it waits on a pipe it holds open.
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)

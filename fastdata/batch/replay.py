@@ -1,0 +1,353 @@
+"""A replay: exact totals of a range from the archive, published span by span."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from fastdata.archive.manifest import ObjectEntry
+from fastdata.archive.reader import ArchiveReader, Snapshot
+from fastdata.archive.reindex import index_again
+from fastdata.archive.storage import ArchiveStorage
+from fastdata.batch.engine import choose_engine
+from fastdata.batch.plan import Hour, choose_recent, choose_spans, plan_spans
+from fastdata.batch.processes import Computer, choose_workers
+from fastdata.batch.publish import patiently
+from fastdata.batch.reports import MetricReport, Progress, ReplayReport
+from fastdata.batch.rollups.days import Content
+from fastdata.batch.rollups.hours import KeptHours
+from fastdata.batch.rollups.roll_up import count_stale, roll_up
+from fastdata.batch.row_engine import Engine
+from fastdata.batch.work import Meter, Task, Work
+from fastdata.coordinates.instants import HOUR_MS, ceil_to, floor_to
+from fastdata.declare.metric import Metric
+from fastdata.declare.source import Source
+from fastdata.errors import ReplayError
+from fastdata.failpoints import reach
+from fastdata.store.pace import Pace
+from fastdata.store.protocol import Run, ServingStore
+
+__all__ = ["Replayer", "Request", "open_pace", "replay"]
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What shall be made exact, and how; see `replay`.
+
+    Attributes:
+        dense_until: ms UTC, of a schedule: of later hours only those with events get heads, and a
+            range without events is none. None: all hours get one.
+    """
+
+    start: int | None = None
+    end: int | None = None
+    dense_until: int | None = None
+    resume: bool = False
+    force: bool = False
+
+    def is_of(self, run: Run) -> bool:
+        """Whether that run is of this range."""
+        return (self.start is None or floor_to(self.start, HOUR_MS) == run.start) and (
+            self.end is None or ceil_to(self.end, HOUR_MS) == run.end
+        )
+
+    def spans(self, hours: Mapping[int, Hour], run: Run | None) -> Sequence[int]:
+        """Those of the run that is resumed, or of the range.
+
+        Raises:
+            ReplayError: The range is empty.
+        """
+        if run is not None:
+            return choose_spans(hours, run.start, run.end, self.dense_until)
+        if self.start is not None and self.dense_until is not None:
+            return choose_recent(hours, self.start, self.dense_until)
+        return choose_spans(hours, self.start, self.end, self.dense_until)
+
+
+async def replay(
+    metrics: Sequence[Metric],
+    *,
+    store: ServingStore,
+    archive: ArchiveStorage,
+    start: int | None = None,
+    end: int | None = None,
+    dry_run: bool = False,
+    resume: bool = False,
+    force: bool = False,
+    workers: int | None = None,
+    complete: bool = False,
+    max_writes_per_s: float | None = None,
+    engine: Engine | None = None,
+    on_progress: Callable[[Progress], None] | None = None,
+) -> ReplayReport:
+    """Make the answers of metrics over `[start, end)` exact, from what is archived.
+
+    Atomic per span: readers see the version before or the new one, and never one that has
+    counted less. Idempotent: again, it finds nothing to do. Interrupted anywhere, it can be
+    started again, with `resume` or without.
+
+    Args:
+        metrics: Of any sources.
+        start: ms UTC, widened to the hour; None: the first day with archived events.
+        end: ms UTC, exclusive, widened to the hour; None: the last day with archived events.
+        dry_run: Only say what would be done.
+        resume: Finish the newest run of each metric, at its coverage, if it is unfinished and of
+            that range; without `start` and `end`, of any. What has none begins a new one.
+        force: Count again what is up to date, too.
+        workers: Processes; 0 computes in this one, None decides by the work and the machine.
+        complete: `metrics` are all there are of their sources, so that what the speed layer
+            noted as not folded may be dropped, too, once it is counted.
+        max_writes_per_s: Totals written a second at most; None for no limit.
+        engine: `rows` or `columns`; None takes the columnar one wherever it can. Both give the
+            same totals.
+        on_progress: Called after each group of spans.
+
+    Raises:
+        ReplayError: The range is empty, the archive does not fit the run to resume or the
+            declaration, or a worker process died.
+        SpanConflictError: Other runs kept moving the same spans.
+        ArchiveError: The archive cannot be read, has a hole, or is of another declaration.
+        CorruptStateError: An object or entry of the archive does not verify.
+        MapError: A map function raised.
+        StoreUnavailableError: The store did not answer for some seconds.
+        CommitUnknownError: The same, and the last write may have been done.
+    """
+    replayer = Replayer(
+        archive,
+        workers=workers,
+        complete=complete,
+        pace=open_pace(max_writes_per_s),
+        engine=engine,
+    )
+    request = Request(start, end, resume=resume, force=force)
+    return await replayer.run(metrics, request, store, dry_run=dry_run, on_progress=on_progress)
+
+
+def open_pace(max_writes_per_s: float | None) -> Pace | None:
+    """The limit of a replay; None for none.
+
+    Raises:
+        ReplayError: It is not above 0.
+    """
+    if max_writes_per_s is None:
+        return None
+    if not max_writes_per_s > 0:
+        raise ReplayError(
+            f"a replay cannot write {max_writes_per_s} rows a second: give a number above 0, or "
+            "none for no limit"
+        )
+    return Pace(max_writes_per_s)
+
+
+class Replayer:
+    """Does replays over one archive, of which it reads each entry of the manifest once.
+
+    Not for concurrent use.
+
+    Args:
+        workers: As for `replay`.
+        complete: As for `replay`.
+        pace: Waited for before totals are written; None for no limit.
+        engine: As for `replay`.
+
+    Attributes:
+        works: By source, the newest work at the coverage of the archive.
+    """
+
+    def __init__(
+        self,
+        archive: ArchiveStorage,
+        *,
+        workers: int | None = None,
+        complete: bool = False,
+        pace: Pace | None = None,
+        engine: Engine | None = None,
+    ) -> None:
+        self._archive = archive
+        self.works: dict[Source, Work] = {}
+        self._readers: dict[Source, ArchiveReader] = {}
+        self._counted: dict[Source, dict[str, ObjectEntry]] = {}
+        self._workers = workers
+        self._complete = complete
+        self._pace = pace
+        self._engine = engine
+
+    async def run(
+        self,
+        metrics: Sequence[Metric],
+        request: Request,
+        store: ServingStore,
+        *,
+        dry_run: bool = False,
+        on_progress: Callable[[Progress], None] | None = None,
+    ) -> ReplayReport:
+        """Do one replay; as `replay`.
+
+        Args:
+            store: Open.
+
+        Raises:
+            ReplayError: As for `replay`, which has the other errors, too.
+        """
+        started = time.perf_counter()
+        by_source: dict[Source, list[Metric]] = {}
+        for metric in metrics:
+            by_source.setdefault(metric.source, []).append(metric)
+        works: list[Work] = []
+        for source, own in by_source.items():
+            works += await self._open_works(source, own, store, request)
+        if not dry_run:
+            await self._work(works, Meter(works, on_progress))
+        tasks = [task for work in works for task in work.tasks]
+        for work in works:
+            await self._roll_up(work, store, request.force, dry_run)
+        if any(task.run for task in tasks):
+            reach("batch.before_clean_up")
+            for source in by_source:
+                own_tasks = [task for task in tasks if task.metric.source is source]
+                await _clean_up(store, own_tasks, self._complete)
+        if not dry_run:
+            for work in works:
+                await work.sweep()
+        reports = tuple(_finish(task, dry_run) for task in tasks)
+        return ReplayReport(reports, dry_run, time.perf_counter() - started)
+
+    async def _work(self, works: Sequence[Work], meter: Meter) -> None:
+        meter.add(0, 0)
+        with Computer(choose_workers(self._workers, meter.groups)) as computer:
+            for work in works:
+                await work.run(computer, meter)
+
+    async def _roll_up(self, work: Work, store: ServingStore, force: bool, dry_run: bool) -> None:
+        content = Content(work.coverage, work.objects, work.hours)
+        for task in work.tasks:
+            if not task.metric.rollups or not task.spans:
+                continue
+            if dry_run:
+                moving = {*task.plan.recompute, *task.plan.empty}
+                stale = count_stale(task.metric, *task.range, store, moving)
+                task.report.rollups = await stale
+                continue
+            done = await roll_up(
+                task.metric, *task.range, store=store, storage=self._archive, content=content,
+                again=force, pace=self._pace,
+            )  # fmt: skip
+            task.report.rollups, task.report.rollups_left = done.windows, done.left
+
+    async def _open_works(
+        self, source: Source, metrics: Sequence[Metric], store: ServingStore, request: Request
+    ) -> list[Work]:
+        """One work for each engine and coverage: the archive's, and those of resumed runs."""
+        reader = self._readers.get(source) or ArchiveReader(self._archive, source)
+        self._readers[source] = reader
+        archived = await patiently(reader.snapshot)
+        known = self._counted.setdefault(source, {})
+        newest = await patiently(partial(index_again, reader, source, archived, known))
+        schemas = {each.schema for each in newest.objects()}
+        works: dict[tuple[str, Engine], Work] = {}
+        for metric in metrics:
+            last = await patiently(partial(store.last_run, metric.id))
+            unfinished = None if last is None or last.is_done else last
+            run = (
+                unfinished if unfinished and request.resume and request.is_of(unfinished) else None
+            )
+            snapshot = _as_of(newest, run) if run else newest
+            engine = choose_engine(self._engine, metric, schemas)
+            key = snapshot.coverage.dump(), engine
+            if key not in works:
+                works[key] = Work(
+                    source, store, reader, snapshot,
+                    engine=engine, force=request.force, pace=self._pace,
+                )  # fmt: skip
+            task = Task(
+                metric,
+                request.spans(works[key].hours, run),
+                run=run,
+                earlier=None if run else unfinished,
+                report=_report(metric, snapshot),
+                plan=plan_spans((), {}, {}, snapshot.coverage),
+                kept=self._kept(metric, works[key], is_newest=run is None, again=request.force),
+            )
+            works[key].tasks.append(task)
+            if run is None:
+                self.works[source] = works[key]
+        for work in works.values():
+            await work.look()
+        return list(works.values())
+
+    def _kept(
+        self, metric: Metric, work: Work, *, is_newest: bool, again: bool
+    ) -> KeptHours | None:
+        if not metric.rollups:
+            return None
+        return KeptHours(
+            self._archive, metric, work.hours, work.objects, work.coverage,
+            is_newest=is_newest, again=again,
+        )  # fmt: skip
+
+
+def _as_of(snapshot: Snapshot, run: Run) -> Snapshot:
+    try:
+        return snapshot.at(run.coverage)
+    except ValueError as error:
+        raise ReplayError(
+            f"cannot resume the run {run.number} of {run.metric}: {error}; is this the archive "
+            "that it began with?"
+        ) from error
+
+
+def _report(metric: Metric, snapshot: Snapshot) -> MetricReport:
+    return MetricReport(
+        metric.name,
+        metric.id,
+        snapshot.coverage,
+        rejects=snapshot.rejects,
+        timeless=snapshot.timeless,
+        segment_size=metric.source.segment_size,
+        lost=snapshot.lost,
+    )
+
+
+def _finish(task: Task, dry_run: bool) -> MetricReport:
+    report, plan = task.report, task.plan
+    report.start, report.end = task.range
+    report.run = task.run.number if task.run else None
+    report.ahead = len(plan.ahead)
+    if dry_run:
+        report.recomputed = len(plan.recompute)
+        report.relabelled = len(plan.relabel) + len(plan.empty)
+        report.kept = len(task.kept.wanted(plan.computed)) if task.kept else 0
+    report.unchanged = len(task.spans) - report.ahead - report.recomputed - report.relabelled
+    return report
+
+
+async def _clean_up(store: ServingStore, tasks: Sequence[Task], complete: bool) -> None:
+    for task in tasks:
+        if task.spans:
+            await patiently(partial(store.clean_up, task.metric.id, *task.range))
+    if complete:
+        unfolded = tasks[0].metric.source.unfolded.id
+        for start, end in _agreed(tasks):
+            clean_up = partial(store.clean_up, tasks[0].metric.id, start, end, unfolded)
+            await patiently(clean_up)
+
+
+def _agreed(tasks: Sequence[Task]) -> list[tuple[int, int]]:
+    """Where all metrics have the same coverage to go back to: what it covers, none will need."""
+
+    def behind(span: int) -> str | None:
+        previous = {
+            head.previous[1].dump() if head and head.previous else None
+            for head in (task.heads.get(span) for task in tasks)
+        }
+        return previous.pop() if len(previous) == 1 else None
+
+    stretches: list[tuple[int, int]] = []
+    for span in tasks[0].spans:
+        if behind(span) is None:
+            continue
+        if stretches and stretches[-1][1] == span:
+            stretches[-1] = (stretches[-1][0], span + HOUR_MS)
+        else:
+            stretches.append((span, span + HOUR_MS))
+    return stretches

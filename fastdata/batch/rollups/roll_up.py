@@ -1,0 +1,226 @@
+"""Rolling up: kept hours are merged into days, days into all longer windows, and shown to readers.
+
+A window is merged when readers see other versions of its hours than it was made of. Its days are
+merged from kept hours, and kept themselves; all else is merged from days. So an event that comes
+late costs its hour, the hours of its day, and the days of the windows that hold that day.
+
+Nothing of it has to be done in time, or at once: until a window is ready, or when it is not any
+more, readers merge the totals of its hours.
+"""
+
+import asyncio
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+
+from fastdata.archive.storage import ArchiveStorage
+from fastdata.batch.publish import patiently
+from fastdata.batch.rollups.days import Content, Days, merge_rows
+from fastdata.coordinates.calendar import Grain
+from fastdata.coordinates.instants import DAY_MS, HOUR_MS, floor_to
+from fastdata.coordinates.segments import Coverage
+from fastdata.declare.metric import Metric, States
+from fastdata.errors import SpanConflictError
+from fastdata.failpoints import reach
+from fastdata.store.pace import Pace
+from fastdata.store.protocol import Flip, Head, ServingStore, Total
+from fastdata.store.rollups import OVERALL, Marks, has_overall, rollup_id, span_of_window
+
+__all__ = ["RolledUp", "count_stale", "roll_up"]
+
+_DAY = Grain("day")
+_LONGEST_MONTH = 31
+
+
+@dataclass(frozen=True, slots=True)
+class RolledUp:
+    """What rolling up did.
+
+    Attributes:
+        windows: Made ready.
+        left: Left to readers to merge, as states of their hours are not kept, or the store is
+            ahead of this archive.
+    """
+
+    windows: int = 0
+    left: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Window:
+    grain: Grain
+    start: int
+    end: int
+    mark: int
+    head: Head | None
+
+
+async def roll_up(
+    metric: Metric,
+    start: int,
+    end: int,
+    *,
+    store: ServingStore,
+    storage: ArchiveStorage,
+    content: Content,
+    again: bool = False,
+    pace: Pace | None = None,
+) -> RolledUp:
+    """Make all windows of a metric's grains ready that hold an hour of `[start, end)`.
+
+    Idempotent, and of no harm to others that do the same.
+
+    Args:
+        start: ms UTC.
+        end: ms UTC, exclusive.
+        storage: The archive's.
+        content: Windows with hours that are ahead of it are left.
+        again: Merge the days of the range also where they are kept.
+        pace: Waited for before totals are written.
+
+    Raises:
+        ArchiveUnavailableError: The archive's store did not answer for some seconds.
+        CorruptStateError: A kept state does not verify.
+        StoreUnavailableError: The serving store did not answer for some seconds.
+        CommitUnknownError: The same, and the last write may have been done.
+    """
+    heads = await _heads_near(metric, start, end, store)
+    hours = range(start, end if again else start, HOUR_MS)
+    days = Days(metric, storage, content, heads, again=hours)
+    ready: list[_Window] = []
+    left = 0
+    for window in await _stale(metric, start, end, store, heads):
+        if await _undo(metric, window, store):
+            ready.append(window)
+            continue
+        merged = await _merge_days(metric, window, days)
+        if merged is None:
+            left += 1
+            continue
+        reach("batch.before_rollup")
+        totals = await asyncio.to_thread(_totals, metric, window.start, merged)
+        del merged  # Before the next one is here.
+        if await _publish(metric, window, totals, store, pace):
+            ready.append(window)
+    await days.sweep()
+    await _clean_up(metric, ready, store)
+    return RolledUp(len(ready), left)
+
+
+async def count_stale(
+    metric: Metric, start: int, end: int, store: ServingStore, moving: Collection[int]
+) -> int:
+    """How many windows `roll_up` would look at.
+
+    Args:
+        start: ms UTC.
+        end: ms UTC, exclusive.
+        moving: Hours that will get another version before.
+
+    Raises:
+        StoreUnavailableError: The store did not answer for some seconds.
+    """
+    heads = await _heads_near(metric, start, end, store)
+    # No run has this number.
+    heads |= {hour: Head(hour, -1, Coverage()) for hour in moving}
+    return len(await _stale(metric, start, end, store, heads))
+
+
+async def _heads_near(metric: Metric, start: int, end: int, store: ServingStore) -> dict[int, Head]:
+    """The heads of all hours that windows with an hour of the range may have."""
+    longest = max(_LONGEST_MONTH, *(grain.rolling for grain in metric.rollups))
+    margin = (longest + 2) * DAY_MS
+    return await patiently(partial(store.heads, metric.id, start - margin, end + margin))
+
+
+async def _stale(
+    metric: Metric, start: int, end: int, store: ServingStore, heads: Mapping[int, Head]
+) -> list[_Window]:
+    """The windows that are not made of the versions that readers see, in order of their ends."""
+    marks = Marks({hour: head.version for hour, head in heads.items()})
+    newest = max(heads, default=start)
+    stale: list[_Window] = []
+    for grain in metric.rollups:
+        found = [
+            (begins, ends, mark)
+            for begins, ends in _windows(metric, grain, start, end, newest)
+            if (mark := marks.of(begins, ends)) is not None
+        ]
+        if not found:
+            continue
+        first, last = span_of_window(found[0][1]), span_of_window(found[-1][1])
+        read = partial(store.heads, rollup_id(metric, grain), first, last + 1)
+        ready = await patiently(read)
+        for begins, ends, mark in found:
+            head = ready.get(span_of_window(ends))
+            if head is None or head.version != mark:
+                stale.append(_Window(grain, begins, ends, mark, head))
+    return sorted(stale, key=lambda window: (window.end, -window.start))
+
+
+def _windows(
+    metric: Metric, grain: Grain, start: int, end: int, newest: int
+) -> Iterator[tuple[int, int]]:
+    """All windows that hold an hour of the range; of rolling days, whose last one has begun."""
+    calendar = metric.calendar
+    if grain.rolling == 1:
+        yield from calendar.windows(grain, start, end)
+        return
+    for begins, ends in calendar.windows(grain, start, end + grain.rolling * DAY_MS):
+        if begins < end and floor_to(calendar.day_of(ends - 1), HOUR_MS) <= newest:
+            yield begins, ends
+
+
+async def _merge_days(metric: Metric, window: _Window, days: Days) -> dict[str, States] | None:
+    """The whole states of a window by dimensions; None when a day of it has none."""
+    merged: dict[str, States] = {}
+    for start, end in metric.calendar.windows(_DAY, window.start, window.end):
+        rows = await days.rows(start, end)
+        if rows is None:
+            return None
+        await asyncio.to_thread(merge_rows, metric, merged, rows)
+    return merged
+
+
+def _totals(metric: Metric, start: int, merged: dict[str, States]) -> list[Total]:
+    """What a store shows of a window; the states are used up."""
+    totals = [Total(start, dims, metric.dump(merged[dims])) for dims in sorted(merged)]
+    if has_overall(metric) and merged:
+        states, *others = merged.values()
+        for other in others:
+            metric.merge(states, other)
+        totals.append(Total(start, OVERALL, metric.dump(states)))
+    return totals
+
+
+async def _undo(metric: Metric, window: _Window, store: ServingStore) -> bool:
+    """Go back to the totals before, if they are those that readers need again."""
+    head = window.head
+    if head is None or head.previous is None or head.previous[0] != window.mark:
+        return False
+    id = rollup_id(metric, window.grain)
+    return await patiently(partial(store.undo, id, span_of_window(window.end)))
+
+
+async def _publish(
+    metric: Metric, window: _Window, totals: Sequence[Total], store: ServingStore, pace: Pace | None
+) -> bool:
+    """Whether readers see these totals; not if somebody else has just done the same."""
+    id, span, head = rollup_id(metric, window.grain), span_of_window(window.end), window.head
+    with suppress(SpanConflictError):
+        write = partial(store.write_totals, id, window.mark, {span: totals}, pace)
+        written = await patiently(write)
+        expected = (head.version, head.coverage) if head else None
+        flip = Flip(span, expected, window.mark, Coverage(), written[span])
+        await patiently(partial(store.publish, id, [flip]))
+        return True
+    return False
+
+
+async def _clean_up(metric: Metric, ready: Sequence[_Window], store: ServingStore) -> None:
+    for grain in metric.rollups:
+        spans = [span_of_window(window.end) for window in ready if window.grain == grain]
+        if spans:
+            id = rollup_id(metric, grain)
+            await patiently(partial(store.clean_up, id, min(spans), max(spans) + 1))

@@ -1,0 +1,132 @@
+"""Files of agents: declarations, loaded by path under a private name."""
+
+import hashlib
+import importlib.util
+import sys
+import traceback
+from collections.abc import Iterable
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from types import ModuleType
+from typing import TypeVar
+
+from fastdata.declare.metric import Metric
+from fastdata.declare.source import Source
+from fastdata.errors import DeclarationError, FastdataError, LoadError, UnknownMetricError
+from fastdata.verify.errors_metric import SUFFIX, errors_of
+
+__all__ = ["Catalog", "catalog_of", "load", "load_folder"]
+
+_T = TypeVar("_T", Metric, Source)
+
+
+@dataclass(frozen=True, slots=True)
+class Catalog:
+    """Declared metrics and sources, by name."""
+
+    metrics: dict[str, Metric]
+    sources: dict[str, Source]
+
+    def metric(self, name: str) -> Metric:
+        """A metric by name; of `name:error`, the error of its speed layer.
+
+        Raises:
+            UnknownMetricError: There is none; the message lists those there are.
+        """
+        if name.endswith(SUFFIX):
+            return errors_of(self.metric(name.removesuffix(SUFFIX)))
+        try:
+            return self.metrics[name]
+        except KeyError:
+            close = get_close_matches(name, self.metrics, n=1)
+            hint = f"did you mean {close[0]!r}? " if close else ""
+            have = ", ".join(sorted(self.metrics)) or "none"
+            raise UnknownMetricError(f"no metric {name!r}; {hint}declared are: {have}") from None
+
+    def of_source(self, source: Source) -> list[Metric]:
+        """The metrics over one source."""
+        return [metric for metric in self.metrics.values() if metric.source is source]
+
+
+def load(path: str | Path) -> ModuleType:
+    """Import a file of declarations by its path, from anywhere.
+
+    The file is imported once; the same path again gives the same module.
+
+    Raises:
+        LoadError: There is no such file, or it raises something of its own.
+        DeclarationError: A declaration in it is wrong.
+    """
+    file = Path(path).resolve()
+    name = f"_fastdata_agents_{file.stem}_{hashlib.sha256(str(file).encode()).hexdigest()[:8]}"
+    if name in sys.modules:
+        return sys.modules[name]
+    spec = importlib.util.spec_from_file_location(name, file)
+    if spec is None or spec.loader is None or not file.is_file():
+        raise LoadError(f"there is no Python file {file}")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except FastdataError:
+        del sys.modules[name]
+        raise
+    except Exception as error:
+        del sys.modules[name]
+        raise LoadError(f"cannot load {_where(file, error)}: {_what(error)}") from error
+    return module
+
+
+def load_folder(folder: str | Path) -> Catalog:
+    """Load every `.py` file of a folder.
+
+    Raises:
+        LoadError: There is no such folder, no file in it, or a file cannot be loaded.
+        DeclarationError: A declaration is wrong, or two metrics or sources share a name.
+    """
+    files = sorted(f for f in Path(folder).glob("*.py") if not f.name.startswith("_"))
+    if not files:
+        raise LoadError(
+            f"there are no agents in {Path(folder).resolve()}; put a file with metrics there, or "
+            "set FASTDATA_AGENTS to the folder that has one"
+        )
+    return catalog_of(value for file in files for value in vars(load(file)).values())
+
+
+def catalog_of(values: Iterable[object]) -> Catalog:
+    """The catalog of the metrics and sources among `values`.
+
+    Raises:
+        DeclarationError: Two metrics, or two sources, share a name.
+    """
+    found = [v for v in values if isinstance(v, Metric | Source)]
+    metrics: dict[str, Metric] = {}
+    sources: dict[str, Source] = {}
+    for value in [*found, *(m.source for m in found if isinstance(m, Metric))]:
+        if isinstance(value, Metric):
+            _put(metrics, value)
+        else:
+            _put(sources, value)
+    return Catalog(metrics, sources)
+
+
+def _put(known: dict[str, _T], value: _T) -> None:
+    other = known.setdefault(value.name, value)
+    if other is not value:
+        kind = "metrics" if isinstance(value, Metric) else "sources"
+        raise DeclarationError(
+            f"{value.place}: two {kind} are named {value.name!r}; the other is at {other.place}"
+        )
+
+
+def _where(file: Path, error: Exception) -> str:
+    if isinstance(error, SyntaxError):
+        return f"{file}:{error.lineno}"
+    lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if f.filename == str(file)]
+    return f"{file}:{lines[-1]}" if lines else str(file)
+
+
+def _what(error: Exception) -> str:
+    text = error.msg if isinstance(error, SyntaxError) else str(error)
+    return f"{type(error).__name__}: {text}"

@@ -1,0 +1,387 @@
+"""A metric: dimensions and measures of a source's events, in windows of a minute."""
+
+import hashlib
+import json
+import re
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Protocol, cast
+
+from fastdata.coordinates.calendar import Calendar, Grain
+from fastdata.coordinates.instants import HOUR_MS, MINUTE_MS
+from fastdata.declare.dimensions import Dimension, Dimensions, dump_dims, load_dims
+from fastdata.declare.expressions_of import By, Reader
+from fastdata.declare.source import declaring_place
+from fastdata.errors import DeclarationError, QueryError
+from fastdata.events.schema import FieldType
+from fastdata.expressions import (
+    Column,
+    Node,
+    compile_rows,
+)
+from fastdata.measures.envelope import MAX_WHOLE_BYTES, pack, unpack
+from fastdata.measures.estimates import Estimate
+from fastdata.measures.extremes import Aggregate, Count, dump_whole
+from fastdata.measures.ratios import Derived
+
+if TYPE_CHECKING:
+    from fastdata.declare.source import Source
+
+__all__ = [
+    "Dimension",
+    "Dimensions",
+    "Measure",
+    "Metric",
+    "States",
+    "Values",
+    "dump_dims",
+    "load_dims",
+]
+
+States = list[object]
+Values = Sequence[object]  # what an event gives to each measure; None is skipped
+
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,47}")
+_COLUMNS = frozenset({"window", "window_end", "exact", "fresh_until", "gap"})
+_MANY = 1 << 62
+
+
+class Measure(Protocol):
+    """What `measures={...}` holds: an aggregate that is not bound to a type yet.
+
+    Its `repr` is part of the metric's fingerprint. With a true attribute `timed`, its aggregate
+    folds pairs of a value and its event time in ms UTC.
+    """
+
+    @property
+    def arguments(self) -> tuple[str, ...]:
+        """What it measures: expressions of the event; none when it measures events."""
+        ...
+
+    def bind(self, *types: FieldType) -> Aggregate:
+        """The aggregate over values of these types, one for each argument.
+
+        Raises:
+            DeclarationError: A type does not fit.
+        """
+        ...
+
+
+class Folding(Protocol):
+    """What one event folds."""
+
+    def __call__(
+        self, fields: Mapping[str, object], time: int = 0
+    ) -> Sequence[tuple[Dimensions, Sequence[Values]]]:
+        """The values that an event folds, by its dimension values; each of these comes once.
+
+        With several grouping sets the first of these values is the index of the set.
+
+        Args:
+            time: Event time, ms UTC.
+
+        Raises:
+            MapError: A map function took a field away, or changed its type.
+        """
+        ...
+
+
+class Metric:
+    """Measures of a source's events by dimensions, in windows of one minute.
+
+    Args:
+        name: Lower case.
+        by: Fields of the source, or expressions by the names of dimensions. They are strings,
+            integers, booleans, timestamps or dates, and null is a value. Lists of fields in it
+            are grouping sets.
+        measures: By name; a measure skips nulls.
+        where: A condition, as an expression: which events count. None for all.
+        grouping_sets: Lists of dimensions: only by these the measures are kept, and a query is
+            answered by the smallest that has all it asks for. None for one of all dimensions.
+        rollups: What batch keeps ready, and exact: "day", "week", "month", or rolling days such as
+            "30d". They change nothing else, so their metric stays the same one.
+        zone: The time zone of their days, as in "Europe/Berlin".
+
+    Attributes:
+        by: The names of all dimensions.
+        sets: The grouping sets, in the order that they are declared in; each in that of `by`.
+        rollups: The grains.
+        calendar: That of the zone.
+        selection: All expressions, typed. Where one unnests an array, each of its elements is
+            folded like an event, and an event without elements folds nothing.
+        rows: The function that gives what an event folds; see `Folding`.
+        id: Name and fingerprint of the definition: another definition is another metric.
+        folded: The measures but those that are derived of others, in order.
+        aggregates: These, bound to their types.
+        columns: What tells kind and Arrow type of each measure, derived or not, in order.
+
+    Raises:
+        DeclarationError: With the place of the declaration and the fields there are.
+    """
+
+    window_ms = MINUTE_MS
+    span_ms = HOUR_MS
+
+    def __init__(
+        self,
+        name: str,
+        source: "Source",
+        by: By = (),
+        measures: Mapping[str, Measure | Derived] | None = None,
+        where: str | None = None,
+        grouping_sets: Sequence[Sequence[str]] | None = None,
+        rollups: Sequence[str] = (),
+        zone: str = "UTC",
+    ) -> None:
+        self.place = declaring_place()
+        self.name = name
+        self.source = source
+        try:
+            self.calendar = Calendar(zone)
+            self.rollups = tuple(dict.fromkeys(map(Grain.parse, rollups)))
+        except ValueError as error:
+            self._fail(str(error))
+        reader = Reader(self._fields(), self.place, name)
+        dimensions, self.sets = reader.dimensions(by, grouping_sets)
+        self.by = tuple(dimensions)
+        self.measures: dict[str, Measure | Derived] = dict(measures or {"events": Count()})
+        self._check_names()
+        self.folded = {k: m for k, m in self.measures.items() if not isinstance(m, Derived)}
+        self.selection = reader.selection(dimensions, self.sets, self.folded, where)
+        arguments = zip(self.folded.items(), self.selection.arguments, strict=True)
+        bound = {label: self._bind(label, m, nodes) for (label, m), nodes in arguments}
+        self.aggregates = tuple(bound.values())
+        self.columns = {k: self._column(k, m, bound) for k, m in self.measures.items()}
+        self._prepare()
+
+    def __repr__(self) -> str:
+        return f"Metric({self.id!r})"
+
+    @property
+    def id(self) -> str:
+        """Name and 12 hexadecimal digits of the definition's SHA-256."""
+        # Not before it is asked for: a map function may be declared after the metric.
+        return f"{self.name}-{self._fingerprint()}"
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether dimensions and arguments are fields, and every event counts once."""
+        chosen = self.selection
+        is_every_event = chosen.where is None and chosen.array is None
+        is_named = [node.text for node in chosen.by] == list(self.by)
+        return is_every_event and is_named and all(isinstance(n, Column) for n in chosen.nodes)
+
+    def dimension_type(self, name: str) -> FieldType:
+        """The type of a dimension's values."""
+        return self.selection.by[self.by.index(name)].type
+
+    def set_for(self, names: Collection[str]) -> int:
+        """The index of the grouping set that answers by some dimensions: the smallest with all.
+
+        Raises:
+            QueryError: None has all of them.
+        """
+        fit = [i for i, own in enumerate(self.sets) if all(name in own for name in names)]
+        if not fit:
+            have = ", ".join(f"({', '.join(own)})" for own in self.sets)
+            raise QueryError(
+                f"metric {self.name!r} has no grouping set that holds {', '.join(names)}; its "
+                f"sets are: {have}"
+            )
+        return min(fit, key=lambda index: len(self.sets[index]))
+
+    def dims_prefix(self, names: Collection[str]) -> str:
+        """How the dimensions of all rows begin that answer by some of them.
+
+        Raises:
+            QueryError: As `set_for`.
+        """
+        number = self.set_for(names)
+        if not self.selection.sets:
+            return ""
+        return f"[{number}," if self.sets[number] else f"[{number}]"
+
+    def read_dims(self, text: str) -> tuple[int, Dimensions]:
+        """The grouping set, by its index, and its dimension values, of what a row is stored by."""
+        values = load_dims(text)
+        if not self.selection.sets:
+            return 0, values
+        return cast("int", values[0]), values[1:]
+
+    def zero(self, exact: bool = False) -> States:
+        """The states of nothing; `exact` keeps what batch needs to be exact."""
+        return [aggregate.zero(exact) for aggregate in self.aggregates]
+
+    def add(self, states: States, fields: Mapping[str, object], time: int = 0) -> None:
+        """Fold one event into `states`, in place, whatever its dimensions.
+
+        Args:
+            time: Event time, ms UTC.
+        """
+        for dims, several in self.rows(fields, time):
+            if not self.selection.sets or dims[0] == 0:
+                for values in several:
+                    self.add_values(states, values)
+
+    def add_values(self, states: States, values: Values) -> None:
+        """Fold values of `rows` into `states`, in place. Both layers fold with this."""
+        for index, aggregate, counts_null in self._adding:
+            value = values[index]
+            if value is not None or counts_null:
+                states[index] = aggregate.add(states[index], value)
+
+    def merge(self, states: States, other: States) -> None:
+        """Merge `other` into `states`, in place; `other` does not change."""
+        for index, aggregate in enumerate(self.aggregates):
+            states[index] = aggregate.merge(states[index], other[index])
+
+    def estimate(self, states: States, missing_events: int = 0) -> tuple[Estimate, ...]:
+        """What the states present, one for each of `aggregates`.
+
+        Args:
+            missing_events: How many more events may belong to them; the bounds allow for it.
+        """
+        pairs = list(zip(self.aggregates, states, strict=True))
+        if not missing_events:
+            return tuple([aggregate.present(state) for aggregate, state in pairs])
+        if self.selection.array is None:
+            return tuple([a.widen(a.present(state), missing_events) for a, state in pairs])
+        return tuple([_widened(a, a.present(state)) for a, state in pairs])
+
+    def answers(self, folded: Sequence[Estimate], length_ms: int) -> tuple[Estimate, ...]:
+        """One estimate for each measure, in order.
+
+        Args:
+            folded: Those of `aggregates`.
+            length_ms: Of the interval that is answered.
+        """
+        if len(folded) == len(self.columns):
+            return tuple(folded)
+        known = dict(zip(self.folded, folded, strict=True))
+        for label, column in self.columns.items():
+            if isinstance(column, Derived):
+                known[label] = column.derive([known[name] for name in column.parts], length_ms)
+        return tuple([known[label] for label in self.columns])
+
+    def dump(self, states: States) -> bytes:
+        """One envelope of all states."""
+        return pack([(a.code, a.dump(s)) for a, s in zip(self.aggregates, states, strict=True)])
+
+    def dump_whole(self, states: States) -> bytes:
+        """One envelope of all states, whole; it may be too large for a serving store."""
+        parts = zip(self.aggregates, states, strict=True)
+        return pack([(a.code, dump_whole(a, s)) for a, s in parts], MAX_WHOLE_BYTES)
+
+    def load(self, blob: bytes) -> States:
+        """The states of an envelope, whole or not.
+
+        Raises:
+            CorruptStateError: The bytes do not verify, or are of other measures.
+        """
+        parts = unpack(blob, self._codes, MAX_WHOLE_BYTES)
+        return [a.load(part) for a, part in zip(self.aggregates, parts, strict=True)]
+
+    def _prepare(self) -> None:
+        self._codes = [aggregate.code for aggregate in self.aggregates]
+        mapper = f"the map function of source {self.source.name!r} ({self.source.place})"
+        self.rows = cast("Folding", compile_rows(self.selection, mapper))
+        pairs = zip(self.aggregates, self.selection.arguments, strict=True)
+        self._adding = [(i, a, not arguments) for i, (a, arguments) in enumerate(pairs)]
+        self._printed: tuple[object, str] | None = None
+
+    def _fingerprint(self) -> str:
+        mapper = self.source.mapper
+        if self._printed is None or self._printed[0] is not mapper:
+            # Without the derived ones: they change nothing that is stored.
+            chosen = self.selection
+            arguments = zip(self.folded.items(), chosen.arguments, strict=True)
+            measures = [[label, *_printed(m, nodes)] for (label, m), nodes in arguments]
+            by = [[name, *_told(node)] for name, node in zip(self.by, chosen.by, strict=True)]
+            where = None if chosen.where is None else _told(chosen.where)
+            parts = [self.name, self.source.describe(), by, where, measures, self.window_ms]
+            parts += [list(map(list, self.sets))] if chosen.sets else []
+            digest = hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:12]
+            self._printed = (mapper, digest)
+        return self._printed[1]
+
+    def _fields(self) -> Mapping[str, FieldType]:
+        """What expressions are about."""
+        return self.source.schema.fields
+
+    def _user(self, what: str) -> str:
+        return f"{self.place}: {what} of metric {self.name!r}"
+
+    def _check_names(self) -> None:
+        for name in (self.name, *self.measures):
+            if not _NAME.fullmatch(name):
+                self._fail(f"{name!r} is no name: 1 to 48 of a-z, 0-9 and _, a letter first")
+        if clash := _COLUMNS.intersection(self.by):
+            self._fail(f"the dimension {min(clash)!r} has the name of a column of every answer")
+        taken = _COLUMNS | set(self.by)
+        columns = [f"{m}{suffix}" for m in self.measures for suffix in ("", "_lower", "_upper")]
+        doubled = {c for c in columns if c in taken or columns.count(c) > 1}
+        if doubled:
+            self._fail(f"the measure name gives the column {min(doubled)!r}, which is taken")
+
+    def _bind(self, label: str, measure: Measure, arguments: Sequence[Node]) -> Aggregate:
+        user = self._user(f"measure {label!r}")
+        if type(measure).__repr__ is object.__repr__:
+            # It would be another metric in each process.
+            self._fail(f"measure {label!r} has no repr to be told by: make its class a dataclass")
+        try:
+            aggregate = measure.bind(*[node.type for node in arguments])
+        except DeclarationError as error:
+            raise DeclarationError(f"{user}: {error}") from error
+        if aggregate.code not in range(1, 256):
+            self._fail(f"the code of measure {label!r} is {aggregate.code}; yours are 128 to 255")
+        return aggregate
+
+    def _column(
+        self, label: str, measure: Measure | Derived, bound: Mapping[str, Aggregate]
+    ) -> Aggregate | Derived:
+        if not isinstance(measure, Derived):
+            return bound[label]
+        try:
+            measure.check(self.measures, bound)
+        except DeclarationError as error:
+            self._fail(f"measure {label!r}: {error}")
+        return measure
+
+    def _fail(self, message: str) -> None:
+        raise DeclarationError(f"{self.place}: metric {self.name!r}: {message}")
+
+
+class _Unfolded(Metric):
+    """Counts of what the speed layer did not fold, by hour of event time and reason."""
+
+    window_ms = HOUR_MS
+
+    def _fields(self) -> Mapping[str, FieldType]:
+        return {"reason": FieldType("string")}
+
+
+def unfolded_metric(source: "Source") -> Metric:
+    """The system metric of a source; its only dimension is the reason."""
+    return _Unfolded("unfolded", source, by=("reason",), measures={"events": Count()})
+
+
+def _widened(aggregate: Aggregate, estimate: Estimate) -> Estimate:
+    """With bounds for any number of more values, since an event may have any number of elements."""
+    wide = aggregate.widen(estimate, _MANY)
+    return replace(
+        wide,
+        lower=wide.lower if wide.lower == estimate.lower else None,
+        upper=wide.upper if wide.upper == estimate.upper else None,
+    )
+
+
+def _told(node: Node) -> list[str]:
+    return [node.text, repr(node.type)]
+
+
+def _printed(measure: Measure, arguments: Sequence[Node]) -> list[object]:
+    """What tells a measure from others: its `repr`, however its arguments are written."""
+    told = repr(measure)
+    for text, node in zip(measure.arguments, arguments, strict=True):
+        told = told.replace(repr(text), repr(node.text))
+    return [told, [_told(node) for node in arguments]]

@@ -1,0 +1,209 @@
+"""A source: a topic, its schema, and what time and identity of its events are."""
+
+import hashlib
+import inspect
+import json
+import re
+import sys
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fastdata.coordinates.instants import parse_duration
+from fastdata.errors import DeclarationError
+from fastdata.events.formats import Format, ValueReader, open_reader
+from fastdata.events.schema import FieldType, Schema
+
+if TYPE_CHECKING:
+    from fastdata.declare.metric import Metric
+
+__all__ = ["Mapper", "Source"]
+
+Mapper = Callable[[dict[str, object]], dict[str, object] | None]
+
+_NAME = re.compile(r"[a-z][a-z0-9_-]{0,47}")
+_TOPIC = re.compile(r"[A-Za-z0-9._-]{1,249}")
+
+
+class Source:
+    """Events of one topic.
+
+    Args:
+        name: Lower case; names the group, the table and the archive's group of the source.
+        topic: The Kafka topic.
+        schema: Path of the `.avsc` file, looked up from the working folder, then from the
+            folder of the declaring file upwards.
+        time: The field with the event time, a timestamp or a long in milliseconds.
+        id: The field that identifies an event; batch removes repeated events by it.
+        lateness: How far behind the newest event time of its partition the speed layer
+            still folds an event. What is later is counted, and left to batch.
+        skew: How far in the future an event time may be.
+        segment_size: Offsets in a segment; fixed for the topic's life.
+        repeat_horizon: How many offsets back of the same partition the speed layer
+            recognizes a repeated id, in whole segments; 0 turns it off.
+        format: What a value on the wire is: `avro` with a Confluent head, `json` for one object,
+            or `text` for one line.
+        pattern: A regular expression that a whole line must match; its named groups are the
+            fields. Without one, the field `line` is the line. The time field, when it is no
+            group, is the timestamp of the record in Kafka.
+
+    Raises:
+        DeclarationError: With the place of the declaration and the fields there are.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        topic: str,
+        schema: str,
+        time: str,
+        id: str | None = None,
+        lateness: str | timedelta = "24h",
+        skew: str | timedelta = "5m",
+        segment_size: int = 10_000,
+        repeat_horizon: int = 100_000,
+        format: Format = "avro",
+        pattern: str | None = None,
+    ) -> None:
+        self.place = declaring_place()
+        self.name = name
+        self.topic = topic
+        self._check_names()
+        self.schema = Schema.load(_find(schema, self.place))
+        self.time = self._check_time(time)
+        self.id = self._check_id(id)
+        self.format = format
+        self.pattern = pattern
+        self.reader = self._open_reader()
+        self.lateness_ms = self._duration("lateness", lateness)
+        self.skew_ms = self._duration("skew", skew)
+        if segment_size < 1 or repeat_horizon < 0:
+            self._fail("segment_size must be at least 1 and repeat_horizon at least 0")
+        self.segment_size = segment_size
+        self.repeat_horizon = repeat_horizon if self.id else 0
+        self.mapper: Mapper | None = None
+        self._unfolded: Metric | None = None
+
+    def __repr__(self) -> str:
+        return f"Source({self.name!r}, topic={self.topic!r})"
+
+    def map(self, mapper: Mapper) -> Mapper:
+        """Decorator: a function that changes each event, or drops it by returning None.
+
+        It gets a dict of the event's fields (timestamps as integers in the schema's unit) and
+        must depend on nothing else. Fields that it adds cannot be used by metrics.
+
+        Raises:
+            DeclarationError: The source has a map function already.
+        """
+        if self.mapper is not None:
+            self._fail("it has a map function already; do both in one function")
+        self.mapper = mapper
+        return mapper
+
+    @property
+    def unfolded(self) -> "Metric":
+        """The system metric that counts, by reason and hour, what the speed layer left out."""
+        from fastdata.declare.metric import unfolded_metric
+
+        if self._unfolded is None:
+            self._unfolded = unfolded_metric(self)
+        return self._unfolded
+
+    def field(self, name: str, user: str) -> FieldType:
+        """The type of a field.
+
+        Args:
+            user: What wants it, for the message.
+
+        Raises:
+            DeclarationError: There is no such field.
+        """
+        try:
+            return self.schema.fields[name]
+        except KeyError:
+            have = ", ".join(self.schema.fields)
+            raise DeclarationError(
+                f"{user}: source {self.name!r} has no field {name!r}; it has: {have}"
+            ) from None
+
+    def describe(self) -> str:
+        """What a metric's definition depends on, as canonical JSON."""
+        parts = [self.name, self.topic, self.time, self.id, self.segment_size, self._map_digest()]
+        if self.reader is not None:
+            parts += [self.format, self.pattern]
+        return json.dumps(parts)
+
+    def _open_reader(self) -> ValueReader | None:
+        try:
+            return open_reader(self.format, self.schema, self.time, self.pattern)
+        except DeclarationError as error:
+            raise DeclarationError(
+                f"{self.place}: source {self.name!r}: {error} (the schema is {self.schema.name})"
+            ) from error
+
+    def _map_digest(self) -> str | None:
+        if self.mapper is None:
+            return None
+        try:
+            text = inspect.cleandoc(inspect.getsource(self.mapper))
+        except (OSError, TypeError):
+            text = getattr(self.mapper, "__qualname__", "map")
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def _check_names(self) -> None:
+        if not _NAME.fullmatch(self.name):
+            self._fail("a name is 1 to 48 of a-z, 0-9, _ and -, and begins with a letter")
+        if not _TOPIC.fullmatch(self.topic) or self.topic in (".", ".."):
+            self._fail(f"{self.topic!r} is no name of a Kafka topic")
+
+    def _check_time(self, name: str) -> str:
+        found = self.field(name, f"{self.place}: time of source {self.name!r}")
+        is_time = found.kind == "int" and found.bits == 64 and found.unit
+        if found.kind != "timestamp" and not is_time:
+            self._fail(
+                f"its time field {name!r} holds {found.kind} of another kind than time; use a "
+                "timestamp in ms or us, or a long in ms"
+            )
+        return name
+
+    def _check_id(self, name: str | None) -> str | None:
+        if name is not None:
+            kind = self.field(name, f"{self.place}: id of source {self.name!r}").kind
+            if kind not in ("string", "int"):
+                self._fail(f"its id field {name!r} holds {kind}; use a string or an integer")
+        return name
+
+    def _duration(self, what: str, value: str | timedelta) -> int:
+        try:
+            return parse_duration(value)
+        except ValueError as error:
+            raise DeclarationError(
+                f"{self.place}: {what} of source {self.name!r}: {error}"
+            ) from error
+
+    def _fail(self, message: str) -> None:
+        raise DeclarationError(f"{self.place}: source {self.name!r}: {message}")
+
+
+def declaring_place() -> str:
+    """`file:line` of the nearest caller that is none of this package's modules."""
+    # By name: the example of the demo lies in the package, and is loaded as everybody's agents.
+    inside = __name__.rpartition(".")[0] + "."
+    frame = sys._getframe(1)
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith(inside):
+        frame = frame.f_back
+    return f"{frame.f_code.co_filename}:{frame.f_lineno}"
+
+
+def _find(schema: str, place: str) -> Path:
+    path = Path(schema)
+    here = Path(place.rpartition(":")[0]).resolve().parent
+    for folder in (Path.cwd(), here, *here.parents):
+        if (folder / path).is_file():
+            return folder / path
+    raise DeclarationError(
+        f"{place}: there is no schema {schema!r} in {Path.cwd()}, nor in {here} or above it"
+    )

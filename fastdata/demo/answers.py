@@ -1,0 +1,125 @@
+"""What a query answers for each month of the flights, beside what is known of it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from fastdata.answer.query import query
+from fastdata.coordinates.instants import DAY_MS, HOUR_MS, ceil_to, to_datetime
+from fastdata.declare.metric import Metric
+from fastdata.demo.flights import PUBLISHED, Published, month_start
+from fastdata.store.protocol import ServingStore
+
+__all__ = [
+    "Answer",
+    "Latest",
+    "SketchError",
+    "Values",
+    "ask_latest",
+    "ask_months",
+    "known",
+    "sketch_error",
+]
+
+
+Values = dict[str, tuple[float, float, float]]
+
+
+@dataclass(frozen=True, slots=True)
+class Latest:
+    """The newest day, by airport.
+
+    Attributes:
+        until: Its exclusive end.
+        airports: Per measure the value, its lower and its upper bound.
+    """
+
+    until: datetime
+    airports: dict[str, Values]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One row of a query.
+
+    Attributes:
+        month: As in `Published`.
+        values: Per measure the value, its lower and its upper bound.
+        exact: Whether the query calls the row exact.
+    """
+
+    month: int
+    values: Values
+    exact: bool
+
+    def as_dict(self) -> dict[str, object]:
+        """For JSON."""
+        names = ("value", "lower", "upper")
+        bounds = {name: dict(zip(names, v, strict=True)) for name, v in self.values.items()}
+        return {"exact": self.exact, "measures": bounds}
+
+
+@dataclass(frozen=True, slots=True)
+class SketchError:
+    """How far distinct counts are off.
+
+    Attributes:
+        worst: The largest relative error.
+        held: How many of `answers` have the true number within their bounds.
+    """
+
+    worst: float
+    held: int
+    answers: int
+
+
+async def ask_months(metric: Metric, store: ServingStore) -> tuple[Answer, ...]:
+    """One answer for each month of New York, and one for the year, in the order of PUBLISHED."""
+    return tuple([await _ask(metric, store, one) for one in PUBLISHED])
+
+
+async def ask_latest(metric: Metric, store: ServingStore) -> Latest | None:
+    """The newest 24 hours of event time by airport; None before there are any."""
+    folded = await store.progress(metric.source.topic)
+    newest = max((one.watermark for one in folded), default=0)
+    if newest <= 0:
+        return None
+    end = ceil_to(newest + 1, HOUR_MS)
+    start, until = to_datetime(end - DAY_MS), to_datetime(end)
+    table = await query(metric, start, until, every="all", by="origin", store=store)
+    return Latest(until, {row["origin"]: _values(metric, row) for row in table.to_pylist()})
+
+
+async def _ask(metric: Metric, store: ServingStore, published: Published) -> Answer:
+    first, last = (published.month, published.month) if published.month else (1, 12)
+    start, end = to_datetime(month_start(first)), to_datetime(month_start(last + 1))
+    table = await query(metric, start, end, every="all", store=store)
+    (row,) = table.to_pylist()
+    return Answer(published.month, _values(metric, row), row["exact"])
+
+
+def _values(metric: Metric, row: Mapping[str, float]) -> Values:
+    return {
+        name: (row[name], row[f"{name}_lower"], row[f"{name}_upper"]) for name in metric.measures
+    }
+
+
+def known(published: Published) -> dict[str, float]:
+    """The published value of each measure."""
+    return {
+        "flights": published.flights,
+        "distance": published.distance,
+        "delay": published.mean_delay,
+        "worst": published.worst,
+        "aircraft": published.aircraft,
+    }
+
+
+def sketch_error(answers: Sequence[Answer]) -> SketchError:
+    """How far the distinct counts of `answers` are from the published ones."""
+    errors, held = [], 0
+    for answer, published in zip(answers, PUBLISHED, strict=True):
+        value, lower, upper = answer.values["aircraft"]
+        errors.append(abs(value - published.aircraft) / published.aircraft)
+        held += lower <= published.aircraft <= upper
+    return SketchError(max(errors), held, len(errors))

@@ -1,0 +1,209 @@
+"""Bytes of the log to events. Both layers read events with this and nothing else."""
+
+import copy
+import io
+import struct
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
+
+import fastavro
+from fastavro.read import SchemaResolutionError
+
+from fastdata.errors import BadEventError, DeclarationError, MapError, UnknownSchemaError
+from fastdata.events.evolution import differences
+from fastdata.events.formats import KEPT_SCHEMA, load_kept
+from fastdata.events.logical import has_shared_defaults
+from fastdata.events.schema import Schema, Schemas, split_wire
+
+if TYPE_CHECKING:
+    from fastdata.declare.source import Source
+
+__all__ = ["EARLIEST_MS", "LATEST_MS", "NO_TIMESTAMP", "Decoder", "Event", "read_as_written"]
+
+NO_TIMESTAMP = -1
+
+# 1970-01-01 to 2200-01-01: outside of it a clock is broken or a unit is wrong.
+EARLIEST_MS = 0
+LATEST_MS = 7_258_118_400_000
+
+_DECODE_ERRORS = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    EOFError,
+    LookupError,
+    MemoryError,
+    StopIteration,
+    TypeError,
+    ValueError,
+    struct.error,
+)
+
+
+@dataclass(slots=True)
+class Event:
+    """One event as the layers fold it.
+
+    Attributes:
+        time: Event time, ms UTC.
+        id: The event's own id; None when the source declares none or it is null.
+        fields: By name; None when the source's map function dropped the event.
+    """
+
+    time: int
+    id: str | int | None
+    fields: dict[str, object] | None
+
+
+def read_as_written(
+    schema: Schema, datums: io.BytesIO, reader: dict[str, object] | None = None
+) -> dict[str, object]:
+    """The fields of the next Avro datum; those of its writer unless a reader's schema is given.
+
+    Raises:
+        BadEventError: It cannot be read, and where it ends is not known.
+    """
+    try:
+        return cast("dict[str, object]", fastavro.schemaless_reader(datums, schema.parsed, reader))
+    except _DECODE_ERRORS as error:
+        raise BadEventError("decode", "malformed", f"{type(error).__name__}: {error}") from error
+    except SchemaResolutionError as error:
+        raise BadEventError("decode", "schema-mismatch", str(error)) from error
+
+
+class Decoder:
+    """Reads the events of one source. Not for concurrent use.
+
+    Attributes:
+        reader: What reads values that are no Avro; None when they are.
+    """
+
+    def __init__(self, source: "Source", registry: Schemas) -> None:
+        self._source = source
+        self._registry = registry
+        self._schema = source.schema
+        self._per_ms = 1000 if source.schema.fields[source.time].unit == "us" else 1
+        self._resolved: dict[str, str] = {}
+        self.reader = source.reader
+        self._is_copying = has_shared_defaults(source.schema.parsed)
+
+    def decode(self, value: bytes | None, timestamp_ms: int = NO_TIMESTAMP) -> Event:
+        """The event of a value on the wire.
+
+        Args:
+            timestamp_ms: Of the record in the log; only values that are no Avro need it.
+
+        Raises:
+            BadEventError: It cannot be read, or its time is null or absurd.
+            MapError: The source's map function raised.
+            SchemaNeededError: The registry must be asked for its schema first.
+        """
+        if self.reader is not None:
+            return self._event(self.reader.read(value, timestamp_ms))
+        return self._event(self.read_record(value)[1])
+
+    def decode_datum(self, schema: Schema, datum: bytes) -> Event:
+        """The event of an Avro datum as the archive keeps it, without the head of the wire format.
+
+        Raises:
+            BadEventError: It cannot be read, or its time is null or absurd.
+            MapError: The source's map function raised.
+        """
+        return self._event(self.read_datum(schema, datum))
+
+    def read_record(self, value: bytes | None) -> tuple[Schema, dict[str, object]]:
+        """The writer's schema and the fields of an Avro record, before any map function.
+
+        Raises:
+            BadEventError: It cannot be read; the stage is `decode`.
+            SchemaNeededError: The registry must be asked for its schema first.
+        """
+        if not value:
+            raise BadEventError("decode", "empty", "the record has no value")
+        split = split_wire(value)
+        if split is None:
+            raise BadEventError("decode", "no-magic", "not in the Confluent wire format")
+        try:
+            schema = self._registry.get(split[0])
+        except UnknownSchemaError as error:
+            raise BadEventError("decode", "unknown-schema", str(error)) from error
+        except DeclarationError as error:
+            raise BadEventError("decode", "unusable-schema", str(error)) from error
+        return schema, self._read_avro(schema, split[1])
+
+    def read_next(self, schema: Schema, datums: io.BytesIO) -> dict[str, object]:
+        """The fields of the next of several Avro datums, as `read_record` gives them.
+
+        Raises:
+            BadEventError: It cannot be read; where it ends is not known.
+        """
+        reader = self._reader_schema(schema)
+        record = read_as_written(schema, datums, reader)
+        return copy.deepcopy(record) if reader is not None and self._is_copying else record
+
+    def time_of(self, record: dict[str, object]) -> int:
+        """Event time of a record, ms UTC.
+
+        Raises:
+            BadEventError: It is null, or before 1970 or after 2199; the stage is `time`.
+        """
+        value = record[self._source.time]
+        if value is None:
+            raise BadEventError("time", "time-null", f"{self._source.time} is null")
+        time = cast("int", value) // self._per_ms
+        if not EARLIEST_MS <= time < LATEST_MS:
+            raise BadEventError("time", "time-out-of-range", f"{self._source.time} is {value}")
+        return time
+
+    def _event(self, record: dict[str, object]) -> Event:
+        time = self.time_of(record)
+        name = self._source.id
+        identity = cast("str | int | None", record[name]) if name else None
+        mapper = self._source.mapper
+        if mapper is None:
+            return Event(time, identity, record)
+        try:
+            fields = mapper(record)
+        except Exception as error:
+            raise MapError(
+                f"the map function of source {self._source.name!r} ({self._source.place}) raised "
+                f"{type(error).__name__}: {error}; mend it and start again: nothing was committed"
+            ) from error
+        if fields is not None and not isinstance(fields, dict):
+            raise MapError(
+                f"the map function of source {self._source.name!r} ({self._source.place}) returned "
+                f"{type(fields).__name__}; return the event's dict, or None to drop it"
+            )
+        return Event(time, identity, fields)
+
+    def read_datum(self, schema: Schema, datum: bytes) -> dict[str, object]:
+        """The fields of a datum as the archive keeps it, before any map function.
+
+        Raises:
+            BadEventError: It cannot be read; the stage is `decode`.
+        """
+        if self.reader is not None and schema.fingerprint == KEPT_SCHEMA.fingerprint:
+            timestamp_ms, value = load_kept(datum)
+            return self.reader.read(value, timestamp_ms)
+        return self._read_avro(schema, datum)
+
+    def _read_avro(self, schema: Schema, datum: bytes) -> dict[str, object]:
+        data = io.BytesIO(datum)
+        record = self.read_next(schema, data)
+        if data.tell() != len(datum):
+            extra = len(datum) - data.tell()
+            raise BadEventError("decode", "malformed", f"{extra} bytes too many")
+        return record
+
+    def _reader_schema(self, schema: Schema) -> dict[str, object] | None:
+        """None when the writer's schema is the source's; refuses one that does not resolve."""
+        if schema.fingerprint == self._schema.fingerprint:
+            return None
+        reason = self._resolved.get(schema.fingerprint)
+        if reason is None:
+            reason = "; ".join(differences(schema, self._schema, in_part=True))
+            self._resolved[schema.fingerprint] = reason
+        if reason:
+            detail = f"{schema.name} cannot be read as {self._schema.name} of {self._source.place}"
+            raise BadEventError("decode", "schema-mismatch", f"{detail}: {reason}")
+        return self._schema.parsed

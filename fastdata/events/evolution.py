@@ -1,0 +1,148 @@
+"""Whether events of one schema can be read with another: Avro's rules of schema resolution.
+
+Source: the Avro specification 1.12, "Schema Resolution".
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from fastdata.events.schema import FieldType, Schema
+
+__all__ = ["differences"]
+
+_PROMOTIONS = {
+    ("int", "long"),
+    ("int", "float"),
+    ("int", "double"),
+    ("long", "float"),
+    ("long", "double"),
+    ("float", "double"),
+    ("string", "bytes"),
+    ("bytes", "string"),
+}
+_Named = Mapping[str, Any]
+
+
+def differences(writer: Schema, reader: Schema, *, in_part: bool = False) -> list[str]:
+    """Why events of `writer` cannot be read as `reader`; empty when all can.
+
+    Args:
+        in_part: Allow what some events of the writer can do: a union with a branch that the
+            reader does not know, or an enum with more symbols.
+    """
+    names = (writer.parsed["__named_schemas"], reader.parsed["__named_schemas"])
+    comparison = _Comparison(names[0], names[1], any if in_part else all)  # type: ignore[arg-type]
+    found = list(comparison.compare(writer.parsed, reader.parsed, ""))
+    for name in writer.fields.keys() & reader.fields.keys():
+        found += _other_meanings(writer.fields[name], reader.fields[name], name)
+    return sorted(found)
+
+
+@dataclass(frozen=True, slots=True)
+class _Comparison:
+    theirs: _Named
+    ours: _Named
+    enough: Callable[[Iterator[bool]], bool]
+
+    def compare(self, writer: Any, reader: Any, place: str) -> Iterator[str]:
+        writer, reader = self.theirs.get(_key(writer), writer), self.ours.get(_key(reader), reader)
+        if isinstance(writer, list):
+            if not self.enough(not list(self.compare(w, reader, place)) for w in writer):
+                yield f"{place}: {_shown(writer)} cannot be read as {_shown(reader)}"
+        elif isinstance(reader, list):
+            if all(list(self.compare(writer, branch, place)) for branch in reader):
+                yield f"{place}: {_shown(writer)} cannot be read as {_shown(reader)}"
+        else:
+            kinds = _kind(writer), _kind(reader)
+            if kinds[0] != kinds[1] and kinds not in _PROMOTIONS:
+                yield f"{place}: {_shown(writer)} cannot be read as {_shown(reader)}"
+            elif kinds[0] == kinds[1] and isinstance(writer, dict):
+                yield from self._compare_complex(writer, reader, place)
+
+    def _compare_complex(self, writer: _Named, reader: _Named, place: str) -> Iterator[str]:
+        kind = _kind(writer)
+        if kind in ("record", "enum", "fixed"):
+            names = {_short(reader["name"]), *map(_short, reader.get("aliases", ()))}
+            if _short(writer["name"]) not in names:
+                yield f"{place or 'the record'}: {writer['name']} is not {reader['name']}"
+        match kind:
+            case "record":
+                yield from self._compare_fields(writer, reader, place)
+            case "array":
+                yield from self.compare(writer["items"], reader["items"], f"{place}[]")
+            case "map":
+                yield from self.compare(writer["values"], reader["values"], f"{place}{{}}")
+            case "fixed" if writer.get("logicalType") != reader.get("logicalType"):
+                yield f"{place}: {_logical(writer)} is not {_logical(reader)}"
+            case "fixed" if writer["size"] != reader["size"]:
+                yield f"{place}: {writer['size']} bytes are not {reader['size']}"
+            case "enum" if "default" not in reader:
+                known = [symbol in reader["symbols"] for symbol in writer["symbols"]]
+                if not self.enough(iter(known)):
+                    more = [s for s in writer["symbols"] if s not in reader["symbols"]]
+                    yield f"{place}: the reader does not know the symbols {', '.join(more)}"
+
+    def _compare_fields(self, writer: _Named, reader: _Named, place: str) -> Iterator[str]:
+        theirs = {field["name"]: field for field in writer["fields"]}
+        for field in reader["fields"]:
+            inside = f"{place}.{field['name']}".lstrip(".")
+            names = (field["name"], *field.get("aliases", ()))
+            found = next((theirs[name] for name in names if name in theirs), None)
+            if found is not None:
+                yield from self.compare(found["type"], field["type"], inside)
+            elif "default" not in field:
+                yield f"{inside}: the writer does not have it, and it has no default"
+
+
+def _key(schema: Any) -> str:
+    return schema if isinstance(schema, str) else ""
+
+
+def _kind(schema: Any) -> str:
+    kind = schema["type"] if isinstance(schema, dict) else schema
+    return kind if isinstance(kind, str) else _kind(kind)
+
+
+def _logical(schema: _Named) -> str:
+    return str(schema.get("logicalType", "bytes")).removeprefix("fastdata-")
+
+
+def _short(name: str) -> str:
+    return name.rpartition(".")[2]
+
+
+def _shown(schema: Any) -> str:
+    if isinstance(schema, list):
+        return "[" + ", ".join(map(_shown, schema)) + "]"
+    return str(schema["name"]) if isinstance(schema, dict) and "name" in schema else _kind(schema)
+
+
+def _other_meanings(theirs: FieldType, ours: FieldType, place: str) -> Iterator[str]:
+    """Avro ignores logical types; another unit or scale would be another number."""
+    if not _means_the_same(theirs, ours):
+        yield f"{place}: {_meaning(theirs)} is not {_meaning(ours)}"
+    if theirs.items is not None and ours.items is not None:
+        yield from _other_meanings(theirs.items, ours.items, f"{place}[]")
+    mine = dict(ours.fields)
+    for name, inner in theirs.fields:
+        if name in mine:
+            yield from _other_meanings(inner, mine[name], f"{place}.{name}")
+
+
+def _means_the_same(theirs: FieldType, ours: FieldType) -> bool:
+    if theirs.kind == ours.kind:
+        return (theirs.unit, theirs.scale) == (ours.unit, ours.scale)
+    logical = {theirs.kind, ours.kind} & {"timestamp", "date", "decimal"}
+    return not logical or ("int" in (theirs.kind, ours.kind) and theirs.unit == ours.unit)
+
+
+def _meaning(field: FieldType) -> str:
+    match field.kind:
+        case "timestamp":
+            return f"timestamp in {field.unit}"
+        case "decimal":
+            return f"decimal of scale {field.scale}"
+        case "int" if field.unit != "ms":
+            return f"time in {field.unit}" if field.unit else "time of another unit"
+    return field.kind

@@ -1,0 +1,100 @@
+"""Which parts of a flat table the store has something new for. Pure.
+
+A table is kept up to date in *parts*: an hour, or a window where that is longer, or what else a
+place writes at once. The **mark** of a part is a digest of all that its rows depend on: versions
+of its spans, the partials that these do not cover, what was not folded, gaps, and how far the
+speed layer has come. So a part whose mark is the one it was written with needs no look at all.
+What a replay merely confirms (the same version, at another coverage) has the same mark.
+"""
+
+import hashlib
+import json
+from bisect import bisect_left
+from collections.abc import Mapping
+
+from fastdata.coordinates.instants import HOUR_MS, floor_to
+from fastdata.coordinates.segments import segment_start
+from fastdata.export.parts import Part, Parts
+from fastdata.store.protocol import Gap, Head, Survey
+from fastdata.store.rollups import span_of_window
+
+__all__ = ["marks_of"]
+
+_Told = list[object]
+
+
+def marks_of(
+    survey: Survey,
+    ready: Mapping[int, Head],
+    fresh: int | None,
+    parts: Parts,
+    start: int,
+    end: int,
+    segment_size: int,
+) -> dict[int, str]:
+    """The mark of each part of `[start, end)` of which anything is stored, by its start.
+
+    Args:
+        survey: Over all windows of these parts.
+        ready: The heads of the windows that batch keeps ready, by span; they may be more exact than
+            what their hours merge to.
+        fresh: How far the speed layer has come, ms UTC.
+        parts: How the table is cut.
+        start: ms UTC, where a part begins.
+        end: Exclusive, where one ends.
+        segment_size: Of the source.
+    """
+    held = sorted(survey.heads.keys() | survey.partials.keys())
+    spans = sorted(survey.heads.keys() | survey.partials.keys() | survey.unfolded.keys())
+    told = [_of_span(survey, span) for span in spans]
+    latest = max((one.watermark for one in survey.progress), default=start)
+    marks = {}
+    for part in parts.near(held):
+        if part.start < start or end < part.end or not _has_rows(part, held, latest):
+            continue
+        clip = None if fresh is None else parts.clip(part, fresh)
+        gaps = _gaps(survey, part.begins, part.end, segment_size)
+        first, after = _within(spans, part.begins, part.end)
+        whole = ready.get(span_of_window(part.end))
+        more = [] if whole is None else [whole.version]
+        marks[part.start] = _digest([clip, told[first:after], gaps, *more])
+    return marks
+
+
+def _has_rows(part: Part, held: list[int], latest: int) -> bool:
+    """Whether it may have some; of rolling days, those that have not come yet have none."""
+    first, end = _within(held, part.start if part.start > latest else part.begins, part.end)
+    return first < end
+
+
+def _within(spans: list[int], start: int, end: int) -> tuple[int, int]:
+    """Where the hours are that `[start, end)` touches."""
+    return bisect_left(spans, floor_to(start, HOUR_MS)), bisect_left(spans, end)
+
+
+def _of_span(survey: Survey, span: int) -> _Told:
+    head = survey.heads.get(span)
+    tallies = (survey.partials.get(span), survey.unfolded.get(span))
+    counts = [[tally.partials, tally.stamps] if tally else None for tally in tallies]
+    return [span, head.version if head else None, *counts]
+
+
+def _gaps(survey: Survey, start: int, end: int, segment_size: int) -> _Told:
+    """What of each gap may be in a part, and how much of it batch has not counted, by span."""
+    found: _Told = []
+    for gap in survey.gaps:
+        earliest, latest = max(gap.earliest, start), min(gap.latest, end)
+        if earliest < latest:
+            spans = range(floor_to(earliest, HOUR_MS), latest, HOUR_MS)
+            missing = [_missing(gap, survey.heads.get(span), segment_size) for span in spans]
+            found.append([gap.topic, gap.partition, gap.start, earliest, latest, missing])
+    return found
+
+
+def _missing(gap: Gap, head: Head | None, segment_size: int) -> int:
+    counted = segment_start(head.coverage.get(gap.partition), segment_size) if head else 0
+    return max(0, gap.end - max(gap.start, counted))
+
+
+def _digest(part: object) -> str:
+    return hashlib.blake2b(json.dumps(part).encode(), digest_size=10).hexdigest()

@@ -1,0 +1,47 @@
+"""From a URL to the place of a flat table."""
+
+from typing import TYPE_CHECKING
+
+from fastdata.errors import ExportError, SettingsError
+
+if TYPE_CHECKING:
+    from fastdata.export.table import FlatTable
+    from fastdata.export.target import Target
+
+__all__ = ["open_target"]
+
+_SQL = ("sqlite", "postgres")
+_NO_TABLES = ("memory:", "cassandra:")
+
+
+def open_target(flat: "FlatTable", url: str) -> "Target":
+    """The place of a table, to be entered with `async with`.
+
+    Args:
+        flat: The table.
+        url: `sqlite:///…` or `postgresql://…`; or for Parquet a folder, `file:///…` or `s3://…`.
+
+    Raises:
+        ExportError: A flat table cannot be there.
+        SettingsError: The URL is not understood.
+        StoreUnavailableError: The folder of the SQLite file does not exist.
+    """
+    if not url or url.startswith(_NO_TABLES):
+        raise ExportError(
+            f"{url.partition(':')[0] or 'this'} is no place for a flat table: say with --to where,"
+            " as in postgresql://user:password@host/database, sqlite:///flat.db, s3://bucket/flat"
+            " or a folder for Parquet"
+        )
+    # SQLAlchemy and the object store are slow to import.
+    if url.startswith(_SQL):
+        from fastdata.export.sql import SqlTarget
+        from fastdata.store.opening import open_dialect
+
+        return SqlTarget(flat, open_dialect(url, setting="--to"))
+    from fastdata.archive.storage import open_archive_storage
+    from fastdata.export.parquet import ParquetTarget
+
+    try:
+        return ParquetTarget(flat, open_archive_storage(url, called="the export"))
+    except SettingsError as error:
+        raise SettingsError(f"--to is no place for Parquet files: {error}") from error

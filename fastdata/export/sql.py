@@ -1,0 +1,223 @@
+"""A flat table in PostgreSQL or SQLite.
+
+The rows of some adjacent parts are replaced in one transaction, with their marks: new rows go into
+a temporary table, then rows that differ or have vanished are deleted, and rows that are not there
+inserted. So readers see the parts before or after, and `updated_at` of a row that stayed stays.
+
+**Another definition** (of the metric, or of the table) is built beside, as `<table>_<definition>`,
+and takes the place of the old one in one transaction when it holds all that the store has. The old
+table is kept as `<table>_<its definition>`; no table is ever dropped.
+"""
+
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Any, Self
+
+import pyarrow as pa
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    MetaData,
+    Row,
+    Table,
+    Text,
+    and_,
+    delete,
+    exists,
+    insert,
+    inspect,
+    literal,
+    select,
+    text,
+    update,
+)
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from fastdata import failpoints
+from fastdata.coordinates.instants import HOUR_MS, to_datetime
+from fastdata.errors import ExportError
+from fastdata.export.sql_columns import KEY, columns_of, records_of
+from fastdata.export.table import FlatTable
+from fastdata.export.target import Marks
+from fastdata.store.sql import tables
+from fastdata.store.sql.dialect import WRITE, Dialect, to_its_end, transaction
+
+__all__ = ["SqlTarget"]
+
+_ROWS_AT_ONCE = 5_000
+_STAGE = "fastdata_export_stage"
+
+_metadata = MetaData()
+_exports = Table(
+    "fastdata_exports",
+    _metadata,
+    Column("table_name", Text, primary_key=True),
+    Column("definition", Text, nullable=False),
+    Column("metric", Text, nullable=False),
+)
+_marks = Table(
+    "fastdata_export_marks",
+    _metadata,
+    Column("table_name", Text, primary_key=True),
+    Column("part", BigInteger, primary_key=True, autoincrement=False),
+    Column("mark", Text, nullable=False),
+)
+_RESERVED = {*tables.metadata.tables, *_metadata.tables, _STAGE}
+
+
+class SqlTarget:
+    """A `Target` that is a table of an SQL database.
+
+    Args:
+        flat: The table.
+        dialect: The database.
+    """
+
+    _engine: AsyncEngine
+
+    def __init__(self, flat: FlatTable, dialect: Dialect) -> None:
+        self.parts = flat.parts(HOUR_MS)
+        self._flat = flat
+        self._dialect = dialect
+        self._written = flat.name
+
+    async def __aenter__(self) -> Self:
+        self._engine = self._dialect.engine()
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self._engine.dispose()
+
+    @to_its_end
+    async def open(self) -> dict[int, str]:
+        """Make the table if there is none; the marks of what it holds. See `Target`.
+
+        Raises:
+            ExportError: A table of that name was not made by an export, or is of another metric.
+        """
+        if self._flat.name.lower() in _RESERVED:
+            raise ExportError(
+                f"the table {self._flat.name!r} is one of fastdata's own; name another"
+            )
+        async with self._transaction("open the table", WRITE) as connection:
+            await self._dialect.lock(connection, _exports.name)
+            await connection.run_sync(_metadata.create_all)
+            shown = await self._book_entry(connection, self._flat.name)
+            self._written = self._flat.name
+            if shown is not None and shown.definition != self._flat.definition:
+                self._check_metric(shown.metric)
+                self._written = self._named(self._flat.definition)
+            await self._make(connection)
+            of_this = _marks.c.table_name == self._written
+            rows = await connection.execute(select(_marks.c.part, _marks.c.mark).where(of_this))
+            return {row.part: row.mark for row in rows}
+
+    async def _make(self, connection: AsyncConnection) -> None:
+        is_ours = await self._book_entry(connection, self._written) is not None
+        if await connection.run_sync(lambda c: inspect(c).has_table(self._written)):
+            if not is_ours:
+                raise ExportError(
+                    f"there is a table {self._written!r} in {self._dialect.shown} that no export"
+                    " made: choose another name with --table, or drop it if nobody needs it"
+                )
+            return
+        await connection.run_sync(self._table(self._written).create)
+        for book in (_marks, _exports):
+            await connection.execute(delete(book).where(book.c.table_name == self._written))
+        values = {"definition": self._flat.definition, "metric": self._flat.metric.id}
+        await connection.execute(insert(_exports).values(table_name=self._written, **values))
+
+    @to_its_end
+    async def replace(self, marks: Marks, rows: pa.Table) -> int:
+        """Replace the rows of adjacent parts in one transaction; see `Target`."""
+        is_exact = self._engine.dialect.name != "sqlite"
+        records = records_of(rows, self._flat.by, is_exact)
+        last = self.parts.of(max(marks))
+        begins = self.parts.of(min(marks)).begins, self.parts.of(last.end).begins
+        start, end = map(to_datetime, begins)
+        table, stage = self._table(self._written), self._table(_STAGE, is_temporary=True)
+        async with self._transaction("export rows", WRITE) as connection:
+            await self._dialect.lock(connection, self._written)
+            await connection.run_sync(stage.create, checkfirst=False)
+            for first in range(0, len(records), _ROWS_AT_ONCE):
+                await connection.execute(insert(stage), records[first : first + _ROWS_AT_ONCE])
+            gone = _missing_in(stage, table, [c.name for c in table.c if c.name != "updated_at"])
+            window = table.c.window
+            await connection.execute(delete(table).where(window >= start, window < end, gone))
+            new = select(stage).where(_missing_in(table, stage, ["window", KEY]))
+            done = await connection.execute(insert(table).from_select(stage.c.keys(), new))
+            await connection.run_sync(stage.drop, checkfirst=False)
+            await self._remember(connection, marks)
+            failpoints.reach("export.before_commit")
+            return done.rowcount
+
+    async def _remember(self, connection: AsyncConnection, marks: Marks) -> None:
+        parts = _marks.c.part
+        of_these = and_(
+            _marks.c.table_name == self._written, parts >= min(marks), parts <= max(marks)
+        )
+        await connection.execute(delete(_marks).where(of_these))
+        known = [
+            {"table_name": self._written, "part": part, "mark": mark}
+            for part, mark in marks.items()
+            if mark is not None
+        ]
+        if known:
+            await connection.execute(insert(_marks), known)
+
+    @to_its_end
+    async def finish(self) -> bool:
+        """Put the table in the place of one of another definition; see `Target`."""
+        if self._written == self._flat.name:
+            return False
+        async with self._transaction("swap the tables", WRITE) as connection:
+            await self._dialect.lock(connection, _exports.name)
+            old = await self._book_entry(connection, self._flat.name)
+            if old is not None:
+                await self._rename(connection, self._flat.name, self._named(old.definition))
+            await self._rename(connection, self._written, self._flat.name)
+            failpoints.reach("export.before_swap")
+        self._written = self._flat.name
+        return True
+
+    async def _rename(self, connection: AsyncConnection, name: str, to: str) -> None:
+        quote = connection.dialect.identifier_preparer.quote
+        if await connection.run_sync(lambda c: inspect(c).has_table(name)):
+            await connection.execute(text(f"ALTER TABLE {quote(name)} RENAME TO {quote(to)}"))
+        for book in (_marks, _exports):
+            renamed = update(book).where(book.c.table_name == name).values(table_name=to)
+            await connection.execute(renamed)
+
+    async def _book_entry(self, connection: AsyncConnection, table: str) -> Row[Any] | None:
+        of_this = select(_exports).where(_exports.c.table_name == table)
+        return (await connection.execute(of_this)).one_or_none()
+
+    def _check_metric(self, id: str) -> None:
+        """One metric may follow another only under the same name."""
+        name = id.rpartition("-")[0]
+        if name != self._flat.metric.name:
+            raise ExportError(
+                f"the table {self._flat.name!r} in {self._dialect.shown} is of the metric {name!r}:"
+                " choose another name with --table"
+            )
+
+    def _named(self, definition: str) -> str:
+        return f"{self._flat.name}_{definition}"
+
+    def _table(self, name: str, is_temporary: bool = False) -> Table:
+        prefixes = ["TEMPORARY"] if is_temporary else []
+        return Table(name, MetaData(), *columns_of(self._flat.schema), prefixes=prefixes)
+
+    def _transaction(self, doing: str, how: str) -> AbstractAsyncContextManager[AsyncConnection]:
+        return transaction(self._engine, self._dialect, doing, how)
+
+
+def _missing_in(other: Table, table: Table, names: Sequence[str]) -> Any:
+    """That `other` has no row with the values of these columns of a row of `table`."""
+    same = [
+        other.c[name] == table.c[name]
+        if name in ("window", KEY)
+        else other.c[name].is_not_distinct_from(table.c[name])
+        for name in names
+    ]
+    return ~exists(select(literal(1)).select_from(other).where(*same).correlate(table))

@@ -1,0 +1,119 @@
+"""The first and the last value by event time."""
+
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, cast
+
+from fastdata.errors import CorruptStateError
+from fastdata.events.schema import FieldType, Kind
+from fastdata.measures.estimates import Estimate
+from fastdata.measures.numbers import OfField, arrow_type, checked_type, unbounded
+from fastdata.measures.ordered import Key, Ordered
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from fastdata.measures.extremes import Aggregate
+
+__all__ = ["First", "Last"]
+
+_KINDS: tuple[Kind, ...] = ("int", "float", "decimal", "string", "timestamp", "date", "bool")
+_TIME = struct.Struct("<q")
+
+
+@dataclass(frozen=True, slots=True)
+class First(OfField):
+    """The value of a field with the smallest event time; None of none.
+
+    Of several at that millisecond the smallest: false before true, strings by code point, NaN
+    above all numbers, -0.0 as 0.0. Bounds are lost while events are missing.
+
+    Stored: nothing, or the time as little-endian int64, ms UTC, and the value: float64
+    little-endian, UTF-8, or an integer as in `Sum`; of a bool 0 or 1.
+    """
+
+    timed: ClassVar[bool] = True
+
+    def bind(self, *types: FieldType) -> "Aggregate":
+        """The aggregate for values of that type.
+
+        Raises:
+            DeclarationError: The type has no order.
+        """
+        return _End(_ordered(self, types), latest=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Last(OfField):
+    """The value of a field with the largest event time, of several the largest; else as `First`."""
+
+    timed: ClassVar[bool] = True
+
+    def bind(self, *types: FieldType) -> "Aggregate":
+        """The aggregate for values of that type.
+
+        Raises:
+            DeclarationError: The type has no order.
+        """
+        return _End(_ordered(self, types), latest=True)
+
+
+def _ordered(measure: First | Last, types: Sequence[FieldType]) -> Ordered:
+    return Ordered(measure.field, checked_type(measure, types, _KINDS))
+
+
+_State = tuple[int, Key]
+
+
+@dataclass(frozen=True, slots=True)
+class _End:
+    """State: None, or a time and the key of a value."""
+
+    values: Ordered
+    latest: bool
+
+    @property
+    def code(self) -> int:
+        return (80 if self.latest else 72) + _KINDS.index(self.kind)
+
+    @property
+    def kind(self) -> Kind:
+        return self.values.type.kind
+
+    def arrow_type(self) -> "pa.DataType":
+        type_ = self.values.type
+        return arrow_type(type_.kind, type_.scale, type_.unit)
+
+    def zero(self, exact: bool = False) -> None:
+        return None
+
+    def add(self, state: _State | None, value: object) -> _State | None:
+        one, time = cast("tuple[object, int]", value)
+        return self.merge(state, (time, self.values.key(one)))
+
+    def merge(self, state: _State | None, other: _State | None) -> _State | None:
+        if state is None or other is None:
+            return state or other
+        if state[0] != other[0]:
+            return other if (other[0] > state[0]) is self.latest else state
+        # The value decides, for the order of folding must not.
+        first, second = (other, state) if self.latest else (state, other)
+        return other if self.values.is_above(first[1], second[1]) else state
+
+    def present(self, state: _State | None) -> Estimate:
+        return Estimate.exact(None if state is None else self.values.value(state[1]))
+
+    def widen(self, estimate: Estimate, events: int) -> Estimate:
+        return unbounded(estimate) if events else estimate
+
+    def dump(self, state: _State | None) -> bytes:
+        return b"" if state is None else _TIME.pack(state[0]) + self.values.dump(state[1])
+
+    def load(self, data: bytes) -> _State | None:
+        if not data:
+            return None
+        if len(data) < _TIME.size:
+            raise CorruptStateError(f"{data.hex()!r} is no stored time and {self.kind}")
+        (time,) = _TIME.unpack_from(data)
+        return time, self.values.load(data[_TIME.size :])

@@ -1,0 +1,211 @@
+"""How often any one item was seen: exact counts while they are few, then a Count-Min sketch."""
+
+import math
+import struct
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, ClassVar, cast
+
+import numpy as np
+from datasketches import count_min_sketch
+
+from fastdata.errors import CorruptStateError, DeclarationError
+from fastdata.events.schema import FieldType, Kind
+from fastdata.measures.estimates import Estimate
+from fastdata.measures.items import MAX_EXACT_BYTES, Item, Items
+from fastdata.measures.numbers import OfField, arrow_type, checked_type, more
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from fastdata.measures.extremes import Aggregate
+
+__all__ = ["Frequency"]
+
+_FEW_ITEMS = 512
+_MAX_CELLS = 1 << 16
+_FEW, _ALL, _SKETCH = range(3)
+# The library skips empty strings.
+_EMPTY = "\0 fastdata: the empty string"
+_HEAD = struct.Struct("<BIB")  # rows, columns, bytes of a cell
+_IMAGE_HEAD_SIZE = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Frequency(OfField):
+    """How often a value was seen: strings, enums or integers.
+
+    Answered for the item that a query asks about; without one it is how many values there were.
+    Exact up to 512 different items. Past it counts are never too small, and with `confidence`
+    too large by no more than `error` of all values. Batch is exact while all items take no more
+    than 64 KiB.
+
+    Stored: form, then by form. 0 (from the speed layer) and 1 (from batch): the size of the items
+    (uint32), the items sorted, their counts as LEB128. 2: rows (1 byte), columns (uint32), bytes
+    of a cell (1, 2, 4 or 8, as few as hold the largest), and the cells of a DataSketches
+    Count-Min sketch of the default seed as unsigned integers, little-endian, row by row.
+    """
+
+    error: float = 0.001
+    confidence: float = 0.99
+
+    def bind(self, *types: FieldType) -> "Aggregate":
+        """The aggregate for values of that type.
+
+        Raises:
+            DeclarationError: Its values cannot be counted so, or a number is out of its range.
+        """
+        item = checked_type(self, types, ("string", "int"))
+        if not (0 < self.error < 1 and 0 < self.confidence < 1):
+            raise DeclarationError(f"{self!r}: error and confidence lie between 0 and 1")
+        rows = math.ceil(-math.log(1 - self.confidence))
+        columns = math.ceil(math.e / self.error)
+        if rows * columns > _MAX_CELLS:
+            raise DeclarationError(
+                f"{self!r} needs {rows} * {columns} cells and {_MAX_CELLS} are allowed: give a "
+                "larger error or less confidence"
+            )
+        # The library wants three columns.
+        return _Frequency(Items.of_type(self.field, item), rows, max(3, columns), self.confidence)
+
+
+@dataclass(slots=True)
+class _State:
+    """All counts, or a sketch.
+
+    Attributes:
+        is_few: Whether it becomes a sketch when there are many items; else when they are large.
+        size: Bytes of the items.
+    """
+
+    counts: dict[Item, int] | None
+    is_few: bool
+    size: int = 0
+    sketch: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Frequency:
+    items: Items
+    rows: int
+    columns: int
+    confidence: float
+    item: Item | None = None
+    kind: ClassVar[Kind] = "int"
+
+    @property
+    def code(self) -> int:
+        return 104 + (self.items.of is int)
+
+    def about(self, item: object) -> "_Frequency":
+        return replace(self, item=self.items.asked(item))
+
+    def arrow_type(self) -> "pa.DataType":
+        return arrow_type("int")
+
+    def zero(self, exact: bool = False) -> _State:
+        return _State({}, is_few=not exact)
+
+    def add(self, state: _State, value: object) -> _State:
+        self.items.check(value)
+        if state.counts is None:
+            state.sketch.update(value if value != "" else _EMPTY)
+        else:
+            self._count(state, {cast("Item", value): 1})
+        return state
+
+    def exact_of(self, counted: Iterable[tuple[Item, int]]) -> _State:
+        """The state of values that came so often, as batch keeps it."""
+        state = self.zero(exact=True)
+        self._count(state, dict(counted))
+        return state
+
+    def merge(self, state: _State, other: _State) -> _State:
+        # What has seen nothing is neutral, whether it was made to be exact or not.
+        if other.counts == {} and (state.counts != {} or other.is_few):
+            return state
+        if state.counts == {}:
+            state.is_few = other.is_few
+        if state.counts is not None and other.counts is not None:
+            state.is_few = state.is_few and other.is_few
+            self._count(state, other.counts)
+            return state
+        if state.counts is not None:
+            state.sketch, state.counts = self._sketch(state.counts), None
+        state.sketch.merge(other.sketch if other.counts is None else self._sketch(other.counts))
+        return state
+
+    def present(self, state: _State) -> Estimate:
+        total = self._total(state)
+        if self.item is None:
+            return Estimate.exact(total)
+        if state.counts is not None:
+            return Estimate.exact(state.counts.get(self.item, 0))
+        # Other items can only add to a cell. The bounds of the library are turned around.
+        value = round(state.sketch.get_estimate(self.item if self.item != "" else _EMPTY))
+        lower = max(0, value - math.floor(math.e / self.columns * total))
+        return Estimate(value, lower, value, self.confidence)
+
+    def widen(self, estimate: Estimate, events: int) -> Estimate:
+        return more(estimate, events)
+
+    def dump(self, state: _State) -> bytes:
+        if state.counts is not None:
+            form = _FEW if state.is_few else _ALL
+            return bytes((form,)) + self.items.dump_counts(state.counts)
+        cells = np.frombuffer(state.sketch.serialize(), "<f8", offset=_IMAGE_HEAD_SIZE + 8)
+        size = _cell_size(int(cells.max()))
+        head = _HEAD.pack(self.rows, self.columns, size)
+        return bytes((_SKETCH,)) + head + cells.astype(f"<u{size}").tobytes()
+
+    def load(self, data: bytes) -> _State:
+        if not data or data[0] > _SKETCH:
+            raise CorruptStateError(f"{data[:1].hex()!r} begins no stored frequencies")
+        if data[0] == _SKETCH:
+            return _State(None, True, sketch=self._load_sketch(data[1:]))
+        state = _State({}, data[0] == _FEW)
+        self._count(state, self.items.load_counts(data[1:]))
+        if state.counts is None:
+            raise CorruptStateError("stored items are more than are kept")
+        return state
+
+    def _total(self, state: _State) -> int:
+        if state.counts is not None:
+            return sum(state.counts.values())
+        return int(state.sketch.total_weight)
+
+    def _count(self, state: _State, counts: Mapping[Item, int]) -> None:
+        known = cast("dict[Item, int]", state.counts)
+        for item, count in counts.items():
+            if item not in known:
+                state.size += self.items.size(item)
+            known[item] = known.get(item, 0) + count
+        if len(known) > _FEW_ITEMS if state.is_few else state.size > MAX_EXACT_BYTES:
+            state.sketch, state.counts = self._sketch(known), None
+
+    def _sketch(self, counts: Mapping[Item, int]) -> Any:
+        sketch = count_min_sketch(self.rows, self.columns)
+        for item, count in counts.items():
+            sketch.update(item if item != "" else _EMPTY, count)
+        return sketch
+
+    def _load_sketch(self, data: bytes) -> Any:
+        size = data[_HEAD.size - 1] if len(data) > _HEAD.size else 0
+        head = _HEAD.pack(self.rows, self.columns, size)
+        length = len(data) - _HEAD.size
+        if size not in (1, 2, 4, 8) or data[: _HEAD.size] != head:
+            raise CorruptStateError(f"a stored sketch has not {self.rows} * {self.columns} cells")
+        if length != self.rows * self.columns * size:
+            raise CorruptStateError(f"a stored sketch of {len(data)} bytes is cut")
+        cells = np.frombuffer(data, f"<u{size}", offset=_HEAD.size).reshape(self.rows, -1)
+        totals = {int(total) for total in cells.sum(axis=1, dtype="u8")}
+        # Every value was counted once in each row.
+        if len(totals) != 1 or 0 in totals or _cell_size(int(cells.max())) != size:
+            raise CorruptStateError("the rows of a stored sketch have different sums")
+        image = self._sketch({self.items.of(): 1}).serialize()[:_IMAGE_HEAD_SIZE]
+        image += struct.pack("<d", totals.pop()) + cells.astype("<f8").tobytes()
+        return count_min_sketch.deserialize(image)
+
+
+def _cell_size(largest: int) -> int:
+    return next(size for size in (1, 2, 4, 8) if largest < 1 << 8 * size)

@@ -1,0 +1,148 @@
+"""Histograms: how many values lie between edges that the declaration names."""
+
+import math
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from fractions import Fraction
+from itertools import pairwise
+from typing import TYPE_CHECKING, ClassVar, cast
+
+from fastdata.errors import CorruptStateError, DeclarationError
+from fastdata.events.schema import FieldType, Kind
+from fastdata.measures.estimates import Estimate
+from fastdata.measures.numbers import (
+    OfField,
+    checked_type,
+    more,
+    to_float,
+    to_unscaled,
+    unsigned_from_bytes,
+    unsigned_to_bytes,
+    wrong_type,
+)
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from fastdata.measures.extremes import Aggregate
+
+__all__ = ["Histogram"]
+
+_MAX_EDGES = 1_000
+_Edge = int | float | Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Histogram(OfField):
+    """How many values of a field are below the first edge, between each two, and from the last on.
+
+    A list of one number more than there are edges; a value that is an edge counts above it. Exact:
+    every number is compared as it is. NaN is skipped. Stored: each count as an unsigned LEB128.
+
+    Args:
+        field: Of integers, floats or decimals.
+        edges: 1 to 1,000 finite numbers, ascending.
+    """
+
+    edges: Sequence[_Edge]
+
+    def __post_init__(self) -> None:
+        # Of a list the declaration could be changed afterwards, and it would have no hash.
+        object.__setattr__(self, "edges", tuple(self.edges))
+
+    def bind(self, *types: FieldType) -> "Aggregate":
+        """The aggregate for values of that type.
+
+        Raises:
+            DeclarationError: It is neither int, float nor decimal, or the edges are not as said.
+        """
+        fitting = checked_type(self, types, ("int", "float", "decimal"))
+        if not 1 <= len(self.edges) <= _MAX_EDGES:
+            raise DeclarationError(f"{self!r} has {len(self.edges)} edges; give 1 to {_MAX_EDGES}")
+        for edge in self.edges:
+            if not _is_number(edge):
+                raise DeclarationError(f"{self!r}: the edge {edge!r} is no finite number")
+        for low, high in pairwise(self.edges):
+            if not low < high:
+                raise DeclarationError(f"{self!r}: edges ascend, but {low!r} comes before {high!r}")
+        return _Histogram(self.field, fitting, tuple([_key(edge, fitting) for edge in self.edges]))
+
+
+def _is_number(edge: object) -> bool:
+    try:
+        return type(edge) in (int, float, Decimal) and math.isfinite(cast("_Edge", edge))
+    except (OverflowError, ValueError):
+        return False
+
+
+def _key(edge: _Edge, type_: FieldType) -> int | float:
+    """The smallest value of the type, decimals in units, that is not below the edge."""
+    exact = Fraction(edge)
+    if type_.kind == "float":
+        nearest = float(edge)
+        return nearest if Fraction(nearest) >= exact else math.nextafter(nearest, math.inf)
+    return math.ceil(exact * 10**type_.scale if type_.kind == "decimal" else exact)
+
+
+@dataclass(frozen=True, slots=True)
+class _Histogram:
+    """State: a list of counts.
+
+    Attributes:
+        edges: As values of the field are, decimals in units of 10**-scale.
+    """
+
+    field: str
+    type: FieldType
+    edges: tuple[int | float, ...]
+    code: ClassVar[int] = 67
+    kind: ClassVar[Kind] = "array"
+
+    def arrow_type(self) -> "pa.DataType":
+        import pyarrow as pa
+
+        return pa.list_(pa.int64())
+
+    def zero(self, exact: bool = False) -> list[int]:
+        return [0] * (len(self.edges) + 1)
+
+    def add(self, state: list[int], value: object) -> list[int]:
+        number = self._number(value)
+        if number == number:
+            state[bisect_right(self.edges, number)] += 1
+        return state
+
+    def merge(self, state: list[int], other: list[int]) -> list[int]:
+        for index, count in enumerate(other):
+            state[index] += count
+        return state
+
+    def present(self, state: list[int]) -> Estimate:
+        return Estimate.exact(tuple(state))
+
+    def widen(self, estimate: Estimate, events: int) -> Estimate:
+        return more(estimate, events)
+
+    def dump(self, state: list[int]) -> bytes:
+        return b"".join([unsigned_to_bytes(count) for count in state])
+
+    def load(self, data: bytes) -> list[int]:
+        state, at = [], 0
+        while at < len(data):
+            count, at = unsigned_from_bytes(data, at)
+            state.append(count)
+        if len(state) != len(self.edges) + 1:
+            raise CorruptStateError(f"{data[:32].hex()!r} is no stored histogram of these edges")
+        return state
+
+    def _number(self, value: object) -> int | float:
+        match self.type.kind:
+            case "float":
+                return to_float(self.field, value)
+            case "decimal":
+                return to_unscaled(self.field, self.type.scale, value)
+        if type(value) is not int:
+            raise wrong_type(self.field, "an int", value)
+        return value

@@ -1,0 +1,139 @@
+"""Items that are counted, looked up and compared: strings and 64-bit integers, in stored bytes.
+
+Sketch libraries take any type as some integer, so every value is checked here first.
+"""
+
+import struct
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+
+from fastdata.errors import CorruptStateError, QueryError
+from fastdata.events.schema import FieldType
+from fastdata.measures.numbers import unsigned_from_bytes, unsigned_to_bytes, wrong_type
+
+__all__ = ["MAX_EXACT_BYTES", "Item", "Items", "dump_numbers", "load_numbers"]
+
+Item = str | int
+
+MAX_EXACT_BYTES = 64 * 1024  # of values that batch keeps to be exact
+
+_END = b"\xff"  # in no UTF-8
+
+
+@dataclass(frozen=True, slots=True)
+class Items:
+    """The values of one field. Strings, or integers: also timestamps and dates since the epoch.
+
+    Attributes:
+        field: For messages.
+        of: Their Python type.
+    """
+
+    field: str
+    of: type[str] | type[int]
+
+    @classmethod
+    def of_type(cls, field: str, type: FieldType) -> "Items":
+        """Of a field that holds strings, enums, integers, timestamps or dates."""
+        return cls(field, str if type.kind == "string" else int)
+
+    def check(self, value: object) -> None:
+        """Pass what is an item.
+
+        Raises:
+            MapError: It is none.
+        """
+        if type(value) is not self.of or (type(value) is int and not -(2**63) <= value < 2**63):
+            raise wrong_type(self.field, f"{self.of.__name__} (of 64 bits)", value)
+
+    def size(self, item: Item) -> int:
+        """How many bytes an item takes when it is stored."""
+        return len(item.encode()) + len(_END) if isinstance(item, str) else 8
+
+    def asked(self, value: object) -> Item:
+        """The item of a question; an integer may be text.
+
+        Raises:
+            QueryError: The field holds no such values.
+        """
+        try:
+            if isinstance(value, str):
+                return self.of(value)
+            if self.of is int and type(value) is int and -(2**63) <= value < 2**63:
+                return value
+        except ValueError:
+            pass
+        raise QueryError(
+            f"{value!r} is no value of {self.field!r}, which holds {self.of.__name__} (of 64 bits)"
+        )
+
+    def fit(self, items: Collection[Item]) -> bool:
+        """Whether they take no more than `MAX_EXACT_BYTES`."""
+        if len(items) > MAX_EXACT_BYTES:
+            return False
+        return sum(map(self.size, items)) <= MAX_EXACT_BYTES
+
+    def dump(self, items: Collection[Item]) -> bytes:
+        """The items, each once, sorted: little-endian int64, or UTF-8 with 0xFF behind each."""
+        if self.of is int:
+            return struct.pack(f"<{len(items)}q", *sorted(items))
+        return b"".join([str(item).encode() + _END for item in sorted(items)])
+
+    def load(self, data: bytes) -> list[Item]:
+        """What `dump` wrote, in its order.
+
+        Raises:
+            CorruptStateError: It did not write that.
+        """
+        items: list[Item] = []
+        rest = b""
+        try:
+            if self.of is int:
+                items.extend(struct.unpack(f"<{len(data) // 8}q", data))
+            else:
+                *parts, rest = data.split(_END)
+                items.extend([part.decode() for part in parts])
+        except (struct.error, ValueError):
+            rest = data or _END
+        if rest or any(a >= b for a, b in pairwise(items)):  # type: ignore[operator]
+            raise CorruptStateError(f"stored items of {len(data)} bytes cannot be read")
+        return items
+
+    def dump_counts(self, counts: Mapping[Item, int]) -> bytes:
+        """The items' size (little-endian uint32), the items, and their counts as LEB128."""
+        items = self.dump(counts)
+        numbers = dump_numbers([counts[item] for item in sorted(counts)])
+        return len(items).to_bytes(4, "little") + items + numbers
+
+    def load_counts(self, data: bytes) -> dict[Item, int]:
+        """What `dump_counts` wrote.
+
+        Raises:
+            CorruptStateError: It did not write that.
+        """
+        end = 4 + int.from_bytes(data[:4], "little")
+        if len(data) < end:
+            raise CorruptStateError(f"stored counts of {len(data)} bytes are cut")
+        items, numbers = self.load(data[4:end]), load_numbers(data[end:])
+        if len(items) != len(numbers) or 0 in numbers:
+            raise CorruptStateError(f"{len(items)} stored items have {len(numbers)} counts")
+        return dict(zip(items, numbers, strict=True))
+
+
+def dump_numbers(numbers: Collection[int]) -> bytes:
+    """Integers that are not negative, each as unsigned LEB128."""
+    return b"".join(map(unsigned_to_bytes, numbers))
+
+
+def load_numbers(data: bytes) -> list[int]:
+    """What `dump_numbers` wrote.
+
+    Raises:
+        CorruptStateError: It did not write that.
+    """
+    numbers, at = [], 0
+    while at < len(data):
+        number, at = unsigned_from_bytes(data, at)
+        numbers.append(number)
+    return numbers

@@ -1,0 +1,205 @@
+"""Values of fields on their way into states, into stored bytes and into Arrow."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from decimal import MAX_EMAX, MAX_PREC, MIN_EMIN, Context, Decimal
+from typing import TYPE_CHECKING
+
+from fastdata.errors import CorruptStateError, DeclarationError, MapError
+from fastdata.events.schema import FieldType, Kind
+from fastdata.measures.estimates import Estimate
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = [
+    "OfField",
+    "arrow_type",
+    "checked_type",
+    "from_unscaled",
+    "int_from_bytes",
+    "int_to_bytes",
+    "more",
+    "rounded_quotient",
+    "to_float",
+    "to_unscaled",
+    "unbounded",
+    "unsigned_from_bytes",
+    "unsigned_to_bytes",
+    "wrong_type",
+]
+
+_MAX_UNSIGNED_BYTES = 9
+# The default context rounds at 28 digits.
+_EXACT = Context(prec=MAX_PREC, Emax=MAX_EMAX, Emin=MIN_EMIN)
+
+
+@dataclass(frozen=True, slots=True)
+class OfField:
+    """A measure of one field, or of one expression."""
+
+    field: str
+
+    @property
+    def arguments(self) -> tuple[str, ...]:
+        """The field."""
+        return (self.field,)
+
+
+def checked_type(
+    measure: object, types: Sequence[FieldType], fitting: tuple[Kind, ...]
+) -> FieldType:
+    """The type of a measure's only argument, if it fits.
+
+    Raises:
+        DeclarationError: It does not, or there is none.
+    """
+    if not types or types[0].kind not in fitting:
+        found = f"a field of kind {types[0].kind}" if types else "no field"
+        raise DeclarationError(f"{measure!r} is given {found}; what fits is: {', '.join(fitting)}")
+    return types[0]
+
+
+def wrong_type(field: str, expected: str, value: object) -> MapError:
+    """The error for a value that only a map function can have made."""
+    return MapError(
+        f"field {field!r} holds {value!r} ({type(value).__name__}) where {expected} belongs: "
+        "a map function must keep the type that the schema declares"
+    )
+
+
+def to_unscaled(field: str, scale: int, value: object) -> int:
+    """The units of 10**-scale in a decimal.
+
+    Raises:
+        MapError: The value is no finite decimal or has more than `scale` fraction digits.
+    """
+    if isinstance(value, Decimal) and value.is_finite():
+        scaled = _EXACT.scaleb(value, scale)
+        number = int(scaled)
+        if number == scaled:
+            return number
+    raise wrong_type(field, f"a decimal of {scale} fraction digits", value)
+
+
+def to_float(field: str, value: object) -> float:
+    """A float as it is, or an int that Avro or a map function left in a field of floats.
+
+    Raises:
+        MapError: The value is neither, or an int that no float can hold.
+    """
+    if isinstance(value, float):
+        return float(value)
+    try:
+        # An Avro default of 0 for a double is read as the int 0.
+        if type(value) is int:
+            return float(value)
+    except OverflowError:
+        pass
+    raise wrong_type(field, "a float", value)
+
+
+def from_unscaled(number: int, scale: int) -> Decimal:
+    """The decimal of `number` units of 10**-scale, of any length."""
+    return _EXACT.scaleb(Decimal(number), -scale)
+
+
+def int_to_bytes(number: int) -> bytes:
+    """An integer of any size: little-endian, signed, as short as it gets."""
+    return number.to_bytes(number.bit_length() // 8 + 1, "little", signed=True)
+
+
+def int_from_bytes(data: bytes) -> int:
+    """Read what `int_to_bytes` wrote.
+
+    Raises:
+        CorruptStateError: It was not written so.
+    """
+    number = int.from_bytes(data, "little", signed=True)
+    if len(data) != number.bit_length() // 8 + 1:
+        raise CorruptStateError(f"{data[:32].hex()!r} is no stored integer")
+    return number
+
+
+def unsigned_to_bytes(number: int) -> bytes:
+    """A number from 0 to 2**63 - 1 as unsigned LEB128: seven bits a byte, the lowest first."""
+    out = bytearray()
+    while number > 0x7F:
+        out.append(number & 0x7F | 0x80)
+        number >>= 7
+    out.append(number)
+    return bytes(out)
+
+
+def unsigned_from_bytes(data: bytes, at: int) -> tuple[int, int]:
+    """A number that `unsigned_to_bytes` wrote at a place, and the place behind it.
+
+    Raises:
+        CorruptStateError: It was not written so.
+    """
+    number, end = 0, at
+    for byte in data[at : at + _MAX_UNSIGNED_BYTES]:
+        number |= (byte & 0x7F) << 7 * (end - at)
+        end += 1
+        if byte < 0x80:
+            if byte == 0 and end > at + 1:
+                break
+            return number, end
+    raise CorruptStateError(f"{data[at : at + 32].hex()!r} is no stored number")
+
+
+def rounded_quotient(numerator: int, denominator: int) -> float:
+    """The correctly rounded quotient of integers of any size; infinite past the largest float.
+
+    Args:
+        numerator: Any.
+        denominator: Larger than 0.
+    """
+    try:
+        # Python rounds the quotient of two integers correctly, whatever their size.
+        return numerator / denominator
+    except OverflowError:
+        return math.inf if numerator > 0 else -math.inf
+
+
+def unbounded(estimate: Estimate, lower: bool = True, upper: bool = True) -> Estimate:
+    """The estimate without those bounds, since values may come that nobody knows."""
+    # Where no value was seen yet, nothing at all is promised: it must not look exact.
+    confidence = 0.0 if estimate.value is None else estimate.confidence
+    kept_lower, kept_upper = (
+        (None if lower else estimate.lower),
+        (None if upper else estimate.upper),
+    )
+    return Estimate(estimate.value, kept_lower, kept_upper, confidence)
+
+
+def more(estimate: Estimate, events: int) -> Estimate:
+    """The estimate of a number of things, or of several, when up to `events` more may be there."""
+    upper = estimate.upper
+    if isinstance(upper, tuple):
+        most = tuple([one + events if isinstance(one, int) else one for one in upper])
+        return replace(estimate, upper=most) if events else estimate
+    if not events or not isinstance(upper, int):
+        return estimate
+    return replace(estimate, upper=upper + events)
+
+
+def arrow_type(kind: Kind, scale: int = 0, unit: str = "ms") -> "pa.DataType":
+    """The Arrow type of presented values: timestamps from epoch units, dates from epoch days."""
+    import pyarrow as pa
+
+    match kind:
+        case "float":
+            return pa.float64()
+        case "decimal":
+            return pa.decimal128(38, scale)
+        case "string":
+            return pa.string()
+        case "timestamp":
+            return pa.timestamp(unit, tz="UTC")
+        case "date":
+            return pa.date32()
+        case "bool":
+            return pa.bool_()
+    return pa.int64()

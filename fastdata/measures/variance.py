@@ -1,0 +1,240 @@
+"""Variances and standard deviations, from exact sums of values and of their squares.
+
+Nothing is rounded before it is presented, as in `fastdata.measures.sums`: the usual one-pass formulas lose
+all digits when the values are large and close to each other, and merge to what the order gave.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from fastdata.errors import CorruptStateError
+from fastdata.events.schema import FieldType, Kind
+from fastdata.measures.estimates import Estimate
+from fastdata.measures.numbers import (
+    OfField,
+    arrow_type,
+    checked_type,
+    int_from_bytes,
+    int_to_bytes,
+    rounded_quotient,
+    to_float,
+    to_unscaled,
+    unbounded,
+    unsigned_from_bytes,
+    unsigned_to_bytes,
+    wrong_type,
+)
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from fastdata.measures.extremes import Aggregate
+
+__all__ = ["StdDev", "Variance"]
+
+_KINDS: tuple[Kind, ...] = ("int", "decimal", "float")
+_GREATEST_EXPONENT = 1074  # of a float's denominator
+
+
+@dataclass(frozen=True, slots=True)
+class Variance(OfField):
+    """The sample variance of a field's values as a float, as SQL's VARIANCE; None below two values.
+
+    Correctly rounded from exact sums, whatever the order of folding. A NaN or an infinity makes it
+    NaN. Bounds are lost while events are missing.
+
+    Stored: the number of values as unsigned LEB128; for floats whether one was not finite (1 byte),
+    and as LEB128 the exponent of the power of two that the others are counted in parts of; their
+    sum (LEB128 of its length, signed little-endian) and that of their squares (the same without its
+    length). Decimals are in units of 10**-scale.
+
+    Args:
+        field: Of integers, floats or decimals.
+        population: Divide by the number of values, as VAR_POP, and not by one less; None of none.
+    """
+
+    population: bool = False
+
+    def bind(self, *types: FieldType) -> "Aggregate":
+        """The aggregate for values of that type.
+
+        Raises:
+            DeclarationError: It is neither int, float nor decimal.
+        """
+        return _bound(self, types, is_root=False)
+
+
+@dataclass(frozen=True, slots=True)
+class StdDev(OfField):
+    """The square root of the `Variance`, correctly rounded on its own; else the same.
+
+    Args:
+        field: Of integers, floats or decimals.
+        population: As STDDEV_POP.
+    """
+
+    population: bool = False
+
+    def bind(self, *types: FieldType) -> "Aggregate":
+        """The aggregate for values of that type.
+
+        Raises:
+            DeclarationError: It is neither int, float nor decimal.
+        """
+        return _bound(self, types, is_root=True)
+
+
+def _bound(measure: Variance | StdDev, types: Sequence[FieldType], is_root: bool) -> "_Moments":
+    fitting = checked_type(measure, types, ("int", "float", "decimal"))
+    return _Moments(measure.field, fitting, 0 if measure.population else 1, is_root)
+
+
+@dataclass(slots=True)
+class _State:
+    """Sums of integers that are in parts of `denominator`, a power of two.
+
+    Attributes:
+        count: Of all values.
+        total: Sum of those that are finite.
+        squares: Sum of their squares, in parts of the denominator's square.
+        is_finite: Whether all were.
+    """
+
+    count: int = 0
+    total: int = 0
+    squares: int = 0
+    denominator: int = 1
+    is_finite: bool = True
+
+    def refine(self, denominator: int) -> None:
+        """Count in smaller parts."""
+        factor = denominator // self.denominator
+        self.total *= factor
+        self.squares *= factor * factor
+        self.denominator = denominator
+
+
+@dataclass(frozen=True, slots=True)
+class _Moments:
+    field: str
+    type: FieldType
+    less: int
+    is_root: bool
+    kind: ClassVar[Kind] = "float"
+
+    @property
+    def code(self) -> int:
+        return 64 + _KINDS.index(self.type.kind)
+
+    def arrow_type(self) -> "pa.DataType":
+        return arrow_type("float")
+
+    def zero(self, exact: bool = False) -> _State:
+        return _State()
+
+    def add(self, state: _State, value: object) -> _State:
+        number, denominator = self._ratio(value)
+        state.count += 1
+        if not denominator:
+            state.is_finite = False
+            return state
+        if denominator > state.denominator:
+            state.refine(denominator)
+        else:
+            number *= state.denominator // denominator
+        state.total += number
+        state.squares += number * number
+        return state
+
+    def merge(self, state: _State, other: _State) -> _State:
+        if other.denominator > state.denominator:
+            state.refine(other.denominator)
+        factor = state.denominator // other.denominator
+        state.count += other.count
+        state.total += other.total * factor
+        state.squares += other.squares * factor * factor
+        state.is_finite &= other.is_finite
+        return state
+
+    def present(self, state: _State) -> Estimate:
+        return Estimate.exact(self._value(state))
+
+    def widen(self, estimate: Estimate, events: int) -> Estimate:
+        return unbounded(estimate) if events else estimate
+
+    def dump(self, state: _State) -> bytes:
+        head = unsigned_to_bytes(state.count)
+        if self.type.kind == "float":
+            exponent = state.denominator.bit_length() - 1
+            head += bytes((not state.is_finite,)) + unsigned_to_bytes(exponent)
+        total = int_to_bytes(state.total)
+        return head + unsigned_to_bytes(len(total)) + total + int_to_bytes(state.squares)
+
+    def load(self, data: bytes) -> _State:
+        state = _State()
+        state.count, at = unsigned_from_bytes(data, 0)
+        if self.type.kind == "float":
+            state.is_finite = data[at : at + 1] == b"\0"
+            exponent, at = unsigned_from_bytes(data, at + 1)
+            state.denominator = 1 << min(exponent, _GREATEST_EXPONENT)
+        size, at = unsigned_from_bytes(data, at)
+        state.total = int_from_bytes(data[at : at + size])
+        state.squares = int_from_bytes(data[at + size :])
+        if not _is_possible(state) or self.dump(state) != data:
+            raise CorruptStateError(f"{data[:32].hex()!r} is no stored variance")
+        return state
+
+    def _value(self, state: _State) -> float | None:
+        weight = state.count - self.less
+        if weight <= 0:
+            return None
+        if not state.is_finite:
+            return math.nan
+        numerator = _spread(state)
+        denominator = state.count * weight * state.denominator**2
+        if self.type.kind == "decimal":
+            denominator *= 100**self.type.scale
+        if self.is_root:
+            return _rounded_root(numerator, denominator)
+        return rounded_quotient(numerator, denominator)
+
+    def _ratio(self, value: object) -> tuple[int, int]:
+        """The value, decimals in units, as a numerator and a denominator; (0, 0) if not finite."""
+        if self.type.kind == "float":
+            number = to_float(self.field, value)
+            return number.as_integer_ratio() if math.isfinite(number) else (0, 0)
+        if self.type.kind == "decimal":
+            return to_unscaled(self.field, self.type.scale, value), 1
+        if type(value) is not int:
+            raise wrong_type(self.field, "an int", value)
+        return value, 1
+
+
+def _spread(state: _State) -> int:
+    """The sum of squared distances from the mean, times the count."""
+    return state.count * state.squares - state.total**2
+
+
+def _is_possible(state: _State) -> bool:
+    # Of finite values alone no mean of squares is below the square of the mean (Cauchy-Schwarz);
+    # one that is not finite is counted and not summed, which makes the first side larger still.
+    return _spread(state) >= 0 and (state.count > 0 or (not state.squares and state.is_finite))
+
+
+def _rounded_root(numerator: int, denominator: int) -> float:
+    """The correctly rounded square root of a quotient, as CPython's `statistics` has it.
+
+    A root of 54 bits or more whose last bit tells whether anything was cut off ("round to odd")
+    rounds to the float that the root itself rounds to (https://bugs.python.org/msg407078).
+    """
+    shift = (numerator.bit_length() - denominator.bit_length() - 109) // 2
+    if shift >= 0:
+        return rounded_quotient(_odd_root(numerator, denominator << 2 * shift) << shift, 1)
+    return rounded_quotient(_odd_root(numerator << -2 * shift, denominator), 1 << -shift)
+
+
+def _odd_root(numerator: int, denominator: int) -> int:
+    root = math.isqrt(numerator // denominator)
+    return root | (root * root * denominator != numerator)

@@ -1,0 +1,90 @@
+"""Dropping state that batch has counted, one version behind."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+
+from fastdata import failpoints
+from fastdata.coordinates.instants import floor_to
+from fastdata.declare.metric import Metric
+from fastdata.speed.keys import cell_prefix, segment_and_window
+from fastdata.speed.state import Partition, StateTable
+from fastdata.store.protocol import Head, ServingStore
+
+__all__ = ["ALL_TIME", "Cleaner"]
+
+ALL_TIME = (-(1 << 52), 1 << 52)
+_SCAN_ROWS = 5_000
+
+Kept = Mapping[int, Mapping[int, int]]  # span -> partition -> first segment that is kept
+
+
+class Cleaner:
+    """Finds the rows of a partition that the previous head of their own span covers."""
+
+    def __init__(self, metrics: Sequence[Metric], table: StateTable, store: ServingStore) -> None:
+        self._metrics = metrics
+        self._table = table
+        self._store = store
+        self._seen: dict[str, dict[int, Head]] = {}
+
+    async def kept(self) -> dict[int, Kept]:
+        """Per metric, by its place, what must be kept; only of metrics with news.
+
+        The last metric is the source's system metric: its cells go when all others have gone.
+
+        Raises:
+            StoreError: The heads could not be read.
+        """
+        news: dict[int, Kept] = {}
+        for index, metric in enumerate(self._metrics[:-1]):
+            heads = await self._store.heads(metric.id, *ALL_TIME)
+            if heads and heads != self._seen.get(metric.id):
+                self._seen[metric.id] = heads
+                news[index] = {span: _kept_from(head) for span, head in heads.items()}
+        if news and len(self._seen) == len(self._metrics) - 1:
+            news[len(self._metrics) - 1] = self._kept_by_all()
+        return news
+
+    async def drop(self, owned: Partition, metric: Metric, kept: Kept) -> int:
+        """Drop the covered rows of one metric from memory and table; returns how many.
+
+        Raises:
+            TableError: The worker must stop.
+        """
+        keys = await self._covered(owned.number, metric, kept)
+        if keys:
+            owned.cells.drop(keys)
+            await self._table.write({owned.number: [(key, None) for key in sorted(keys)]})
+        return len(keys)
+
+    async def _covered(self, partition: int, metric: Metric, kept: Kept) -> set[bytes]:
+        firsts = {span: segments.get(partition, 0) for span, segments in kept.items()}
+        newest = max(firsts.values(), default=0)
+        if failpoints.is_off("drop by own span"):
+            firsts = dict.fromkeys(firsts, newest)
+        prefix = cell_prefix(partition, metric.id)
+        covered: set[bytes] = set()
+        for count, (key, _) in enumerate(self._table.scan(partition, prefix), 1):
+            segment, window = segment_and_window(key, prefix)
+            if segment >= newest:
+                break
+            if segment < firsts.get(floor_to(window, metric.span_ms), 0):
+                covered.add(key)
+            if count % _SCAN_ROWS == 0:
+                await asyncio.sleep(0)
+        return covered
+
+    def _kept_by_all(self) -> Kept:
+        spans = set.intersection(*(set(heads) for heads in self._seen.values()))
+        return {span: _least([heads[span] for heads in self._seen.values()]) for span in spans}
+
+
+def _kept_from(head: Head) -> Mapping[int, int]:
+    if failpoints.is_off("clean one behind"):
+        return head.coverage.segments
+    return head.previous[1].segments if head.previous else {}
+
+
+def _least(heads: Sequence[Head]) -> Mapping[int, int]:
+    vectors = [_kept_from(head) for head in heads]
+    return {p: min(v.get(p, 0) for v in vectors) for p in vectors[0]}

@@ -1,0 +1,52 @@
+"""Dead letters: records that cannot be read, kept with their bytes and the reason."""
+
+from collections.abc import Sequence
+
+from fastdata.speed.producer import AckedProducer
+from fastdata.speed.state import Bad
+
+__all__ = ["KafkaDeadLetters", "dead_letter_topic"]
+
+
+def dead_letter_topic(topic: str) -> str:
+    """The topic that keeps what could not be read of `topic`."""
+    return f"{topic}.dead-letters"
+
+
+class KafkaDeadLetters:
+    """Dead letters in a Kafka topic beside the source's own.
+
+    Key, value and headers are the record's, byte for byte. Headers of ours come after them:
+    `fastdata.topic`, `.partition`, `.offset`, `.timestamp`, `.stage`, `.reason`, `.detail`.
+    At least once: a letter may come again after a crash, with the same offset.
+    """
+
+    def __init__(self, producer: AckedProducer) -> None:
+        self._producer = producer
+
+    async def send(self, letters: Sequence[Bad]) -> None:
+        """Send letters; acknowledged by all in-sync replicas when it returns.
+
+        Raises:
+            BrokerError: Some may be written, some not.
+        """
+        for topic in sorted({letter.topic for letter in letters}):
+            messages = [
+                (letter.key, letter.value, [*letter.headers, *_headers(letter)])
+                for letter in letters
+                if letter.topic == topic
+            ]
+            await self._producer.send(dead_letter_topic(topic), messages)
+
+
+def _headers(letter: Bad) -> list[tuple[str, bytes]]:
+    values = {
+        "topic": letter.topic,
+        "partition": letter.partition,
+        "offset": letter.offset,
+        "timestamp": letter.timestamp_ms,
+        "stage": letter.stage,
+        "reason": letter.reason,
+        "detail": letter.detail[:1_000],
+    }
+    return [(f"fastdata.{name}", str(value).encode()) for name, value in values.items()]

@@ -1,0 +1,57 @@
+"""Where a partition is folded from, and how far it is."""
+
+from dataclasses import dataclass
+
+from fastdata import failpoints
+from fastdata.coordinates.segments import segment_of, segment_start
+
+__all__ = ["Start", "edge_after", "edge_before", "plan_start"]
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Where to begin.
+
+    Attributes:
+        position: The next offset to fold.
+        gap: Offsets `[start, end)` that the log no longer holds and the state never had.
+    """
+
+    position: int
+    gap: tuple[int, int] | None = None
+
+
+def edge_before(offset: int, size: int) -> int:
+    """The first offset of the segment of `offset`."""
+    return segment_start(segment_of(offset, size), size)
+
+
+def edge_after(offset: int, size: int) -> int:
+    """The first segment edge at or after `offset`."""
+    return edge_before(offset + size - 1, size)
+
+
+def plan_start(committed: int | None, marker: int | None, log_start: int, size: int) -> Start:
+    """Decide where to fold from, so that no segment is replaced by a part of it.
+
+    A state whose marker is missing or behind the committed offset has lost what was folded
+    before, so its segment is folded again from the edge. What the log does not hold any more
+    is skipped up to the next edge.
+
+    Args:
+        committed: The group's offset; None when it never committed.
+        marker: How far the state says it has folded; None when it does not say.
+        log_start: The first offset that the log holds.
+        size: Offsets in a segment.
+    """
+    if committed is None and marker is None:
+        return Start(log_start)
+    position = committed if committed is not None else log_start
+    if not failpoints.is_off("marker") and (marker is None or marker < position):
+        position = edge_before(position if marker is None else marker, size)
+    if position >= log_start:
+        return Start(position)
+    # What was committed is in the store, even when the state that it was folded into is lost.
+    in_store = committed if committed is not None else marker or 0
+    target = edge_after(max(log_start, in_store), size)
+    return Start(target, (in_store, target) if in_store < target else None)

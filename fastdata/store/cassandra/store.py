@@ -1,0 +1,338 @@
+"""A serving store in Apache Cassandra 5.
+
+**A reading is one snapshot** although Cassandra has none, by the order in which things are read:
+
+1. Progress. Whatever it says is folded was written before it, so all that is read later has it.
+2. The heads of all spans, in one query of one partition, which compare-and-set changes as a whole.
+3. The totals that they show, and the partials that they do not cover.
+4. The heads again. If one has moved since, all but the progress is read anew.
+
+If none has moved (a counter in each entry tells even a move there and back), they held all the time
+between 2 and 4. In that time nothing that they need can have gone: a clean-up drops totals that are
+neither the head's nor of the one before it, and partials that the head *before* it covers, which
+the head covers as well; what an earlier head had allowed to drop, this one does not need either. So
+no reading mixes two versions, and none misses a partial that a version it shows does not cover.
+
+**What a crash leaves** is of no harm: an attempt is in its span's entry before it has rows, and can
+be published only when that entry says that all are written; a clean-up takes that right away before
+it deletes them.
+
+**One node** with `commitlog_sync: periodic`, which is Cassandra's default, loses what it has
+acknowledged in the last seconds when the machine dies, and the last milliseconds when the process
+is killed. Run three nodes with replication 3, or set `commitlog_sync: batch`.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Self, TypeVar
+from uuid import UUID, uuid4
+
+from fastdata import failpoints
+from fastdata.coordinates.segments import Coverage
+from fastdata.errors import CommitUnknownError, StoreUnavailableError
+from fastdata.store import rules
+from fastdata.store.cassandra.entry import Entry, heads_of, rows_of
+from fastdata.store.cassandra.keyspace import Keyspace, open_keyspace
+from fastdata.store.cassandra.options import Options
+from fastdata.store.cassandra.partials import Places
+from fastdata.store.cassandra.schema import ONLY, Statements, dump_progress, load_progress
+from fastdata.store.cassandra.session import Batch, Row, Session
+from fastdata.store.cassandra.versions import Versions
+from fastdata.store.pace import Pace
+from fastdata.store.protocol import (
+    Flip,
+    Gap,
+    Head,
+    Partial,
+    Progress,
+    Reading,
+    Run,
+    Survey,
+    Total,
+)
+
+__all__ = ["CassandraStore"]
+
+_READINGS = 10
+_EVER = (-(1 << 62), 1 << 62)
+_NO_SEGMENT = 1 << 62
+_T = TypeVar("_T")
+
+
+class CassandraStore:
+    """A `ServingStore` of the tables of `cassandra_schema`.
+
+    Args:
+        options: The keyspace and how to reach it.
+        create: Whether to create it where there is none; readers do not.
+    """
+
+    _keyspace: Keyspace
+    _session: Session
+    _do: Statements
+    _places: Places
+    _versions: Versions
+
+    def __init__(self, options: Options, create: bool = True) -> None:
+        self._options = options
+        self._create = create
+
+    async def __aenter__(self) -> Self:
+        """Connect, and create the keyspace where there is none; processes may race.
+
+        Raises:
+            StoreUnavailableError: No node can be reached, or there is no store yet.
+            SettingsError: The password, TLS or an option is wrong.
+            StoreError: The tables are of another version.
+        """
+        options = self._options
+        self._keyspace = await asyncio.to_thread(open_keyspace, options, self._create)
+        self._do = self._keyspace.statements
+        self._session = Session(self._keyspace.session, options.shown, options.writes_per_s)
+        self._places = Places(self._session, self._do, self._keyspace.buckets)
+        self._versions = Versions(self._session, self._do)
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await asyncio.to_thread(self._keyspace.session.cluster.shutdown)
+
+    async def upsert(self, partials: Sequence[Partial], progress: Sequence[Progress]) -> None:
+        """Write partials, then progress; see `ServingStore`.
+
+        Of two partials of one key and stamp, which are the same in truth, the larger bytes stay.
+
+        Raises:
+            StoreError: A state is larger than 1 MiB; nothing was written.
+        """
+        await self._places.put(rules.newest(partials).values())
+        rows: list[tuple[object, Row]] = [
+            (
+                self._do.put_progress,
+                (p.next_offset, dump_progress(p), p.topic, p.partition),
+            )
+            for p in rules.furthest(progress).values()
+        ]
+        await self._session.write(Batch([row]) for row in rows)
+
+    async def record_gap(self, gap: Gap) -> None:
+        """Remember a gap; see `ServingStore`. Each of its numbers is its own timestamp."""
+        key = (gap.topic, gap.partition, gap.start)
+        rows = [
+            (self._do.put_gap_end, (gap.end, gap.end, *key)),
+            (self._do.put_gap_earliest, (-gap.earliest, gap.earliest, *key)),
+            (self._do.put_gap_latest, (gap.latest, gap.latest, *key)),
+        ]
+        await self._session.write([Batch(rows)])
+
+    async def read(
+        self,
+        metric: str,
+        unfolded: str,
+        topic: str,
+        start: int,
+        end: int,
+        totals: Sequence[tuple[int, int]] | None = None,
+        dims: str = "",
+    ) -> Reading:
+        """Everything that an answer is made of; see `ServingStore`.
+
+        Raises:
+            StoreUnavailableError: Heads kept moving while they were read.
+        """
+        progress = await self.progress(topic)
+
+        async def fetch(entries: Mapping[int, Entry]) -> Reading:
+            heads = heads_of(entries)
+            first = _first_shown(heads)
+            wanted = [
+                entry
+                for span, entry in entries.items()
+                if totals is None or any(begin <= span < until for begin, until in totals)
+            ]
+            shown, partials, missed, of_topic, of_metric = await asyncio.gather(
+                self._versions.totals(wanted),
+                self._places.read(metric, start, end, first),
+                self._places.read(unfolded, start, end, first),
+                self.gaps(topic),
+                self.gaps(metric),
+            )
+            shown = [total for total in shown if total.dims.startswith(dims)]
+            partials = [partial for partial in partials if partial.dims.startswith(dims)]
+            unseen = [p for p in missed if p.window != 0]
+            return Reading(heads, shown, partials, unseen, [*of_topic, *of_metric], progress)
+
+        return await self._while_heads_rest(metric, start, end, fetch)
+
+    async def survey(self, metric: str, unfolded: str, topic: str, start: int, end: int) -> Survey:
+        """What `read` would read, without the states; see `ServingStore`.
+
+        Raises:
+            StoreUnavailableError: Heads kept moving while they were read.
+        """
+        progress = await self.progress(topic)
+
+        async def fetch(entries: Mapping[int, Entry]) -> Survey:
+            heads = heads_of(entries)
+            first = _first_shown(heads)
+            partials, missed, of_topic, of_metric = await asyncio.gather(
+                self._places.tally(metric, start, end, first),
+                self._places.tally(unfolded, start, end, first),
+                self.gaps(topic),
+                self.gaps(metric),
+            )
+            missed.pop(0, None)  # dead letters
+            return Survey(heads, partials, missed, [*of_topic, *of_metric], progress)
+
+        return await self._while_heads_rest(metric, start, end, fetch)
+
+    async def _while_heads_rest(
+        self,
+        metric: str,
+        start: int,
+        end: int,
+        fetch: Callable[[Mapping[int, Entry]], Awaitable[_T]],
+    ) -> _T:
+        """What was fetched while no head moved."""
+        entries = await self._versions.entries(metric, start, end)
+        for _ in range(_READINGS):
+            found = await fetch(entries)
+            again = await self._versions.entries(metric, start, end)
+            if _moves(again) == _moves(entries):
+                return found
+            entries = again
+        raise StoreUnavailableError(
+            f"cannot read {metric} in {self._options.shown}: its heads moved {_READINGS} times"
+            " meanwhile; try again"
+        )
+
+    async def heads(self, metric: str, start: int, end: int) -> dict[int, Head]:
+        """The heads of the spans in `[start, end)`."""
+        return heads_of(await self._versions.entries(metric, start, end, serial=True))
+
+    async def progress(self, topic: str) -> Sequence[Progress]:
+        """How far each partition of the topic is folded."""
+        rows = await self._session.read(self._do.read_progress, (topic,))
+        return [load_progress(topic, *row) for row in rows]
+
+    async def gaps(self, topic: str) -> Sequence[Gap]:
+        """All gaps of the topic, or of the metric."""
+        return [Gap(*row) for row in await self._session.read(self._do.read_gaps, (topic,))]
+
+    async def partials(self, metric: str, start: int, end: int) -> Sequence[Partial]:
+        """All stored partials of the windows in `[start, end)`, covered or not."""
+        found = await self._places.read(metric, rules.span_of(start), end, lambda *_: 0)
+        return [p for p in found if start <= p.window < end]
+
+    async def open_run(self, metric: str, start: int, end: int, coverage: Coverage) -> Run:
+        """Record a new run; see `ServingStore`.
+
+        Raises:
+            CommitUnknownError: A run may have been opened that nobody will use.
+        """
+        opened = uuid4()
+        while True:
+            newest = await self._session.read(self._do.newest_run, (ONLY,), serial=True)
+            number = newest[0][0] + 1 if newest else 1
+            values = (ONLY, number, metric, start, end, coverage.dump(), opened)
+            if await self._insert_run(number, opened, values):
+                return Run(number, metric, start, end, coverage)
+
+    async def _insert_run(self, number: int, opened: UUID, values: Row) -> bool:
+        error: CommitUnknownError | None = None
+        try:
+            if await self._session.compare_and_set([(self._do.new_run, values)]):
+                return True
+        except CommitUnknownError as unknown:
+            error = unknown
+        # The driver repeats what it has no answer to, and finds its own row there.
+        try:
+            found = await self._session.read(self._do.opened_run, (ONLY, number), serial=True)
+        except StoreUnavailableError as unanswered:
+            raise error or unanswered from unanswered
+        return found == [(opened,)]
+
+    async def close_run(self, number: int) -> None:
+        """Record that the run has published all that it planned."""
+        await self._session.compare_and_set([(self._do.close_run, (ONLY, number))])
+
+    async def last_run(self, metric: str) -> Run | None:
+        """The newest run of the metric, done or not."""
+        rows = await self._session.read(self._do.last_run, (ONLY, metric), serial=True)
+        for number, of, start, end, coverage, is_done in rows:
+            return Run(number, of, start, end, Coverage.load(coverage), is_done)
+        return None
+
+    async def write_totals(
+        self,
+        metric: str,
+        version: int,
+        spans: Mapping[int, Sequence[Total]],
+        pace: Pace | None = None,
+    ) -> dict[int, int]:
+        """Write all totals of some spans in partitions of this call alone; see `ServingStore`.
+
+        Raises:
+            SpanConflictError: A span shows that version already; nothing of it was changed.
+            StoreError: A state is larger than 1 MiB; nothing was written.
+        """
+        return await self._versions.write(metric, version, spans, pace)
+
+    async def publish(self, metric: str, flips: Sequence[Flip]) -> None:
+        """Move the pointers of some spans by one compare-and-set; see `ServingStore`.
+
+        Raises:
+            SpanConflictError: A head or the number of rows is not as expected.
+        """
+
+        def move(entries: Mapping[int, Entry]) -> list[Entry]:
+            moved = rules.move_heads(heads_of(entries), flips, rows_of(entries.values()))
+            failpoints.reach("store.before_flip")
+            return [entries.get(span, Entry(span)).move(head) for span, head in moved.items()]
+
+        await self._versions.change(metric, [flip.span for flip in flips], move)
+        failpoints.reach("store.after_flip")
+
+    async def undo(self, metric: str, span: int) -> bool:
+        """Point back to the previous version; False when there is none."""
+
+        def move_back(entries: Mapping[int, Entry]) -> list[Entry]:
+            entry = entries.get(span)
+            if entry is None or entry.head is None or entry.head.previous is None:
+                return []
+            return [entry.move(Head(span, *entry.head.previous))]
+
+        return bool(await self._versions.change(metric, [span], move_back))
+
+    async def clean_up(self, metric: str, start: int, end: int, unfolded: str = "") -> int:
+        """Drop what no version needs any more; see `ServingStore`."""
+        entries = await self._versions.entries(metric, start, end, serial=True)
+        await self._versions.drop_totals(metric, entries.values())
+        heads = heads_of(entries)
+        longest: Head | None = None
+        if is_off := failpoints.is_off("drop by own span"):
+            longest = rules.longest(heads_of(await self._versions.entries(metric, *_EVER)).values())
+
+        def behind(span: int) -> Coverage:
+            return rules.droppable(longest if is_off else heads.get(span))
+
+        dropped = await self._places.drop(metric, start, end, behind)
+        if unfolded:
+            heads.pop(0, None)  # Its window 0 counts dead letters: it is the span of nothing.
+            dropped += await self._places.drop(unfolded, start, end, behind)
+        return dropped
+
+
+def _first_shown(heads: Mapping[int, Head]) -> Callable[[int, int], int]:
+    """The first segment of a span and Kafka partition that is not in the span's totals."""
+
+    def first(span: int, partition: int) -> int:
+        if (head := heads.get(span)) is None:
+            return 0
+        return _NO_SEGMENT if failpoints.is_off("join by segment") else head.coverage.get(partition)
+
+    return first
+
+
+def _moves(entries: Mapping[int, Entry]) -> dict[int, int]:
+    """How often each span's head moved; one that never did may have an entry, or none."""
+    return {span: entry.moves for span, entry in entries.items() if entry.head}

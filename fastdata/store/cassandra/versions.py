@@ -1,0 +1,222 @@
+"""The versions in Cassandra: the entries of spans, and the totals that they tell of."""
+
+import asyncio
+import random
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from functools import partial
+from uuid import UUID, uuid4
+
+from fastdata import failpoints
+from fastdata.errors import CommitUnknownError, StoreUnavailableError
+from fastdata.store import rules
+from fastdata.store.cassandra.entry import Attempt, Coverages, Entry, heads_of
+from fastdata.store.cassandra.schema import ONLY, Statements
+from fastdata.store.cassandra.session import Batch, Row, Session, batches
+from fastdata.store.pace import Pace
+from fastdata.store.protocol import Total
+
+__all__ = ["Versions"]
+
+_PAUSES_S = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 1.0)
+_SPANS_AT_ONCE = 200
+_PART_BYTES = 4 << 20
+_ROW_BYTES = 64
+"""Of a total, beside its dimensions and state."""
+
+
+class Versions:
+    """The entries and totals of one keyspace.
+
+    Args:
+        session: Requests to it.
+        do: Its statements.
+    """
+
+    def __init__(self, session: Session, do: Statements) -> None:
+        self._session = session
+        self._do = do
+        # Changes of one process would only get in each other's way.
+        self._changing = asyncio.Lock()
+
+    async def entries(
+        self, metric: str, start: int, end: int, *, serial: bool = False
+    ) -> dict[int, Entry]:
+        """The entries of the spans in `[start, end)`, of one moment.
+
+        Args:
+            serial: To decide by them: see `Session.read`.
+        """
+        values = (metric, start, end)
+        coverages = Coverages()
+        return {
+            span: Entry.load(span, text, coverages)
+            for span, text in await self._session.read(self._do.read_spans, values, serial=serial)
+        }
+
+    async def change(
+        self,
+        metric: str,
+        spans: Collection[int],
+        how: Callable[[Mapping[int, Entry]], Sequence[Entry]],
+    ) -> dict[int, Entry]:
+        """Change some spans' entries, all of them or none, whoever else changes them meanwhile.
+
+        Args:
+            how: From the present entries to those that change; may be called again.
+
+        Returns:
+            What was changed.
+
+        Raises:
+            CommitUnknownError: Nobody knows whether it was done.
+            StoreUnavailableError: It was not done.
+        """
+        if not spans:
+            return {}
+        unknown: CommitUnknownError | None = None
+        wanted: dict[int, Entry] = {}
+        async with self._changing:
+            for pause_s in _PAUSES_S:
+                try:
+                    found = await self.entries(metric, min(spans), max(spans) + 1, serial=True)
+                except StoreUnavailableError as error:
+                    raise unknown or error from error
+                if unknown and all(found.get(span) == one for span, one in wanted.items()):
+                    return wanted
+                changed = (e for e in how(found) if e != found.get(e.span))
+                wanted = {entry.span: entry for entry in changed}
+                try:
+                    if not wanted or await self._set(metric, found, wanted.values()):
+                        return wanted
+                    unknown = None
+                except CommitUnknownError as error:
+                    unknown = error
+                await asyncio.sleep(random.uniform(0.0, pause_s))  # noqa: S311
+        raise unknown or StoreUnavailableError(
+            f"cannot change {len(spans)} spans of {metric}: others kept changing them; try again"
+        )
+
+    async def _set(self, metric: str, found: Mapping[int, Entry], wanted: Iterable[Entry]) -> bool:
+        return await self._session.compare_and_set(
+            (self._do.change_span, (entry.dump(), metric, entry.span, found[entry.span].text))
+            if entry.span in found
+            else (self._do.new_span, (metric, entry.span, entry.dump()))
+            for entry in wanted
+        )
+
+    async def write(
+        self,
+        metric: str,
+        version: int,
+        spans: Mapping[int, Sequence[Total]],
+        pace: Pace | None = None,
+    ) -> dict[int, int]:
+        """Write totals of some spans as one attempt; as `ServingStore.write_totals`."""
+        id = uuid4()
+        parts = {span: list(_parts_of(rules.unique(metric, some))) for span, some in spans.items()}
+        rows = {span: sum(map(len, own)) for span, own in parts.items()}
+        begun = {span: Attempt(str(id), version, len(own)) for span, own in parts.items()}
+        done = {s: Attempt(a.id, version, a.parts, rows[s]) for s, a in begun.items()}
+        await self._change_attempts(metric, begun, Entry.begin)
+        written = (
+            batch
+            for span, own in parts.items()
+            for part, totals in enumerate(own)
+            for batch in batches(
+                self._do.put_total,
+                [(t.state, id, span, part, t.window, t.dims) for t in totals],
+            )
+        )
+        await self._session.write(written, pace)
+        failpoints.reach("store.after_totals")
+        await self._change_attempts(metric, done, Entry.complete)
+        return rows
+
+    async def _change_attempts(
+        self,
+        metric: str,
+        attempts: Mapping[int, Attempt],
+        how: Callable[[Entry, Attempt], Entry],
+    ) -> None:
+        """Change the entries of all spans, each unless its version is published already."""
+
+        def change(these: Sequence[int], entries: Mapping[int, Entry]) -> list[Entry]:
+            heads = heads_of(entries)
+            versions = {span: attempts[span].version for span in these}
+            published = [s for s, v in versions.items() if v in rules.versions_of(heads.get(s))]
+            rules.refuse_published(metric, max(versions.values()), published)
+            return [how(entries.get(span, Entry(span)), attempts[span]) for span in these]
+
+        for these in _some(sorted(attempts)):
+            await self.change(metric, these, partial(change, these))
+
+    async def totals(self, entries: Iterable[Entry]) -> list[Total]:
+        """The totals that the heads of some spans show."""
+        asked = [
+            self._session.read(self._do.read_totals, key)
+            for entry in entries
+            for key in _parts(entry, entry.attempt(entry.shown))
+        ]
+        return [Total(*row) for rows in await asyncio.gather(*asked) for row in rows]
+
+    async def drop_totals(self, metric: str, entries: Collection[Entry]) -> None:
+        """Drop the rows of the attempts that nobody needs; those of open runs stay."""
+        versions = {attempt.version for entry in entries for attempt in entry.attempts}
+        closed = versions - await self._open_runs(versions)
+        obsolete = [entry.span for entry in entries if entry.drop(entry.obsolete(closed)) != entry]
+        obsolete += [e.span for e in entries if any(a.is_dropped for a in e.attempts)]
+        for spans in _some(sorted(set(obsolete))):
+            wanted = set(spans)
+
+            def drop(found: Mapping[int, Entry], wanted: set[int] = wanted) -> list[Entry]:
+                return [e.drop(e.obsolete(closed)) for s, e in found.items() if s in wanted]
+
+            await self.change(metric, spans, drop)
+            found = await self.entries(metric, spans[0], spans[-1] + 1, serial=True)
+            await self._session.write(
+                Batch([(self._do.drop_totals, key)])
+                for span, entry in found.items()
+                if span in wanted
+                for attempt in entry.attempts
+                if attempt.is_dropped
+                for key in _parts(entry, attempt)
+            )
+            gone = {a.id for s in spans if s in found for a in found[s].attempts if a.is_dropped}
+
+            def forget(found: Mapping[int, Entry], gone: set[str] = gone) -> list[Entry]:
+                return [entry.forget(gone) for entry in found.values()]
+
+            await self.change(metric, spans, forget)
+
+    async def _open_runs(self, versions: Collection[int]) -> set[int]:
+        if not versions:
+            return set()
+        found = await self._session.read(self._do.are_done, (ONLY, list(versions)), serial=True)
+        return {number for number, is_done in found if not is_done}
+
+
+def _parts(entry: Entry, attempt: Attempt | None) -> Iterator[Row]:
+    """The partitions of an attempt's rows."""
+    if attempt:
+        for part in range(attempt.parts):
+            yield UUID(attempt.id), entry.span, part
+
+
+def _parts_of(totals: Sequence[Total]) -> Iterator[list[Total]]:
+    """Totals in portions of 4 MiB, so that each can be read at once."""
+    part: list[Total] = []
+    room = _PART_BYTES
+    for total in totals:
+        size = len(total.state) + len(total.dims) + _ROW_BYTES
+        if part and size > room:
+            yield part
+            part, room = [], _PART_BYTES
+        part.append(total)
+        room -= size
+    if part:
+        yield part
+
+
+def _some(spans: Sequence[int]) -> Iterator[Sequence[int]]:
+    for first in range(0, len(spans), _SPANS_AT_ONCE):
+        yield spans[first : first + _SPANS_AT_ONCE]

@@ -1,0 +1,244 @@
+"""The reference: a serving store in the memory of one process, plain dictionaries."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Self
+
+from fastdata import failpoints
+from fastdata.coordinates.segments import Coverage
+from fastdata.store import rules
+from fastdata.store.pace import Pace
+from fastdata.store.protocol import (
+    Flip,
+    Gap,
+    Head,
+    Partial,
+    Progress,
+    Reading,
+    Run,
+    Survey,
+    Tally,
+    Total,
+)
+
+__all__ = ["MemoryStore"]
+
+
+class MemoryStore:
+    """A `ServingStore` that is gone with its process; every method is atomic."""
+
+    def __init__(self) -> None:
+        self._partials: dict[rules.PartialKey, Partial] = {}
+        self._progress: dict[tuple[str, int], Progress] = {}
+        self._gaps: dict[tuple[str, int, int], Gap] = {}
+        self._heads: dict[tuple[str, int], Head] = {}
+        self._totals: dict[tuple[str, int, int], list[Total]] = {}
+        self._runs: dict[int, Run] = {}
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        pass
+
+    async def upsert(self, partials: Sequence[Partial], progress: Sequence[Progress]) -> None:
+        """Write partials and progress; see `ServingStore`.
+
+        Raises:
+            StoreError: A state is larger than 1 MiB; nothing was written.
+        """
+        for key, partial in rules.newest(partials).items():
+            stored = self._partials.get(key)
+            if stored is None or rules.is_newer(partial.stamp, stored.stamp):
+                self._partials[key] = partial
+        for place, one in rules.furthest(progress).items():
+            if place not in self._progress or rules.is_further(one, self._progress[place]):
+                self._progress[place] = one
+
+    async def record_gap(self, gap: Gap) -> None:
+        """Remember a gap; see `ServingStore`."""
+        key = (gap.topic, gap.partition, gap.start)
+        self._gaps[key] = rules.merge_gaps(gap, self._gaps.get(key, gap))
+
+    async def read(
+        self,
+        metric: str,
+        unfolded: str,
+        topic: str,
+        start: int,
+        end: int,
+        totals: Sequence[tuple[int, int]] | None = None,
+        dims: str = "",
+    ) -> Reading:
+        """Everything that an answer is made of; see `ServingStore`."""
+        heads = await self.heads(metric, start, end)
+        partials = await self.partials(metric, start, end)
+        missed = await self.partials(unfolded, start, end)
+        return Reading(
+            heads=heads,
+            totals=[
+                total
+                for span, head in heads.items()
+                if totals is None or any(first <= span < last for first, last in totals)
+                for total in self._totals.get((metric, span, head.version), ())
+                if total.dims.startswith(dims)
+            ],
+            partials=[p for p in partials if p.dims.startswith(dims) and _is_visible(p, heads)],
+            unfolded=[p for p in missed if p.window != 0 and _is_visible(p, heads)],
+            gaps=[*await self.gaps(topic), *await self.gaps(metric)],
+            progress=await self.progress(topic),
+        )
+
+    async def survey(self, metric: str, unfolded: str, topic: str, start: int, end: int) -> Survey:
+        """What `read` would read, without the states; see `ServingStore`."""
+        found = await self.read(metric, unfolded, topic, start, end)
+        return Survey(
+            heads=found.heads,
+            partials=_tallies(found.partials),
+            unfolded=_tallies(found.unfolded),
+            gaps=found.gaps,
+            progress=found.progress,
+        )
+
+    async def heads(self, metric: str, start: int, end: int) -> dict[int, Head]:
+        """The heads of the spans in `[start, end)`."""
+        return {
+            span: head
+            for (of, span), head in sorted(
+                (key, head)
+                for key, head in self._heads.items()
+                if key[0] == metric and start <= key[1] < end
+            )
+        }
+
+    async def open_run(self, metric: str, start: int, end: int, coverage: Coverage) -> Run:
+        """Record a new run; see `ServingStore`."""
+        run = Run(len(self._runs) + 1, metric, start, end, coverage)
+        self._runs[run.number] = run
+        return run
+
+    async def close_run(self, number: int) -> None:
+        """Record that the run has published all that it planned."""
+        if number in self._runs:
+            self._runs[number] = replace(self._runs[number], is_done=True)
+
+    async def last_run(self, metric: str) -> Run | None:
+        """The newest run of the metric, done or not."""
+        runs = [run for run in self._runs.values() if run.metric == metric]
+        return runs[-1] if runs else None
+
+    async def write_totals(
+        self,
+        metric: str,
+        version: int,
+        spans: Mapping[int, Sequence[Total]],
+        pace: Pace | None = None,
+    ) -> dict[int, int]:
+        """Write all totals of some spans under an unpublished version; see `ServingStore`.
+
+        Raises:
+            SpanConflictError: A span shows that version already; nothing was written.
+            StoreError: A state is larger than 1 MiB; nothing was written.
+        """
+        rows = {span: rules.unique(metric, totals) for span, totals in spans.items()}
+        if pace:
+            await pace.wait(sum(map(len, rows.values())))
+        heads = {span: self._heads.get((metric, span)) for span in spans}
+        published = [span for span, head in heads.items() if version in rules.versions_of(head)]
+        rules.refuse_published(metric, version, published)
+        self._totals.update({(metric, span, version): some for span, some in rows.items()})
+        failpoints.reach("store.after_totals")
+        return {span: len(some) for span, some in rows.items()}
+
+    async def publish(self, metric: str, flips: Sequence[Flip]) -> None:
+        """Move the pointers of some spans; see `ServingStore`.
+
+        Raises:
+            SpanConflictError: A head or the number of rows is not as expected.
+        """
+        heads = {
+            flip.span: self._heads[metric, flip.span]
+            for flip in flips
+            if (metric, flip.span) in self._heads
+        }
+        rows = {
+            (flip.span, flip.version): len(self._totals.get((metric, flip.span, flip.version), ()))
+            for flip in flips
+        }
+        moved = rules.move_heads(heads, flips, rows)
+        failpoints.reach("store.before_flip")
+        self._heads.update({(metric, span): head for span, head in moved.items()})
+        failpoints.reach("store.after_flip")
+
+    async def undo(self, metric: str, span: int) -> bool:
+        """Point back to the previous version; False when there is none."""
+        head = self._heads.get((metric, span))
+        if head is None or head.previous is None:
+            return False
+        self._heads[metric, span] = Head(span, *head.previous)
+        return True
+
+    async def clean_up(self, metric: str, start: int, end: int, unfolded: str = "") -> int:
+        """Drop what no version needs any more; see `ServingStore`."""
+        obsolete = [
+            key
+            for key in self._totals
+            if key[0] == metric and start <= key[1] < end and self._is_obsolete(*key)
+        ]
+        for key in obsolete:
+            del self._totals[key]
+        dropped = [
+            key
+            for key, p in self._partials.items()
+            if start <= p.window < end
+            and (p.metric == metric or (p.metric == unfolded and p.window != 0))
+            and self._droppable(metric, p).covers(p.partition, p.segment)
+        ]
+        for place in dropped:
+            del self._partials[place]
+        return len(dropped)
+
+    async def progress(self, topic: str) -> Sequence[Progress]:
+        """How far each partition of the topic is folded."""
+        return [self._progress[key] for key in sorted(self._progress) if key[0] == topic]
+
+    async def gaps(self, topic: str) -> Sequence[Gap]:
+        """All gaps of the topic, or of the metric."""
+        return [self._gaps[key] for key in sorted(self._gaps) if key[0] == topic]
+
+    async def partials(self, metric: str, start: int, end: int) -> Sequence[Partial]:
+        """All stored partials of the windows in `[start, end)`, covered or not."""
+        return [
+            self._partials[key]
+            for key in sorted(self._partials)
+            if key[0] == metric and start <= key[1] < end
+        ]
+
+    def _is_obsolete(self, metric: str, span: int, version: int) -> bool:
+        run = self._runs.get(version)
+        is_open = run is not None and not run.is_done
+        return not is_open and version not in rules.versions_of(self._heads.get((metric, span)))
+
+    def _droppable(self, metric: str, partial: Partial) -> Coverage:
+        if failpoints.is_off("drop by own span"):
+            heads = [head for (of, _), head in self._heads.items() if of == metric]
+            return rules.droppable(rules.longest(heads))
+        return rules.droppable(self._heads.get((metric, rules.span_of(partial.window))))
+
+
+def _is_visible(partial: Partial, heads: dict[int, Head]) -> bool:
+    head = heads.get(rules.span_of(partial.window))
+    if head is None:
+        return True
+    if failpoints.is_off("join by segment"):
+        return False
+    return not head.coverage.covers(partial.partition, partial.segment)
+
+
+def _tallies(partials: Iterable[Partial]) -> dict[int, Tally]:
+    tallies: dict[int, Tally] = {}
+    for partial in partials:
+        span = rules.span_of(partial.window)
+        known = tallies.get(span, Tally(0, 0))
+        tallies[span] = Tally(known.partials + 1, known.stamps + partial.stamp)
+    return tallies

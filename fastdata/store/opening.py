@@ -1,0 +1,135 @@
+"""From a URL to a serving store."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fastdata.errors import SettingsError, StoreUnavailableError
+from fastdata.store.memory import MemoryStore
+from fastdata.store.protocol import ServingStore
+
+if TYPE_CHECKING:
+    from sqlalchemy import URL
+
+    from fastdata.store.sql.dialect import Dialect
+    from fastdata.store.sql.sqlite import Sqlite
+
+__all__ = ["open_dialect", "open_store"]
+
+_EXAMPLES = "write memory:, sqlite:///folder/store.db or postgresql://user:password@host/database"
+
+
+def open_store(url: str, create: bool = True) -> ServingStore:
+    """The store of a URL, to be entered with `async with`.
+
+    Args:
+        url: `memory:`, gone with the process; `sqlite:///store.db` (relative) or
+            `sqlite:////var/lib/store.db`; `postgresql://user:password@host:port/database`, with
+            the parameters of libpq; `cassandra://host/keyspace`. The driver is chosen here.
+        create: Whether a new store is made where there is none. Readers say False.
+
+    Raises:
+        SettingsError: The URL is not understood; no secret of it is shown.
+        StoreUnavailableError: There is no store at that place and none shall be made.
+    """
+    scheme = _SCHEME.match(url)
+    if scheme is None:
+        raise SettingsError(f"the store's URL is not understood, it has no scheme: {_EXAMPLES}")
+    opener = _OPENERS.get(scheme[1])
+    if opener is None:
+        known = ", ".join(_OPENERS)
+        raise SettingsError(f"no store is known for {scheme[0]}… (known: {known}): {_EXAMPLES}")
+    return opener(url, create)
+
+
+def open_dialect(url: str, setting: str) -> "Dialect":
+    """The SQL database of a URL, for tables that are no store.
+
+    Args:
+        url: `sqlite:///…` or `postgresql://…`, as of `open_store`.
+        setting: Where the URL is from, for messages.
+
+    Raises:
+        SettingsError: The URL is not understood; no secret of it is shown.
+        StoreUnavailableError: The folder of the SQLite file does not exist.
+    """
+    if url.startswith("sqlite"):
+        return _sqlite(url, True, setting)
+    from fastdata.store.sql.postgres import Postgres
+
+    return Postgres(url, setting)
+
+
+# Drivers are slow to import, so each opener imports its own.
+def _open_memory(_url: str, _create: bool) -> ServingStore:
+    return MemoryStore()
+
+
+def _open_sqlite(url: str, create: bool) -> ServingStore:
+    from fastdata.store.sql.store import SqlStore
+
+    return SqlStore(_sqlite(url, create, "FASTDATA_STORE"), create)
+
+
+def _sqlite(url: str, create: bool, setting: str) -> "Sqlite":
+    from fastdata.store.sql.sqlite import Sqlite
+
+    parsed = _parse(url)
+    if not parsed.database or ":memory:" in parsed.database or parsed.host:
+        raise SettingsError(
+            f"the store's URL sqlite:… names no file: {_EXAMPLES}; four slashes begin an"
+            " absolute path"
+        )
+    _check_file(Path(parsed.database), create, setting)
+    return Sqlite(parsed.set(drivername="sqlite+aiosqlite"), setting=setting)
+
+
+def _open_postgres(url: str, create: bool) -> ServingStore:
+    from fastdata.store.sql.postgres import Postgres
+    from fastdata.store.sql.store import SqlStore
+
+    return SqlStore(Postgres(url), create)
+
+
+def _open_cassandra(url: str, create: bool) -> ServingStore:
+    from fastdata.store.cassandra.options import parse
+    from fastdata.store.cassandra.store import CassandraStore
+
+    return CassandraStore(parse(url), create)
+
+
+# The scheme alone is shown: the rest of what is not understood may hold a password anywhere.
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
+_OPENERS: dict[str, Callable[[str, bool], ServingStore]] = {
+    "memory": _open_memory,
+    "sqlite": _open_sqlite,
+    "sqlite+aiosqlite": _open_sqlite,
+    "postgresql": _open_postgres,
+    "postgresql+asyncpg": _open_postgres,
+    "postgres": _open_postgres,
+    "cassandra": _open_cassandra,
+}
+
+
+def _parse(url: str) -> "URL":
+    from sqlalchemy import make_url
+    from sqlalchemy.exc import ArgumentError
+
+    try:
+        return make_url(url)
+    except (ArgumentError, ValueError):
+        scheme = url.partition(":")[0]
+        raise SettingsError(f"the store's URL {scheme}:… is not understood: {_EXAMPLES}") from None
+
+
+def _check_file(path: Path, create: bool, setting: str) -> None:
+    if not create and not path.is_file():
+        raise StoreUnavailableError(
+            f"there is no store at {path}: start a worker or a replay first, or check {setting}"
+        )
+    if create and not path.parent.is_dir():
+        raise StoreUnavailableError(
+            f"the store {path} cannot be made, its folder does not exist: make the folder, or"
+            f" check {setting}"
+        )

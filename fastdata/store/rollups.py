@@ -1,0 +1,74 @@
+"""What batch keeps ready of longer windows: how it is named, and when it is valid.
+
+The totals of a rolled-up window lie in the serving store as those of a metric of their own, each
+window in a span of its own. The version that they have there is a *mark*: a digest of the hours
+that the window is made of and of the versions that readers see of them. So whoever reads the hours
+can tell whether a ready window is made of exactly these, and there is nothing to keep in step.
+"""
+
+import hashlib
+import struct
+from bisect import bisect_left
+from collections.abc import Mapping
+
+from fastdata.coordinates.calendar import Grain
+from fastdata.coordinates.instants import HOUR_MS, floor_to
+from fastdata.declare.metric import Metric, dump_dims
+
+__all__ = ["OVERALL", "Marks", "has_overall", "rollup_id", "span_of_window", "touched_hours"]
+
+OVERALL = dump_dims(())
+"""The dimensions of the one total of a window that is of all its events, where there is one."""
+
+_PAIR = struct.Struct(">qq")
+
+
+def rollup_id(metric: Metric, grain: Grain) -> str:
+    """As what the ready windows of a grain lie in the serving store, in place of a metric's id."""
+    return f"{metric.id}@{grain}@{metric.calendar.zone}"
+
+
+def has_overall(metric: Metric) -> bool:
+    """Whether a window has a total of all dimensions merged, beside that of each combination.
+
+    Large sets are not exact any more when totals are merged, so this one is merged before. Of
+    grouping sets only those that are declared are kept.
+    """
+    return bool(metric.by) and not metric.selection.sets
+
+
+def span_of_window(end: int) -> int:
+    """The span of a window: the hour in which it ends, which no other one of its grain has."""
+    return floor_to(end - 1, HOUR_MS)
+
+
+def touched_hours(start: int, end: int) -> range:
+    """The starts of the hours that a window touches; where days begin at half hours, also in part.
+
+    Args:
+        start: ms UTC.
+        end: ms UTC, exclusive.
+    """
+    return range(floor_to(start, HOUR_MS), end, HOUR_MS)
+
+
+class Marks:
+    """The marks of windows, by what readers see of a metric's hours.
+
+    Args:
+        versions: By start of the hour, the version that its head points to.
+    """
+
+    def __init__(self, versions: Mapping[int, int]) -> None:
+        self._hours = sorted(versions)
+        self._packed = b"".join(_PAIR.pack(hour, versions[hour]) for hour in self._hours)
+
+    def of(self, start: int, end: int) -> int | None:
+        """The mark of the window `[start, end)`, of 63 bits; None when no hour of it has a head."""
+        first = bisect_left(self._hours, floor_to(start, HOUR_MS))
+        last = bisect_left(self._hours, end)
+        if first == last:
+            return None
+        made_of = self._packed[first * _PAIR.size : last * _PAIR.size]
+        digest = hashlib.sha256(_PAIR.pack(start, end) + made_of).digest()
+        return int.from_bytes(digest[:8], "big") >> 1

@@ -1,0 +1,194 @@
+"""The rules that every store follows, as pure functions over the words of `stores`."""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+
+from fastdata import failpoints
+from fastdata.coordinates.instants import HOUR_MS, floor_to
+from fastdata.coordinates.segments import Coverage
+from fastdata.errors import SpanConflictError, StoreError
+from fastdata.store.protocol import Flip, Gap, Head, Partial, Progress, Total
+
+__all__ = [
+    "MAX_STATE_BYTES",
+    "PartialKey",
+    "droppable",
+    "furthest",
+    "is_further",
+    "is_newer",
+    "longest",
+    "merge_gaps",
+    "move_heads",
+    "newest",
+    "refuse_published",
+    "span_of",
+    "unique",
+    "versions_of",
+]
+
+MAX_STATE_BYTES = 1 << 20
+
+PartialKey = tuple[str, int, str, int, int]
+
+
+def span_of(window: int) -> int:
+    """The start of the span that replaces `window`, ms UTC."""
+    return floor_to(window, HOUR_MS)
+
+
+def _check_state(state: bytes, metric: str, window: int, dims: str) -> None:
+    if len(state) > MAX_STATE_BYTES:
+        raise StoreError(
+            f"the state of {metric} at window {window}, dimensions {dims[:200]}, has {len(state):,}"
+            f" bytes and may have {MAX_STATE_BYTES:,}; declare measures with smaller states"
+        )
+
+
+def is_newer(stamp: int, than: int) -> bool:
+    """Whether a partial with `stamp` replaces one of the same key."""
+    return stamp > than or failpoints.is_off("larger stamp")
+
+
+def newest(partials: Iterable[Partial]) -> dict[PartialKey, Partial]:
+    """One partial for each key, sorted by key, so that writers lock rows in one order.
+
+    Raises:
+        StoreError: A state is larger than 1 MiB.
+    """
+    kept: dict[PartialKey, Partial] = {}
+    for p in partials:
+        _check_state(p.state, p.metric, p.window, p.dims)
+        key = (p.metric, p.window, p.dims, p.partition, p.segment)
+        other = kept.get(key)
+        if other is None or is_newer(p.stamp, other.stamp):
+            kept[key] = p
+    return {key: kept[key] for key in sorted(kept)}
+
+
+def unique(metric: str, totals: Iterable[Total]) -> list[Total]:
+    """One total for each window and dimensions.
+
+    Raises:
+        StoreError: A state is larger than 1 MiB.
+    """
+    kept: dict[tuple[int, str], Total] = {}
+    for total in totals:
+        _check_state(total.state, metric, total.window, total.dims)
+        kept[total.window, total.dims] = total
+    return list(kept.values())
+
+
+def is_further(one: Progress, than: Progress) -> bool:
+    """Whether `one` replaces the other; at the same offset the later report does."""
+    return (one.next_offset, one.updated) > (than.next_offset, than.updated)
+
+
+def furthest(progress: Iterable[Progress]) -> dict[tuple[str, int], Progress]:
+    """One progress for each partition, sorted."""
+    kept: dict[tuple[str, int], Progress] = {}
+    for one in progress:
+        other = kept.get((one.topic, one.partition))
+        if other is None or is_further(one, other):
+            kept[one.topic, one.partition] = one
+    return dict(sorted(kept.items(), key=lambda item: item[0]))
+
+
+def merge_gaps(one: Gap, other: Gap) -> Gap:
+    """The one gap that two records of the same start make."""
+    return Gap(
+        one.topic,
+        one.partition,
+        one.start,
+        max(one.end, other.end),
+        min(one.earliest, other.earliest),
+        max(one.latest, other.latest),
+    )
+
+
+def move_heads(
+    heads: Mapping[int, Head], flips: Sequence[Flip], rows: Mapping[tuple[int, int], int]
+) -> dict[int, Head]:
+    """The heads that `flips` put in place of `heads`; those that are done already are left out.
+
+    Args:
+        heads: The present heads, by span.
+        flips: The moves.
+        rows: How many totals are stored for each (span, version).
+
+    Raises:
+        SpanConflictError: A head is not the expected one, or the rows are not as many as said.
+    """
+    moved: dict[int, Head] = {}
+    for flip in flips:
+        head = moved.get(flip.span, heads.get(flip.span))
+        if head and _is_at(head, flip.version, flip.coverage):
+            continue
+        _check_expected(head, flip)
+        stored = rows.get((flip.span, flip.version), 0)
+        if flip.rows is not None and flip.rows != stored:
+            raise SpanConflictError(
+                f"span {flip.span} should get {flip.rows} rows of version {flip.version}, the store"
+                f" holds {stored}: another process writes or drops them; plan the span again"
+            )
+        previous = (head.version, head.coverage) if head else None
+        moved[flip.span] = Head(flip.span, flip.version, flip.coverage, previous)
+    return moved
+
+
+def droppable(head: Head | None) -> Coverage:
+    """What partials need not say again: one version behind, so that the newest can be undone."""
+    if head and failpoints.is_off("clean one behind"):
+        return head.coverage
+    return head.previous[1] if head and head.previous else Coverage()
+
+
+def longest(heads: Iterable[Head]) -> Head | None:
+    """The head with the most versions behind it: whom clean-up asks when "own span" is off."""
+    return max(heads, key=lambda head: head.previous is not None, default=None)
+
+
+def versions_of(head: Head | None) -> set[int]:
+    """The versions whose rows readers may see, now or after an undo."""
+    if head is None:
+        return set()
+    return {head.version, head.previous[0]} if head.previous else {head.version}
+
+
+def refuse_published(metric: str, version: int, published: Collection[int]) -> None:
+    """Keep the rows of a published version as they are.
+
+    Args:
+        published: The spans to be written whose head, or the one before it, is of `version`.
+
+    Raises:
+        SpanConflictError: There are some.
+    """
+    if published:
+        raise SpanConflictError(
+            f"version {version} of {metric} is published already for {len(published)} of the spans,"
+            f" first of {min(published)}: plan them again"
+        )
+
+
+def _is_at(head: Head, version: int, coverage: Coverage) -> bool:
+    return head.version == version and head.coverage == coverage
+
+
+def _check_expected(head: Head | None, flip: Flip) -> None:
+    if head is None:
+        is_expected = flip.expected is None
+    else:
+        is_expected = flip.expected is not None and _is_at(head, *flip.expected)
+    if not is_expected:
+        raise SpanConflictError(
+            f"the head of span {flip.span} is {_shown(head)}, planned on was"
+            f" {flip.expected}: another run moved it first; plan the span again"
+        )
+    if flip.rows is None and (head is None or flip.version != head.version):
+        raise SpanConflictError(
+            f"span {flip.span} cannot be re-labelled to version {flip.version}: its head is"
+            f" {_shown(head)}; say how many rows the version holds"
+        )
+
+
+def _shown(head: Head | None) -> str:
+    return f"version {head.version} at {head.coverage.dump()}" if head else "missing"

@@ -1,0 +1,396 @@
+"""A serving store in an SQL database, by SQLAlchemy's Core."""
+
+import itertools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import astuple
+from typing import Self
+
+from sqlalchemy import Delete, Table, inspect, select
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from fastdata import failpoints
+from fastdata.coordinates.segments import Coverage
+from fastdata.errors import StoreError, StoreUnavailableError
+from fastdata.store import rules
+from fastdata.store.pace import Pace
+from fastdata.store.protocol import (
+    Flip,
+    Gap,
+    Head,
+    Partial,
+    Progress,
+    Reading,
+    Run,
+    Survey,
+    Total,
+)
+from fastdata.store.sql import fetch as fetching
+from fastdata.store.sql import statements, tables
+from fastdata.store.sql.dialect import READ, WRITE, Dialect, Row, to_its_end, transaction
+
+__all__ = ["SqlStore"]
+
+# A flush of the worker waits for a portion at most, so portions are short.
+_ROWS_AT_ONCE = 5_000
+_SPANS_AT_ONCE = 24
+
+
+class SqlStore:
+    """A `ServingStore` of the tables of `tables`, by one dialect.
+
+    Every call is one transaction, or a few short ones where its docstring says so.
+
+    Args:
+        dialect: The database, and what is peculiar to it.
+        create: Whether to create the tables where there are none; readers do not.
+    """
+
+    def __init__(self, dialect: Dialect, create: bool = True) -> None:
+        self._dialect = dialect
+        self._create = create
+        self._engine = dialect.engine()
+        self._texts: dict[tuple[str, bool], str] = {}
+
+    async def __aenter__(self) -> Self:
+        """Connect, and create the tables where there are none; processes may race.
+
+        Raises:
+            StoreUnavailableError: The database cannot be reached, or holds no store yet.
+            StoreError: It was written by another version of fastdata.
+        """
+        try:
+            if await self._layout() is None:
+                await self._create_tables()
+            self._check_layout(await self._layout())
+        except BaseException:
+            await self._engine.dispose()
+            raise
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self._engine.dispose()
+
+    @to_its_end
+    async def upsert(self, partials: Sequence[Partial], progress: Sequence[Progress]) -> None:
+        """Write partials and progress in one transaction; see `ServingStore`.
+
+        Raises:
+            StoreError: A state is larger than 1 MiB; nothing was written.
+        """
+        rows = [
+            (*key, rules.span_of(p.window), p.stamp, p.state)
+            for key, p in rules.newest(partials).items()
+        ]
+        reports = [
+            (*key, p.next_offset, p.watermark, p.updated)
+            for key, p in rules.furthest(progress).items()
+        ]
+        async with self._transaction("write partials", WRITE) as connection:
+            await self._put(connection, tables.partials, rows)
+            await self._put(connection, tables.progress, reports)
+
+    @to_its_end
+    async def record_gap(self, gap: Gap) -> None:
+        """Remember a gap; see `ServingStore`."""
+        async with self._transaction("record a gap", WRITE) as connection:
+            await self._dialect.lock(connection, gap.topic)
+            t = tables.gaps.c
+            found = await connection.execute(
+                select(tables.gaps).where(
+                    t.topic == gap.topic, t.partition == gap.partition, t.start == gap.start
+                )
+            )
+            for row in found:
+                gap = rules.merge_gaps(Gap(*row), gap)
+            await self._put(connection, tables.gaps, [astuple(gap)])
+
+    @to_its_end
+    async def read(
+        self,
+        metric: str,
+        unfolded: str,
+        topic: str,
+        start: int,
+        end: int,
+        totals: Sequence[tuple[int, int]] | None = None,
+        dims: str = "",
+    ) -> Reading:
+        """Everything that an answer is made of, in one transaction; see `ServingStore`."""
+        of = {"metric": metric, "start": start, "end": end}
+        async with self._transaction("read an answer", READ) as connection:
+            heads = await fetching.fetch_heads(connection, metric, start, end)
+            shown: list[Total] = []
+            for first, last in [(start, end)] if totals is None else totals:
+                within = of | {"start": max(start, first), "end": min(end, last)}
+                chosen = statements.of_dims(statements.READ_TOTALS, dims)
+                shown += [Total(*row) for row in await connection.execute(chosen, within)]
+            visible = statements.visible_partials(self._dialect)
+            own = statements.of_dims(visible, dims)
+            partials = await connection.execute(own, of | {"judge": metric})
+            missed = visible.where(tables.partials.c.window != 0)
+            unseen = await connection.execute(missed, of | {"metric": unfolded, "judge": metric})
+            return Reading(
+                heads=heads,
+                totals=shown,
+                partials=[Partial(*row) for row in partials],
+                unfolded=[Partial(*row) for row in unseen],
+                gaps=await fetching.fetch_gaps(connection, topic, metric),
+                progress=await fetching.fetch_progress(connection, topic),
+            )
+
+    @to_its_end
+    async def survey(self, metric: str, unfolded: str, topic: str, start: int, end: int) -> Survey:
+        """What `read` would read, without the states, in one transaction; see `ServingStore`."""
+        async with self._transaction("survey an answer", READ) as connection:
+            tally = statements.tally_partials(self._dialect)
+            of = {"metric": metric, "judge": metric, "start": start, "end": end}
+            missed, other = tally.where(tables.partials.c.window != 0), of | {"metric": unfolded}
+            return Survey(
+                heads=await fetching.fetch_heads(connection, metric, start, end),
+                partials=await fetching.fetch_tallies(connection, tally, of),
+                unfolded=await fetching.fetch_tallies(connection, missed, other),
+                gaps=await fetching.fetch_gaps(connection, topic, metric),
+                progress=await fetching.fetch_progress(connection, topic),
+            )
+
+    @to_its_end
+    async def heads(self, metric: str, start: int, end: int) -> dict[int, Head]:
+        """The heads of the spans in `[start, end)`."""
+        async with self._transaction("read heads", READ) as connection:
+            return await fetching.fetch_heads(connection, metric, start, end)
+
+    @to_its_end
+    async def progress(self, topic: str) -> Sequence[Progress]:
+        """How far each partition of the topic is folded."""
+        async with self._transaction("read progress", READ) as connection:
+            return await fetching.fetch_progress(connection, topic)
+
+    @to_its_end
+    async def gaps(self, topic: str) -> Sequence[Gap]:
+        """All gaps of the topic, or of the metric."""
+        async with self._transaction("read gaps", READ) as connection:
+            return await fetching.fetch_gaps(connection, topic)
+
+    @to_its_end
+    async def partials(self, metric: str, start: int, end: int) -> Sequence[Partial]:
+        """All stored partials of the windows in `[start, end)`, covered or not."""
+        async with self._transaction("read partials", READ) as connection:
+            of = {"metric": metric, "start": start, "end": end}
+            rows = await connection.execute(statements.READ_PARTIALS, of)
+            return [Partial(*row) for row in rows]
+
+    @to_its_end
+    async def open_run(self, metric: str, start: int, end: int, coverage: Coverage) -> Run:
+        """Record a new run; see `ServingStore`."""
+        values = {"metric": metric, "start": start, "end": end, "coverage": coverage.dump()}
+        async with self._transaction("open a run", WRITE) as connection:
+            new = tables.runs.insert().values(is_done=False, **values)
+            done = await connection.execute(new.returning(tables.runs.c.number))
+            number = done.scalar_one()
+        return Run(number, metric, start, end, coverage)
+
+    @to_its_end
+    async def close_run(self, number: int) -> None:
+        """Record that the run has published all that it planned."""
+        async with self._transaction("close a run", WRITE) as connection:
+            await connection.execute(statements.CLOSE_RUN, {"run": number})
+
+    @to_its_end
+    async def last_run(self, metric: str) -> Run | None:
+        """The newest run of the metric, done or not."""
+        async with self._transaction("read runs", READ) as connection:
+            found = await connection.execute(statements.READ_LAST_RUN, {"metric": metric})
+            row = found.one_or_none()
+        if row is None:
+            return None
+        return Run(row.number, metric, row.start, row.end, Coverage.load(row.coverage), row.is_done)
+
+    async def write_totals(
+        self,
+        metric: str,
+        version: int,
+        spans: Mapping[int, Sequence[Total]],
+        pace: Pace | None = None,
+    ) -> dict[int, int]:
+        """Write all totals of some spans, 5,000 rows a transaction; see `ServingStore`.
+
+        Raises:
+            SpanConflictError: A span shows that version already; earlier portions are written.
+            StoreError: A state is larger than 1 MiB; nothing was written.
+        """
+        rows = {span: rules.unique(metric, totals) for span, totals in sorted(spans.items())}
+        at_once = min(_ROWS_AT_ONCE, pace.rows_at_once) if pace else _ROWS_AT_ONCE
+        for portion in _portions_of(rows, at_once):
+            if pace:
+                await pace.wait(sum(len(some) for _, _, some in portion))
+            await self._write_portion(metric, version, portion)
+            failpoints.reach("store.after_totals")
+        return {span: len(some) for span, some in rows.items()}
+
+    @to_its_end
+    async def _write_portion(
+        self, metric: str, version: int, portion: Sequence[tuple[int, bool, Sequence[Total]]]
+    ) -> None:
+        this = {"metric": metric, "version": version}
+        begun = [this | {"span": span} for span, is_first, _ in portion if is_first]
+        rows = [
+            (metric, version, span, t.window, t.dims, t.state)
+            for span, _, totals in portion
+            for t in totals
+        ]
+        spans = {span for span, _, _ in portion}
+        between = {"start": min(spans), "end": max(spans) + 1}
+        async with self._transaction("write totals", WRITE) as connection:
+            await self._dialect.lock(connection, metric)
+            found = await connection.scalars(statements.READ_PUBLISHED, this | between)
+            rules.refuse_published(metric, version, spans.intersection(found))
+            if begun:
+                await connection.execute(statements.DROP_VERSION, begun)
+            await self._put(connection, tables.totals, rows)
+
+    @to_its_end
+    async def publish(self, metric: str, flips: Sequence[Flip]) -> None:
+        """Move the pointers of some spans in one transaction; see `ServingStore`.
+
+        Raises:
+            SpanConflictError: A head or the number of rows is not as expected.
+        """
+        if not flips:
+            return
+        spans = [flip.span for flip in flips]
+        async with self._transaction("publish", WRITE) as connection:
+            await self._dialect.lock(connection, metric)
+            heads = await fetching.fetch_heads(connection, metric, min(spans), max(spans) + 1)
+            counted = [(flip.span, flip.version) for flip in flips if flip.rows is not None]
+            rows = await fetching.count_totals(connection, metric, counted)
+            moved = rules.move_heads(heads, flips, rows)
+            failpoints.reach("store.before_flip")
+            await self._put_heads(connection, metric, moved.values())
+        failpoints.reach("store.after_flip")
+
+    @to_its_end
+    async def undo(self, metric: str, span: int) -> bool:
+        """Point back to the previous version; False when there is none."""
+        async with self._transaction("undo", WRITE) as connection:
+            await self._dialect.lock(connection, metric)
+            head = (await fetching.fetch_heads(connection, metric, span, span + 1)).get(span)
+            if head is None or head.previous is None:
+                return False
+            await self._put_heads(connection, metric, [Head(span, *head.previous)])
+            return True
+
+    async def clean_up(self, metric: str, start: int, end: int, unfolded: str = "") -> int:
+        """Drop what no version needs any more, a day a transaction; see `ServingStore`."""
+        spans, obsolete, instead = await self._plan_clean_up(metric, start, end)
+        metrics = [metric, unfolded] if unfolded else [metric]
+        dropped = 0
+        for first, last in itertools.pairwise([start, *spans[_SPANS_AT_ONCE::_SPANS_AT_ONCE], end]):
+            drop = statements.drop_partials(self._dialect, metrics, first, last, instead)
+            dropped += await self._drop(metric, drop, [{}])
+        for first in range(0, len(obsolete), _SPANS_AT_ONCE):
+            portion = obsolete[first : first + _SPANS_AT_ONCE]
+            these = [{"metric": metric, "span": span, "version": v} for span, v in portion]
+            await self._drop(metric, statements.DROP_OBSOLETE, these)
+        return dropped
+
+    @to_its_end
+    async def _plan_clean_up(
+        self, metric: str, start: int, end: int
+    ) -> tuple[list[int], list[tuple[int, int]], Coverage | None]:
+        """The spans with heads, the (span, version) that none needs, and a coverage for tests."""
+        of = {"metric": metric, "start": start, "end": end}
+        async with self._transaction("plan a clean-up", READ) as connection:
+            heads = await fetching.fetch_heads(connection, metric, start, end)
+            found = await connection.execute(statements.READ_CLOSED_VERSIONS, of)
+            obsolete = [(s, v) for s, v in found if v not in rules.versions_of(heads.get(s))]
+            return list(heads), obsolete, await _longest(connection, metric)
+
+    @to_its_end
+    async def _drop(self, metric: str, what: Delete, these: Sequence[dict[str, object]]) -> int:
+        """How many rows were dropped, in one transaction."""
+        async with self._transaction("clean up", WRITE) as connection:
+            await self._dialect.lock(connection, metric)
+            done = [await connection.execute(what, values) for values in these]
+            return sum(result.rowcount for result in done)
+
+    def _transaction(self, doing: str, how: str) -> AbstractAsyncContextManager[AsyncConnection]:
+        return transaction(self._engine, self._dialect, doing, how)
+
+    async def _put(self, connection: AsyncConnection, table: Table, rows: Sequence[Row]) -> None:
+        if rows:  # the driver's own executemany: three times as fast as by way of dictionaries
+            rule = failpoints.is_off("larger stamp")
+            text = self._texts.get((table.name, rule))
+            if text is None:
+                text = statements.put(self._dialect, self._engine.dialect, table)
+                self._texts[table.name, rule] = text
+            await connection.exec_driver_sql(text, self._dialect.parameters(rows))
+
+    async def _put_heads(
+        self, connection: AsyncConnection, metric: str, heads: Iterable[Head]
+    ) -> None:
+        rows = []
+        for head in heads:
+            version, coverage = head.previous or (None, None)
+            behind = coverage.dump() if coverage else None
+            rows.append((metric, head.span, head.version, head.coverage.dump(), version, behind))
+        await self._put(connection, tables.heads, rows)
+
+    @to_its_end
+    async def _layout(self) -> int | None:
+        """The version of the tables; None when there are none."""
+        async with self._transaction("open the store", READ) as connection:
+            if not await connection.run_sync(lambda c: inspect(c).has_table(tables.layout.name)):
+                return None
+            return (await connection.execute(select(tables.layout.c.version))).scalar()
+
+    @to_its_end
+    async def _create_tables(self) -> None:
+        if not self._create:
+            raise StoreUnavailableError(
+                f"{self._dialect.shown} holds no store yet: start a worker or a replay first, or"
+                " check FASTDATA_STORE"
+            )
+        try:
+            await self._dialect.prepare(self._engine)
+        except SQLAlchemyError as error:
+            raise self._dialect.failure(error, "prepare the file", False) from error
+        async with self._transaction("create the tables", WRITE) as connection:
+            await self._dialect.lock(connection, tables.layout.name)
+            await connection.run_sync(tables.metadata.create_all)
+            await self._put(connection, tables.layout, [(tables.LAYOUT,)])
+
+    def _check_layout(self, version: int | None) -> None:
+        if version != tables.LAYOUT:
+            raise StoreError(
+                f"{self._dialect.shown} has tables of layout {version}, this fastdata needs"
+                f" {tables.LAYOUT}: use the version of fastdata that wrote them, or start a new"
+                " store and replay"
+            )
+
+
+async def _longest(connection: AsyncConnection, metric: str) -> Coverage | None:
+    """What clean-up goes by when the rule of the own span is off."""
+    if not failpoints.is_off("drop by own span"):
+        return None
+    heads = await fetching.fetch_heads(connection, metric, -(1 << 62), 1 << 62)
+    return rules.droppable(rules.longest(heads.values()))
+
+
+def _portions_of(
+    spans: Mapping[int, Sequence[Total]], at_once: int
+) -> Iterator[list[tuple[int, bool, Sequence[Total]]]]:
+    """What one transaction writes: (span, whether it begins here, rows); long spans are split."""
+    portion: list[tuple[int, bool, Sequence[Total]]] = []
+    room = at_once
+    for span, totals in spans.items():
+        for first in range(0, len(totals) or 1, at_once):
+            rows = totals[first : first + at_once]
+            if portion and len(rows) >= room:
+                yield portion
+                portion, room = [], at_once
+            portion.append((span, first == 0, rows))
+            room -= len(rows) + 1  # a span without rows is work, too
+    if portion:
+        yield portion

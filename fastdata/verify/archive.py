@@ -1,0 +1,93 @@
+"""What the archive of a source holds, as far as a verification must know."""
+
+import json
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Self
+
+from fastdata.archive.manifest import ObjectEntry
+from fastdata.archive.reader import ArchiveReader, Snapshot
+from fastdata.archive.reindex import index_again
+from fastdata.archive.storage import ArchiveStorage
+from fastdata.coordinates.instants import HOUR_MS
+from fastdata.coordinates.segments import Coverage, segment_of, segment_start
+from fastdata.declare.metric import Metric
+from fastdata.declare.source import Source
+from fastdata.store.protocol import Partial, ServingStore
+from fastdata.verify.recount import Place
+
+__all__ = ["Archived", "counted_in"]
+
+
+@dataclass(frozen=True, slots=True)
+class Archived:
+    """The archive at one moment.
+
+    Attributes:
+        hours: The objects that hold events of an hour.
+        unread: Events that the speed layer could not read, though the archive can.
+        lost: Offsets that were never archived.
+    """
+
+    coverage: Coverage
+    hours: Mapping[int, list[ObjectEntry]]
+    unread: Mapping[Place, int]
+    lost: Mapping[Place, int]
+
+    @classmethod
+    async def look(cls, archive: ArchiveStorage, source: Source, store: ServingStore) -> Self:
+        """Read the manifest, and the counts of dead letters.
+
+        Raises:
+            ArchiveError: The archive cannot be read, has a hole, or is of another declaration.
+            CorruptStateError: An entry does not verify.
+            StoreError: The store failed.
+        """
+        reader = ArchiveReader(archive, source)
+        snapshot = await index_again(reader, source, await reader.snapshot(), {})
+        hours: dict[int, list[ObjectEntry]] = {}
+        for entry in snapshot.objects():
+            for hour in entry.hours:
+                hours.setdefault(hour, []).append(entry)
+        letters = await _dead_letters(store, source)
+        unread = +(letters - _unreadable(snapshot, source.segment_size))
+        return cls(snapshot.coverage, hours, unread, _lost(snapshot, source.segment_size))
+
+
+def counted_in(metric: Metric, partial: Partial) -> int:
+    """How many events a partial of a source's system metric counts.
+
+    Raises:
+        CorruptStateError: It does not verify.
+    """
+    value = metric.aggregates[0].present(metric.load(partial.state)[0]).value
+    return value if isinstance(value, int) else 0
+
+
+async def _dead_letters(store: ServingStore, source: Source) -> Counter[Place]:
+    found: Counter[Place] = Counter()
+    unfolded = source.unfolded
+    for partial in await store.partials(unfolded.id, 0, HOUR_MS):
+        if json.loads(partial.dims)[0].startswith("dead:"):
+            found[partial.partition, partial.segment] += counted_in(unfolded, partial)
+    return found
+
+
+def _unreadable(snapshot: Snapshot, size: int) -> Counter[Place]:
+    found: Counter[Place] = Counter()
+    for entry in snapshot.rejected:
+        found[entry.partition, segment_of(entry.first, size)] += entry.count
+    for entry in snapshot.objects():
+        found[entry.partition, segment_of(entry.first, size)] += entry.timeless
+    return found
+
+
+def _lost(snapshot: Snapshot, size: int) -> Counter[Place]:
+    found: Counter[Place] = Counter()
+    for partition, ranges in snapshot.lost.items():
+        for start, end in ranges:
+            for segment in range(segment_of(start, size), segment_of(end - 1, size) + 1):
+                first = max(start, segment_start(segment, size))
+                found[partition, segment] += min(end, segment_start(segment + 1, size)) - first
+    return found

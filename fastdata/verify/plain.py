@@ -1,0 +1,242 @@
+"""What a measure of a list of values must be, by the plainest means there are."""
+
+import math
+import statistics
+from collections.abc import Callable, Sequence
+from decimal import Decimal
+from fractions import Fraction
+from itertools import pairwise
+from typing import Any, cast
+
+from fastdata.declare.metric import Measure
+from fastdata.measures.estimates import Estimate
+from fastdata.measures.extremes import Count, Max, Mean, Min, Sum, Uniques
+from fastdata.measures.first_last import First, Last
+from fastdata.measures.frequency import Frequency
+from fastdata.measures.histogram import Histogram
+from fastdata.measures.quantiles import Quantiles
+from fastdata.measures.seen import Seen
+from fastdata.measures.sets import Sets
+from fastdata.measures.topk import TopK
+from fastdata.measures.variance import StdDev, Variance
+
+__all__ = ["NOT_RECOUNTED", "deviation", "fits", "is_known", "is_same", "is_within", "recount"]
+
+NOT_RECOUNTED = object()
+_Plain = Callable[[Any, Sequence[Any]], object]  # of a measure and its values
+
+
+def recount(measure: Measure, values: Sequence[object]) -> object:
+    """The measure of the values; `NOT_RECOUNTED` when there is no plain way to say it.
+
+    Args:
+        values: As `Metric.rows` gives them for the measure; None is skipped.
+    """
+    plain = _PLAIN.get(type(measure))
+    if plain is None:
+        return NOT_RECOUNTED
+    return plain(measure, _given(measure, values))
+
+
+def _given(measure: Measure, values: Sequence[object]) -> Sequence[object]:
+    return [v for v in values if v is not None or not measure.arguments]
+
+
+def is_known(measure: Measure) -> bool:
+    """Whether `recount` can say it."""
+    return type(measure) in _PLAIN
+
+
+def fits(measure: Measure, estimate: Estimate, values: Sequence[object], stretch: int = 1) -> bool:
+    """Whether an estimate can be of the values: exactly, or as a sketch within its bounds.
+
+    Args:
+        values: As for `recount`.
+        stretch: How many times as wide the bounds are taken.
+    """
+    expected = recount(measure, values)
+    if expected is NOT_RECOUNTED or is_same(estimate.value, expected):
+        return True
+    if isinstance(measure, TopK):
+        return not estimate.is_exact and _is_top(measure, estimate, _given(measure, values))
+    if estimate.confidence < 1 and estimate.value is None:
+        return True  # A filter in which every bit is set knows no number.
+    return estimate.confidence < 1 and is_within(estimate, expected, stretch)
+
+
+def is_same(one: object, other: object) -> bool:
+    """Whether two values are the same, whatever types their numbers have."""
+    if type(one) is type(other) and one == other:
+        return True
+    if isinstance(one, tuple | list) and isinstance(other, tuple | list):
+        return len(one) == len(other) and all(map(is_same, one, other))
+    if _is_nan(one) or _is_nan(other):
+        return _is_nan(one) and _is_nan(other)
+    return _comparable(one) == _comparable(other)
+
+
+def is_within(estimate: Estimate, value: object, stretch: int = 1) -> bool:
+    """Whether an estimate's bounds hold the value.
+
+    Args:
+        stretch: How many times as wide the bounds are taken. Of a list, whose bounds are values
+            themselves, more than once is any width.
+    """
+    if isinstance(value, tuple) and isinstance(estimate.value, tuple):
+        bounds = zip(estimate.lower or (), value, estimate.upper or (), strict=True)  # type: ignore[arg-type]
+        return stretch > 1 or all(low <= number <= high for low, number, high in bounds)
+    lower, upper = _number(estimate.lower), _number(estimate.upper)
+    middle, number = _number(estimate.value), _number(value)
+    if middle is None or number is None or lower is None or upper is None:
+        return is_same(estimate.value, value)
+    return middle - stretch * (middle - lower) <= number <= middle + stretch * (upper - middle)
+
+
+def deviation(found: object, expected: object) -> float:
+    """The relative error of a number; of anything else 0 when it is right and 1 when not.
+
+    Of a list of numbers the largest of their errors.
+    """
+    if is_same(found, expected):
+        return 0.0
+    if isinstance(found, tuple) and isinstance(expected, tuple) and len(found) == len(expected):
+        return max(map(deviation, found, expected))
+    wrong, right = _number(found), _number(expected)
+    if wrong is None or not right:
+        return 1.0
+    try:
+        return float(abs(wrong - right) / abs(right))
+    except OverflowError:
+        return math.inf
+
+
+def _number(value: object) -> Fraction | None:
+    if isinstance(value, float):
+        return Fraction(value) if math.isfinite(value) else None
+    if isinstance(value, Decimal):
+        return Fraction(value) if value.is_finite() else None
+    if isinstance(value, int | Fraction) and not isinstance(value, bool):
+        return Fraction(value)
+    return None
+
+
+def _comparable(value: object) -> object:
+    number = _number(value)
+    return value if number is None else number
+
+
+def _is_nan(value: object) -> bool:
+    return isinstance(value, float) and math.isnan(value)
+
+
+def _sum(values: Sequence[Any]) -> object:
+    if all(type(value) is int for value in values):
+        return sum(values)
+    odd = {value for value in values if isinstance(value, float) and math.isinf(value)}
+    if any(map(_is_nan, values)) or len(odd) > 1:
+        return math.nan
+    if odd:
+        return odd.pop()
+    total = sum(map(Fraction, values), Fraction())
+    return _rounded(total) if any(isinstance(value, float) for value in values) else total
+
+
+def _mean(values: Sequence[Any]) -> object:
+    if not values:
+        return None
+    total = _sum([number if (number := _number(v)) is not None else v for v in values])
+    if isinstance(total, float):
+        return total
+    return _rounded(Fraction(cast("Any", total)) / len(values))
+
+
+def _rounded(number: Fraction) -> float:
+    try:
+        return number.numerator / number.denominator
+    except OverflowError:
+        return math.inf if number > 0 else -math.inf
+
+
+def _variance(measure: Variance | StdDev, values: Sequence[Any]) -> object:
+    if len(values) < (1 if measure.population else 2):
+        return None
+    if any(isinstance(value, float) and not math.isfinite(value) for value in values):
+        return math.nan
+    exact = [Fraction(value) for value in values]
+    # Of fractions, `statistics` loses nothing, and rounds a root once.
+    if isinstance(measure, StdDev):
+        return float((statistics.pstdev if measure.population else statistics.stdev)(exact))
+    return _rounded((statistics.pvariance if measure.population else statistics.variance)(exact))
+
+
+def _least(values: Sequence[Any]) -> object:
+    return min((value for value in values if not _is_nan(value)), default=None)
+
+
+def _largest(values: Sequence[Any]) -> object:
+    return max((value for value in values if not _is_nan(value)), default=None)
+
+
+def _in_time(pair: tuple[Any, int]) -> tuple[int, bool, Any]:
+    """How pairs of value and time are ordered: NaN comes last of a millisecond."""
+    value, time = pair
+    return (time, True, 0) if _is_nan(value) else (time, False, value)
+
+
+def _between(edges: Sequence[Any], values: Sequence[Any]) -> object:
+    ends = [-math.inf, *edges, math.inf]
+    last = len(edges)
+    return tuple(
+        sum(low <= v and (v < high or (i == last and v == high)) for v in values)
+        for i, (low, high) in enumerate(pairwise(ends))
+    )
+
+
+def _quantiles(measure: Quantiles, values: Sequence[Any]) -> object:
+    numbers = sorted(float(value) for value in values if not _is_nan(value))
+    if not numbers:
+        return None
+    ranks = (math.ceil(Fraction(repr(float(at))) * len(numbers)) for at in measure.at)
+    return tuple(numbers[max(1, rank) - 1] for rank in ranks)
+
+
+def _weights(measure: TopK, values: Sequence[Any]) -> dict[Any, Fraction]:
+    weights: dict[Any, Fraction] = {}
+    for value in values:
+        item, weight = (value, 1) if measure.weight is None else value
+        if weight > 0:
+            weights[item] = weights.get(item, Fraction()) + Fraction(weight)
+    return weights
+
+
+def _top(measure: TopK, values: Sequence[Any]) -> object:
+    weights = sorted(_weights(measure, values).items(), key=lambda pair: (-pair[1], pair[0]))
+    return tuple((item, weight, weight, weight) for item, weight in weights[: measure.k])
+
+
+def _is_top(measure: TopK, estimate: Estimate, values: Sequence[Any]) -> bool:
+    """Whether each listed item is within its bounds, and none is missing from a full list."""
+    weights, rows = _weights(measure, values), cast("Sequence[Any]", estimate.value)
+    is_right = all(low <= weights.pop(item, 0) <= high for item, _, low, high in rows)
+    is_full = len(rows) == measure.k
+    return is_right and (not is_full or max(weights.values(), default=Fraction()) <= rows[-1][3])
+
+
+_PLAIN: dict[type, _Plain] = {
+    Count: lambda measure, values: len(values),
+    Sum: lambda measure, values: _sum(values),
+    Mean: lambda measure, values: _mean(values),
+    Variance: _variance,
+    StdDev: _variance,
+    Min: lambda measure, values: _least(values),
+    Max: lambda measure, values: _largest(values),
+    First: lambda measure, values: min(values, key=_in_time)[0] if values else None,
+    Last: lambda measure, values: max(values, key=_in_time)[0] if values else None,
+    Histogram: lambda measure, values: _between(measure.edges, values),
+    Uniques: lambda measure, values: len(set(values)),
+    Sets: lambda measure, values: len(set(values)),
+    Frequency: lambda measure, values: len(values),
+    Seen: lambda measure, values: len(set(values)),
+    Quantiles: _quantiles,
+    TopK: _top,
+}
