@@ -25,7 +25,7 @@ demo: $(STAMP) ## A year of flights through both layers, on this machine (ARGS="
 	$(BIN)/fastdata demo $(ARGS)
 
 .PHONY: test
-test: lint fetch ## Lint, types and every test (ARGS="tests/core -k windows")
+test: lint fetch ## Lint, types and every test (ARGS="tests/measures -k law")
 	$(BIN)/pytest -n $(JOBS) --dist loadfile $(ARGS)
 
 .PHONY: test-services

@@ -4,7 +4,7 @@ import os
 
 from hypothesis import settings
 
-pytest_plugins = ["tests.support.services.fixtures"]
+pytest_plugins = ["tests.support.orders", "tests.support.services.fixtures"]
 
 for _name in [n for n in os.environ if n.startswith("FASTDATA_")]:
     # FASTDATA_TEST_* say how to test: where the data sets are, how many seeds.

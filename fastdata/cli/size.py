@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["size"]
 
-_EXAMPLE = Path(__file__).parents[1] / "embedded" / "example"
+_EXAMPLE = Path(__file__).parents[1] / "demo" / "example"
 _RATE, _COUNT = click.FloatRange(min=0, min_open=True), click.IntRange(min=1)
 
 _SHOWN = """\

@@ -1,7 +1,8 @@
 """Variances and standard deviations, from exact sums of values and of their squares.
 
-Nothing is rounded before it is presented, as in `fastdata.measures.sums`: the usual one-pass formulas lose
-all digits when the values are large and close to each other, and merge to what the order gave.
+Nothing is rounded before it is presented, as in `fastdata.measures.sums`: the usual one-pass
+formulas lose all digits when the values are large and close to each other, and merge to what the
+order gave.
 """
 
 import math

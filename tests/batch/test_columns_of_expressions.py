@@ -37,8 +37,8 @@ from fastdata.coordinates.instants import parse_instant
 from fastdata.declare.metric import Measure
 from fastdata.errors import DeclarationError
 from fastdata.events.schema import encode
-from tests.core.expression_texts import EVENTS as EXPRESSED
-from tests.core.expression_texts import FIELDS, SCALARS, texts
+from tests.expressions.expression_texts import EVENTS as EXPRESSED
+from tests.expressions.expression_texts import FIELDS, SCALARS, texts
 from tests.support.avro import types
 
 START = parse_instant("2024-02-29")

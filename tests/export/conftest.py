@@ -5,8 +5,8 @@ import pytest
 
 from fastdata import Metric, failpoints
 from fastdata.store.memory import MemoryStore
+from tests.answer.trips import declare
 from tests.export.rides import ParquetFolder, Place, SqliteFile
-from tests.serving.trips import declare
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from fastdata.coordinates.instants import HOUR_MS
 from fastdata.coordinates.segments import Coverage
 from fastdata.declare.metric import Dimension
 from fastdata.store.protocol import Flip, ServingStore, Total
-from tests.serving.trips import MINUTE, NOON, SIZE, Trip, gap, partial, progress, total, unfolded
+from tests.answer.trips import MINUTE, NOON, SIZE, Trip, gap, partial, progress, total, unfolded
 
 Rows = list[dict[str, object]]
 

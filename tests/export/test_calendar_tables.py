@@ -18,6 +18,7 @@ from fastdata.export.table import flat_table
 from fastdata.store.memory import MemoryStore
 from fastdata.store.protocol import Flip, Total
 from fastdata.store.rollups import Marks, rollup_id, span_of_window
+from tests.answer.trips import MINUTE, NO_FIELDS, NOON, ONE, TWO, partial, progress, total
 from tests.export.rides import (
     SUFFIXES,
     Changes,
@@ -28,7 +29,6 @@ from tests.export.rides import (
     comparable,
     replay_hours,
 )
-from tests.serving.trips import MINUTE, NO_FIELDS, NOON, ONE, TWO, partial, progress, total
 
 ISLAND = "Pacific/Norfolk"  # at UTC+11:30 in 2013: days begin within the hour of noon
 

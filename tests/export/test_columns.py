@@ -14,7 +14,7 @@ from fastdata import Mean, Metric, Sum
 from fastdata.errors import ExportError
 from fastdata.export.sql_columns import columns_of, records_of
 from fastdata.export.table import flat_table
-from tests.serving.trips import declare_source
+from tests.answer.trips import declare_source
 
 ITEM = pa.struct([("item", pa.string()), ("count", pa.int64())])
 SCHEMA = pa.schema(

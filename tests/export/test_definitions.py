@@ -14,8 +14,8 @@ from fastdata.export.table import flat_table
 from fastdata.failpoints import FailpointError
 from fastdata.store.memory import MemoryStore
 from fastdata.store.protocol import ServingStore
+from tests.answer.trips import NOON, declare_source
 from tests.export.rides import ParquetFolder, SqliteFile, replay_hours
-from tests.serving.trips import NOON, declare_source
 
 
 def changed(rides: Metric) -> Metric:

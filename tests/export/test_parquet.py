@@ -16,8 +16,8 @@ from fastdata.export.export import Exporter
 from fastdata.export.table import flat_table
 from fastdata.store.memory import MemoryStore
 from fastdata.store.protocol import Partial
+from tests.answer.trips import NO_FIELDS, NOON, declare_source
 from tests.export.rides import ParquetFolder, answer, comparable, replay_hours
-from tests.serving.trips import NO_FIELDS, NOON, declare_source
 
 
 @pytest.fixture

@@ -13,8 +13,8 @@ from fastdata.export.table import flat_table
 from fastdata.failpoints import FailpointError
 from fastdata.store.memory import MemoryStore
 from fastdata.store.protocol import Flip, Reading, Survey
+from tests.answer.trips import MINUTE, NOON, ONE, TWO, gap, partial, progress, unfolded
 from tests.export.rides import Changes, Place, SqliteFile, answer, comparable, replay_hours
-from tests.serving.trips import MINUTE, NOON, ONE, TWO, gap, partial, progress, unfolded
 
 
 @pytest.mark.parametrize("every", ["1m", "15m", "1h", "6h", "1d", "7d"])

@@ -68,7 +68,7 @@ def test_the_readme_shows_the_declaration_that_is_in_agents() -> None:
 
 
 def test_the_demo_runs_the_declaration_that_is_in_agents() -> None:
-    example = ROOT / "fastdata" / "embedded" / "example"
+    example = ROOT / "fastdata" / "demo" / "example"
 
     for name in ("agents/flights.py", "schemas/flight.avsc"):
         assert (ROOT / name).read_text() == (example / name).read_text()

@@ -15,7 +15,7 @@ from fastdata.events.schema import FieldType
 from fastdata.store.memory import MemoryStore
 from fastdata.store.protocol import Flip, Partial, Total
 from fastdata.testing.laws import fold
-from tests.serving.trips import NOON, ONE, TWO, declare_source, progress
+from tests.answer.trips import NOON, ONE, TWO, declare_source, progress
 
 PAGE = Path(__file__).parents[2] / "docs" / "measures.md"
 

@@ -7,7 +7,7 @@ from cassandra.cluster import Session
 
 from fastdata.store.opening import open_store
 from fastdata.store.protocol import ServingStore
-from tests.serving.contract import StoreContract
+from tests.store.contract import StoreContract
 from tests.support.services.cassandra import Cassandra
 
 TABLES = ("partials", "places", "progress", "gaps", "totals", "spans", "runs")

@@ -11,7 +11,7 @@ from fastdata.coordinates.segments import Coverage
 from fastdata.errors import StoreUnavailableError
 from fastdata.store.opening import open_store
 from fastdata.store.protocol import Flip, Progress, ServingStore
-from tests.serving.samples import (
+from tests.store.samples import (
     METRIC,
     NOON,
     ONE,

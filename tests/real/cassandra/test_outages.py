@@ -12,7 +12,7 @@ from fastdata.store.opening import open_store
 from fastdata.store.protocol import ServingStore
 from tests.batch.sales import Sale, Sales, count
 from tests.real.postgres.commands import finish, start
-from tests.serving.samples import METRIC, NOON, ONE, partial
+from tests.store.samples import METRIC, NOON, ONE, partial
 from tests.support.services.cassandra import Cassandra
 
 SALES = [Sale(f"o{n}", n * 7 % 1_440, f"shop {n % 50}", n, f"b{n % 7}") for n in range(50_000)]

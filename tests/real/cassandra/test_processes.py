@@ -10,8 +10,8 @@ from fastdata.coordinates.instants import HOUR_MS
 from fastdata.store.opening import open_store
 from fastdata.store.protocol import ServingStore
 from tests.real.postgres.writing import KEYS, SPANS, backfill, batches
-from tests.serving.processes import finish, start
-from tests.serving.samples import METRIC, NOON, ONE, TOPIC, check_whole, read
+from tests.store.processes import finish, start
+from tests.store.samples import METRIC, NOON, ONE, TOPIC, check_whole, read
 from tests.support.services.cassandra import Cassandra
 
 ROUNDS = 60

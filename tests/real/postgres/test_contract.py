@@ -9,8 +9,8 @@ from fastdata.coordinates.segments import Coverage
 from fastdata.errors import StoreError, StoreUnavailableError
 from fastdata.store.opening import open_store
 from fastdata.store.protocol import ServingStore
-from tests.serving.contract import StoreContract
-from tests.serving.samples import METRIC, NOON, TWO
+from tests.store.contract import StoreContract
+from tests.store.samples import METRIC, NOON, TWO
 from tests.support.services.postgres import Postgres
 
 EMPTY = "truncate partials, totals, heads, runs, gaps, progress restart identity"

@@ -22,9 +22,7 @@ from fastdata.export.table import flat_table
 from fastdata.store.memory import MemoryStore
 from fastdata.store.opening import open_store
 from fastdata.store.protocol import Flip, Partial
-from tests.export.rides import Changes, Rows, answer, comparable, replay_hours
-from tests.real.postgres.commands import COMMAND
-from tests.serving.trips import (
+from tests.answer.trips import (
     DECLARATION,
     NO_FIELDS,
     NOON,
@@ -33,6 +31,8 @@ from tests.serving.trips import (
     declare_source,
     total,
 )
+from tests.export.rides import Changes, Rows, answer, comparable, replay_hours
+from tests.real.postgres.commands import COMMAND
 
 HOURS = [NOON + n * HOUR_MS for n in range(40)]
 ROOT = Path(__file__).parents[3]

@@ -15,7 +15,7 @@ from fastdata.store.opening import open_store
 from fastdata.store.protocol import Gap, ServingStore
 from tests.batch.sales import Sale, Sales, count
 from tests.real.postgres.commands import finish, start
-from tests.serving.samples import METRIC, NOON, ONE, TOPIC, partial
+from tests.store.samples import METRIC, NOON, ONE, TOPIC, partial
 from tests.support.services.fixtures import running
 from tests.support.services.postgres import Postgres
 

@@ -7,7 +7,7 @@ from fastdata.coordinates.instants import HOUR_MS
 from fastdata.coordinates.segments import Coverage
 from fastdata.errors import SpanConflictError
 from fastdata.store.protocol import Flip, Partial, Progress, ServingStore
-from tests.serving.samples import METRIC, NOON, TOPIC, partial, totals
+from tests.store.samples import METRIC, NOON, TOPIC, partial, totals
 
 SPANS = [NOON + i * HOUR_MS for i in range(40)]
 KEYS = 150

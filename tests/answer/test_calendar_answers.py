@@ -18,7 +18,7 @@ from fastdata.coordinates.instants import HOUR_MS, MINUTE_MS, floor_to, to_datet
 from fastdata.coordinates.segments import Coverage
 from fastdata.store.memory import MemoryStore
 from fastdata.store.protocol import Flip, Total
-from tests.serving.trips import declare_source, partial, total
+from tests.answer.trips import declare_source, partial, total
 
 Trip = tuple[int, str, int, str, str]  # minute, city, km, rider, layer
 Window = tuple[int, int]

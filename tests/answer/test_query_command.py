@@ -19,7 +19,7 @@ from fastdata.cli.query import query
 from fastdata.coordinates.segments import Coverage
 from fastdata.store.opening import open_store
 from fastdata.store.protocol import Flip
-from tests.serving.trips import (
+from tests.answer.trips import (
     DECLARATION,
     MINUTE,
     NOON,

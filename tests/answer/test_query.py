@@ -16,7 +16,7 @@ from fastdata.declare.metric import dump_dims
 from fastdata.errors import QueryError
 from fastdata.store.memory import MemoryStore
 from fastdata.store.protocol import Flip, Partial, Total
-from tests.serving.trips import (
+from tests.answer.trips import (
     MINUTE,
     NOON,
     ONE,

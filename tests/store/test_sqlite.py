@@ -27,9 +27,9 @@ from fastdata.store.protocol import Flip, Gap, Partial, Progress, ServingStore
 from fastdata.store.sql.dialect import NONE, READ
 from fastdata.store.sql.sqlite import Sqlite
 from fastdata.store.sql.store import SqlStore
-from tests.serving.contract import StoreContract
-from tests.serving.processes import finish, start
-from tests.serving.samples import (
+from tests.store.contract import StoreContract
+from tests.store.processes import finish, start
+from tests.store.samples import (
     METRIC,
     NOON,
     ONE,

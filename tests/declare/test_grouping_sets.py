@@ -9,7 +9,7 @@ from fastdata.declare.metric import dump_dims
 from fastdata.errors import DeclarationError, ExportError, QueryError
 from fastdata.export.table import flat_table
 from fastdata.operate.sizing import Load, size
-from tests.core.test_metric_expressions import ORDER
+from tests.declare.test_metric_expressions import ORDER
 
 Declare = Callable[[Source], object]
 

@@ -15,7 +15,7 @@ def start(url: str, code: str) -> subprocess.Popen[str]:
         "from fastdata.store.opening import open_store\n"
         "from fastdata.coordinates.segments import Coverage\n"
         "from fastdata.store.protocol import Total\n"
-        "from tests.serving.samples import *\n"
+        "from tests.store.samples import *\n"
         "async def main(url):\n"
         "    async with open_store(url) as store:\n"
         f"        {code}\n"

@@ -17,7 +17,7 @@ from fastdata.answer.query import query
 from fastdata.cli.query import query as command
 from fastdata.store.opening import open_store
 from fastdata.store.protocol import Partial
-from tests.serving.trips import MINUTE, NOON, SCHEMA, TWO, progress, unfolded
+from tests.answer.trips import MINUTE, NOON, SCHEMA, TWO, progress, unfolded
 
 DECLARATION = """
 import json

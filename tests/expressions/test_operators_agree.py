@@ -9,8 +9,8 @@ import pytest
 from fastdata.expressions import compile_value, parse_expression
 from fastdata.expressions.operators import OPERATORS
 from fastdata.expressions.tree import Call, nodes_of
-from tests.core.expression_texts import FIELDS, PARTS, UNITS
-from tests.core.test_expressions_agree import answers, bits
+from tests.expressions.expression_texts import FIELDS, PARTS, UNITS
+from tests.expressions.test_agree import answers, bits
 
 INTS = [None, 0, 1, -1, 2, -7, 2**31, 2**63 - 1, -(2**63), 2**62]
 FLOATS = [None, 0.0, -0.0, 0.5, -0.5, 2.5, -2.5, math.inf, -math.inf, math.nan, 2.0**63, 1e300]

@@ -11,7 +11,7 @@ from fastdata.coordinates.segments import Coverage
 from fastdata.errors import SpanConflictError
 from fastdata.store.pace import Pace
 from fastdata.store.protocol import Flip, Head, ServingStore, Total
-from tests.serving.samples import (
+from tests.store.samples import (
     METRIC,
     NOON,
     ONE,

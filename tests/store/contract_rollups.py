@@ -11,7 +11,7 @@ from fastdata.coordinates.segments import Coverage
 from fastdata.errors import SpanConflictError
 from fastdata.store.protocol import Flip, ServingStore, Total
 from tests.batch.visits import Visits, local_ms
-from tests.serving.samples import METRIC, NOON, ONE, TWO, covering, publish, read, totals
+from tests.store.samples import METRIC, NOON, ONE, TWO, covering, publish, read, totals
 
 ROLLUP = f"{METRIC}@30d@America/Argentina/ComodRivadavia"
 LARGEST = (1 << 63) - 1

@@ -6,11 +6,11 @@ import pytest
 
 from fastdata import failpoints
 from fastdata.store.protocol import ServingStore
-from tests.serving.contract_clean_up import CleanUpContract
-from tests.serving.contract_partials import PartialsContract
-from tests.serving.contract_rollups import RollupsContract
-from tests.serving.contract_versions import VersionsContract
-from tests.serving.samples import METRIC, NOON, ONE, TWO, covering, partial, publish, read
+from tests.store.contract_clean_up import CleanUpContract
+from tests.store.contract_partials import PartialsContract
+from tests.store.contract_rollups import RollupsContract
+from tests.store.contract_versions import VersionsContract
+from tests.store.samples import METRIC, NOON, ONE, TWO, covering, partial, publish, read
 
 
 class StoreContract(PartialsContract, VersionsContract, CleanUpContract, RollupsContract):

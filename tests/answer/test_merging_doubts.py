@@ -11,7 +11,7 @@ from fastdata.answer.merge import Buckets, Row
 from fastdata.coordinates.instants import HOUR_MS
 from fastdata.coordinates.segments import Coverage
 from fastdata.store.protocol import Gap, Head, Partial, Progress, Reading
-from tests.serving.trips import (
+from tests.answer.trips import (
     MINUTE,
     NOON,
     ONE,

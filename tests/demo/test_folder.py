@@ -15,7 +15,7 @@ from fastdata.events.schema import Schema, open_registry
 from fastdata.kafka.connection import Broker
 
 REPOSITORY = Path(__file__).parents[2]
-EXAMPLE = REPOSITORY / "fastdata" / "embedded" / "example"
+EXAMPLE = REPOSITORY / "fastdata" / "demo" / "example"
 
 
 @pytest.mark.parametrize("name", ["agents/flights.py", "schemas/flight.avsc"])
@@ -25,7 +25,8 @@ def test_the_wheel_holds_the_very_files_of_the_repository(name: str) -> None:
 
 def test_the_example_is_loaded_from_anywhere(tmp_path: Path) -> None:
     code = (
-        "from fastdata.demo.folder import EXAMPLE; from fastdata.declare.catalog import load_folder;"
+        "from fastdata.declare.catalog import load_folder;"
+        "from fastdata.demo.folder import EXAMPLE;"
         'print(load_folder(EXAMPLE / "agents").metric("departures").place)'
     )
     done = subprocess.run(

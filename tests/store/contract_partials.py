@@ -9,7 +9,7 @@ from fastdata.coordinates.instants import HOUR_MS, MINUTE_MS
 from fastdata.coordinates.segments import Coverage
 from fastdata.errors import StoreError
 from fastdata.store.protocol import Flip, Gap, Progress, Reading, ServingStore, Tally, Total
-from tests.serving.samples import (
+from tests.store.samples import (
     METRIC,
     NOON,
     ONE,

@@ -20,7 +20,7 @@ from fastdata.declare.metric import dump_dims
 from fastdata.store.memory import MemoryStore
 from fastdata.store.opening import open_store
 from fastdata.store.protocol import Flip, Partial, Reading, ServingStore, Total
-from tests.serving.trips import NOON, ONE, SCHEMA, TWO, head, progress, reading
+from tests.answer.trips import NOON, ONE, SCHEMA, TWO, head, progress, reading
 
 DECLARATION = """
 from fastdata import Count, Metric, Sets, Source

@@ -5,7 +5,7 @@ import random
 
 from fastdata.coordinates.instants import HOUR_MS, MINUTE_MS
 from fastdata.store.protocol import Flip, Progress, ServingStore
-from tests.serving.samples import (
+from tests.store.samples import (
     METRIC,
     NOON,
     ONE,

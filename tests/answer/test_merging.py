@@ -12,7 +12,7 @@ from fastdata.answer.merge import Buckets, Row, fresh_until, held_range
 from fastdata.coordinates.instants import DAY_MS, HOUR_MS, parse_instant
 from fastdata.errors import CorruptStateError
 from fastdata.store.protocol import Reading
-from tests.serving.trips import (
+from tests.answer.trips import (
     MINUTE,
     NOON,
     ONE,

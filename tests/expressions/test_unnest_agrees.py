@@ -6,8 +6,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fastdata.expressions import ELEMENT, Selection, compile_rows, parse_expression, to_sql
-from tests.core.expression_texts import EVENTS, FIELDS
-from tests.core.test_expressions_agree import EXAMPLES, bits, context_of
+from tests.expressions.expression_texts import EVENTS, FIELDS
+from tests.expressions.test_agree import EXAMPLES, bits, context_of
 
 SELECTIONS = [
     ("unnest(items).n <> 0", ["unnest(items).name"], ["unnest(items).n * j"]),

@@ -4,7 +4,7 @@ import pytest
 
 from fastdata.store.memory import MemoryStore
 from fastdata.store.protocol import ServingStore
-from tests.serving.contract import StoreContract
+from tests.store.contract import StoreContract
 
 
 class TestMemory(StoreContract):

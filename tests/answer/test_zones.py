@@ -14,7 +14,7 @@ from fastdata.coordinates.segments import Coverage
 from fastdata.errors import QueryError
 from fastdata.store.memory import MemoryStore
 from fastdata.store.protocol import Flip
-from tests.serving.trips import MINUTE, NOON, ONE, TWO, declare, partial, progress, total
+from tests.answer.trips import MINUTE, NOON, ONE, TWO, declare, partial, progress, total
 
 
 @pytest.fixture

@@ -16,8 +16,8 @@ from fastdata.expressions import (
     parse_expression,
     to_sql,
 )
-from tests.core.expression_texts import FIELDS
-from tests.core.test_expressions_agree import answers, bits
+from tests.expressions.expression_texts import FIELDS
+from tests.expressions.test_agree import answers, bits
 
 PAGE = Path(__file__).parents[2] / "docs" / "expressions.md"
 EXAMPLE = re.compile(r"^\| `(.+)` \| `(.+)` \|$", re.MULTILINE)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from fastdata.errors import DeclarationError
 from fastdata.events.schema import FieldType
 from fastdata.expressions import Node, compile_value, parse_expression, to_sql
-from tests.core.expression_texts import EVENTS, EXPRESSIONS, FIELDS
+from tests.expressions.expression_texts import EVENTS, EXPRESSIONS, FIELDS
 
 EXAMPLES = int(os.environ.get("FASTDATA_TEST_EXAMPLES", "150"))
 

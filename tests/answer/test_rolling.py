@@ -13,7 +13,7 @@ from fastdata.answer.sliding import merged
 from fastdata.coordinates.calendar import Calendar, Grain
 from fastdata.coordinates.instants import DAY_MS, HOUR_MS, parse_instant
 from fastdata.store.protocol import Reading, Total
-from tests.serving.trips import MINUTE, declare, gap, head, partial, progress, total, unfolded
+from tests.answer.trips import MINUTE, declare, gap, head, partial, progress, total, unfolded
 
 START = parse_instant("2025-03-20")
 DAYS = 20

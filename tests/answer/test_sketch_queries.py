@@ -22,7 +22,7 @@ from fastdata.declare.metric import dump_dims
 from fastdata.errors import QueryError
 from fastdata.store.opening import open_store
 from fastdata.store.protocol import Flip, Partial, Total
-from tests.serving.trips import NOON, ONE, SCHEMA, TWO, progress, unfolded
+from tests.answer.trips import NOON, ONE, SCHEMA, TWO, progress, unfolded
 
 DECLARATION = """
 from fastdata import Frequency, Metric, Quantiles, Rate, Ratio, Seen, Sets, Source, Sum, TopK
