@@ -14,9 +14,10 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 import fastdata
+from fastdata.coordinates.dimensions import dump_dims
 from fastdata.coordinates.instants import DAY_MS, HOUR_MS, MINUTE_MS, floor_to
 from fastdata.coordinates.segments import Coverage
-from fastdata.declare.metric import Metric, dump_dims
+from fastdata.declare.metric import Metric
 from fastdata.store.opening import open_store
 from fastdata.store.protocol import Flip, Partial, Progress, Reading, ServingStore, Total
 

@@ -31,7 +31,8 @@ from fastdata import Settings, query
 from fastdata.coordinates.instants import DAY_MS, floor_to, to_datetime
 from fastdata.declare.catalog import load_folder
 from fastdata.declare.metric import Metric
-from fastdata.events.schema import encode, open_registry
+from fastdata.events.registry import open_registry
+from fastdata.events.schema import encode
 from fastdata.events.url_registry import UrlRegistry
 from fastdata.kafka.connection import Broker
 from fastdata.store.opening import open_store

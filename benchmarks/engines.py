@@ -26,7 +26,8 @@ from fastdata.batch.processes import Computer
 from fastdata.batch.row_engine import Engine, Job, Piece
 from fastdata.coordinates.segments import segment_of
 from fastdata.events.decoder import Decoder
-from fastdata.events.schema import FolderRegistry, encode
+from fastdata.events.registry import FolderRegistry
+from fastdata.events.schema import encode
 
 GROUPS: dict[Engine, int] = {"rows": 25_000, "columns": 200_000}
 DECLARED = Path("tests/agreement/declared")

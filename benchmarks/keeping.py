@@ -30,7 +30,8 @@ from fastdata.batch.rollups.hours import KeptHours
 from fastdata.batch.row_engine import Engine
 from fastdata.coordinates.instants import DAY_MS, parse_instant
 from fastdata.events.decoder import Decoder
-from fastdata.events.schema import FolderRegistry, encode
+from fastdata.events.registry import FolderRegistry
+from fastdata.events.schema import encode
 
 START = parse_instant("2024-03-01")
 SCHEMA = {

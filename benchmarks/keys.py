@@ -32,7 +32,8 @@ from fastdata.coordinates.instants import DAY_MS, HOUR_MS, floor_to
 from fastdata.declare.catalog import load_folder
 from fastdata.declare.source import Source
 from fastdata.events.decoder import Decoder
-from fastdata.events.schema import FolderRegistry, encode
+from fastdata.events.registry import FolderRegistry
+from fastdata.events.schema import encode
 from fastdata.kafka.connection import Broker
 from fastdata.store.opening import open_store
 

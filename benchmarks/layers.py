@@ -20,7 +20,8 @@ from fastdata.archive import Record as ArchivedRecord
 from fastdata.batch.replay import replay
 from fastdata.demo.flights import read_flights
 from fastdata.events.decoder import Decoder
-from fastdata.events.schema import FolderRegistry, encode
+from fastdata.events.registry import FolderRegistry
+from fastdata.events.schema import encode
 from fastdata.speed.layer import Record, SpeedLayer
 from fastdata.speed.state import Bad
 from fastdata.store.memory import MemoryStore

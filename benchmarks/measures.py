@@ -39,8 +39,8 @@ from fastdata import (
     Variance,
 )
 from fastdata.declare.metric import Measure
-from fastdata.events.schema import FieldType
-from fastdata.measures.extremes import Aggregate
+from fastdata.events.fieldtypes import FieldType
+from fastdata.measures.aggregate import Aggregate
 from fastdata.measures.ratios import Derived
 from fastdata.testing.laws import fold
 

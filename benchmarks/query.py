@@ -10,9 +10,10 @@ import time
 
 import fastdata
 from fastdata.answer.query import query
+from fastdata.coordinates.dimensions import dump_dims
 from fastdata.coordinates.instants import HOUR_MS, MINUTE_MS, floor_to, parse_instant
 from fastdata.coordinates.segments import Coverage
-from fastdata.declare.metric import Metric, dump_dims
+from fastdata.declare.metric import Metric
 from fastdata.store.memory import MemoryStore
 from fastdata.store.protocol import Flip, Partial, Progress, Total
 

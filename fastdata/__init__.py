@@ -7,8 +7,9 @@ from fastdata.declare.catalog import load
 from fastdata.declare.metric import Metric
 from fastdata.declare.source import Source
 from fastdata.errors import FastdataError
+from fastdata.measures.count import Count
 from fastdata.measures.estimates import Estimate
-from fastdata.measures.extremes import Count, Max, Mean, Min, Sum, Uniques
+from fastdata.measures.extremes import Max, Min
 from fastdata.measures.first_last import First, Last
 from fastdata.measures.frequency import Frequency
 from fastdata.measures.histogram import Histogram
@@ -16,7 +17,9 @@ from fastdata.measures.quantiles import Quantiles
 from fastdata.measures.ratios import Rate, Ratio
 from fastdata.measures.seen import Seen
 from fastdata.measures.sets import Sets
+from fastdata.measures.sums import Mean, Sum
 from fastdata.measures.topk import TopK
+from fastdata.measures.uniques import Uniques
 from fastdata.measures.variance import StdDev, Variance
 from fastdata.settings import Settings
 
@@ -24,8 +27,8 @@ if TYPE_CHECKING:
     from fastdata.answer.compare import compare
     from fastdata.answer.query import query
     from fastdata.export.export import export
-    from fastdata.speed.agent import attach
     from fastdata.speed.app import make_app
+    from fastdata.speed.attach import attach
 
 __all__ = [
     "Count",
@@ -61,7 +64,7 @@ __all__ = [
 
 _LAZY = {
     "app": ("fastdata.app", "app"),
-    "attach": ("fastdata.speed.agent", "attach"),
+    "attach": ("fastdata.speed.attach", "attach"),
     "compare": ("fastdata.answer.compare", "compare"),
     "export": ("fastdata.export.export", "export"),
     "make_app": ("fastdata.speed.app", "make_app"),

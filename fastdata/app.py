@@ -7,8 +7,8 @@ import faust
 from fastdata.declare.catalog import load_folder
 from fastdata.errors import FastdataError
 from fastdata.settings import Settings
-from fastdata.speed.agent import attach
 from fastdata.speed.app import make_app
+from fastdata.speed.attach import attach
 
 if TYPE_CHECKING:
     app: faust.App

@@ -8,10 +8,13 @@ from itertools import groupby
 
 import pyarrow as pa
 
+from fastdata.answer.arrow import INSTANT, KEY, description
 from fastdata.answer.merge import Buckets, Folded, fold, fresh_until
-from fastdata.answer.query import INSTANT, KEY, answer_range, description, open_reader
+from fastdata.answer.query import answer_range, open_reader
 from fastdata.answer.request import Asked
-from fastdata.declare.metric import Dimension, Metric
+from fastdata.coordinates.dimensions import Dimension
+from fastdata.declare.metric import Metric
+from fastdata.declare.unfolded import unfolded_of
 from fastdata.errors import QueryError
 from fastdata.measures.estimates import Estimate
 from fastdata.measures.numbers import more, unbounded
@@ -74,7 +77,7 @@ async def compare(
     sides = _Sides(metric, measure, left, right)
     asked = Asked.parse(metric, start, end, every, rolling, zone)
     async with open_reader(store) as opened:
-        system, topic = metric.source.unfolded.id, metric.source.topic
+        system, topic = unfolded_of(metric.source).id, metric.source.topic
         limits = asked.reading(metric.span_ms)
         dims = metric.dims_prefix(sides.by)
         reading = await opened.read(metric.id, system, topic, *limits, dims=dims)

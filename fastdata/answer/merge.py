@@ -33,9 +33,11 @@ from itertools import accumulate
 
 from fastdata.answer.buckets import Buckets
 from fastdata.answer.rows import Layer, Ready, cells_of
+from fastdata.coordinates.dimensions import Dimension, dump_dims, load_dims
 from fastdata.coordinates.instants import HOUR_MS, floor_to
 from fastdata.coordinates.segments import segment_start
-from fastdata.declare.metric import Dimension, Metric, States, dump_dims, load_dims
+from fastdata.declare.metric import Metric, States
+from fastdata.declare.unfolded import unfolded_of
 from fastdata.measures.estimates import Estimate
 from fastdata.store.protocol import Gap, Head, Partial, Reading, Survey
 
@@ -218,7 +220,7 @@ def unfolded_events(metric: Metric, unfolded: Iterable[Partial]) -> dict[int, in
     Raises:
         CorruptStateError: A stored state does not verify.
     """
-    system = metric.source.unfolded
+    system = unfolded_of(metric.source)
     count = system.aggregates[0]
     hours: dict[int, int] = {}
     for partial in unfolded:

@@ -14,6 +14,7 @@ from fastdata.answer.rows import Ready
 from fastdata.coordinates.calendar import Calendar, Grain
 from fastdata.coordinates.instants import DAY_MS, HOUR_MS
 from fastdata.declare.metric import Metric
+from fastdata.declare.unfolded import unfolded_of
 from fastdata.store.protocol import Head, Reading, ServingStore
 from fastdata.store.rollups import (
     OVERALL,
@@ -65,7 +66,7 @@ async def read_ready(
         QueryError: The windows leave the years 1 to 9999, or no grouping set has the dimensions.
         StoreUnavailableError: The store did not answer; retriable.
     """
-    of = metric.id, metric.source.unfolded.id, metric.source.topic
+    of = metric.id, unfolded_of(metric.source).id, metric.source.topic
     dims = metric.dims_prefix(by)
     start, end = asked.reading(metric.span_ms)
     grain = asked.every

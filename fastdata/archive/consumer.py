@@ -28,7 +28,7 @@ from fastdata.errors import (
     SettingsError,
 )
 from fastdata.events.decoder import NO_TIMESTAMP, Decoder
-from fastdata.events.schema import Registry
+from fastdata.events.registry import Registry
 from fastdata.kafka.connection import Broker, watch_servers
 
 __all__ = ["ArchiveProgress", "run_archive"]

@@ -22,6 +22,7 @@ from fastdata.batch.work import Meter, Task, Work
 from fastdata.coordinates.instants import HOUR_MS, ceil_to, floor_to
 from fastdata.declare.metric import Metric
 from fastdata.declare.source import Source
+from fastdata.declare.unfolded import unfolded_of
 from fastdata.errors import ReplayError
 from fastdata.failpoints import reach
 from fastdata.store.pace import Pace
@@ -326,7 +327,7 @@ async def _clean_up(store: ServingStore, tasks: Sequence[Task], complete: bool) 
         if task.spans:
             await patiently(partial(store.clean_up, task.metric.id, *task.range))
     if complete:
-        unfolded = tasks[0].metric.source.unfolded.id
+        unfolded = unfolded_of(tasks[0].metric.source).id
         for start, end in _agreed(tasks):
             clean_up = partial(store.clean_up, tasks[0].metric.id, start, end, unfolded)
             await patiently(clean_up)

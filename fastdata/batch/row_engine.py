@@ -9,8 +9,9 @@ from itertools import groupby
 from typing import Literal
 
 from fastdata.batch.rollups.states import HourStates
+from fastdata.coordinates.dimensions import Dimension, dump_dims
 from fastdata.coordinates.instants import HOUR_MS, to_datetime
-from fastdata.declare.metric import Dimension, Metric, States, dump_dims
+from fastdata.declare.metric import Metric, States
 from fastdata.errors import BadEventError, ReplayError, UnknownSchemaError
 from fastdata.events.decoder import Decoder, Event
 from fastdata.events.schema import Schema

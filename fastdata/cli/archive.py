@@ -11,7 +11,7 @@ import click
 
 from fastdata.cli.importing import import_archive
 from fastdata.declare.catalog import load_folder
-from fastdata.events.schema import open_registry
+from fastdata.events.registry import open_registry
 from fastdata.settings import Settings
 
 if TYPE_CHECKING:

@@ -10,6 +10,7 @@ from fastdata.cli.query import deliver, pairs, printed
 from fastdata.cli.windows import Interval, ranged
 from fastdata.declare.catalog import load_folder
 from fastdata.settings import Settings
+from fastdata.verify.errors_metric import find_metric
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -56,5 +57,5 @@ async def _answer(
     from fastdata.answer import compare as comparing
 
     settings = Settings.load()
-    declared = load_folder(settings.agents).metric(metric)
+    declared = find_metric(load_folder(settings.agents), metric)
     return await comparing.compare(declared, measure, left, right, **interval, store=settings.store)

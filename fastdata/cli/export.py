@@ -14,6 +14,7 @@ from fastdata.coordinates.instants import to_datetime
 from fastdata.declare.catalog import load_folder
 from fastdata.errors import FastdataError
 from fastdata.settings import Settings, mask_url
+from fastdata.verify.errors_metric import find_metric
 
 if TYPE_CHECKING:
     from fastdata.export.export import Exporter, Report
@@ -160,7 +161,7 @@ async def _export(
     from fastdata.export.table import flat_table
 
     settings = Settings.load()
-    declared = load_folder(settings.agents).metric(metric)
+    declared = find_metric(load_folder(settings.agents), metric)
     flat: FlatTable = flat_table(declared, every, by, bounds, table, rolling)
     async with Exporter(flat, store=settings.store, **options) as exporter:
         if interval_s is None:

@@ -15,11 +15,12 @@ import click
 from fastdata.cli.windows import Interval, ranged, show_instant, show_window, window_title
 from fastdata.declare.catalog import load_folder
 from fastdata.settings import Settings
+from fastdata.verify.errors_metric import find_metric
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from fastdata.answer.query import Description
+    from fastdata.answer.arrow import Description
 
 __all__ = ["deliver", "pairs", "printed", "query"]
 
@@ -94,7 +95,7 @@ async def _answer(
     from fastdata.answer import query as querying
 
     settings = Settings.load()
-    declared = load_folder(settings.agents).metric(metric)
+    declared = find_metric(load_folder(settings.agents), metric)
     return await querying.query(declared, **interval, by=by, items=items, store=settings.store)
 
 
@@ -180,7 +181,7 @@ def _with_text_lists(table: "pa.Table") -> "pa.Table":
 
 
 def _json(table: "pa.Table", took_s: float) -> str:
-    from fastdata.answer.query import describe
+    from fastdata.answer.arrow import describe
 
     rows = [
         {name: _jsonable(value) for name, value in row.items()}
@@ -208,7 +209,7 @@ def _text(table: "pa.Table", took_s: float, is_terminal: bool) -> str:
     from rich.table import Table
     from rich.text import Text
 
-    from fastdata.answer.query import describe
+    from fastdata.answer.arrow import describe
 
     about = describe(table)
     plain = _with_iso_times(table)

@@ -12,7 +12,8 @@ import click
 from fastdata.declare.catalog import load_folder
 from fastdata.errors import IncompatibleSchemaError
 from fastdata.events.evolution import differences
-from fastdata.events.schema import FolderRegistry, Registry, Schema, open_registry
+from fastdata.events.registry import FolderRegistry, Registry, open_registry
+from fastdata.events.schema import Schema
 from fastdata.settings import Settings
 
 __all__ = ["schema"]

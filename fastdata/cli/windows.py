@@ -10,7 +10,7 @@ from fastdata.coordinates.calendar import Calendar, Grain
 from fastdata.coordinates.instants import parse_instant, to_datetime
 
 if TYPE_CHECKING:
-    from fastdata.answer.query import Description
+    from fastdata.answer.arrow import Description
 
 __all__ = ["Interval", "ranged", "show_instant", "show_window", "window_title"]
 

@@ -14,7 +14,6 @@ from typing import TypeVar
 from fastdata.declare.metric import Metric
 from fastdata.declare.source import Source
 from fastdata.errors import DeclarationError, FastdataError, LoadError, UnknownMetricError
-from fastdata.verify.errors_metric import SUFFIX, errors_of
 
 __all__ = ["Catalog", "catalog_of", "load", "load_folder"]
 
@@ -29,13 +28,11 @@ class Catalog:
     sources: dict[str, Source]
 
     def metric(self, name: str) -> Metric:
-        """A metric by name; of `name:error`, the error of its speed layer.
+        """A metric by name.
 
         Raises:
             UnknownMetricError: There is none; the message lists those there are.
         """
-        if name.endswith(SUFFIX):
-            return errors_of(self.metric(name.removesuffix(SUFFIX)))
         try:
             return self.metrics[name]
         except KeyError:

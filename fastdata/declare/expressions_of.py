@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import NoReturn, Protocol
 
 from fastdata.errors import DeclarationError
-from fastdata.events.schema import FieldType, Kind
+from fastdata.events.fieldtypes import FieldType, Kind
 from fastdata.expressions import Node, Selection, array_of, describe, parse_expression
 
 __all__ = ["By", "Reader"]

@@ -5,27 +5,26 @@ import json
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import Protocol, cast
 
 from fastdata.coordinates.calendar import Calendar, Grain
+from fastdata.coordinates.dimensions import Dimension, Dimensions, dump_dims, load_dims
 from fastdata.coordinates.instants import HOUR_MS, MINUTE_MS
-from fastdata.declare.dimensions import Dimension, Dimensions, dump_dims, load_dims
 from fastdata.declare.expressions_of import By, Reader
-from fastdata.declare.source import declaring_place
+from fastdata.declare.place import declaring_place
+from fastdata.declare.source import Source
 from fastdata.errors import DeclarationError, QueryError
-from fastdata.events.schema import FieldType
+from fastdata.events.fieldtypes import FieldType
 from fastdata.expressions import (
     Column,
     Node,
     compile_rows,
 )
+from fastdata.measures.aggregate import Aggregate, dump_whole
+from fastdata.measures.count import Count
 from fastdata.measures.envelope import MAX_WHOLE_BYTES, pack, unpack
 from fastdata.measures.estimates import Estimate
-from fastdata.measures.extremes import Aggregate, Count, dump_whole
 from fastdata.measures.ratios import Derived
-
-if TYPE_CHECKING:
-    from fastdata.declare.source import Source
 
 __all__ = [
     "Dimension",
@@ -125,7 +124,7 @@ class Metric:
     def __init__(
         self,
         name: str,
-        source: "Source",
+        source: Source,
         by: By = (),
         measures: Mapping[str, Measure | Derived] | None = None,
         where: str | None = None,
@@ -349,20 +348,6 @@ class Metric:
 
     def _fail(self, message: str) -> None:
         raise DeclarationError(f"{self.place}: metric {self.name!r}: {message}")
-
-
-class _Unfolded(Metric):
-    """Counts of what the speed layer did not fold, by hour of event time and reason."""
-
-    window_ms = HOUR_MS
-
-    def _fields(self) -> Mapping[str, FieldType]:
-        return {"reason": FieldType("string")}
-
-
-def unfolded_metric(source: "Source") -> Metric:
-    """The system metric of a source; its only dimension is the reason."""
-    return _Unfolded("unfolded", source, by=("reason",), measures={"events": Count()})
 
 
 def _widened(aggregate: Aggregate, estimate: Estimate) -> Estimate:

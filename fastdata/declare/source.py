@@ -4,23 +4,18 @@ import hashlib
 import inspect
 import json
 import re
-import sys
-from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from fastdata.coordinates.instants import parse_duration
+from fastdata.declare.place import declaring_place
 from fastdata.errors import DeclarationError
+from fastdata.events.decoder import Mapper
+from fastdata.events.fieldtypes import FieldType
 from fastdata.events.formats import Format, ValueReader, open_reader
-from fastdata.events.schema import FieldType, Schema
+from fastdata.events.schema import Schema
 
-if TYPE_CHECKING:
-    from fastdata.declare.metric import Metric
-
-__all__ = ["Mapper", "Source"]
-
-Mapper = Callable[[dict[str, object]], dict[str, object] | None]
+__all__ = ["Source"]
 
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,47}")
 _TOPIC = re.compile(r"[A-Za-z0-9._-]{1,249}")
@@ -84,7 +79,6 @@ class Source:
         self.segment_size = segment_size
         self.repeat_horizon = repeat_horizon if self.id else 0
         self.mapper: Mapper | None = None
-        self._unfolded: Metric | None = None
 
     def __repr__(self) -> str:
         return f"Source({self.name!r}, topic={self.topic!r})"
@@ -102,15 +96,6 @@ class Source:
             self._fail("it has a map function already; do both in one function")
         self.mapper = mapper
         return mapper
-
-    @property
-    def unfolded(self) -> "Metric":
-        """The system metric that counts, by reason and hour, what the speed layer left out."""
-        from fastdata.declare.metric import unfolded_metric
-
-        if self._unfolded is None:
-            self._unfolded = unfolded_metric(self)
-        return self._unfolded
 
     def field(self, name: str, user: str) -> FieldType:
         """The type of a field.
@@ -186,16 +171,6 @@ class Source:
 
     def _fail(self, message: str) -> None:
         raise DeclarationError(f"{self.place}: source {self.name!r}: {message}")
-
-
-def declaring_place() -> str:
-    """`file:line` of the nearest caller that is none of this package's modules."""
-    # By name: the example of the demo lies in the package, and is loaded as everybody's agents.
-    inside = __name__.partition(".")[0] + "."
-    frame = sys._getframe(1)
-    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith(inside):
-        frame = frame.f_back
-    return f"{frame.f_code.co_filename}:{frame.f_lineno}"
 
 
 def _find(schema: str, place: str) -> Path:

@@ -1,1 +1,1 @@
-"""To be said."""
+"""`fastdata demo`: a year of flights through both layers, on this machine alone."""

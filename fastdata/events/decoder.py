@@ -3,22 +3,32 @@
 import copy
 import io
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from typing import Protocol, cast
 
 import fastavro
 from fastavro.read import SchemaResolutionError
 
 from fastdata.errors import BadEventError, DeclarationError, MapError, UnknownSchemaError
 from fastdata.events.evolution import differences
-from fastdata.events.formats import KEPT_SCHEMA, load_kept
+from fastdata.events.formats import KEPT_SCHEMA, ValueReader, load_kept
 from fastdata.events.logical import has_shared_defaults
-from fastdata.events.schema import Schema, Schemas, split_wire
+from fastdata.events.registry import Schemas
+from fastdata.events.schema import Schema, split_wire
 
-if TYPE_CHECKING:
-    from fastdata.declare.source import Source
+__all__ = [
+    "EARLIEST_MS",
+    "LATEST_MS",
+    "NO_TIMESTAMP",
+    "Decoder",
+    "Event",
+    "EventSource",
+    "Mapper",
+    "read_as_written",
+]
 
-__all__ = ["EARLIEST_MS", "LATEST_MS", "NO_TIMESTAMP", "Decoder", "Event", "read_as_written"]
+Mapper = Callable[[dict[str, object]], dict[str, object] | None]
 
 NO_TIMESTAMP = -1
 
@@ -38,6 +48,27 @@ _DECODE_ERRORS = (
     ValueError,
     struct.error,
 )
+
+
+class EventSource(Protocol):
+    """What reading the events of a source takes: a `fastdata.Source` has it all.
+
+    Attributes:
+        place: Where it is declared, for messages.
+        schema: The reader's schema.
+        time: The field with the event time.
+        id: The field that identifies an event, if there is one.
+        mapper: Changes each event, or drops it by returning None.
+        reader: What reads values that are no Avro; None when they are.
+    """
+
+    name: str
+    place: str
+    schema: Schema
+    time: str
+    id: str | None
+    mapper: Mapper | None
+    reader: ValueReader | None
 
 
 @dataclass(slots=True)
@@ -78,7 +109,7 @@ class Decoder:
         reader: What reads values that are no Avro; None when they are.
     """
 
-    def __init__(self, source: "Source", registry: Schemas) -> None:
+    def __init__(self, source: EventSource, registry: Schemas) -> None:
         self._source = source
         self._registry = registry
         self._schema = source.schema

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from fastdata.events.schema import FieldType, Schema
+from fastdata.events.fieldtypes import FieldType
+from fastdata.events.schema import Schema
 
 __all__ = ["differences"]
 

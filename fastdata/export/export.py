@@ -18,6 +18,7 @@ from fastdata.answer.query import query
 from fastdata.coordinates.calendar import Grain
 from fastdata.coordinates.instants import ceil_to, floor_to, parse_instant, to_datetime
 from fastdata.declare.metric import Metric
+from fastdata.declare.unfolded import unfolded_of
 from fastdata.errors import ExportError
 from fastdata.export.marks import marks_of
 from fastdata.export.opening import open_target
@@ -259,7 +260,7 @@ class Exporter:
         metric = self._flat.metric
         begins = start if start == EARLIEST else self._target.parts.of(start).begins
         hours = floor_to(begins, metric.span_ms), ceil_to(end, metric.span_ms)
-        unfolded = metric.source.unfolded.id
+        unfolded = unfolded_of(metric.source).id
         return await self._store.survey(metric.id, unfolded, metric.source.topic, *hours)
 
     async def _marks(

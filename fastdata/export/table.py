@@ -10,7 +10,7 @@ from datetime import timedelta
 import pyarrow as pa
 from pyarrow import compute as pc
 
-from fastdata.answer.query import answer_schema
+from fastdata.answer.arrow import answer_schema
 from fastdata.answer.request import UNITS, parse_grain
 from fastdata.coordinates.calendar import Grain
 from fastdata.coordinates.instants import DAY_MS, HOUR_MS, MINUTE_MS, parse_duration

@@ -1,7 +1,7 @@
 """Expressions of events: field names or SQL text, typed by the schema, for both engines alike."""
 
 from fastdata.expressions.coercion import describe
-from fastdata.expressions.parsing import parse_expression
+from fastdata.expressions.reading import parse_expression
 from fastdata.expressions.rows import Rows, Selection, compile_rows, compile_value
 from fastdata.expressions.sql import (
     ELEMENT,

@@ -2,7 +2,7 @@
 
 from sqlglot import exp
 
-from fastdata.events.schema import FieldType
+from fastdata.events.fieldtypes import FieldType
 from fastdata.expressions import runtime
 from fastdata.expressions.coercion import decimal_type, describe, moment
 from fastdata.expressions.operators import OPERATORS

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from decimal import Decimal
 
-from fastdata.events.schema import FieldType, Kind
+from fastdata.events.fieldtypes import FieldType, Kind
 from fastdata.expressions import runtime
 from fastdata.expressions.tree import MAX_DIGITS, Call, Literal, Node, digits_of, or_null
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from sqlglot import exp
 
-from fastdata.events.schema import FieldType
+from fastdata.events.fieldtypes import FieldType
 from fastdata.expressions.casts import cast
 from fastdata.expressions.coercion import (
     BOOL,

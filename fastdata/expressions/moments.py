@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from sqlglot import exp
 
-from fastdata.events.schema import FieldType
+from fastdata.events.fieldtypes import FieldType
 from fastdata.expressions.parsing import Handler, Parser
 from fastdata.expressions.tree import Call, Literal, Node
 

@@ -7,7 +7,7 @@ in Python: then one rule of arithmetic serves both engines.
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from fastdata.events.schema import FieldType
+from fastdata.events.fieldtypes import FieldType
 from fastdata.expressions import runtime
 from fastdata.expressions.tree import Call, Node
 

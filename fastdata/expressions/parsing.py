@@ -1,4 +1,4 @@
-"""From text to a typed expression: a closed subset of PostgreSQL's dialect."""
+"""From the tree of an expression to typed nodes; what each kind of tree is, a table tells."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -6,11 +6,9 @@ from decimal import Decimal
 from difflib import get_close_matches
 from math import isfinite
 
-from sqlglot import exp, parse
-from sqlglot.errors import ParseError, SqlglotError
+from sqlglot import exp
 
-from fastdata.errors import DeclarationError
-from fastdata.events.schema import FieldType
+from fastdata.events.fieldtypes import FieldType
 from fastdata.expressions.coercion import (
     BOOL,
     FLOAT,
@@ -23,9 +21,8 @@ from fastdata.expressions.coercion import (
     is_null,
     together,
 )
-from fastdata.expressions.pointing import RefusedError, pointed
+from fastdata.expressions.pointing import RefusedError
 from fastdata.expressions.refusals import instead_of
-from fastdata.expressions.sql import is_too_large
 from fastdata.expressions.tree import (
     MAX_INT,
     MIN_INT,
@@ -39,9 +36,12 @@ from fastdata.expressions.tree import (
     or_null,
 )
 
-__all__ = ["Handler", "Parser", "negated", "parse_expression"]
+__all__ = ["Handler", "Handlers", "Parser", "negated", "quoted"]
 
-_MAX_CHARS, _MAX_DEPTH = 4000, 40
+Handler = Callable[["Parser", exp.Expr], Node]
+Handlers = Mapping[type[exp.Expr], tuple[Handler, set[str]]]
+
+_MAX_DEPTH = 40
 _PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 # What sqlglot notes on its nodes and what changes nothing here.
 _NOTES = {
@@ -57,68 +57,6 @@ _NOTES = {
 }
 
 
-def parse_expression(text: str, fields: Mapping[str, FieldType], user: str) -> Node:
-    """The typed expression of a text.
-
-    Args:
-        text: The name of a field, whatever is in it, or SQL.
-        fields: Types by name.
-        user: What wants it, for the message.
-
-    Raises:
-        DeclarationError: It is not in the subset or its types do not fit; with the place in it.
-    """
-    if not isinstance(text, str):
-        raise DeclarationError(
-            f"{user}: {text!r} is no expression; give a field's name or SQL text"
-        )
-    if text in fields:
-        return Column(fields[text], text, quoted(text))
-    try:
-        parser = Parser(fields, len(text))
-        node = parser.typed(_parsed(text))
-        if len(array_of(node)) > 1:
-            raise RefusedError("only one array can be unnested", 0, len(text))
-        if node.type == NULL:
-            raise RefusedError("NULL alone has no type; write CAST(NULL AS BIGINT)", 0, len(text))
-        if is_too_large(node):
-            raise RefusedError("the expression is too large", 0, len(text))
-    except RefusedError as refused:
-        raise pointed(user, text, refused) from None
-    return node
-
-
-def _parsed(text: str) -> exp.Expr:
-    if not text.strip():
-        raise RefusedError("the expression is empty; give a field's name or SQL text", 0, 1)
-    if len(text) > _MAX_CHARS:
-        raise RefusedError(f"the expression is longer than {_MAX_CHARS} characters", 0, 1)
-    try:
-        trees = [tree for tree in parse(text, dialect="postgres") if tree is not None]
-    except ParseError as error:
-        raise _unreadable(text, error) from error
-    except (SqlglotError, RecursionError) as error:
-        raise RefusedError(
-            "this cannot be read as SQL; is a quote left open?", 0, len(text)
-        ) from error
-    if len(trees) != 1:
-        start = text.find(";")
-        raise RefusedError("one expression is wanted, without a semicolon", start, start + 1)
-    return trees[0]
-
-
-def _unreadable(text: str, error: ParseError) -> RefusedError:
-    found = error.errors[0]
-    lines = text.split("\n")
-    line = int(found.get("line") or 1) - 1
-    end = sum(len(before) + 1 for before in lines[:line]) + int(found.get("col") or 1)
-    start = end - len(found.get("highlight") or " ")
-    what = str(found.get("description") or error)
-    if what.startswith("Required keyword"):
-        what = "something is missing here"
-    return RefusedError(f"this cannot be read as SQL: {what}".rstrip("."), start, end)
-
-
 def quoted(name: str) -> str:
     """A name as it is written in an expression."""
     return name if _PLAIN_NAME.fullmatch(name) else '"' + name.replace('"', '""') + '"'
@@ -130,10 +68,17 @@ def negated(node: Node) -> Node:
 
 
 class Parser:
-    """Types the tree of one text."""
+    """Types the tree of one text.
 
-    def __init__(self, fields: Mapping[str, FieldType], chars: int) -> None:
+    Args:
+        fields: Types by name.
+        handlers: By kind of tree, what types it, and the arguments of it that are understood.
+        chars: The length of the text.
+    """
+
+    def __init__(self, fields: Mapping[str, FieldType], handlers: Handlers, chars: int) -> None:
         self._fields = fields
+        self._handlers = handlers
         self._chars = chars
         self._depth = 0
 
@@ -143,11 +88,9 @@ class Parser:
         Raises:
             RefusedError: With its place in the text.
         """
-        from fastdata.expressions.functions import HANDLERS
-
         if isinstance(tree, exp.Paren):
             return self.typed(tree.this)
-        found = HANDLERS.get(type(tree))
+        found = self._handlers.get(type(tree))
         if found is None:
             raise self.refused(tree, instead_of(tree))
         handler, keys = found
@@ -329,6 +272,3 @@ def _unknown(what: str, name: str, have: list[str]) -> str:
     near = get_close_matches(name.lower(), list(lowered), n=1)
     hint = f"did you mean {lowered[near[0]]!r}? There are" if near else "there are"
     return f"there is no {what} {name!r}; {hint}: {', '.join(have)}"
-
-
-Handler = Callable[[Parser, exp.Expr], Node]

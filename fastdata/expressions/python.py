@@ -4,10 +4,10 @@ from collections.abc import Callable
 from decimal import Decimal
 from keyword import iskeyword
 
+from fastdata.events.values import to_float, wrong_type
 from fastdata.expressions import runtime
 from fastdata.expressions.operators import OPERATORS, Operator
 from fastdata.expressions.tree import Call, Column, Get, Literal, Node
-from fastdata.measures.numbers import to_float, wrong_type
 
 __all__ = ["Code", "namespace"]
 

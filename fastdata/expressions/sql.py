@@ -3,7 +3,7 @@
 The columns may have any Arrow type that holds the field's values: each is cast where it is read.
 """
 
-from fastdata.events.schema import FieldType
+from fastdata.events.fieldtypes import FieldType
 from fastdata.expressions.operators import OPERATORS
 from fastdata.expressions.tree import Call, Column, Element, Get, Literal, Node
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from sqlglot import exp
 
-from fastdata.events.schema import FieldType
+from fastdata.events.fieldtypes import FieldType
 from fastdata.expressions.coercion import BOOL, STRING
 from fastdata.expressions.operators import call
 from fastdata.expressions.parsing import Handler, Parser

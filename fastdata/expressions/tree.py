@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from fastdata.events.schema import FieldType
+from fastdata.events.fieldtypes import FieldType
 
 __all__ = [
     "Call",

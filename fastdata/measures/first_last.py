@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, cast
 
 from fastdata.errors import CorruptStateError
-from fastdata.events.schema import FieldType, Kind
+from fastdata.events.fieldtypes import FieldType, Kind
 from fastdata.measures.estimates import Estimate
 from fastdata.measures.numbers import OfField, arrow_type, checked_type, unbounded
 from fastdata.measures.ordered import Key, Ordered
@@ -14,7 +14,7 @@ from fastdata.measures.ordered import Key, Ordered
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from fastdata.measures.extremes import Aggregate
+    from fastdata.measures.aggregate import Aggregate
 
 __all__ = ["First", "Last"]
 

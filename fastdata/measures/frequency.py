@@ -10,7 +10,7 @@ import numpy as np
 from datasketches import count_min_sketch
 
 from fastdata.errors import CorruptStateError, DeclarationError
-from fastdata.events.schema import FieldType, Kind
+from fastdata.events.fieldtypes import FieldType, Kind
 from fastdata.measures.estimates import Estimate
 from fastdata.measures.items import MAX_EXACT_BYTES, Item, Items
 from fastdata.measures.numbers import OfField, arrow_type, checked_type, more
@@ -18,7 +18,7 @@ from fastdata.measures.numbers import OfField, arrow_type, checked_type, more
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from fastdata.measures.extremes import Aggregate
+    from fastdata.measures.aggregate import Aggregate
 
 __all__ = ["Frequency"]
 

@@ -10,23 +10,22 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, ClassVar, cast
 
 from fastdata.errors import CorruptStateError, DeclarationError
-from fastdata.events.schema import FieldType, Kind
+from fastdata.events.fieldtypes import FieldType, Kind
+from fastdata.events.values import to_float, wrong_type
 from fastdata.measures.estimates import Estimate
 from fastdata.measures.numbers import (
     OfField,
     checked_type,
     more,
-    to_float,
     to_unscaled,
     unsigned_from_bytes,
     unsigned_to_bytes,
-    wrong_type,
 )
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from fastdata.measures.extremes import Aggregate
+    from fastdata.measures.aggregate import Aggregate
 
 __all__ = ["Histogram"]
 

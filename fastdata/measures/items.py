@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from fastdata.errors import CorruptStateError, QueryError
-from fastdata.events.schema import FieldType
-from fastdata.measures.numbers import unsigned_from_bytes, unsigned_to_bytes, wrong_type
+from fastdata.events.fieldtypes import FieldType
+from fastdata.events.values import wrong_type
+from fastdata.measures.numbers import unsigned_from_bytes, unsigned_to_bytes
 
 __all__ = ["MAX_EXACT_BYTES", "Item", "Items", "dump_numbers", "load_numbers"]
 

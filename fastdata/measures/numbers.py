@@ -6,8 +6,9 @@ from dataclasses import dataclass, replace
 from decimal import MAX_EMAX, MAX_PREC, MIN_EMIN, Context, Decimal
 from typing import TYPE_CHECKING
 
-from fastdata.errors import CorruptStateError, DeclarationError, MapError
-from fastdata.events.schema import FieldType, Kind
+from fastdata.errors import CorruptStateError, DeclarationError
+from fastdata.events.fieldtypes import FieldType, Kind
+from fastdata.events.values import wrong_type
 from fastdata.measures.estimates import Estimate
 
 if TYPE_CHECKING:
@@ -22,12 +23,10 @@ __all__ = [
     "int_to_bytes",
     "more",
     "rounded_quotient",
-    "to_float",
     "to_unscaled",
     "unbounded",
     "unsigned_from_bytes",
     "unsigned_to_bytes",
-    "wrong_type",
 ]
 
 _MAX_UNSIGNED_BYTES = 9
@@ -61,14 +60,6 @@ def checked_type(
     return types[0]
 
 
-def wrong_type(field: str, expected: str, value: object) -> MapError:
-    """The error for a value that only a map function can have made."""
-    return MapError(
-        f"field {field!r} holds {value!r} ({type(value).__name__}) where {expected} belongs: "
-        "a map function must keep the type that the schema declares"
-    )
-
-
 def to_unscaled(field: str, scale: int, value: object) -> int:
     """The units of 10**-scale in a decimal.
 
@@ -81,23 +72,6 @@ def to_unscaled(field: str, scale: int, value: object) -> int:
         if number == scaled:
             return number
     raise wrong_type(field, f"a decimal of {scale} fraction digits", value)
-
-
-def to_float(field: str, value: object) -> float:
-    """A float as it is, or an int that Avro or a map function left in a field of floats.
-
-    Raises:
-        MapError: The value is neither, or an int that no float can hold.
-    """
-    if isinstance(value, float):
-        return float(value)
-    try:
-        # An Avro default of 0 for a double is read as the int 0.
-        if type(value) is int:
-            return float(value)
-    except OverflowError:
-        pass
-    raise wrong_type(field, "a float", value)
 
 
 def from_unscaled(number: int, scale: int) -> Decimal:

@@ -5,16 +5,10 @@ import struct
 from dataclasses import dataclass
 
 from fastdata.errors import CorruptStateError
-from fastdata.events.schema import FieldType, Kind
+from fastdata.events.fieldtypes import FieldType, Kind
+from fastdata.events.values import to_float, wrong_type
 from fastdata.measures.estimates import Value
-from fastdata.measures.numbers import (
-    from_unscaled,
-    int_from_bytes,
-    int_to_bytes,
-    to_float,
-    to_unscaled,
-    wrong_type,
-)
+from fastdata.measures.numbers import from_unscaled, int_from_bytes, int_to_bytes, to_unscaled
 
 __all__ = ["Key", "Ordered"]
 

@@ -11,14 +11,14 @@ import numpy as np
 from datasketches import kll_doubles_sketch
 
 from fastdata.errors import CorruptStateError, DeclarationError
-from fastdata.events.schema import FieldType, Kind
+from fastdata.events.fieldtypes import FieldType, Kind
+from fastdata.events.values import to_float
 from fastdata.measures.estimates import Estimate
 from fastdata.measures.items import MAX_EXACT_BYTES, dump_numbers, load_numbers
 from fastdata.measures.numbers import (
     OfField,
     checked_type,
     rounded_quotient,
-    to_float,
     to_unscaled,
     unbounded,
 )
@@ -26,7 +26,7 @@ from fastdata.measures.numbers import (
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from fastdata.measures.extremes import Aggregate
+    from fastdata.measures.aggregate import Aggregate
 
 __all__ = ["Quantiles"]
 

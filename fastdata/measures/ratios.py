@@ -8,9 +8,10 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, ClassVar, cast
 
 from fastdata.errors import DeclarationError
-from fastdata.events.schema import Kind
+from fastdata.events.fieldtypes import Kind
+from fastdata.measures.aggregate import Aggregate
+from fastdata.measures.count import Count
 from fastdata.measures.estimates import Estimate, Value
-from fastdata.measures.extremes import Aggregate, Count
 from fastdata.measures.numbers import arrow_type, rounded_quotient
 from fastdata.measures.sums import Sum
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 from rbloom import Bloom
 
 from fastdata.errors import CorruptStateError, DeclarationError
-from fastdata.events.schema import FieldType, Kind
+from fastdata.events.fieldtypes import FieldType, Kind
 from fastdata.measures.estimates import Estimate
 from fastdata.measures.items import MAX_EXACT_BYTES, Item, Items
 from fastdata.measures.numbers import OfField, arrow_type, checked_type, more
@@ -17,7 +17,7 @@ from fastdata.measures.numbers import OfField, arrow_type, checked_type, more
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from fastdata.measures.extremes import Aggregate
+    from fastdata.measures.aggregate import Aggregate
 
 __all__ = ["Seen"]
 

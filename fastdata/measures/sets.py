@@ -15,7 +15,7 @@ from datasketches import (
 )
 
 from fastdata.errors import CorruptStateError, DeclarationError
-from fastdata.events.schema import FieldType, Kind
+from fastdata.events.fieldtypes import FieldType, Kind
 from fastdata.measures.estimates import Estimate
 from fastdata.measures.items import Item, Items
 from fastdata.measures.numbers import OfField, arrow_type, checked_type, more
@@ -23,7 +23,7 @@ from fastdata.measures.numbers import OfField, arrow_type, checked_type, more
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from fastdata.measures.extremes import Aggregate
+    from fastdata.measures.aggregate import Aggregate
 
 __all__ = ["Comparison", "Sets", "compare_states"]
 

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from fastdata.errors import CorruptStateError
-from fastdata.events.schema import FieldType, Kind
+from fastdata.events.fieldtypes import FieldType, Kind
+from fastdata.events.values import to_float, wrong_type
 from fastdata.measures.estimates import Estimate
 from fastdata.measures.numbers import (
     OfField,
@@ -20,16 +21,14 @@ from fastdata.measures.numbers import (
     int_from_bytes,
     int_to_bytes,
     rounded_quotient,
-    to_float,
     to_unscaled,
     unbounded,
-    wrong_type,
 )
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from fastdata.measures.extremes import Aggregate
+    from fastdata.measures.aggregate import Aggregate
 
 __all__ = ["Mean", "Sum"]
 

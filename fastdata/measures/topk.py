@@ -8,21 +8,16 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 from datasketches import frequent_items_error_type, frequent_strings_sketch
 
 from fastdata.errors import CorruptStateError, DeclarationError, MapError
-from fastdata.events.schema import FieldType, Kind
+from fastdata.events.fieldtypes import FieldType, Kind
+from fastdata.events.values import wrong_type
 from fastdata.measures.estimates import Estimate, Value
 from fastdata.measures.items import Item, Items
-from fastdata.measures.numbers import (
-    arrow_type,
-    checked_type,
-    from_unscaled,
-    to_unscaled,
-    wrong_type,
-)
+from fastdata.measures.numbers import arrow_type, checked_type, from_unscaled, to_unscaled
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from fastdata.measures.extremes import Aggregate
+    from fastdata.measures.aggregate import Aggregate
 
 __all__ = ["TopK"]
 

@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from datasketches import hll_sketch, hll_union, tgt_hll_type
 
 from fastdata.errors import CorruptStateError, DeclarationError
-from fastdata.events.schema import FieldType, Kind
+from fastdata.events.fieldtypes import FieldType, Kind
+from fastdata.events.values import wrong_type
 from fastdata.measures.estimates import Estimate
-from fastdata.measures.numbers import OfField, arrow_type, checked_type, more, wrong_type
+from fastdata.measures.numbers import OfField, arrow_type, checked_type, more
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from fastdata.measures.extremes import Aggregate
+    from fastdata.measures.aggregate import Aggregate
 
 __all__ = ["Uniques"]
 

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from fastdata.errors import CorruptStateError
-from fastdata.events.schema import FieldType, Kind
+from fastdata.events.fieldtypes import FieldType, Kind
+from fastdata.events.values import to_float, wrong_type
 from fastdata.measures.estimates import Estimate
 from fastdata.measures.numbers import (
     OfField,
@@ -20,18 +21,16 @@ from fastdata.measures.numbers import (
     int_from_bytes,
     int_to_bytes,
     rounded_quotient,
-    to_float,
     to_unscaled,
     unbounded,
     unsigned_from_bytes,
     unsigned_to_bytes,
-    wrong_type,
 )
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from fastdata.measures.extremes import Aggregate
+    from fastdata.measures.aggregate import Aggregate
 
 __all__ = ["StdDev", "Variance"]
 

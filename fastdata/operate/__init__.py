@@ -1,1 +1,1 @@
-"""To be said."""
+"""For who runs it: how far each layer is, and what a load needs."""

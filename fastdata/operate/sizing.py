@@ -11,9 +11,10 @@ from dataclasses import asdict, dataclass, replace
 from decimal import Decimal
 from typing import Any
 
-from fastdata.declare.metric import Metric, dump_dims
+from fastdata.coordinates.dimensions import dump_dims
+from fastdata.declare.metric import Metric
 from fastdata.declare.source import Source
-from fastdata.events.schema import FieldType
+from fastdata.events.fieldtypes import FieldType
 from fastdata.expressions import compile_rows
 
 __all__ = ["Load", "Sizing", "occupied", "segment_size_for", "size", "state_bytes"]

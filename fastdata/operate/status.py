@@ -12,10 +12,11 @@ from typing import Self, TypeVar
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from fastdata.archive import ArchiveReader, ArchiveStorage, Snapshot
+from fastdata.coordinates.dimensions import load_dims
 from fastdata.coordinates.segments import segment_start
 from fastdata.declare.catalog import Catalog
-from fastdata.declare.metric import load_dims
 from fastdata.declare.source import Source
+from fastdata.declare.unfolded import unfolded_of
 from fastdata.errors import ArchiveError, BrokerError, CorruptStateError, StoreError
 from fastdata.kafka.connection import Broker
 from fastdata.store.protocol import Gap, Run, ServingStore
@@ -274,7 +275,7 @@ class StatusReader:
         return {metric.name: await self._store.last_run(metric.id) for metric in metrics}
 
     async def _unfolded(self, source: Source) -> dict[str, int]:
-        metric, counts = source.unfolded, Counter[str]()
+        metric, counts = unfolded_of(source), Counter[str]()
         for partial in await self._store.partials(metric.id, 0, _END_OF_TIME):
             (count,) = metric.load(partial.state)
             value = metric.aggregates[0].present(count).value

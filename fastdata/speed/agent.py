@@ -4,7 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 import faust
 from aiokafka.errors import KafkaError
@@ -15,17 +15,14 @@ from fastdata.declare.metric import Metric
 from fastdata.declare.source import Source
 from fastdata.errors import SchemaNeededError
 from fastdata.events.decoder import NO_TIMESTAMP
-from fastdata.events.schema import Registry
+from fastdata.events.registry import Registry
 from fastdata.speed.layer import Record, SpeedLayer
 from fastdata.speed.state import Partition
 from fastdata.speed.table import ChangelogTable
 from fastdata.speed.transport import FoldingConsumer
 from fastdata.speed.watchdog import Sign
 
-if TYPE_CHECKING:
-    from fastdata.settings import Settings
-
-__all__ = ["SourceAgent", "attach"]
+__all__ = ["SourceAgent"]
 
 Fail = Callable[[str, BaseException], None]
 
@@ -36,25 +33,6 @@ _DELIVERY_LIMIT_S = 60.0
 _FLUSH_LIMIT_S = 60.0
 
 logger = logging.getLogger(__name__)
-
-
-def attach(app: faust.App, *declared: Metric | Source, settings: "Settings | None" = None) -> None:
-    """Fold metrics in a Faust app, beside its own agents. Call it before the app starts.
-
-    Adds, per source, an agent and a table named `fastdata-<source>`. The app keeps its
-    settings, except that its consumer reads committed records only. May be called again.
-
-    Args:
-        declared: Metrics, or sources whose dead letters alone matter.
-        settings: From the environment and `fastdata.toml` when None.
-
-    Raises:
-        SettingsError: The app has started, uses `exactly_once`, or is not on `kafka://`.
-        DeclarationError: Two metrics or two sources share a name, or two sources a topic.
-    """
-    from fastdata.speed.service import SpeedService
-
-    SpeedService.of(app, settings).add(declared)
 
 
 class SourceAgent:

@@ -13,6 +13,7 @@ from fastdata.coordinates.instants import HOUR_MS, floor_to
 from fastdata.coordinates.segments import segment_of
 from fastdata.declare.metric import Metric
 from fastdata.declare.source import Source
+from fastdata.declare.unfolded import unfolded_of
 from fastdata.errors import BadEventError, TableError
 from fastdata.events.decoder import Decoder, Event
 from fastdata.speed.clean_up import ALL_TIME, Cleaner
@@ -95,7 +96,7 @@ class SpeedLayer:
         max_cells: int = 100_000,
     ) -> None:
         self.source = source
-        self.metrics = (*metrics, source.unfolded)
+        self.metrics = (*metrics, unfolded_of(source))
         self.counters = Counters()
         self._decoder = decoder
         self._table = table
@@ -285,7 +286,7 @@ class SpeedLayer:
         key: CellKey = (self._unfolded, segment, window, (reason,))
         cell = owned.cells.find_or_make(key)
         if offset > cell.stamp:
-            self.source.unfolded.add(cell.states, {"reason": reason})
+            unfolded_of(self.source).add(cell.states, {"reason": reason})
             cell.stamp = offset
         owned.cells.mark(key, cell)
 

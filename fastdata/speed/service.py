@@ -20,7 +20,7 @@ from fastdata.declare.metric import Metric
 from fastdata.declare.source import Source
 from fastdata.errors import DeclarationError, FastdataError, SettingsError
 from fastdata.events.decoder import Decoder
-from fastdata.events.schema import open_registry
+from fastdata.events.registry import open_registry
 from fastdata.kafka.connection import watch_servers
 from fastdata.settings import Settings
 from fastdata.speed.agent import SourceAgent

@@ -4,7 +4,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from fastdata.declare.metric import Dimension, Metric, States, dump_dims
+from fastdata.coordinates.dimensions import Dimension, dump_dims
+from fastdata.declare.metric import Metric, States
 from fastdata.errors import CorruptStateError
 from fastdata.speed.keys import cell_key, cell_prefix, unstamp
 from fastdata.speed.repeats import Repeats

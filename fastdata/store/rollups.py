@@ -12,8 +12,9 @@ from bisect import bisect_left
 from collections.abc import Mapping
 
 from fastdata.coordinates.calendar import Grain
+from fastdata.coordinates.dimensions import dump_dims
 from fastdata.coordinates.instants import HOUR_MS, floor_to
-from fastdata.declare.metric import Metric, dump_dims
+from fastdata.declare.metric import Metric
 
 __all__ = ["OVERALL", "Marks", "has_overall", "rollup_id", "span_of_window", "touched_hours"]
 

@@ -15,8 +15,8 @@ import random
 from collections.abc import Callable, Iterable, Sequence
 from typing import cast
 
+from fastdata.measures.aggregate import Aggregate, State, dump_whole
 from fastdata.measures.estimates import Estimate, Value
-from fastdata.measures.extremes import Aggregate, State, dump_whole
 
 __all__ = [
     "a_stored_state_stays_itself",

@@ -14,6 +14,7 @@ from fastdata.coordinates.instants import HOUR_MS
 from fastdata.coordinates.segments import Coverage, segment_of, segment_start
 from fastdata.declare.metric import Metric
 from fastdata.declare.source import Source
+from fastdata.declare.unfolded import unfolded_of
 from fastdata.store.protocol import Partial, ServingStore
 from fastdata.verify.recount import Place
 
@@ -67,7 +68,7 @@ def counted_in(metric: Metric, partial: Partial) -> int:
 
 async def _dead_letters(store: ServingStore, source: Source) -> Counter[Place]:
     found: Counter[Place] = Counter()
-    unfolded = source.unfolded
+    unfolded = unfolded_of(source)
     for partial in await store.partials(unfolded.id, 0, HOUR_MS):
         if json.loads(partial.dims)[0].startswith("dead:"):
             found[partial.partition, partial.segment] += counted_in(unfolded, partial)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from fastdata.declare.metric import Metric, States
-from fastdata.measures.extremes import Count
+from fastdata.measures.count import Count
 from fastdata.verify.compare import Comparison, shown
 from fastdata.verify.plain import deviation, is_same
 from fastdata.verify.recount import Cell, CellKey, Event, Place

@@ -1,22 +1,36 @@
 """Estimates against a plain recount of the rows they should be made of."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any, cast
 
 from fastdata.coordinates.instants import to_datetime
-from fastdata.declare.metric import Metric, States
+from fastdata.declare.metric import Measure, Metric, States
 from fastdata.errors import CorruptStateError
+from fastdata.measures.aggregate import Aggregate
 from fastdata.measures.estimates import Estimate
-from fastdata.verify.lookups import Lookup, look_up
-from fastdata.verify.plain import NOT_RECOUNTED, fits, is_known, recount
+from fastdata.measures.frequency import Frequency
+from fastdata.measures.seen import Seen
+from fastdata.verify.plain import NOT_RECOUNTED, fits, is_known, is_same, is_within, recount
 from fastdata.verify.recount import Cell, CellKey
-from fastdata.verify.refold import could_be, refold
 from fastdata.verify.reports import Doubts, Finding, Layer
 
-__all__ = ["Comparison", "Told", "compare_batch", "shown"]
+__all__ = [
+    "Comparison",
+    "Lookup",
+    "Told",
+    "compare_batch",
+    "could_be",
+    "look_up",
+    "refold",
+    "shown",
+]
 
 # So far off no sketch is by chance.
 _FAR = 2
+# Of one state, the most frequent and others. Each question takes some microseconds.
+_ITEMS = 16
 
 
 def shown(key: CellKey) -> str:
@@ -48,6 +62,34 @@ class _Difference:
     @property
     def place(self) -> tuple[int, str]:
         return self.index, self.item
+
+
+@dataclass(frozen=True, slots=True)
+class Lookup:
+    """An answer about one item.
+
+    Attributes:
+        expected: How often it was there, or whether it was.
+    """
+
+    item: object
+    answer: Estimate
+    expected: int
+
+    @property
+    def can_miss(self) -> bool:
+        """Whether by chance the right count may be below the bounds: above them it never is."""
+        return self.answer.confidence < 1 and not isinstance(self.answer.value, bool)
+
+    def fits(self, *, surely: bool) -> bool:
+        """Whether the answer is right.
+
+        Args:
+            surely: Only what no chance could bring is wrong.
+        """
+        lower, upper = cast("Any", self.answer.lower), cast("Any", self.answer.upper)
+        is_above = surely and self.can_miss
+        return bool((is_above or lower <= self.expected) and self.expected <= upper)
 
 
 class Comparison:
@@ -174,3 +216,70 @@ def compare_batch(
         whole = [row for key, some in rows.items() if key[1] == dims for row in some]
         detail = "the totals are right, and what they merge to is not"
         comparison.check(comparison.told(merged), whole, f"the hour, {dims}", detail)
+
+
+def refold(measure: Measure, aggregate: Aggregate, values: Sequence[object]) -> Estimate:
+    """What an aggregate of a user's own, which no plain code knows, makes of the values.
+
+    They are folded one after the other into one state. So a value that is missing, doubled or in
+    another's row shows, and a merge or a stored form that is wrong. A mistake in `add` or
+    `present` does not.
+
+    Args:
+        values: As `Metric.rows` gives them for the measure; None is skipped.
+
+    Raises:
+        MapError: A value is not of the declared type.
+    """
+    state = aggregate.zero(exact=True)
+    for value in values:
+        if value is not None or not measure.arguments:
+            state = aggregate.add(state, value)
+    return aggregate.present(state)
+
+
+def could_be(estimate: Estimate, own: Estimate, stretch: int = 1) -> bool:
+    """Whether an estimate can be of the values that `own` was folded from.
+
+    Args:
+        stretch: How many times as wide the bounds are taken.
+    """
+    if is_same(estimate.value, own.value):
+        return True
+    if estimate.is_exact:
+        return False
+    bounds = (estimate.lower, estimate.upper)
+    is_told = own.is_exact and None not in bounds and not isinstance(own.value, tuple)
+    return not is_told or is_within(estimate, own.value, stretch)
+
+
+def look_up(
+    measure: Measure, aggregate: Aggregate, state: object, values: Iterable[object]
+) -> Iterator[Lookup]:
+    """Ask about some items of the values, and one that is not among them; of other measures none.
+
+    Args:
+        aggregate: That of the measure.
+        values: Which the state should have seen; None is skipped.
+    """
+    if not isinstance(measure, Frequency | Seen):
+        return
+    counts = Counter(cast("Any", value) for value in values if value is not None)
+    asking = cast("Any", aggregate)
+    for item, count in [*_some(counts), *_absent(counts)]:
+        answer = asking.about(item).present(state)
+        yield Lookup(item, answer, count if isinstance(measure, Frequency) else count > 0)
+
+
+def _some(counts: Counter[Any]) -> list[tuple[Any, int]]:
+    items = sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))
+    first, rest = items[: _ITEMS // 2], items[_ITEMS // 2 :]
+    return first + rest[:: max(1, -(-len(rest) * 2 // _ITEMS))]
+
+
+def _absent(counts: Counter[Any]) -> list[tuple[Any, int]]:
+    largest = max(counts, default=None)
+    if largest is None:
+        return []
+    item = largest + "?" if isinstance(largest, str) else largest // 2 + 1
+    return [] if item in counts else [(item, 0)]

@@ -9,15 +9,18 @@ from itertools import pairwise
 from typing import Any, cast
 
 from fastdata.declare.metric import Measure
+from fastdata.measures.count import Count
 from fastdata.measures.estimates import Estimate
-from fastdata.measures.extremes import Count, Max, Mean, Min, Sum, Uniques
+from fastdata.measures.extremes import Max, Min
 from fastdata.measures.first_last import First, Last
 from fastdata.measures.frequency import Frequency
 from fastdata.measures.histogram import Histogram
 from fastdata.measures.quantiles import Quantiles
 from fastdata.measures.seen import Seen
 from fastdata.measures.sets import Sets
+from fastdata.measures.sums import Mean, Sum
 from fastdata.measures.topk import TopK
+from fastdata.measures.uniques import Uniques
 from fastdata.measures.variance import StdDev, Variance
 
 __all__ = ["NOT_RECOUNTED", "deviation", "fits", "is_known", "is_same", "is_within", "recount"]

@@ -13,15 +13,16 @@ from fastdata.coordinates.instants import HOUR_MS, ceil_to, floor_to, to_datetim
 from fastdata.coordinates.segments import Coverage, segment_of
 from fastdata.declare.metric import Metric
 from fastdata.declare.source import Source
+from fastdata.declare.unfolded import unfolded_of
 from fastdata.errors import VerifyError
 from fastdata.store.protocol import Head, Partial, Reading, Run, ServingStore
 from fastdata.verify.archive import Archived, counted_in
 from fastdata.verify.causes import Known, compare_speed
 from fastdata.verify.compare import Comparison, compare_batch
+from fastdata.verify.errors_metric import store_errors
 from fastdata.verify.plain import is_known
 from fastdata.verify.recount import Cell, CellKey, Event, Place, group, mark_repeats, read_events
 from fastdata.verify.reports import MetricReport, SpanReport, Speed, VerifyReport
-from fastdata.verify.store_errors import store_errors
 
 __all__ = ["verify"]
 
@@ -187,7 +188,7 @@ class _Work:
 
     async def _view(self, metric: Metric, span: int) -> _View:
         """One view; a replay may move the head and clean up between two calls."""
-        unfolded, topic = self._source.unfolded.id, self._source.topic
+        unfolded, topic = unfolded_of(self._source).id, self._source.topic
         limits = span, span + HOUR_MS
         for _ in range(_TRIES):
             before = (await self._store.heads(metric.id, *limits)).get(span)
@@ -265,7 +266,7 @@ class _Work:
             (reason,) = json.loads(partial.dims)
             if not reason.startswith("dead:"):
                 causes = left_out.setdefault((partial.partition, partial.segment), Counter())
-                causes[reason] += counted_in(self._source.unfolded, partial)
+                causes[reason] += counted_in(unfolded_of(self._source), partial)
         skipped = [
             (gap.partition, gap.start, gap.end, "definition" if gap.topic == metric.id else "gap")
             for gap in view.reading.gaps

@@ -12,7 +12,7 @@ from fastdata.batch.replay import replay
 from fastdata.batch.reports import ReplayReport
 from fastdata.batch.row_engine import Engine
 from fastdata.events.decoder import Decoder
-from fastdata.events.schema import Registry
+from fastdata.events.registry import Registry
 from fastdata.speed.layer import Record, SpeedLayer
 from fastdata.speed.state import Bad
 from fastdata.store.protocol import ServingStore

@@ -22,7 +22,8 @@ from fastdata.archive import open_archive_storage
 from fastdata.cli.main import commands
 from fastdata.coordinates.instants import parse_duration, parse_instant
 from fastdata.declare.catalog import load_folder
-from fastdata.events.schema import FolderRegistry, Schema, encode
+from fastdata.events.registry import FolderRegistry
+from fastdata.events.schema import Schema, encode
 from fastdata.store.opening import open_store
 from tests.agreement.counting import Key
 from tests.agreement.driver import Log, Loop

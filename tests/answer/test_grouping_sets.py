@@ -15,8 +15,8 @@ from fastdata.answer.query import query as ask
 from fastdata.cli.compare import compare
 from fastdata.cli.export import export
 from fastdata.cli.query import query
+from fastdata.coordinates.dimensions import dump_dims
 from fastdata.coordinates.segments import Coverage
-from fastdata.declare.metric import dump_dims
 from fastdata.store.memory import MemoryStore
 from fastdata.store.opening import open_store
 from fastdata.store.protocol import Flip, Partial, Reading, ServingStore, Total

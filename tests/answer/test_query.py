@@ -9,10 +9,11 @@ import pyarrow as pa
 import pytest
 
 from fastdata import Count, Max, Metric, Sum
-from fastdata.answer.query import describe, query
+from fastdata.answer.arrow import describe
+from fastdata.answer.query import query
+from fastdata.coordinates.dimensions import dump_dims
 from fastdata.coordinates.instants import HOUR_MS
 from fastdata.coordinates.segments import Coverage
-from fastdata.declare.metric import dump_dims
 from fastdata.errors import QueryError
 from fastdata.store.memory import MemoryStore
 from fastdata.store.protocol import Flip, Partial, Total

@@ -10,8 +10,9 @@ import pyarrow as pa
 import pytest
 
 from fastdata.answer.query import query
+from fastdata.coordinates.dimensions import dump_dims
 from fastdata.coordinates.instants import DAY_MS, HOUR_MS, MINUTE_MS, floor_to, to_datetime
-from fastdata.declare.metric import Metric, dump_dims
+from fastdata.declare.metric import Metric
 from fastdata.store.memory import MemoryStore
 from fastdata.store.opening import open_store
 from fastdata.store.protocol import Partial, Progress, Reading, ServingStore

@@ -13,12 +13,13 @@ from click.testing import CliRunner
 
 import fastdata
 from fastdata import Metric
+from fastdata.answer.arrow import describe
 from fastdata.answer.compare import compare
-from fastdata.answer.query import describe, query
+from fastdata.answer.query import query
 from fastdata.cli.compare import compare as compare_command
 from fastdata.cli.query import query as query_command
+from fastdata.coordinates.dimensions import dump_dims
 from fastdata.coordinates.segments import Coverage
-from fastdata.declare.metric import dump_dims
 from fastdata.errors import QueryError
 from fastdata.store.opening import open_store
 from fastdata.store.protocol import Flip, Partial, Total

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from fastdata import Metric
-from fastdata.answer.query import describe, query
+from fastdata.answer.arrow import describe
+from fastdata.answer.query import query
 from fastdata.coordinates.instants import HOUR_MS
 from fastdata.coordinates.segments import Coverage
 from fastdata.errors import QueryError

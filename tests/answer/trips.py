@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fastdata import Count, Max, Mean, Metric, Source, Sum, Uniques
+from fastdata.coordinates.dimensions import Dimension, dump_dims
 from fastdata.coordinates.instants import parse_instant
 from fastdata.coordinates.segments import Coverage
-from fastdata.declare.metric import Dimension, dump_dims
+from fastdata.declare.unfolded import unfolded_of
 from fastdata.store.protocol import Gap, Head, Partial, Progress, Reading, Total
 
 SCHEMA = {
@@ -98,7 +99,7 @@ def partial(
 
 
 def unfolded(metric: Metric, hour: int, reason: str, events: int, segment: int = 3) -> Partial:
-    system = metric.source.unfolded
+    system = unfolded_of(metric.source)
     states = system.zero()
     for _ in range(events):
         system.add(states, {"reason": reason})

@@ -6,7 +6,8 @@ from pathlib import Path
 from fastdata.archive import ArchiveReader, ArchiveStorage, PartitionArchive, Record
 from fastdata.declare.source import Source
 from fastdata.events.decoder import Decoder
-from fastdata.events.schema import FolderRegistry, Schema, encode
+from fastdata.events.registry import FolderRegistry
+from fastdata.events.schema import Schema, encode
 
 OLD = '{"type":"record","name":"Click","fields":[{"name":"at","type":["null","long"]}]}'
 NEW = (

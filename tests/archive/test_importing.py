@@ -11,7 +11,7 @@ from fastdata.archive.import_connect import ImportReport, import_objects
 from fastdata.batch.replay import replay
 from fastdata.errors import ArchiveConflictError, CorruptStateError, SettingsError
 from fastdata.events.decoder import Decoder
-from fastdata.events.schema import FolderRegistry
+from fastdata.events.registry import FolderRegistry
 from fastdata.store.memory import MemoryStore
 from tests.archive.sink import (
     DECLARED,

@@ -15,7 +15,7 @@ from fastdata.coordinates.instants import HOUR_MS
 from fastdata.errors import ArchiveConflictError
 from fastdata.events.decoder import Decoder
 from fastdata.events.formats import load_kept
-from fastdata.events.schema import FolderRegistry
+from fastdata.events.registry import FolderRegistry
 from fastdata.failpoints import FailpointError
 
 LINE = {

@@ -10,10 +10,13 @@ from fastdata import load
 from fastdata.archive import ArchiveStorage, PartitionArchive, Record, open_archive_storage
 from fastdata.batch.replay import replay
 from fastdata.batch.reports import ReplayReport
+from fastdata.coordinates.dimensions import load_dims
 from fastdata.coordinates.instants import DAY_MS, HOUR_MS, MINUTE_MS, parse_instant
-from fastdata.declare.metric import Metric, load_dims
+from fastdata.declare.metric import Metric
+from fastdata.declare.unfolded import unfolded_of
 from fastdata.events.decoder import Decoder
-from fastdata.events.schema import FolderRegistry, Schema, encode
+from fastdata.events.registry import FolderRegistry
+from fastdata.events.schema import Schema, encode
 from fastdata.store.protocol import Head, ServingStore
 
 SCHEMA = {
@@ -128,7 +131,7 @@ class Sales:
         """What batch shows readers of `by_shop`."""
         source = self.source
         reading = await store.read(
-            self.by_shop.id, source.unfolded.id, source.topic, 0, DAY + DAY_MS
+            self.by_shop.id, unfolded_of(source).id, source.topic, 0, DAY + DAY_MS
         )
         return {
             (total.window, str_or_none(load_dims(total.dims)[0])): self.numbers(total.state)

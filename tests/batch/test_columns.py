@@ -44,9 +44,11 @@ from fastdata.coordinates.instants import HOUR_MS, MINUTE_MS, parse_instant
 from fastdata.declare.metric import Measure, States
 from fastdata.errors import BadEventError, ReplayError
 from fastdata.events.decoder import Decoder
+from fastdata.events.fieldtypes import FieldType, Kind
 from fastdata.events.formats import KEPT_SCHEMA
-from fastdata.events.schema import FieldType, FolderRegistry, Kind, Schema, encode
-from fastdata.measures.extremes import Aggregate
+from fastdata.events.registry import FolderRegistry
+from fastdata.events.schema import Schema, encode
+from fastdata.measures.aggregate import Aggregate
 
 START = parse_instant("2024-02-29")
 # A day of it begins at 03:30 UTC.

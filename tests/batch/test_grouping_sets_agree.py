@@ -25,7 +25,8 @@ from fastdata.coordinates.segments import Coverage
 from fastdata.declare.metric import Measure
 from fastdata.errors import QueryError
 from fastdata.events.decoder import Decoder
-from fastdata.events.schema import FolderRegistry, encode
+from fastdata.events.registry import FolderRegistry
+from fastdata.events.schema import encode
 from fastdata.speed.layer import Record, SpeedLayer
 from fastdata.store.memory import MemoryStore
 from fastdata.store.protocol import Flip, Total

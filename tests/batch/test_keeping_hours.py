@@ -14,8 +14,8 @@ from fastdata.batch.plan import index_hours
 from fastdata.batch.reports import Progress
 from fastdata.batch.rollups.keys import hour_key
 from fastdata.batch.rollups.storage import KeptStates
+from fastdata.coordinates.dimensions import load_dims
 from fastdata.coordinates.instants import DAY_MS, HOUR_MS, MINUTE_MS
-from fastdata.declare.metric import load_dims
 from fastdata.failpoints import FailpointError
 from fastdata.store.memory import MemoryStore
 from fastdata.store.protocol import ServingStore

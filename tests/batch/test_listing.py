@@ -12,7 +12,7 @@ from fastdata import Histogram, Mean, Quantiles, StdDev, Sum, Variance
 from fastdata.batch.columnar import listed as listing
 from fastdata.batch.columnar.listed import Listed, counted, float_sum, histogram, variance
 from fastdata.events.fieldtypes import FieldType
-from fastdata.measures.extremes import Aggregate
+from fastdata.measures.aggregate import Aggregate
 
 LONGS = st.integers(-(2**63), 2**63 - 1) | st.integers(-9, 9)
 FLOATS = st.floats() | st.sampled_from([0.1, -0.1, 5e-324, 1.5, 2.0, -0.0, 1e308, -1e308])

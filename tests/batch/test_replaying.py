@@ -9,6 +9,7 @@ import pytest
 from fastdata.batch.reports import Progress
 from fastdata.coordinates.instants import DAY_MS, HOUR_MS
 from fastdata.coordinates.segments import Coverage
+from fastdata.declare.unfolded import unfolded_of
 from fastdata.errors import ReplayError, SpanConflictError, StoreUnavailableError
 from fastdata.store.memory import MemoryStore
 from fastdata.store.pace import Pace
@@ -311,7 +312,7 @@ async def test_a_store_that_stumbles_is_asked_again(sales: Sales) -> None:
 
 
 def left_out(sales: Sales, segment: int) -> Partial:
-    unfolded = sales.source.unfolded
+    unfolded = unfolded_of(sales.source)
     state = unfolded.dump([1])
     return Partial(unfolded.id, DAY, '["late"]', 0, segment, segment * 4, state)
 
@@ -332,7 +333,7 @@ async def test_partials_go_one_version_behind_and_the_sources_own_only_for_all_i
     await sales.replay(store, complete=complete)
 
     after = await store.partials(metric.id, DAY, DAY + HOUR_MS)
-    unfolded = await store.partials(sales.source.unfolded.id, DAY, DAY + HOUR_MS)
+    unfolded = await store.partials(unfolded_of(sales.source).id, DAY, DAY + HOUR_MS)
     assert [p.segment for p in before] == [0, 1]
     assert [p.segment for p in after] == [1]
     assert sorted(p.segment for p in unfolded) == left
@@ -348,4 +349,4 @@ async def test_what_a_metric_may_go_back_to_keeps_what_was_left_out(
 
     await sales.replay(store, sales.by_shop, sales.in_all, complete=True)
 
-    assert len(await store.partials(sales.source.unfolded.id, DAY, DAY + HOUR_MS)) == 1
+    assert len(await store.partials(unfolded_of(sales.source).id, DAY, DAY + HOUR_MS)) == 1

@@ -16,7 +16,8 @@ from fastdata.batch.reports import MetricReport
 from fastdata.coordinates.calendar import Grain
 from fastdata.coordinates.instants import DAY_MS, floor_to, parse_instant, to_datetime
 from fastdata.events.decoder import Decoder
-from fastdata.events.schema import FolderRegistry, encode
+from fastdata.events.registry import FolderRegistry
+from fastdata.events.schema import encode
 from fastdata.store.protocol import ServingStore
 from fastdata.store.rollups import Marks, rollup_id, span_of_window
 

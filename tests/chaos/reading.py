@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager, suppress
 
 from fastdata import query
 from fastdata.coordinates.instants import DAY_MS
+from fastdata.declare.unfolded import unfolded_of
 from fastdata.store.opening import open_store
 from fastdata.store.protocol import Partial, ServingStore
 from tests.chaos.stream import DIGITS, CellKey, Group, Stage, key_of
@@ -74,7 +75,7 @@ class Reader:
         progress = await store.progress(self.stage.topic)
         partials = [
             *await store.partials(metric.id, *_ALL),
-            *await store.partials(metric.source.unfolded.id, *_ALL),
+            *await store.partials(unfolded_of(metric.source).id, *_ALL),
         ]
         answer = await query(metric, every="1m", by="page", store=store)
         if gaps := await store.gaps(self.stage.topic):

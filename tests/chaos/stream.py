@@ -18,6 +18,7 @@ from typing import cast
 from confluent_kafka import KafkaError, Message, Producer
 
 from fastdata import Metric, load
+from fastdata.declare.unfolded import unfolded_of
 from fastdata.events.schema import encode
 from fastdata.store.protocol import Partial
 from tests.support.lab import PARTITIONS, Lab
@@ -146,7 +147,7 @@ class Stage(Lab):
             recent = self._recent[p]
             if recent and self.rng.random() < REPEATED:
                 hour, value = self.rng.choice(recent)
-                self._send(p, value, (self.metric.source.unfolded.id, hour, '["repeat"]'), 0)
+                self._send(p, value, (unfolded_of(self.metric.source).id, hour, '["repeat"]'), 0)
                 self.repeats += 1
             block, rest = divmod(n, GROUPS * DIGITS)
             digit, group = divmod(rest, GROUPS)
@@ -163,7 +164,7 @@ class Stage(Lab):
     def send_bad(self, letter: Letter, reason: str) -> None:
         """Append what must become a dead letter."""
         p = self.rng.randrange(PARTITIONS)
-        place = (self.metric.source.unfolded.id, 0, f'["dead:{reason}"]')
+        place = (unfolded_of(self.metric.source).id, 0, f'["dead:{reason}"]')
         self._send(p, letter.value, place, 0, letter.key, letter.headers)
 
     def encode(self, **fields: object) -> bytes:
@@ -202,7 +203,7 @@ class Stage(Lab):
     def held(self, found: Partial) -> tuple[int, int]:
         """Number and sum of the events in a stored partial."""
         is_own = found.metric == self.metric.id
-        metric = self.metric if is_own else self.metric.source.unfolded
+        metric = self.metric if is_own else unfolded_of(self.metric.source)
         states = metric.load(found.state)
         values = [a.present(s).value for a, s in zip(metric.aggregates, states, strict=True)]
         return int(cast("int", values[0])), int(cast("Decimal", values[1])) if is_own else 0

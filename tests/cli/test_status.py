@@ -7,9 +7,10 @@ import pytest
 
 from fastdata import Metric, Source
 from fastdata.archive import open_archive_storage
+from fastdata.coordinates.dimensions import dump_dims
 from fastdata.coordinates.segments import Coverage
 from fastdata.declare.catalog import Catalog, catalog_of
-from fastdata.declare.metric import dump_dims
+from fastdata.declare.unfolded import unfolded_of
 from fastdata.errors import BrokerError
 from fastdata.operate.status import LogReader, PartitionStatus, SourceStatus, StatusReader
 from fastdata.store.memory import MemoryStore
@@ -102,7 +103,7 @@ async def test_a_run_that_is_not_finished_covers_nothing(catalog: Catalog) -> No
 
 
 async def test_what_was_not_folded_is_counted_by_reason(catalog: Catalog) -> None:
-    unfolded = catalog.sources["flights"].unfolded
+    unfolded = unfolded_of(catalog.sources["flights"])
 
     def counted(reason: str, window: int, segment: int, events: int) -> Partial:
         states = unfolded.zero()

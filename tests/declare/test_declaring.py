@@ -9,8 +9,8 @@ from fastdata import Count, Max, Mean, Metric, Source, Sum, Uniques
 from fastdata.declare.catalog import catalog_of, load, load_folder
 from fastdata.declare.metric import Measure
 from fastdata.errors import DeclarationError, LoadError, UnknownMetricError
-from fastdata.events.schema import FieldType
-from fastdata.measures.extremes import Aggregate
+from fastdata.events.fieldtypes import FieldType
+from fastdata.measures.aggregate import Aggregate
 
 FIELDS = [
     {"name": "at", "type": {"type": "long", "logicalType": "timestamp-millis"}},

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from fastdata import Count, Metric, Source, Sum
-from fastdata.declare.metric import dump_dims
+from fastdata.coordinates.dimensions import dump_dims
 from fastdata.errors import DeclarationError, ExportError, QueryError
 from fastdata.export.table import flat_table
 from fastdata.operate.sizing import Load, size

@@ -10,7 +10,8 @@ from fastdata.declare.metric import Metric
 from fastdata.declare.source import Source
 from fastdata.errors import BadEventError
 from fastdata.events.decoder import Decoder, Event
-from fastdata.events.schema import encode, open_registry
+from fastdata.events.registry import open_registry
+from fastdata.events.schema import encode
 
 REPOSITORY = Path(__file__).parents[2]
 VIEW = {

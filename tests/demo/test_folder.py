@@ -11,7 +11,8 @@ import pytest
 from fastdata.declare.catalog import load_folder
 from fastdata.demo.folder import write_folder
 from fastdata.errors import FastdataError
-from fastdata.events.schema import Schema, open_registry
+from fastdata.events.registry import open_registry
+from fastdata.events.schema import Schema
 from fastdata.kafka.connection import Broker
 
 REPOSITORY = Path(__file__).parents[2]

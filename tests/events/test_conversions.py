@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 from fastdata import Source
 from fastdata.errors import BadEventError, DeclarationError
 from fastdata.events.decoder import Decoder
-from fastdata.events.schema import FieldType, FolderRegistry, Schema, encode
+from fastdata.events.fieldtypes import FieldType
+from fastdata.events.registry import FolderRegistry
+from fastdata.events.schema import Schema, encode
 from tests.support.avro import Typed, types
 
 AT = {"name": "at", "type": "long"}

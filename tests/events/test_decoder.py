@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from fastdata import Source
 from fastdata.errors import BadEventError, DeclarationError, MapError, SettingsError
 from fastdata.events.decoder import Decoder, Event
-from fastdata.events.schema import FolderRegistry, Schema, encode, open_registry
+from fastdata.events.registry import FolderRegistry, open_registry
+from fastdata.events.schema import Schema, encode
 
 FIELDS: list[object] = [
     {"name": "at", "type": ["null", {"type": "long", "logicalType": "timestamp-millis"}]},

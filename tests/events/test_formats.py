@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from fastdata import Source
 from fastdata.errors import BadEventError, DeclarationError
 from fastdata.events.decoder import Decoder, Event
-from fastdata.events.schema import FolderRegistry, Schema, encode
+from fastdata.events.registry import FolderRegistry
+from fastdata.events.schema import Schema, encode
 from tests.support.avro import Typed, types
 
 AT = {"name": "at", "type": {"type": "long", "logicalType": "timestamp-millis"}}
@@ -279,4 +280,6 @@ def test_another_pattern_is_another_definition(tmp_path: Path) -> None:
     assert first.reader is not None
     assert second.reader is not None
     assert first.reader.id != second.reader.id
+    assert isinstance(first._source, Source)
+    assert isinstance(second._source, Source)
     assert first._source.describe() != second._source.describe()

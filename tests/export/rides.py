@@ -13,9 +13,10 @@ from pyarrow import parquet
 
 from fastdata import Metric
 from fastdata.answer.query import query
+from fastdata.coordinates.dimensions import Dimension
 from fastdata.coordinates.instants import HOUR_MS
 from fastdata.coordinates.segments import Coverage
-from fastdata.declare.metric import Dimension
+from fastdata.declare.unfolded import unfolded_of
 from fastdata.store.protocol import Flip, ServingStore, Total
 from tests.answer.trips import MINUTE, NOON, SIZE, Trip, gap, partial, progress, total, unfolded
 
@@ -152,7 +153,7 @@ class Changes:
         await self._store.undo(self._metric.id, hour)
 
     async def _clean_up(self, hour: int) -> None:
-        of = self._metric.id, hour, hour + HOUR_MS, self._metric.source.unfolded.id
+        of = self._metric.id, hour, hour + HOUR_MS, unfolded_of(self._metric.source).id
         await self._store.clean_up(*of)
 
     async def _flip(self, hour: int, version: int, coverage: Coverage, rows: int | None) -> None:

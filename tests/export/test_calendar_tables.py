@@ -9,9 +9,10 @@ from pyarrow import parquet
 from fastdata import Metric, export
 from fastdata.answer.query import query
 from fastdata.coordinates.calendar import Grain
+from fastdata.coordinates.dimensions import dump_dims
 from fastdata.coordinates.instants import DAY_MS, HOUR_MS
 from fastdata.coordinates.segments import Coverage
-from fastdata.declare.metric import dump_dims
+from fastdata.declare.unfolded import unfolded_of
 from fastdata.errors import ExportError
 from fastdata.export.export import Exporter
 from fastdata.export.table import flat_table
@@ -79,7 +80,7 @@ async def has_come(metric: Metric, store: MemoryStore, row: dict[str, object]) -
     watermarks = [one.watermark for one in await store.progress("trips")]
     hours = start - 30 * MINUTE, start + DAY_MS + 30 * MINUTE
     heads = await store.heads(metric.id, *hours)
-    partials = await store.read(metric.id, metric.source.unfolded.id, "trips", *hours)
+    partials = await store.read(metric.id, unfolded_of(metric.source).id, "trips", *hours)
     return bool(heads or partials.partials) or start <= max(watermarks, default=start - 1)
 
 

@@ -9,8 +9,9 @@ import pytest
 from pyarrow import dataset, parquet
 
 from fastdata import Count, Histogram, Metric, export
+from fastdata.coordinates.dimensions import dump_dims
 from fastdata.coordinates.instants import DAY_MS, HOUR_MS
-from fastdata.declare.metric import Measure, dump_dims
+from fastdata.declare.metric import Measure
 from fastdata.errors import ArchiveUnavailableError, ExportError
 from fastdata.export.export import Exporter
 from fastdata.export.table import flat_table

@@ -7,7 +7,7 @@ from decimal import Decimal
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn, SearchStrategy
 
-from fastdata.events.schema import FieldType
+from fastdata.events.fieldtypes import FieldType
 
 INT, FLOAT, TEXT = FieldType("int"), FieldType("float"), FieldType("string")
 ITEM = FieldType("record", fields=(("n", FieldType("int", nullable=True)), ("name", TEXT)))

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from fastdata.errors import DeclarationError
-from fastdata.events.schema import FieldType
+from fastdata.events.fieldtypes import FieldType
 from fastdata.expressions import Node, compile_value, parse_expression, to_sql
 from tests.expressions.expression_texts import EVENTS, EXPRESSIONS, FIELDS
 

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from fastdata import First, Last
 from fastdata.errors import CorruptStateError, DeclarationError, MapError
-from fastdata.events.schema import FieldType, Kind
+from fastdata.events.fieldtypes import FieldType, Kind
+from fastdata.measures.aggregate import Aggregate
 from fastdata.measures.estimates import Estimate
-from fastdata.measures.extremes import Aggregate
 from fastdata.testing import laws
 
 KINDS: tuple[Kind, ...] = ("int", "float", "decimal", "string", "timestamp", "date", "bool")

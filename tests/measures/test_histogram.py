@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from fastdata import Histogram
 from fastdata.errors import CorruptStateError, DeclarationError, MapError
-from fastdata.events.schema import FieldType
+from fastdata.events.fieldtypes import FieldType
 from fastdata.measures.estimates import Estimate
 from fastdata.testing.laws import fold
 

@@ -10,7 +10,7 @@ from rbloom import Bloom
 
 from fastdata import Frequency, Seen
 from fastdata.errors import CorruptStateError
-from fastdata.events.schema import FieldType
+from fastdata.events.fieldtypes import FieldType
 from fastdata.measures.estimates import Estimate
 from fastdata.testing.laws import fold
 

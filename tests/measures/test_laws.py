@@ -10,10 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fastdata.events.schema import FieldType, Kind
+from fastdata.events.fieldtypes import FieldType, Kind
+from fastdata.measures.aggregate import Aggregate
+from fastdata.measures.count import Count
 from fastdata.measures.estimates import Estimate
-from fastdata.measures.extremes import Aggregate, Count, Max, Mean, Min, Sum, Uniques
+from fastdata.measures.extremes import Max, Min
 from fastdata.measures.histogram import Histogram
+from fastdata.measures.sums import Mean, Sum
+from fastdata.measures.uniques import Uniques
 from fastdata.measures.variance import StdDev, Variance
 from fastdata.testing import laws
 

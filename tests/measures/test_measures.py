@@ -10,9 +10,13 @@ import pyarrow as pa
 import pytest
 
 from fastdata.errors import CorruptStateError, DeclarationError, MapError
-from fastdata.events.schema import FieldType, Kind
+from fastdata.events.fieldtypes import FieldType, Kind
+from fastdata.measures.aggregate import Aggregate
+from fastdata.measures.count import Count
 from fastdata.measures.estimates import Estimate
-from fastdata.measures.extremes import Aggregate, Count, Max, Mean, Min, Sum, Uniques
+from fastdata.measures.extremes import Max, Min
+from fastdata.measures.sums import Mean, Sum
+from fastdata.measures.uniques import Uniques
 from fastdata.testing.laws import fold
 
 INT, FLOAT, STRING = FieldType("int"), FieldType("float"), FieldType("string")

@@ -7,7 +7,7 @@ from datasketches import kll_doubles_sketch
 
 from fastdata import Quantiles
 from fastdata.errors import CorruptStateError
-from fastdata.events.schema import FieldType
+from fastdata.events.fieldtypes import FieldType
 from fastdata.measures.estimates import Estimate
 from fastdata.testing.laws import fold
 

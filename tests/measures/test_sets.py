@@ -7,7 +7,7 @@ from datasketches import compact_theta_sketch
 
 from fastdata import Sets, Uniques
 from fastdata.errors import CorruptStateError, DeclarationError
-from fastdata.events.schema import FieldType
+from fastdata.events.fieldtypes import FieldType
 from fastdata.measures.estimates import Estimate
 from fastdata.measures.sets import Comparison, compare_states
 from fastdata.testing.laws import fold

@@ -11,14 +11,15 @@ from hypothesis import strategies as st
 
 from fastdata.declare.metric import Measure
 from fastdata.errors import CorruptStateError, DeclarationError, MapError, QueryError
-from fastdata.events.schema import FieldType
+from fastdata.events.fieldtypes import FieldType
+from fastdata.measures.aggregate import Aggregate, dump_whole
 from fastdata.measures.estimates import Estimate, Value
-from fastdata.measures.extremes import Aggregate, Uniques, dump_whole
 from fastdata.measures.frequency import Frequency
 from fastdata.measures.quantiles import Quantiles
 from fastdata.measures.seen import Seen
 from fastdata.measures.sets import Sets
 from fastdata.measures.topk import TopK
+from fastdata.measures.uniques import Uniques
 from fastdata.testing import laws
 
 INT, FLOAT, STRING = FieldType("int"), FieldType("float"), FieldType("string")

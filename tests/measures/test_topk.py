@@ -8,7 +8,7 @@ from datasketches import frequent_strings_sketch
 
 from fastdata import TopK
 from fastdata.errors import CorruptStateError, MapError
-from fastdata.events.schema import FieldType
+from fastdata.events.fieldtypes import FieldType
 from fastdata.measures.estimates import Estimate, Value
 from fastdata.testing.laws import fold
 

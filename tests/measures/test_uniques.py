@@ -7,9 +7,10 @@ import pytest
 from datasketches import hll_sketch, hll_union, tgt_hll_type
 
 from fastdata.errors import CorruptStateError
-from fastdata.events.schema import FieldType
+from fastdata.events.fieldtypes import FieldType
+from fastdata.measures.aggregate import Aggregate
 from fastdata.measures.estimates import Estimate
-from fastdata.measures.extremes import Aggregate, Uniques
+from fastdata.measures.uniques import Uniques
 from fastdata.testing.laws import fold
 
 STRING, INT = FieldType("string"), FieldType("int")

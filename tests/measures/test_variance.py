@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 from fastdata import StdDev, Variance
 from fastdata.errors import CorruptStateError, DeclarationError, MapError
-from fastdata.events.schema import FieldType, Kind
+from fastdata.events.fieldtypes import FieldType, Kind
+from fastdata.measures.aggregate import Aggregate
 from fastdata.measures.estimates import Estimate
-from fastdata.measures.extremes import Aggregate
 from fastdata.testing.laws import fold
 
 INT, FLOAT, MONEY = FieldType("int"), FieldType("float"), FieldType("decimal", scale=2)

@@ -1,23 +1,69 @@
-"""Who may import whom."""
+"""Who may import whom: the folders are the architecture."""
 
 import ast
 import subprocess
 import sys
 from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "fastdata"
-MODULES = sorted(PACKAGE.rglob("*.py"))
+# The example of the demo is a user's file.
+FILES = sorted(f for f in PACKAGE.rglob("*.py") if "example" not in f.parts)
+MODULES = {
+    ".".join(f.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): f for f in FILES
+}
+
+# All that each folder, or module beside them, imports. An arrow points down: to a later line.
+MAY_IMPORT = {
+    "cli": {
+        "demo", "app", "export", "answer", "batch", "verify", "operate", "archive", "store",
+        "declare", "events", "kafka", "settings", "coordinates", "errors",
+    },
+    "demo": {
+        "answer", "operate", "speed", "archive", "store", "declare", "events", "kafka",
+        "coordinates", "errors",
+    },
+    "fastdata": {"export", "answer", "speed", "declare", "measures", "settings", "errors"},
+    "app": {"speed", "declare", "settings", "errors"},
+    "export": {
+        "answer", "archive", "store", "declare", "settings", "coordinates", "failpoints", "errors",
+    },
+    "answer": {"store", "declare", "measures", "settings", "coordinates", "errors"},
+    "batch": {
+        "archive", "store", "declare", "measures", "expressions", "events", "coordinates",
+        "failpoints", "errors",
+    },
+    "verify": {"archive", "store", "declare", "measures", "events", "coordinates", "errors"},
+    "operate": {
+        "archive", "store", "declare", "expressions", "events", "kafka", "coordinates", "errors",
+    },
+    "speed": {
+        "store", "declare", "events", "kafka", "settings", "coordinates", "failpoints", "errors",
+    },
+    "archive": {"declare", "events", "kafka", "coordinates", "failpoints", "errors"},
+    "store": {"declare", "coordinates", "failpoints", "errors"},
+    "testing": {"measures"},
+    "declare": {"measures", "expressions", "events", "coordinates", "errors"},
+    "measures": {"events", "errors"},
+    "expressions": {"events", "errors"},
+    "events": {"settings", "errors"},
+    "kafka": {"settings", "errors"},
+    "settings": {"errors"},
+    "coordinates": set[str](),
+    "failpoints": set[str](),
+    "errors": set[str](),
+}  # fmt: skip
 
 DRIVERS = {
     "faust": ("speed/", "app.py"),
     "mode": ("speed/", "app.py"),
     "aiokafka": ("kafka/", "speed/", "archive/", "operate/status.py"),
     "confluent_kafka": ("demo/", "events/url_registry.py", "operate/status.py"),
-    "sqlalchemy": ("store/sql/", "export/"),
+    "sqlalchemy": ("store/", "export/"),
     "aiosqlite": ("store/sql/sqlite.py",),
     "asyncpg": ("store/sql/postgres.py",),
     "cassandra": ("store/cassandra/",),
@@ -28,44 +74,75 @@ DRIVERS = {
 }
 
 
-def label(module: Path) -> str:
-    return module.relative_to(PACKAGE).as_posix()
+def label(file: Path) -> str:
+    return file.relative_to(PACKAGE).as_posix()
 
 
-def part_of(path: str) -> str:
-    """The folder, or the single module of the root, of a path or dotted name below `fastdata`."""
-    return path.replace(".py", "").replace("/", ".").split(".")[0]
+def folder_of(module: str) -> str:
+    """The folder of `fastdata/`, or the module beside them; the doorway has its own name."""
+    return module.split(".")[1] if "." in module else module
 
 
-def imported(module: Path) -> Iterator[str]:
-    """Every dotted name that a module imports, at its top or inside of a function."""
-    tree = ast.parse(module.read_text())
-    if module == PACKAGE / "__init__.py":  # the doorway names the layers for type checkers only
-        tree.body = [node for node in tree.body if not isinstance(node, ast.If)]
-    for node in ast.walk(tree):
+def imported(file: Path) -> Iterator[str]:
+    """Every dotted name that a module imports: at its top, in a function, or for types only."""
+    for node in ast.walk(ast.parse(file.read_text())):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{module}: relative import"
-            base = node.module or ""
-            # `from fastdata import windows` imports a module, `from fastdata import Count` a name.
-            yield from (f"{base}.{alias.name}" for alias in node.names)
+            assert node.level == 0, f"{file}: relative import"
+            # `from fastdata import failpoints` imports a module, `... import Count` a name.
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
-@pytest.mark.parametrize("module", MODULES, ids=label)
-def test_a_driver_is_imported_only_in_its_place(module: Path) -> None:
+def imported_modules(module: str) -> set[str]:
+    """The modules of the package that one of them imports."""
+    names = [name for name in imported(MODULES[module]) if name.split(".")[0] == "fastdata"]
+    return {name if name in MODULES else name.rpartition(".")[0] for name in names}
+
+
+@pytest.mark.parametrize("folder", MAY_IMPORT)
+def test_a_folder_imports_what_the_table_says_and_nothing_else(folder: str) -> None:
+    modules = [module for module in MODULES if folder_of(module) == folder]
+    arrows = {folder_of(name) for module in modules for name in imported_modules(module)}
+
+    assert MAY_IMPORT[folder] == arrows - {folder}
+
+
+def test_the_table_has_all_folders_and_its_arrows_point_down() -> None:
+    floors = list(MAY_IMPORT)
+    up = [
+        (folder, other)
+        for folder, others in MAY_IMPORT.items()
+        for other in others
+        if floors.index(other) <= floors.index(folder)
+    ]
+
+    assert {folder_of(module) for module in MODULES} == set(floors)
+    assert up == []
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    sorter = TopologicalSorter({m: imported_modules(m) - {m} for m in MODULES})
+    try:
+        sorter.prepare()
+    except CycleError as error:
+        pytest.fail(" imports ".join(reversed(error.args[1])))
+
+
+@pytest.mark.parametrize("file", FILES, ids=label)
+def test_a_driver_is_imported_only_in_its_place(file: Path) -> None:
     wrong = [
         name
-        for name in imported(module)
-        if (top := name.split(".")[0]) in DRIVERS and not label(module).startswith(DRIVERS[top])
+        for name in imported(file)
+        if (top := name.split(".")[0]) in DRIVERS and not label(file).startswith(DRIVERS[top])
     ]
 
     assert wrong == []
 
 
-@pytest.mark.parametrize("module", MODULES, ids=label)
-def test_the_library_never_imports_tests_or_agents(module: Path) -> None:
-    assert {"tests", "agents"}.isdisjoint(name.split(".")[0] for name in imported(module))
+@pytest.mark.parametrize("file", FILES, ids=label)
+def test_the_library_never_imports_tests_or_agents(file: Path) -> None:
+    assert {"tests", "agents"}.isdisjoint(name.split(".")[0] for name in imported(file))
 
 
 @pytest.mark.parametrize(

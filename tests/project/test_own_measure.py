@@ -11,7 +11,7 @@ from fastdata import Estimate, Metric
 from fastdata.answer.query import query
 from fastdata.coordinates.segments import Coverage
 from fastdata.errors import CorruptStateError, DeclarationError, MapError
-from fastdata.events.schema import FieldType
+from fastdata.events.fieldtypes import FieldType
 from fastdata.store.memory import MemoryStore
 from fastdata.store.protocol import Flip, Partial, Total
 from fastdata.testing.laws import fold

@@ -30,9 +30,11 @@ from fastdata.archive import ArchiveStorage, PartitionArchive, open_archive_stor
 from fastdata.archive import Record as ArchivedRecord
 from fastdata.batch.replay import replay
 from fastdata.coordinates.instants import HOUR_MS, MINUTE_MS
+from fastdata.declare.unfolded import unfolded_of
 from fastdata.errors import SpanConflictError
 from fastdata.events.decoder import Decoder
-from fastdata.events.schema import FolderRegistry, encode
+from fastdata.events.registry import FolderRegistry
+from fastdata.events.schema import encode
 from fastdata.failpoints import FailpointError
 from fastdata.measures.estimates import Estimate
 from fastdata.speed.layer import Record, SpeedLayer
@@ -194,7 +196,8 @@ class System:
         if self.rng.random() < 0.5:
             await self.worker.layer.clean_up()
         else:
-            await self.store.clean_up(self.metric.id, 0, WINDOWS * HOUR_MS, self.source.unfolded.id)
+            unfolded = unfolded_of(self.source).id
+            await self.store.clean_up(self.metric.id, 0, WINDOWS * HOUR_MS, unfolded)
 
     # --- archive and batch --------------------------------------------------------------------
     async def archive(self, p: int | None = None, count: int | None = None) -> None:
@@ -245,7 +248,9 @@ class System:
         """The events of each window, as the exact sum tells them; and checks the row's claims."""
         end = WINDOWS * HOUR_MS
         source = self.source
-        reading = await self.store.read(self.metric.id, source.unfolded.id, source.topic, 0, end)
+        reading = await self.store.read(
+            self.metric.id, unfolded_of(source).id, source.topic, 0, end
+        )
         answers: dict[int, set[tuple[int, int]]] = defaultdict(set)
         for row in merge(self.metric, reading, Buckets(0, end, MINUTE_MS)):
             count, total = row.estimates

@@ -20,8 +20,10 @@ from fastdata.archive import Record as ArchivedRecord
 from fastdata.batch.replay import Replayer
 from fastdata.batch.schedule import ScheduledReplay, ScheduledRun
 from fastdata.coordinates.instants import DAY_MS, HOUR_MS, floor_to, parse_instant
+from fastdata.declare.unfolded import unfolded_of
 from fastdata.events.decoder import Decoder
-from fastdata.events.schema import FolderRegistry, encode
+from fastdata.events.registry import FolderRegistry
+from fastdata.events.schema import encode
 from fastdata.speed.layer import Record, SpeedLayer
 from fastdata.store.memory import MemoryStore
 from fastdata.store.pace import Pace
@@ -298,7 +300,7 @@ class Year:
         """What a reader gets, day by day, over all pages."""
         source = self.source
         reading = await self.store.read(
-            self.metric.id, source.unfolded.id, source.topic, start, end
+            self.metric.id, unfolded_of(source).id, source.topic, start, end
         )
         rows = merge(self.metric, reading, Buckets(start, end, DAY_MS))
         return {row.start: row for row in rows}

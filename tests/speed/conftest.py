@@ -9,8 +9,10 @@ import pytest
 
 from fastdata import Count, Metric, Source, Sum
 from fastdata.coordinates.instants import DAY_MS, HOUR_MS, MINUTE_MS
+from fastdata.declare.unfolded import unfolded_of
 from fastdata.events.decoder import Decoder
-from fastdata.events.schema import FolderRegistry, encode
+from fastdata.events.registry import FolderRegistry
+from fastdata.events.schema import encode
 from fastdata.speed.keys import unstamp
 from fastdata.speed.layer import Record, SpeedLayer
 from fastdata.speed.state import Bad
@@ -134,9 +136,9 @@ class Bench:
     async def unfolded(self) -> dict[tuple[int, str], int]:
         """Events left out, by hour and reason."""
         found: dict[tuple[int, str], int] = {}
-        for partial in await self.partials(self.source.unfolded):
+        for partial in await self.partials(unfolded_of(self.source)):
             key = (partial.window, json.loads(partial.dims)[0])
-            count = self.source.unfolded.load(partial.state)[0]
+            count = unfolded_of(self.source).load(partial.state)[0]
             assert isinstance(count, int)
             found[key] = found.get(key, 0) + count
         return found

@@ -6,7 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from fastdata import Metric
-from fastdata.events.schema import FolderRegistry, encode
+from fastdata.declare.unfolded import unfolded_of
+from fastdata.events.registry import FolderRegistry
+from fastdata.events.schema import encode
 from fastdata.store.protocol import ServingStore, Total
 from fastdata.verify.reports import MetricReport, VerifyReport
 from fastdata.verify.verify import verify
@@ -108,7 +110,7 @@ class Clicks:
         """Store other states of one total, as a mistake of batch would."""
         metric, source, span = self.visits, self.loop.source, START
         reading = await self.store.read(
-            metric.id, source.unfolded.id, source.topic, span, span + HOUR
+            metric.id, unfolded_of(source).id, source.topic, span, span + HOUR
         )
         totals: list[Total] = []
         for total in reading.totals:

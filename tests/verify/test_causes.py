@@ -6,7 +6,7 @@ import pytest
 
 from fastdata.archive import PartitionArchive, Record
 from fastdata.events.decoder import Decoder
-from fastdata.events.schema import FolderRegistry
+from fastdata.events.registry import FolderRegistry
 from fastdata.store.memory import MemoryStore
 from fastdata.verify.reports import AGREES, INCOMPARABLE
 from tests.verify.clicks import HOUR, MINUTE, START, Clicks

@@ -10,12 +10,11 @@ import pytest
 
 from fastdata import Estimate, Frequency, Seen, Sum
 from fastdata.declare.metric import Measure, Metric
-from fastdata.events.schema import FieldType
+from fastdata.events.fieldtypes import FieldType
 from fastdata.measures import frequency, seen
 from fastdata.store.memory import MemoryStore
-from fastdata.verify.lookups import Lookup, look_up
+from fastdata.verify.compare import Lookup, could_be, look_up, refold
 from fastdata.verify.plain import fits, recount
-from fastdata.verify.refold import could_be, refold
 from fastdata.verify.reports import MetricReport
 from tests.verify.clicks import SEGMENT, Clicks
 

@@ -8,7 +8,7 @@ import pytest
 
 from fastdata import First, Histogram, Last, StdDev, Variance
 from fastdata.declare.metric import Measure
-from fastdata.events.schema import FieldType
+from fastdata.events.fieldtypes import FieldType
 from fastdata.store.memory import MemoryStore
 from fastdata.testing.laws import fold
 from fastdata.verify.plain import NOT_RECOUNTED, is_same, recount

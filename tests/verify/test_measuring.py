@@ -22,7 +22,7 @@ from fastdata import (
     Variance,
 )
 from fastdata.declare.metric import Measure
-from fastdata.events.schema import FieldType
+from fastdata.events.fieldtypes import FieldType
 from fastdata.measures.estimates import Estimate
 from fastdata.verify.plain import (
     NOT_RECOUNTED,

@@ -9,7 +9,7 @@ import pytest
 
 from fastdata import Frequency, Quantiles, Sets, TopK
 from fastdata.declare.metric import Measure
-from fastdata.events.schema import FieldType
+from fastdata.events.fieldtypes import FieldType
 from fastdata.measures import topk
 from fastdata.measures.estimates import Estimate
 from fastdata.store.memory import MemoryStore

@@ -1,1 +1,1 @@
-"""To be said."""
+"""The engine that compiles a declaration to a plan of DataFusion, which reads the archive."""

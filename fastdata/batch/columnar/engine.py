@@ -24,8 +24,9 @@ from fastdata.batch.columnar.grouping import grouped
 from fastdata.batch.columnar.measures import Argument, form_of
 from fastdata.batch.rollups.states import HourStates
 from fastdata.batch.row_engine import Folded, Job, Piece, Row, check_counts, without_collector
+from fastdata.coordinates.dimensions import dump_dims
 from fastdata.coordinates.instants import HOUR_MS
-from fastdata.declare.metric import Metric, States, dump_dims
+from fastdata.declare.metric import Metric, States
 from fastdata.declare.source import Source
 from fastdata.events.decoder import EARLIEST_MS, LATEST_MS
 from fastdata.events.schema import Schema
@@ -38,7 +39,7 @@ from fastdata.expressions import (
     quote_name,
     to_sql,
 )
-from fastdata.measures.extremes import State
+from fastdata.measures.aggregate import State
 
 __all__ = ["fold_columns", "is_columnar"]
 

@@ -13,7 +13,7 @@ from datafusion import SessionContext
 
 from fastdata.batch.columnar.listed import Listed
 from fastdata.batch.columnar.measures import Form
-from fastdata.measures.extremes import State
+from fastdata.measures.aggregate import State
 
 __all__ = ["Runs", "grouped", "slices"]
 

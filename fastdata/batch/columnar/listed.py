@@ -8,7 +8,7 @@ from typing import Any, Literal
 import pyarrow as pa
 
 from fastdata.batch.columnar.exact_sums import Sums, add_up, count_between
-from fastdata.measures.extremes import Aggregate, State
+from fastdata.measures.aggregate import Aggregate, State
 
 __all__ = ["Listed", "Rows", "counted", "distinct", "float_sum", "folded", "histogram", "variance"]
 

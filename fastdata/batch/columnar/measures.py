@@ -17,8 +17,10 @@ from fastdata.batch.columnar.listed import (
     variance,
 )
 from fastdata.declare.metric import Measure
-from fastdata.events.schema import FieldType
-from fastdata.measures.extremes import Aggregate, Count, Max, Min, State
+from fastdata.events.fieldtypes import FieldType
+from fastdata.measures.aggregate import Aggregate, State
+from fastdata.measures.count import Count
+from fastdata.measures.extremes import Max, Min
 from fastdata.measures.first_last import First, Last
 from fastdata.measures.frequency import Frequency
 from fastdata.measures.histogram import Histogram

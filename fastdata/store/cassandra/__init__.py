@@ -1,1 +1,1 @@
-"""To be said."""
+"""The store in Apache Cassandra; the only place that knows its driver."""

@@ -1,1 +1,1 @@
-"""To be said."""
+"""The stores in SQL databases: SQLite and PostgreSQL, through SQLAlchemy."""

@@ -13,9 +13,9 @@ import asyncpg
 import pytest
 
 from fastdata import Histogram, Max, Mean, Metric, Sum, export
+from fastdata.coordinates.dimensions import Dimension, dump_dims
 from fastdata.coordinates.instants import HOUR_MS
 from fastdata.coordinates.segments import Coverage
-from fastdata.declare.metric import Dimension, dump_dims
 from fastdata.errors import ExportError
 from fastdata.export.export import Exporter
 from fastdata.export.table import flat_table

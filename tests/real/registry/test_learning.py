@@ -23,7 +23,8 @@ from fastdata.errors import (
     UnknownSchemaError,
 )
 from fastdata.events.decoder import Decoder
-from fastdata.events.schema import Schema, Schemas, encode
+from fastdata.events.registry import Schemas
+from fastdata.events.schema import Schema, encode
 from fastdata.events.url_registry import UrlRegistry
 from tests.support.services.certificates import Authority, Certificate
 from tests.support.services.registry import Registry

@@ -1,0 +1,156 @@
+"""Answers as Arrow tables: their columns, and what their metadata tells."""
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import TypedDict, cast
+
+import pyarrow as pa
+
+from fastdata.answer.merge import Row, fresh_until, unfolded_events
+from fastdata.answer.request import Asked
+from fastdata.coordinates.instants import to_datetime
+from fastdata.declare.metric import Metric
+from fastdata.errors import QueryError
+from fastdata.measures.numbers import arrow_type
+from fastdata.store.protocol import Reading
+
+__all__ = [
+    "INSTANT",
+    "KEY",
+    "Description",
+    "answer_schema",
+    "answer_table",
+    "describe",
+    "description",
+]
+
+KEY = b"fastdata"
+INSTANT = pa.timestamp("ms", tz="UTC")
+
+
+class Description(TypedDict):
+    """What a table answers; instants are ISO text in UTC.
+
+    `zone` is the time zone of days, weeks and months, and of instants that were given without one;
+    `unfolded` is how many events of the range the speed layer has only counted and batch not yet,
+    `definition` the id of the metric that answered.
+    """
+
+    metric: str
+    definition: str
+    start: str | None
+    end: str | None
+    every: str
+    rolling: str | None
+    zone: str
+    by: list[str]
+    fresh_until: str | None
+    unfolded: int
+
+
+def answer_schema(metric: Metric, by: Sequence[str], layers: bool = False) -> pa.Schema:
+    """The columns of an answer, as `query` says.
+
+    Raises:
+        QueryError: The column `layer` is asked for, and the metric has one of that name.
+    """
+    fields = [pa.field("window", INSTANT), pa.field("window_end", INSTANT)]
+    types = [metric.dimension_type(name) for name in by]
+    fields += [
+        pa.field(name, arrow_type(type.kind, unit=type.unit))
+        for name, type in zip(by, types, strict=True)
+    ]
+    for name, column in metric.columns.items():
+        type = column.arrow_type()
+        fields += [pa.field(name + suffix, type) for suffix in ("", "_lower", "_upper")]
+    fields.append(pa.field("exact", pa.bool_()))
+    fields.append(pa.field("fresh_until", INSTANT))
+    fields.append(pa.field("gap", pa.bool_()))
+    if layers:
+        if any(field.name == "layer" for field in fields):
+            raise QueryError(
+                f"metric {metric.name!r} has a column 'layer' of its own, so its answers cannot"
+                " say which layer a row is of: give that dimension or measure another name"
+            )
+        fields.append(pa.field("layer", pa.string()))
+    return pa.schema(fields)
+
+
+def answer_table(schema: pa.Schema, rows: Iterable[Row], fresh: int | None) -> pa.Table:
+    """The rows as a table.
+
+    Args:
+        fresh: How far in event time the speed layer has come, ms UTC; None when it has not run.
+
+    Raises:
+        QueryError: A value does not fit its column's type.
+    """
+    columns: list[list[object]] = [[] for _ in schema]
+    for row in rows:
+        values: list[object] = [row.start, row.end, *row.dims]
+        for estimate in row.estimates:
+            values += (estimate.value, estimate.lower, estimate.upper)
+        values += (row.is_exact, fresh, row.has_gap, row.layer)
+        # The layer is the last, and not always asked for.
+        for column, value in zip(columns, values[: len(columns)], strict=True):
+            column.append(value)
+    fields = [_widened(field, column) for field, column in zip(schema, columns, strict=True)]
+    arrays = [_array(field, column) for field, column in zip(fields, columns, strict=True)]
+    return pa.Table.from_arrays(arrays, schema=pa.schema(fields))
+
+
+def describe(table: pa.Table) -> Description:
+    """What a table of `query` answers; it is kept in the schema's metadata, also in Parquet.
+
+    Raises:
+        QueryError: The table is not one of `query`.
+    """
+    metadata = table.schema.metadata or {}
+    if KEY not in metadata:
+        raise QueryError("this table was not made by a query")
+    return cast("Description", json.loads(metadata[KEY]))
+
+
+def description(metric: Metric, reading: Reading, asked: Asked, dims: Sequence[str]) -> Description:
+    """What an answer is about, for its metadata.
+
+    Raises:
+        CorruptStateError: A stored state does not verify.
+    """
+    fresh = fresh_until(reading)
+    hours = unfolded_events(metric, reading.unfolded)
+    return {
+        "metric": metric.name,
+        "definition": metric.id,
+        "start": None if asked.start is None else _iso(asked.start),
+        "end": None if asked.end is None else _iso(asked.end),
+        "every": asked.grain,
+        "rolling": asked.rolling,
+        "zone": asked.calendar.zone,
+        "by": list(dims),
+        "fresh_until": None if fresh is None else _iso(fresh),
+        "unfolded": sum(hours.values()),
+    }
+
+
+def _iso(time_ms: int) -> str:
+    return to_datetime(time_ms).isoformat().replace("+00:00", "Z")
+
+
+def _widened(field: pa.Field, values: Sequence[object]) -> pa.Field:
+    """The field itself, or one for integers past 64 bits: sums are exact at any size."""
+    if field.type != pa.int64():
+        return field
+    largest = max((abs(value) for value in values if isinstance(value, int)), default=0)
+    if largest < 1 << 63:
+        return field
+    return field.with_type(pa.decimal128(38) if largest < 10**38 else pa.decimal256(76))
+
+
+def _array(field: pa.Field, values: list[object]) -> pa.Array:
+    try:
+        return pa.array(values, field.type)
+    except (pa.ArrowException, OverflowError, ValueError, TypeError) as error:
+        raise QueryError(
+            f"a value of {field.name!r} does not fit its column's type {field.type}: {error}"
+        ) from error

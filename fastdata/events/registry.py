@@ -1,0 +1,108 @@
+"""Where schemas come from: a folder of files, or a registry by URL."""
+
+from pathlib import Path
+from typing import Protocol
+
+from fastdata.errors import SettingsError, UnknownSchemaError
+from fastdata.events.schema import Schema
+from fastdata.settings import mask_url
+
+__all__ = ["FolderRegistry", "Registry", "Schemas", "open_registry"]
+
+
+class Schemas(Protocol):
+    """Finds schemas by the id on the wire."""
+
+    def get(self, schema_id: int) -> Schema:
+        """The schema of that id, as far as it is known; never blocks.
+
+        Raises:
+            SchemaNeededError: It is not known yet: call `learn` until it is.
+            UnknownSchemaError: There is none.
+            DeclarationError: It is none that events can have.
+        """
+        ...
+
+
+class Registry(Schemas, Protocol):
+    """Fetches them, too. One event loop only."""
+
+    async def learn(self, schema_id: int) -> None:
+        """Ask once for a schema; `get` tells what came of it. Returns after a pause when nothing.
+
+        What is wrong is logged; nothing is raised, for the next try may succeed.
+        """
+        ...
+
+    async def check(self) -> None:
+        """Ask whether it is there and lets us in. One that does not answer is only logged.
+
+        Raises:
+            SettingsError: It refuses, is not who it should be, or is no registry.
+        """
+        ...
+
+
+class FolderRegistry:
+    """Every `.avsc` file of a folder, by the id that its text gives. Read once.
+
+    Raises:
+        SettingsError: There is no such folder.
+        DeclarationError: A file in it is no Avro record.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        if not folder.is_dir():
+            raise SettingsError(
+                f"there is no folder of schemas at {folder}; set FASTDATA_REGISTRY to one"
+            )
+        self._folder = folder
+        self._schemas = {s.id: s for s in map(Schema.load, sorted(folder.glob("*.avsc")))}
+
+    def get(self, schema_id: int) -> Schema:
+        """The schema of that id.
+
+        Raises:
+            UnknownSchemaError: No file of the folder has it.
+        """
+        try:
+            return self._schemas[schema_id]
+        except KeyError:
+            raise UnknownSchemaError(
+                f"no schema of {self._folder} has the id {schema_id}; it has {len(self._schemas)}"
+            ) from None
+
+    @property
+    def schemas(self) -> list[Schema]:
+        """All of them, by the names of their files."""
+        return list(self._schemas.values())
+
+    async def learn(self, schema_id: int) -> None:
+        """Nothing is to be asked for: all was read at the beginning."""
+
+    async def check(self) -> None:
+        """The folder was there at the beginning."""
+
+
+def open_registry(location: str, ca: str = "") -> Registry:
+    """The registry of `FASTDATA_REGISTRY`: a folder of `.avsc` files, or a URL.
+
+    Args:
+        location: A folder, or `http(s)://[user:password@]host[:port]/path` of a registry that
+            speaks Confluent's protocol.
+        ca: File of the authority that signed its certificate; the usual ones when empty.
+
+    Raises:
+        SettingsError: It is no such URL, or no folder.
+        DeclarationError: A file in the folder is no Avro record.
+    """
+    if location.startswith(("http://", "https://")):
+        from fastdata.events.url_registry import UrlRegistry
+
+        return UrlRegistry(location, ca)
+    if "://" in location and not location.startswith("file://"):
+        raise SettingsError(
+            f"FASTDATA_REGISTRY is {mask_url(location)!r}; give a folder of .avsc files, or "
+            "http(s)://[user:password@]host[:port]/path of a schema registry"
+        )
+    return FolderRegistry(Path(location.removeprefix("file://")))

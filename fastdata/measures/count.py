@@ -1,0 +1,64 @@
+"""Counts of events, or of values."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from fastdata.errors import CorruptStateError
+from fastdata.events.fieldtypes import FieldType, Kind
+from fastdata.measures.aggregate import Aggregate
+from fastdata.measures.estimates import Estimate
+from fastdata.measures.numbers import arrow_type, int_from_bytes, int_to_bytes, more
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = ["Count"]
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """The number of events, or of values of a field that are not null. Stored: as `Sum`."""
+
+    field: str | None = None
+
+    @property
+    def arguments(self) -> tuple[str, ...]:
+        """The field, if there is one."""
+        return () if self.field is None else (self.field,)
+
+    def bind(self, *types: FieldType) -> Aggregate:
+        """The aggregate; every type fits."""
+        return _Count()
+
+
+@dataclass(frozen=True, slots=True)
+class _Count:
+    code: ClassVar[int] = 1
+    kind: ClassVar[Kind] = "int"
+
+    def arrow_type(self) -> "pa.DataType":
+        return arrow_type("int")
+
+    def zero(self, exact: bool = False) -> int:
+        return 0
+
+    def add(self, state: int, value: object) -> int:
+        return state + 1
+
+    def merge(self, state: int, other: int) -> int:
+        return state + other
+
+    def present(self, state: int) -> Estimate:
+        return Estimate.exact(state)
+
+    def widen(self, estimate: Estimate, events: int) -> Estimate:
+        return more(estimate, events)
+
+    def dump(self, state: int) -> bytes:
+        return int_to_bytes(state)
+
+    def load(self, data: bytes) -> int:
+        count = int_from_bytes(data)
+        if count < 0:
+            raise CorruptStateError(f"{count} is no count")
+        return count
