@@ -104,20 +104,22 @@ class _Reporter:
 
     def finish(self) -> None:
         """Print the last state: a clean end has made everything durable that was read."""
-        for name, one in self._latest.items():
-            self._latest[name] = replace(one, durable=one.position)
+        for name, progress in self._latest.items():
+            self._latest[name] = replace(progress, durable=progress.position)
         self.show()
 
     def show(self) -> None:
         """Print what is durable, and how fast it went since the last time."""
-        now, records = time.monotonic(), sum(one.records for one in self._latest.values())
+        now, records = time.monotonic(), sum(progress.records for progress in self._latest.values())
         rate = (records - self._shown_records) / max(now - self._shown_at, 0.001)
         self._shown_at, self._shown_records = now, records
-        for name, one in sorted(self._latest.items()):
+        for name, progress in sorted(self._latest.items()):
             if self._as_json:
-                click.echo(json.dumps(_as_dict(one, rate)))
+                click.echo(json.dumps(_as_dict(progress, rate)))
             else:
-                durable = " ".join(f"{p}:{offset:,}" for p, offset in sorted(one.durable.items()))
+                durable = " ".join(
+                    f"{p}:{offset:,}" for p, offset in sorted(progress.durable.items())
+                )
                 click.echo(f"{name}: durable {durable or 'nothing'} ({rate:,.0f} events/s)")
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Unpack
 import click
 
 from fastdata.cli.query import deliver, pairs, printed
-from fastdata.cli.windows import Interval, ranged
+from fastdata.cli.windows import RangeOptions, ranged
 from fastdata.declare.catalog import load_folder
 from fastdata.settings import Settings
 from fastdata.verify.errors_metric import find_metric
@@ -35,7 +35,7 @@ def compare(
     form: str,
     as_json: bool,
     output: Path | None,
-    **interval: Unpack[Interval],
+    **interval: Unpack[RangeOptions],
 ) -> None:
     """Compare the values that MEASURE, a Sets of METRIC, has on two sides.
 
@@ -52,7 +52,11 @@ def compare(
 
 
 async def _answer(
-    metric: str, measure: str, left: Mapping[str, str], right: Mapping[str, str], interval: Interval
+    metric: str,
+    measure: str,
+    left: Mapping[str, str],
+    right: Mapping[str, str],
+    interval: RangeOptions,
 ) -> "pa.Table":
     from fastdata.answer import compare as comparing
 

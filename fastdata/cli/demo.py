@@ -69,13 +69,13 @@ async def _demo(
     from fastdata.demo.screen import Screen, show_outcome
     from fastdata.kafka.connection import Broker
 
-    given = Broker.of(Settings.load(broker=broker)) if broker else None
+    existing = Broker.of(Settings.load(broker=broker)) if broker else None
     task = asyncio.current_task()
     for number in (signal.SIGTERM, signal.SIGHUP):
         asyncio.get_running_loop().add_signal_handler(number, task.cancel if task else lambda: None)
     console = Console(stderr=as_json)
     with Screen(console) as screen:
-        outcome = await run_demo(folder, rate, screen.begin, screen.show, given)
+        outcome = await run_demo(folder, rate, screen.begin, screen.show, existing)
     if as_json:
         click.echo(json.dumps(outcome.as_dict(), indent=2))
     else:

@@ -17,13 +17,13 @@ from fastdata.settings import Settings, mask_url
 from fastdata.verify.errors_metric import find_metric
 
 if TYPE_CHECKING:
-    from fastdata.export.export import Exporter, Report
+    from fastdata.export.export import Exporter, ExportReport
     from fastdata.export.table import FlatTable
 
 __all__ = ["export"]
 
 
-class _Options(TypedDict):
+class _ExportOptions(TypedDict):
     to: str | None
     start: str | None
     end: str | None
@@ -74,7 +74,7 @@ def export(
     follow: bool,
     interval_s: float,
     as_json: bool,
-    **options: Unpack[_Options],
+    **options: Unpack[_ExportOptions],
 ) -> None:
     """Keep a flat table of METRIC up to date, for BI tools.
 
@@ -126,7 +126,7 @@ class _Shown:
         self._as_json = as_json
         self.on_progress = on_progress
 
-    def report(self, report: "Report") -> None:
+    def report(self, report: "ExportReport") -> None:
         """Say what a refresh did."""
         if self._as_json:
             click.echo(json.dumps(report.as_dict()))
@@ -147,7 +147,7 @@ class _Shown:
 
 async def _export(
     metric: str,
-    options: _Options,
+    options: _ExportOptions,
     *,
     every: str,
     rolling: str | None,

@@ -103,29 +103,30 @@ def _bar(stack: ExitStack) -> "Callable[[ImportProgress], None] | None":
 
 
 def _show(report: "ImportReport", dry_run: bool, seconds: float) -> None:
-    for each in report.partitions:
-        left = each.objects - each.known
+    for partition in report.partitions:
+        left = partition.objects - partition.known
         click.echo(
-            f"partition {each.partition}: {each.objects:,} objects, {left:,} to import from offset "
-            f"{each.start:,} ({each.size:,} bytes)"
+            f"partition {partition.partition}: {partition.objects:,} objects, "
+            f"{left:,} to import from offset {partition.start:,} ({partition.size:,} bytes)"
             if dry_run
-            else f"partition {each.partition}: {each.records:,} events of {each.done:,} objects, "
-            f"the archive ends at offset {each.end:,}{_left_out(each)}"
+            else f"partition {partition.partition}: {partition.records:,} events of "
+            f"{partition.done:,} objects, the archive ends at offset {partition.end:,}"
+            f"{_left_out(partition)}"
         )
-        for start, length in each.holes[:_SHOWN_HOLES]:
+        for start, length in partition.holes[:_SHOWN_HOLES]:
             click.echo(f"  warning: no object has the offsets {start:,} to {start + length - 1:,}")
-        if len(each.holes) > _SHOWN_HOLES:
-            missing = sum(length for _, length in each.holes)
-            click.echo(f"  warning: {len(each.holes):,} such gaps, {missing:,} offsets in all")
+        if len(partition.holes) > _SHOWN_HOLES:
+            missing = sum(length for _, length in partition.holes)
+            click.echo(f"  warning: {len(partition.holes):,} such gaps, {missing:,} offsets in all")
     if report.foreign:
         click.echo(f"{report.foreign:,} objects with other names were left out")
     click.echo(f"{seconds:.1f} s")
 
 
-def _left_out(each: "PartitionImport") -> str:
-    said = {
-        "objects were known": each.known,
-        "records do not fit the source and are rejects": each.rejects,
-        "records were repeated": each.repeated,
+def _left_out(partition: "PartitionImport") -> str:
+    reasons = {
+        "objects were known": partition.known,
+        "records do not fit the source and are rejects": partition.rejects,
+        "records were repeated": partition.repeated,
     }
-    return "".join(f"; {count:,} {what}" for what, count in said.items() if count)
+    return "".join(f"; {count:,} {text}" for text, count in reasons.items() if count)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, BinaryIO, Unpack
 
 import click
 
-from fastdata.cli.windows import Interval, ranged, show_instant, show_window, window_title
+from fastdata.cli.windows import RangeOptions, ranged, show_instant, show_window, window_title
 from fastdata.declare.catalog import load_folder
 from fastdata.settings import Settings
 from fastdata.verify.errors_metric import find_metric
@@ -67,7 +67,7 @@ def query(
     form: str,
     as_json: bool,
     output: Path | None,
-    **interval: Unpack[Interval],
+    **interval: Unpack[RangeOptions],
 ) -> None:
     """Answer METRIC over an interval, from both layers.
 
@@ -90,7 +90,7 @@ def query(
 
 
 async def _answer(
-    metric: str, by: Sequence[str], items: Mapping[str, str], interval: Interval
+    metric: str, by: Sequence[str], items: Mapping[str, str], interval: RangeOptions
 ) -> "pa.Table":
     from fastdata.answer import query as querying
 
@@ -175,7 +175,9 @@ def _with_text_lists(table: "pa.Table") -> "pa.Table":
     for index, field in enumerate(table.schema):
         if pa.types.is_list(field.type):
             lists = (_jsonable(value) for value in table.column(index).to_pylist())
-            texts = [None if one is None else json.dumps(one, ensure_ascii=False) for one in lists]
+            texts = [
+                None if items is None else json.dumps(items, ensure_ascii=False) for items in lists
+            ]
             table = table.set_column(index, field.name, pa.array(texts, pa.string()))
     return table
 
@@ -193,9 +195,9 @@ def _json(table: "pa.Table", took_s: float) -> str:
 
 def _jsonable(value: object) -> object:
     if isinstance(value, list):
-        return [_jsonable(one) for one in value]
+        return [_jsonable(item) for item in value]
     if isinstance(value, dict):
-        return {name: _jsonable(one) for name, one in value.items()}
+        return {name: _jsonable(item) for name, item in value.items()}
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
     return value if value is None or isinstance(value, bool | int | float) else str(value)
@@ -286,7 +288,7 @@ def _has_bounds(value: object) -> bool:
 
 
 def _sizes(*lists: object) -> set[int]:
-    return {len(one) for one in lists if isinstance(one, list)}
+    return {len(items) for items in lists if isinstance(items, list)}
 
 
 def _shown(value: object) -> str:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["Instant", "replay"]
 
 
-class _Options(TypedDict):
+class _ReplayOptions(TypedDict):
     start: int | None
     end: int | None
     dry_run: bool
@@ -100,7 +100,7 @@ def replay(
     as_json: bool,
     every: timedelta | None,
     window: timedelta | None,
-    **options: Unpack[_Options],
+    **options: Unpack[_ReplayOptions],
 ) -> None:
     """Count an interval again from the archive, exactly.
 
@@ -146,23 +146,23 @@ def replay(
         show_report(report)
 
 
-def _refuse_for_schedule(options: _Options) -> None:
+def _refuse_for_schedule(options: _ReplayOptions) -> None:
     """A schedule has a range of its own, resumes by itself, and writes."""
-    given = {
+    refused = {
         "--from": options["start"],
         "--to": options["end"],
         "--dry-run": options["dry_run"],
         "--resume": options["resume"],
         "--force": options["force"],
     }
-    for name, value in given.items():
+    for name, value in refused.items():
         if value not in (None, False):
             raise click.UsageError(f"{name} cannot be combined with --every: leave one of them out")
 
 
 async def _replay(
     names: Sequence[str],
-    options: _Options,
+    options: _ReplayOptions,
     on_progress: "Callable[[Progress], None] | None",
 ) -> "ReplayReport":
     from fastdata.archive import open_archive_storage

@@ -66,4 +66,4 @@ def _left_out(metric: "MetricReport") -> str:
         "records that cannot be decoded": metric.rejects,
         "events that cannot be read, or have no time": metric.timeless,
     }
-    return "".join(f"; {count:,} {what}" for what, count in said.items() if count)
+    return "".join(f"; {count:,} {text}" for text, count in said.items() if count)

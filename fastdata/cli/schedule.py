@@ -81,8 +81,8 @@ async def _until_stopped(task: asyncio.Task[object], say: Callable[[str], None])
 
     def stop(number: int) -> None:
         stopped.append(number)
-        for each in (signal.SIGINT, signal.SIGTERM):
-            loop.remove_signal_handler(each)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(number)
         say("stopping; what is published stays, and the next start goes on")
         task.cancel()
 

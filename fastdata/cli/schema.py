@@ -24,7 +24,7 @@ _JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON doc
 
 
 @dataclass(frozen=True, slots=True)
-class _Named:
+class _Candidate:
     """A schema that is declared, and the subject it belongs to; none is known of a file."""
 
     name: str
@@ -33,7 +33,9 @@ class _Named:
 
 
 @dataclass(frozen=True, slots=True)
-class _Verdict:
+class _Compatibility:
+    """Why what was written with a schema cannot be read with another: with no reason, it can."""
+
     name: str
     against: str
     reasons: list[str]
@@ -72,19 +74,21 @@ def register(names: tuple[str, ...], subject: str | None, as_json: bool) -> None
     """  # noqa: D301  (click wants the backspace)
     settings = Settings.load()
     chosen = _choose(settings, names, subject)
-    for each in chosen:
-        if not each.subject:
-            raise click.UsageError(f"{each.name} is a file: name its --subject")
+    for candidate in chosen:
+        if not candidate.subject:
+            raise click.UsageError(f"{candidate.name} is a file: name its --subject")
     ids = asyncio.run(_register(_open(settings), chosen))
     if as_json:
-        found = [{"subject": n.subject, "name": n.name, "id": ids[n.subject]} for n in chosen]
-        click.echo(json.dumps(found, indent=2))
+        registered = [{"subject": n.subject, "name": n.name, "id": ids[n.subject]} for n in chosen]
+        click.echo(json.dumps(registered, indent=2))
     else:
-        for each in chosen:
-            click.echo(f"{each.subject}: {each.schema.name} has the id {ids[each.subject]}")
+        for candidate in chosen:
+            click.echo(
+                f"{candidate.subject}: {candidate.schema.name} has the id {ids[candidate.subject]}"
+            )
 
 
-async def _register(registry: Registry, chosen: Iterable[_Named]) -> dict[str, int]:
+async def _register(registry: Registry, chosen: Iterable[_Candidate]) -> dict[str, int]:
     if isinstance(registry, FolderRegistry):
         raise click.UsageError(
             "FASTDATA_REGISTRY is a folder, where nothing is registered: a file in it is known "
@@ -93,7 +97,10 @@ async def _register(registry: Registry, chosen: Iterable[_Named]) -> dict[str, i
     from fastdata.events.url_registry import UrlRegistry
 
     assert isinstance(registry, UrlRegistry)  # noqa: S101 - there are two kinds
-    return {each.subject: await registry.register(each.subject, each.schema) for each in chosen}
+    return {
+        candidate.subject: await registry.register(candidate.subject, candidate.schema)
+        for candidate in chosen
+    }
 
 
 @schema.command(short_help="Check that declared schemas can read the events there are.")
@@ -144,8 +151,8 @@ def check(
     else:
         verdicts = list(_compare_files(_files(against), chosen, compatibility))
     if as_json:
-        found = [{**asdict(v), "is_compatible": not v.reasons} for v in verdicts]
-        click.echo(json.dumps(found, indent=2))
+        compared = [{**asdict(v), "is_compatible": not v.reasons} for v in verdicts]
+        click.echo(json.dumps(compared, indent=2))
     else:
         _show(chosen, verdicts)
     if wrong := [v.name for v in verdicts if v.reasons]:
@@ -161,9 +168,9 @@ def _open(settings: Settings) -> Registry:
     return open_registry(settings.registry, settings.registry_ca)
 
 
-def _choose(settings: Settings, names: tuple[str, ...], subject: str | None) -> list[_Named]:
+def _choose(settings: Settings, names: tuple[str, ...], subject: str | None) -> list[_Candidate]:
     files = [name for name in names if name.endswith(".avsc")]
-    chosen = [_Named(name, subject or "", Schema.load(Path(name))) for name in files]
+    chosen = [_Candidate(name, subject or "", Schema.load(Path(name))) for name in files]
     if len(files) < len(names) or not names:
         sources = load_folder(settings.agents).sources
         named = [name for name in names if name not in files]
@@ -175,28 +182,30 @@ def _choose(settings: Settings, names: tuple[str, ...], subject: str | None) -> 
                 raise click.UsageError(
                     f"the values of source {name!r} are {source.format}: no registry knows them"
                 )
-            chosen.append(_Named(name, subject or f"{source.topic}-value", source.schema))
+            chosen.append(_Candidate(name, subject or f"{source.topic}-value", source.schema))
     if subject and len(chosen) > 1:
         raise click.UsageError("--subject is of one source: name it")
     return chosen
 
 
 async def _compare(
-    registry: Registry, chosen: Iterable[_Named], all_versions: bool, compatibility: str
-) -> list[_Verdict]:
+    registry: Registry, chosen: Iterable[_Candidate], all_versions: bool, compatibility: str
+) -> list[_Compatibility]:
     if isinstance(registry, FolderRegistry):
         return list(_compare_files(registry.schemas, chosen, compatibility))
     from fastdata.events.url_registry import UrlRegistry
 
     assert isinstance(registry, UrlRegistry)  # noqa: S101 - there are two kinds
     verdicts = []
-    for each in chosen:
-        if not each.subject:
-            raise click.UsageError(f"{each.name} is a file: name its --subject, or use --against")
-        for found in await registry.versions(each.subject, newest=not all_versions):
-            reasons = _reasons(each.schema, found.schema, compatibility)
-            against = f"version {found.version} of {found.subject}"
-            verdicts.append(_Verdict(each.name, against, reasons))
+    for candidate in chosen:
+        if not candidate.subject:
+            raise click.UsageError(
+                f"{candidate.name} is a file: name its --subject, or use --against"
+            )
+        for version in await registry.versions(candidate.subject, newest=not all_versions):
+            reasons = _reasons(candidate.schema, version.schema, compatibility)
+            against = f"version {version.version} of {version.subject}"
+            verdicts.append(_Compatibility(candidate.name, against, reasons))
     return verdicts
 
 
@@ -205,14 +214,16 @@ def _files(place: Path) -> list[Schema]:
 
 
 def _compare_files(
-    others: Iterable[Schema], chosen: Iterable[_Named], compatibility: str
-) -> Iterator[_Verdict]:
+    others: Iterable[Schema], chosen: Iterable[_Candidate], compatibility: str
+) -> Iterator[_Compatibility]:
     others = list(others)
-    for each in chosen:
+    for candidate in chosen:
         for other in others:
-            if len(others) == 1 or other.name == each.schema.name:
+            if len(others) == 1 or other.name == candidate.schema.name:
                 against = f"{other.name} with the id {other.id}"
-                yield _Verdict(each.name, against, _reasons(each.schema, other, compatibility))
+                yield _Compatibility(
+                    candidate.name, against, _reasons(candidate.schema, other, compatibility)
+                )
 
 
 def _reasons(declared: Schema, other: Schema, compatibility: str) -> list[str]:
@@ -224,11 +235,11 @@ def _reasons(declared: Schema, other: Schema, compatibility: str) -> list[str]:
     return reasons
 
 
-def _show(chosen: Iterable[_Named], verdicts: Iterable[_Verdict]) -> None:
-    known = {verdict.name for verdict in verdicts}
-    for each in chosen:
-        if each.name not in known:
-            click.echo(f"{each.name}: nothing to compare with yet")
+def _show(chosen: Iterable[_Candidate], verdicts: Iterable[_Compatibility]) -> None:
+    compared = {verdict.name for verdict in verdicts}
+    for candidate in chosen:
+        if candidate.name not in compared:
+            click.echo(f"{candidate.name}: nothing to compare with yet")
     for verdict in verdicts:
         word = "not compatible" if verdict.reasons else "compatible"
         click.echo(f"{verdict.name}: {word} with {verdict.against}")

@@ -83,13 +83,13 @@ def size(name: str | None, as_json: bool, peak_per_s: float | None, **options: f
         max_cells=settings.max_cells,
         **options,  # type: ignore[arg-type]
     )
-    found = sizing.size(load, source, metrics)
+    needs = sizing.size(load, source, metrics)
     if as_json:
         names = [metric.name for metric in metrics]
-        click.echo(json.dumps({"source": source.name, "metrics": names, **found.as_dict()}))
+        click.echo(json.dumps({"source": source.name, "metrics": names, **needs.as_dict()}))
     else:
         click.echo(f"source {source.name}: {', '.join(metric.name for metric in metrics)}")
-        _show(load, found)
+        _show(load, needs)
 
 
 def _declared(folder: str) -> Catalog:
@@ -114,8 +114,8 @@ def _choose(catalog: Catalog, name: str | None) -> str:
     return name or names[0]
 
 
-def _show(load: "Load", found: "Sizing") -> None:
-    numbers = found.as_dict()
+def _show(load: "Load", needs: "Sizing") -> None:
+    numbers = needs.as_dict()
     shown = {n: _bytes(v) if n.endswith("_bytes") else v for n, v in numbers.items()}
     click.echo(_SHOWN.format(**shown, days=load.days, replicas=load.replicas))
 

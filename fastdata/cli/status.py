@@ -41,14 +41,14 @@ def status(as_json: bool) -> None:
       fastdata status
       fastdata status --json | jq '.sources[].partitions[].lag'
     """  # noqa: D301  (click wants the backspace)
-    found = asyncio.run(_read(Settings.load()))
+    status = asyncio.run(_read(Settings.load()))
     if as_json:
-        click.echo(json.dumps(found.as_dict(), indent=2))
+        click.echo(json.dumps(status.as_dict(), indent=2))
     else:
-        _show(found)
-    for problem in found.problems:
+        _show(status)
+    for problem in status.problems:
         click.echo(f"fastdata: {problem}", err=True)
-    sys.exit(1 if found.problems else 0)
+    sys.exit(1 if status.problems else 0)
 
 
 async def _read(settings: Settings) -> "Status":
@@ -72,15 +72,15 @@ async def _read(settings: Settings) -> "Status":
     async with opened as store:
         with LogReader(Broker.of(settings)) as log:
             reader = StatusReader(catalog, store=store, archive=archive, log=log)
-            found = await reader.read(int(time.time() * 1000))
-    return replace(found, problems=(*problems, *found.problems))
+            status = await reader.read(int(time.time() * 1000))
+    return replace(status, problems=(*problems, *status.problems))
 
 
-def _show(found: "Status") -> None:
+def _show(status: "Status") -> None:
     from rich.console import Console
 
     console = Console()
-    for source in found.sources:
+    for source in status.sources:
         console.print(_partitions(source))
         _show_rest(console, source)
 
@@ -93,10 +93,17 @@ def _partitions(source: "SourceStatus") -> "Table":
     names = ("log end", "folded", "archived", "closed", "covered", "lag", "lag s")
     for name in ("partition", *names):
         table.add_column(name, justify="right")
-    for one in source.partitions:
-        offsets = (one.log_end, one.folded, one.archived, one.closed, one.covered, one.lag)
-        seconds = "?" if one.lag_s is None else f"{one.lag_s:,.1f}"
-        table.add_row(str(one.partition), *map(_number, offsets), seconds)
+    for partition in source.partitions:
+        offsets = (
+            partition.log_end,
+            partition.folded,
+            partition.archived,
+            partition.closed,
+            partition.covered,
+            partition.lag,
+        )
+        seconds = "?" if partition.lag_s is None else f"{partition.lag_s:,.1f}"
+        table.add_row(str(partition.partition), *map(_number, offsets), seconds)
     return table
 
 

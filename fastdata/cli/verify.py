@@ -20,7 +20,7 @@ __all__ = ["verify"]
 _SHOWN = 20
 
 
-class _Options(TypedDict):
+class _VerifyOptions(TypedDict):
     start: int | None
     end: int | None
     sample: int | None
@@ -40,7 +40,7 @@ class _Options(TypedDict):
 @click.option("--seed", default="", help="Any text: another sample. [default: the same each time]")
 @click.option("--store-result", is_flag=True, help="Keep the errors as the metric METRIC:error.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
-def verify(names: tuple[str, ...], as_json: bool, **options: Unpack[_Options]) -> None:
+def verify(names: tuple[str, ...], as_json: bool, **options: Unpack[_VerifyOptions]) -> None:
     """Compare both layers with a plain recount, and say why they differ.
 
     For hours that a replay has counted: the exact numbers against a slow and simple count of the
@@ -68,7 +68,7 @@ def verify(names: tuple[str, ...], as_json: bool, **options: Unpack[_Options]) -
     sys.exit(report.exit_code)
 
 
-async def _verify(names: tuple[str, ...], options: _Options) -> "VerifyReport":
+async def _verify(names: tuple[str, ...], options: _VerifyOptions) -> "VerifyReport":
     from fastdata.archive import open_archive_storage
     from fastdata.store.opening import open_store
     from fastdata.verify.verify import verify as verify_metrics
@@ -121,9 +121,9 @@ def _show_errors(metric: "MetricReport") -> None:
 
 
 def _line(finding: "Finding") -> str:
-    known = finding.as_dict()
+    fields = finding.as_dict()
     measure = f" {finding.measure}" if finding.measure else ""
     return (
         f"{finding.layer}, hour {to_datetime(finding.span):%Y-%m-%d %H:%M}, {finding.place}"
-        f"{measure}: {known['found']}, expected {known['expected']} ({finding.detail})"
+        f"{measure}: {fields['found']}, expected {fields['expected']} ({finding.detail})"
     )

@@ -12,10 +12,10 @@ from fastdata.coordinates.instants import parse_instant, to_datetime
 if TYPE_CHECKING:
     from fastdata.answer.arrow import Description
 
-__all__ = ["Interval", "ranged", "show_instant", "show_window", "window_title"]
+__all__ = ["RangeOptions", "ranged", "show_instant", "show_window", "window_title"]
 
 
-class Interval(TypedDict):
+class RangeOptions(TypedDict):
     """The options of `ranged`, as `fastdata.query` takes them."""
 
     start: str | None

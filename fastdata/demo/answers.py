@@ -12,17 +12,17 @@ from fastdata.store.protocol import ServingStore
 
 __all__ = [
     "Answer",
+    "Bounds",
     "Latest",
     "SketchError",
-    "Values",
     "ask_latest",
     "ask_months",
-    "known",
+    "published_numbers",
     "sketch_error",
 ]
 
 
-Values = dict[str, tuple[float, float, float]]
+Bounds = dict[str, tuple[float, float, float]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class Latest:
     """
 
     until: datetime
-    airports: dict[str, Values]
+    airports: dict[str, Bounds]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class Answer:
     """
 
     month: int
-    values: Values
+    values: Bounds
     exact: bool
 
     def as_dict(self) -> dict[str, object]:
@@ -75,13 +75,13 @@ class SketchError:
 
 async def ask_months(metric: Metric, store: ServingStore) -> tuple[Answer, ...]:
     """One answer for each month of New York, and one for the year, in the order of PUBLISHED."""
-    return tuple([await _ask(metric, store, one) for one in PUBLISHED])
+    return tuple([await _ask(metric, store, period) for period in PUBLISHED])
 
 
 async def ask_latest(metric: Metric, store: ServingStore) -> Latest | None:
     """The newest 24 hours of event time by airport; None before there are any."""
     folded = await store.progress(metric.source.topic)
-    newest = max((one.watermark for one in folded), default=0)
+    newest = max((progress.watermark for progress in folded), default=0)
     if newest <= 0:
         return None
     end = ceil_to(newest + 1, HOUR_MS)
@@ -98,13 +98,13 @@ async def _ask(metric: Metric, store: ServingStore, published: Published) -> Ans
     return Answer(published.month, _values(metric, row), row["exact"])
 
 
-def _values(metric: Metric, row: Mapping[str, float]) -> Values:
+def _values(metric: Metric, row: Mapping[str, float]) -> Bounds:
     return {
         name: (row[name], row[f"{name}_lower"], row[f"{name}_upper"]) for name in metric.measures
     }
 
 
-def known(published: Published) -> dict[str, float]:
+def published_numbers(published: Published) -> dict[str, float]:
     """The published value of each measure."""
     return {
         "flights": published.flights,

@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from fastdata.demo.answers import Answer, Latest, SketchError, known, sketch_error
+from fastdata.demo.answers import Answer, Latest, SketchError, published_numbers, sketch_error
 from fastdata.demo.flights import PUBLISHED
 from fastdata.operate.status import SourceStatus
 
@@ -42,12 +42,12 @@ class Moment:
     @property
     def folded(self) -> int:
         """Events folded, durably."""
-        return sum(one.folded or 0 for one in self.source.partitions)
+        return sum(partition.folded or 0 for partition in self.source.partitions)
 
     @property
     def archived(self) -> int:
         """Events that are durable in the archive."""
-        return sum(one.archived or 0 for one in self.source.partitions)
+        return sum(partition.archived or 0 for partition in self.source.partitions)
 
     @property
     def is_done(self) -> bool:
@@ -85,12 +85,12 @@ class Outcome:
     @property
     def events(self) -> int:
         """Events in the log."""
-        return sum(one.log_end or 0 for one in self.source.partitions)
+        return sum(partition.log_end or 0 for partition in self.source.partitions)
 
     @property
     def uncovered(self) -> int:
         """Events of open segments, which the speed layer answers."""
-        return self.events - sum(one.covered or 0 for one in self.source.partitions)
+        return self.events - sum(partition.covered or 0 for partition in self.source.partitions)
 
     @property
     def duplicates(self) -> int:
@@ -125,7 +125,7 @@ class Outcome:
                 "month": published.month or "2013",
                 "fresh": fresh.as_dict(),
                 "replayed": replayed.as_dict(),
-                "published": known(published),
+                "published": published_numbers(published),
             }
             for published, fresh, replayed in zip(PUBLISHED, self.fresh, self.replayed, strict=True)
         ]

@@ -38,7 +38,7 @@ async def run_demo(
     rate: float | None,
     on_step: Callable[[str], None],
     on_moment: Callable[[Moment], None],
-    given: Broker | None = None,
+    existing: Broker | None = None,
 ) -> Outcome:
     """Run the whole job; its processes are stopped whatever happens.
 
@@ -47,7 +47,7 @@ async def run_demo(
         rate: Events a second; None for as many as can be.
         on_step: Called with the name of each step as it begins.
         on_moment: Called about twice a second while events flow.
-        given: A Kafka to use; None for the embedded one.
+        existing: A Kafka to use; None for the embedded one.
 
     Raises:
         FastdataError: The flights are not installed, the folder is not empty, a process
@@ -59,14 +59,14 @@ async def run_demo(
     metric = catalog.metric("departures")
     left: tuple[str, ...] = ()
     with ExitStack() as stack:
-        if given is None:
+        if existing is None:
             embedded = stack.enter_context(EmbeddedBroker())
             embedded.create(metric.source.topic)
             broker, partitions = Broker(embedded.address), EMBEDDED_PARTITIONS
         else:
-            partitions = await prepare_given(given, metric.source)
-            broker, left = given, left_behind(metric.source)
-        write_folder(folder, broker, is_embedded=given is None)
+            partitions = await prepare_given(existing, metric.source)
+            broker, left = existing, left_behind(metric.source)
+        write_folder(folder, broker, is_embedded=existing is None)
         archive = open_archive_storage(str(folder / ARCHIVE))
         async with (
             open_store(f"sqlite:///{folder / STORE}") as store,
@@ -75,7 +75,7 @@ async def run_demo(
             log = stack.enter_context(LogReader(broker))
             status = StatusReader(catalog, store=store, archive=archive, log=log)
             demo = _Demo(metric, store, status, processes, rate, on_step, on_moment)
-            sender = Sender(broker, metric.source.topic, partitions, holds_back=given is None)
+            sender = Sender(broker, metric.source.topic, partitions, holds_back=existing is None)
             return replace(await demo.run(folder, sender), left_behind=left)
 
 
@@ -131,10 +131,10 @@ class _Demo:
             sending.cancel()
 
     async def _read(self) -> SourceStatus:
-        found = await self.status.read(int(time.time() * 1000))
-        if found.problems:
-            raise FastdataError("; ".join(found.problems))
-        return found.sources[0]
+        status = await self.status.read(int(time.time() * 1000))
+        if status.problems:
+            raise FastdataError("; ".join(status.problems))
+        return status.sources[0]
 
     @contextmanager
     def _step(self, name: str) -> Iterator[None]:

@@ -13,7 +13,7 @@ from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
-from fastdata.demo.answers import Latest, Values, known
+from fastdata.demo.answers import Bounds, Latest, published_numbers
 from fastdata.demo.flights import PUBLISHED
 from fastdata.demo.outcome import Moment, Outcome
 
@@ -64,9 +64,9 @@ class Screen:
         counts = {"sent": moment.sent, "folded": moment.folded, "archived": moment.archived}
         for name, task in self._tasks.items():
             self._bars.update(task, completed=counts[name], total=moment.total)
-        lags = [one.lag_s for one in moment.source.partitions]
+        lags = [partition.lag_s for partition in moment.source.partitions]
         seconds = max((lag for lag in lags if lag is not None), default=0.0)
-        behind = sum(one.lag or 0 for one in moment.source.partitions)
+        behind = sum(partition.lag or 0 for partition in moment.source.partitions)
         line = f"{moment.per_s:>9,.0f} events/s folded, lag {behind:,} events, {seconds:.1f} s"
         newest = _latest_table(moment.latest) if moment.latest else ""
         self._live.update(Group(self._bars, line, newest))
@@ -121,19 +121,21 @@ def _months_table(outcome: Outcome) -> Table:
         for label, answer in (("fresh", fresh), ("replayed", exact)):
             month = _MONTHS[published.month] if answer is fresh else ""
             table.add_row(month, label, *_cells(answer.values), "yes" if answer.exact else "no")
-        values = {name: (value, value, value) for name, value in known(published).items()}
+        values = {
+            name: (value, value, value) for name, value in published_numbers(published).items()
+        }
         table.add_row("", "published", *_cells(values), style="dim", end_section=True)
     return table
 
 
-def _cells(values: Values) -> list[str]:
+def _cells(values: Bounds) -> list[str]:
     return [_cell(*values[name], digits=2 if name == "delay" else 0) for name in _TITLES]
 
 
 def _cell(value: float | None, lower: float | None, upper: float | None, digits: int) -> str:
     if value is None:
         return "-"
-    shown = [f"{one:,.{digits}f}" for one in (value, lower, upper) if one is not None]
+    shown = [f"{number:,.{digits}f}" for number in (value, lower, upper) if number is not None]
     return shown[0] if len(set(shown)) == 1 else f"{shown[0]} [{', '.join(shown[1:])}]"
 
 

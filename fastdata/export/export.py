@@ -30,16 +30,16 @@ from fastdata.store.opening import open_store
 from fastdata.store.protocol import ServingStore, Survey
 from fastdata.store.rollups import rollup_id
 
-__all__ = ["Exporter", "Report", "export"]
+__all__ = ["ExportReport", "Exporter", "export"]
 
 _ROWS_AT_ONCE = 50_000
 _PARTS_AT_ONCE = 1_000
 
-Progress = Callable[[int, int], None]
+ExportProgress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class ExportReport:
     """What one refresh did.
 
     Attributes:
@@ -81,7 +81,7 @@ async def export(
     bounds: bool = False,
     table: str | None = None,
     store: ServingStore | str | None = None,
-) -> Report:
+) -> ExportReport:
     """Bring the flat table of a metric up to date, once; make it if there is none.
 
     Only what has changed in the store since the last time is asked for and written. Repeat it as
@@ -163,12 +163,12 @@ class Exporter:
             SettingsError: A URL is not understood.
             StoreUnavailableError: There is no store, or no such place.
         """
-        given = self._given
-        url = given if isinstance(given, str) else "" if given else Settings.load().store
+        store = self._given
+        url = store if isinstance(store, str) else "" if store else Settings.load().store
         async with AsyncExitStack() as stack:
-            if given is None or isinstance(given, str):
-                given = await stack.enter_async_context(open_store(url, create=False))
-            self._store = given
+            if store is None or isinstance(store, str):
+                store = await stack.enter_async_context(open_store(url, create=False))
+            self._store = store
             target = open_target(self._flat, url if self._to is None else self._to)
             self._target = await stack.enter_async_context(target)
             self._stack = stack.pop_all()
@@ -178,8 +178,8 @@ class Exporter:
         await self._stack.aclose()
 
     async def refresh(
-        self, on_progress: Progress | None = None, stop: asyncio.Event | None = None
-    ) -> Report:
+        self, on_progress: ExportProgress | None = None, stop: asyncio.Event | None = None
+    ) -> ExportReport:
         """Replace the parts that have changed; see `export`.
 
         Args:
@@ -195,11 +195,11 @@ class Exporter:
         """
         began = time.perf_counter()
         start, end = self._range()
-        known = await self._target.open()
+        written = await self._target.open()
         survey = await self._survey(start, end)
         fresh = fresh_until(survey)
         marks = await self._marks(survey, fresh, start, end)
-        held = {part: mark for part, mark in known.items() if start <= part < end}
+        held = {part: mark for part, mark in written.items() if start <= part < end}
         changed = sorted(p for p in marks.keys() | held.keys() if marks.get(p) != held.get(p))
         done = rows = 0
         portions = _Portions(changed, self._target.parts)
@@ -213,7 +213,7 @@ class Exporter:
             if on_progress is not None:
                 on_progress(done, len(changed))
         swapped = done == len(changed) and await self._target.finish()
-        return Report(
+        return ExportReport(
             table=self._flat.name,
             metric=self._flat.metric.id,
             parts=len(marks),
@@ -250,8 +250,8 @@ class Exporter:
 
     def _of_parts(self, answer: pa.Table, marks: Mapping[int, str | None]) -> pa.Table:
         """Without rows of days that have not come yet."""
-        of = self._target.parts.of
-        begins = [of(part).begins for part, mark in marks.items() if mark is not None]
+        part_of = self._target.parts.of
+        begins = [part_of(part).begins for part, mark in marks.items() if mark is not None]
         windows = answer.column("window")
         return answer.filter(pc.is_in(windows, value_set=pa.array(begins, windows.type)))
 

@@ -20,7 +20,7 @@ from fastdata.store.rollups import span_of_window
 
 __all__ = ["marks_of"]
 
-_Told = list[object]
+_MarkParts = list[object]
 
 
 def marks_of(
@@ -46,8 +46,8 @@ def marks_of(
     """
     held = sorted(survey.heads.keys() | survey.partials.keys())
     spans = sorted(survey.heads.keys() | survey.partials.keys() | survey.unfolded.keys())
-    told = [_of_span(survey, span) for span in spans]
-    latest = max((one.watermark for one in survey.progress), default=start)
+    tallies = [_of_span(survey, span) for span in spans]
+    latest = max((progress.watermark for progress in survey.progress), default=start)
     marks = {}
     for part in parts.near(held):
         if part.start < start or end < part.end or not _has_rows(part, held, latest):
@@ -57,7 +57,7 @@ def marks_of(
         first, after = _within(spans, part.begins, part.end)
         whole = ready.get(span_of_window(part.end))
         more = [] if whole is None else [whole.version]
-        marks[part.start] = _digest([clip, told[first:after], gaps, *more])
+        marks[part.start] = _digest([clip, tallies[first:after], gaps, *more])
     return marks
 
 
@@ -72,23 +72,23 @@ def _within(spans: list[int], start: int, end: int) -> tuple[int, int]:
     return bisect_left(spans, floor_to(start, HOUR_MS)), bisect_left(spans, end)
 
 
-def _of_span(survey: Survey, span: int) -> _Told:
+def _of_span(survey: Survey, span: int) -> _MarkParts:
     head = survey.heads.get(span)
     tallies = (survey.partials.get(span), survey.unfolded.get(span))
     counts = [[tally.partials, tally.stamps] if tally else None for tally in tallies]
     return [span, head.version if head else None, *counts]
 
 
-def _gaps(survey: Survey, start: int, end: int, segment_size: int) -> _Told:
+def _gaps(survey: Survey, start: int, end: int, segment_size: int) -> _MarkParts:
     """What of each gap may be in a part, and how much of it batch has not counted, by span."""
-    found: _Told = []
+    parts_of_gaps: _MarkParts = []
     for gap in survey.gaps:
         earliest, latest = max(gap.earliest, start), min(gap.latest, end)
         if earliest < latest:
             spans = range(floor_to(earliest, HOUR_MS), latest, HOUR_MS)
             missing = [_missing(gap, survey.heads.get(span), segment_size) for span in spans]
-            found.append([gap.topic, gap.partition, gap.start, earliest, latest, missing])
-    return found
+            parts_of_gaps.append([gap.topic, gap.partition, gap.start, earliest, latest, missing])
+    return parts_of_gaps
 
 
 def _missing(gap: Gap, head: Head | None, segment_size: int) -> int:

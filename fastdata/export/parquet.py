@@ -23,7 +23,7 @@ from fastdata.coordinates.instants import DAY_MS
 from fastdata.errors import ExportError
 from fastdata.export.parts import Parts
 from fastdata.export.table import FlatTable
-from fastdata.export.target import Marks
+from fastdata.export.target import PartMarks
 
 __all__ = ["ParquetTarget"]
 
@@ -78,7 +78,7 @@ class ParquetTarget:
         self._marks = marks
         return dict(marks)
 
-    async def replace(self, marks: Marks, rows: pa.Table) -> int:
+    async def replace(self, marks: PartMarks, rows: pa.Table) -> int:
         """Replace the files of some days, then remember their marks; see `Target`."""
         starts = rows.column("window").cast(pa.int64()).to_numpy()
         after = self.parts.of(max(marks)).end

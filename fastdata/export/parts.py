@@ -122,10 +122,10 @@ class _CalendarParts:
 
     def near(self, hours: Sequence[int]) -> Iterator[Part]:
         inside = bisect_left(hours, EARLIEST + _REACH), bisect_left(hours, LATEST - _REACH)
-        some = hours[slice(*inside)]
-        if some:
+        near = hours[slice(*inside)]
+        if near:
             days = self.grain.rolling - 1
-            yield from self._touching(some[0], some[-1] + HOUR_MS + days * 25 * HOUR_MS)
+            yield from self._touching(near[0], near[-1] + HOUR_MS + days * 25 * HOUR_MS)
 
     def clip(self, part: Part, fresh: int) -> int:
         return part.end if part.end <= fresh else part.start

@@ -38,7 +38,7 @@ from fastdata.coordinates.instants import HOUR_MS, to_datetime
 from fastdata.errors import ExportError
 from fastdata.export.sql_columns import KEY, columns_of, records_of
 from fastdata.export.table import FlatTable
-from fastdata.export.target import Marks
+from fastdata.export.target import PartMarks
 from fastdata.store.sql import tables
 from fastdata.store.sql.dialect import WRITE, Dialect, to_its_end, transaction
 
@@ -128,7 +128,7 @@ class SqlTarget:
         await connection.execute(insert(_exports).values(table_name=self._written, **values))
 
     @to_its_end
-    async def replace(self, marks: Marks, rows: pa.Table) -> int:
+    async def replace(self, marks: PartMarks, rows: pa.Table) -> int:
         """Replace the rows of adjacent parts in one transaction; see `Target`."""
         is_exact = self._engine.dialect.name != "sqlite"
         records = records_of(rows, self._flat.by, is_exact)
@@ -151,19 +151,19 @@ class SqlTarget:
             failpoints.reach("export.before_commit")
             return done.rowcount
 
-    async def _remember(self, connection: AsyncConnection, marks: Marks) -> None:
+    async def _remember(self, connection: AsyncConnection, marks: PartMarks) -> None:
         parts = _marks.c.part
         of_these = and_(
             _marks.c.table_name == self._written, parts >= min(marks), parts <= max(marks)
         )
         await connection.execute(delete(_marks).where(of_these))
-        known = [
+        rows = [
             {"table_name": self._written, "part": part, "mark": mark}
             for part, mark in marks.items()
             if mark is not None
         ]
-        if known:
-            await connection.execute(insert(_marks), known)
+        if rows:
+            await connection.execute(insert(_marks), rows)
 
     @to_its_end
     async def finish(self) -> bool:

@@ -97,12 +97,12 @@ def _keys(dims: Sequence[pa.ChunkedArray], rows: int) -> list[str]:
     if not dims:
         return [""] * rows
     plain = [_plain(column).to_pylist() for column in dims]
-    known: dict[tuple[object, ...], str] = {}
+    digests: dict[tuple[object, ...], str] = {}
     keys = []
     for values in zip(*plain, strict=True):
-        if (key := known.get(values)) is None:
+        if (key := digests.get(values)) is None:
             text = json.dumps(values, ensure_ascii=False).encode()
-            key = known[values] = hashlib.blake2b(text, digest_size=16).hexdigest()
+            key = digests[values] = hashlib.blake2b(text, digest_size=16).hexdigest()
         keys.append(key)
     return keys
 
@@ -119,8 +119,8 @@ def _values(column: pa.ChunkedArray, is_exact: bool) -> list[object]:
     if pa.types.is_timestamp(type) or pa.types.is_date(type):
         # Few different ones in many rows, and each costs a microsecond.
         coded = _sayable(column).combine_chunks().dictionary_encode()
-        known = [*coded.dictionary.to_pylist(), None]
-        return [known[index] for index in coded.indices.fill_null(len(known) - 1).to_pylist()]
+        words = [*coded.dictionary.to_pylist(), None]
+        return [words[index] for index in coded.indices.fill_null(len(words) - 1).to_pylist()]
     values = column.to_pylist()
     if pa.types.is_string(type):
         # PostgreSQL has no text with a zero character in it.
@@ -147,9 +147,9 @@ def _sayable(column: pa.ChunkedArray) -> pa.ChunkedArray:
 def _jsonable(value: object) -> object:
     match value:
         case list() | tuple():
-            return [_jsonable(each) for each in value]
+            return [_jsonable(item) for item in value]
         case dict():
-            return {str(name): _jsonable(each) for name, each in value.items()}
+            return {str(name): _jsonable(item) for name, item in value.items()}
         case float():
             return value if math.isfinite(value) else str(value)
         case datetime() | date():

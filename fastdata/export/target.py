@@ -7,9 +7,9 @@ import pyarrow as pa
 
 from fastdata.export.parts import Parts
 
-__all__ = ["Marks", "Target"]
+__all__ = ["PartMarks", "Target"]
 
-Marks = Mapping[int, str | None]
+PartMarks = Mapping[int, str | None]
 """By the start of a part: what its rows are of; None when it has none any more."""
 
 
@@ -36,7 +36,7 @@ class Target(Protocol):
         """
         ...
 
-    async def replace(self, marks: Marks, rows: pa.Table) -> int:
+    async def replace(self, marks: PartMarks, rows: pa.Table) -> int:
         """Make `rows` all that the parts of `marks` hold, and remember the marks with them.
 
         Readers see each part as it was or as it is to be. Idempotent.

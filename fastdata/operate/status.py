@@ -84,14 +84,14 @@ class Status:
         """For JSON."""
         sources = [
             {
-                "source": one.source,
-                "topic": one.topic,
-                "partitions": [asdict(partition) for partition in one.partitions],
-                "gaps": [asdict(gap) for gap in one.gaps],
-                "unfolded": one.unfolded,
-                "runs": {name: _run_as_dict(run) for name, run in one.runs.items()},
+                "source": source.source,
+                "topic": source.topic,
+                "partitions": [asdict(partition) for partition in source.partitions],
+                "gaps": [asdict(gap) for gap in source.gaps],
+                "unfolded": source.unfolded,
+                "runs": {name: _run_as_dict(run) for name, run in source.runs.items()},
             }
-            for one in self.sources
+            for source in self.sources
         ]
         return {"sources": sources, "problems": list(self.problems)}
 
@@ -148,11 +148,11 @@ class LogReader:
             BrokerError: The broker cannot be reached.
         """
         try:
-            known = self._consumer.list_topics(timeout=self._timeout_s).topics
+            existing = self._consumer.list_topics(timeout=self._timeout_s).topics
             return {
-                topic: {p: self._range(topic, p) for p in known[topic].partitions}
+                topic: {p: self._range(topic, p) for p in existing[topic].partitions}
                 for topic in topics
-                if topic in known
+                if topic in existing
             }
         except KafkaException as error:
             raise self._error(error) from error

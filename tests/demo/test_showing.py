@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from fastdata.demo.answers import Answer, known
+from fastdata.demo.answers import Answer, published_numbers
 from fastdata.demo.flights import PUBLISHED
 from fastdata.demo.outcome import Moment, Outcome
 from fastdata.demo.screen import Screen, show_outcome
@@ -27,12 +27,16 @@ def status(folded: int, archived: int) -> SourceStatus:
 def outcome() -> Outcome:
     fresh = []
     for published in PUBLISHED:
-        values = {name: (value, value, value) for name, value in known(published).items()}
+        values = {
+            name: (value, value, value) for name, value in published_numbers(published).items()
+        }
         aircraft = published.aircraft
         values["aircraft"] = (aircraft + 40, aircraft - 150, aircraft + 150)
         fresh.append(Answer(published.month, values, exact=False))
     replayed = [
-        Answer(one.month, {name: (v, v, v) for name, v in known(one).items()}, exact=True)
+        Answer(
+            one.month, {name: (v, v, v) for name, v in published_numbers(one).items()}, exact=True
+        )
         for one in PUBLISHED
     ]
     return Outcome(
