@@ -3,7 +3,6 @@
 from fastdata.archive.consumer import ArchiveProgress, run_archive
 from fastdata.archive.manifest import Entry, ObjectEntry
 from fastdata.archive.reader import ArchiveReader, Snapshot
-from fastdata.archive.rejects import Reject
 from fastdata.archive.storage import ArchiveStorage, open_archive_storage
 from fastdata.archive.writer import PartitionArchive, Record
 
@@ -15,7 +14,6 @@ __all__ = [
     "ObjectEntry",
     "PartitionArchive",
     "Record",
-    "Reject",
     "Snapshot",
     "open_archive_storage",
     "run_archive",

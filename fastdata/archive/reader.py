@@ -7,7 +7,6 @@ from fastdata import failpoints
 from fastdata.archive.avro_file import read_object, verified
 from fastdata.archive.chains import follow_chains
 from fastdata.archive.manifest import Entry, ObjectEntry
-from fastdata.archive.rejects import Reject, load_reject
 from fastdata.archive.storage import ArchiveStorage
 from fastdata.coordinates.segments import Coverage, segment_of
 from fastdata.declare.source import Source
@@ -137,12 +136,3 @@ class ArchiveReader:
             ArchiveUnavailableError: The store did not answer; retriable.
         """
         return verified(await self._storage.get(entry.name), entry)
-
-    async def read_rejects(self, entry: ObjectEntry) -> list[Reject]:
-        """What could not be decoded, of one object of `Snapshot.rejected`.
-
-        Raises:
-            CorruptStateError: It is gone, or not what the manifest says.
-            ArchiveUnavailableError: The store did not answer; retriable.
-        """
-        return [load_reject(datum) for _, datum in await self.read(entry)]

@@ -3,11 +3,11 @@
 import io
 import json
 from collections.abc import Sequence
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 import fastavro
 
-__all__ = ["REJECT_SCHEMA", "Reject", "dump_reject", "load_reject"]
+__all__ = ["REJECT_SCHEMA", "Reject", "dump_reject"]
 
 REJECT_SCHEMA = (
     '{"type":"record","name":"fastdata.Reject","fields":['
@@ -45,10 +45,3 @@ def dump_reject(reject: Reject) -> bytes:
     headers = [{"key": key, "value": value} for key, value in reject.headers]
     fastavro.schemaless_writer(out, _PARSED, reject._asdict() | {"headers": headers})
     return out.getvalue()
-
-
-def load_reject(datum: bytes) -> Reject:
-    """The reject of a datum that `dump_reject` wrote, and whose digest was verified."""
-    record = cast("dict[str, object]", fastavro.schemaless_reader(io.BytesIO(datum), _PARSED, None))
-    headers = cast("list[dict[str, object]]", record["headers"])
-    return Reject(**record | {"headers": [(h["key"], h["value"]) for h in headers]})  # type: ignore[arg-type]

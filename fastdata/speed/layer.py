@@ -24,7 +24,7 @@ from fastdata.speed.start import edge_after, edge_before, plan_start
 from fastdata.speed.state import NO_WATERMARK, Bad, CellKey, Cells, Partition, StateTable
 from fastdata.store.protocol import Gap, ServingStore
 
-__all__ = ["Commit", "Counters", "DeadLetters", "Record", "SpeedLayer"]
+__all__ = ["Commit", "DeadLetters", "Record", "SpeedLayer"]
 
 _REASONS = _LATE, _FUTURE, _REPEAT = "late", "future", "repeat"
 
@@ -52,18 +52,6 @@ class DeadLetters(Protocol):
             BrokerError: They could not be sent; the worker must stop.
         """
         ...
-
-
-@dataclass(slots=True)
-class Counters:
-    """What a layer has done since it was made."""
-
-    folded: int = 0
-    left_out: int = 0
-    bad: int = 0
-    dropped: int = 0
-    skipped: int = 0
-    flushes: int = 0
 
 
 class SpeedLayer:
@@ -97,7 +85,6 @@ class SpeedLayer:
     ) -> None:
         self.source = source
         self.metrics = (*metrics, unfolded_of(source))
-        self.counters = Counters()
         self._decoder = decoder
         self._table = table
         self._store = store
@@ -219,16 +206,13 @@ class SpeedLayer:
             raise TableError("the speed layer has failed; end the process and start it again")
         owned = self._partitions[partition]
         if record.offset < owned.position:
-            self.counters.skipped += 1
             return
         try:
             event = self._decoder.decode(record.value, record.timestamp_ms)
         except BadEventError as error:
             self._reject(owned, record, error)
         else:
-            if event.fields is None:
-                self.counters.dropped += 1
-            else:
+            if event.fields is not None:
                 self._fold_event(owned, record.offset, event, event.fields)
         owned.position = record.offset + 1
 
@@ -261,10 +245,8 @@ class SpeedLayer:
         if is_vouched:
             self._emit_unfolded(owned, offset, hour)
         elif reason:
-            self.counters.left_out += 1
             self._count_unfolded(owned, offset, hour, reason)
         else:
-            self.counters.folded += 1
             owned.watermark = max(owned.watermark, event.time)
 
     def _reason_to_leave_out(
@@ -300,7 +282,6 @@ class SpeedLayer:
                 owned.cells.mark(key, cell)
 
     def _reject(self, owned: Partition, record: Record, error: BadEventError) -> None:
-        self.counters.bad += 1
         place = (self.source.topic, owned.number, record.offset, record.timestamp_ms)
         content = (record.key, record.value, record.headers)
         owned.bad.append(Bad(*place, *content, error.stage, error.reason, error.detail))
@@ -323,7 +304,6 @@ class SpeedLayer:
             except BaseException:
                 self._failed = True
                 raise
-            self.counters.flushes += 1
             for owned in self._partitions.values():
                 owned.cells.evict(self._max_cells // len(self._partitions))
 

@@ -1,9 +1,15 @@
 """A source, its log and an archiver, for the tests of the archive."""
 
+import io
+import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import cast
 
-from fastdata.archive import ArchiveReader, ArchiveStorage, PartitionArchive, Record
+import fastavro
+
+from fastdata.archive import ArchiveReader, ArchiveStorage, ObjectEntry, PartitionArchive, Record
+from fastdata.archive.rejects import REJECT_SCHEMA, Reject
 from fastdata.declare.source import Source
 from fastdata.events.decoder import Decoder
 from fastdata.events.registry import FolderRegistry
@@ -34,6 +40,18 @@ class Clock:
 def write_schemas(folder: Path) -> None:
     (folder / "click.avsc").write_text(NEW)
     (folder / "click_old.avsc").write_text(OLD)
+
+
+async def read_rejects(reader: ArchiveReader, entry: ObjectEntry) -> list[Reject]:
+    """What could not be decoded, of one object of `Snapshot.rejected`."""
+    return [_load_reject(datum) for _, datum in await reader.read(entry)]
+
+
+def _load_reject(datum: bytes) -> Reject:
+    schema = fastavro.parse_schema(json.loads(REJECT_SCHEMA))
+    record = cast("dict[str, object]", fastavro.schemaless_reader(io.BytesIO(datum), schema, None))
+    headers = cast("list[dict[str, object]]", record["headers"])
+    return Reject(**record | {"headers": [(h["key"], h["value"]) for h in headers]})  # type: ignore[arg-type]
 
 
 class World:
@@ -90,7 +108,7 @@ class World:
                 assert offset not in values
                 values[offset] = head + datum
         for entry in snapshot.rejected:
-            for reject in await reader.read_rejects(entry):
+            for reject in await read_rejects(reader, entry):
                 assert reject.offset not in values
                 values[reject.offset] = reject.value
         return values

@@ -20,7 +20,7 @@ from fastdata.archive.consumer import _SourceArchive
 from fastdata.declare.source import Source
 from fastdata.errors import ArchiveConflictError, ArchiveHoleError, BrokerError, SettingsError
 from fastdata.kafka.connection import Broker
-from tests.archive.events import World, click
+from tests.archive.events import World, click, read_rejects
 
 ROOT = Path(__file__).parents[2]
 PARTITIONS = 4
@@ -117,7 +117,7 @@ async def archived(world: World) -> dict[tuple[int, int], bytes | None]:
         for offset, datum in await reader.read(entry):
             values[(entry.partition, offset)] = head + datum
     for entry in snapshot.rejected:
-        for reject in await reader.read_rejects(entry):
+        for reject in await read_rejects(reader, entry):
             values[(entry.partition, reject.offset)] = reject.value
     return values
 

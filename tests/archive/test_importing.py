@@ -13,6 +13,7 @@ from fastdata.errors import ArchiveConflictError, CorruptStateError, SettingsErr
 from fastdata.events.decoder import Decoder
 from fastdata.events.registry import FolderRegistry
 from fastdata.store.memory import MemoryStore
+from tests.archive.events import read_rejects
 from tests.archive.sink import (
     DECLARED,
     START,
@@ -173,7 +174,7 @@ async def test_what_does_not_fit_the_source_is_a_reject(site: Site) -> None:
     report = await site.take()
     reader = ArchiveReader(site.storage, site.source)
     snapshot = await reader.snapshot()
-    (rejects,) = [await reader.read_rejects(each) for each in snapshot.rejected]
+    (rejects,) = [await read_rejects(reader, each) for each in snapshot.rejected]
 
     assert report.partitions[0].rejects == 2
     assert [(r.offset, r.reason, (r.value or b"")[5:]) for r in rejects] == [

@@ -16,6 +16,7 @@ from tests.archive.events import (
     click,
     clicks,
     feed,
+    read_rejects,
     values,
 )
 
@@ -207,7 +208,7 @@ async def test_what_cannot_be_decoded_keeps_its_bytes_headers_and_reason(world: 
     reader = world.reader()
     snapshot = await reader.snapshot()
     (rejected,) = snapshot.rejected
-    rejects = await reader.read_rejects(rejected)
+    rejects = await read_rejects(reader, rejected)
 
     kept = [Record(r.offset, r.timestamp_ms, r.key, r.value, r.headers) for r in rejects]
     assert kept == [r._replace(headers=list(r.headers)) for r in bad]
