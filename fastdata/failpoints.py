@@ -1,4 +1,4 @@
-"""Named places where a test may stop the program, and rules that it may take away.
+"""Named places where a test may stop the program.
 
 A failpoint is set by `set_action` or by the environment, as in
 `FASTDATA_FAILPOINTS="flush.after_table=kill@3;archive.after_object=raise"`: the
@@ -8,11 +8,9 @@ an effect unless it is set.
 
 import os
 import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
-__all__ = ["FailpointError", "clear", "is_off", "reach", "reset", "rules_off", "set_action"]
+__all__ = ["FailpointError", "clear", "reach", "reset", "set_action"]
 
 
 class FailpointError(RuntimeError):
@@ -26,7 +24,6 @@ class _Action:
 
 
 _actions: dict[str, _Action] = {}
-_rules_off: set[str] = set()
 
 
 def set_action(name: str, what: str, at: int = 1) -> None:
@@ -42,9 +39,8 @@ def clear(name: str) -> None:
 
 
 def reset() -> None:
-    """Forget all actions and give all rules back."""
+    """Forget all actions."""
     _actions.clear()
-    _rules_off.clear()
 
 
 def reach(name: str) -> None:
@@ -58,21 +54,6 @@ def reach(name: str) -> None:
     if action.what == "kill":
         os.kill(os.getpid(), signal.SIGKILL)
     raise FailpointError(f"failpoint {name} was reached")
-
-
-def is_off(rule: str) -> bool:
-    """Whether a rule of the contract was taken away, to see that its absence is noticed."""
-    return rule in _rules_off
-
-
-@contextmanager
-def rules_off(*rules: str) -> Iterator[None]:
-    """Take rules of the contract away for a while."""
-    _rules_off.update(rules)
-    try:
-        yield
-    finally:
-        _rules_off.difference_update(rules)
 
 
 def _read_environment(text: str) -> None:

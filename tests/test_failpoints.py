@@ -16,12 +16,6 @@ def test_a_failpoint_fires_at_its_count_and_then_no_more() -> None:
     failpoints.reach("here")
 
 
-def test_a_rule_is_only_off_inside() -> None:
-    with failpoints.rules_off("larger stamp"):
-        assert failpoints.is_off("larger stamp")
-    assert not failpoints.is_off("larger stamp")
-
-
 def test_the_environment_can_kill_the_process() -> None:
     code = "from fastdata.failpoints import reach; reach('a'); print(1, flush=True); reach('a')"
     done = subprocess.run(

@@ -3,16 +3,15 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from fastdata import failpoints
 from fastdata.archive.avro_file import read_object, verified
-from fastdata.archive.chains import follow_chains
+from fastdata.archive.chains import Chain, follow_chains
 from fastdata.archive.manifest import Entry, ObjectEntry
 from fastdata.archive.storage import ArchiveStorage
 from fastdata.coordinates.segments import Coverage, segment_of
 from fastdata.declare.source import Source
 from fastdata.errors import ArchiveUnavailableError
 
-__all__ = ["ArchiveReader", "Snapshot"]
+__all__ = ["ArchiveReader", "Snapshot", "closed_part"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,13 +103,10 @@ class ArchiveReader:
         """
         size = self._source.segment_size
         chains = await follow_chains(self._storage, self._source, known=self._known)
-        entries = {p: chain.closed for p, chain in chains.items()}
-        segments = {p: segment_of(chain.closed_end, size) for p, chain in chains.items()}
         durable = {p: chain.end for p, chain in chains.items() if chain.end is not None}
-        if failpoints.is_off("closed segments only"):
-            entries = {p: chain.closed + chain.tiles for p, chain in chains.items()}
-            segments = {p: segment_of(end + size - 1, size) for p, end in durable.items()}
-        coverage = Coverage(segments)
+        closed = {p: closed_part(chain, size) for p, chain in chains.items()}
+        entries = {p: part for p, (part, _) in closed.items()}
+        coverage = Coverage({p: segment for p, (_, segment) in closed.items()})
         if coverage.is_behind(self._coverage):
             raise ArchiveUnavailableError(
                 f"the archive of {self._source.topic!r} holds {coverage.dump()} segments, and held "
@@ -136,3 +132,8 @@ class ArchiveReader:
             ArchiveUnavailableError: The store did not answer; retriable.
         """
         return verified(await self._storage.get(entry.name), entry)
+
+
+def closed_part(chain: Chain, size: int) -> tuple[tuple[Entry, ...], int]:
+    """What batch counts of a chain: closed segments only, and the first one that is not."""
+    return chain.closed, segment_of(chain.closed_end, size)

@@ -3,11 +3,11 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 
-from fastdata import failpoints
 from fastdata.coordinates.instants import floor_to
 from fastdata.declare.metric import Metric
 from fastdata.speed.keys import cell_prefix, segment_and_window
 from fastdata.speed.state import Partition, StateTable
+from fastdata.store import rules
 from fastdata.store.protocol import Head, ServingStore
 
 __all__ = ["ALL_TIME", "Cleaner"]
@@ -40,7 +40,7 @@ class Cleaner:
             heads = await self._store.heads(metric.id, *ALL_TIME)
             if heads and heads != self._seen.get(metric.id):
                 self._seen[metric.id] = heads
-                news[index] = {span: _kept_from(head) for span, head in heads.items()}
+                news[index] = {s: rules.covered_behind(head).segments for s, head in heads.items()}
         if news and len(self._seen) == len(self._metrics) - 1:
             news[len(self._metrics) - 1] = self._kept_by_all()
         return news
@@ -60,15 +60,13 @@ class Cleaner:
     async def _covered(self, partition: int, metric: Metric, kept: Kept) -> set[bytes]:
         firsts = {span: segments.get(partition, 0) for span, segments in kept.items()}
         newest = max(firsts.values(), default=0)
-        if failpoints.is_off("drop by own span"):
-            firsts = dict.fromkeys(firsts, newest)
         prefix = cell_prefix(partition, metric.id)
         covered: set[bytes] = set()
         for count, (key, _) in enumerate(self._table.scan(partition, prefix), 1):
             segment, window = segment_and_window(key, prefix)
             if segment >= newest:
                 break
-            if segment < firsts.get(floor_to(window, metric.span_ms), 0):
+            if segment < (rules.of_own_span(firsts, floor_to(window, metric.span_ms)) or 0):
                 covered.add(key)
             if count % _SCAN_ROWS == 0:
                 await asyncio.sleep(0)
@@ -79,12 +77,6 @@ class Cleaner:
         return {span: _least([heads[span] for heads in self._seen.values()]) for span in spans}
 
 
-def _kept_from(head: Head) -> Mapping[int, int]:
-    if failpoints.is_off("clean one behind"):
-        return head.coverage.segments
-    return head.previous[1].segments if head.previous else {}
-
-
 def _least(heads: Sequence[Head]) -> Mapping[int, int]:
-    vectors = [_kept_from(head) for head in heads]
+    vectors = [rules.covered_behind(head).segments for head in heads]
     return {p: min(v.get(p, 0) for v in vectors) for p in vectors[0]}

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from fastdata.errors import CorruptStateError
 
 __all__ = [
-    "Marker", "cell_key", "cell_prefix", "ids_key", "ids_prefix", "load_marker", "marker_key",
-    "marker_value",
+    "Marker", "cell_key", "cell_prefix", "ids_key", "ids_prefix", "is_older", "load_marker",
+    "marker_key", "marker_value",
     "segment_and_window", "stamped", "unstamp",
 ]  # fmt: skip
 
@@ -83,6 +83,16 @@ def unstamp(value: bytes) -> tuple[int, bytes]:
     if len(value) < _STAMP.size:
         raise CorruptStateError(f"a value of the state table has {len(value)} bytes and no stamp")
     return _STAMP.unpack_from(value)[0], value[_STAMP.size :]
+
+
+def is_older(value: bytes | None, known: bytes | None) -> bool:
+    """Whether a value must not replace the one that is known: state is monotone.
+
+    Changelog and table keep the larger stamp, as the store does. A deletion always may.
+    """
+    if value is None or known is None:
+        return False
+    return value[: _STAMP.size] < known[: _STAMP.size]
 
 
 def marker_value(marker: Marker) -> bytes:

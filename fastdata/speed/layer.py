@@ -16,15 +16,15 @@ from fastdata.declare.source import Source
 from fastdata.declare.unfolded import unfolded_of
 from fastdata.errors import BadEventError, TableError
 from fastdata.events.decoder import Decoder, Event
+from fastdata.speed import start
 from fastdata.speed.clean_up import ALL_TIME, Cleaner
 from fastdata.speed.flush import Snapshot, take_snapshot
 from fastdata.speed.keys import Marker, ids_prefix, load_marker, marker_key, unstamp
 from fastdata.speed.repeats import Repeats
-from fastdata.speed.start import edge_after, edge_before, plan_start
-from fastdata.speed.state import NO_WATERMARK, Bad, CellKey, Cells, Partition, StateTable
+from fastdata.speed.state import NO_WATERMARK, Bad, Cell, CellKey, Cells, Partition, StateTable
 from fastdata.store.protocol import Gap, ServingStore
 
-__all__ = ["Commit", "DeadLetters", "Record", "SpeedLayer"]
+__all__ = ["Commit", "DeadLetters", "Record", "SpeedLayer", "re_emit"]
 
 _REASONS = _LATE, _FUTURE, _REPEAT = "late", "future", "repeat"
 
@@ -131,15 +131,16 @@ class SpeedLayer:
             await self._table.write({partition: [(key, None)]})
         marker = load_marker(self._table.get(partition, key))
         size = self.source.segment_size
-        start = plan_start(committed, marker.next_offset if marker else None, log_start, size)
+        vouched = marker.next_offset if marker else None
+        begin = start.plan_start(committed, vouched, log_start, size)
         cells = Cells(partition, self.metrics, self._table)
         repeats = Repeats(self.source.repeat_horizon, size)
-        opened = Partition(partition, cells, repeats, start.position, start.position)
+        opened = Partition(partition, cells, repeats, begin.position, begin.position)
         opened.log_end = log_end
         opened.watermark = marker.watermark if marker else NO_WATERMARK
         self._restore_ids(opened)
-        if start.gap is not None:
-            await self._record_gap(opened, start.gap)
+        if begin.gap is not None:
+            await self._record_gap(opened, begin.gap)
         if marker is not None:
             opened.vouched = marker.next_offset
         if marker is not None or committed is not None:
@@ -158,10 +159,10 @@ class SpeedLayer:
         opened.new = frozenset([i for i, m, _ in self._folding if await self._is_new(m, marker)])
         if not opened.new:
             return
-        edge = edge_before(opened.position, size)
+        edge = start.edge_before(opened.position, size)
         opened.position = opened.durable = edge if edge >= log_start else opened.position
         latest = self._clock() + self.source.skew_ms + 1
-        if end := edge_after(opened.position, size):
+        if end := start.edge_after(opened.position, size):
             for index in opened.new:
                 gap = Gap(self.metrics[index].id, opened.number, 0, end, 0, latest)
                 await self._store.record_gap(gap)
@@ -236,11 +237,9 @@ class SpeedLayer:
                     for values in several:
                         metric.add_values(cell.states, values)
                     cell.stamp = offset
-                elif failpoints.is_off("re-emit"):
-                    continue
-                # An event that is in the cell already makes it dirty too: the write of its first
-                # folding may not have come as far as the store.
-                cells.mark(key, cell)
+                    cells.mark(key, cell)
+                else:
+                    re_emit(cells, key, cell)
         hour = floor_to(event.time, HOUR_MS)
         if is_vouched:
             self._emit_unfolded(owned, offset, hour)
@@ -279,7 +278,7 @@ class SpeedLayer:
             key: CellKey = (self._unfolded, segment, window, (reason,))
             cell = owned.cells.find(key)
             if cell is not None and offset <= cell.stamp:
-                owned.cells.mark(key, cell)
+                re_emit(owned.cells, key, cell)
 
     def _reject(self, owned: Partition, record: Record, error: BadEventError) -> None:
         place = (self.source.topic, owned.number, record.offset, record.timestamp_ms)
@@ -313,15 +312,17 @@ class SpeedLayer:
         failpoints.reach("flush.before_table")
         await self._table.write(snapshot.rows)
         failpoints.reach("flush.after_table")
-        if failpoints.is_off("commit last"):
-            await self._commit(snapshot.positions)
+        await self._publish(snapshot)
+        for partition, position in snapshot.positions.items():
+            if (owned := self._partitions.get(partition)) is not None:
+                owned.durable = max(owned.durable, position)
+
+    async def _publish(self, snapshot: Snapshot) -> None:
+        """Commit last: what is committed is never read again, so the store must have it."""
         await self._store.upsert(snapshot.partials, snapshot.progress)
         failpoints.reach("flush.after_store")
         await self._commit(snapshot.positions)
         failpoints.reach("flush.after_commit")
-        for partition, position in snapshot.positions.items():
-            if (owned := self._partitions.get(partition)) is not None:
-                owned.durable = max(owned.durable, position)
 
     def _restore_ids(self, opened: Partition) -> None:
         prefix = ids_prefix(opened.number)
@@ -346,9 +347,7 @@ class SpeedLayer:
         """
         await self.flush()
         owned = self._partitions[partition]
-        target = edge_before(log_end, self.source.segment_size)
-        if failpoints.is_off("skip to an edge"):
-            target = log_end - 1
+        target = start.plan_skip(log_end, self.source.segment_size)
         if target > owned.position:
             await self._record_gap(owned, (owned.position, target))
             owned.position = target
@@ -356,8 +355,6 @@ class SpeedLayer:
         return owned.position
 
     async def _record_gap(self, owned: Partition, gap: tuple[int, int]) -> None:
-        if failpoints.is_off("record the gap"):
-            return
         # Events may be late by any time, but not come from the future: so all rows up to now.
         latest = self._clock() + self.source.skew_ms + 1
         await self._store.record_gap(Gap(self.source.topic, owned.number, *gap, 0, latest))
@@ -379,3 +376,11 @@ class SpeedLayer:
                     if (owned := self._partitions.get(partition)) is not None:
                         dropped += await self._cleaner.drop(owned, self.metrics[index], by_span)
         return dropped
+
+
+def re_emit(cells: Cells, key: CellKey, cell: Cell) -> None:
+    """Have the next flush write a cell that has its event already.
+
+    The write of the first folding may not have come as far as the store.
+    """
+    cells.mark(key, cell)

@@ -2,10 +2,16 @@
 
 from dataclasses import dataclass
 
-from fastdata import failpoints
 from fastdata.coordinates.segments import segment_of, segment_start
 
-__all__ = ["Start", "edge_after", "edge_before", "plan_start"]
+__all__ = [
+    "Start",
+    "edge_after",
+    "edge_before",
+    "plan_skip",
+    "plan_start",
+    "vouched_start",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +40,7 @@ def edge_after(offset: int, size: int) -> int:
 def plan_start(committed: int | None, marker: int | None, log_start: int, size: int) -> Start:
     """Decide where to fold from, so that no segment is replaced by a part of it.
 
-    A state whose marker is missing or behind the committed offset has lost what was folded
-    before, so its segment is folded again from the edge. What the log does not hold any more
-    is skipped up to the next edge.
+    What the log does not hold any more is skipped up to the next edge.
 
     Args:
         committed: The group's offset; None when it never committed.
@@ -47,11 +51,26 @@ def plan_start(committed: int | None, marker: int | None, log_start: int, size: 
     if committed is None and marker is None:
         return Start(log_start)
     position = committed if committed is not None else log_start
-    if not failpoints.is_off("marker") and (marker is None or marker < position):
-        position = edge_before(position if marker is None else marker, size)
+    position = vouched_start(position, marker, size)
     if position >= log_start:
         return Start(position)
     # What was committed is in the store, even when the state that it was folded into is lost.
     in_store = committed if committed is not None else marker or 0
     target = edge_after(max(log_start, in_store), size)
     return Start(target, (in_store, target) if in_store < target else None)
+
+
+def vouched_start(position: int, marker: int | None, size: int) -> int:
+    """Where to fold from for which the marker vouches, at or before `position`.
+
+    A state whose marker is missing or behind has lost what was folded before, so its segment is
+    folded again from the edge.
+    """
+    if marker is not None and marker >= position:
+        return position
+    return edge_before(position if marker is None else marker, size)
+
+
+def plan_skip(log_end: int, size: int) -> int:
+    """Where to go on when what is before the end of the log is skipped: at a segment edge."""
+    return edge_before(log_end, size)

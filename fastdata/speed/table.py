@@ -15,11 +15,10 @@ from faust.types import TP, EventT
 
 from fastdata import failpoints
 from fastdata.errors import BrokerError, TableError
+from fastdata.speed import keys
 from fastdata.speed.producer import AckedProducer, Row
 
 __all__ = ["ChangelogTable", "FaustTable", "rocksdb_options"]
-
-_STAMP_BYTES = 8
 
 logger = logging.getLogger(__name__)
 
@@ -199,17 +198,10 @@ class ChangelogTable(faust.Table[bytes, bytes]):
             some = rows.setdefault(partition, {})
             offsets[partition] = max(message.offset, offsets.get(partition, -1))
             known = some[key] if key in some else self.local.get(partition, key)
-            if not is_older(value, known):
+            if not keys.is_older(value, known):
                 some[key] = value
         for partition, some in rows.items():
             self.local.put(partition, some, offsets[partition])
-
-
-def is_older(value: bytes | None, known: bytes | None) -> bool:
-    """Whether a value must not replace the one that is known. A deletion always may."""
-    if value is None or known is None or failpoints.is_off("monotone state"):
-        return False
-    return value[:_STAMP_BYTES] < known[:_STAMP_BYTES]
 
 
 class FaustTable:
@@ -254,4 +246,8 @@ class FaustTable:
         local = self._table.local
         if not local.is_open(partition):
             return list(rows)
-        return [(k, v) for k, v in rows if v is None or not is_older(v, local.get(partition, k))]
+        return [
+            (key, value)
+            for key, value in rows
+            if value is None or not keys.is_older(value, local.get(partition, key))
+        ]

@@ -187,12 +187,13 @@ class MemoryStore:
         ]
         for key in obsolete:
             del self._totals[key]
+        heads = await self.heads(metric, rules.span_of(start), end)
         dropped = [
             key
             for key, p in self._partials.items()
             if start <= p.window < end
             and (p.metric == metric or (p.metric == unfolded and p.window != 0))
-            and self._droppable(metric, p).covers(p.partition, p.segment)
+            and _is_droppable(p, heads)
         ]
         for place in dropped:
             del self._partials[place]
@@ -219,20 +220,15 @@ class MemoryStore:
         is_open = run is not None and not run.is_done
         return not is_open and version not in rules.versions_of(self._heads.get((metric, span)))
 
-    def _droppable(self, metric: str, partial: Partial) -> Coverage:
-        if failpoints.is_off("drop by own span"):
-            heads = [head for (of, _), head in self._heads.items() if of == metric]
-            return rules.droppable(rules.longest(heads))
-        return rules.droppable(self._heads.get((metric, rules.span_of(partial.window))))
 
-
-def _is_visible(partial: Partial, heads: dict[int, Head]) -> bool:
+def _is_visible(partial: Partial, heads: Mapping[int, Head]) -> bool:
     head = heads.get(rules.span_of(partial.window))
-    if head is None:
-        return True
-    if failpoints.is_off("join by segment"):
-        return False
-    return not head.coverage.covers(partial.partition, partial.segment)
+    return partial.segment >= rules.first_open(head, partial.partition)
+
+
+def _is_droppable(partial: Partial, heads: Mapping[int, Head]) -> bool:
+    head = rules.of_own_span(heads, rules.span_of(partial.window))
+    return rules.covered_behind(head).covers(partial.partition, partial.segment)
 
 
 def _tallies(partials: Iterable[Partial]) -> dict[int, Tally]:

@@ -1,8 +1,8 @@
-"""The rules that every store follows, as pure functions over the words of `stores`."""
+"""The rules that every store follows, as pure functions over the words of `protocol`."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import TypeVar
 
-from fastdata import failpoints
 from fastdata.coordinates.instants import HOUR_MS, floor_to
 from fastdata.coordinates.segments import Coverage
 from fastdata.errors import SpanConflictError, StoreError
@@ -11,14 +11,15 @@ from fastdata.store.protocol import Flip, Gap, Head, Partial, Progress, Total
 __all__ = [
     "MAX_STATE_BYTES",
     "PartialKey",
-    "droppable",
+    "covered_behind",
+    "first_open",
     "furthest",
     "is_further",
     "is_newer",
-    "longest",
     "merge_gaps",
     "move_heads",
     "newest",
+    "of_own_span",
     "refuse_published",
     "span_of",
     "unique",
@@ -28,6 +29,8 @@ __all__ = [
 MAX_STATE_BYTES = 1 << 20
 
 PartialKey = tuple[str, int, str, int, int]
+
+_T = TypeVar("_T")
 
 
 def span_of(window: int) -> int:
@@ -44,8 +47,8 @@ def _check_state(state: bytes, metric: str, window: int, dims: str) -> None:
 
 
 def is_newer(stamp: int, than: int) -> bool:
-    """Whether a partial with `stamp` replaces one of the same key."""
-    return stamp > than or failpoints.is_off("larger stamp")
+    """Whether a partial with `stamp` replaces one of the same key: the larger stamp wins."""
+    return stamp > than
 
 
 def newest(partials: Iterable[Partial]) -> dict[PartialKey, Partial]:
@@ -134,16 +137,19 @@ def move_heads(
     return moved
 
 
-def droppable(head: Head | None) -> Coverage:
-    """What partials need not say again: one version behind, so that the newest can be undone."""
-    if head and failpoints.is_off("clean one behind"):
-        return head.coverage
+def first_open(head: Head | None, partition: int) -> int:
+    """The first segment whose partials count beside the totals of `head`: they join by segment."""
+    return head.coverage.get(partition) if head else 0
+
+
+def covered_behind(head: Head | None) -> Coverage:
+    """What may be dropped below `head`: one version behind, so that the newest can be undone."""
     return head.previous[1] if head and head.previous else Coverage()
 
 
-def longest(heads: Iterable[Head]) -> Head | None:
-    """The head with the most versions behind it: whom clean-up asks when "own span" is off."""
-    return max(heads, key=lambda head: head.previous is not None, default=None)
+def of_own_span(by_span: Mapping[int, _T], span: int) -> _T | None:
+    """Who judges what may be dropped of a span: it alone, never another one, or age."""
+    return by_span.get(span)
 
 
 def versions_of(head: Head | None) -> set[int]:

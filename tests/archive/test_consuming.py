@@ -14,13 +14,13 @@ from pathlib import Path
 import pytest
 from confluent_kafka import Producer
 
-from fastdata import failpoints
 from fastdata.archive import ArchiveProgress, ArchiveReader, open_archive_storage, run_archive
 from fastdata.archive.consumer import _SourceArchive
 from fastdata.declare.source import Source
 from fastdata.errors import ArchiveConflictError, ArchiveHoleError, BrokerError, SettingsError
 from fastdata.kafka.connection import Broker
 from tests.archive.events import World, click, read_rejects
+from tests.support.rules import without
 
 ROOT = Path(__file__).parents[2]
 PARTITIONS = 4
@@ -109,7 +109,7 @@ class Run:
 async def archived(world: World) -> dict[tuple[int, int], bytes | None]:
     """Value by (partition, offset) of all that is durable, tiles included."""
     reader = ArchiveReader(world.storage, world.source)
-    with failpoints.rules_off("closed segments only"):
+    with without("closed segments only"):
         snapshot = await reader.snapshot()
     values: dict[tuple[int, int], bytes | None] = {}
     for entry in snapshot.objects():

@@ -25,6 +25,7 @@ from tests.archive.sink import (
     view,
     write_sink,
 )
+from tests.support.rules import without
 
 ALIEN = {"type": "record", "name": "Alien", "fields": [{"name": "size", "type": "long"}]}
 TEXT = {"type": "string", "default": ""}
@@ -59,7 +60,7 @@ class Site:
         """The events of closed segments and tiles, by offset."""
         reader = ArchiveReader(self.storage, self.source)
         found = {}
-        with failpoints.rules_off("closed segments only"):
+        with without("closed segments only"):
             snapshot = await reader.snapshot()
         for entry in snapshot.objects():
             decoder = Decoder(self.source, self.registry)

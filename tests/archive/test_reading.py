@@ -17,6 +17,7 @@ from fastdata.errors import (
     CorruptStateError,
 )
 from tests.archive.events import HOUR, START, World, click, clicks, feed, values
+from tests.support.rules import without
 
 SEGMENT_0 = "manifest/web.clicks/partition=0/segment=0000000000.json"
 SEGMENT_1 = "manifest/web.clicks/partition=0/segment=0000000001.json"
@@ -57,7 +58,7 @@ async def test_only_closed_segments_are_covered_and_tiles_are_durable(world: Wor
 
 async def test_without_the_rule_the_open_segment_counts_as_covered(world: World) -> None:
     await archive_clicks(world, clicks(0, 25))
-    with failpoints.rules_off("closed segments only"):
+    with without("closed segments only"):
         snapshot = await world.reader().snapshot()
 
     assert snapshot.coverage == Coverage({0: 3})

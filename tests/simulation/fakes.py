@@ -2,8 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from fastdata import failpoints
-from fastdata.speed.keys import unstamp
+from fastdata.speed import keys
 from fastdata.speed.state import Bad
 from fastdata.store.protocol import Gap, Head, Partial, Progress, ServingStore
 
@@ -50,11 +49,7 @@ class FakeTable:
                 self.budget.spend()
                 if value is None:
                     mine.pop(key, None)
-                elif (
-                    failpoints.is_off("monotone state")
-                    or key not in mine
-                    or unstamp(value)[0] >= unstamp(mine[key])[0]
-                ):
+                elif not keys.is_older(value, mine.get(key)):
                     mine[key] = value
 
 

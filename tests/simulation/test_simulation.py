@@ -10,21 +10,17 @@ from pathlib import Path
 
 import pytest
 
-from fastdata import failpoints
 from fastdata.store.memory import MemoryStore
 from fastdata.store.opening import open_store
+from fastdata.store.sql import statements
 from tests.simulation.fakes import ViolationError
 from tests.simulation.system import System
+from tests.support.rules import RULES, rules_in, without
 
 SEEDS = int(os.environ.get("FASTDATA_TEST_SEEDS", "2000"))
 ONE = os.environ.get("FASTDATA_TEST_SEED")
 SHARES = 4
 STEPS = 250
-RULES = [
-    "join by segment", "closed segments only", "larger stamp", "re-emit", "commit last",
-    "monotone state", "marker", "skip to an edge", "record the gap", "drop by own span",
-    "clean one behind",
-]  # fmt: skip
 
 
 def run(seed: int, folder: Path, store: str) -> None:
@@ -52,12 +48,15 @@ def test_every_schedule_keeps_the_promises(tmp_path: Path, store: str, share: in
         run(seed, tmp_path, store)
 
 
-@pytest.mark.parametrize("rule", RULES)
-def test_taking_a_rule_away_is_noticed(tmp_path: Path, rule: str) -> None:
-    with failpoints.rules_off(rule):
+@pytest.mark.parametrize(
+    ("rule", "store"),
+    [*((rule, "memory") for rule in RULES), *((rule, "sqlite") for rule in rules_in(statements))],
+)
+def test_taking_a_rule_away_is_noticed(tmp_path: Path, rule: str, store: str) -> None:
+    with without(rule):
         for seed in range(20_000):
             try:
-                run(seed, tmp_path, "memory")
+                run(seed, tmp_path, store)
             except ViolationError:
                 return
     pytest.fail(f"20,000 schedules did not notice that {rule!r} was gone")

@@ -16,6 +16,7 @@ from fastdata import failpoints
 from fastdata.errors import BrokerError, TableError
 from fastdata.speed.producer import AckedProducer, Row
 from fastdata.speed.table import ChangelogTable, FaustTable, rocksdb_options
+from tests.support.rules import without
 
 TOPIC = "shop-fastdata-clicks-changelog"
 
@@ -126,7 +127,7 @@ def test_a_restored_deletion_deletes_whatever_the_stamp(
 def test_without_the_rule_an_old_owner_overwrites_the_new_one(
     app: faust.App, table: ChangelogTable
 ) -> None:
-    with failpoints.rules_off("monotone state"):
+    with without("monotone state"):
         table.apply_changelog_batch(changes(app, (0, 0, "a", value(5)), (0, 1, "a", value(3))))
 
     assert table.local.get(0, b"a") == value(3)

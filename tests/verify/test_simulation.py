@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from fastdata import failpoints
 from fastdata.store.memory import MemoryStore
 from fastdata.verify.reports import MetricReport
 from fastdata.verify.verify import verify
 from tests.simulation.fakes import ViolationError
 from tests.simulation.system import STEPS, System
+from tests.support.rules import without
 
 SCHEDULES = 60
 
@@ -62,7 +62,7 @@ def test_no_schedule_leaves_anything_unexplained(tmp_path: Path) -> None:
     ["larger stamp", "re-emit", "commit last", "marker", "record the gap", "drop by own span"],
 )
 def test_a_rule_that_is_taken_away_leaves_events_unexplained(tmp_path: Path, rule: str) -> None:
-    with failpoints.rules_off(rule):
+    with without(rule):
         for seed in range(2_000):
             try:
                 if any(report.findings for report in run(seed, tmp_path)):

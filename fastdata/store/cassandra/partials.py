@@ -11,14 +11,13 @@ nobody will miss it; it stays on the disk if it is newer than all that was dropp
 """
 
 import asyncio
-import time
 from collections import defaultdict
 from collections.abc import Callable, Collection
 from typing import Any
 
-from fastdata import failpoints
 from fastdata.coordinates.segments import Coverage
 from fastdata.store import rules
+from fastdata.store.cassandra import schema
 from fastdata.store.cassandra.schema import (
     Place,
     Statements,
@@ -63,7 +62,7 @@ class Places:
             bucket = bucket_of(p.dims, self._buckets)
             key = (p.metric, rules.span_of(p.window), p.partition, bucket)
             cell = dump_partial(p.stamp, p.state)
-            rows[key].append((_timestamp(p), cell, *key, p.segment, p.window, p.dims))
+            rows[key].append((schema.write_time(p), cell, *key, p.segment, p.window, p.dims))
             last[key] = max(last.get(key, p.segment), p.segment)
         await self._note(last)
         await self._session.write(
@@ -160,9 +159,3 @@ class Places:
             self._do.read_places, (metric, start, end), page_rows=_PAGE_ROWS
         )
         return [Place(metric, *row) for row in rows]
-
-
-def _timestamp(partial: Partial) -> int:
-    if failpoints.is_off("larger stamp"):
-        return time.time_ns() // 1_000
-    return partial.stamp

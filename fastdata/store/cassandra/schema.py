@@ -44,6 +44,7 @@ __all__ = [
     "load_progress",
     "of_keyspace",
     "tables",
+    "write_time",
 ]
 
 LAYOUT = 1
@@ -202,6 +203,11 @@ _MIDDLE = 1 << 63
 def dump_partial(stamp: int, state: bytes) -> bytes:
     """The cell of a partial."""
     return _STAMP.pack(stamp) + state
+
+
+def write_time(partial: Partial) -> int:
+    """The timestamp that a partial is written with, by which Cassandra does `rules.is_newer`."""
+    return partial.stamp
 
 
 def load_partial(place: Place, row: tuple[int, int, str, bytes]) -> Partial:

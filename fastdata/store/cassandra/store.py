@@ -54,8 +54,6 @@ from fastdata.store.protocol import (
 __all__ = ["CassandraStore"]
 
 _READINGS = 10
-_EVER = (-(1 << 62), 1 << 62)
-_NO_SEGMENT = 1 << 62
 _T = TypeVar("_T")
 
 
@@ -308,12 +306,9 @@ class CassandraStore:
         entries = await self._versions.entries(metric, start, end, serial=True)
         await self._versions.drop_totals(metric, entries.values())
         heads = heads_of(entries)
-        longest: Head | None = None
-        if is_off := failpoints.is_off("drop by own span"):
-            longest = rules.longest(heads_of(await self._versions.entries(metric, *_EVER)).values())
 
         def behind(span: int) -> Coverage:
-            return rules.droppable(longest if is_off else heads.get(span))
+            return rules.covered_behind(rules.of_own_span(heads, span))
 
         dropped = await self._places.drop(metric, start, end, behind)
         if unfolded:
@@ -324,13 +319,7 @@ class CassandraStore:
 
 def _first_shown(heads: Mapping[int, Head]) -> Callable[[int, int], int]:
     """The first segment of a span and Kafka partition that is not in the span's totals."""
-
-    def first(span: int, partition: int) -> int:
-        if (head := heads.get(span)) is None:
-            return 0
-        return _NO_SEGMENT if failpoints.is_off("join by segment") else head.coverage.get(partition)
-
-    return first
+    return lambda span, partition: rules.first_open(heads.get(span), partition)
 
 
 def _moves(entries: Mapping[int, Entry]) -> dict[int, int]:

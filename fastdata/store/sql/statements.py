@@ -16,7 +16,6 @@ from sqlalchemy import (
     delete,
     exists,
     func,
-    literal,
     or_,
     select,
     update,
@@ -24,8 +23,6 @@ from sqlalchemy import (
 from sqlalchemy.sql.base import ReadOnlyColumnCollection
 from sqlalchemy.sql.elements import KeyedColumnElement
 
-from fastdata import failpoints
-from fastdata.coordinates.segments import Coverage
 from fastdata.store.sql import tables
 from fastdata.store.sql.dialect import Dialect as Database
 
@@ -41,7 +38,11 @@ __all__ = [
     "READ_PUBLISHED",
     "READ_TOTALS",
     "STAMPS_UNIT",
+    "covered_behind",
     "drop_partials",
+    "is_newer",
+    "is_of_own_span",
+    "is_open",
     "of_dims",
     "put",
     "tally_partials",
@@ -59,6 +60,7 @@ _start: BindParameter[int] = bindparam("start")
 _end: BindParameter[int] = bindparam("end")
 _span: BindParameter[int] = bindparam("span")
 _version: BindParameter[int] = bindparam("version")
+_Columns = ReadOnlyColumnCollection[str, KeyedColumnElement[Any]]
 
 STAMPS_UNIT = 1 << 32
 """Stamps are summed in two parts: SQLite refuses sums of more than 64 bits."""
@@ -154,11 +156,14 @@ def put(dialect: Database, engine_dialect: Dialect, table: Table) -> str:
     return str(insert.compile(dialect=engine_dialect))
 
 
-def _replaces(
-    table: Table, new: ReadOnlyColumnCollection[str, KeyedColumnElement[Any]]
-) -> ColumnElement[bool] | None:
-    if table is tables.partials and not failpoints.is_off("larger stamp"):
-        return new["stamp"] > _partials.stamp
+def is_newer(new: _Columns) -> ColumnElement[bool]:
+    """Whether a partial replaces the stored one of its key: `rules.is_newer`."""
+    return new["stamp"] > _partials.stamp
+
+
+def _replaces(table: Table, new: _Columns) -> ColumnElement[bool] | None:
+    if table is tables.partials:
+        return is_newer(new)
     if table is tables.progress:
         old = table.c
         return or_(
@@ -190,22 +195,17 @@ def tally_partials(dialect: Database) -> Select[Any]:
 
 def _visible(dialect: Database, partials: Select[Any]) -> Select[Any]:
     own = and_(_heads.metric == bindparam("judge"), _heads.span == _partials.span)
-    if failpoints.is_off("join by segment"):
-        is_visible: ColumnElement[bool] = _heads.span.is_(None)
-    else:
-        covered = dialect.covered_until(_heads.coverage, _partials.partition)
-        is_visible = _partials.segment >= func.coalesce(covered, 0)
     source: FromClause = tables.partials.outerjoin(tables.heads, own)
-    return partials.select_from(source).where(is_visible)
+    return partials.select_from(source).where(is_open(dialect))
 
 
-def drop_partials(
-    dialect: Database,
-    metrics: Sequence[str],
-    start: int,
-    end: int,
-    instead: Coverage | None,
-) -> Delete:
+def is_open(dialect: Database) -> ColumnElement[bool]:
+    """Whether a partial counts beside the totals of its head: `rules.first_open`."""
+    covered = dialect.covered_until(_heads.coverage, _partials.partition)
+    return _partials.segment >= func.coalesce(covered, 0)
+
+
+def drop_partials(dialect: Database, metrics: Sequence[str], start: int, end: int) -> Delete:
     """Drop the partials of `[start, end)` that the previous head of their own span covers.
 
     Args:
@@ -213,15 +213,8 @@ def drop_partials(
         metrics: The metric whose heads judge, and the system metric if it is meant too.
         start: First window, ms UTC.
         end: End of the windows, ms UTC, exclusive.
-        instead: What to go by instead of their own span, to see that it is noticed.
     """
-    behind = _heads.previous_coverage
-    if failpoints.is_off("clean one behind"):
-        behind = _heads.coverage
-    own = select(behind).where(_heads.metric == metrics[0], _heads.span == _partials.span)
-    coverage: ColumnElement[str] = own.scalar_subquery()
-    if instead is not None:
-        coverage = literal(instead.dump())
+    judge = select(covered_behind()).where(_heads.metric == metrics[0], is_of_own_span())
     # Window 0 of a system metric counts dead letters: it is the span of nothing.
     is_meant = or_(
         _partials.metric == metrics[0],
@@ -232,5 +225,15 @@ def drop_partials(
         is_meant,
         _partials.window >= start,
         _partials.window < end,
-        _partials.segment < dialect.covered_until(coverage, _partials.partition),
+        _partials.segment < dialect.covered_until(judge.scalar_subquery(), _partials.partition),
     )
+
+
+def covered_behind() -> ColumnElement[str]:
+    """The coverage that partials of a head are dropped by: `rules.covered_behind`."""
+    return _heads.previous_coverage
+
+
+def is_of_own_span() -> ColumnElement[bool]:
+    """Whether a head judges what may be dropped: `rules.of_own_span`."""
+    return _heads.span == _partials.span

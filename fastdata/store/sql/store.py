@@ -51,7 +51,7 @@ class SqlStore:
         self._dialect = dialect
         self._create = create
         self._engine = dialect.engine()
-        self._texts: dict[tuple[str, bool], str] = {}
+        self._texts: dict[str, str] = {}
 
     async def __aenter__(self) -> Self:
         """Connect, and create the tables where there are none; processes may race.
@@ -283,11 +283,11 @@ class SqlStore:
 
     async def clean_up(self, metric: str, start: int, end: int, unfolded: str = "") -> int:
         """Drop what no version needs any more, a day a transaction; see `ServingStore`."""
-        spans, obsolete, instead = await self._plan_clean_up(metric, start, end)
+        spans, obsolete = await self._plan_clean_up(metric, start, end)
         metrics = [metric, unfolded] if unfolded else [metric]
         dropped = 0
         for first, last in itertools.pairwise([start, *spans[_SPANS_AT_ONCE::_SPANS_AT_ONCE], end]):
-            drop = statements.drop_partials(self._dialect, metrics, first, last, instead)
+            drop = statements.drop_partials(self._dialect, metrics, first, last)
             dropped += await self._drop(metric, drop, [{}])
         for first in range(0, len(obsolete), _SPANS_AT_ONCE):
             portion = obsolete[first : first + _SPANS_AT_ONCE]
@@ -298,14 +298,14 @@ class SqlStore:
     @to_its_end
     async def _plan_clean_up(
         self, metric: str, start: int, end: int
-    ) -> tuple[list[int], list[tuple[int, int]], Coverage | None]:
-        """The spans with heads, the (span, version) that none needs, and a coverage for tests."""
+    ) -> tuple[list[int], list[tuple[int, int]]]:
+        """The spans with heads, and the (span, version) that none needs."""
         of = {"metric": metric, "start": start, "end": end}
         async with self._transaction("plan a clean-up", READ) as connection:
             heads = await fetching.fetch_heads(connection, metric, start, end)
             found = await connection.execute(statements.READ_CLOSED_VERSIONS, of)
             obsolete = [(s, v) for s, v in found if v not in rules.versions_of(heads.get(s))]
-            return list(heads), obsolete, await _longest(connection, metric)
+            return list(heads), obsolete
 
     @to_its_end
     async def _drop(self, metric: str, what: Delete, these: Sequence[dict[str, object]]) -> int:
@@ -320,11 +320,10 @@ class SqlStore:
 
     async def _put(self, connection: AsyncConnection, table: Table, rows: Sequence[Row]) -> None:
         if rows:  # the driver's own executemany: three times as fast as by way of dictionaries
-            rule = failpoints.is_off("larger stamp")
-            text = self._texts.get((table.name, rule))
+            text = self._texts.get(table.name)
             if text is None:
                 text = statements.put(self._dialect, self._engine.dialect, table)
-                self._texts[table.name, rule] = text
+                self._texts[table.name] = text
             await connection.exec_driver_sql(text, self._dialect.parameters(rows))
 
     async def _put_heads(
@@ -368,14 +367,6 @@ class SqlStore:
                 f" {tables.LAYOUT}: use the version of fastdata that wrote them, or start a new"
                 " store and replay"
             )
-
-
-async def _longest(connection: AsyncConnection, metric: str) -> Coverage | None:
-    """What clean-up goes by when the rule of the own span is off."""
-    if not failpoints.is_off("drop by own span"):
-        return None
-    heads = await fetching.fetch_heads(connection, metric, -(1 << 62), 1 << 62)
-    return rules.droppable(rules.longest(heads.values()))
 
 
 def _portions_of(

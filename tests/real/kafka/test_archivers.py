@@ -9,10 +9,10 @@ from contextlib import contextmanager
 
 import pytest
 
-from fastdata import failpoints
 from fastdata.archive import ArchiveReader, open_archive_storage
 from tests.real.kafka.groups import Group
 from tests.support.lab import PARTITIONS, Lab
+from tests.support.rules import without
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -35,7 +35,7 @@ async def archived(lab: Lab) -> dict[tuple[int, int], bytes]:
     """The datum by (partition, offset) of all that is durable."""
     storage = open_archive_storage(str(lab.folder / "data/archive"))
     reader = ArchiveReader(storage, lab.pages.source)
-    with failpoints.rules_off("closed segments only"):
+    with without("closed segments only"):
         snapshot = await reader.snapshot()
     found: dict[tuple[int, int], bytes] = {}
     for entry in snapshot.objects():

@@ -1,0 +1,98 @@
+"""The rules of the design, and what stands in the place of each when a test takes it away.
+
+Each rule is one function of the code, and beside it one of each kind of store that follows it in a
+language of its own.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+
+import pytest
+from sqlalchemy import ColumnElement, func, select
+
+from fastdata.archive import Entry, reader
+from fastdata.archive.chains import Chain
+from fastdata.coordinates.segments import Coverage, segment_of
+from fastdata.speed import keys, layer, start
+from fastdata.speed.flush import Snapshot
+from fastdata.speed.layer import SpeedLayer
+from fastdata.store import rules
+from fastdata.store.cassandra import schema
+from fastdata.store.protocol import Head
+from fastdata.store.sql import statements, tables
+
+__all__ = ["RULES", "rules_in", "without"]
+
+_ALL_SEGMENTS = 1 << 62
+_publish = SpeedLayer._publish
+
+
+async def _commit_first(speed: SpeedLayer, snapshot: Snapshot) -> None:
+    await speed._commit(snapshot.positions)
+    await _publish(speed, snapshot)
+
+
+async def _record_nothing(*_: object) -> None:
+    pass
+
+
+def _with_tiles(chain: Chain, size: int) -> tuple[tuple[Entry, ...], int]:
+    return chain.closed + chain.tiles, segment_of((chain.end or 0) + size - 1, size)
+
+
+def _of_any_span(by_span: Mapping[int, Head | int], _span: int) -> Head | int | None:
+    return max(by_span.values(), key=_how_far, default=None)
+
+
+def _how_far(judge: Head | int) -> int:
+    return judge if isinstance(judge, int) else judge.previous is not None
+
+
+def _is_of_any_span() -> ColumnElement[bool]:
+    heads = tables.heads.alias().c
+    judged = heads.metric == tables.heads.c.metric, heads.previous_coverage.is_not(None)
+    return tables.heads.c.span == select(func.min(heads.span)).where(*judged).scalar_subquery()
+
+
+# Per rule: where its functions are, their names, and what is called instead of them.
+RULES: dict[str, list[tuple[object, str, Callable[..., object]]]] = {
+    "join by segment": [
+        (rules, "first_open", lambda head, _partition: _ALL_SEGMENTS if head else 0),
+        (statements, "is_open", lambda _dialect: tables.heads.c.span.is_(None)),
+    ],
+    "closed segments only": [(reader, "closed_part", _with_tiles)],
+    "larger stamp": [
+        (rules, "is_newer", lambda _stamp, _than: True),
+        (statements, "is_newer", lambda _new: None),
+        (schema, "write_time", lambda _partial: time.time_ns() // 1_000),
+    ],
+    "re-emit": [(layer, "re_emit", lambda *_: None)],
+    "commit last": [(SpeedLayer, "_publish", _commit_first)],
+    "monotone state": [(keys, "is_older", lambda _value, _known: False)],
+    "marker": [(start, "vouched_start", lambda position, _marker, _size: position)],
+    "skip to an edge": [(start, "plan_skip", lambda log_end, _size: log_end - 1)],
+    "record the gap": [(SpeedLayer, "_record_gap", _record_nothing)],
+    "drop by own span": [
+        (rules, "of_own_span", _of_any_span),
+        (statements, "is_of_own_span", _is_of_any_span),
+    ],
+    "clean one behind": [
+        (rules, "covered_behind", lambda head: head.coverage if head else Coverage()),
+        (statements, "covered_behind", lambda: tables.heads.c.coverage),
+    ],
+}
+
+
+def rules_in(module: object) -> list[str]:
+    """The rules that have a function in a module."""
+    return [rule for rule, functions in RULES.items() if any(f[0] is module for f in functions)]
+
+
+@contextmanager
+def without(rule: str) -> Iterator[None]:
+    """Take a rule away for a while."""
+    with pytest.MonkeyPatch.context() as patch:
+        for place, name, instead in RULES[rule]:
+            patch.setattr(place, name, instead)
+        yield
