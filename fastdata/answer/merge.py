@@ -39,6 +39,7 @@ from fastdata.coordinates.segments import segment_start
 from fastdata.declare.metric import Metric, States
 from fastdata.declare.unfolded import unfolded_of
 from fastdata.measures.estimates import Estimate
+from fastdata.store import rules
 from fastdata.store.protocol import Gap, Head, Partial, Reading, Survey
 
 __all__ = [
@@ -257,8 +258,8 @@ class _Doubts:
         skipped = sum(self._skipped(gap, start, end) for gap in self._gaps)
         unfolded = self._unfolded(start, end)
         is_fresh = self._fresh_until is not None and end <= self._fresh_until
-        # What was not folded of the hour of 1970 is not in a reading: dead letters share its place.
-        is_known = not start < HOUR_MS or not end > 0
+        # What was left out of the hour that dead letters share is not in a reading.
+        is_known = end <= rules.LETTERS or start == rules.first_timed(start)
         has_heads = self._heads_of(start, end) is not None
         is_complete = has_heads and is_fresh and is_known and not skipped and not unfolded
         return _Doubt(is_complete, skipped > 0, skipped + unfolded)

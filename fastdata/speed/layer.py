@@ -22,6 +22,7 @@ from fastdata.speed.flush import Snapshot, take_snapshot
 from fastdata.speed.keys import Marker, ids_prefix, load_marker, marker_key, unstamp
 from fastdata.speed.repeats import Repeats
 from fastdata.speed.state import NO_WATERMARK, Bad, Cell, CellKey, Cells, Partition, StateTable
+from fastdata.store import rules
 from fastdata.store.protocol import Gap, ServingStore
 
 __all__ = ["Commit", "DeadLetters", "Record", "SpeedLayer", "re_emit"]
@@ -284,7 +285,7 @@ class SpeedLayer:
         place = (self.source.topic, owned.number, record.offset, record.timestamp_ms)
         content = (record.key, record.value, record.headers)
         owned.bad.append(Bad(*place, *content, error.stage, error.reason, error.detail))
-        self._count_unfolded(owned, record.offset, 0, f"dead:{error.reason}")
+        self._count_unfolded(owned, record.offset, rules.LETTERS, f"dead:{error.reason}")
 
     async def flush(self) -> None:
         """Make everything that is folded durable, and commit it. One at a time.

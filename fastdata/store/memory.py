@@ -73,7 +73,7 @@ class MemoryStore:
         """Everything that an answer is made of; see `ServingStore`."""
         heads = await self.heads(metric, start, end)
         partials = await self.partials(metric, start, end)
-        missed = await self.partials(unfolded, start, end)
+        missed = await self.partials(unfolded, rules.first_timed(start), end)
         return Reading(
             heads=heads,
             totals=[
@@ -84,7 +84,7 @@ class MemoryStore:
                 if total.dims.startswith(dims)
             ],
             partials=[p for p in partials if p.dims.startswith(dims) and _is_visible(p, heads)],
-            unfolded=[p for p in missed if p.window != 0 and _is_visible(p, heads)],
+            unfolded=[p for p in missed if _is_visible(p, heads)],
             gaps=[*await self.gaps(topic), *await self.gaps(metric)],
             progress=await self.progress(topic),
         )
@@ -188,12 +188,11 @@ class MemoryStore:
         for key in obsolete:
             del self._totals[key]
         heads = await self.heads(metric, rules.span_of(start), end)
+        starts = {unfolded: rules.first_timed(start), metric: start}
         dropped = [
             key
             for key, p in self._partials.items()
-            if start <= p.window < end
-            and (p.metric == metric or (p.metric == unfolded and p.window != 0))
-            and _is_droppable(p, heads)
+            if p.metric in starts and starts[p.metric] <= p.window < end and _is_droppable(p, heads)
         ]
         for place in dropped:
             del self._partials[place]

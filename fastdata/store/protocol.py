@@ -237,7 +237,8 @@ class ServingStore(Protocol):
 
         One consistent snapshot: no reading mixes two versions of a span, and none misses a
         partial that a version it shows does not cover. `start` and `end` are ms UTC, aligned
-        to spans. `unfolded` is the id of the source's system metric; its window 0 is not read.
+        to spans. `unfolded` is the id of the source's system metric, which is read from
+        `rules.first_timed` on.
 
         Args:
             totals: The intervals `[start, end)` of spans whose totals are wanted, in order and
@@ -317,9 +318,9 @@ class ServingStore(Protocol):
     async def clean_up(self, metric: str, start: int, end: int, unfolded: str = "") -> int:
         """Drop what no version needs any more in the spans of `[start, end)`.
 
-        That is: partials (of the metric, and of `unfolded` when given) that the *previous*
-        head of their own span covers, and totals of versions that are neither the head's nor
-        the previous one's and belong to no run that is still open.
+        That is: partials (of the metric, and of `unfolded` from `rules.first_timed` on, when given)
+        that the *previous* head of their own span covers, and totals of versions that are neither
+        the head's nor the previous one's and belong to no run that is still open.
 
         Returns:
             How many partials were dropped.

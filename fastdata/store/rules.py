@@ -9,10 +9,12 @@ from fastdata.errors import SpanConflictError, StoreError
 from fastdata.store.protocol import Flip, Gap, Head, Partial, Progress, Total
 
 __all__ = [
+    "LETTERS",
     "MAX_STATE_BYTES",
     "PartialKey",
     "covered_behind",
     "first_open",
+    "first_timed",
     "furthest",
     "is_further",
     "is_newer",
@@ -28,6 +30,13 @@ __all__ = [
 
 MAX_STATE_BYTES = 1 << 20
 
+LETTERS = 0
+"""The window of a system metric that counts dead letters, which have no time; none is before it.
+
+What was left out of the first hour of 1970 shares it. So it is in no reading and never dropped, and
+of that hour no answer is exact.
+"""
+
 PartialKey = tuple[str, int, str, int, int]
 
 _T = TypeVar("_T")
@@ -36,6 +45,11 @@ _T = TypeVar("_T")
 def span_of(window: int) -> int:
     """The start of the span that replaces `window`, ms UTC."""
     return floor_to(window, HOUR_MS)
+
+
+def first_timed(start: int) -> int:
+    """The first window from `start` on in which a system metric counts events with a time."""
+    return max(start, LETTERS + HOUR_MS)
 
 
 def _check_state(state: bytes, metric: str, window: int, dims: str) -> None:

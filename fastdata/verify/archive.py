@@ -10,11 +10,11 @@ from fastdata.archive.manifest import ObjectEntry
 from fastdata.archive.reader import ArchiveReader, Snapshot
 from fastdata.archive.reindex import index_again
 from fastdata.archive.storage import ArchiveStorage
-from fastdata.coordinates.instants import HOUR_MS
 from fastdata.coordinates.segments import Coverage, segment_of, segment_start
 from fastdata.declare.metric import Metric
 from fastdata.declare.source import Source
 from fastdata.declare.unfolded import unfolded_of
+from fastdata.store import rules
 from fastdata.store.protocol import Partial, ServingStore
 from fastdata.verify.recount import Place
 
@@ -69,7 +69,7 @@ def counted_in(metric: Metric, partial: Partial) -> int:
 async def _dead_letters(store: ServingStore, source: Source) -> Counter[Place]:
     found: Counter[Place] = Counter()
     unfolded = unfolded_of(source)
-    for partial in await store.partials(unfolded.id, 0, HOUR_MS):
+    for partial in await store.partials(unfolded.id, rules.LETTERS, rules.LETTERS + 1):
         if json.loads(partial.dims)[0].startswith("dead:"):
             found[partial.partition, partial.segment] += counted_in(unfolded, partial)
     return found

@@ -150,14 +150,13 @@ class CassandraStore:
             shown, partials, missed, of_topic, of_metric = await asyncio.gather(
                 self._versions.totals(wanted),
                 self._places.read(metric, start, end, first),
-                self._places.read(unfolded, start, end, first),
+                self._places.read(unfolded, rules.first_timed(start), end, first),
                 self.gaps(topic),
                 self.gaps(metric),
             )
             shown = [total for total in shown if total.dims.startswith(dims)]
             partials = [partial for partial in partials if partial.dims.startswith(dims)]
-            unseen = [p for p in missed if p.window != 0]
-            return Reading(heads, shown, partials, unseen, [*of_topic, *of_metric], progress)
+            return Reading(heads, shown, partials, missed, [*of_topic, *of_metric], progress)
 
         return await self._while_heads_rest(metric, start, end, fetch)
 
@@ -174,11 +173,10 @@ class CassandraStore:
             first = _first_shown(heads)
             partials, missed, of_topic, of_metric = await asyncio.gather(
                 self._places.tally(metric, start, end, first),
-                self._places.tally(unfolded, start, end, first),
+                self._places.tally(unfolded, rules.first_timed(start), end, first),
                 self.gaps(topic),
                 self.gaps(metric),
             )
-            missed.pop(0, None)  # dead letters
             return Survey(heads, partials, missed, [*of_topic, *of_metric], progress)
 
         return await self._while_heads_rest(metric, start, end, fetch)
@@ -312,8 +310,7 @@ class CassandraStore:
 
         dropped = await self._places.drop(metric, start, end, behind)
         if unfolded:
-            heads.pop(0, None)  # Its window 0 counts dead letters: it is the span of nothing.
-            dropped += await self._places.drop(unfolded, start, end, behind)
+            dropped += await self._places.drop(unfolded, rules.first_timed(start), end, behind)
         return dropped
 
 

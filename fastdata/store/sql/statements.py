@@ -1,6 +1,5 @@
 """What the SQL stores ask of the database, as SQLAlchemy expressions; nothing here runs."""
 
-from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import (
@@ -56,6 +55,7 @@ _heads, _partials, _totals, _runs = (
     tables.runs.c,
 )
 _metric: BindParameter[str] = bindparam("metric")
+_judge: BindParameter[str] = bindparam("judge")
 _start: BindParameter[int] = bindparam("start")
 _end: BindParameter[int] = bindparam("end")
 _span: BindParameter[int] = bindparam("span")
@@ -194,7 +194,7 @@ def tally_partials(dialect: Database) -> Select[Any]:
 
 
 def _visible(dialect: Database, partials: Select[Any]) -> Select[Any]:
-    own = and_(_heads.metric == bindparam("judge"), _heads.span == _partials.span)
+    own = and_(_heads.metric == _judge, _heads.span == _partials.span)
     source: FromClause = tables.partials.outerjoin(tables.heads, own)
     return partials.select_from(source).where(is_open(dialect))
 
@@ -205,27 +205,14 @@ def is_open(dialect: Database) -> ColumnElement[bool]:
     return _partials.segment >= func.coalesce(covered, 0)
 
 
-def drop_partials(dialect: Database, metrics: Sequence[str], start: int, end: int) -> Delete:
-    """Drop the partials of `[start, end)` that the previous head of their own span covers.
-
-    Args:
-        dialect: The database.
-        metrics: The metric whose heads judge, and the system metric if it is meant too.
-        start: First window, ms UTC.
-        end: End of the windows, ms UTC, exclusive.
-    """
-    judge = select(covered_behind()).where(_heads.metric == metrics[0], is_of_own_span())
-    # Window 0 of a system metric counts dead letters: it is the span of nothing.
-    is_meant = or_(
-        _partials.metric == metrics[0],
-        and_(_partials.metric.in_(metrics[1:]), _partials.window != 0),
-    )
+def drop_partials(dialect: Database) -> Delete:
+    """Drop those in `[start, end)` that the previous head of their span, of `judge`, covers."""
+    own = select(covered_behind()).where(_heads.metric == _judge, is_of_own_span())
     return delete(tables.partials).where(
-        _partials.metric.in_(metrics),
-        is_meant,
-        _partials.window >= start,
-        _partials.window < end,
-        _partials.segment < dialect.covered_until(judge.scalar_subquery(), _partials.partition),
+        _partials.metric == _metric,
+        _partials.window >= _start,
+        _partials.window < _end,
+        _partials.segment < dialect.covered_until(own.scalar_subquery(), _partials.partition),
     )
 
 

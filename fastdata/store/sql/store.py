@@ -118,7 +118,8 @@ class SqlStore:
         dims: str = "",
     ) -> Reading:
         """Everything that an answer is made of, in one transaction; see `ServingStore`."""
-        of = {"metric": metric, "start": start, "end": end}
+        of = {"metric": metric, "judge": metric, "start": start, "end": end}
+        other = of | {"metric": unfolded, "start": rules.first_timed(start)}
         async with self._transaction("read an answer", READ) as connection:
             heads = await fetching.fetch_heads(connection, metric, start, end)
             shown: list[Total] = []
@@ -127,10 +128,8 @@ class SqlStore:
                 chosen = statements.of_dims(statements.READ_TOTALS, dims)
                 shown += [Total(*row) for row in await connection.execute(chosen, within)]
             visible = statements.visible_partials(self._dialect)
-            own = statements.of_dims(visible, dims)
-            partials = await connection.execute(own, of | {"judge": metric})
-            missed = visible.where(tables.partials.c.window != 0)
-            unseen = await connection.execute(missed, of | {"metric": unfolded, "judge": metric})
+            partials = await connection.execute(statements.of_dims(visible, dims), of)
+            unseen = await connection.execute(visible, other)
             return Reading(
                 heads=heads,
                 totals=shown,
@@ -143,14 +142,14 @@ class SqlStore:
     @to_its_end
     async def survey(self, metric: str, unfolded: str, topic: str, start: int, end: int) -> Survey:
         """What `read` would read, without the states, in one transaction; see `ServingStore`."""
+        of = {"metric": metric, "judge": metric, "start": start, "end": end}
+        other = of | {"metric": unfolded, "start": rules.first_timed(start)}
         async with self._transaction("survey an answer", READ) as connection:
             tally = statements.tally_partials(self._dialect)
-            of = {"metric": metric, "judge": metric, "start": start, "end": end}
-            missed, other = tally.where(tables.partials.c.window != 0), of | {"metric": unfolded}
             return Survey(
                 heads=await fetching.fetch_heads(connection, metric, start, end),
                 partials=await fetching.fetch_tallies(connection, tally, of),
-                unfolded=await fetching.fetch_tallies(connection, missed, other),
+                unfolded=await fetching.fetch_tallies(connection, tally, other),
                 gaps=await fetching.fetch_gaps(connection, topic, metric),
                 progress=await fetching.fetch_progress(connection, topic),
             )
@@ -284,11 +283,12 @@ class SqlStore:
     async def clean_up(self, metric: str, start: int, end: int, unfolded: str = "") -> int:
         """Drop what no version needs any more, a day a transaction; see `ServingStore`."""
         spans, obsolete = await self._plan_clean_up(metric, start, end)
-        metrics = [metric, unfolded] if unfolded else [metric]
+        drop = statements.drop_partials(self._dialect)
         dropped = 0
         for first, last in itertools.pairwise([start, *spans[_SPANS_AT_ONCE::_SPANS_AT_ONCE], end]):
-            drop = statements.drop_partials(self._dialect, metrics, first, last)
-            dropped += await self._drop(metric, drop, [{}])
+            own = {"metric": metric, "judge": metric, "start": first, "end": last}
+            other = own | {"metric": unfolded, "start": rules.first_timed(first)}
+            dropped += await self._drop(metric, drop, [own, other] if unfolded else [own])
         for first in range(0, len(obsolete), _SPANS_AT_ONCE):
             portion = obsolete[first : first + _SPANS_AT_ONCE]
             these = [{"metric": metric, "span": span, "version": v} for span, v in portion]
