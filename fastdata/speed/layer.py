@@ -172,8 +172,9 @@ class SpeedLayer:
         if marker is not None:
             return metric.id not in marker.metrics
         # The state that could tell is lost: what the store has never heard of is new.
-        heads = await self._store.heads(metric.id, *ALL_TIME)
-        return not heads and not await self._store.partials(metric.id, *ALL_TIME)
+        if await self._store.has_partials(metric.id):
+            return False
+        return not await self._store.heads(metric.id, *ALL_TIME)
 
     def close(self, partitions: Iterable[int]) -> None:
         """Own them no more; what was not flushed is folded again by the next owner."""

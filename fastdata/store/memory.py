@@ -214,6 +214,10 @@ class MemoryStore:
             if key[0] == metric and start <= key[1] < end
         ]
 
+    async def has_partials(self, metric: str) -> bool:
+        """Whether there is any partial of the metric."""
+        return any(key[0] == metric for key in self._partials)
+
     def _is_obsolete(self, metric: str, span: int, version: int) -> bool:
         run = self._runs.get(version)
         is_open = run is not None and not run.is_done

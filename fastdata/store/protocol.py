@@ -338,3 +338,7 @@ class ServingStore(Protocol):
     async def partials(self, metric: str, start: int, end: int) -> Sequence[Partial]:
         """All stored partials of the windows in `[start, end)`, covered or not."""
         ...
+
+    async def has_partials(self, metric: str) -> bool:
+        """Whether there is any partial of the metric, of whatever window; reads no state."""
+        ...

@@ -256,7 +256,7 @@ class _Work:
         """Whether any worker has ever known this definition."""
         if metric.id not in self._folded:
             is_begun = any(gap.topic == metric.id for gap in reading.gaps)
-            found = is_begun or bool(await self._store.partials(metric.id, *_EVER))
+            found = is_begun or await self._store.has_partials(metric.id)
             self._folded[metric.id] = found
         return self._folded[metric.id]
 

@@ -76,8 +76,8 @@ class CutStore:
     async def heads(self, metric: str, start: int, end: int) -> dict[int, Head]:
         return await self._store.heads(metric, start, end)
 
-    async def partials(self, metric: str, start: int, end: int) -> Sequence[Partial]:
-        return await self._store.partials(metric, start, end)
+    async def has_partials(self, metric: str) -> bool:
+        return await self._store.has_partials(metric)
 
 
 class NoDeadLetters:

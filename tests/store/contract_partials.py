@@ -59,6 +59,18 @@ class PartialsContract:
         await store.upsert([partial(w) for w in (NOON - MINUTE_MS, NOON, ONE)], [])
         assert [partial(NOON)] == list(await store.partials(METRIC, NOON, ONE))
 
+    async def test_whether_there_are_partials_is_told_until_the_last_is_dropped(
+        self, store: ServingStore
+    ) -> None:
+        assert not await store.has_partials(METRIC)
+        await store.upsert([partial(-5 * HOUR_MS), partial(metric="arrivals-000000000000")], [])
+        assert await store.has_partials(METRIC)
+        assert not await store.has_partials(UNFOLDED)
+        for n in (1, 2):
+            await publish(store, covering(p0=n), span=-5 * HOUR_MS)
+        await store.clean_up(METRIC, -5 * HOUR_MS, 0)
+        assert not await store.has_partials(METRIC)
+
     @pytest.mark.parametrize(
         "dims",
         [

@@ -32,6 +32,7 @@ __all__ = ["Places"]
 
 _KNOWN = 100_000
 _PAGE_ROWS = 1_000
+_EVER = (-(1 << 62), 1 << 62)
 
 
 class Places:
@@ -96,6 +97,13 @@ class Places:
         ]
         found = [partial for own in await asyncio.gather(*asked) for partial in own]
         return sorted(found, key=lambda p: (p.window, p.dims, p.partition, p.segment))
+
+    async def has_any(self, metric: str) -> bool:
+        """Whether there is a partial of the metric; a place may have been noted without one."""
+        for place in await self._find(metric, *_EVER):
+            if await self._session.read(self._do.any_partial, place.key):
+                return True
+        return False
 
     async def _read_place(self, place: Place, first: int) -> list[Partial]:
         values = (*place.key, first)

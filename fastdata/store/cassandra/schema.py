@@ -116,6 +116,7 @@ class Statements:
     read_partials: Any = (
         f"SELECT segment, window, dims, cell FROM KS.partials WHERE {_PARTIALS} AND segment >= ?"
     )
+    any_partial: Any = f"SELECT segment FROM KS.partials WHERE {_PARTIALS} LIMIT 1"
     # The write timestamp of a partial is its stamp.
     tally_partials: Any = (
         f"SELECT count(*), sum(writetime(cell)) FROM KS.partials WHERE {_PARTIALS} AND segment >= ?"

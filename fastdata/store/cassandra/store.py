@@ -219,6 +219,10 @@ class CassandraStore:
         found = await self._places.read(metric, rules.span_of(start), end, lambda *_: 0)
         return [p for p in found if start <= p.window < end]
 
+    async def has_partials(self, metric: str) -> bool:
+        """Whether there is any partial of the metric."""
+        return await self._places.has_any(metric)
+
     async def open_run(self, metric: str, start: int, end: int, coverage: Coverage) -> Run:
         """Record a new run; see `ServingStore`.
 

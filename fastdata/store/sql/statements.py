@@ -30,6 +30,7 @@ __all__ = [
     "COUNT_TOTALS",
     "DROP_OBSOLETE",
     "DROP_VERSION",
+    "HAS_PARTIALS",
     "READ_CLOSED_VERSIONS",
     "READ_HEADS",
     "READ_LAST_RUN",
@@ -94,6 +95,8 @@ READ_PARTIALS = (
     .where(_partials.metric == _metric, _partials.window >= _start, _partials.window < _end)
     .order_by(*tables.partials.primary_key)
 )
+
+HAS_PARTIALS = select(exists().where(_partials.metric == _metric))
 
 # Each (span, version) that has totals and is of no open run.
 READ_CLOSED_VERSIONS = (

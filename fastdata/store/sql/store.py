@@ -181,6 +181,12 @@ class SqlStore:
             return [Partial(*row) for row in rows]
 
     @to_its_end
+    async def has_partials(self, metric: str) -> bool:
+        """Whether there is any partial of the metric."""
+        async with self._transaction("look for partials", READ) as connection:
+            return bool(await connection.scalar(statements.HAS_PARTIALS, {"metric": metric}))
+
+    @to_its_end
     async def open_run(self, metric: str, start: int, end: int, coverage: Coverage) -> Run:
         """Record a new run; see `ServingStore`."""
         values = {"metric": metric, "start": start, "end": end, "coverage": coverage.dump()}

@@ -67,6 +67,15 @@ async def test_a_place_that_was_forgotten_is_found_again(store: ServingStore) ->
     assert [3] == [p.segment for p in (await read(store)).partials]
 
 
+async def test_a_place_without_partials_is_none(
+    store: ServingStore, plain: Session, keyspace: str
+) -> None:
+    """A worker may die between noting a place and writing into it."""
+    await store.upsert([partial()], [])
+    plain.execute(f"TRUNCATE {keyspace}.partials")
+    assert not await store.has_partials(METRIC)
+
+
 async def test_a_covered_place_is_not_kept(
     store: ServingStore, plain: Session, keyspace: str
 ) -> None:
