@@ -21,7 +21,7 @@ _EPOCH_DAY = 719_163  # of 1970-01-01, as `date.toordinal` counts
 # Years 1 to 9999, which both engines can divide into months.
 FIRST_DAY, LAST_DAY = -719_162, 2_932_896
 FIRST_MS, LAST_MS = FIRST_DAY * DAY_MS, (LAST_DAY + 1) * DAY_MS - 1
-FIRST_US, LAST_US = FIRST_MS * 1000, LAST_MS * 1000 + 999
+FIRST_US = FIRST_MS * 1000
 FIXED_MS = {
     "second": 1000, "minute": 60_000, "hour": 3_600_000, "day": DAY_MS, "week": 7 * DAY_MS
 }  # fmt: skip

@@ -84,11 +84,6 @@ class LineSender:
                 future.cancel()
             await self._producer.stop()
 
-    @property
-    def waiting(self) -> int:
-        """Lines that are under way."""
-        return len(self._waiting)
-
     async def send(self, line: bytes) -> None:
         """Send one line, or wait until there is room for it.
 
