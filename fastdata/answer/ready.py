@@ -93,7 +93,7 @@ async def read_ready(
             is_later = True
             continue
         beyond = {hour: head for hour, head in heads.items() if not start <= hour < end}
-        marks, now = _marks(heads), _marks(beyond | reading.heads)
+        marks, now = Marks(heads), Marks(beyond | reading.heads)
         is_same = all(marks.of(*window) == now.of(*window) for window in ready)
         if is_same and reading.heads.keys() <= heads.keys():
             return reading, ReadyWindows(grain, ready)
@@ -105,7 +105,11 @@ def _is_rolled_up(metric: Metric, grain: Grain, asked: Asked, by: Sequence[str])
         return False
     # Ready states that have to be merged with each other may be less exact than those of minutes.
     is_kept = set(by) == set(metric.sets[metric.set_for(by)])
-    return is_kept or (not by and has_overall(metric))
+    return is_kept or (not by and _has_overall(metric))
+
+
+def _has_overall(metric: Metric) -> bool:
+    return has_overall(metric.by, metric.selection.sets)
 
 
 def _windows(
@@ -136,24 +140,20 @@ async def _known(
     """The states of the windows that are made of these heads."""
     if not windows:
         return {}
-    id = rollup_id(metric, grain)
+    id = rollup_id(metric.id, grain, metric.calendar.zone)
     first, last = span_of_window(windows[0][1]), span_of_window(windows[-1][1])
     reading = await store.read(id, id, id, first, last + 1, dims=metric.dims_prefix(by))
-    marks = _marks(heads)
+    marks = Marks(heads)
     states: dict[int, dict[str, bytes]] = {}
     for window in windows:
         head = reading.heads.get(span_of_window(window[1]))
         if head is not None and head.version == marks.of(*window):
             states[window[0]] = {}
     for total in reading.totals:
-        is_wanted = not has_overall(metric) or (total.dims == OVERALL) == (not by)
+        is_wanted = not _has_overall(metric) or (total.dims == OVERALL) == (not by)
         if is_wanted and total.window in states:
             states[total.window][total.dims] = total.state
     return {window: states[window[0]] for window in windows if window[0] in states}
-
-
-def _marks(heads: Mapping[int, Head]) -> Marks:
-    return Marks({hour: head.version for hour, head in heads.items()})
 
 
 async def _is_whole(

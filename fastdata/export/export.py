@@ -268,7 +268,8 @@ class Exporter:
     ) -> dict[int, str]:
         metric, every, ready = self._flat.metric, self._flat.every, {}
         if isinstance(every, Grain) and every in metric.rollups:
-            ready = await self._store.heads(rollup_id(metric, every), start, end)
+            id = rollup_id(metric.id, every, metric.calendar.zone)
+            ready = await self._store.heads(id, start, end)
         parts, size = self._target.parts, metric.source.segment_size
         return marks_of(survey, ready, fresh, parts, start, end, size)
 

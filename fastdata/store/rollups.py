@@ -9,12 +9,12 @@ can tell whether a ready window is made of exactly these, and there is nothing t
 import hashlib
 import struct
 from bisect import bisect_left
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from fastdata.coordinates.calendar import Grain
 from fastdata.coordinates.dimensions import dump_dims
 from fastdata.coordinates.instants import HOUR_MS, floor_to
-from fastdata.declare.metric import Metric
+from fastdata.store.protocol import Head
 
 __all__ = ["OVERALL", "Marks", "has_overall", "rollup_id", "span_of_window", "touched_hours"]
 
@@ -24,18 +24,27 @@ OVERALL = dump_dims(())
 _PAIR = struct.Struct(">qq")
 
 
-def rollup_id(metric: Metric, grain: Grain) -> str:
-    """As what the ready windows of a grain lie in the serving store, in place of a metric's id."""
-    return f"{metric.id}@{grain}@{metric.calendar.zone}"
+def rollup_id(metric_id: str, grain: Grain, zone: str) -> str:
+    """The id under which the ready windows of a grain lie in the serving store.
+
+    Args:
+        metric_id: Of the metric's definition.
+        zone: The time zone of the metric's days.
+    """
+    return f"{metric_id}@{grain}@{zone}"
 
 
-def has_overall(metric: Metric) -> bool:
+def has_overall(by: Sequence[str], sets: Sequence[object]) -> bool:
     """Whether a window has a total of all dimensions merged, beside that of each combination.
 
     Large sets are not exact any more when totals are merged, so this one is merged before. Of
     grouping sets only those that are declared are kept.
+
+    Args:
+        by: The names of the metric's dimensions.
+        sets: The grouping sets that it declares; none for a metric of all its dimensions.
     """
-    return bool(metric.by) and not metric.selection.sets
+    return bool(by) and not sets
 
 
 def span_of_window(end: int) -> int:
@@ -57,12 +66,12 @@ class Marks:
     """The marks of windows, by what readers see of a metric's hours.
 
     Args:
-        versions: By start of the hour, the version that its head points to.
+        heads: Of its hours, by their start.
     """
 
-    def __init__(self, versions: Mapping[int, int]) -> None:
-        self._hours = sorted(versions)
-        self._packed = b"".join(_PAIR.pack(hour, versions[hour]) for hour in self._hours)
+    def __init__(self, heads: Mapping[int, Head]) -> None:
+        self._hours = sorted(heads)
+        self._packed = b"".join(_PAIR.pack(hour, heads[hour].version) for hour in self._hours)
 
     def of(self, start: int, end: int) -> int | None:
         """The mark of the window `[start, end)`, of 63 bits; None when no hour of it has a head."""
@@ -70,6 +79,6 @@ class Marks:
         last = bisect_left(self._hours, end)
         if first == last:
             return None
-        made_of = self._packed[first * _PAIR.size : last * _PAIR.size]
-        digest = hashlib.sha256(_PAIR.pack(start, end) + made_of).digest()
+        versions = self._packed[first * _PAIR.size : last * _PAIR.size]
+        digest = hashlib.sha256(_PAIR.pack(start, end) + versions).digest()
         return int.from_bytes(digest[:8], "big") >> 1

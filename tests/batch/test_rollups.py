@@ -148,7 +148,7 @@ async def test_old_days_and_marks_are_dropped(tmp_path: Path) -> None:
 
     kept = await world.storage.names("rollups")
     assert (names(kept, "hours"), names(kept, "days")) == (1, 1)
-    rollup = rollup_id(world.metric, Grain("day"))
+    rollup = rollup_id(world.metric.id, Grain("day"), world.zone)
     versions = {version for of, _, version in store._totals if of == rollup}
     # What readers see, and the one before; the next local day has begun, too, and is empty.
     assert len(versions) == 2 + 1

@@ -118,9 +118,9 @@ class Visits:
 
     async def ready(self, store: ServingStore, grain: str) -> dict[tuple[date, str], Numbers]:
         """By the last local date of a window and all dimensions, what is ready, and exact."""
-        id = rollup_id(self.metric, Grain.parse(grain))
+        id = rollup_id(self.metric.id, Grain.parse(grain), self.zone)
         heads = await store.heads(self.metric.id, *EVER)
-        marks = Marks({hour: head.version for hour, head in heads.items()})
+        marks = Marks(heads)
         reading = await store.read(id, id, id, *EVER)
         found: dict[tuple[date, str], Numbers] = {}
         windows = {}

@@ -189,9 +189,9 @@ async def test_a_window_that_batch_made_ready_is_refreshed(
 
         ((start, end),) = rides.calendar.windows(month, ONE, TWO)
         ready = [Total(start, dump_dims(["Oslo", 1]), rides.dump_whole(whole))]
-        version = Marks({ONE: 1, TWO: 1}).of(start, end)
+        version = Marks(await store.heads(rides.id, ONE, TWO + HOUR_MS)).of(start, end)
         assert version is not None
-        await replay(rollup_id(rides, month), store, span_of_window(end), version, ready)
+        await replay(rollup_id(rides.id, month, ISLAND), store, span_of_window(end), version, ready)
         assert 1 == (await exporter.refresh()).refreshed
         assert [18_000] == [row["riders"] for row in place.rows("rides_month")]
         assert 0 == (await exporter.refresh()).refreshed

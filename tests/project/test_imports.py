@@ -45,7 +45,7 @@ MAY_IMPORT = {
         "store", "declare", "events", "kafka", "settings", "coordinates", "failpoints", "errors",
     },
     "archive": {"declare", "events", "kafka", "coordinates", "failpoints", "errors"},
-    "store": {"declare", "coordinates", "failpoints", "errors"},
+    "store": {"coordinates", "failpoints", "errors"},
     "testing": {"measures"},
     "declare": {"measures", "expressions", "events", "coordinates", "errors"},
     "measures": {"events", "errors"},

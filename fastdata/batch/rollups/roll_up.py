@@ -49,11 +49,23 @@ class RolledUp:
 
 @dataclass(frozen=True, slots=True)
 class _Window:
-    grain: Grain
+    """A window that is not ready.
+
+    Attributes:
+        id: Under which the ready windows of its grain lie in the serving store.
+        mark: What makes it ready, as the version of its totals.
+        head: Its own; None when it never was ready.
+    """
+
+    id: str
     start: int
     end: int
     mark: int
     head: Head | None
+
+    @property
+    def span(self) -> int:
+        return span_of_window(self.end)
 
 
 async def roll_up(
@@ -91,7 +103,7 @@ async def roll_up(
     ready: list[_Window] = []
     left = 0
     for window in await _stale(metric, start, end, store, heads):
-        if await _undo(metric, window, store):
+        if await _undo(window, store):
             ready.append(window)
             continue
         merged = await _merge_days(metric, window, days)
@@ -101,10 +113,10 @@ async def roll_up(
         reach("batch.before_rollup")
         totals = await asyncio.to_thread(_totals, metric, window.start, merged)
         del merged  # Before the next one is here.
-        if await _publish(metric, window, totals, store, pace):
+        if await _publish(window, totals, store, pace):
             ready.append(window)
     await days.sweep()
-    await _clean_up(metric, ready, store)
+    await _clean_up(ready, store)
     return RolledUp(len(ready), left)
 
 
@@ -138,38 +150,43 @@ async def _stale(
     metric: Metric, start: int, end: int, store: ServingStore, heads: Mapping[int, Head]
 ) -> list[_Window]:
     """The windows that are not made of the versions that readers see, in order of their ends."""
-    marks = Marks({hour: head.version for hour, head in heads.items()})
+    marks = Marks(heads)
     newest = max(heads, default=start)
     stale: list[_Window] = []
     for grain in metric.rollups:
-        found = [
-            (begins, ends, mark)
-            for begins, ends in _windows(metric, grain, start, end, newest)
-            if (mark := marks.of(begins, ends)) is not None
+        marked = [
+            (window, mark)
+            for window in _windows(metric, grain, start, end, newest)
+            if (mark := marks.of(*window)) is not None
         ]
-        if not found:
+        if not marked:
             continue
-        first, last = span_of_window(found[0][1]), span_of_window(found[-1][1])
-        read = partial(store.heads, rollup_id(metric, grain), first, last + 1)
-        ready = await patiently(read)
-        for begins, ends, mark in found:
-            head = ready.get(span_of_window(ends))
+        id = rollup_id(metric.id, grain, metric.calendar.zone)
+        first, last = (span_of_window(window[1]) for window, _ in (marked[0], marked[-1]))
+        ready = await patiently(partial(store.heads, id, first, last + 1))
+        for window, mark in marked:
+            head = ready.get(span_of_window(window[1]))
             if head is None or head.version != mark:
-                stale.append(_Window(grain, begins, ends, mark, head))
+                stale.append(_Window(id, *window, mark, head))
     return sorted(stale, key=lambda window: (window.end, -window.start))
 
 
 def _windows(
     metric: Metric, grain: Grain, start: int, end: int, newest: int
 ) -> Iterator[tuple[int, int]]:
-    """All windows that hold an hour of the range; of rolling days, whose last one has begun."""
+    """All windows that hold an hour of the range; of rolling days, whose last one has begun.
+
+    Args:
+        newest: The last hour that has a head.
+    """
     calendar = metric.calendar
     if grain.rolling == 1:
         yield from calendar.windows(grain, start, end)
         return
-    for begins, ends in calendar.windows(grain, start, end + grain.rolling * DAY_MS):
-        if begins < end and floor_to(calendar.day_of(ends - 1), HOUR_MS) <= newest:
-            yield begins, ends
+    for window in calendar.windows(grain, start, end + grain.rolling * DAY_MS):
+        last_day = calendar.day_of(window[1] - 1)
+        if window[0] < end and floor_to(last_day, HOUR_MS) <= newest:
+            yield window
 
 
 async def _merge_days(metric: Metric, window: _Window, days: Days) -> dict[str, States] | None:
@@ -186,7 +203,7 @@ async def _merge_days(metric: Metric, window: _Window, days: Days) -> dict[str, 
 def _totals(metric: Metric, start: int, merged: dict[str, States]) -> list[Total]:
     """What a store shows of a window; the states are used up."""
     totals = [Total(start, dims, metric.dump(merged[dims])) for dims in sorted(merged)]
-    if has_overall(metric) and merged:
+    if merged and has_overall(metric.by, metric.selection.sets):
         states, *others = merged.values()
         for other in others:
             metric.merge(states, other)
@@ -194,33 +211,30 @@ def _totals(metric: Metric, start: int, merged: dict[str, States]) -> list[Total
     return totals
 
 
-async def _undo(metric: Metric, window: _Window, store: ServingStore) -> bool:
+async def _undo(window: _Window, store: ServingStore) -> bool:
     """Go back to the totals before, if they are those that readers need again."""
     head = window.head
     if head is None or head.previous is None or head.previous[0] != window.mark:
         return False
-    id = rollup_id(metric, window.grain)
-    return await patiently(partial(store.undo, id, span_of_window(window.end)))
+    return await patiently(partial(store.undo, window.id, window.span))
 
 
 async def _publish(
-    metric: Metric, window: _Window, totals: Sequence[Total], store: ServingStore, pace: Pace | None
+    window: _Window, totals: Sequence[Total], store: ServingStore, pace: Pace | None
 ) -> bool:
     """Whether readers see these totals; not if somebody else has just done the same."""
-    id, span, head = rollup_id(metric, window.grain), span_of_window(window.end), window.head
+    head = window.head
     with suppress(SpanConflictError):
-        write = partial(store.write_totals, id, window.mark, {span: totals}, pace)
-        written = await patiently(write)
+        spans = {window.span: totals}
+        written = await patiently(partial(store.write_totals, window.id, window.mark, spans, pace))
         expected = (head.version, head.coverage) if head else None
-        flip = Flip(span, expected, window.mark, Coverage(), written[span])
-        await patiently(partial(store.publish, id, [flip]))
+        flip = Flip(window.span, expected, window.mark, Coverage(), written[window.span])
+        await patiently(partial(store.publish, window.id, [flip]))
         return True
     return False
 
 
-async def _clean_up(metric: Metric, ready: Sequence[_Window], store: ServingStore) -> None:
-    for grain in metric.rollups:
-        spans = [span_of_window(window.end) for window in ready if window.grain == grain]
-        if spans:
-            id = rollup_id(metric, grain)
-            await patiently(partial(store.clean_up, id, min(spans), max(spans) + 1))
+async def _clean_up(ready: Sequence[_Window], store: ServingStore) -> None:
+    for id in dict.fromkeys(window.id for window in ready):
+        spans = [window.span for window in ready if window.id == id]
+        await patiently(partial(store.clean_up, id, min(spans), max(spans) + 1))
