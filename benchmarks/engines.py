@@ -21,9 +21,9 @@ from fastdata import Metric
 from fastdata.archive import PartitionArchive, Record, open_archive_storage
 from fastdata.archive.reader import ArchiveReader, Snapshot
 from fastdata.batch.engine import choose_engine
+from fastdata.batch.job import Engine, Job, Piece
 from fastdata.batch.plan import Group, index_hours, make_groups
-from fastdata.batch.processes import Computer
-from fastdata.batch.row_engine import Engine, Job, Piece
+from fastdata.batch.processes import FoldingPool
 from fastdata.coordinates.segments import segment_of
 from fastdata.events.decoder import Decoder
 from fastdata.events.registry import FolderRegistry
@@ -67,7 +67,7 @@ async def jobs(
             place = entry.partition, segment_of(entry.first, size), entry.schema
             piece = Piece(*place, data=await reader.read_whole(entry))
             if engine == "rows":
-                piece = replace(piece, data=b"", rows=await reader.read(entry))
+                piece = replace(piece, data=b"", records=await reader.read(entry))
             pieces.append(piece)
         wanted = dict.fromkeys(group.spans, (0,))
         yield sum(group.spans.values()), Job(group.spans, wanted, pieces, engine)
@@ -81,7 +81,7 @@ async def fold(metric: Metric, reader: ArchiveReader, engine: Engine, processes:
     groups = make_groups(hours, hours, GROUPS[engine])
     choose_engine(engine, metric, {entry.schema for entry in snapshot.objects()})
     events = totals = 0
-    with Computer(processes) as computer:
+    with FoldingPool(processes) as computer:
         # The processes start, and load the declaration.
         async for _ in computer.results([metric], jobs(reader, snapshot, groups[:2], engine, size)):
             pass

@@ -24,10 +24,10 @@ from fastdata import Count, Metric, Source, Sum, Uniques
 from fastdata.archive import PartitionArchive, Record, open_archive_storage
 from fastdata.archive.reader import ArchiveReader
 from fastdata.archive.storage import ArchiveStorage
+from fastdata.batch.job import Engine
 from fastdata.batch.plan import index_hours, make_groups
-from fastdata.batch.processes import Computer
+from fastdata.batch.processes import FoldingPool
 from fastdata.batch.rollups.hours import KeptHours
-from fastdata.batch.row_engine import Engine
 from fastdata.coordinates.instants import DAY_MS, parse_instant
 from fastdata.events.decoder import Decoder
 from fastdata.events.registry import FolderRegistry
@@ -101,7 +101,7 @@ async def measure(engine: Engine, by: str, rollups: Sequence[str], events: int) 
             is_newest=True, again=False,
         )  # fmt: skip
         await kept.missing(hours)
-        with Computer(0) as computer:
+        with FoldingPool(0) as computer:
             work = jobs(reader, snapshot, groups, engine, size)
             async for _, folded in computer.results([metric], work):
                 cells += sum(map(len, folded.totals.values()))

@@ -6,17 +6,18 @@ A metric cannot be sent to a process, so its file is loaded there and it is look
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from fastdata.batch.row_engine import Engine, Folded, Job, fold
+from fastdata.batch.job import Engine, Job, JobResult
+from fastdata.batch.row_engine import fold
 from fastdata.coordinates.calendar import Grain
 from fastdata.declare.catalog import load
 from fastdata.declare.metric import Metric
 from fastdata.errors import ReplayError
 
-__all__ = ["Declared", "choose_engine", "fold_declared", "fold_job"]
+__all__ = ["DeclaredMetric", "choose_engine", "fold_declared", "fold_job"]
 
 
 @dataclass(frozen=True, slots=True)
-class Declared:
+class DeclaredMetric:
     """Where a process finds a metric.
 
     Attributes:
@@ -61,12 +62,16 @@ def _is_columnar(metric: Metric, schemas: Iterable[str]) -> bool:
     return is_columnar(metric, schemas)
 
 
-def fold_job(metrics: Sequence[Metric], job: Job) -> Folded:
+def fold_job(metrics: Sequence[Metric], job: Job) -> JobResult:
     """The exact totals of a job's spans, by its engine.
 
+    Args:
+        metrics: Of one source; the job means them by their index.
+
     Raises:
-        ReplayError: As for `fold`.
-        MapError: The same.
+        ReplayError: A span has not the number of events that the manifest says, or a metric
+            cannot fold an event.
+        MapError: The source's map function raised, or a value is not of its declared type.
     """
     if job.engine == "rows":
         return fold(metrics, job)
@@ -75,19 +80,20 @@ def fold_job(metrics: Sequence[Metric], job: Job) -> Folded:
     return fold_columns(metrics, job)
 
 
-def fold_declared(declared: Sequence[Declared], job: Job) -> Folded:
-    """`fold_job` in a worker process.
+def fold_declared(declared: Sequence[DeclaredMetric], job: Job) -> JobResult:
+    """The same in a worker process, which loads the metrics itself.
 
     Raises:
-        ReplayError: A file no longer declares the metric that is meant, or as for `fold`.
+        ReplayError: A file no longer declares the metric that is meant, a span has not the number
+            of events that the manifest says, or a metric cannot fold an event.
         LoadError: A file cannot be loaded.
         DeclarationError: A declaration is wrong.
-        MapError: As for `fold`.
+        MapError: The source's map function raised, or a value is not of its declared type.
     """
-    return fold_job([_find(each) for each in declared], job)
+    return fold_job([_load(metric) for metric in declared], job)
 
 
-def _find(declared: Declared) -> Metric:
+def _load(declared: DeclaredMetric) -> Metric:
     for value in vars(load(declared.path)).values():
         if (
             isinstance(value, Metric)

@@ -13,12 +13,12 @@ from pathlib import Path
 from threading import Thread
 from typing import Self, TypeVar
 
-from fastdata.batch.engine import Declared, fold_declared, fold_job
-from fastdata.batch.row_engine import Engine, Folded, Job
+from fastdata.batch.engine import DeclaredMetric, fold_declared, fold_job
+from fastdata.batch.job import Engine, Job, JobResult
 from fastdata.declare.metric import Metric
 from fastdata.errors import ReplayError
 
-__all__ = ["Computer", "choose_workers"]
+__all__ = ["FoldingPool", "choose_workers"]
 
 _T = TypeVar("_T")
 # Below it, starting processes takes longer than the work.
@@ -35,18 +35,18 @@ def choose_workers(wanted: int | None, groups: Mapping[Engine, Sequence[int]]) -
     Args:
         wanted: None: as many as there are processors, at most 2; none for little work, and one
             where groups are so large that they are computed one at a time.
-        groups: How many events each has that may be computed by itself, by the engine.
+        groups: How many events each job has, by the engine.
     """
     if wanted is not None:
         return wanted
     if all(sum(groups.get(engine, ())) < small for engine, small in _SMALL_EVENTS.items()):
         return 0
-    every = [events for own in groups.values() for events in own]
-    at_once = max(1, _EVENTS_AT_ONCE // max(every))
-    return min(os.cpu_count() or 1, _DEFAULT_WORKERS, len(every), at_once)
+    sizes = [events for of_engine in groups.values() for events in of_engine]
+    at_once = max(1, _EVENTS_AT_ONCE // max(sizes))
+    return min(os.cpu_count() or 1, _DEFAULT_WORKERS, len(sizes), at_once)
 
 
-class Computer:
+class FoldingPool:
     """Folds jobs, in worker processes or, with none, in this one.
 
     Use as a context manager: leaving it stops the processes.
@@ -69,10 +69,10 @@ class Computer:
 
     async def results(
         self, metrics: Sequence[Metric], jobs: AsyncIterator[tuple[_T, Job]]
-    ) -> AsyncGenerator[tuple[_T, Folded]]:
-        """The results in the order of the jobs.
+    ) -> AsyncGenerator[tuple[_T, JobResult]]:
+        """The results of jobs, in their order.
 
-        With worker processes, the next ones are computed while who asked deals with a result: as
+        With worker processes, the next ones are computed while the caller deals with a result: as
         many as there are processes and one more, but of 500,000 events at most if they are several.
 
         Args:
@@ -80,28 +80,30 @@ class Computer:
             jobs: With a label each; a job is asked for when a process will soon be free for it.
 
         Raises:
-            ReplayError: A process died, or as for `fold`.
+            ReplayError: A process died, a span has not the number of events that the manifest
+                says, or a metric cannot fold an event.
             LoadError: A worker process cannot load a file that this one could.
             DeclarationError: The same.
-            MapError: As for `fold`.
+            MapError: The source's map function raised, or a value is not of its declared type.
         """
         declared = _declared(metrics)
         loop = asyncio.get_running_loop()
-        running: deque[tuple[_T, asyncio.Future[Folded], int]] = deque()
-        ready: deque[tuple[_T, Folded]] = deque()
+        running: deque[tuple[_T, asyncio.Future[JobResult], int]] = deque()
+        ready: deque[tuple[_T, JobResult]] = deque()
         try:
             async for label, job in jobs:
                 if self._pool is None or declared is None:
                     yield label, fold_job(metrics, job)
                     continue
                 events = sum(job.spans.values())
-                while running and sum(each[2] for each in running) + events > _EVENTS_AT_ONCE:
+                while running and sum(size for _, _, size in running) + events > _EVENTS_AT_ONCE:
                     ready.append((running[0][0], await running.popleft()[1]))
                 future = loop.run_in_executor(self._pool, fold_declared, declared, job)
                 running.append((label, future, events))
                 del job  # Its records are many, and the next ones are about to be read.
                 if len(running) > self._workers:
                     ready.append((running[0][0], await running.popleft()[1]))
+                # Only now, when the processes have their next job, may the caller take its time.
                 while ready:
                     yield ready.popleft()
             while running:
@@ -116,17 +118,17 @@ class Computer:
                 future.cancel()
 
 
-def _declared(metrics: Sequence[Metric]) -> list[Declared] | None:
+def _declared(metrics: Sequence[Metric]) -> list[DeclaredMetric] | None:
     """Where worker processes find the metrics; None when they cannot."""
     main = getattr(sys.modules.get("__main__"), "__file__", None)
-    found = []
+    declared = []
     for metric in metrics:
         path = Path(metric.place.rpartition(":")[0]).resolve()
         if not path.is_file() or (main is not None and path == Path(main).resolve()):
             return None
         rollups = metric.rollups, metric.calendar.zone
-        found.append(Declared(str(path), metric.name, metric.id, rollups))
-    return found
+        declared.append(DeclaredMetric(str(path), metric.name, metric.id, rollups))
+    return declared
 
 
 def _prepare() -> None:

@@ -6,8 +6,8 @@ from contextlib import suppress
 from functools import partial
 from typing import TypeVar
 
+from fastdata.batch.job import WindowState
 from fastdata.batch.plan import Plan
-from fastdata.batch.row_engine import Row
 from fastdata.coordinates.segments import Coverage
 from fastdata.errors import FastdataError, SpanConflictError
 from fastdata.failpoints import reach
@@ -48,7 +48,7 @@ class Publisher:
         self._pace = pace
 
     async def replace(
-        self, spans: Mapping[int, Sequence[Row]], heads: Mapping[int, Head]
+        self, spans: Mapping[int, Sequence[WindowState]], heads: Mapping[int, Head]
     ) -> list[int]:
         """Make the totals the exact answer of their spans.
 

@@ -10,14 +10,14 @@ from fastdata.archive.reader import ArchiveReader, Snapshot
 from fastdata.archive.reindex import index_again
 from fastdata.archive.storage import ArchiveStorage
 from fastdata.batch.engine import choose_engine
+from fastdata.batch.job import Engine
 from fastdata.batch.plan import Hour, choose_recent, choose_spans, plan_spans
-from fastdata.batch.processes import Computer, choose_workers
+from fastdata.batch.processes import FoldingPool, choose_workers
 from fastdata.batch.publish import patiently
 from fastdata.batch.reports import MetricReport, Progress, ReplayReport
 from fastdata.batch.rollups.days import Content
 from fastdata.batch.rollups.hours import KeptHours
 from fastdata.batch.rollups.roll_up import count_stale, roll_up
-from fastdata.batch.row_engine import Engine
 from fastdata.batch.work import Meter, Task, Work
 from fastdata.coordinates.instants import HOUR_MS, ceil_to, floor_to
 from fastdata.declare.metric import Metric
@@ -215,7 +215,7 @@ class Replayer:
 
     async def _work(self, works: Sequence[Work], meter: Meter) -> None:
         meter.add(0, 0)
-        with Computer(choose_workers(self._workers, meter.groups)) as computer:
+        with FoldingPool(choose_workers(self._workers, meter.groups)) as computer:
             for work in works:
                 await work.run(computer, meter)
 

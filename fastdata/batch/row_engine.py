@@ -1,110 +1,49 @@
 """The row engine: folds archived events one at a time, as the agents do; it takes any Python."""
 
-import gc
 import heapq
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
-from typing import Literal
 
-from fastdata.batch.rollups.states import HourStates
+from fastdata.batch.job import FoldedWindow, Job, JobResult, Piece, check_counts, without_collector
 from fastdata.coordinates.dimensions import Dimension, dump_dims
-from fastdata.coordinates.instants import HOUR_MS, to_datetime
+from fastdata.coordinates.instants import HOUR_MS
 from fastdata.declare.metric import Metric, States
 from fastdata.errors import BadEventError, ReplayError, UnknownSchemaError
 from fastdata.events.decoder import Decoder, Event
 from fastdata.events.schema import Schema
 
-__all__ = ["Engine", "Folded", "Job", "Piece", "Row", "check_counts", "fold", "without_collector"]
+__all__ = ["fold"]
 
+# What a mistake in a map function, or in a measure of the user's own, raises.
 _BUGS = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
-Engine = Literal["rows", "columns"]
-_Record = tuple[int, bytes]
-Row = tuple[int, str, bytes]
-_Cells = dict[tuple[int, tuple[Dimension, ...]], States]
-
-
-@dataclass(frozen=True, slots=True)
-class Piece:
-    """The records of one object.
-
-    Attributes:
-        schema: Canonical JSON of the writer's schema.
-        rows: Offsets and Avro datums, in order of offset: for the row engine.
-        data: The object itself: for the columnar one.
-    """
-
-    partition: int
-    segment: int
-    schema: str
-    rows: Sequence[_Record] = ()
-    data: bytes = b""
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """Some spans of metrics of one source, and the events that they are made of.
-
-    Attributes:
-        spans: How many events each holds, repeats included.
-        wanted: Per span, which metrics to compute, by their index.
-        pieces: In order of partition and segment.
-        engine: Which one folds it.
-    """
-
-    spans: Mapping[int, int]
-    wanted: Mapping[int, tuple[int, ...]]
-    pieces: Sequence[Piece]
-    engine: Engine = "rows"
-
-
-@dataclass(slots=True)
-class Folded:
-    """What a job gave.
-
-    Attributes:
-        totals: By (index of the metric, span), in order of window and dimensions: what a `Total`
-            is made of, as tuples cost a process boundary a quarter.
-        duplicates: Per span, events with an id that an earlier event of it had.
-        hours: By (index of the metric, span), of metrics with rollups: what is to be kept of the
-            hour; see `KeptStates`.
-    """
-
-    totals: dict[tuple[int, int], list[Row]]
-    duplicates: dict[int, int]
-    hours: dict[tuple[int, int], list[Row]] = field(default_factory=dict)
+_StatesByWindow = dict[tuple[int, tuple[Dimension, ...]], States]
 
 
 @dataclass(slots=True)
 class _Span:
-    cells: list[tuple[Metric, _Cells]]
+    """What is folded of one span.
+
+    Attributes:
+        metrics: Those that want the span, each with its states by window and dimensions.
+        seen: The ids of its events.
+    """
+
+    metrics: list[tuple[Metric, _StatesByWindow]]
     events: int = 0
     duplicates: int = 0
     seen: set[str | int] = field(default_factory=set)
 
 
-class _Unused:
+class _NoRegistry:
     """Objects of the archive carry their schema, so no id is ever looked up."""
 
     def get(self, schema_id: int) -> Schema:
         raise UnknownSchemaError(f"no schema {schema_id}")
 
 
-@contextmanager
-def without_collector() -> Iterator[None]:
-    """Cells are no cycles: looking for some among all of them takes a fifth of the time."""
-    is_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if is_enabled:
-            gc.enable()
-
-
 @without_collector()
-def fold(metrics: Sequence[Metric], job: Job) -> Folded:
+def fold(metrics: Sequence[Metric], job: Job) -> JobResult:
     """The exact totals of a job's spans.
 
     A pure function: of events with one id the first in order of partition and offset counts,
@@ -119,16 +58,17 @@ def fold(metrics: Sequence[Metric], job: Job) -> Folded:
         MapError: The source's map function raised, or a value is not of its declared type.
     """
     spans = {
-        span: _Span([(metrics[index], {}) for index in job.wanted[span]]) for span in job.spans
+        start: _Span([(metrics[index], {}) for index in job.wanted[start]]) for start in job.spans
     }
-    decode = Decoder(metrics[0].source, _Unused()).decode_datum
-    for schema_text, rows in _in_order(job.pieces):
+    decode = Decoder(metrics[0].source, _NoRegistry()).decode_datum
+    for schema_text, records in _in_order(job.pieces):
         schema = Schema.parse(schema_text)
-        for offset, datum in rows:
+        for offset, datum in records:
             try:
                 event = decode(schema, datum)
             except BadEventError:
                 continue  # In no hour of the manifest, or noticed by its count.
+            # An object may hold other hours as well, which nobody wants of this job.
             span = spans.get(event.time - event.time % HOUR_MS)
             if span is not None:
                 try:
@@ -136,19 +76,17 @@ def fold(metrics: Sequence[Metric], job: Job) -> Folded:
                 except _BUGS as error:
                     raise _bug(metrics[0], offset, error) from error
     check_counts(job, {start: span.events for start, span in spans.items()})
-    folded = Folded(
-        totals={},
-        duplicates={start: span.duplicates for start, span in spans.items() if span.duplicates},
-    )
+    result = JobResult()
     for start, span in spans.items():
-        for index, (metric, cells) in zip(job.wanted[start], span.cells, strict=True):
-            hours = HourStates(metric, [start])
-            folded.totals[index, start] = _dump(metric, cells, hours)
-            folded.hours.update({(index, span): rows for span, rows in hours.rows().items()})
-    return folded
+        if span.duplicates:
+            result.duplicates[start] = span.duplicates
+        for index, (metric, states) in zip(job.wanted[start], span.metrics, strict=True):
+            result.add(index, metric, [start], _taken(states))
+    return result
 
 
 def _add(span: _Span, event: Event) -> None:
+    """Fold one event into all metrics that want its span, unless its id has come before."""
     span.events += 1
     identity = event.id
     if identity is not None:
@@ -157,57 +95,39 @@ def _add(span: _Span, event: Event) -> None:
             return
         span.seen.add(identity)
     fields = event.fields
-    if fields is None:
+    if fields is None:  # The map function leaves it out.
         return
-    for metric, cells in span.cells:
+    for metric, states_by_window in span.metrics:
         window = event.time - event.time % metric.window_ms
-        for dims, several in metric.rows(fields, event.time):
+        for dims, rows in metric.rows(fields, event.time):
             key = (window, dims)
-            states = cells.get(key)
+            states = states_by_window.get(key)
             if states is None:
-                states = cells[key] = metric.zero(exact=True)
-            for values in several:
+                states = states_by_window[key] = metric.zero(exact=True)
+            for values in rows:
                 metric.add_values(states, values)
 
 
-def _dump(metric: Metric, cells: _Cells, hours: HourStates) -> list[Row]:
-    texts = {dims: dump_dims(dims) for _, dims in cells}
-    rows = []
-    while cells:
-        (window, dims), states = cells.popitem()
-        rows.append((window, texts[dims], metric.dump(states)))
-        hours.add(window, texts[dims], states)
-    return sorted(rows)
+def _taken(states_by_window: _StatesByWindow) -> Iterator[FoldedWindow]:
+    """What was folded, one window after the other; each is let go, as all take much memory."""
+    texts = {dims: dump_dims(dims) for _, dims in states_by_window}
+    while states_by_window:
+        (window, dims), states = states_by_window.popitem()
+        yield window, texts[dims], states
 
 
-def _in_order(pieces: Iterable[Piece]) -> Iterator[tuple[str, Sequence[_Record]]]:
+def _in_order(pieces: Iterable[Piece]) -> Iterator[tuple[str, Sequence[tuple[int, bytes]]]]:
     """By partition and offset: objects of one segment, one for each schema, may interleave."""
-    for _, together in groupby(pieces, key=lambda piece: (piece.partition, piece.segment)):
-        first, *others = together
+    for _, segment in groupby(pieces, key=lambda piece: (piece.partition, piece.segment)):
+        first, *others = segment
         if not others:
-            yield first.schema, first.rows
+            yield first.schema, first.records
             continue
-        tagged = ([(*row, each.schema) for row in each.rows] for each in (first, *others))
+        tagged = (
+            [(*record, piece.schema) for record in piece.records] for piece in (first, *others)
+        )
         for offset, datum, schema in heapq.merge(*tagged):
             yield schema, ((offset, datum),)
-
-
-def check_counts(job: Job, found: Mapping[int, int]) -> None:
-    """Make sure that all events of a job were read.
-
-    Args:
-        found: How many, by span.
-
-    Raises:
-        ReplayError: They are not as many as the manifest says.
-    """
-    for start, events in job.spans.items():
-        if found.get(start, 0) != events:
-            raise ReplayError(
-                f"the archive says that {events} events are in the hour of {to_datetime(start)}, "
-                f"but {found.get(start, 0)} can be read; is the schema of the source another "
-                "than when they were archived? Give fields that were added a default"
-            )
 
 
 def _bug(metric: Metric, offset: int, error: Exception) -> ReplayError:

@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from fastdata.archive.reader import ArchiveReader, Snapshot
+from fastdata.batch.job import Engine, Job, JobResult, Piece
 from fastdata.batch.plan import Group, Plan, index_hours, make_groups, plan_spans
-from fastdata.batch.processes import Computer
+from fastdata.batch.processes import FoldingPool
 from fastdata.batch.publish import Publisher, patiently
 from fastdata.batch.reports import MetricReport, Progress
 from fastdata.batch.rollups.hours import KeptHours
-from fastdata.batch.row_engine import Engine, Folded, Job, Piece
 from fastdata.coordinates.instants import HOUR_MS
 from fastdata.coordinates.segments import segment_of
 from fastdata.declare.metric import Metric
@@ -146,7 +146,7 @@ class Work:
         spans = {span for task in self.tasks for span in task.plan.computed}
         return make_groups(spans, self.hours, _GROUP_EVENTS[self.engine])
 
-    async def run(self, computer: Computer, meter: Meter) -> None:
+    async def run(self, computer: FoldingPool, meter: Meter) -> None:
         """Do what is planned, until nothing is left to do; then close the runs.
 
         Raises:
@@ -176,7 +176,7 @@ class Work:
                 task.run = await patiently(open_run)
                 reach("batch.after_open_run")
 
-    async def _recompute(self, computer: Computer, meter: Meter) -> None:
+    async def _recompute(self, computer: FoldingPool, meter: Meter) -> None:
         metrics = [task.metric for task in self.tasks]
         async with aclosing(computer.results(metrics, self._jobs())) as results:
             async for group, folded in results:
@@ -206,7 +206,7 @@ class Work:
             return Piece(*place, data=await patiently(partial(self._reader.read_whole, entry)))
         return Piece(*place, await patiently(partial(self._reader.read, entry)))
 
-    async def _replace(self, index: int, task: Task, group: Group, folded: Folded) -> int:
+    async def _replace(self, index: int, task: Task, group: Group, folded: JobResult) -> int:
         await self._keep(index, task, folded)
         totals = {
             span: folded.totals[index, span]
@@ -223,7 +223,7 @@ class Work:
         report.totals += sum(len(totals[span]) for span in moved)
         return len(moved)
 
-    async def _keep(self, index: int, task: Task, folded: Folded) -> None:
+    async def _keep(self, index: int, task: Task, folded: JobResult) -> None:
         """Before readers see the totals: then longer windows can be merged as soon as they do."""
         hours = {span: rows for (n, span), rows in folded.hours.items() if n == index}
         if task.kept is not None and hours:

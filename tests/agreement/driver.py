@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from fastdata import Metric, Source
 from fastdata.archive import ArchiveStorage, PartitionArchive
 from fastdata.archive import Record as ArchivedRecord
+from fastdata.batch.job import Engine
 from fastdata.batch.replay import replay
 from fastdata.batch.reports import ReplayReport
-from fastdata.batch.row_engine import Engine
 from fastdata.events.decoder import Decoder
 from fastdata.events.registry import Registry
 from fastdata.speed.layer import Record, SpeedLayer

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from fastdata.batch.row_engine import Engine
+from fastdata.batch.job import Engine
 from fastdata.store.opening import open_store
 from tests.agreement import counting
 from tests.agreement.checking import Check

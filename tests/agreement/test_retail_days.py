@@ -11,8 +11,8 @@ from fastdata import load
 from fastdata.archive.avro_file import Records, build_object
 from fastdata.batch.columnar.engine import is_columnar
 from fastdata.batch.engine import fold_job
+from fastdata.batch.job import Engine, Job, Piece
 from fastdata.batch.plan import index_hours, make_groups
-from fastdata.batch.row_engine import Engine, Job, Piece
 from fastdata.coordinates.instants import DAY_MS, HOUR_MS, floor_to, parse_instant
 from fastdata.declare.metric import Metric
 from fastdata.events.schema import encode

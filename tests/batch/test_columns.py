@@ -39,7 +39,8 @@ from fastdata import (
 from fastdata.archive.avro_file import Records, build_object
 from fastdata.batch.columnar.engine import fold_columns, is_columnar
 from fastdata.batch.engine import choose_engine
-from fastdata.batch.row_engine import Folded, Job, Piece, Row, fold
+from fastdata.batch.job import Job, JobResult, Piece, WindowState
+from fastdata.batch.row_engine import fold
 from fastdata.coordinates.instants import HOUR_MS, MINUTE_MS, parse_instant
 from fastdata.declare.metric import Measure, States
 from fastdata.errors import BadEventError, ReplayError
@@ -254,7 +255,7 @@ def test_both_engines_give_the_same_totals_and_hours(
     assert folded.hours == merged(metric, folded)
 
 
-def merged(metric: Metric, folded: Folded) -> dict[tuple[int, int], list[Row]]:
+def merged(metric: Metric, folded: JobResult) -> dict[tuple[int, int], list[WindowState]]:
     """The totals of a first metric, by hour and by day of its zone."""
     cells: dict[tuple[int, int], dict[tuple[int, str], States]] = {}
     for (index, span), rows in folded.totals.items():

@@ -32,7 +32,8 @@ from fastdata import (
 )
 from fastdata.archive.avro_file import Records, build_object
 from fastdata.batch.columnar.engine import fold_columns, is_columnar
-from fastdata.batch.row_engine import Job, Piece, fold
+from fastdata.batch.job import Job, Piece
+from fastdata.batch.row_engine import fold
 from fastdata.coordinates.instants import parse_instant
 from fastdata.declare.metric import Measure
 from fastdata.errors import DeclarationError

@@ -4,7 +4,7 @@ import pyarrow as pa
 import pytest
 
 from fastdata.batch.columnar import grouping
-from fastdata.batch.columnar.grouping import Runs, slices
+from fastdata.batch.columnar.grouping import GroupedValues, slices
 
 
 def test_a_group_ends_where_any_key_changes() -> None:
@@ -16,7 +16,7 @@ def test_a_group_ends_where_any_key_changes() -> None:
         }
     )
 
-    found = Runs(table, keys=2)
+    found = GroupedValues(table, keys=2)
 
     columns, lengths = found.of(0, 4)
     assert [column.to_pylist() for column in columns] == [[1, 2, 3, 4, 5, 6]]
@@ -29,7 +29,7 @@ def test_a_group_ends_where_any_key_changes() -> None:
 def test_without_rows_there_are_no_groups() -> None:
     empty = pa.table({"hour": pa.array([], pa.int64()), "value": pa.array([], pa.string())})
 
-    columns, lengths = Runs(empty, keys=1).of(0, 0)
+    columns, lengths = GroupedValues(empty, keys=1).of(0, 0)
 
     assert ([len(column) for column in columns], lengths) == ([0], [])
 

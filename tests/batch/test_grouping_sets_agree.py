@@ -19,7 +19,8 @@ from fastdata import Count, Mean, Metric, Source, Sum, Uniques
 from fastdata.answer.query import query
 from fastdata.archive.avro_file import Records, build_object
 from fastdata.batch.columnar.engine import fold_columns, is_columnar
-from fastdata.batch.row_engine import Folded, Job, Piece, fold
+from fastdata.batch.job import Job, JobResult, Piece
+from fastdata.batch.row_engine import fold
 from fastdata.coordinates.instants import HOUR_MS, MINUTE_MS, parse_instant
 from fastdata.coordinates.segments import Coverage
 from fastdata.declare.metric import Measure
@@ -98,7 +99,7 @@ def jobs(source: Source, log: Sequence[dict[str, Any]], metrics: int) -> tuple[J
     return Job(spans, wanted, [rows]), Job(spans, wanted, [columns], "columns")
 
 
-async def stored(metrics: Sequence[Metric], folded: Folded) -> MemoryStore:
+async def stored(metrics: Sequence[Metric], folded: JobResult) -> MemoryStore:
     store = MemoryStore()
     for index, metric in enumerate(metrics):
         totals = {

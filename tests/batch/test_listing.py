@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fastdata import Histogram, Mean, Quantiles, StdDev, Sum, Variance
-from fastdata.batch.columnar import listed as listing
-from fastdata.batch.columnar.listed import Listed, counted, float_sum, histogram, variance
+from fastdata.batch.columnar import values as values_module
+from fastdata.batch.columnar.values import ValueColumns, counted, float_sum, histogram, variance
 from fastdata.events.fieldtypes import FieldType
 from fastdata.measures.aggregate import Aggregate
 
@@ -21,7 +21,7 @@ FLOAT, DECIMAL = FieldType("float"), FieldType("decimal", scale=2, precision=24)
 
 
 def both(
-    aggregate: Aggregate, form: Listed, groups: Sequence[Sequence[object]], type: pa.DataType
+    aggregate: Aggregate, form: ValueColumns, groups: Sequence[Sequence[object]], type: pa.DataType
 ) -> tuple[list[bytes], list[bytes]]:
     """What the form makes of the groups, and what adding makes of them."""
     # In several chunks, as they come.
@@ -43,7 +43,7 @@ def groups_of(values: st.SearchStrategy[object]) -> st.SearchStrategy[list[list[
 
 @pytest.fixture(autouse=True)
 def none_is_few(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(listing, "_FEW", 0)
+    monkeypatch.setattr(values_module, "_FEW", 0)
 
 
 @given(groups_of(FLOATS))

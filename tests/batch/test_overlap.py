@@ -9,8 +9,8 @@ import pytest
 from fastdata import load
 from fastdata.batch import processes as computing
 from fastdata.batch import work as working
-from fastdata.batch.processes import Computer, choose_workers
-from fastdata.batch.row_engine import Engine, Job
+from fastdata.batch.job import Engine, Job
+from fastdata.batch.processes import FoldingPool, choose_workers
 from fastdata.store.memory import MemoryStore
 from fastdata.store.pace import Pace
 from fastdata.store.protocol import Total
@@ -80,7 +80,7 @@ async def test_of_large_jobs_fewer_are_under_way(
             asked += 1
             yield label, Job({0: 10}, {0: ()}, ())
 
-    with Computer(3) as computer:
+    with FoldingPool(3) as computer:
         monkeypatch.setattr(computing, "fold_declared", _fold_nothing)
         async for label, _ in computer.results([sales.by_shop], jobs()):
             assert label == done

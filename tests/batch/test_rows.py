@@ -8,8 +8,9 @@ from pathlib import Path
 import fastavro
 import pytest
 
-from fastdata.batch.engine import Declared, fold_declared
-from fastdata.batch.row_engine import Folded, Job, Piece, fold
+from fastdata.batch.engine import DeclaredMetric, fold_declared
+from fastdata.batch.job import Job, JobResult, Piece
+from fastdata.batch.row_engine import fold
 from fastdata.coordinates.instants import HOUR_MS
 from fastdata.errors import MapError, ReplayError
 from fastdata.events.schema import Schema
@@ -43,7 +44,7 @@ def job(pieces: Sequence[Piece], hours: dict[int, int]) -> Job:
     return Job(spans, dict.fromkeys(spans, (0,)), pieces)
 
 
-def answers(sales: Sales, folded: Folded) -> dict[Key, Numbers]:
+def answers(sales: Sales, folded: JobResult) -> dict[Key, Numbers]:
     return {
         (window, str_or_none(json.loads(dims)[0])): sales.numbers(state)
         for rows in folded.totals.values()
@@ -164,7 +165,7 @@ def test_a_map_function_that_takes_a_field_away_is_named(sales: Sales) -> None:
 
 def test_a_worker_process_finds_the_metric_in_its_file(sales: Sales) -> None:
     work = job([piece(sales, [(0, Sale("a", 10))])], {0: 1})
-    declared = Declared(str(sales.file), "by_shop", sales.by_shop.id, ((), "UTC"))
+    declared = DeclaredMetric(str(sales.file), "by_shop", sales.by_shop.id, ((), "UTC"))
 
     assert fold_declared([declared], work) == fold([sales.by_shop], work)
 
@@ -173,7 +174,7 @@ def test_a_definition_that_has_changed_since_is_refused(sales: Sales, tmp_path: 
     work = job([piece(sales, [(0, Sale("a", 10))])], {0: 1})
     changed = tmp_path / "agents" / "changed.py"
     changed.write_text(sales.file.read_text().replace('by=["shop"]', "by=[]"))
-    declared = Declared(str(changed), "by_shop", sales.by_shop.id, ((), "UTC"))
+    declared = DeclaredMetric(str(changed), "by_shop", sales.by_shop.id, ((), "UTC"))
 
     with pytest.raises(ReplayError, match="does not declare the metric by_shop-"):
         fold_declared([declared], work)

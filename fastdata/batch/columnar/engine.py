@@ -7,7 +7,7 @@ What its hash tables and sorts have no room for, it spills to the temporary fold
 
 import json
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from itertools import repeat
 from pathlib import Path
@@ -21,12 +21,11 @@ from datafusion import RuntimeEnvBuilder, SessionConfig, SessionContext
 
 from fastdata.archive.avro_file import join_objects
 from fastdata.batch.columnar.grouping import grouped
-from fastdata.batch.columnar.measures import Argument, form_of
-from fastdata.batch.rollups.states import HourStates
-from fastdata.batch.row_engine import Folded, Job, Piece, Row, check_counts, without_collector
+from fastdata.batch.columnar.measures import Argument, columns_of
+from fastdata.batch.job import FoldedWindow, Job, JobResult, Piece, check_counts, without_collector
 from fastdata.coordinates.dimensions import dump_dims
 from fastdata.coordinates.instants import HOUR_MS
-from fastdata.declare.metric import Metric, States
+from fastdata.declare.metric import Metric
 from fastdata.declare.source import Source
 from fastdata.events.decoder import EARLIEST_MS, LATEST_MS
 from fastdata.events.schema import Schema
@@ -43,7 +42,6 @@ from fastdata.measures.aggregate import State
 
 __all__ = ["fold_columns", "is_columnar"]
 
-_Cell = tuple[int, str, States]
 # No field of Avro can have such a name.
 _TIME, _HOUR, _PLACE = "0time", "0hour", "0place"
 _OFFSET_BITS = 48
@@ -75,13 +73,13 @@ def is_columnar(metric: Metric, schemas: Iterable[str]) -> bool:
     source = metric.source
     if any(is_too_large(node) for node in metric.selection.nodes):
         return False
-    mine = {name: _form(source.schema, name) for name in _fields_of([metric])}
+    encodings = {name: _encoding(source.schema, name) for name in _fields_of([metric])}
     if not all(map(_is_known, schemas := list(schemas))):
         return False
     written = [Schema.parse(text) for text in schemas]
     return all(
-        form is not None and all(_form(schema, name) == form for schema in written)
-        for name, form in mine.items()
+        encoding is not None and all(_encoding(schema, name) == encoding for schema in written)
+        for name, encoding in encodings.items()
     )
 
 
@@ -100,16 +98,17 @@ def _is_known(schema: str) -> bool:
 
 
 @without_collector()
-def fold_columns(metrics: Sequence[Metric], job: Job, max_bytes: int = _MAX_BYTES) -> Folded:
-    """The exact totals of a job's spans, as `fold` gives them.
+def fold_columns(metrics: Sequence[Metric], job: Job, max_bytes: int = _MAX_BYTES) -> JobResult:
+    """The exact totals of a job's spans: to the byte those of the row engine.
 
     Args:
-        metrics: Of one source, all columnar for the schemas of the job.
+        metrics: Of one source, all columnar for the schemas of the job; the job means them by
+            their index.
         max_bytes: Of memory for grouping and sorting; past it they use files.
 
     Raises:
         ReplayError: A span has not the number of events that the manifest says.
-        MapError: As for `fold`.
+        MapError: A value is not of its declared type.
     """
     source = metrics[0].source
     events = _read(source, _fields_of(metrics), job)
@@ -117,17 +116,12 @@ def fold_columns(metrics: Sequence[Metric], job: Job, max_bytes: int = _MAX_BYTE
     context = _session_for(events, max_bytes)
     events, duplicates = _without_repeats(context, source, events)
     _register(context, "events", events)
-    folded = Folded(totals={}, duplicates=duplicates)
+    result = JobResult(duplicates=duplicates)
     for index, metric in enumerate(metrics):
         spans = [span for span, wanted in job.wanted.items() if index in wanted]
-        totals: dict[int, list[Row]] = {span: [] for span in spans}
-        hours = HourStates(metric, spans)
-        for window, dims, states in _cells(context, metric, spans) if spans else ():
-            totals[window - window % HOUR_MS].append((window, dims, metric.dump(states)))
-            hours.add(window, dims, states)
-        folded.totals.update({(index, span): sorted(rows) for span, rows in totals.items()})
-        folded.hours.update({(index, span): rows for span, rows in hours.rows().items()})
-    return folded
+        if spans:
+            result.add(index, metric, spans, _windows(context, metric, spans))
+    return result
 
 
 def _session_for(events: pa.Table, max_bytes: int) -> SessionContext:
@@ -152,7 +146,7 @@ def _fields_of(metrics: Sequence[Metric]) -> list[str]:
     return list(names)
 
 
-def _form(schema: Schema, name: str) -> object:
+def _encoding(schema: Schema, name: str) -> object:
     """What a field's values are; None of what this engine does not read as the decoder does."""
     type = schema.fields.get(name)
     if type is None:
@@ -174,7 +168,7 @@ def _is_readable(declared: Any) -> bool:
         return False
     match declared["type"]:
         case "record":
-            return all(_is_readable(each["type"]) for each in declared["fields"])
+            return all(_is_readable(field["type"]) for field in declared["fields"])
         case "array":
             return _is_readable(declared["items"])
         case "map":
@@ -199,7 +193,7 @@ def _read(source: Source, names: Sequence[str], job: Job) -> pa.Table:
         for number, pieces in enumerate(by_schema.values()):
             path = Path(folder, f"{number}.avro")
             with path.open("wb") as file:
-                runs = join_objects([piece.data for piece in pieces], file)
+                runs_of_pieces = join_objects([piece.data for piece in pieces], file)
             # One file is read by one thread, so that rows stay in their order.
             context.register_avro("object", str(path))
             table = context.sql(f"SELECT {', '.join(columns)} FROM object").to_arrow_table()
@@ -207,8 +201,8 @@ def _read(source: Source, names: Sequence[str], job: Job) -> pa.Table:
             path.unlink()
             places = [
                 np.arange(start, start + length) + (piece.partition << _OFFSET_BITS)
-                for piece, own in zip(pieces, runs, strict=True)
-                for start, length in own
+                for piece, runs in zip(pieces, runs_of_pieces, strict=True)
+                for start, length in runs
             ]
             tables.append(_placed(table, np.concatenate(places), source))
     return pa.concat_tables(tables).filter(pc.field(_HOUR).isin(hours))
@@ -263,47 +257,54 @@ def _without_repeats(
     return events.filter(pc.invert(is_other)), _counts(others)
 
 
-def _cells(context: SessionContext, metric: Metric, spans: Sequence[int]) -> Iterable[_Cell]:
-    chosen, time = metric.selection, quote_name(_TIME)
-    forms = [
-        form_of(measure, aggregate, [Argument(to_sql(n), n.type) for n in nodes], time)
+def _windows(
+    context: SessionContext, metric: Metric, spans: Sequence[int]
+) -> Iterator[FoldedWindow]:
+    """What a metric folds of the registered events, one grouping set after the other."""
+    selection, time = metric.selection, quote_name(_TIME)
+    columns = [
+        columns_of(measure, aggregate, [Argument(to_sql(n), n.type) for n in nodes], time)
         for measure, aggregate, nodes in zip(
-            metric.folded.values(), metric.aggregates, chosen.arguments, strict=True
+            metric.folded.values(), metric.aggregates, selection.arguments, strict=True
         )
     ]
-    events = _chosen(metric, spans)
-    for head, by in _sets(metric):
+    events = _selected_events(metric, spans)
+    for prefix, by in _sets(metric):
         keys = [f"{time} - {time} % {metric.window_ms}", *map(to_sql, by)]
-        for columns, states in grouped(context, keys, forms, events, quote_name(_PLACE)):
-            yield from _with_dims(head, columns, states)
+        for key_columns, states in grouped(context, keys, columns, events, quote_name(_PLACE)):
+            yield from _with_dims(prefix, key_columns, states)
 
 
 def _sets(metric: Metric) -> Iterable[tuple[tuple[int, ...], Sequence[Node]]]:
     """Each grouping set: with what its dimension values begin, and its expressions."""
-    chosen = metric.selection
-    if not chosen.sets:
-        return [((), chosen.by)]
-    return [((n,), [chosen.by[i] for i in own]) for n, own in enumerate(chosen.sets)]
+    selection = metric.selection
+    if not selection.sets:
+        return [((), selection.by)]
+    return [
+        ((number,), [selection.by[index] for index in indexes])
+        for number, indexes in enumerate(selection.sets)
+    ]
 
 
-def _chosen(metric: Metric, spans: Sequence[int]) -> str:
+def _selected_events(metric: Metric, spans: Sequence[int]) -> str:
     """The events that a metric folds, from FROM on."""
-    chosen = metric.selection
+    selection = metric.selection
     conditions = f"{quote_name(_HOUR)} IN ({', '.join(map(str, spans))})"
-    if chosen.where is not None:
-        conditions += f" AND {to_sql(chosen.where)}"
+    if selection.where is not None:
+        conditions += f" AND {to_sql(selection.where)}"
     events = "events"
-    if chosen.array is not None:
-        element = f"unnest({to_sql(chosen.array)}) AS {quote_name(ELEMENT)}"
+    if selection.array is not None:
+        element = f"unnest({to_sql(selection.array)}) AS {quote_name(ELEMENT)}"
         events = f"(SELECT *, {element} FROM events)"
     return f"FROM {events} WHERE {conditions}"
 
 
 def _with_dims(
-    head: tuple[int, ...], keys: Sequence[pa.ChunkedArray], states: Sequence[Sequence[State]]
-) -> Iterable[_Cell]:
+    prefix: tuple[int, ...], keys: Sequence[pa.ChunkedArray], states: Sequence[Sequence[State]]
+) -> Iterator[FoldedWindow]:
     windows, *dims = (column.to_pylist() for column in keys)
-    dims = [*([value] * len(windows) for value in head), *dims]
+    dims = [*([value] * len(windows) for value in prefix), *dims]
     texts = map(dump_dims, zip(*dims, strict=True)) if dims else repeat(dump_dims(()))
-    for start, text, each in zip(windows, texts, zip(*states, strict=True), strict=False):
-        yield start, text, list(each)
+    by_group = zip(*states, strict=True)
+    for window, text, of_group in zip(windows, texts, by_group, strict=False):
+        yield window, text, list(of_group)

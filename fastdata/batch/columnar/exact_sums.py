@@ -51,18 +51,18 @@ def add_up(column: pa.ChunkedArray, lengths: Sequence[int], squares: bool) -> li
     values, groups = _values(column, lengths)
     if values is None:
         return None
-    found = [Sums(count) for count in np.bincount(groups, minlength=len(lengths)).tolist()]
+    sums = [Sums(count) for count in np.bincount(groups, minlength=len(lengths)).tolist()]
     exponents = np.zeros(len(values), np.int64)
     if values.dtype == np.float64:
-        values, groups = _finite(values, groups, found)
+        values, groups = _finite(values, groups, sums)
         mantissas, powers = np.frexp(values)
         values = np.ldexp(mantissas, _MANTISSA_BITS).astype(np.int64)
         exponents = powers.astype(np.int64) - _MANTISSA_BITS
-        _set_exponents(values, exponents, groups, found)
-    cells = groups * _EXPONENTS + (exponents - _LEAST_EXPONENT)
-    order = np.argsort(cells)
-    _add_cells(values[order], cells[order], found, squares)
-    return found
+        _set_exponents(values, exponents, groups, sums)
+    bins = groups * _EXPONENTS + (exponents - _LEAST_EXPONENT)
+    order = np.argsort(bins)
+    _add_bins(values[order], bins[order], sums, squares)
+    return sums
 
 
 def count_between(
@@ -109,41 +109,39 @@ def _values(column: pa.ChunkedArray, lengths: Sequence[int]) -> tuple[_Array | N
     return low if np.array_equal(low >> 63, high) else None, groups
 
 
-def _finite(values: _Array, groups: _Array, found: Sequence[Sums]) -> tuple[_Array, _Array]:
+def _finite(values: _Array, groups: _Array, sums: Sequence[Sums]) -> tuple[_Array, _Array]:
     """Those that are; the others are noted."""
     is_finite = np.isfinite(values)
     others = zip(values[~is_finite].tolist(), groups[~is_finite].tolist(), strict=True)
     for value, group in others:
-        found[group].flags |= 1 if value != value else 2 if value > 0 else 4
+        sums[group].flags |= 1 if value != value else 2 if value > 0 else 4
     return values[is_finite], groups[is_finite]
 
 
-def _set_exponents(
-    values: _Array, exponents: _Array, groups: _Array, found: Sequence[Sums]
-) -> None:
+def _set_exponents(values: _Array, exponents: _Array, groups: _Array, sums: Sequence[Sums]) -> None:
     last_bits = np.frexp((values & -values).astype(np.float64))[1] - 1
     least = np.where(values == 0, 0, np.minimum(exponents + last_bits, 0))
     starts = np.flatnonzero(np.diff(groups, prepend=-1))
     if len(starts):
         lowest = np.minimum.reduceat(least, starts).tolist()
         for group, exponent in zip(groups[starts].tolist(), lowest, strict=True):
-            found[group].exponent = exponent
+            sums[group].exponent = exponent
 
 
-def _add_cells(values: _Array, cells: _Array, found: Sequence[Sums], squares: bool) -> None:
-    """Add values in order of their cells: of one group and exponent."""
-    starts = np.flatnonzero(np.diff(cells, prepend=-1))
+def _add_bins(values: _Array, bins: _Array, sums: Sequence[Sums], squares: bool) -> None:
+    """Add values in order of their bins: of one group and exponent."""
+    starts = np.flatnonzero(np.diff(bins, prepend=-1))
     if not len(starts):
         return
     totals = _totals(values, starts)
     squared = _squares(values, starts) if squares else totals
-    for cell, total, square in zip(cells[starts].tolist(), totals, squared, strict=True):
-        group, exponent = divmod(cell, _EXPONENTS)
-        sums = found[group]
-        shift = exponent + _LEAST_EXPONENT - sums.exponent
-        sums.total += total << shift if shift > 0 else total >> -shift
+    for number, total, square in zip(bins[starts].tolist(), totals, squared, strict=True):
+        group, exponent = divmod(number, _EXPONENTS)
+        of_group = sums[group]
+        shift = exponent + _LEAST_EXPONENT - of_group.exponent
+        of_group.total += total << shift if shift > 0 else total >> -shift
         if squares:
-            sums.squares += square << 2 * shift if shift > 0 else square >> -2 * shift
+            of_group.squares += square << 2 * shift if shift > 0 else square >> -2 * shift
 
 
 def _totals(values: _Array, starts: _Array) -> list[int]:

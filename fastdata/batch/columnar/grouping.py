@@ -11,11 +11,11 @@ import numpy as np
 import pyarrow as pa
 from datafusion import SessionContext
 
-from fastdata.batch.columnar.listed import Listed
-from fastdata.batch.columnar.measures import Form
+from fastdata.batch.columnar.measures import AggregateColumns
+from fastdata.batch.columnar.values import ValueColumns
 from fastdata.measures.aggregate import State
 
-__all__ = ["Runs", "grouped", "slices"]
+__all__ = ["GroupedValues", "grouped", "slices"]
 
 # Of which the states, and what they are made of, are Python objects at the same time.
 _GROUPS, _EVENTS = 20_000, 200_000
@@ -24,43 +24,45 @@ _GROUPS, _EVENTS = 20_000, 200_000
 def grouped(
     context: SessionContext,
     keys: Sequence[str],
-    forms: Sequence[Form | Listed],
+    measures: Sequence[AggregateColumns | ValueColumns],
     events: str,
     place: str,
 ) -> Iterator[tuple[Sequence[pa.ChunkedArray], list[list[State]]]]:
-    """The keys of some groups, and of each form their states.
+    """The groups slice by slice: their keys, and of each measure their states.
 
     Args:
         keys: SQL of what the events of a group have in common.
+        measures: What is computed of each group.
         events: SQL from FROM on.
         place: SQL of a column that the log is in order of.
     """
     order = _numbers(keys)
-    selected = [*keys, "count(*)", *(s for f in forms if isinstance(f, Form) for s in f.sql)]
-    found = _ask(context, selected, f"{events} GROUP BY {order} ORDER BY {order}")
-    listed = {
-        index: Runs(_listed(context, keys, form, events, place), len(keys))
-        for index, form in enumerate(forms)
-        if isinstance(form, Listed)
+    aggregated = [sql for m in measures if isinstance(m, AggregateColumns) for sql in m.sql]
+    selected = [*keys, "count(*)", *aggregated]
+    groups = _ask(context, selected, f"{events} GROUP BY {order} ORDER BY {order}")
+    values = {
+        index: GroupedValues(_values(context, keys, columns, events, place), len(keys))
+        for index, columns in enumerate(measures)
+        if isinstance(columns, ValueColumns)
     }
-    for start, end in slices(found.column(len(keys))):
-        columns = found.slice(start, end - start).columns
+    for start, end in slices(groups.column(len(keys))):
+        slice_columns = groups.slice(start, end - start).columns
         at, states = len(keys) + 1, []
-        for index, form in enumerate(forms):
-            if isinstance(form, Form):
-                states.append(form.states(columns[at : at + len(form.sql)]))
-                at += len(form.sql)
+        for index, columns in enumerate(measures):
+            if isinstance(columns, AggregateColumns):
+                states.append(columns.states(slice_columns[at : at + len(columns.sql)]))
+                at += len(columns.sql)
             else:
-                states.append(form.states(*listed[index].of(start, end)))
-        yield columns[: len(keys)], states
+                states.append(columns.states(*values[index].of(start, end)))
+        yield slice_columns[: len(keys)], states
 
 
-def _listed(
-    context: SessionContext, keys: Sequence[str], form: Listed, events: str, place: str
+def _values(
+    context: SessionContext, keys: Sequence[str], columns: ValueColumns, events: str, place: str
 ) -> pa.Table:
-    """Of every group there is a row, if only of a null."""
-    selected = [*keys, *form.sql]
-    match form.rows:
+    """The rows of one measure in order of the groups; each group has one, if only of a null."""
+    selected = [*keys, *columns.sql]
+    match columns.row:
         case "distinct":
             return _ask(context, selected, f"{events} ORDER BY {_numbers(keys)}", "DISTINCT")
         case "counted":
@@ -95,7 +97,7 @@ def slices(events: pa.ChunkedArray) -> Iterator[tuple[int, int]]:
         start = end
 
 
-class Runs:
+class GroupedValues:
     """Columns of values, those of one group behind each other.
 
     Args:

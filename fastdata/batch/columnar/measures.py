@@ -7,8 +7,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from fastdata.batch.columnar.listed import (
-    Listed,
+from fastdata.batch.columnar.values import (
+    ValueColumns,
     counted,
     distinct,
     float_sum,
@@ -33,7 +33,7 @@ from fastdata.measures.topk import TopK
 from fastdata.measures.uniques import Uniques
 from fastdata.measures.variance import StdDev, Variance
 
-__all__ = ["Argument", "Form", "form_of"]
+__all__ = ["AggregateColumns", "Argument", "columns_of"]
 
 # A sum of decimals has ten digits more than what is summed.
 _MOST_DIGITS = 28
@@ -53,8 +53,8 @@ class Argument:
 
 
 @dataclass(frozen=True, slots=True)
-class Form:
-    """Columns of SQL, and what makes the states of all groups of them.
+class AggregateColumns:
+    """Columns of one query for all groups, and what makes the states of the groups of them.
 
     Attributes:
         sql: Aggregate functions, one for each column.
@@ -65,31 +65,31 @@ class Form:
     states: Callable[[Sequence[pa.Array]], list[State]]
 
 
-def form_of(
+def columns_of(
     measure: Measure, aggregate: Aggregate, arguments: Sequence[Argument], time: str
-) -> Form | Listed:
-    """The form of a measure; any that is not known is folded value by value.
+) -> AggregateColumns | ValueColumns:
+    """The columns of a measure; any that is not known here is folded value by value.
 
     Args:
         time: SQL of the event time, ms UTC.
     """
-    # What somebody else made of one of these is theirs.
-    known = measure if type(measure) in _KNOWN else None
-    form = _form(known, aggregate, arguments, time) or _listed(known, aggregate, arguments)
-    if form is not None:
-        return form
-    parts = [each.sql for each in arguments]
-    return folded(aggregate, parts, time if getattr(measure, "timed", False) else None)
+    # A class that is derived of one of ours may count differently.
+    if type(measure) in _KNOWN:
+        by_aggregate = _by_aggregate(measure, aggregate, arguments, time)
+        if columns := by_aggregate or _by_value(measure, aggregate, arguments):
+            return columns
+    sql = [argument.sql for argument in arguments]
+    return folded(aggregate, sql, time if getattr(measure, "timed", False) else None)
 
 
-def _form(
-    measure: Measure | None, aggregate: Aggregate, arguments: Sequence[Argument], time: str
-) -> Form | None:
+def _by_aggregate(
+    measure: Measure, aggregate: Aggregate, arguments: Sequence[Argument], time: str
+) -> AggregateColumns | None:
     match measure, arguments:
         case Count(), ():
-            return Form(("count(*)",), lambda columns: columns[0].to_pylist())
+            return AggregateColumns(("count(*)",), lambda columns: columns[0].to_pylist())
         case Count(), (one,):
-            return Form((f"count({one.sql})",), lambda columns: columns[0].to_pylist())
+            return AggregateColumns((f"count({one.sql})",), lambda columns: columns[0].to_pylist())
         case Sum(), (one,) if _is_summable(one.type):
             return _sum(one)
         case Mean(), (one,) if _is_summable(one.type):
@@ -101,9 +101,9 @@ def _form(
     return None
 
 
-def _listed(
-    measure: Measure | None, aggregate: Aggregate, arguments: Sequence[Argument]
-) -> Listed | None:
+def _by_value(
+    measure: Measure, aggregate: Aggregate, arguments: Sequence[Argument]
+) -> ValueColumns | None:
     match measure, arguments:
         case Sum() | Mean(), (one,) if one.type.kind == "float":
             return float_sum(aggregate, one.sql)
@@ -124,19 +124,19 @@ def _is_summable(type: FieldType) -> bool:
     return type.kind == "int" or 0 < type.precision <= _MOST_DIGITS
 
 
-def _sum(argument: Argument) -> Form:
+def _sum(argument: Argument) -> AggregateColumns:
     if argument.type.kind == "decimal":
         sql = f"coalesce(sum({argument.sql}), 0)"
-        return Form((sql,), lambda columns: _unscaled(columns[0], argument.type.scale))
+        return AggregateColumns((sql,), lambda columns: _unscaled(columns[0], argument.type.scale))
     if argument.type.bits <= _LOW_BITS:
         sql = f"coalesce(sum({argument.sql}), 0)"
-        return Form((sql,), lambda columns: columns[0].to_pylist())
+        return AggregateColumns((sql,), lambda columns: columns[0].to_pylist())
     # A sum of 64-bit integers wraps; those of their halves do not.
     halves = (
         f"coalesce(sum({argument.sql} >> {_LOW_BITS}), 0)",
         f"coalesce(sum({argument.sql} & {(1 << _LOW_BITS) - 1}), 0)",
     )
-    return Form(
+    return AggregateColumns(
         halves,
         lambda columns: [
             (high << _LOW_BITS) + low
@@ -145,32 +145,32 @@ def _sum(argument: Argument) -> Form:
     )
 
 
-def _mean(aggregate: Aggregate, argument: Argument) -> Form:
+def _mean(aggregate: Aggregate, argument: Argument) -> AggregateColumns:
     inner = _sum(argument)
 
     def states(columns: Sequence[pa.Array]) -> list[State]:
         *sums, counts = columns
-        found = []
+        means = []
         for total, count in zip(inner.states(sums), counts.to_pylist(), strict=True):
             state = aggregate.zero(exact=True)
             state.total, state.count = total, count
-            found.append(state)
-        return found
+            means.append(state)
+        return means
 
-    return Form((*inner.sql, f"count({argument.sql})"), states)
+    return AggregateColumns((*inner.sql, f"count({argument.sql})"), states)
 
 
-def _extreme(name: str, argument: Argument) -> Form:
+def _extreme(name: str, argument: Argument) -> AggregateColumns:
     sql = argument.sql
     if argument.type.kind == "float":
         return _float_extreme(name, sql)
     if argument.type.kind == "decimal":
         scale = argument.type.scale
-        return Form((f"{name}({sql})",), lambda columns: _unscaled(columns[0], scale))
-    return Form((f"{name}({sql})",), lambda columns: columns[0].to_pylist())
+        return AggregateColumns((f"{name}({sql})",), lambda columns: _unscaled(columns[0], scale))
+    return AggregateColumns((f"{name}({sql})",), lambda columns: columns[0].to_pylist())
 
 
-def _float_extreme(name: str, sql: str) -> Form:
+def _float_extreme(name: str, sql: str) -> AggregateColumns:
     # NaN is no extreme, there is one zero, and DataFusion's maximum begins above -infinity.
     last = -math.inf if name == "max" else math.inf
     is_last = f"{sql} = CAST('{last}' AS DOUBLE)"
@@ -180,7 +180,7 @@ def _float_extreme(name: str, sql: str) -> Form:
         pairs = zip(*(column.to_pylist() for column in columns), strict=True)
         return [last if value is None and count else value for value, count in pairs]
 
-    return Form((f"{name}({rest})", f"count(CASE WHEN {is_last} THEN 1 END)"), states)
+    return AggregateColumns((f"{name}({rest})", f"count(CASE WHEN {is_last} THEN 1 END)"), states)
 
 
 def _unscaled(column: pa.Array, scale: int) -> list[Any]:
@@ -188,7 +188,7 @@ def _unscaled(column: pa.Array, scale: int) -> list[Any]:
     return [None if v is None else to_unscaled("", scale, v) for v in column.to_pylist()]
 
 
-def _end(latest: bool, argument: Argument, time: str) -> Form:
+def _end(latest: bool, argument: Argument, time: str) -> AggregateColumns:
     type, sql = argument.type, argument.sql
     # There is one NaN, above all numbers, and one zero.
     one = f"CASE WHEN isnan({sql}) THEN CAST('NaN' AS DOUBLE) ELSE {sql} + 0.0 END"
@@ -203,4 +203,4 @@ def _end(latest: bool, argument: Argument, time: str) -> Form:
         return [None if at is None else (at, key) for at, key in zip(times, keys, strict=True)]
 
     ordered = f"{end}({value} ORDER BY {time}, {value}) {is_there}"
-    return Form((ordered, f"{extreme}({time}) {is_there}"), states)
+    return AggregateColumns((ordered, f"{extreme}({time}) {is_there}"), states)

@@ -10,11 +10,11 @@ from functools import partial
 
 from fastdata.archive.manifest import ObjectEntry
 from fastdata.archive.storage import ArchiveStorage
+from fastdata.batch.job import WindowState
 from fastdata.batch.plan import Hour
 from fastdata.batch.publish import patiently
 from fastdata.batch.rollups.keys import hour_key
 from fastdata.batch.rollups.storage import KeptStates
-from fastdata.batch.row_engine import Row
 from fastdata.coordinates.segments import Coverage
 from fastdata.declare.metric import Metric, States
 from fastdata.store.protocol import Head
@@ -68,10 +68,10 @@ class Days:
         self._kept_days = KeptStates(storage, metric, "days")
         self._made: dict[int, str] = {}
         self._missing: set[int] = set()
-        self._cache: OrderedDict[int, list[Row]] = OrderedDict()
+        self._cache: OrderedDict[int, list[WindowState]] = OrderedDict()
         self._room = _CACHE_BYTES
 
-    async def rows(self, start: int, end: int) -> Sequence[Row] | None:
+    async def rows(self, start: int, end: int) -> Sequence[WindowState] | None:
         """The whole states of a day by dimensions; those of its hours are merged where needed.
 
         None when the states of an hour are not kept, or its head is ahead of the archive.
@@ -101,7 +101,7 @@ class Days:
         if self._made:
             await patiently(partial(self._kept_days.sweep, self._made))
 
-    async def _find(self, start: int, end: int) -> list[Row] | None:
+    async def _find(self, start: int, end: int) -> list[WindowState] | None:
         touched = {
             hour: self._heads[hour] for hour in touched_hours(start, end) if hour in self._heads
         }
@@ -118,7 +118,7 @@ class Days:
 
     async def _make(
         self, start: int, key: str, keys: Mapping[int, str], again: bool = False
-    ) -> list[Row] | None:
+    ) -> list[WindowState] | None:
         reads = [partial(self._kept_hours.read, hour, own) for hour, own in keys.items()]
         hours = await asyncio.gather(*map(patiently, reads))
         found = [row for rows in hours if rows is not None for row in rows if row[0] == start]
@@ -135,7 +135,7 @@ class Days:
             return None
         return hour_key(hour, held, content.objects, head.coverage, size)
 
-    def _remember(self, start: int, rows: list[Row]) -> None:
+    def _remember(self, start: int, rows: list[WindowState]) -> None:
         self._cache[start] = rows
         self._room -= _size(rows)
         while self._room < 0 and len(self._cache) > 1:
@@ -143,7 +143,7 @@ class Days:
             self._room += _size(oldest)
 
 
-def merge_rows(metric: Metric, merged: dict[str, States], rows: Iterable[Row]) -> None:
+def merge_rows(metric: Metric, merged: dict[str, States], rows: Iterable[WindowState]) -> None:
     """Merge the states of rows into those of their dimensions, in place.
 
     Raises:
@@ -157,11 +157,11 @@ def merge_rows(metric: Metric, merged: dict[str, States], rows: Iterable[Row]) -
             merged[dims] = states
 
 
-def _merge_hours(metric: Metric, start: int, rows: Iterable[Row]) -> list[Row]:
+def _merge_hours(metric: Metric, start: int, rows: Iterable[WindowState]) -> list[WindowState]:
     merged: dict[str, States] = {}
     merge_rows(metric, merged, rows)
     return [(start, dims, metric.dump_whole(merged[dims])) for dims in sorted(merged)]
 
 
-def _size(rows: Iterable[Row]) -> int:
+def _size(rows: Iterable[WindowState]) -> int:
     return sum(len(dims) + len(state) for _, dims, state in rows)

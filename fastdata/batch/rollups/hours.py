@@ -6,11 +6,11 @@ from functools import partial
 
 from fastdata.archive.manifest import ObjectEntry
 from fastdata.archive.storage import ArchiveStorage
+from fastdata.batch.job import WindowState
 from fastdata.batch.plan import Hour
 from fastdata.batch.publish import patiently
 from fastdata.batch.rollups.keys import hour_key
 from fastdata.batch.rollups.storage import KeptStates
-from fastdata.batch.row_engine import Row
 from fastdata.coordinates.segments import Coverage
 from fastdata.declare.metric import Metric
 
@@ -70,7 +70,7 @@ class KeptHours:
         """Those of the same spans that `write` would write."""
         return [span for span in spans if self._again or not self._is_kept(span)]
 
-    async def write(self, rows: Mapping[int, Sequence[Row]]) -> int:
+    async def write(self, rows: Mapping[int, Sequence[WindowState]]) -> int:
         """Keep the states of some hours of the same spans; idempotent.
 
         Returns:
@@ -109,6 +109,6 @@ class KeptHours:
         hour = self._hours[span]
         return hour_key(span, hour, self._objects, self._coverage, self._segment_size)
 
-    async def _write(self, span: int, rows: Sequence[Row]) -> None:
+    async def _write(self, span: int, rows: Sequence[WindowState]) -> None:
         key = self._keys[span]
         await patiently(partial(self._states.write, span, key, rows, again=self._again))

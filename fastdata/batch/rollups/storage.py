@@ -17,7 +17,7 @@ import pyarrow as pa
 from pyarrow import parquet
 
 from fastdata.archive.storage import ArchiveStorage
-from fastdata.batch.row_engine import Row
+from fastdata.batch.job import WindowState
 from fastdata.coordinates.instants import parse_instant, to_datetime
 from fastdata.declare.metric import Metric
 from fastdata.errors import CorruptStateError
@@ -64,7 +64,9 @@ class KeptStates:
                 found.setdefault(start, set()).add(match[2])
         return found
 
-    async def write(self, start: int, key: str, rows: Sequence[Row], again: bool = False) -> None:
+    async def write(
+        self, start: int, key: str, rows: Sequence[WindowState], again: bool = False
+    ) -> None:
         """Keep the states of a window; the same again changes nothing.
 
         Args:
@@ -86,7 +88,7 @@ class KeptStates:
             await self._storage.delete(name)
         await self._storage.create(name, out.getvalue())
 
-    async def read(self, start: int, key: str) -> list[Row] | None:
+    async def read(self, start: int, key: str) -> list[WindowState] | None:
         """What was kept of a window; None when nothing was.
 
         Raises:

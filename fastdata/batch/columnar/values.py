@@ -1,4 +1,4 @@
-"""Measures that need the values themselves, of which rows in order of the groups are made."""
+"""Measures that no SQL aggregate computes: made of the values, in order of their groups."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -10,44 +10,44 @@ import pyarrow as pa
 from fastdata.batch.columnar.exact_sums import Sums, add_up, count_between
 from fastdata.measures.aggregate import Aggregate, State
 
-__all__ = ["Listed", "Rows", "counted", "distinct", "float_sum", "folded", "histogram", "variance"]
+__all__ = ["ValueColumns", "counted", "distinct", "float_sum", "folded", "histogram", "variance"]
 
-Rows = Literal["event", "distinct", "counted"]
+_Row = Literal["event", "distinct", "counted"]
 _Columns = Sequence[pa.ChunkedArray]
 # Of fewer values a group, adding one at a time is as fast.
 _FEW = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Listed:
+class ValueColumns:
     """Columns of the values themselves, and what makes the states of all groups of them.
 
     Attributes:
         sql: Of one event, one for each column.
         states: From the columns, group by group, and how many rows each has, to one state a group.
-        rows: What a row is made of: an event, in the order of the log; values that are different
+        row: What a row is made of: an event, in the order of the log; values that are different
             in a group; or these, and in a last column how many events had them.
     """
 
     sql: tuple[str, ...]
     states: Callable[[_Columns, Sequence[int]], list[State]]
-    rows: Rows = "event"
+    row: _Row = "event"
 
 
-def distinct(sql: str) -> Listed:
+def distinct(sql: str) -> ValueColumns:
     """States that are sets of values."""
 
     def states(columns: _Columns, lengths: Sequence[int]) -> list[State]:
         values = iter(columns[0].to_pylist())
-        found = [set(islice(values, length)) for length in lengths]
-        for each in found:
-            each.discard(None)
-        return found
+        sets = [set(islice(values, length)) for length in lengths]
+        for values_of_group in sets:
+            values_of_group.discard(None)
+        return sets
 
-    return Listed((sql,), states, "distinct")
+    return ValueColumns((sql,), states, "distinct")
 
 
-def counted(aggregate: Any, sql: str) -> Listed:
+def counted(aggregate: Any, sql: str) -> ValueColumns:
     """States that an aggregate makes of values and how often each came."""
 
     def states(columns: _Columns, lengths: Sequence[int]) -> list[State]:
@@ -57,10 +57,10 @@ def counted(aggregate: Any, sql: str) -> Listed:
             for length in lengths
         ]
 
-    return Listed((sql,), states, "counted")
+    return ValueColumns((sql,), states, "counted")
 
 
-def float_sum(aggregate: Any, sql: str) -> Listed:
+def float_sum(aggregate: Any, sql: str) -> ValueColumns:
     """States of the sum, or the mean, of floats."""
 
     def state_of(sums: Sums) -> State:
@@ -75,7 +75,7 @@ def float_sum(aggregate: Any, sql: str) -> Listed:
     return _added(aggregate, sql, state_of, squares=False)
 
 
-def variance(aggregate: Any, sql: str) -> Listed:
+def variance(aggregate: Any, sql: str) -> ValueColumns:
     """States of variances."""
 
     def state_of(sums: Sums) -> State:
@@ -87,70 +87,71 @@ def variance(aggregate: Any, sql: str) -> Listed:
     return _added(aggregate, sql, state_of, squares=True)
 
 
-def histogram(aggregate: Any, sql: str) -> Listed:
+def histogram(aggregate: Any, sql: str) -> ValueColumns:
     """States of histograms."""
     by_value = folded(aggregate, [sql], None)
 
     def states(columns: _Columns, lengths: Sequence[int]) -> list[State]:
-        values, found = columns[0], None
+        values, counts = columns[0], None
         if len(values) >= len(lengths) * (len(aggregate.edges) + 1):
-            found = count_between(values, lengths, aggregate.edges)
-        return by_value.states(columns, lengths) if found is None else found
+            counts = count_between(values, lengths, aggregate.edges)
+        return by_value.states(columns, lengths) if counts is None else counts
 
-    return Listed((sql,), states)
+    return ValueColumns((sql,), states)
 
 
 def folded(
-    aggregate: Aggregate, parts: Sequence[str], time: str | None, rows: Rows = "event"
-) -> Listed:
+    aggregate: Aggregate, parts: Sequence[str], time: str | None, row: _Row = "event"
+) -> ValueColumns:
     """States that values are added to, one at a time.
 
     Args:
         time: SQL of the event time, where the aggregate wants it beside the value.
-        rows: Not "counted".
+        row: Not "counted".
     """
     size = len(parts)
 
     def states(columns: _Columns, lengths: Sequence[int]) -> list[State]:
-        values = _rows([column.to_pylist() for column in columns], size)
-        found = []
+        values = _folded_values([column.to_pylist() for column in columns], size)
+        folded_groups = []
         for length in lengths:
             state = aggregate.zero(exact=True)
             for value in islice(values, length):
                 if value is not None:
                     state = aggregate.add(state, value)
-            found.append(state)
-        return found
+            folded_groups.append(state)
+        return folded_groups
 
-    return Listed((*parts, *([time] if time else [])), states, rows)
+    return ValueColumns((*parts, *([time] if time else [])), states, row)
 
 
 def _added(
     aggregate: Aggregate, sql: str, state_of: Callable[[Sums], State], *, squares: bool
-) -> Listed:
+) -> ValueColumns:
     by_value = folded(aggregate, [sql], None)
 
     def states(columns: _Columns, lengths: Sequence[int]) -> list[State]:
-        values, found = columns[0], None
+        values, sums = columns[0], None
         if len(values) >= len(lengths) * _FEW:
-            found = add_up(values, lengths, squares)
-        return by_value.states(columns, lengths) if found is None else list(map(state_of, found))
+            sums = add_up(values, lengths, squares)
+        return by_value.states(columns, lengths) if sums is None else list(map(state_of, sums))
 
-    return Listed((sql,), states)
+    return ValueColumns((sql,), states)
 
 
-def _rows(columns: Sequence[Sequence[object]], size: int) -> Iterator[object]:
+def _folded_values(columns: Sequence[Sequence[object]], size: int) -> Iterator[object]:
     """What is folded of each row, None of one with a null.
 
     Args:
         columns: Those of `size` arguments, and maybe the event time.
     """
-    rows: Iterator[object] = repeat(())
+    values: Iterator[object] = repeat(())
     if size == 1:
-        rows = iter(columns[0])
+        values = iter(columns[0])
     elif size:
-        tuples = zip(*columns[:size], strict=True)
-        rows = (None if any(value is None for value in each) else each for each in tuples)
+        rows = zip(*columns[:size], strict=True)
+        values = (None if any(value is None for value in row) else row for row in rows)
     if len(columns) == size:
-        return rows
-    return (None if one is None else (one, at) for one, at in zip(rows, columns[-1], strict=False))
+        return values
+    timed = zip(values, columns[-1], strict=False)
+    return (None if value is None else (value, at) for value, at in timed)
