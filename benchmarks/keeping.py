@@ -25,9 +25,9 @@ from fastdata.archive import PartitionArchive, Record, open_archive_storage
 from fastdata.archive.reader import ArchiveReader
 from fastdata.archive.storage import ArchiveStorage
 from fastdata.batch.job import Engine
-from fastdata.batch.plan import index_hours, make_groups
+from fastdata.batch.plan import Contents, make_groups
 from fastdata.batch.processes import FoldingPool
-from fastdata.batch.rollups.hours import KeptHours
+from fastdata.batch.rollups.hours import list_kept_hours
 from fastdata.coordinates.instants import DAY_MS, parse_instant
 from fastdata.events.decoder import Decoder
 from fastdata.events.registry import FolderRegistry
@@ -92,15 +92,13 @@ async def measure(engine: Engine, by: str, rollups: Sequence[str], events: int) 
         reader = ArchiveReader(storage, metric.source)
         snapshot = await reader.snapshot()
         size = metric.source.segment_size
-        hours = index_hours(snapshot.objects(), size)
-        groups = make_groups(hours, hours, GROUPS[engine])
+        contents = Contents.of(snapshot.coverage, snapshot.objects(), size)
+        groups = make_groups(contents.hours, contents.hours, GROUPS[engine])
         before = _peak_mb()
         began, cells = time.process_time(), 0
-        kept = KeptHours(
-            storage, metric, hours, snapshot.objects(), snapshot.coverage,
-            is_newest=True, again=False,
-        )  # fmt: skip
-        await kept.missing(hours)
+        kept = await list_kept_hours(
+            storage, metric, contents, contents.hours, is_newest=True, again=False
+        )
         with FoldingPool(0) as computer:
             work = jobs(reader, snapshot, groups, engine, size)
             async for _, folded in computer.results([metric], work):

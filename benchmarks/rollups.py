@@ -21,9 +21,7 @@ from pathlib import Path
 from fastdata import Metric, Source, Uniques
 from fastdata.answer.query import query
 from fastdata.archive import ObjectEntry, open_archive_storage
-from fastdata.batch.plan import index_hours
-from fastdata.batch.rollups.days import Content
-from fastdata.batch.rollups.keys import hour_key
+from fastdata.batch.plan import Contents
 from fastdata.batch.rollups.roll_up import roll_up
 from fastdata.batch.rollups.storage import KeptStates
 from fastdata.coordinates.instants import DAY_MS, HOUR_MS, MINUTE_MS, parse_instant
@@ -55,20 +53,20 @@ def open_serving(folder: Path) -> ServingStore:
     return open_store(f"sqlite:///{folder / 'store.db'}")
 
 
-def content(metric: Metric) -> Content:
+def contents_of(metric: Metric) -> Contents:
     """An archive that has an object for each hour."""
     size = metric.source.segment_size
     objects = [
         ObjectEntry("", 0, n * size, n * size + 1, 1, 0, "", 1, str(n), {START + n * HOUR_MS: 1}, 0)
         for n in range(DAYS * 24)
     ]
-    return Content(Coverage({0: len(objects)}), objects, index_hours(objects, size))
+    return Contents.of(Coverage({0: len(objects)}), objects, size)
 
 
 async def fill(folder: Path, a_day: int) -> None:
     """What a replay leaves: totals of minutes, and whole states of hours."""
     rng, metric = random.Random(1), declare(folder, "day")
-    held = content(metric)
+    contents = contents_of(metric)
     hours = KeptStates(open_archive_storage(str(folder / "archive")), metric, "hours")
     async with open_serving(folder) as store:
         for day in range(START, END, DAY_MS):
@@ -80,9 +78,9 @@ async def fill(folder: Path, a_day: int) -> None:
                     for m in range(60)
                 ]
                 await store.write_totals(metric.id, 1, {start: totals})
-                await store.publish(metric.id, [Flip(start, None, 1, held.coverage, len(totals))])
-                size = metric.source.segment_size
-                key = hour_key(start, held.hours[start], held.objects, held.coverage, size)
+                flip = Flip(start, None, 1, contents.coverage, len(totals))
+                await store.publish(metric.id, [flip])
+                key = contents.hour_key(start, contents.coverage)
                 await hours.write(start, str(key), [(day, "[]", metric.dump_whole([set(own)]))])
         await store.upsert([], [Progress("visits", 0, 1 << 40, END, END)])
 
@@ -92,8 +90,8 @@ async def merge(folder: Path, _: int) -> str:
     metric = declare(folder, "day", "30d")
     storage = open_archive_storage(str(folder / "archive"))
     async with open_serving(folder) as store:
-        limits = START, END
-        done = await roll_up(metric, *limits, store=store, storage=storage, content=content(metric))
+        contents = contents_of(metric)
+        done = await roll_up(metric, START, END, store=store, storage=storage, contents=contents)
     return f"{done.windows} windows"
 
 

@@ -1,8 +1,10 @@
-"""What a replay has to do: a pure function of the manifest, the heads and the range."""
+"""What a replay has to do: a pure function of the archive, of the heads and of the range."""
 
-from collections.abc import Container, Iterable, Mapping, Sequence
+import hashlib
+import json
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal, Self, get_args
 
 from fastdata.archive.manifest import ObjectEntry
 from fastdata.coordinates.instants import DAY_MS, HOUR_MS, ceil_to, floor_to, to_datetime
@@ -11,6 +13,7 @@ from fastdata.errors import ReplayError
 from fastdata.store.protocol import Head
 
 __all__ = [
+    "Contents",
     "Group",
     "Hour",
     "Plan",
@@ -23,6 +26,7 @@ __all__ = [
 
 # Some eleven years of hours: in a longer range, days without events get no heads.
 _MAX_SPANS = 100_000
+_KEY_DIGITS = 32
 
 _Verdict = Literal["recompute", "relabel", "empty", "ahead", "unchanged"]
 
@@ -42,10 +46,71 @@ class Hour:
 
 
 @dataclass(frozen=True, slots=True)
+class Contents:
+    """What the archive holds of a source.
+
+    Attributes:
+        coverage: Where it ends.
+        objects: Of events, all up to there, in order of partition and first offset.
+        hours: What these hold, by the start of the hour.
+    """
+
+    coverage: Coverage
+    objects: Sequence[ObjectEntry]
+    segment_size: int
+    hours: Mapping[int, Hour]
+
+    @classmethod
+    def of(cls, coverage: Coverage, objects: Sequence[ObjectEntry], segment_size: int) -> Self:
+        """The contents with their hours."""
+        return cls(coverage, objects, segment_size, index_hours(objects, segment_size))
+
+    def hour_key(self, start: int, coverage: Coverage) -> str | None:
+        """The key of what a coverage counts of an hour: equal keys are of equal events.
+
+        A function of the archive alone, so all stores that are fed from it agree. An hour keeps its
+        key while the segments that a coverage gains hold nothing of it.
+
+        Args:
+            start: Of the hour, ms UTC.
+            coverage: Of a head, or of a run; at most that of the contents.
+
+        Returns:
+            32 lower-case hexadecimal digits; None when nothing of the hour is counted.
+        """
+        counted = [
+            [entry.partition, entry.first, entry.digest, entry.hours[start]]
+            for entry, is_counted in self._objects_of(start, coverage)
+            if is_counted
+        ]
+        if not counted:
+            return None
+        text = json.dumps([start, sorted(counted)])
+        return hashlib.sha256(text.encode()).hexdigest()[:_KEY_DIGITS]
+
+    def uncounted_events(self, start: int, coverage: Coverage) -> int:
+        """How many events of an hour a coverage does not count, repeats included.
+
+        Args:
+            start: Of the hour, ms UTC.
+        """
+        objects = self._objects_of(start, coverage)
+        return sum(entry.hours[start] for entry, is_counted in objects if not is_counted)
+
+    def _objects_of(self, start: int, coverage: Coverage) -> Iterator[tuple[ObjectEntry, bool]]:
+        """The objects that hold events of an hour, and whether a coverage counts them."""
+        hour = self.hours.get(start)
+        for entry in (self.objects[index] for index in hour.objects) if hour else ():
+            segment = segment_of(entry.first, self.segment_size)
+            yield entry, coverage.covers(entry.partition, segment)
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """What becomes of each span; all that change end at one coverage.
 
     Attributes:
+        heads: What readers had when it was made.
         recompute: Spans with events that their head has not counted.
         relabel: Spans of which the segments after their head's coverage hold nothing.
         empty: Spans without any event, which get a head that says so.
@@ -55,11 +120,12 @@ class Plan:
     """
 
     coverage: Coverage
+    heads: Mapping[int, Head]
     recompute: tuple[int, ...]
     relabel: tuple[int, ...]
     empty: tuple[int, ...]
     ahead: tuple[int, ...]
-    keep: frozenset[int] = frozenset()
+    keep: frozenset[int]
 
     @property
     def computed(self) -> frozenset[int]:
@@ -67,9 +133,9 @@ class Plan:
         return self.keep.union(self.recompute)
 
     @property
-    def has_work(self) -> bool:
-        """Whether readers would see anything change, if only a coverage."""
-        return bool(self.recompute or self.relabel or self.empty)
+    def moves(self) -> int:
+        """How many spans readers would see change, if only in their coverage."""
+        return len(self.recompute) + len(self.relabel) + len(self.empty)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,9 +150,14 @@ class Group:
     spans: Mapping[int, int]
     objects: Sequence[int]
 
+    @property
+    def events(self) -> int:
+        """How many events the spans hold, repeats included."""
+        return sum(self.spans.values())
+
 
 def index_hours(objects: Iterable[ObjectEntry], segment_size: int) -> dict[int, Hour]:
-    """What the objects hold, by hour; `Hour.objects` are their indexes."""
+    """What objects hold, by the start of the hour; `Hour.objects` are their indexes."""
     hours: dict[int, Hour] = {}
     for index, entry in enumerate(objects):
         segment = segment_of(entry.first, segment_size)
@@ -148,24 +219,23 @@ def choose_recent(hours: Mapping[int, Hour], start: int, dense_until: int) -> Se
 
 def plan_spans(
     spans: Iterable[int],
-    hours: Mapping[int, Hour],
+    contents: Contents,
     heads: Mapping[int, Head],
-    coverage: Coverage,
     *,
     force: bool = False,
     forced_version: int | None = None,
     missing: Container[int] = (),
 ) -> Plan:
-    """Decide what becomes of each span.
+    """Decide what becomes of each span, so that all of them end at the coverage of the contents.
 
     Args:
-        hours: What the archive holds up to `coverage`.
         heads: What readers have.
         force: Compute anew what is up to date, too; never what is ahead.
         forced_version: With `force`, the version that the run has given to spans already.
         missing: Spans with events of which there are no states that shall be kept.
     """
-    found: dict[_Verdict, list[int]] = {verdict: [] for verdict in get_args(_Verdict)}
+    coverage, hours = contents.coverage, contents.hours
+    spans_by: dict[_Verdict, list[int]] = {verdict: [] for verdict in get_args(_Verdict)}
     for span in spans:
         head, hour = heads.get(span), hours.get(span)
         if head is None or (force and not coverage.is_behind(head.coverage)):
@@ -173,10 +243,10 @@ def plan_spans(
             verdict: _Verdict = "unchanged" if is_done else "recompute" if hour else "empty"
         else:
             verdict = _judge(head, hour, coverage)
-        found[verdict].append(span)
-    recompute, relabel, empty, ahead, unchanged = map(tuple, found.values())
+        spans_by[verdict].append(span)
+    recompute, relabel, empty, ahead, unchanged = map(tuple, spans_by.values())
     keep = frozenset(span for span in (*relabel, *unchanged) if span in missing)
-    return Plan(coverage, recompute, relabel, empty, ahead, keep)
+    return Plan(coverage, heads, recompute, relabel, empty, ahead, keep)
 
 
 def _judge(head: Head, hour: Hour | None, coverage: Coverage) -> _Verdict:
@@ -192,16 +262,16 @@ def _judge(head: Head, hour: Hour | None, coverage: Coverage) -> _Verdict:
 
 def make_groups(spans: Iterable[int], hours: Mapping[int, Hour], max_events: int) -> list[Group]:
     """Neighboring spans, as many as stay below `max_events` events; a span is never split."""
-    groups: list[dict[int, int]] = []
+    events_by_span: list[dict[int, int]] = []
     total = 0
     for span in sorted(spans):
         events = hours[span].events
-        if not groups or total + events > max_events:
-            groups.append({})
+        if not events_by_span or total + events > max_events:
+            events_by_span.append({})
             total = 0
-        groups[-1][span] = events
+        events_by_span[-1][span] = events
         total += events
     return [
-        Group(each, sorted({index for span in each for index in hours[span].objects}))
-        for each in groups
+        Group(events, sorted({index for span in events for index in hours[span].objects}))
+        for events in events_by_span
     ]

@@ -12,7 +12,7 @@ from fastdata.coordinates.segments import Coverage
 from fastdata.errors import FastdataError, SpanConflictError
 from fastdata.failpoints import reach
 from fastdata.store.pace import Pace
-from fastdata.store.protocol import Flip, Head, Run, ServingStore, Total
+from fastdata.store.protocol import Flip, Run, ServingStore, Total
 
 __all__ = ["Publisher", "patiently"]
 
@@ -40,22 +40,26 @@ async def patiently(call: Callable[[], Awaitable[_T]]) -> _T:
 
 
 class Publisher:
-    """Publishes the spans of one run; of those that others move meanwhile, none or some."""
+    """Publishes the spans of one run; of those that others move meanwhile, none or some.
 
-    def __init__(self, store: ServingStore, run: Run, pace: Pace | None = None) -> None:
+    Args:
+        plan: Of these spans; its heads are those that may be moved.
+        pace: Waited for before totals are written; None for no limit.
+    """
+
+    def __init__(self, store: ServingStore, run: Run, plan: Plan, pace: Pace | None = None) -> None:
         self._store = store
         self._run = run
+        self._plan = plan
         self._pace = pace
 
-    async def replace(
-        self, spans: Mapping[int, Sequence[WindowState]], heads: Mapping[int, Head]
-    ) -> list[int]:
-        """Make the totals the exact answer of their spans.
+    async def replace(self, rows: Mapping[int, Sequence[WindowState]]) -> list[int]:
+        """Make totals the exact answer of their spans.
 
         Readers see none of it or all of it. Idempotent.
 
         Args:
-            heads: What was planned on.
+            rows: All totals of a span, by span.
 
         Returns:
             The spans that now show these totals.
@@ -65,35 +69,44 @@ class Publisher:
             CommitUnknownError: The same.
         """
         run = self._run
-        totals = {span: [Total(*row) for row in rows] for span, rows in spans.items()}
+        totals = {span: [Total(*row) for row in of_span] for span, of_span in rows.items()}
         try:
             write = partial(self._store.write_totals, run.metric, run.number, totals, self._pace)
             written = await patiently(write)
         except SpanConflictError:
             return []  # Somebody else resumed this run; what is left is planned again.
         reach("batch.before_flip")
-        flips = [self._flip(heads, span, run.number, rows) for span, rows in written.items()]
+        flips = [self._flip(span, run.number, count) for span, count in written.items()]
         moved = await self._publish(flips)
         reach("batch.after_flip")
         return moved
 
-    async def confirm(self, plan: Plan, heads: Mapping[int, Head]) -> list[int]:
-        """Give the run's coverage to spans with nothing new or nothing at all; as `replace`."""
-        flips = [self._flip(heads, span, heads[span].version, None) for span in plan.relabel]
-        flips += [self._flip(heads, span, self._run.number, 0) for span in plan.empty]
+    async def confirm(self) -> list[int]:
+        """Give the run's coverage to the spans of the plan with nothing new, or nothing at all.
+
+        Returns:
+            The spans that now have it.
+
+        Raises:
+            StoreUnavailableError: The store does not answer; what is published stays.
+            CommitUnknownError: The same.
+        """
+        plan = self._plan
+        flips = [self._flip(span, plan.heads[span].version, None) for span in plan.relabel]
+        flips += [self._flip(span, self._run.number, 0) for span in plan.empty]
         return await self._publish(flips)
 
-    def _flip(self, heads: Mapping[int, Head], span: int, version: int, rows: int | None) -> Flip:
-        head = heads.get(span)
+    def _flip(self, span: int, version: int, rows: int | None) -> Flip:
+        head = self._plan.heads.get(span)
         expected: tuple[int, Coverage] | None = (head.version, head.coverage) if head else None
         return Flip(span, expected, version, self._run.coverage, rows)
 
     async def _publish(self, flips: Sequence[Flip]) -> list[int]:
         moved: list[int] = []
         for first in range(0, len(flips), _FLIPS_AT_ONCE):
-            some = flips[first : first + _FLIPS_AT_ONCE]
+            together = flips[first : first + _FLIPS_AT_ONCE]
             # All or none are moved; those that nobody else has moved are planned again.
             with suppress(SpanConflictError):
-                await patiently(partial(self._store.publish, self._run.metric, some))
-                moved += [flip.span for flip in some]
+                await patiently(partial(self._store.publish, self._run.metric, together))
+                moved += [flip.span for flip in together]
         return moved

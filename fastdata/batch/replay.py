@@ -1,4 +1,16 @@
-"""A replay: exact totals of a range from the archive, published span by span."""
+"""A replay: exact totals of a range from the archive, published span by span.
+
+1. A *snapshot* of the archive says where the replay ends: at the segments that are whole.
+2. A *plan* for each metric, of the snapshot and of what readers have: which spans are counted from
+   the archive, which only get the newer coverage, and which are left alone (`plan`).
+3. The metrics of one source that end at one coverage are a *work*, which reads each object once for
+   all of them. It has *jobs* folded in processes, a group of neighboring spans each (`work`,
+   `processes`; by one of two engines, which give the same).
+4. The totals of a group are written beside the old, and the heads of its spans moved (`publish`).
+   What somebody else has moved meanwhile is planned again.
+5. Longer windows of metrics with rollups are merged (`rollups`).
+6. What neither the new versions nor those before them need is dropped.
+"""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -11,12 +23,11 @@ from fastdata.archive.reindex import index_again
 from fastdata.archive.storage import ArchiveStorage
 from fastdata.batch.engine import choose_engine
 from fastdata.batch.job import Engine
-from fastdata.batch.plan import Hour, choose_recent, choose_spans, plan_spans
+from fastdata.batch.plan import Contents, Hour, choose_recent, choose_spans
 from fastdata.batch.processes import FoldingPool, choose_workers
 from fastdata.batch.publish import patiently
-from fastdata.batch.reports import MetricReport, Progress, ReplayReport
-from fastdata.batch.rollups.days import Content
-from fastdata.batch.rollups.hours import KeptHours
+from fastdata.batch.reports import ReplayProgress, ReplayReport
+from fastdata.batch.rollups.hours import list_kept_hours
 from fastdata.batch.rollups.roll_up import count_stale, roll_up
 from fastdata.batch.work import Meter, Task, Work
 from fastdata.coordinates.instants import HOUR_MS, ceil_to, floor_to
@@ -47,13 +58,17 @@ class Request:
     force: bool = False
 
     def is_of(self, run: Run) -> bool:
-        """Whether that run is of this range."""
+        """Whether a run is of this range."""
         return (self.start is None or floor_to(self.start, HOUR_MS) == run.start) and (
             self.end is None or ceil_to(self.end, HOUR_MS) == run.end
         )
 
     def spans(self, hours: Mapping[int, Hour], run: Run | None) -> Sequence[int]:
-        """Those of the run that is resumed, or of the range.
+        """The spans of the run that is resumed, or else of the range.
+
+        Args:
+            hours: What is archived.
+            run: That is resumed.
 
         Raises:
             ReplayError: The range is empty.
@@ -79,7 +94,7 @@ async def replay(
     complete: bool = False,
     max_writes_per_s: float | None = None,
     engine: Engine | None = None,
-    on_progress: Callable[[Progress], None] | None = None,
+    on_progress: Callable[[ReplayProgress], None] | None = None,
 ) -> ReplayReport:
     """Make the answers of metrics over `[start, end)` exact, from what is archived.
 
@@ -152,7 +167,7 @@ class Replayer:
         engine: As for `replay`.
 
     Attributes:
-        works: By source, the newest work at the coverage of the archive.
+        contents: By source, what the archive held when a replay last began.
     """
 
     def __init__(
@@ -164,8 +179,8 @@ class Replayer:
         pace: Pace | None = None,
         engine: Engine | None = None,
     ) -> None:
+        self.contents: dict[Source, Contents] = {}
         self._archive = archive
-        self.works: dict[Source, Work] = {}
         self._readers: dict[Source, ArchiveReader] = {}
         self._counted: dict[Source, dict[str, ObjectEntry]] = {}
         self._workers = workers
@@ -180,7 +195,7 @@ class Replayer:
         store: ServingStore,
         *,
         dry_run: bool = False,
-        on_progress: Callable[[Progress], None] | None = None,
+        on_progress: Callable[[ReplayProgress], None] | None = None,
     ) -> ReplayReport:
         """Do one replay; as `replay`.
 
@@ -195,63 +210,36 @@ class Replayer:
         for metric in metrics:
             by_source.setdefault(metric.source, []).append(metric)
         works: list[Work] = []
-        for source, own in by_source.items():
-            works += await self._open_works(source, own, store, request)
-        if not dry_run:
-            await self._work(works, Meter(works, on_progress))
+        for source, of_source in by_source.items():
+            works += await self._plan(source, of_source, store, request)
         tasks = [task for work in works for task in work.tasks]
+        if not dry_run:
+            await self._fold_and_publish(works, on_progress)
         for work in works:
             await self._roll_up(work, store, request.force, dry_run)
         if any(task.run for task in tasks):
             reach("batch.before_clean_up")
             for source in by_source:
-                own_tasks = [task for task in tasks if task.metric.source is source]
-                await _clean_up(store, own_tasks, self._complete)
+                of_it = [task for task in tasks if task.metric.source is source]
+                await _clean_up(store, of_it, self._complete)
         if not dry_run:
             for work in works:
                 await work.sweep()
-        reports = tuple(_finish(task, dry_run) for task in tasks)
+        reports = tuple(task.finish(dry_run) for task in tasks)
         return ReplayReport(reports, dry_run, time.perf_counter() - started)
 
-    async def _work(self, works: Sequence[Work], meter: Meter) -> None:
-        meter.add(0, 0)
-        with FoldingPool(choose_workers(self._workers, meter.groups)) as computer:
-            for work in works:
-                await work.run(computer, meter)
-
-    async def _roll_up(self, work: Work, store: ServingStore, force: bool, dry_run: bool) -> None:
-        content = Content(work.coverage, work.objects, work.hours)
-        for task in work.tasks:
-            if not task.metric.rollups or not task.spans:
-                continue
-            if dry_run:
-                moving = {*task.plan.recompute, *task.plan.empty}
-                stale = count_stale(task.metric, *task.range, store, moving)
-                task.report.rollups = await stale
-                continue
-            done = await roll_up(
-                task.metric, *task.range, store=store, storage=self._archive, content=content,
-                again=force, pace=self._pace,
-            )  # fmt: skip
-            task.report.rollups, task.report.rollups_left = done.windows, done.left
-
-    async def _open_works(
+    async def _plan(
         self, source: Source, metrics: Sequence[Metric], store: ServingStore, request: Request
     ) -> list[Work]:
         """One work for each engine and coverage: the archive's, and those of resumed runs."""
-        reader = self._readers.get(source) or ArchiveReader(self._archive, source)
-        self._readers[source] = reader
-        archived = await patiently(reader.snapshot)
-        known = self._counted.setdefault(source, {})
-        newest = await patiently(partial(index_again, reader, source, archived, known))
-        schemas = {each.schema for each in newest.objects()}
+        newest, reader = await self._snapshot(source), self._readers[source]
+        schemas = {entry.schema for entry in newest.objects()}
         works: dict[tuple[str, Engine], Work] = {}
         for metric in metrics:
             last = await patiently(partial(store.last_run, metric.id))
             unfinished = None if last is None or last.is_done else last
-            run = (
-                unfinished if unfinished and request.resume and request.is_of(unfinished) else None
-            )
+            is_resumed = unfinished and request.resume and request.is_of(unfinished)
+            run = unfinished if is_resumed else None
             snapshot = _as_of(newest, run) if run else newest
             engine = choose_engine(self._engine, metric, schemas)
             key = snapshot.coverage.dump(), engine
@@ -260,31 +248,51 @@ class Replayer:
                     source, store, reader, snapshot,
                     engine=engine, force=request.force, pace=self._pace,
                 )  # fmt: skip
-            task = Task(
-                metric,
-                request.spans(works[key].hours, run),
-                run=run,
-                earlier=None if run else unfinished,
-                report=_report(metric, snapshot),
-                plan=plan_spans((), {}, {}, snapshot.coverage),
-                kept=self._kept(metric, works[key], is_newest=run is None, again=request.force),
-            )
-            works[key].tasks.append(task)
+            contents = works[key].contents
             if run is None:
-                self.works[source] = works[key]
-        for work in works.values():
-            await work.look()
+                self.contents[source] = contents
+            spans = request.spans(contents.hours, run)
+            kept = None
+            if metric.rollups:
+                kept = await list_kept_hours(
+                    self._archive, metric, contents, spans,
+                    is_newest=run is None, again=request.force,
+                )  # fmt: skip
+            earlier = None if run else unfinished
+            await works[key].add(metric, spans, run=run, earlier=earlier, kept=kept)
         return list(works.values())
 
-    def _kept(
-        self, metric: Metric, work: Work, *, is_newest: bool, again: bool
-    ) -> KeptHours | None:
-        if not metric.rollups:
-            return None
-        return KeptHours(
-            self._archive, metric, work.hours, work.objects, work.coverage,
-            is_newest=is_newest, again=again,
-        )  # fmt: skip
+    async def _snapshot(self, source: Source) -> Snapshot:
+        """What the archive of a source holds now, in whole segments."""
+        reader = self._readers.setdefault(source, ArchiveReader(self._archive, source))
+        archived = await patiently(reader.snapshot)
+        counted = self._counted.setdefault(source, {})
+        return await patiently(partial(index_again, reader, source, archived, counted))
+
+    async def _fold_and_publish(
+        self, works: Sequence[Work], on_progress: Callable[[ReplayProgress], None] | None
+    ) -> None:
+        meter = Meter(works, on_progress)
+        meter.add(0, 0)
+        with FoldingPool(choose_workers(self._workers, meter.group_events)) as pool:
+            for work in works:
+                await work.run(pool, meter)
+
+    async def _roll_up(self, work: Work, store: ServingStore, force: bool, dry_run: bool) -> None:
+        for task in work.tasks:
+            if not task.metric.rollups or not task.spans:
+                continue
+            report = task.report
+            if dry_run:
+                moving = {*task.plan.recompute, *task.plan.empty}
+                stale = count_stale(task.metric, *task.range, store, moving)
+                report.rollups = await stale
+                continue
+            done = await roll_up(
+                task.metric, *task.range, store=store, storage=self._archive,
+                contents=work.contents, again=force, pace=self._pace,
+            )  # fmt: skip
+            report.rollups, report.rollups_left = done.windows, done.left
 
 
 def _as_of(snapshot: Snapshot, run: Run) -> Snapshot:
@@ -297,32 +305,13 @@ def _as_of(snapshot: Snapshot, run: Run) -> Snapshot:
         ) from error
 
 
-def _report(metric: Metric, snapshot: Snapshot) -> MetricReport:
-    return MetricReport(
-        metric.name,
-        metric.id,
-        snapshot.coverage,
-        rejects=snapshot.rejects,
-        timeless=snapshot.timeless,
-        segment_size=metric.source.segment_size,
-        lost=snapshot.lost,
-    )
-
-
-def _finish(task: Task, dry_run: bool) -> MetricReport:
-    report, plan = task.report, task.plan
-    report.start, report.end = task.range
-    report.run = task.run.number if task.run else None
-    report.ahead = len(plan.ahead)
-    if dry_run:
-        report.recomputed = len(plan.recompute)
-        report.relabelled = len(plan.relabel) + len(plan.empty)
-        report.kept = len(task.kept.wanted(plan.computed)) if task.kept else 0
-    report.unchanged = len(task.spans) - report.ahead - report.recomputed - report.relabelled
-    return report
-
-
 async def _clean_up(store: ServingStore, tasks: Sequence[Task], complete: bool) -> None:
+    """Drop what neither the newest version of a span needs nor the one before.
+
+    Args:
+        tasks: Those of one source.
+        complete: As for `replay`.
+    """
     for task in tasks:
         if task.spans:
             await patiently(partial(store.clean_up, task.metric.id, *task.range))
@@ -336,17 +325,13 @@ async def _clean_up(store: ServingStore, tasks: Sequence[Task], complete: bool) 
 def _agreed(tasks: Sequence[Task]) -> list[tuple[int, int]]:
     """Where all metrics have the same coverage to go back to: what it covers, none will need."""
 
-    def behind(span: int) -> str | None:
-        previous = {
-            head.previous[1].dump() if head and head.previous else None
-            for head in (task.heads.get(span) for task in tasks)
-        }
-        return previous.pop() if len(previous) == 1 else None
+    def is_agreed(span: int) -> bool:
+        heads = (task.plan.heads.get(span) for task in tasks)
+        previous = [head.previous[1] if head and head.previous else None for head in heads]
+        return previous[0] is not None and all(other == previous[0] for other in previous)
 
     stretches: list[tuple[int, int]] = []
-    for span in tasks[0].spans:
-        if behind(span) is None:
-            continue
+    for span in filter(is_agreed, tasks[0].spans):
         if stretches and stretches[-1][1] == span:
             stretches[-1] = (stretches[-1][0], span + HOUR_MS)
         else:

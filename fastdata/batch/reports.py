@@ -1,15 +1,15 @@
-"""What a replay tells: while it runs, and at the end."""
+"""How far a replay is while it runs, and what it did at the end."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from fastdata.coordinates.segments import Coverage
 
-__all__ = ["MetricReport", "Progress", "ReplayReport"]
+__all__ = ["MetricReport", "ReplayProgress", "ReplayReport"]
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class ReplayProgress:
     """How far a replay is.
 
     Attributes:

@@ -13,7 +13,7 @@ from fastdata.archive.storage import ArchiveStorage
 from fastdata.batch.publish import patiently
 from fastdata.batch.replay import Replayer, Request, open_pace
 from fastdata.batch.reports import ReplayReport
-from fastdata.batch.uncounted import Older, OlderHours
+from fastdata.batch.uncounted import Uncounted, UncountedHours
 from fastdata.coordinates.instants import (
     DAY_MS,
     HOUR_MS,
@@ -43,7 +43,7 @@ class ScheduledRun:
         window_start: ms UTC; hours before it are left alone.
         report: What it did; None when it failed.
         resumed: What it finished first, of a run that was interrupted; None when there was none.
-        older: What it left uncounted, for it is older than the window.
+        uncounted: What it left uncounted of each metric, for it is older than the window.
         error: Why it failed.
         next: When the next run starts, ms UTC.
         is_overrun: Whether it ended after the next run was due.
@@ -53,7 +53,7 @@ class ScheduledRun:
     window_start: int
     report: ReplayReport | None = None
     resumed: ReplayReport | None = None
-    older: tuple[Older, ...] = ()
+    uncounted: tuple[Uncounted, ...] = ()
     error: FastdataError | None = None
     next: int = 0
     is_overrun: bool = False
@@ -68,7 +68,7 @@ class ScheduledRun:
             "overrun": self.is_overrun,
             "replay": self.report.as_dict() if self.report else None,
             "resumed": self.resumed.as_dict() if self.resumed else None,
-            "older": {older.metric: older.as_dict() for older in self.older},
+            "older": {hours.metric: hours.as_dict() for hours in self.uncounted},
         }
 
 
@@ -88,7 +88,7 @@ class ScheduledReplay:
         self._metrics = metrics
         self._replayer = replayer
         self._window_ms = window_ms
-        self._older = {metric.id: OlderHours(metric) for metric in metrics}
+        self._uncounted = {metric.id: UncountedHours(metric) for metric in metrics}
 
     def window_start(self, now: int) -> int:
         """Of a run that starts now; ms UTC, at an hour."""
@@ -115,18 +115,16 @@ class ScheduledReplay:
             resuming = replace(request, start=None, resume=True)
             resumed = await self._replayer.run(unfinished, resuming, store)
         report = await self._replayer.run(self._metrics, request, store)
-        found = [await self._look(store, metric, start) for metric in self._metrics]
-        older = tuple(each for each in found if each)
-        return ScheduledRun(now, start, report, resumed, older)
+        uncounted = []
+        for metric in self._metrics:
+            contents = self._replayer.contents[metric.source]
+            if hours := await self._uncounted[metric.id].count(store, contents, start):
+                uncounted.append(hours)
+        return ScheduledRun(now, start, report, resumed, tuple(uncounted))
 
     async def _is_unfinished(self, store: ServingStore, metric: Metric, start: int) -> bool:
         run = await patiently(partial(store.last_run, metric.id))
         return run is not None and not run.is_done and run.start >= start - self._window_ms
-
-    async def _look(self, store: ServingStore, metric: Metric, start: int) -> Older | None:
-        work = self._replayer.works[metric.source]
-        older = self._older[metric.id]
-        return await older.look(store, work.hours, work.objects, work.coverage, start)
 
 
 def _now_ms() -> int:

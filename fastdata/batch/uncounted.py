@@ -1,22 +1,21 @@
-"""Hours before a window that have got events nobody has counted."""
+"""Hours before the window of a schedule that have events which nobody has counted."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
 
-from fastdata.archive.manifest import ObjectEntry
-from fastdata.batch.plan import Hour
+from fastdata.batch.plan import Contents, Hour
 from fastdata.batch.publish import patiently
 from fastdata.coordinates.instants import DAY_MS, HOUR_MS, to_datetime
-from fastdata.coordinates.segments import Coverage, segment_of
+from fastdata.coordinates.segments import Coverage
 from fastdata.declare.metric import Metric
-from fastdata.store.protocol import Head, ServingStore
+from fastdata.store.protocol import ServingStore
 
-__all__ = ["Older", "OlderHours"]
+__all__ = ["Uncounted", "UncountedHours"]
 
 
 @dataclass(frozen=True, slots=True)
-class Older:
+class Uncounted:
     """What a scheduled replay leaves uncounted, for it is older than its window.
 
     Attributes:
@@ -34,7 +33,7 @@ class Older:
 
     @property
     def command(self) -> str:
-        """What counts them."""
+        """The command that counts them."""
         start, end = (f"{to_datetime(time):%Y-%m-%dT%H:%M}" for time in (self.start, self.end))
         return f"fastdata replay --metric {self.metric} --from {start} --to {end}"
 
@@ -44,7 +43,7 @@ class Older:
         return values | {"command": self.command}
 
 
-class OlderHours:
+class UncountedHours:
     """The uncounted hours of one metric, looked for where something is new.
 
     Only hours that were uncounted before, or have events in segments that were not looked at
@@ -56,59 +55,37 @@ class OlderHours:
         self._uncounted: set[int] = set()
         self._looked_at = Coverage()
 
-    async def look(
-        self,
-        store: ServingStore,
-        hours: Mapping[int, Hour],
-        objects: Sequence[ObjectEntry],
-        coverage: Coverage,
-        before: int,
-    ) -> Older | None:
+    async def count(self, store: ServingStore, contents: Contents, before: int) -> Uncounted | None:
         """What is uncounted now; None when nothing is.
 
         Args:
-            hours: What `objects` hold.
-            coverage: Where the objects end. All hours from `before` on must be counted up to it.
+            contents: Of the archive, up to which all hours from `before` on must be counted.
             before: ms UTC, aligned to the hour.
 
         Raises:
-            StoreUnavailableError: The store did not answer; the same look may be had again.
+            StoreUnavailableError: The store did not answer; the same may be asked again.
         """
-        wanted = [
-            hour
-            for hour, one in hours.items()
-            if hour < before and (hour in self._uncounted or self._is_new(one))
+        suspects = [
+            start
+            for start, hour in contents.hours.items()
+            if start < before and (start in self._uncounted or self._is_new(hour))
         ]
-        found: dict[int, int] = {}
-        for some in _stretches(wanted):
-            read = partial(store.heads, self._metric.id, some[0], some[-1] + HOUR_MS)
+        uncounted: dict[int, int] = {}
+        for hours in _stretches(suspects):
+            read = partial(store.heads, self._metric.id, hours[0], hours[-1] + HOUR_MS)
             heads = await patiently(read)
-            events = {hour: self._count(heads.get(hour), hour, hours, objects) for hour in some}
-            found |= {hour: count for hour, count in events.items() if count}
-        self._uncounted, self._looked_at = set(found), coverage
-        if not found:
+            for hour in hours:
+                counted = heads[hour].coverage if hour in heads else Coverage()
+                if events := contents.uncounted_events(hour, counted):
+                    uncounted[hour] = events
+        self._uncounted, self._looked_at = set(uncounted), contents.coverage
+        if not uncounted:
             return None
-        edges = min(found), max(found) + HOUR_MS
-        return Older(self._metric.name, len(found), sum(found.values()), *edges)
+        edges = min(uncounted), max(uncounted) + HOUR_MS
+        return Uncounted(self._metric.name, len(uncounted), sum(uncounted.values()), *edges)
 
     def _is_new(self, hour: Hour) -> bool:
         return any(not self._looked_at.covers(p, segment) for p, segment in hour.newest.items())
-
-    def _count(
-        self,
-        head: Head | None,
-        hour: int,
-        hours: Mapping[int, Hour],
-        objects: Sequence[ObjectEntry],
-    ) -> int:
-        size = self._metric.source.segment_size
-        counted = head.coverage if head else Coverage()
-        held = (objects[index] for index in hours[hour].objects)
-        return sum(
-            entry.hours[hour]
-            for entry in held
-            if not counted.covers(entry.partition, segment_of(entry.first, size))
-        )
 
 
 def _stretches(hours: Iterable[int]) -> list[list[int]]:

@@ -17,7 +17,7 @@ from fastdata.declare.catalog import load_folder
 from fastdata.settings import Settings
 
 if TYPE_CHECKING:
-    from fastdata.batch.reports import Progress, ReplayReport
+    from fastdata.batch.reports import ReplayProgress, ReplayReport
 
 __all__ = ["Instant", "replay"]
 
@@ -163,7 +163,7 @@ def _refuse_for_schedule(options: _ReplayOptions) -> None:
 async def _replay(
     names: Sequence[str],
     options: _ReplayOptions,
-    on_progress: "Callable[[Progress], None] | None",
+    on_progress: "Callable[[ReplayProgress], None] | None",
 ) -> "ReplayReport":
     from fastdata.archive import open_archive_storage
     from fastdata.batch.replay import replay as replay_metrics
@@ -183,13 +183,13 @@ async def _replay(
         )
 
 
-def _bar(stack: ExitStack) -> "Callable[[Progress], None] | None":
+def _bar(stack: ExitStack) -> "Callable[[ReplayProgress], None] | None":
     bar = open_bar(stack, "events, {task.fields[rate]:,.0f}/s")
     if bar is None:
         return None
     task = bar.add_task("replay", total=None, rate=0.0)
 
-    def update(progress: "Progress") -> None:
+    def update(progress: "ReplayProgress") -> None:
         seconds = max(bar.tasks[0].elapsed or 0.0, 0.001)
         bar.update(
             task,

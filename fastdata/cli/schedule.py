@@ -112,7 +112,7 @@ def show_run(run: "ScheduledRun") -> None:
     for report in (run.resumed, run.report):
         if report is not None:
             show_report(report)
-    for older in run.older:
+    for older in run.uncounted:
         click.echo(
             f"warning: {older.metric}: {older.events:,} events in {older.hours:,} hours from "
             f"{_time(older.start)} to {_time(older.end)} UTC are not counted, as the window begins "

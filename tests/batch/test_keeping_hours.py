@@ -10,9 +10,8 @@ import pytest
 from fastdata import failpoints
 from fastdata.archive.reader import ArchiveReader
 from fastdata.archive.storage import ArchiveStorage
-from fastdata.batch.plan import index_hours
-from fastdata.batch.reports import Progress
-from fastdata.batch.rollups.keys import hour_key
+from fastdata.batch.plan import Contents
+from fastdata.batch.reports import ReplayProgress
 from fastdata.batch.rollups.storage import KeptStates
 from fastdata.coordinates.dimensions import load_dims
 from fastdata.coordinates.instants import DAY_MS, HOUR_MS, MINUTE_MS
@@ -45,11 +44,12 @@ async def names(sales: Sales) -> set[str]:
 async def kept(sales: Sales) -> dict[int, Cells]:
     """What is kept of the archive as it is, by hour of `DAY`."""
     snapshot = await ArchiveReader(sales.storage, sales.source).snapshot()
-    objects, size = snapshot.objects(), sales.source.segment_size
+    size = sales.source.segment_size
+    contents = Contents.of(snapshot.coverage, snapshot.objects(), size)
     states = KeptStates(sales.storage, sales.by_shop, "hours")
     found: dict[int, Cells] = {}
-    for span, hour in index_hours(objects, size).items():
-        key = hour_key(span, hour, objects, snapshot.coverage, size)
+    for span in contents.hours:
+        key = contents.hour_key(span, snapshot.coverage)
         assert key is not None
         if (rows := await states.read(span, key)) is not None:
             assert rows == sorted(rows)
@@ -170,7 +170,7 @@ async def test_rollups_added_to_a_metric_that_has_heads_are_made_up_for(
     anew = with_rollups(sales)
     assert anew.by_shop.id == sales.by_shop.id
 
-    seen: list[Progress] = []
+    seen: list[ReplayProgress] = []
     (planned,) = (await anew.replay(store, dry_run=True)).metrics
     (report,) = (await anew.replay(store, on_progress=seen.append)).metrics
 

@@ -4,6 +4,7 @@ import pytest
 
 from fastdata.archive import ObjectEntry
 from fastdata.batch.plan import (
+    Contents,
     Group,
     Hour,
     choose_spans,
@@ -19,6 +20,7 @@ from fastdata.store.protocol import Head
 ONE, TWO, THREE = HOUR_MS, 2 * HOUR_MS, 3 * HOUR_MS
 NOW = Coverage({0: 3, 1: 2})
 HOURS = {ONE: Hour(7, {0: 2, 1: 0}, [0, 1]), TWO: Hour(5, {0: 0, 1: 1}, [0, 2])}
+HELD = Contents(NOW, (), 10, HOURS)
 
 
 def entry(first: int, hours: dict[int, int], partition: int = 0) -> ObjectEntry:
@@ -31,35 +33,35 @@ def head(coverage: dict[int, int], version: int = 1) -> Head:
 
 
 def test_an_hour_with_events_and_no_head_is_computed() -> None:
-    assert plan_spans([ONE], HOURS, {}, NOW).recompute == (ONE,)
+    assert plan_spans([ONE], HELD, {}).recompute == (ONE,)
 
 
 def test_an_hour_with_neither_events_nor_a_head_gets_an_empty_one() -> None:
-    assert plan_spans([THREE], HOURS, {}, NOW).empty == (THREE,)
+    assert plan_spans([THREE], HELD, {}).empty == (THREE,)
 
 
 def test_an_hour_is_computed_when_one_partition_has_new_events_of_it() -> None:
     heads = {ONE: head({0: 2, 1: 2})}
 
-    assert plan_spans([ONE], HOURS, heads, NOW).recompute == (ONE,)
+    assert plan_spans([ONE], HELD, heads).recompute == (ONE,)
 
 
 def test_an_hour_is_relabelled_when_the_new_segments_hold_none_of_it() -> None:
     heads = {TWO: head({0: 1, 1: 2})}
 
-    assert plan_spans([TWO], HOURS, heads, NOW).relabel == (TWO,)
+    assert plan_spans([TWO], HELD, heads).relabel == (TWO,)
 
 
 def test_an_hour_without_events_and_with_a_head_behind_is_relabelled() -> None:
     heads = {THREE: head({0: 1})}
 
-    assert plan_spans([THREE], HOURS, heads, NOW).relabel == (THREE,)
+    assert plan_spans([THREE], HELD, heads).relabel == (THREE,)
 
 
 def test_an_hour_at_the_coverage_is_left_as_it_is() -> None:
-    plan = plan_spans([ONE], HOURS, {ONE: head({0: 3, 1: 2})}, NOW)
+    plan = plan_spans([ONE], HELD, {ONE: head({0: 3, 1: 2})})
 
-    assert (plan.ahead, plan.has_work) == ((), False)
+    assert (plan.ahead, plan.moves) == ((), 0)
 
 
 @pytest.mark.parametrize("coverage", [{0: 4, 1: 2}, {0: 4, 1: 1}, {0: 3, 1: 2, 2: 1}])
@@ -67,15 +69,15 @@ def test_an_hour_at_the_coverage_is_left_as_it_is() -> None:
 def test_readers_never_get_a_smaller_coverage_of_any_partition(
     coverage: dict[int, int], force: bool
 ) -> None:
-    plan = plan_spans([ONE], HOURS, {ONE: head(coverage)}, NOW, force=force)
+    plan = plan_spans([ONE], HELD, {ONE: head(coverage)}, force=force)
 
-    assert (plan.ahead, plan.has_work) == ((ONE,), False)
+    assert (plan.ahead, plan.moves) == ((ONE,), 0)
 
 
 def test_force_computes_what_is_up_to_date_and_empties_what_has_no_events() -> None:
     heads = {ONE: head({0: 3, 1: 2}), THREE: head({0: 3, 1: 2})}
 
-    plan = plan_spans([ONE, THREE], HOURS, heads, NOW, force=True)
+    plan = plan_spans([ONE, THREE], HELD, heads, force=True)
 
     assert (plan.recompute, plan.empty) == ((ONE,), (THREE,))
 
@@ -83,9 +85,9 @@ def test_force_computes_what_is_up_to_date_and_empties_what_has_no_events() -> N
 def test_force_leaves_what_its_own_run_has_computed() -> None:
     heads = {ONE: head({0: 3, 1: 2}, version=9)}
 
-    plan = plan_spans([ONE], HOURS, heads, NOW, force=True, forced_version=9)
+    plan = plan_spans([ONE], HELD, heads, force=True, forced_version=9)
 
-    assert (plan.ahead, plan.has_work) == ((), False)
+    assert (plan.ahead, plan.moves) == ((), 0)
 
 
 def test_hours_add_up_over_objects_and_know_their_newest_segments() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from fastdata.batch.reports import Progress
+from fastdata.batch.reports import ReplayProgress
 from fastdata.coordinates.instants import DAY_MS, HOUR_MS
 from fastdata.coordinates.segments import Coverage
 from fastdata.declare.unfolded import unfolded_of
@@ -147,7 +147,7 @@ async def test_metrics_of_one_source_are_counted_in_one_reading(
     sales: Sales, store: ServingStore
 ) -> None:
     await sales.archive(FIRST)
-    seen: list[Progress] = []
+    seen: list[ReplayProgress] = []
 
     report = await sales.replay(store, sales.by_shop, sales.in_all, on_progress=seen.append)
 
@@ -155,7 +155,7 @@ async def test_metrics_of_one_source_are_counted_in_one_reading(
         ("by_shop", 3, 2),
         ("in_all", 3, 2),
     ]
-    assert seen[-1] == Progress(events=5, total_events=5, spans=48, total_spans=48)
+    assert seen[-1] == ReplayProgress(events=5, total_events=5, spans=48, total_spans=48)
 
 
 async def test_worker_processes_give_the_same(sales: Sales) -> None:

@@ -9,7 +9,7 @@ import pytest
 from fastdata import failpoints
 from fastdata.archive import open_archive_storage
 from fastdata.batch.schedule import ScheduledRun, replay_every
-from fastdata.batch.uncounted import Older
+from fastdata.batch.uncounted import Uncounted
 from fastdata.coordinates.instants import DAY_MS, HOUR_MS, MINUTE_MS
 from fastdata.errors import (
     ArchiveUnavailableError,
@@ -116,8 +116,8 @@ async def test_hours_before_the_window_are_told_of_and_left_alone(
 
     # 12:10 less eleven hours: the hour 01:00 is the first of the window.
     assert run.window_start == DAY + HOUR_MS
-    assert run.older == (Older("by_shop", 1, 3, DAY, DAY + HOUR_MS),)
-    assert run.older[0].command == (
+    assert run.uncounted == (Uncounted("by_shop", 1, 3, DAY, DAY + HOUR_MS),)
+    assert run.uncounted[0].command == (
         "fastdata replay --metric by_shop --from 2013-01-01T00:00 --to 2013-01-01T01:00"
     )
     assert sorted(await sales.heads(store)) == list(range(1, 24))
@@ -136,8 +136,8 @@ async def test_the_warning_counts_only_new_events_and_stays_until_they_are_count
 
     runs = await lab.run(5)
 
-    late = Older("by_shop", 2, 2, DAY, DAY + 2 * HOUR_MS)
-    assert [run.older for run in runs] == [(), (late,), (late,), (), ()]
+    late = Uncounted("by_shop", 2, 2, DAY, DAY + 2 * HOUR_MS)
+    assert [run.uncounted for run in runs] == [(), (late,), (late,), (), ()]
 
 
 class Counting(MemoryStore):
@@ -184,7 +184,7 @@ async def test_a_window_without_anything_is_no_error(sales: Sales, store: Servin
     (run,) = await Lab(sales, store, DAY + 90 * DAY_MS).run(1)
 
     assert run.error is None
-    assert run.older == (Older("by_shop", 3, 5, DAY, DAY + 3 * HOUR_MS),)
+    assert run.uncounted == (Uncounted("by_shop", 3, 5, DAY, DAY + 3 * HOUR_MS),)
 
 
 class Slow(MemoryStore):

@@ -9,7 +9,7 @@ from click.testing import CliRunner
 from fastdata.archive import open_archive_storage
 from fastdata.batch.reports import MetricReport, ReplayReport
 from fastdata.batch.schedule import ScheduledRun
-from fastdata.batch.uncounted import Older
+from fastdata.batch.uncounted import Uncounted
 from fastdata.cli.main import commands
 from fastdata.cli.reporting import show_report
 from fastdata.cli.schedule import show_run
@@ -40,10 +40,10 @@ def test_options_that_do_not_fit_are_refused(options: list[str], reason: str) ->
 def test_what_is_older_than_the_window_is_a_warning_with_its_command(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    older = Older("by_shop", 3, 1_200, DAY, DAY + 3 * HOUR_MS)
+    older = Uncounted("by_shop", 3, 1_200, DAY, DAY + 3 * HOUR_MS)
     started = DAY + 40 * DAY_MS
 
-    show_run(ScheduledRun(started, DAY + 10 * DAY_MS, older=(older,), next=started + HOUR_MS))
+    show_run(ScheduledRun(started, DAY + 10 * DAY_MS, uncounted=(older,), next=started + HOUR_MS))
 
     assert capsys.readouterr().out == (
         "2013-02-10 00:00 UTC\n"

@@ -45,7 +45,7 @@ async def check_everything(year: Year) -> None:
 def check_work(work: Work, *, is_first: bool) -> None:
     """It did what was dirty, and touched nothing before the window."""
     assert work.run.error is None
-    assert work.run.older == ()
+    assert work.run.uncounted == ()
     assert work.run.report is not None
     (metric,) = work.run.report.metrics
     assert set(work.written) == work.dirty

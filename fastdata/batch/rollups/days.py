@@ -5,41 +5,22 @@ import hashlib
 import json
 from collections import OrderedDict
 from collections.abc import Container, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 
-from fastdata.archive.manifest import ObjectEntry
 from fastdata.archive.storage import ArchiveStorage
 from fastdata.batch.job import WindowState
-from fastdata.batch.plan import Hour
+from fastdata.batch.plan import Contents
 from fastdata.batch.publish import patiently
-from fastdata.batch.rollups.keys import hour_key
 from fastdata.batch.rollups.storage import KeptStates
-from fastdata.coordinates.segments import Coverage
 from fastdata.declare.metric import Metric, States
 from fastdata.store.protocol import Head
 from fastdata.store.rollups import touched_hours
 
-__all__ = ["Content", "Days", "merge_rows"]
+__all__ = ["Days", "merge_rows"]
 
 # Of days that several windows hold: some forty of 200,000 integers each.
 _CACHE_BYTES = 64 << 20
 _DIGITS = 32
-
-
-@dataclass(frozen=True, slots=True)
-class Content:
-    """What the archive holds of a source.
-
-    Attributes:
-        coverage: Where it ends.
-        objects: Those up to there.
-        hours: What these hold.
-    """
-
-    coverage: Coverage
-    objects: Sequence[ObjectEntry]
-    hours: Mapping[int, Hour]
 
 
 class Days:
@@ -55,18 +36,18 @@ class Days:
         self,
         metric: Metric,
         storage: ArchiveStorage,
-        content: Content,
+        contents: Contents,
         heads: Mapping[int, Head],
         *,
         again: Container[int] = (),
     ) -> None:
         self._metric = metric
-        self._content = content
+        self._contents = contents
         self._heads = heads
         self._again = again
         self._kept_hours = KeptStates(storage, metric, "hours")
         self._kept_days = KeptStates(storage, metric, "days")
-        self._made: dict[int, str] = {}
+        self._merged: dict[int, str] = {}
         self._missing: set[int] = set()
         self._cache: OrderedDict[int, list[WindowState]] = OrderedDict()
         self._room = _CACHE_BYTES
@@ -85,7 +66,7 @@ class Days:
         if start in self._cache:
             self._cache.move_to_end(start)
             return self._cache[start]
-        rows = await self._find(start, end)
+        rows = await self._read_or_merge(start, end)
         if rows is None:
             self._missing.add(start)
         else:
@@ -98,42 +79,44 @@ class Days:
         Raises:
             ArchiveUnavailableError: The archive's store did not do it, or nobody knows; retriable.
         """
-        if self._made:
-            await patiently(partial(self._kept_days.sweep, self._made))
+        if self._merged:
+            await patiently(partial(self._kept_days.sweep, self._merged))
 
-    async def _find(self, start: int, end: int) -> list[WindowState] | None:
-        touched = {
+    async def _read_or_merge(self, start: int, end: int) -> list[WindowState] | None:
+        heads = {
             hour: self._heads[hour] for hour in touched_hours(start, end) if hour in self._heads
         }
-        if any(self._content.coverage.is_behind(head.coverage) for head in touched.values()):
+        contents = self._contents
+        if any(contents.coverage.is_behind(head.coverage) for head in heads.values()):
             return None
-        keys = {hour: key for hour, head in touched.items() if (key := self._key(hour, head))}
+        keys = {
+            hour: key
+            for hour, head in heads.items()
+            if (key := contents.hour_key(hour, head.coverage))
+        }
         if not keys:
             return []
+        # Like that of an hour, the key of a day tells what is counted, by the keys of its hours.
         key = hashlib.sha256(json.dumps([start, *keys.items()]).encode()).hexdigest()[:_DIGITS]
         if any(hour in self._again for hour in keys):
-            return await self._make(start, key, keys, again=True)
+            return await self._merge(start, key, keys, again=True)
         rows = await patiently(partial(self._kept_days.read, start, key))
-        return await self._make(start, key, keys) if rows is None else rows
+        return await self._merge(start, key, keys) if rows is None else rows
 
-    async def _make(
-        self, start: int, key: str, keys: Mapping[int, str], again: bool = False
+    async def _merge(
+        self, start: int, key: str, hour_keys: Mapping[int, str], again: bool = False
     ) -> list[WindowState] | None:
-        reads = [partial(self._kept_hours.read, hour, own) for hour, own in keys.items()]
+        """Merge a day from its hours and keep it; None when one of these is not kept."""
+        reads = [partial(self._kept_hours.read, hour, key) for hour, key in hour_keys.items()]
         hours = await asyncio.gather(*map(patiently, reads))
-        found = [row for rows in hours if rows is not None for row in rows if row[0] == start]
         if None in hours:
             return None
-        rows = await asyncio.to_thread(_merge_hours, self._metric, start, found)
+        # An hour in which the day begins has rows of the day before, too.
+        of_day = [row for rows in hours if rows is not None for row in rows if row[0] == start]
+        rows = await asyncio.to_thread(_merge_hours, self._metric, start, of_day)
         await patiently(partial(self._kept_days.write, start, key, rows, again=again))
-        self._made[start] = key
+        self._merged[start] = key
         return rows
-
-    def _key(self, hour: int, head: Head) -> str | None:
-        content, size = self._content, self._metric.source.segment_size
-        if (held := content.hours.get(hour)) is None:
-            return None
-        return hour_key(hour, held, content.objects, head.coverage, size)
 
     def _remember(self, start: int, rows: list[WindowState]) -> None:
         self._cache[start] = rows

@@ -15,8 +15,9 @@ from dataclasses import dataclass
 from functools import partial
 
 from fastdata.archive.storage import ArchiveStorage
+from fastdata.batch.plan import Contents
 from fastdata.batch.publish import patiently
-from fastdata.batch.rollups.days import Content, Days, merge_rows
+from fastdata.batch.rollups.days import Days, merge_rows
 from fastdata.coordinates.calendar import Grain
 from fastdata.coordinates.instants import DAY_MS, HOUR_MS, floor_to
 from fastdata.coordinates.segments import Coverage
@@ -35,7 +36,7 @@ _LONGEST_MONTH = 31
 
 @dataclass(frozen=True, slots=True)
 class RolledUp:
-    """What rolling up did.
+    """How many windows of a metric that were not ready are so now, and how many are not.
 
     Attributes:
         windows: Made ready.
@@ -75,7 +76,7 @@ async def roll_up(
     *,
     store: ServingStore,
     storage: ArchiveStorage,
-    content: Content,
+    contents: Contents,
     again: bool = False,
     pace: Pace | None = None,
 ) -> RolledUp:
@@ -87,7 +88,7 @@ async def roll_up(
         start: ms UTC.
         end: ms UTC, exclusive.
         storage: The archive's.
-        content: Windows with hours that are ahead of it are left.
+        contents: Of the archive; windows with hours that are ahead of it are left.
         again: Merge the days of the range also where they are kept.
         pace: Waited for before totals are written.
 
@@ -99,7 +100,7 @@ async def roll_up(
     """
     heads = await _heads_near(metric, start, end, store)
     hours = range(start, end if again else start, HOUR_MS)
-    days = Days(metric, storage, content, heads, again=hours)
+    days = Days(metric, storage, contents, heads, again=hours)
     ready: list[_Window] = []
     left = 0
     for window in await _stale(metric, start, end, store, heads):

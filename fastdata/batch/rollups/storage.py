@@ -46,7 +46,7 @@ class KeptStates:
         self._folder = f"rollups/{metric.id}/{zone}/{kind}"
 
     async def keys(self, starts: Iterable[int]) -> dict[int, set[str]]:
-        """Of which contents of these windows there are states.
+        """The keys under which there are states of some windows, by the start of the window.
 
         Args:
             starts: Of windows, ms UTC.
@@ -57,12 +57,12 @@ class KeptStates:
         wanted = set(starts)
         months = sorted({self._month(start) for start in wanted})
         listed = await asyncio.gather(*map(self._storage.names, months))
-        found: dict[int, set[str]] = {}
+        keys: dict[int, set[str]] = {}
         for name in (name for names in listed for name in names):
             match = _NAME.search(name)
             if match and (start := parse_instant(match[1])) in wanted:
-                found.setdefault(start, set()).add(match[2])
-        return found
+                keys.setdefault(start, set()).add(match[2])
+        return keys
 
     async def write(
         self, start: int, key: str, rows: Sequence[WindowState], again: bool = False
@@ -120,8 +120,8 @@ class KeptStates:
         Raises:
             ArchiveUnavailableError: The store did not do it, or nobody knows; retriable.
         """
-        found = await self.keys(keep)
-        old = [(start, key) for start, keys in found.items() for key in keys - {keep[start]}]
+        stored = await self.keys(keep)
+        old = [(start, key) for start, keys in stored.items() for key in keys - {keep[start]}]
         await self._storage.delete(*(self._name(start, key) for start, key in old))
         return len(old)
 

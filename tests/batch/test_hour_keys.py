@@ -3,8 +3,7 @@
 from dataclasses import replace
 
 from fastdata.archive import ObjectEntry
-from fastdata.batch.plan import index_hours
-from fastdata.batch.rollups.keys import hour_key
+from fastdata.batch.plan import Contents
 from fastdata.coordinates.instants import HOUR_MS
 from fastdata.coordinates.segments import Coverage
 
@@ -28,8 +27,8 @@ ALL = {0: 3, 1: 1}
 
 
 def key(start: int, coverage: dict[int, int], objects: list[ObjectEntry] = OBJECTS) -> str | None:
-    hours = index_hours(objects, SIZE)
-    return hour_key(start, hours[start], objects, Coverage(coverage), SIZE)
+    contents = Contents.of(Coverage({0: 99, 1: 99}), objects, SIZE)
+    return contents.hour_key(start, Coverage(coverage))
 
 
 def test_a_key_is_of_the_segments_that_are_covered() -> None:
