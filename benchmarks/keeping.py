@@ -27,7 +27,7 @@ from fastdata.archive.storage import ArchiveStorage
 from fastdata.batch.job import Engine
 from fastdata.batch.plan import Contents, make_groups
 from fastdata.batch.processes import FoldingPool
-from fastdata.batch.rollups.hours import list_kept_hours
+from fastdata.batch.rollups.hours import KeptHours
 from fastdata.coordinates.instants import DAY_MS, parse_instant
 from fastdata.events.decoder import Decoder
 from fastdata.events.registry import FolderRegistry
@@ -96,7 +96,7 @@ async def measure(engine: Engine, by: str, rollups: Sequence[str], events: int) 
         groups = make_groups(contents.hours, contents.hours, GROUPS[engine])
         before = _peak_mb()
         began, cells = time.process_time(), 0
-        kept = await list_kept_hours(
+        kept = await KeptHours.listed(
             storage, metric, contents, contents.hours, is_newest=True, again=False
         )
         with FoldingPool(0) as computer:

@@ -91,8 +91,10 @@ async def merge(folder: Path, _: int) -> str:
     storage = open_archive_storage(str(folder / "archive"))
     async with open_serving(folder) as store:
         contents = contents_of(metric)
-        done = await roll_up(metric, START, END, store=store, storage=storage, contents=contents)
-    return f"{done.windows} windows"
+        windows, _ = await roll_up(
+            metric, START, END, store=store, storage=storage, contents=contents
+        )
+    return f"{windows} windows"
 
 
 async def move(folder: Path, _: int) -> None:

@@ -17,7 +17,6 @@ __all__ = [
     "Group",
     "Hour",
     "Plan",
-    "choose_recent",
     "choose_spans",
     "index_hours",
     "make_groups",
@@ -180,7 +179,8 @@ def choose_spans(
         hours: What is archived.
         start: ms UTC, widened to the hour; None for the first day that has events.
         end: ms UTC, exclusive, widened to the hour; None for the last day that has events.
-        dense_until: ms UTC; of later hours only those with events. None: all.
+        dense_until: ms UTC, of a schedule: of later hours only those with events, and none where
+            nothing is archived from `start` on. None: all.
 
     Raises:
         ReplayError: The range is empty.
@@ -190,6 +190,10 @@ def choose_spans(
         return ()
     first = days[0] if start is None else floor_to(start, HOUR_MS)
     last = days[-1] + DAY_MS if end is None else ceil_to(end, HOUR_MS)
+    if dense_until is not None and end is None:
+        if first >= last:
+            return ()
+        first = max(first, days[0])
     if first >= last:
         raise ReplayError(
             f"there is nothing from {to_datetime(first)} to {to_datetime(last)}: "
@@ -202,19 +206,6 @@ def choose_spans(
         return [*spans, *later] if later else spans
     every_hour = (hour for day in days for hour in range(day, day + DAY_MS, HOUR_MS))
     return [*(hour for hour in every_hour if hour in spans), *later]
-
-
-def choose_recent(hours: Mapping[int, Hour], start: int, dense_until: int) -> Sequence[int]:
-    """The spans of a window of a schedule; none where nothing is archived.
-
-    Args:
-        hours: What is archived.
-        start: ms UTC, widened to the hour; at least the first day that has events.
-        dense_until: As for `choose_spans`.
-    """
-    if not hours or start >= floor_to(max(hours), DAY_MS) + DAY_MS:
-        return ()
-    return choose_spans(hours, max(start, floor_to(min(hours), DAY_MS)), None, dense_until)
 
 
 def plan_spans(

@@ -13,7 +13,7 @@
 """
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -23,11 +23,11 @@ from fastdata.archive.reindex import index_again
 from fastdata.archive.storage import ArchiveStorage
 from fastdata.batch.engine import choose_engine
 from fastdata.batch.job import Engine
-from fastdata.batch.plan import Contents, Hour, choose_recent, choose_spans
+from fastdata.batch.plan import Contents, choose_spans
 from fastdata.batch.processes import FoldingPool, choose_workers
 from fastdata.batch.publish import patiently
 from fastdata.batch.reports import ReplayProgress, ReplayReport
-from fastdata.batch.rollups.hours import list_kept_hours
+from fastdata.batch.rollups.hours import KeptHours
 from fastdata.batch.rollups.roll_up import count_stale, roll_up
 from fastdata.batch.work import Meter, Task, Work
 from fastdata.coordinates.instants import HOUR_MS, ceil_to, floor_to
@@ -63,22 +63,6 @@ class Request:
             self.end is None or ceil_to(self.end, HOUR_MS) == run.end
         )
 
-    def spans(self, hours: Mapping[int, Hour], run: Run | None) -> Sequence[int]:
-        """The spans of the run that is resumed, or else of the range.
-
-        Args:
-            hours: What is archived.
-            run: That is resumed.
-
-        Raises:
-            ReplayError: The range is empty.
-        """
-        if run is not None:
-            return choose_spans(hours, run.start, run.end, self.dense_until)
-        if self.start is not None and self.dense_until is not None:
-            return choose_recent(hours, self.start, self.dense_until)
-        return choose_spans(hours, self.start, self.end, self.dense_until)
-
 
 async def replay(
     metrics: Sequence[Metric],
@@ -102,8 +86,14 @@ async def replay(
     counted less. Idempotent: again, it finds nothing to do. Interrupted anywhere, it can be
     started again, with `resume` or without.
 
+        async with open_store("sqlite:///fastdata.db") as store:
+            archive = open_archive_storage("archive")
+            report = await replay([departures], store=store, archive=archive)
+
     Args:
         metrics: Of any sources.
+        store: Open.
+        archive: Where the events of the sources are archived.
         start: ms UTC, widened to the hour; None: the first day with archived events.
         end: ms UTC, exclusive, widened to the hour; None: the last day with archived events.
         dry_run: Only say what would be done.
@@ -117,6 +107,9 @@ async def replay(
         engine: `rows` or `columns`; None takes the columnar one wherever it can. Both give the
             same totals.
         on_progress: Called after each group of spans.
+
+    Returns:
+        What was done for each metric, or in a dry run would be.
 
     Raises:
         ReplayError: The range is empty, the archive does not fit the run to resume or the
@@ -161,10 +154,10 @@ class Replayer:
     Not for concurrent use.
 
     Args:
-        workers: As for `replay`.
-        complete: As for `replay`.
+        workers: Processes; 0 computes in this one, None decides by the work and the machine.
+        complete: Whether the metrics of each replay are all there are of their sources.
         pace: Waited for before totals are written; None for no limit.
-        engine: As for `replay`.
+        engine: None takes the columnar one wherever it can.
 
     Attributes:
         contents: By source, what the archive held when a replay last began.
@@ -197,13 +190,11 @@ class Replayer:
         dry_run: bool = False,
         on_progress: Callable[[ReplayProgress], None] | None = None,
     ) -> ReplayReport:
-        """Do one replay; as `replay`.
-
-        Args:
-            store: Open.
+        """Do one replay, with the promises, arguments and errors of the function `replay`.
 
         Raises:
-            ReplayError: As for `replay`, which has the other errors, too.
+            ReplayError: The range is empty, the archive does not fit the run to resume or the
+                declaration, or a worker process died.
         """
         started = time.perf_counter()
         by_source: dict[Source, list[Metric]] = {}
@@ -251,10 +242,11 @@ class Replayer:
             contents = works[key].contents
             if run is None:
                 self.contents[source] = contents
-            spans = request.spans(contents.hours, run)
+            limits = (run.start, run.end) if run else (request.start, request.end)
+            spans = choose_spans(contents.hours, *limits, request.dense_until)
             kept = None
             if metric.rollups:
-                kept = await list_kept_hours(
+                kept = await KeptHours.listed(
                     self._archive, metric, contents, spans,
                     is_newest=run is None, again=request.force,
                 )  # fmt: skip
@@ -285,14 +277,12 @@ class Replayer:
             report = task.report
             if dry_run:
                 moving = {*task.plan.recompute, *task.plan.empty}
-                stale = count_stale(task.metric, *task.range, store, moving)
-                report.rollups = await stale
+                report.rollups = await count_stale(task.metric, *task.range, store, moving)
                 continue
-            done = await roll_up(
+            report.rollups, report.rollups_left = await roll_up(
                 task.metric, *task.range, store=store, storage=self._archive,
                 contents=work.contents, again=force, pace=self._pace,
             )  # fmt: skip
-            report.rollups, report.rollups_left = done.windows, done.left
 
 
 def _as_of(snapshot: Snapshot, run: Run) -> Snapshot:
@@ -310,7 +300,8 @@ async def _clean_up(store: ServingStore, tasks: Sequence[Task], complete: bool) 
 
     Args:
         tasks: Those of one source.
-        complete: As for `replay`.
+        complete: Whether they are all metrics of it, so that what the speed layer has not folded
+            of it may go, too.
     """
     for task in tasks:
         if task.spans:

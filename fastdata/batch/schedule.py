@@ -105,7 +105,7 @@ class ScheduledReplay:
             now: ms UTC.
 
         Raises:
-            FastdataError: As for `replay`.
+            FastdataError: One of those that `replay` raises.
         """
         start = self.window_start(now)
         request = Request(start, dense_until=ceil_to(now, DAY_MS))
@@ -160,9 +160,9 @@ async def replay_every(
         metrics: Of any sources.
         open_store: Gives the store, not yet entered; called for each run.
         window: How far back hours are counted again; earlier ones are told of and left alone.
-        workers: As for `replay`.
-        complete: As for `replay`.
-        max_writes_per_s: As for `replay`.
+        workers: Processes; 0 computes in this one, None decides by the work and the machine.
+        complete: Whether these are all metrics of their sources; see `replay`.
+        max_writes_per_s: Totals written a second at most; None for no limit.
         on_run: Called after each run.
         clock: ms UTC.
         sleep: Called with seconds.

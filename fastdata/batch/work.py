@@ -10,7 +10,7 @@ from fastdata.archive.reader import ArchiveReader, Snapshot
 from fastdata.batch.job import Engine, Job, JobResult, Piece
 from fastdata.batch.plan import Contents, Group, Plan, make_groups, plan_spans
 from fastdata.batch.processes import FoldingPool
-from fastdata.batch.publish import Publisher, patiently
+from fastdata.batch.publish import confirm_spans, patiently, replace_spans
 from fastdata.batch.reports import MetricReport, ReplayProgress
 from fastdata.batch.rollups.hours import KeptHours
 from fastdata.coordinates.instants import HOUR_MS
@@ -283,8 +283,7 @@ class Work:
         }
         if task.run is None or not totals:
             return 0
-        publisher = Publisher(self._store, task.run, task.plan, self._pace)
-        moved = await publisher.replace(totals)
+        moved = await replace_spans(self._store, task.run, task.plan, totals, self._pace)
         report = task.report
         report.recomputed += len(moved)
         report.events += sum(group.spans[span] for span in moved)
@@ -295,7 +294,7 @@ class Work:
     async def _confirm(self, meter: Meter) -> None:
         for task in self.tasks:
             if task.run is not None:
-                moved = await Publisher(self._store, task.run, task.plan).confirm()
+                moved = await confirm_spans(self._store, task.run, task.plan)
                 task.report.relabelled += len(moved)
                 meter.add(0, len(moved))
 

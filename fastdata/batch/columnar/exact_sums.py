@@ -73,8 +73,8 @@ def count_between(
     None if a decimal has more than 64 bits.
 
     Args:
-        column: As for `add_up`.
-        lengths: As for `add_up`.
+        column: Integers, floats or decimals (in their units), group by group.
+        lengths: How many rows each group has, nulls included.
         edges: Ascending; a value that is one lies above it.
     """
     values, groups = _values(column, lengths)

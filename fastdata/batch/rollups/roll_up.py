@@ -28,24 +28,10 @@ from fastdata.store.pace import Pace
 from fastdata.store.protocol import Flip, Head, ServingStore, Total
 from fastdata.store.rollups import OVERALL, Marks, has_overall, rollup_id, span_of_window
 
-__all__ = ["RolledUp", "count_stale", "roll_up"]
+__all__ = ["count_stale", "roll_up"]
 
 _DAY = Grain("day")
 _LONGEST_MONTH = 31
-
-
-@dataclass(frozen=True, slots=True)
-class RolledUp:
-    """How many windows of a metric that were not ready are so now, and how many are not.
-
-    Attributes:
-        windows: Made ready.
-        left: Left to readers to merge, as states of their hours are not kept, or the store is
-            ahead of this archive.
-    """
-
-    windows: int = 0
-    left: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +65,7 @@ async def roll_up(
     contents: Contents,
     again: bool = False,
     pace: Pace | None = None,
-) -> RolledUp:
+) -> tuple[int, int]:
     """Make all windows of a metric's grains ready that hold an hour of `[start, end)`.
 
     Idempotent, and of no harm to others that do the same.
@@ -91,6 +77,10 @@ async def roll_up(
         contents: Of the archive; windows with hours that are ahead of it are left.
         again: Merge the days of the range also where they are kept.
         pace: Waited for before totals are written.
+
+    Returns:
+        How many windows were made ready, and how many are left to readers to merge, as states of
+        their hours are not kept, or the store is ahead of this archive.
 
     Raises:
         ArchiveUnavailableError: The archive's store did not answer for some seconds.
@@ -118,7 +108,7 @@ async def roll_up(
             ready.append(window)
     await days.sweep()
     await _clean_up(ready, store)
-    return RolledUp(len(ready), left)
+    return len(ready), left
 
 
 async def count_stale(
