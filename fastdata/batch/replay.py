@@ -203,20 +203,13 @@ class Replayer:
         works: list[Work] = []
         for source, of_source in by_source.items():
             works += await self._plan(source, of_source, store, request)
-        tasks = [task for work in works for task in work.tasks]
         if not dry_run:
             await self._fold_and_publish(works, on_progress)
         for work in works:
             await self._roll_up(work, store, request.force, dry_run)
-        if any(task.run for task in tasks):
-            reach("batch.before_clean_up")
-            for source in by_source:
-                of_it = [task for task in tasks if task.metric.source is source]
-                await _clean_up(store, of_it, self._complete)
         if not dry_run:
-            for work in works:
-                await work.sweep()
-        reports = tuple(task.finish(dry_run) for task in tasks)
+            await self._clean_up(works, store)
+        reports = tuple(task.finish(dry_run) for work in works for task in work.tasks)
         return ReplayReport(reports, dry_run, time.perf_counter() - started)
 
     async def _plan(
@@ -283,6 +276,18 @@ class Replayer:
                 task.metric, *task.range, store=store, storage=self._archive,
                 contents=work.contents, again=force, pace=self._pace,
             )  # fmt: skip
+
+    async def _clean_up(self, works: Sequence[Work], store: ServingStore) -> None:
+        by_source: dict[Source, list[Task]] = {}
+        for work in works:
+            for task in work.tasks:
+                by_source.setdefault(task.metric.source, []).append(task)
+        if any(task.run for tasks in by_source.values() for task in tasks):
+            reach("batch.before_clean_up")
+            for tasks in by_source.values():
+                await _clean_up(store, tasks, self._complete)
+        for work in works:
+            await work.sweep()
 
 
 def _as_of(snapshot: Snapshot, run: Run) -> Snapshot:

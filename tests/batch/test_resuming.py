@@ -43,6 +43,29 @@ async def test_an_interrupted_replay_shows_old_or_new_and_is_resumed(
     assert (run.number, run.is_done) == (2, True)
 
 
+class Cleaned(MemoryStore):
+    """Counts how often it is cleaned up."""
+
+    times = 0
+
+    async def clean_up(self, metric: str, start: int, end: int, unfolded: str = "") -> int:
+        self.times += 1
+        return await super().clean_up(metric, start, end, unfolded)
+
+
+async def test_a_dry_run_of_what_would_be_resumed_cleans_nothing_up(sales: Sales) -> None:
+    store = Cleaned()
+    await sales.archive(FIRST)
+    failpoints.set_action("batch.before_flip", "raise")
+    with pytest.raises(FailpointError):
+        await sales.replay(store)
+
+    report = await sales.replay(store, dry_run=True, resume=True)
+
+    assert (report.metrics[0].run, report.metrics[0].recomputed) == (1, 3)
+    assert store.times == 0
+
+
 async def test_resuming_keeps_the_coverage_that_the_run_began_with(
     sales: Sales, store: ServingStore
 ) -> None:
