@@ -12,13 +12,19 @@ import json
 import struct
 import zlib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import BinaryIO
 
-import fastavro
-
+from fastdata.archive.container import (
+    SYNC_BYTES,
+    Block,
+    Header,
+    read_blocks,
+    write_block,
+    write_header,
+)
 from fastdata.archive.manifest import ObjectEntry, Run
 from fastdata.errors import CorruptStateError
 
@@ -32,7 +38,6 @@ __all__ = [
     "verified",
 ]
 
-_MAGIC, _SYNC_SIZE = b"Obj\x01", 16
 _BLOCK_BYTES = 64 * 1024
 _RAW_DEFLATE = -zlib.MAX_WBITS
 
@@ -64,17 +69,15 @@ def build_object(name: str, partition: int, records: Records) -> tuple[ObjectEnt
         # Readers want text.
         "fastdata.lengths": base64.b64encode(zlib.compress(struct.pack(f"<{len(sizes)}I", *sizes))),
     }
-    sync = hashlib.sha256(name.encode()).digest()[:_SYNC_SIZE]
-    parts = [_MAGIC, _long(len(meta))]
-    for key, value in meta.items():
-        parts += [_long(len(key)), key.encode(), _long(len(value)), value]
-    parts += [b"\0", sync]
+    file = io.BytesIO()
+    sync = hashlib.sha256(name.encode()).digest()[:SYNC_BYTES]
+    write_header(file, Header(meta, sync))
     step = _BLOCK_BYTES * len(sizes) // (sum(sizes) + 1) + 1
     for at in range(0, len(sizes), step):
-        block = records.datums[at : at + step]
-        packed = zlib.compress(b"".join(block), wbits=_RAW_DEFLATE)
-        parts += [_long(len(block)), _long(len(packed)), packed, sync]
-    data = b"".join(parts)
+        datums = records.datums[at : at + step]
+        packed = zlib.compress(b"".join(datums), wbits=_RAW_DEFLATE)
+        write_block(file, Block(len(datums), packed, sync))
+    data = file.getvalue()
     hours = {hour: n for hour, n in records.hours.items() if hour is not None}
     entry = ObjectEntry(
         name, partition, records.offsets[0], records.offsets[-1] + 1, len(sizes), sum(sizes),
@@ -122,34 +125,16 @@ def join_objects(objects: Sequence[bytes], file: BinaryIO) -> list[list[Run]]:
     Returns:
         The offsets of each object's records, as runs.
     """
-    runs, sync = [], b""
+    runs, first = [], None
     for data in objects:
-        metadata, at = _head(data)
-        runs.append([(start, length) for start, length in json.loads(metadata["fastdata.offsets"])])
-        if not sync:
-            sync = data[at - _SYNC_SIZE : at]
-            file.write(data[:at])
-        while at < len(data):
-            start = at
-            _, at = _read_long(data, at)
-            size, at = _read_long(data, at)
-            file.write(data[start : at + size] + sync)
-            at += size + _SYNC_SIZE
+        header, blocks = read_blocks(data)
+        runs.append(_runs_in(header.meta["fastdata.offsets"]))
+        if first is None:
+            first = header
+            write_header(file, first)
+        for block in blocks:
+            write_block(file, block._replace(sync=first.sync))
     return runs
-
-
-def _head(data: bytes) -> tuple[dict[str, bytes], int]:
-    """The metadata of an object, and where its first block begins."""
-    count, at = _read_long(data, len(_MAGIC))
-    metadata = {}
-    for _ in range(count):
-        pair = []
-        for _ in range(2):
-            size, at = _read_long(data, at)
-            pair.append(data[at : at + size])
-            at += size
-        metadata[pair[0].decode()] = pair[1]
-    return metadata, at + 1 + _SYNC_SIZE
 
 
 def is_same(one: bytes, other: bytes) -> bool:
@@ -164,22 +149,22 @@ def is_same(one: bytes, other: bytes) -> bool:
         return False
 
 
-def _unpack(data: bytes) -> tuple[str, list[tuple[int, bytes]]]:
+def _unpack(data: bytes) -> tuple[bytes, list[tuple[int, bytes]]]:
     """Schema, and offsets with datums."""
-    container = fastavro.block_reader(io.BytesIO(data))
-    packed = zlib.decompress(base64.b64decode(container.metadata["fastdata.lengths"]))
-    offsets = _offsets(container.metadata)
-    datums = b"".join(block.bytes_.getvalue() for block in container)  # type: ignore[attr-defined]
+    header, blocks = read_blocks(data)
+    lengths = zlib.decompress(base64.b64decode(header.meta["fastdata.lengths"]))
+    runs = _runs_in(header.meta["fastdata.offsets"])
+    offsets = chain.from_iterable(range(start, start + length) for start, length in runs)
+    datums = b"".join(zlib.decompress(block.packed, wbits=_RAW_DEFLATE) for block in blocks)
     rows, at = [], 0
-    for offset, (size,) in zip(offsets, struct.iter_unpack("<I", packed), strict=True):
+    for offset, (size,) in zip(offsets, struct.iter_unpack("<I", lengths), strict=True):
         rows.append((offset, datums[at : at + size]))
         at += size
-    return container.metadata["avro.schema"], rows
+    return header.meta["avro.schema"], rows
 
 
-def _offsets(metadata: Mapping[str, str]) -> list[int]:
-    runs = json.loads(metadata["fastdata.offsets"])
-    return [offset for start, length in runs for offset in range(start, start + length)]
+def _runs_in(text: bytes) -> list[Run]:
+    return [(start, length) for start, length in json.loads(text)]
 
 
 def gaps_of(offsets: Sequence[int], start: int, end: int) -> tuple[Run, ...]:
@@ -194,26 +179,3 @@ def _runs_of(offsets: Sequence[int]) -> list[Run]:
     starts = [offsets[0], *map(sum, gaps)]
     ends = [*(start for start, _ in gaps), offsets[-1] + 1]
     return [(start, end - start) for start, end in zip(starts, ends, strict=True)]
-
-
-def _long(value: int) -> bytes:
-    """Of a number that is not negative."""
-    value <<= 1
-    out = bytearray()
-    while value > 0x7F:
-        out.append((value & 0x7F) | 0x80)
-        value >>= 7
-    out.append(value)
-    return bytes(out)
-
-
-def _read_long(data: bytes, at: int) -> tuple[int, int]:
-    """What `_long` wrote at a place, and the place behind it."""
-    value = shift = 0
-    while True:
-        byte = data[at]
-        at += 1
-        value |= (byte & 0x7F) << shift
-        if byte <= 0x7F:
-            return value >> 1, at
-        shift += 7

@@ -6,19 +6,17 @@ offsets of the others.
 
 import re
 import zlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import cramjam
 
+from fastdata.archive.container import read_blocks
 from fastdata.archive.storage import ArchiveStorage
 from fastdata.errors import CorruptStateError, DeclarationError
 from fastdata.events.schema import Schema
 
 __all__ = ["ConnectObject", "Container", "find_objects", "read_container"]
 
-_MAGIC = b"Obj\x01"
-_SYNC_BYTES = 16
 _CRC_BYTES = 4
 _RAW_DEFLATE = -zlib.MAX_WBITS
 _FAILURES = (LookupError, ValueError, zlib.error, cramjam.DecompressionError)
@@ -90,44 +88,16 @@ def read_container(data: bytes | None, name: str) -> Container:
     try:
         if data is None:
             raise ValueError("it is gone")
-        meta, at = _read_head(data)
-        codec = meta.get("avro.codec", b"null").decode()
-        schema = Schema.parse(meta["avro.schema"].decode())
-        return Container(schema, tuple(_read_blocks(data, at, codec)))
+        header, blocks = read_blocks(data)
+        codec = header.meta.get("avro.codec", b"null").decode()
+        schema = Schema.parse(header.meta["avro.schema"].decode())
+        unpacked = ((block.records, _unpack(block.packed, codec)) for block in blocks)
+        return Container(schema, tuple(unpacked))
     except (*_FAILURES, DeclarationError) as error:
         raise CorruptStateError(
             f"{name} cannot be read as an Avro container: {error}; nothing of it or after it was "
             "imported: restore it from a copy, or move it away to have a hole there"
         ) from error
-
-
-def _read_head(data: bytes) -> tuple[dict[str, bytes], int]:
-    """The metadata, and where the sync marker is."""
-    if not data.startswith(_MAGIC):
-        raise ValueError("it does not begin like one")
-    meta: dict[str, bytes] = {}
-    at = len(_MAGIC)
-    while True:
-        count, at = _read_long(data, at)
-        if count == 0:
-            return meta, at
-        if count < 0:  # the size of the block of the map follows
-            count, (_, at) = -count, _read_long(data, at)
-        for _ in range(count):
-            key, at = _read_bytes(data, at)
-            meta[key.decode()], at = _read_bytes(data, at)
-
-
-def _read_blocks(data: bytes, at: int, codec: str) -> Iterator[tuple[int, bytes]]:
-    sync = data[at : at + _SYNC_BYTES]
-    at += _SYNC_BYTES
-    while at < len(data):
-        count, at = _read_long(data, at)
-        packed, at = _read_bytes(data, at)
-        if data[at : at + _SYNC_BYTES] != sync:
-            raise ValueError(f"there is no sync marker at byte {at}")
-        at += _SYNC_BYTES
-        yield count, _unpack(packed, codec)
 
 
 def _unpack(packed: bytes, codec: str) -> bytes:
@@ -141,21 +111,3 @@ def _unpack(packed: bytes, codec: str) -> bytes:
             raise ValueError("the checksum of a block is wrong")
         return block
     raise ValueError(f"the codec {codec} is not supported (null, deflate and snappy are)")
-
-
-def _read_bytes(data: bytes, at: int) -> tuple[bytes, int]:
-    size, at = _read_long(data, at)
-    if not 0 <= size <= len(data) - at:
-        raise ValueError(f"it is cut off at byte {len(data)}")
-    return data[at : at + size], at + size
-
-
-def _read_long(data: bytes, at: int) -> tuple[int, int]:
-    value = shift = 0
-    while True:
-        byte = data[at]
-        at += 1
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return (value >> 1) ^ -(value & 1), at
-        shift += 7

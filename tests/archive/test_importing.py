@@ -215,6 +215,15 @@ async def test_a_block_that_is_not_of_its_schema_is_named(site: Site) -> None:
         await site.take()
 
 
+async def test_a_block_whose_checksum_is_wrong_is_named(site: Site) -> None:
+    data = bytearray(make_object([view(0, 0, START)], "snappy"))
+    data[-17] ^= 1  # the last byte before the sync marker
+    await site.origin.create(object_name(0, 0), bytes(data))
+
+    with pytest.raises(CorruptStateError, match="the checksum of a block is wrong"):
+        await site.take()
+
+
 async def test_a_dry_run_tells_what_there_is_and_writes_nothing(site: Site) -> None:
     await site.put(0, 7)
     await site.put(7, 7)
