@@ -5,6 +5,8 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import stamina
+
 from fastdata.archive.checkpoints import SEGMENTS, load_checkpoints
 from fastdata.archive.layout import folder, place_of
 from fastdata.archive.manifest import Entry
@@ -15,7 +17,9 @@ from fastdata.errors import ArchiveHoleError
 __all__ = ["Chain", "follow_chains"]
 
 # A listing is no snapshot: an archiver that closes a segment meanwhile can make it look torn.
-_ATTEMPTS = 4
+_again = stamina.AsyncRetryingCaller(
+    attempts=4, timeout=None, wait_initial=0.0, wait_max=0.0, wait_jitter=0.0
+).on(ArchiveHoleError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +66,7 @@ async def follow_chains(
         ArchiveUnavailableError: The store did not answer.
     """
     walk = _Walk(storage, source, {} if known is None else known)
-    for _ in range(_ATTEMPTS - 1):
-        try:
-            return await walk.chains(partition)
-        except ArchiveHoleError:
-            await asyncio.sleep(0)
-    return await walk.chains(partition)
+    return await _again(walk.chains, partition)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,11 +3,12 @@
 import asyncio
 import math
 from collections import deque
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import asdict, dataclass, field
 from functools import partial
-from typing import TypeVar
+
+import stamina
 
 from fastdata.archive.chains import Chain, follow_chains
 from fastdata.archive.connect import ConnectObject, Container, find_objects, read_container
@@ -30,9 +31,10 @@ __all__ = ["ImportProgress", "ImportReport", "PartitionImport", "import_objects"
 
 _AHEAD_OBJECTS = 64
 _AHEAD_BYTES = 64 << 20
-_PAUSES_S = (0.5, 1.0, 2.0, 4.0, 8.0)
 _NO_TILES_BYTES = 1 << 62
-_T = TypeVar("_T")
+_patiently = stamina.AsyncRetryingCaller(
+    attempts=6, timeout=None, wait_initial=0.5, wait_max=8.0, wait_jitter=0.0
+).on(ArchiveUnavailableError)
 
 
 @dataclass(slots=True)
@@ -125,7 +127,7 @@ async def import_objects(
         ArchiveUnavailableError: A store failed again and again; retriable.
         ArchiveRefusedError: A store refuses.
     """
-    objects, foreign = await _patiently(partial(find_objects, origin, source.topic))
+    objects, foreign = await _patiently(find_objects, origin, source.topic)
     if not objects:
         raise SettingsError(
             f"there is no object {source.topic}/partition=<n>/{source.topic}+<n>+<offset>.avro, "
@@ -194,7 +196,7 @@ class _Partition:
     async def run(self, stop: asyncio.Event, meter: "_Meter") -> None:
         if not self.objects:
             return
-        await _patiently(partial(self.archive.open, self.log_start))
+        await _patiently(self.archive.open, self.log_start)
         async with aclosing(_read_ahead(self.origin, self.objects)) as contents:
             async for each, container in contents:
                 if stop.is_set():
@@ -202,7 +204,7 @@ class _Partition:
                 self._take(each, container)
                 await _patiently(self.archive.flush)
                 meter.add(container.count)
-        await _patiently(partial(self.archive.flush, force=True))
+        await _patiently(self.archive.flush, force=True)
         self.report.end = self.archive.durable
 
     def check(self, before: dict[int, Chain], after: dict[int, Chain]) -> None:
@@ -276,7 +278,7 @@ async def _read_ahead(
             while rest and (not waiting or (len(waiting) < _AHEAD_OBJECTS and size < _AHEAD_BYTES)):
                 each = rest.popleft()
                 size += each.size
-                task = asyncio.create_task(_patiently(partial(origin.get, each.name)))
+                task = asyncio.create_task(_patiently(origin.get, each.name))
                 waiting.append((each, task))
             each, task = waiting.popleft()
             data = await task
@@ -298,12 +300,3 @@ def _by_partition(objects: Sequence[ConnectObject]) -> list[list[ConnectObject]]
 def _count(chain: Chain | None) -> int:
     entries = (*chain.closed, *chain.tiles) if chain else ()
     return sum(each.count for entry in entries for each in entry.objects)
-
-
-async def _patiently(action: Callable[[], Awaitable[_T]]) -> _T:
-    for pause_s in _PAUSES_S:
-        try:
-            return await action()
-        except ArchiveUnavailableError:
-            await asyncio.sleep(pause_s)
-    return await action()

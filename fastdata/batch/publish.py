@@ -1,10 +1,10 @@
 """New versions beside the old, then the pointers: what a replay does to the store."""
 
-import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import TypeVar
+
+import stamina
 
 from fastdata.batch.job import WindowState
 from fastdata.batch.plan import Plan
@@ -15,27 +15,17 @@ from fastdata.store.protocol import Flip, Run, ServingStore, Total
 
 __all__ = ["confirm_spans", "patiently", "replace_spans"]
 
-_T = TypeVar("_T")
-_PAUSES_S = (0.05, 0.2, 1.0, 5.0)
+patiently = stamina.AsyncRetryingCaller(
+    attempts=5, timeout=None, wait_initial=0.05, wait_exp_base=5, wait_max=5.0, wait_jitter=0.0
+).on(lambda error: isinstance(error, FastdataError) and error.retriable)
+"""The result of an idempotent call that is called again after errors that are retriable.
+
+Raises what the call raises, if it is not retriable or still there after four more attempts in some
+six seconds.
+"""
+
 # One transaction each; readers and workers wait no longer than for one of them.
 _FLIPS_AT_ONCE = 500
-
-
-async def patiently(call: Callable[[], Awaitable[_T]]) -> _T:
-    """The result of an idempotent call, called again after errors that are retriable.
-
-    Raises:
-        FastdataError: What the call raises, if it is not retriable or still there after four
-            more attempts in some six seconds.
-    """
-    for pause_s in _PAUSES_S:
-        try:
-            return await call()
-        except FastdataError as error:
-            if not error.retriable:
-                raise
-        await asyncio.sleep(pause_s)
-    return await call()
 
 
 async def replace_spans(

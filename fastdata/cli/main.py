@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import NoReturn, cast
 
 import click
+import stamina
 
 from fastdata.errors import FastdataError
 from fastdata.settings import mask_url
@@ -66,6 +67,8 @@ def main() -> NoReturn:
 
     An error of fastdata is one message on stderr; FASTDATA_DEBUG=1 shows where it came from.
     """
+    # Whoever tries again says so in words of its own.
+    stamina.instrumentation.set_on_retry_hooks(())
     try:
         result = commands.main(prog_name="fastdata", standalone_mode=False)
     except click.ClickException as error:

@@ -78,6 +78,19 @@ def test_the_list_of_commands_loads_none_of_them(tmp_path: Path) -> None:
     assert done.stdout.splitlines()[-1] == "[]"
 
 
+def test_no_command_logs_each_try_of_what_it_tries_again(tmp_path: Path) -> None:
+    code = (
+        "import sys, stamina; from fastdata.cli.main import main\n"
+        "sys.argv = ['fastdata', '--version']\n"
+        "try: main()\n"
+        "except SystemExit: print(stamina.instrumentation.get_on_retry_hooks())"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines()[-1] == "()"
+
+
 def test_version_is_that_of_the_package(tmp_path: Path) -> None:
     assert run(tmp_path, "--version").stdout == f"fastdata {version('fastdata')}\n"
 

@@ -1,10 +1,9 @@
 """Finds a keyspace with our tables, or makes one. Blocks: runs in a thread of its own."""
 
-import time
-from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
+import stamina
 from cassandra import InvalidRequest
 
 from fastdata.errors import SettingsError, StoreError, StoreUnavailableError
@@ -14,7 +13,10 @@ from fastdata.store.cassandra.session import DRIVER_ERRORS, connect, explain
 
 __all__ = ["Keyspace", "open_keyspace"]
 
-_ATTEMPTS = 5
+# Others may change the schema now, too, and nodes need a moment to agree.
+_patiently = stamina.RetryingCaller(
+    attempts=5, timeout=None, wait_initial=0.5, wait_max=0.5, wait_jitter=0.0
+).on(DRIVER_ERRORS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +83,7 @@ def _create_keyspace(session: Any, options: Options) -> None:
         )
     where = options.dc or "replication_factor"
     _patiently(
-        session,
+        session.execute,
         f"CREATE KEYSPACE IF NOT EXISTS {options.keyspace} WITH replication ="
         f" {{'class': 'NetworkTopologyStrategy', '{where}': {options.replication}}}",
     )
@@ -89,26 +91,14 @@ def _create_keyspace(session: Any, options: Options) -> None:
 
 def _create_tables(session: Any, options: Options) -> int:
     for table in tables(options.keyspace):
-        _patiently(session, table)
+        _patiently(session.execute, table)
     layout = f"{options.keyspace}.layout (only, version, buckets)"
     insert = f"INSERT INTO {layout} VALUES (%s, %s, %s) IF NOT EXISTS"  # noqa: S608
-    _patiently(session, insert, (ONLY, LAYOUT, options.buckets or BUCKETS))
+    _patiently(session.execute, insert, (ONLY, LAYOUT, options.buckets or BUCKETS))
     buckets = _find_layout(session, options)
     if buckets is None:
         raise StoreUnavailableError(f"{options.shown}: the tables are not there yet; try again")
     return buckets
-
-
-def _patiently(session: Any, statement: str, values: Sequence[object] | None = None) -> None:
-    """Change the schema; others may do the same now, and nodes need a moment to agree."""
-    for attempt in range(_ATTEMPTS):
-        try:
-            session.execute(statement, values)
-            return
-        except DRIVER_ERRORS:
-            if attempt == _ATTEMPTS - 1:
-                raise
-        time.sleep(0.5)
 
 
 def _find_layout(session: Any, options: Options) -> int | None:
