@@ -17,8 +17,8 @@ from fastdata.declare.metric import Metric
 from fastdata.declare.unfolded import unfolded_of
 from fastdata.errors import QueryError
 from fastdata.measures.estimates import Estimate
-from fastdata.measures.numbers import more, unbounded
-from fastdata.measures.sets import Comparison, Sets, compare_states
+from fastdata.measures.numbers import unbounded, widened_count
+from fastdata.measures.sets import SetComparison, Sets, compare_states
 from fastdata.store.protocol import Reading, ServingStore
 
 __all__ = ["compare"]
@@ -97,7 +97,7 @@ async def compare(
 class _Row:
     start: int
     end: int
-    comparison: Comparison
+    comparison: SetComparison
     is_exact: bool
     has_gap: bool
 
@@ -176,15 +176,15 @@ def _has(row: Folded, chosen: list[tuple[int, Dimension]]) -> bool:
     return all(type(row.dims[i]) is type(value) and row.dims[i] == value for i, value in chosen)
 
 
-def _widened(comparison: Comparison, events: int) -> Comparison:
+def _widened(comparison: SetComparison, events: int) -> SetComparison:
     """With bounds for that many more events, each of which may be of a side, or of both."""
     if not events:
         return comparison
-    sizes = {name: more(getattr(comparison, name), events) for name in _SIZES}
+    sizes = {name: widened_count(getattr(comparison, name), events) for name in _SIZES}
     for name in ("left_only", "right_only"):
         lower = sizes[name].lower
         sizes[name] = replace(sizes[name], lower=max(0, int(str(lower)) - events))
-    return Comparison(**sizes, jaccard=unbounded(comparison.jaccard))
+    return SetComparison(**sizes, jaccard=unbounded(comparison.jaccard))
 
 
 def _table(rows: Iterator[_Row], fresh: int | None) -> pa.Table:

@@ -1,7 +1,7 @@
-"""What a measure becomes when it is bound to the types of its fields: an aggregate.
+"""What a measure becomes when it is bound to the types of its arguments: an aggregate.
 
-A measure is a declaration; its aggregate is a commutative monoid over states. The laws that each
-one keeps are in `fastdata.testing.laws`.
+A measure is a declaration; its aggregate is a commutative monoid over states. The laws that all
+aggregates keep are in `fastdata.testing.laws`.
 """
 
 from collections.abc import Callable
@@ -19,47 +19,52 @@ State = Any  # Opaque: only the aggregate that made a state looks inside.
 
 
 class Aggregate(Protocol):
-    """One bound measure.
+    """A measure that is bound to the types of its arguments.
 
     Promises: merging is associative and commutative, `zero()` is neutral, any split of the same
     values presents the same, dump and load change nothing, and equal contents dump equal.
 
-    One with an attribute `is_canonical` that is False promises that only while its states are
-    exact. Past that, order or chance decide on an estimate and its bytes, and it promises less:
-    the truth lies within the bounds as often as they claim, for any split and grouping, and a
-    stored state stays itself.
+    An aggregate with an attribute `is_canonical` that is False promises that only while its states
+    are exact. Past that, order or chance decide on an estimate and its bytes, and it promises less:
+    the truth lies within the bounds as often as they claim, for any split and grouping, and
+    loading a stored state and dumping it again gives the same bytes.
 
-    One whose `dump` gives large states up for an estimate may have `dump_whole(state) -> bytes`,
-    which does not: `load` reads that, too, and what is merged of it stays exact. Batch keeps the
-    states of `rollups` so. Without it `dump` does.
+    An aggregate whose `dump` replaces large states by an estimate may have a method
+    `dump_whole(state) -> bytes` that never does: `load` reads these bytes, too, and what is merged
+    from them stays exact. Batch stores the states of `rollups` with it. Without it, `dump` does.
     """
 
     @property
     def code(self) -> int:
-        """Stored with every state; of one aggregate and kind of value.
+        """The number stored with every state: another one for each aggregate and kind of value.
 
-        1 to 127 are fastdata's, 128 to 255 of those who write aggregates of their own.
+        1 to 127 are fastdata's, 128 to 255 are for aggregates that users write.
         """
         ...
 
     @property
     def kind(self) -> Kind:
-        """Of the presented values: timestamps and dates stay integers since the epoch."""
+        """The kind of the presented values; timestamps and dates are integers since the epoch."""
         ...
 
     def arrow_type(self) -> "pa.DataType":
-        """The type that takes the presented values."""
+        """The Arrow type that holds the presented values."""
         ...
 
     def zero(self, exact: bool = False) -> State:
-        """Nothing folded; `exact` keeps what batch needs to be exact."""
+        """The state that nothing is folded into yet.
+
+        Args:
+            exact: Keep what an exact answer needs, as batch does; else a sketch may be enough.
+        """
         ...
 
     def add(self, state: State, value: object) -> State:
         """Fold one value; may change and return `state`.
 
         Args:
-            value: Never None, but without arguments; of several arguments a tuple.
+            value: That of the measure's argument, never None; a tuple where it has several
+                arguments, None where it has none.
 
         Raises:
             MapError: The value is not of the declared type.
@@ -67,7 +72,7 @@ class Aggregate(Protocol):
         ...
 
     def merge(self, state: State, other: State) -> State:
-        """Both together; may change and return `state`, never changes `other`."""
+        """The state of what both have folded; may change and return `state`, not `other`."""
         ...
 
     def present(self, state: State) -> Estimate:
@@ -75,15 +80,15 @@ class Aggregate(Protocol):
         ...
 
     def widen(self, estimate: Estimate, events: int) -> Estimate:
-        """The same answer with bounds for up to `events` more events that were not folded."""
+        """The same estimate, its bounds wide enough for up to `events` events that are missing."""
         ...
 
     def dump(self, state: State) -> bytes:
-        """The stored form."""
+        """The bytes to store, which `load` reads."""
         ...
 
     def load(self, data: bytes) -> State:
-        """A state from its stored form.
+        """The state that `dump` or `dump_whole` wrote.
 
         Raises:
             CorruptStateError: The bytes are no state of this aggregate.
@@ -92,6 +97,6 @@ class Aggregate(Protocol):
 
 
 def dump_whole(aggregate: Aggregate, state: State) -> bytes:
-    """The stored form that gives nothing up, however large it is."""
+    """The bytes to store without replacing the state by an estimate, however many they are."""
     dump: Callable[[State], bytes] = getattr(aggregate, "dump_whole", aggregate.dump)
     return dump(state)

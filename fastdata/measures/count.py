@@ -7,7 +7,7 @@ from fastdata.errors import CorruptStateError
 from fastdata.events.fieldtypes import FieldType, Kind
 from fastdata.measures.aggregate import Aggregate
 from fastdata.measures.estimates import Estimate
-from fastdata.measures.numbers import arrow_type, int_from_bytes, int_to_bytes, more
+from fastdata.measures.numbers import arrow_type, int_from_bytes, int_to_bytes, widened_count
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -17,7 +17,10 @@ __all__ = ["Count"]
 
 @dataclass(frozen=True, slots=True)
 class Count:
-    """The number of events, or of values of a field that are not null. Stored: as `Sum`."""
+    """The number of events, or of values of a field that are not null.
+
+    Stored: a signed little-endian integer, as short as it gets.
+    """
 
     field: str | None = None
 
@@ -27,12 +30,12 @@ class Count:
         return () if self.field is None else (self.field,)
 
     def bind(self, *types: FieldType) -> Aggregate:
-        """The aggregate; every type fits."""
-        return _Count()
+        """The aggregate; values of every type can be counted."""
+        return _CountAggregate()
 
 
 @dataclass(frozen=True, slots=True)
-class _Count:
+class _CountAggregate:
     code: ClassVar[int] = 1
     kind: ClassVar[Kind] = "int"
 
@@ -52,7 +55,7 @@ class _Count:
         return Estimate.exact(state)
 
     def widen(self, estimate: Estimate, events: int) -> Estimate:
-        return more(estimate, events)
+        return widened_count(estimate, events)
 
     def dump(self, state: int) -> bytes:
         return int_to_bytes(state)

@@ -26,10 +26,10 @@ def pack(parts: Sequence[tuple[int, bytes]], max_bytes: int = MAX_BYTES) -> byte
 
     Args:
         parts: At most 255 pairs of a code (0 to 255) and its payload.
-        max_bytes: Below 4 GiB.
+        max_bytes: The most that the blob may have; below 4 GiB.
 
     Raises:
-        CorruptStateError: The blob would be larger than that.
+        CorruptStateError: The blob would be larger than `max_bytes`.
     """
     out = bytearray(_HEAD)
     out.append(len(parts))
@@ -54,7 +54,7 @@ def unpack(data: bytes, codes: Sequence[int], max_bytes: int = MAX_BYTES) -> lis
     Args:
         data: The blob, whole.
         codes: The codes that it must hold, in this order.
-        max_bytes: As it was packed with.
+        max_bytes: The most that the blob may have.
 
     Raises:
         CorruptStateError: The bytes are cut, changed, too many, of another version, or hold
@@ -79,10 +79,10 @@ def _split(data: bytes, end: int, codes: Sequence[int]) -> list[bytes]:
         raise CorruptStateError(f"a stored state has {data[at - 1]} parts, not {len(codes)}")
     for code in codes:
         # Behind the last part comes the checksum, so two bytes are always there.
-        found, size, at = data[at], data[at + 1], at + 2
+        part_code, size, at = data[at], data[at + 1], at + 2
         if size == _LONG:
             size, at = int.from_bytes(data[at : at + 4], "big"), at + 4
-        if found != code or at + size > end:
+        if part_code != code or at + size > end:
             raise CorruptStateError(f"a stored state has no whole part of code {code} at {at}")
         payloads.append(data[at : at + size])
         at += size

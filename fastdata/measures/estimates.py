@@ -17,7 +17,8 @@ class Estimate:
         value: The best answer; None when no value was seen.
         lower: Inclusive; None when no bound is known.
         upper: Inclusive; None when no bound is known.
-        confidence: At least this share of such answers holds the true value; 1.0 is certain.
+        confidence: In at least this share of such answers the true value lies within the bounds;
+            1.0 is certain.
     """
 
     value: Value
@@ -27,12 +28,12 @@ class Estimate:
 
     @classmethod
     def exact(cls, value: Value) -> "Estimate":
-        """An answer that is certain."""
+        """The estimate of a value that is certain."""
         return cls(value, value, value)
 
     @property
     def is_exact(self) -> bool:
-        """Whether it is certain and the bounds leave nothing open."""
+        """Whether it is certain, and both bounds are the value."""
         # Tuples take a NaN for equal to itself.
         ends = (self.lower, self.upper)
         return self.confidence == 1.0 and ends == (self.value, self.value)

@@ -8,7 +8,7 @@ from fastdata.errors import CorruptStateError
 from fastdata.events.fieldtypes import FieldType, Kind
 from fastdata.measures.aggregate import Aggregate
 from fastdata.measures.estimates import Estimate
-from fastdata.measures.numbers import OfField, arrow_type, checked_type, unbounded
+from fastdata.measures.numbers import FieldMeasure, arrow_type, checked_type, unbounded
 from fastdata.measures.ordered import Key, Ordered
 
 if TYPE_CHECKING:
@@ -20,15 +20,15 @@ _ORDERED: tuple[Kind, ...] = ("int", "float", "decimal", "string", "timestamp", 
 
 
 @dataclass(frozen=True, slots=True)
-class Min(OfField):
-    """The smallest value of a field; None of none.
+class Min(FieldMeasure):
+    """The smallest value of a field; None without any value.
 
     Strings go by code point, NaN is skipped, and -0.0 is 0.0. Stored: nothing, or the byte 1 and
     the value: float64 little-endian, UTF-8, or an integer as in `Sum`.
     """
 
     def bind(self, *types: FieldType) -> Aggregate:
-        """The aggregate for values of that type.
+        """The aggregate over values of the field's type.
 
         Raises:
             DeclarationError: The type has no order.
@@ -37,11 +37,11 @@ class Min(OfField):
 
 
 @dataclass(frozen=True, slots=True)
-class Max(OfField):
-    """The largest value of a field; else as `Min`."""
+class Max(FieldMeasure):
+    """The largest value of a field; None without any value. Order and stored form as of `Min`."""
 
     def bind(self, *types: FieldType) -> Aggregate:
-        """The aggregate for values of that type.
+        """The aggregate over values of the field's type.
 
         Raises:
             DeclarationError: The type has no order.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, cast
 from fastdata.errors import CorruptStateError
 from fastdata.events.fieldtypes import FieldType, Kind
 from fastdata.measures.estimates import Estimate
-from fastdata.measures.numbers import OfField, arrow_type, checked_type, unbounded
+from fastdata.measures.numbers import FieldMeasure, arrow_type, checked_type, unbounded
 from fastdata.measures.ordered import Key, Ordered
 
 if TYPE_CHECKING:
@@ -23,11 +23,11 @@ _TIME = struct.Struct("<q")
 
 
 @dataclass(frozen=True, slots=True)
-class First(OfField):
-    """The value of a field with the smallest event time; None of none.
+class First(FieldMeasure):
+    """The value of a field with the smallest event time; None without any value.
 
-    Of several at that millisecond the smallest: false before true, strings by code point, NaN
-    above all numbers, -0.0 as 0.0. Bounds are lost while events are missing.
+    Of several values at that millisecond the smallest: false before true, strings by code point,
+    NaN above all numbers, -0.0 as 0.0. Bounds are lost while events are missing.
 
     Stored: nothing, or the time as little-endian int64, ms UTC, and the value: float64
     little-endian, UTF-8, or an integer as in `Sum`; of a bool 0 or 1.
@@ -36,7 +36,7 @@ class First(OfField):
     timed: ClassVar[bool] = True
 
     def bind(self, *types: FieldType) -> "Aggregate":
-        """The aggregate for values of that type.
+        """The aggregate over values of the field's type.
 
         Raises:
             DeclarationError: The type has no order.
@@ -45,13 +45,16 @@ class First(OfField):
 
 
 @dataclass(frozen=True, slots=True)
-class Last(OfField):
-    """The value of a field with the largest event time, of several the largest; else as `First`."""
+class Last(FieldMeasure):
+    """The value of a field with the largest event time; None without any value.
+
+    Of several values at that millisecond the largest. Order, bounds and stored form as of `First`.
+    """
 
     timed: ClassVar[bool] = True
 
     def bind(self, *types: FieldType) -> "Aggregate":
-        """The aggregate for values of that type.
+        """The aggregate over values of the field's type.
 
         Raises:
             DeclarationError: The type has no order.
@@ -63,12 +66,12 @@ def _ordered(measure: First | Last, types: Sequence[FieldType]) -> Ordered:
     return Ordered(measure.field, checked_type(measure, types, _KINDS))
 
 
-_State = tuple[int, Key]
+_TimedKey = tuple[int, Key]  # an event time, ms UTC, and what stands for the value
 
 
 @dataclass(frozen=True, slots=True)
 class _End:
-    """State: None, or a time and the key of a value."""
+    """State: None, or the key of the first or last value, with its time."""
 
     values: Ordered
     latest: bool
@@ -88,11 +91,11 @@ class _End:
     def zero(self, exact: bool = False) -> None:
         return None
 
-    def add(self, state: _State | None, value: object) -> _State | None:
-        one, time = cast("tuple[object, int]", value)
-        return self.merge(state, (time, self.values.key(one)))
+    def add(self, state: _TimedKey | None, value: object) -> _TimedKey | None:
+        untimed, time = cast("tuple[object, int]", value)
+        return self.merge(state, (time, self.values.key(untimed)))
 
-    def merge(self, state: _State | None, other: _State | None) -> _State | None:
+    def merge(self, state: _TimedKey | None, other: _TimedKey | None) -> _TimedKey | None:
         if state is None or other is None:
             return state or other
         if state[0] != other[0]:
@@ -101,16 +104,16 @@ class _End:
         first, second = (other, state) if self.latest else (state, other)
         return other if self.values.is_above(first[1], second[1]) else state
 
-    def present(self, state: _State | None) -> Estimate:
+    def present(self, state: _TimedKey | None) -> Estimate:
         return Estimate.exact(None if state is None else self.values.value(state[1]))
 
     def widen(self, estimate: Estimate, events: int) -> Estimate:
         return unbounded(estimate) if events else estimate
 
-    def dump(self, state: _State | None) -> bytes:
+    def dump(self, state: _TimedKey | None) -> bytes:
         return b"" if state is None else _TIME.pack(state[0]) + self.values.dump(state[1])
 
-    def load(self, data: bytes) -> _State | None:
+    def load(self, data: bytes) -> _TimedKey | None:
         if not data:
             return None
         if len(data) < _TIME.size:

@@ -13,7 +13,7 @@ from fastdata.errors import CorruptStateError, DeclarationError
 from fastdata.events.fieldtypes import FieldType, Kind
 from fastdata.measures.estimates import Estimate
 from fastdata.measures.items import MAX_EXACT_BYTES, Item, Items
-from fastdata.measures.numbers import OfField, arrow_type, checked_type, more
+from fastdata.measures.numbers import FieldMeasure, arrow_type, checked_type, widened_count
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -32,7 +32,7 @@ _IMAGE_HEAD_SIZE = 16
 
 
 @dataclass(frozen=True, slots=True)
-class Frequency(OfField):
+class Frequency(FieldMeasure):
     """How often a value was seen: strings, enums or integers.
 
     Answered for the item that a query asks about; without one it is how many values there were.
@@ -40,17 +40,25 @@ class Frequency(OfField):
     too large by no more than `error` of all values. Batch is exact while all items take no more
     than 64 KiB.
 
+        metric = Metric("hits", visits, measures={"pages": Frequency("page")})
+        await query(metric, "2024-02-29", items={"pages": "/start"})
+
     Stored: form, then by form. 0 (from the speed layer) and 1 (from batch): the size of the items
     (uint32), the items sorted, their counts as LEB128. 2: rows (1 byte), columns (uint32), bytes
     of a cell (1, 2, 4 or 8, as few as hold the largest), and the cells of a DataSketches
     Count-Min sketch of the default seed as unsigned integers, little-endian, row by row.
+
+    Args:
+        field: Of strings, enums or integers.
+        error: A share of all values; between 0 and 1.
+        confidence: Between 0 and 1. Rows and columns for both make at most 65,536 cells.
     """
 
     error: float = 0.001
     confidence: float = 0.99
 
     def bind(self, *types: FieldType) -> "Aggregate":
-        """The aggregate for values of that type.
+        """The aggregate over values of the field's type.
 
         Raises:
             DeclarationError: Its values cannot be counted so, or a number is out of its range.
@@ -66,15 +74,17 @@ class Frequency(OfField):
                 "larger error or less confidence"
             )
         # The library wants three columns.
-        return _Frequency(Items.of_type(self.field, item), rows, max(3, columns), self.confidence)
+        return _FrequencyAggregate(
+            Items.of_type(self.field, item), rows, max(3, columns), self.confidence
+        )
 
 
 @dataclass(slots=True)
-class _State:
+class _FrequencyState:
     """All counts, or a sketch.
 
     Attributes:
-        is_few: Whether it becomes a sketch when there are many items; else when they are large.
+        is_few: Whether it becomes a sketch at more than 512 items; else at more than 64 KiB.
         size: Bytes of the items.
     """
 
@@ -85,7 +95,7 @@ class _State:
 
 
 @dataclass(frozen=True, slots=True)
-class _Frequency:
+class _FrequencyAggregate:
     items: Items
     rows: int
     columns: int
@@ -95,18 +105,18 @@ class _Frequency:
 
     @property
     def code(self) -> int:
-        return 104 + (self.items.of is int)
+        return 104 + (self.items.item_type is int)
 
-    def about(self, item: object) -> "_Frequency":
-        return replace(self, item=self.items.asked(item))
+    def about(self, item: object) -> "_FrequencyAggregate":
+        return replace(self, item=self.items.parse(item))
 
     def arrow_type(self) -> "pa.DataType":
         return arrow_type("int")
 
-    def zero(self, exact: bool = False) -> _State:
-        return _State({}, is_few=not exact)
+    def zero(self, exact: bool = False) -> _FrequencyState:
+        return _FrequencyState({}, is_few=not exact)
 
-    def add(self, state: _State, value: object) -> _State:
+    def add(self, state: _FrequencyState, value: object) -> _FrequencyState:
         self.items.check(value)
         if state.counts is None:
             state.sketch.update(value if value != "" else _EMPTY)
@@ -114,14 +124,14 @@ class _Frequency:
             self._count(state, {cast("Item", value): 1})
         return state
 
-    def exact_of(self, counted: Iterable[tuple[Item, int]]) -> _State:
-        """The state of values that came so often, as batch keeps it."""
+    def exact_of(self, counted: Iterable[tuple[Item, int]]) -> _FrequencyState:
+        """The state that batch makes of values and how often each of them came."""
         state = self.zero(exact=True)
         self._count(state, dict(counted))
         return state
 
-    def merge(self, state: _State, other: _State) -> _State:
-        # What has seen nothing is neutral, whether it was made to be exact or not.
+    def merge(self, state: _FrequencyState, other: _FrequencyState) -> _FrequencyState:
+        # An empty state is neutral, whether it was made to be exact or not.
         if other.counts == {} and (state.counts != {} or other.is_few):
             return state
         if state.counts == {}:
@@ -135,7 +145,7 @@ class _Frequency:
         state.sketch.merge(other.sketch if other.counts is None else self._sketch(other.counts))
         return state
 
-    def present(self, state: _State) -> Estimate:
+    def present(self, state: _FrequencyState) -> Estimate:
         total = self._total(state)
         if self.item is None:
             return Estimate.exact(total)
@@ -147,9 +157,9 @@ class _Frequency:
         return Estimate(value, lower, value, self.confidence)
 
     def widen(self, estimate: Estimate, events: int) -> Estimate:
-        return more(estimate, events)
+        return widened_count(estimate, events)
 
-    def dump(self, state: _State) -> bytes:
+    def dump(self, state: _FrequencyState) -> bytes:
         if state.counts is not None:
             form = _FEW if state.is_few else _ALL
             return bytes((form,)) + self.items.dump_counts(state.counts)
@@ -158,30 +168,30 @@ class _Frequency:
         head = _HEAD.pack(self.rows, self.columns, size)
         return bytes((_SKETCH,)) + head + cells.astype(f"<u{size}").tobytes()
 
-    def load(self, data: bytes) -> _State:
+    def load(self, data: bytes) -> _FrequencyState:
         if not data or data[0] > _SKETCH:
             raise CorruptStateError(f"{data[:1].hex()!r} begins no stored frequencies")
         if data[0] == _SKETCH:
-            return _State(None, True, sketch=self._load_sketch(data[1:]))
-        state = _State({}, data[0] == _FEW)
+            return _FrequencyState(None, True, sketch=self._load_sketch(data[1:]))
+        state = _FrequencyState({}, data[0] == _FEW)
         self._count(state, self.items.load_counts(data[1:]))
         if state.counts is None:
             raise CorruptStateError("stored items are more than are kept")
         return state
 
-    def _total(self, state: _State) -> int:
+    def _total(self, state: _FrequencyState) -> int:
         if state.counts is not None:
             return sum(state.counts.values())
         return int(state.sketch.total_weight)
 
-    def _count(self, state: _State, counts: Mapping[Item, int]) -> None:
-        known = cast("dict[Item, int]", state.counts)
+    def _count(self, state: _FrequencyState, counts: Mapping[Item, int]) -> None:
+        counted = cast("dict[Item, int]", state.counts)
         for item, count in counts.items():
-            if item not in known:
+            if item not in counted:
                 state.size += self.items.size(item)
-            known[item] = known.get(item, 0) + count
-        if len(known) > _FEW_ITEMS if state.is_few else state.size > MAX_EXACT_BYTES:
-            state.sketch, state.counts = self._sketch(known), None
+            counted[item] = counted.get(item, 0) + count
+        if len(counted) > _FEW_ITEMS if state.is_few else state.size > MAX_EXACT_BYTES:
+            state.sketch, state.counts = self._sketch(counted), None
 
     def _sketch(self, counts: Mapping[Item, int]) -> Any:
         sketch = count_min_sketch(self.rows, self.columns)
@@ -202,7 +212,7 @@ class _Frequency:
         # Every value was counted once in each row.
         if len(totals) != 1 or 0 in totals or _cell_size(int(cells.max())) != size:
             raise CorruptStateError("the rows of a stored sketch have different sums")
-        image = self._sketch({self.items.of(): 1}).serialize()[:_IMAGE_HEAD_SIZE]
+        image = self._sketch({self.items.item_type(): 1}).serialize()[:_IMAGE_HEAD_SIZE]
         image += struct.pack("<d", totals.pop()) + cells.astype("<f8").tobytes()
         return count_min_sketch.deserialize(image)
 

@@ -14,12 +14,12 @@ from fastdata.events.fieldtypes import FieldType, Kind
 from fastdata.events.values import to_float, wrong_type
 from fastdata.measures.estimates import Estimate
 from fastdata.measures.numbers import (
-    OfField,
+    FieldMeasure,
     checked_type,
-    more,
     to_unscaled,
     unsigned_from_bytes,
     unsigned_to_bytes,
+    widened_count,
 )
 
 if TYPE_CHECKING:
@@ -34,11 +34,13 @@ _Edge = int | float | Decimal
 
 
 @dataclass(frozen=True, slots=True)
-class Histogram(OfField):
+class Histogram(FieldMeasure):
     """How many values of a field are below the first edge, between each two, and from the last on.
 
     A list of one number more than there are edges; a value that is an edge counts above it. Exact:
     every number is compared as it is. NaN is skipped. Stored: each count as an unsigned LEB128.
+
+        Histogram("delay", edges=(0, 15, 60))  # early, up to 15, up to 60, an hour and more
 
     Args:
         field: Of integers, floats or decimals.
@@ -52,10 +54,11 @@ class Histogram(OfField):
         object.__setattr__(self, "edges", tuple(self.edges))
 
     def bind(self, *types: FieldType) -> "Aggregate":
-        """The aggregate for values of that type.
+        """The aggregate over values of the field's type.
 
         Raises:
-            DeclarationError: It is neither int, float nor decimal, or the edges are not as said.
+            DeclarationError: It is neither int, float nor decimal, or the edges are not 1 to 1,000
+                finite numbers that ascend.
         """
         fitting = checked_type(self, types, ("int", "float", "decimal"))
         if not 1 <= len(self.edges) <= _MAX_EDGES:
@@ -66,7 +69,9 @@ class Histogram(OfField):
         for low, high in pairwise(self.edges):
             if not low < high:
                 raise DeclarationError(f"{self!r}: edges ascend, but {low!r} comes before {high!r}")
-        return _Histogram(self.field, fitting, tuple([_key(edge, fitting) for edge in self.edges]))
+        return _HistogramAggregate(
+            self.field, fitting, tuple([_least_value(edge, fitting) for edge in self.edges])
+        )
 
 
 def _is_number(edge: object) -> bool:
@@ -76,7 +81,7 @@ def _is_number(edge: object) -> bool:
         return False
 
 
-def _key(edge: _Edge, type_: FieldType) -> int | float:
+def _least_value(edge: _Edge, type_: FieldType) -> int | float:
     """The smallest value of the type, decimals in units, that is not below the edge."""
     exact = Fraction(edge)
     if type_.kind == "float":
@@ -86,11 +91,11 @@ def _key(edge: _Edge, type_: FieldType) -> int | float:
 
 
 @dataclass(frozen=True, slots=True)
-class _Histogram:
+class _HistogramAggregate:
     """State: a list of counts.
 
     Attributes:
-        edges: As values of the field are, decimals in units of 10**-scale.
+        edges: As values of the field's type, decimals in units of 10**-scale.
     """
 
     field: str
@@ -122,7 +127,7 @@ class _Histogram:
         return Estimate.exact(tuple(state))
 
     def widen(self, estimate: Estimate, events: int) -> Estimate:
-        return more(estimate, events)
+        return widened_count(estimate, events)
 
     def dump(self, state: list[int]) -> bytes:
         return b"".join([unsigned_to_bytes(count) for count in state])

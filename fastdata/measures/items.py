@@ -28,69 +28,70 @@ class Items:
 
     Attributes:
         field: For messages.
-        of: Their Python type.
+        item_type: Their Python type.
     """
 
     field: str
-    of: type[str] | type[int]
+    item_type: type[str] | type[int]
 
     @classmethod
     def of_type(cls, field: str, type: FieldType) -> "Items":
-        """Of a field that holds strings, enums, integers, timestamps or dates."""
+        """The items of a field of strings, enums, integers, timestamps or dates."""
         return cls(field, str if type.kind == "string" else int)
 
     def check(self, value: object) -> None:
-        """Pass what is an item.
+        """Let a value through that is an item.
 
         Raises:
-            MapError: It is none.
+            MapError: It is of another type, or an integer of more than 64 bits.
         """
-        if type(value) is not self.of or (type(value) is int and not -(2**63) <= value < 2**63):
-            raise wrong_type(self.field, f"{self.of.__name__} (of 64 bits)", value)
+        if type(value) is not self.item_type or (
+            type(value) is int and not -(2**63) <= value < 2**63
+        ):
+            raise wrong_type(self.field, f"{self.item_type.__name__} (of 64 bits)", value)
 
     def size(self, item: Item) -> int:
         """How many bytes an item takes when it is stored."""
         return len(item.encode()) + len(_END) if isinstance(item, str) else 8
 
-    def asked(self, value: object) -> Item:
-        """The item of a question; an integer may be text.
+    def parse(self, value: object) -> Item:
+        """The item that a query asks about; integers may be written as text.
 
         Raises:
-            QueryError: The field holds no such values.
+            QueryError: The field cannot hold that value.
         """
         try:
             if isinstance(value, str):
-                return self.of(value)
-            if self.of is int and type(value) is int and -(2**63) <= value < 2**63:
+                return self.item_type(value)
+            if self.item_type is int and type(value) is int and -(2**63) <= value < 2**63:
                 return value
         except ValueError:
             pass
-        raise QueryError(
-            f"{value!r} is no value of {self.field!r}, which holds {self.of.__name__} (of 64 bits)"
-        )
+        holds = f"{self.item_type.__name__} (of 64 bits)"
+        raise QueryError(f"{value!r} is no value of {self.field!r}, which holds {holds}")
 
     def fit(self, items: Collection[Item]) -> bool:
-        """Whether they take no more than `MAX_EXACT_BYTES`."""
+        """Whether the items take no more than `MAX_EXACT_BYTES`."""
         if len(items) > MAX_EXACT_BYTES:
             return False
         return sum(map(self.size, items)) <= MAX_EXACT_BYTES
 
     def dump(self, items: Collection[Item]) -> bytes:
         """The items, each once, sorted: little-endian int64, or UTF-8 with 0xFF behind each."""
-        if self.of is int:
+        if self.item_type is int:
             return struct.pack(f"<{len(items)}q", *sorted(items))
         return b"".join([str(item).encode() + _END for item in sorted(items)])
 
     def load(self, data: bytes) -> list[Item]:
-        """What `dump` wrote, in its order.
+        """The items that `dump` wrote, in its order.
 
         Raises:
-            CorruptStateError: It did not write that.
+            CorruptStateError: The bytes are cut, or items are not in order.
         """
         items: list[Item] = []
         rest = b""
         try:
-            if self.of is int:
+            if self.item_type is int:
                 items.extend(struct.unpack(f"<{len(data) // 8}q", data))
             else:
                 *parts, rest = data.split(_END)
@@ -108,10 +109,10 @@ class Items:
         return len(items).to_bytes(4, "little") + items + numbers
 
     def load_counts(self, data: bytes) -> dict[Item, int]:
-        """What `dump_counts` wrote.
+        """The counts that `dump_counts` wrote.
 
         Raises:
-            CorruptStateError: It did not write that.
+            CorruptStateError: The bytes are cut, items are not in order, or a count is 0.
         """
         end = 4 + int.from_bytes(data[:4], "little")
         if len(data) < end:
@@ -128,10 +129,10 @@ def dump_numbers(numbers: Collection[int]) -> bytes:
 
 
 def load_numbers(data: bytes) -> list[int]:
-    """What `dump_numbers` wrote.
+    """The integers that `dump_numbers` wrote.
 
     Raises:
-        CorruptStateError: It did not write that.
+        CorruptStateError: A number is cut, or written longer than it must be.
     """
     numbers, at = [], 0
     while at < len(data):

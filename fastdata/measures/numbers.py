@@ -15,18 +15,18 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 __all__ = [
-    "OfField",
+    "FieldMeasure",
     "arrow_type",
     "checked_type",
     "from_unscaled",
     "int_from_bytes",
     "int_to_bytes",
-    "more",
     "rounded_quotient",
     "to_unscaled",
     "unbounded",
     "unsigned_from_bytes",
     "unsigned_to_bytes",
+    "widened_count",
 ]
 
 _MAX_UNSIGNED_BYTES = 9
@@ -35,7 +35,7 @@ _EXACT = Context(prec=MAX_PREC, Emax=MAX_EMAX, Emin=MIN_EMIN)
 
 
 @dataclass(frozen=True, slots=True)
-class OfField:
+class FieldMeasure:
     """A measure of one field, or of one expression."""
 
     field: str
@@ -49,19 +49,21 @@ class OfField:
 def checked_type(
     measure: object, types: Sequence[FieldType], fitting: tuple[Kind, ...]
 ) -> FieldType:
-    """The type of a measure's only argument, if it fits.
+    """The type of a measure's first argument, if it is of a kind that fits.
 
     Raises:
-        DeclarationError: It does not, or there is none.
+        DeclarationError: It is of another kind, or there is no argument.
     """
     if not types or types[0].kind not in fitting:
-        found = f"a field of kind {types[0].kind}" if types else "no field"
-        raise DeclarationError(f"{measure!r} is given {found}; what fits is: {', '.join(fitting)}")
+        argument = f"a field of kind {types[0].kind}" if types else "no field"
+        raise DeclarationError(
+            f"{measure!r} is given {argument}; what fits is: {', '.join(fitting)}"
+        )
     return types[0]
 
 
 def to_unscaled(field: str, scale: int, value: object) -> int:
-    """The units of 10**-scale in a decimal.
+    """A decimal as an integer in units of 10**-scale.
 
     Raises:
         MapError: The value is no finite decimal or has more than `scale` fraction digits.
@@ -85,10 +87,10 @@ def int_to_bytes(number: int) -> bytes:
 
 
 def int_from_bytes(data: bytes) -> int:
-    """Read what `int_to_bytes` wrote.
+    """The integer that `int_to_bytes` wrote.
 
     Raises:
-        CorruptStateError: It was not written so.
+        CorruptStateError: `int_to_bytes` would have written other bytes.
     """
     number = int.from_bytes(data, "little", signed=True)
     if len(data) != number.bit_length() // 8 + 1:
@@ -107,10 +109,14 @@ def unsigned_to_bytes(number: int) -> bytes:
 
 
 def unsigned_from_bytes(data: bytes, at: int) -> tuple[int, int]:
-    """A number that `unsigned_to_bytes` wrote at a place, and the place behind it.
+    """The number that `unsigned_to_bytes` wrote, and the index of the byte behind it.
+
+    Args:
+        data: Holds the number somewhere.
+        at: The index of its first byte.
 
     Raises:
-        CorruptStateError: It was not written so.
+        CorruptStateError: `unsigned_to_bytes` would have written other bytes.
     """
     number, end = 0, at
     for byte in data[at : at + _MAX_UNSIGNED_BYTES]:
@@ -127,7 +133,7 @@ def rounded_quotient(numerator: int, denominator: int) -> float:
     """The correctly rounded quotient of integers of any size; infinite past the largest float.
 
     Args:
-        numerator: Any.
+        numerator: Of either sign.
         denominator: Larger than 0.
     """
     try:
@@ -138,21 +144,18 @@ def rounded_quotient(numerator: int, denominator: int) -> float:
 
 
 def unbounded(estimate: Estimate, lower: bool = True, upper: bool = True) -> Estimate:
-    """The estimate without those bounds, since values may come that nobody knows."""
+    """The estimate without these bounds, as values that are missing may be of any size."""
     # Where no value was seen yet, nothing at all is promised: it must not look exact.
     confidence = 0.0 if estimate.value is None else estimate.confidence
-    kept_lower, kept_upper = (
-        (None if lower else estimate.lower),
-        (None if upper else estimate.upper),
-    )
-    return Estimate(estimate.value, kept_lower, kept_upper, confidence)
+    ends = (None if lower else estimate.lower, None if upper else estimate.upper)
+    return Estimate(estimate.value, *ends, confidence)
 
 
-def more(estimate: Estimate, events: int) -> Estimate:
-    """The estimate of a number of things, or of several, when up to `events` more may be there."""
+def widened_count(estimate: Estimate, events: int) -> Estimate:
+    """The estimate of a count, or of a tuple of counts, with up to `events` more of each."""
     upper = estimate.upper
     if isinstance(upper, tuple):
-        most = tuple([one + events if isinstance(one, int) else one for one in upper])
+        most = tuple([end + events if isinstance(end, int) else end for end in upper])
         return replace(estimate, upper=most) if events else estimate
     if not events or not isinstance(upper, int):
         return estimate

@@ -28,7 +28,7 @@ class Ordered:
     type: FieldType
 
     def key(self, value: object) -> Key:
-        """What stands for a value.
+        """What stands for a value in states.
 
         Raises:
             MapError: The value is not of the declared type.
@@ -45,19 +45,19 @@ class Ordered:
         raise wrong_type(self.field, f"a value of kind {kind}", value)
 
     def value(self, key: Key) -> Value:
-        """What a key stands for."""
+        """The value that a key stands for."""
         if self.type.kind == "decimal" and isinstance(key, int):
             return from_unscaled(key, self.type.scale)
         return key
 
-    def is_above(self, one: Key, other: Key) -> bool:
-        """Whether one key comes after another one."""
-        if one != one:
+    def is_above(self, key: Key, other: Key) -> bool:
+        """Whether `key` comes after `other`; NaN comes after all numbers."""
+        if key != key:
             return other == other
-        return one > other  # type: ignore[operator]
+        return key > other  # type: ignore[operator]
 
     def dump(self, key: Key) -> bytes:
-        """The stored form."""
+        """The bytes to store, which `load` reads."""
         match key:
             case str():
                 return key.encode()
@@ -66,7 +66,7 @@ class Ordered:
         return int_to_bytes(key)
 
     def load(self, data: bytes) -> Key:
-        """A key from its stored form.
+        """The key that `dump` wrote.
 
         Raises:
             CorruptStateError: The bytes are no value of this kind.

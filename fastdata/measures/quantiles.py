@@ -16,7 +16,7 @@ from fastdata.events.values import to_float
 from fastdata.measures.estimates import Estimate
 from fastdata.measures.items import MAX_EXACT_BYTES, dump_numbers, load_numbers
 from fastdata.measures.numbers import (
-    OfField,
+    FieldMeasure,
     checked_type,
     rounded_quotient,
     to_unscaled,
@@ -45,11 +45,13 @@ _MAX_LEVELS = 50
 
 
 @dataclass(frozen=True, slots=True)
-class Quantiles(OfField):
-    """Values of a field that a share `at` of all values does not exceed: a list of floats.
+class Quantiles(FieldMeasure):
+    """Quantiles of a field's values: a list of floats, one for each share in `at`.
 
     The quantile of a share is the smallest value with at least that share of the values at or
     below it. Integers, floats and decimals count as float64; NaN is skipped.
+
+        Quantiles("response_ms", at=(0.5, 0.95))  # the median, and what 5 % exceed
 
     Exact up to `k` different values (400). Past it the bounds are the quantiles of shares that
     are smaller and larger by the sketch's error of rank: 0.7 % of the values with `k` 400, 1.4 %
@@ -64,6 +66,11 @@ class Quantiles(OfField):
     of the values (uint32), different values ascending as little-endian float64, their numbers as
     LEB128. 2: a DataSketches image of KLL doubles. 3: the exact quantiles as float64, and the
     image.
+
+    Args:
+        field: Of integers, floats or decimals.
+        at: Shares from 0 to 1.
+        k: The size of the sketch, 8 to 4,096.
     """
 
     at: Sequence[float] = (0.5, 0.9, 0.99)
@@ -74,7 +81,7 @@ class Quantiles(OfField):
         object.__setattr__(self, "at", tuple(self.at))
 
     def bind(self, *types: FieldType) -> "Aggregate":
-        """The aggregate for values of that type.
+        """The aggregate over values of the field's type.
 
         Raises:
             DeclarationError: It has no numbers, `at` no shares, or `k` is out of its range.
@@ -84,19 +91,19 @@ class Quantiles(OfField):
             raise DeclarationError(f"{self!r}: at has shares from 0 to 1, such as (0.5, 0.99)")
         if self.k not in _KS:
             raise DeclarationError(f"{self!r}: k goes from {_KS[0]} to {_KS[-1]}")
-        return _Quantiles(self.field, type, tuple(map(float, self.at)), self.k)
+        return _QuantilesAggregate(self.field, type, tuple(map(float, self.at)), self.k)
 
 
 _Counts = dict[float, int]
 
 
 @dataclass(slots=True)
-class _State:
+class _QuantilesState:
     """All different values and their numbers, or a sketch.
 
     Attributes:
-        is_few: Whether it becomes a sketch when there are many; else it stays exact.
-        answer: The exact quantiles, though a sketch is all that is left of the values.
+        is_few: Whether it becomes a sketch at more than `k` values; else it stays exact.
+        answer: The exact quantiles of all values, where a sketch is all that was stored of them.
     """
 
     counts: _Counts | None
@@ -106,7 +113,7 @@ class _State:
 
 
 @dataclass(frozen=True, slots=True)
-class _Quantiles:
+class _QuantilesAggregate:
     field: str
     type: FieldType
     at: tuple[float, ...]
@@ -120,10 +127,10 @@ class _Quantiles:
 
         return pa.list_(pa.float64())
 
-    def zero(self, exact: bool = False) -> _State:
-        return _State({}, is_few=not exact)
+    def zero(self, exact: bool = False) -> _QuantilesState:
+        return _QuantilesState({}, is_few=not exact)
 
-    def add(self, state: _State, value: object) -> _State:
+    def add(self, state: _QuantilesState, value: object) -> _QuantilesState:
         number = self._float(value)
         if number != number:
             return state
@@ -134,23 +141,23 @@ class _Quantiles:
             self._count(state, {number: 1})
         return state
 
-    def exact_of(self, counted: Iterable[tuple[object, int]]) -> _State:
-        """The state of values that came so often, as batch keeps it."""
+    def exact_of(self, counted: Iterable[tuple[object, int]]) -> _QuantilesState:
+        """The state that batch makes of values and how often each of them came."""
         numbers: _Counts = {}
         for value, count in counted:
             number = self._float(value)
             if number == number:
                 numbers[number] = numbers.get(number, 0) + count
-        return _State(numbers, is_few=False)
+        return _QuantilesState(numbers, is_few=False)
 
-    def merge(self, state: _State, other: _State) -> _State:
-        # What has seen nothing is neutral, whether it was made to be exact or not.
+    def merge(self, state: _QuantilesState, other: _QuantilesState) -> _QuantilesState:
+        # An empty state is neutral, whether it was made to be exact or not.
         if other.counts == {} and (state.counts != {} or other.is_few):
             return state
         if state.counts == {}:
             if other.counts is None:
                 return self.load(self.dump(other))
-            return _State(dict(other.counts), other.is_few)
+            return _QuantilesState(dict(other.counts), other.is_few)
         if state.counts is not None and other.counts is not None:
             state.is_few = state.is_few and other.is_few
             self._count(state, other.counts)
@@ -164,49 +171,50 @@ class _Quantiles:
         state.answer = None
         return state
 
-    def present(self, state: _State) -> Estimate:
+    def present(self, state: _QuantilesState) -> Estimate:
         if state.counts is not None:
-            return Estimate.exact(_exact(state.counts, self.at))
+            return Estimate.exact(_exact_quantiles(state.counts, self.at))
         if state.answer is not None:
             return Estimate.exact(state.answer)
         sketch = state.sketch
         error = sketch.normalized_rank_error(False)
         lower, value, upper = (
-            tuple([_ranked(sketch, share + by) for share in self.at]) for by in (-error, 0.0, error)
+            tuple([_quantile(sketch, share + shift) for share in self.at])
+            for shift in (-error, 0.0, error)
         )
         return Estimate(value, lower, upper, _CONFIDENCE)
 
     def widen(self, estimate: Estimate, events: int) -> Estimate:
         return unbounded(estimate) if events else estimate
 
-    def dump(self, state: _State) -> bytes:
+    def dump(self, state: _QuantilesState) -> bytes:
         answer, sketch = state.answer, state.sketch
         if state.counts is not None:
             if 8 * len(state.counts) <= MAX_EXACT_BYTES:
                 return self.dump_whole(state)
-            answer, sketch = _exact(state.counts, self.at), self._sketch(state.counts)
+            answer, sketch = _exact_quantiles(state.counts, self.at), self._sketch(state.counts)
         if answer is None:
             return _HEAD.pack(_SKETCH, self.k) + _image(sketch)
         exact = struct.pack(f"<{len(answer)}d", *answer)
         return _HEAD.pack(_ANSWER, self.k) + exact + _image(sketch)
 
-    def dump_whole(self, state: _State) -> bytes:
+    def dump_whole(self, state: _QuantilesState) -> bytes:
         if state.counts is None:
             return self.dump(state)
         form = _FEW if state.is_few else _ALL
         return _HEAD.pack(form, self.k) + _dump_counts(state.counts)
 
-    def load(self, data: bytes) -> _State:
+    def load(self, data: bytes) -> _QuantilesState:
         form, k = _HEAD.unpack_from(data) if len(data) >= _HEAD.size else (None, 0)
         if form not in range(4) or k != self.k:
-            found = data[: _HEAD.size].hex()
-            raise CorruptStateError(f"{found!r} begins no quantiles of k {self.k}")
+            head = data[: _HEAD.size].hex()
+            raise CorruptStateError(f"{head!r} begins no quantiles of k {self.k}")
         data = data[_HEAD.size :]
         if form in (_FEW, _ALL):
             counts = _load_counts(data)
             if form == _FEW and len(counts) > self.k:
                 raise CorruptStateError(f"{len(counts)} stored values are not few")
-            return _State(counts, form == _FEW)
+            return _QuantilesState(counts, form == _FEW)
         answer = None
         if form == _ANSWER:
             size = 8 * len(self.at)
@@ -214,8 +222,8 @@ class _Quantiles:
                 raise CorruptStateError("stored quantiles are cut")
             answer, data = struct.unpack(f"<{len(self.at)}d", data[:size]), data[size:]
         _check_image(data, self.k)
-        # Many, or there would be no sketch: no longer is anything to be exact.
-        return _State(None, True, kll_doubles_sketch.deserialize(data), answer)
+        # Without counts nothing is left to keep exact: `is_few` tells nothing then.
+        return _QuantilesState(None, True, kll_doubles_sketch.deserialize(data), answer)
 
     def _float(self, value: object) -> float:
         if self.type.kind == "decimal":
@@ -224,12 +232,12 @@ class _Quantiles:
         # Two zeros are equal but not the same: the order of folding would show.
         return to_float(self.field, value) + 0.0
 
-    def _count(self, state: _State, counts: _Counts) -> None:
-        known = cast("_Counts", state.counts)
+    def _count(self, state: _QuantilesState, counts: _Counts) -> None:
+        counted = cast("_Counts", state.counts)
         for value, count in counts.items():
-            known[value] = known.get(value, 0) + count
-        if state.is_few and len(known) > self.k:
-            state.sketch, state.counts = self._sketch(known), None
+            counted[value] = counted.get(value, 0) + count
+        if state.is_few and len(counted) > self.k:
+            state.sketch, state.counts = self._sketch(counted), None
 
     def _sketch(self, counts: _Counts) -> Any:
         sketch = kll_doubles_sketch(self.k)
@@ -237,7 +245,7 @@ class _Quantiles:
         return sketch
 
 
-def _ranked(sketch: Any, share: float) -> float:
+def _quantile(sketch: Any, share: float) -> float:
     # The sketch may have dropped its ends, but remembers them apart.
     if share <= 0:
         return float(sketch.get_min_value())
@@ -250,7 +258,7 @@ def _feed(sketch: Any, counts: _Counts) -> None:
             sketch.update(np.full(min(_CHUNK, count - first), value))
 
 
-def _exact(counts: _Counts, at: Sequence[float]) -> tuple[float, ...] | None:
+def _exact_quantiles(counts: _Counts, at: Sequence[float]) -> tuple[float, ...] | None:
     """The quantiles, by decimal arithmetic: 7 of 100 values are a share of 0.07."""
     if not counts:
         return None
@@ -297,8 +305,8 @@ def _image(sketch: Any) -> bytes:
 def _check_image(image: bytes, k: int) -> None:
     """Whether the parser may see it; the envelope's checksum has vouched for the rest."""
     try:
-        ints, version, family, flags, of, m, n, least, levels = _PREAMBLE.unpack_from(image)
-        if (ints, version, family, flags, of, m, least) != (5, 1, 15, _IS_SORTED, k, _M, k):
+        *head, number, least_k, levels = _PREAMBLE.unpack_from(image)
+        if (*head, least_k) != (5, 1, 15, _IS_SORTED, k, _M, k):
             raise CorruptStateError(f"a stored sketch is no KLL sketch of k {k}")
         starts = struct.unpack_from(f"<{levels}I", image, _PREAMBLE.size)
     except struct.error as error:
@@ -308,7 +316,7 @@ def _check_image(image: bytes, k: int) -> None:
     ends = [*starts, _capacity(k, levels) if 0 < levels <= _MAX_LEVELS else -1]
     sizes = [end - start for start, end in pairwise(ends)]
     weight = sum(size << level for level, size in enumerate(sizes))
-    if rest or min(sizes, default=-1) < 0 or sum(sizes) != held - 2 or weight != n:
+    if rest or min(sizes, default=-1) < 0 or sum(sizes) != held - 2 or weight != number:
         raise CorruptStateError(f"a stored sketch of {len(image)} bytes is cut or changed")
 
 

@@ -31,9 +31,11 @@ class Ratio:
     Correctly rounded from what the two present, with bounds by interval arithmetic: exact where
     both are, and without bounds where the denominator may be 0.
 
+        measures={"clicks": Sum("clicks"), "views": Count(), "rate": Ratio("clicks", "views")}
+
     Args:
         numerator: Name of a measure of the same metric that is a number.
-        denominator: The same.
+        denominator: Name of another one.
     """
 
     numerator: str
@@ -46,11 +48,11 @@ class Ratio:
         return (self.numerator, self.denominator)
 
     def check(self, measures: Mapping[str, object], folded: Mapping[str, Aggregate]) -> None:
-        """Whether it can be made of them.
+        """Check that it can be computed from the measures of its metric.
 
         Args:
-            measures: All of the metric, by name.
-            folded: Those that are no derived ones.
+            measures: All measures of the metric, by name.
+            folded: The aggregates of those that are not derived.
 
         Raises:
             DeclarationError: A part is missing, derived itself, or no number.
@@ -59,11 +61,11 @@ class Ratio:
             _check_part(self, name, measures, folded)
 
     def arrow_type(self) -> "pa.DataType":
-        """The type that takes the presented values."""
+        """The Arrow type that holds the answers."""
         return arrow_type("float")
 
     def derive(self, parts: Sequence[Estimate], length_ms: int) -> Estimate:
-        """The answer from those of its parts."""
+        """The answer, from those of `parts`, in their order; `length_ms` changes nothing."""
         return _divided(*parts)
 
 
@@ -73,6 +75,8 @@ class Rate:
 
     The seconds are those of the whole row, cut to the range that was asked for, whether its end
     has come or not. Correctly rounded; bounds are those of the measure.
+
+        measures={"orders": Count(), "orders_per_s": Rate("orders")}
 
     Args:
         measure: Name of a `Count` or `Sum` of the same metric.
@@ -87,26 +91,26 @@ class Rate:
         return (self.measure,)
 
     def check(self, measures: Mapping[str, object], folded: Mapping[str, Aggregate]) -> None:
-        """Whether it can be made of them.
+        """Check that it can be computed from the measures of its metric.
 
         Args:
-            measures: All of the metric, by name.
-            folded: Those that are no derived ones.
+            measures: All measures of the metric, by name.
+            folded: The aggregates of those that are not derived.
 
         Raises:
             DeclarationError: The part is missing, derived itself, or neither count nor sum.
         """
         _check_part(self, self.measure, measures, folded)
-        found = measures[self.measure]
-        if not isinstance(found, Count | Sum):
-            raise DeclarationError(f"{self!r} is of {found!r}; what fits is: Count, Sum")
+        measure = measures[self.measure]
+        if not isinstance(measure, Count | Sum):
+            raise DeclarationError(f"{self!r} is of {measure!r}; what fits is: Count, Sum")
 
     def arrow_type(self) -> "pa.DataType":
-        """The type that takes the presented values."""
+        """The Arrow type that holds the answers."""
         return arrow_type("float")
 
     def derive(self, parts: Sequence[Estimate], length_ms: int) -> Estimate:
-        """The answer from that of its part, over so many milliseconds."""
+        """The answer, from that of its only part, for an interval of `length_ms`."""
         return _divided(parts[0], Estimate.exact(Decimal(length_ms).scaleb(-3)))
 
 
@@ -133,9 +137,9 @@ def _check_part(
 def _divided(numerator: Estimate, denominator: Estimate) -> Estimate:
     for part in (numerator, denominator):
         if part.value is None:
-            return _nothing(part)
+            return _no_value(part)
     if denominator.value == 0:
-        return _nothing(denominator)
+        return _no_value(denominator)
     value = _quotient(numerator.value, denominator.value)
     if numerator.is_exact and denominator.is_exact:
         return Estimate.exact(value)
@@ -146,12 +150,12 @@ def _divided(numerator: Estimate, denominator: Estimate) -> Estimate:
     return Estimate(value, *_bounds(numerator, denominator), confidence)
 
 
-def _nothing(cause: Estimate) -> Estimate:
+def _no_value(cause: Estimate) -> Estimate:
     return Estimate(None, None, None, 1.0 if cause.is_exact else 0.0)
 
 
 def _bounds(numerator: Estimate, denominator: Estimate) -> tuple[float | None, float | None]:
-    """Interval arithmetic, where None is no bound.
+    """The bounds of a quotient, by interval arithmetic; None is no bound.
 
     Every end is rounded as the value is, and rounding keeps the order: no end needs to move out.
     """
@@ -173,7 +177,7 @@ def _negative(end: _Number | None) -> _Number | None:
 
 
 def _quotient(numerator: Value, denominator: Value) -> float:
-    """Of two numbers; a denominator of None is infinite."""
+    """The quotient of two numbers; a denominator of None is infinite."""
     left, right = cast("_Number", numerator), cast("_Number | None", denominator)
     if right is None:
         return 0.0
@@ -181,11 +185,11 @@ def _quotient(numerator: Value, denominator: Value) -> float:
         quotient = Fraction(left) / Fraction(right)
         return rounded_quotient(quotient.numerator, quotient.denominator)
     # Beside an infinity or a NaN only the sign of the other one counts, which may fit no float.
-    one, other = (
+    left, right = (
         (1.0 if number > 0 else -1.0) if _is_finite(number) else float(number)
         for number in (left, right)
     )
-    return one / other
+    return left / right
 
 
 def _is_finite(number: Value) -> bool:

@@ -12,7 +12,7 @@ from fastdata.errors import CorruptStateError, DeclarationError
 from fastdata.events.fieldtypes import FieldType, Kind
 from fastdata.measures.estimates import Estimate
 from fastdata.measures.items import MAX_EXACT_BYTES, Item, Items
-from fastdata.measures.numbers import OfField, arrow_type, checked_type, more
+from fastdata.measures.numbers import FieldMeasure, arrow_type, checked_type, widened_count
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -32,7 +32,7 @@ _DEVIATIONS, _CONFIDENCE = 3, 0.997
 
 
 @dataclass(frozen=True, slots=True)
-class Seen(OfField):
+class Seen(FieldMeasure):
     """Whether a value was seen: strings, enums or integers.
 
     Answered for the item that a query asks about: false is certain, and of the values that were
@@ -41,17 +41,25 @@ class Seen(OfField):
     different values there were, with confidence 0.997 within its bounds (1 % or less from 1,000
     values on). Batch is exact while all values take no more than 64 KiB.
 
+        metric = Metric("logins", logins, measures={"users": Seen("user_id")})
+        await query(metric, "2024-02-29", items={"users": "ada"})
+
     Stored: form, then by form. 0 (from batch): the values, sorted little-endian int64, or sorted
     UTF-8 with the byte 0xFF behind each. 1: the hashes of few values, sorted. 2: a filter of
     rbloom, whose size `capacity` and `error` decide. A hash is BLAKE2b of 16 bytes over `s` and
     UTF-8, or `i` and a little-endian int64; the filter takes it as a signed little-endian integer.
+
+    Args:
+        field: Of strings, enums or integers.
+        capacity: Different values, 100 to 400,000.
+        error: A share of the values that were never seen, 0.0001 to 0.5.
     """
 
     capacity: int = 10_000
     error: float = 0.01
 
     def bind(self, *types: FieldType) -> "Aggregate":
-        """The aggregate for values of that type.
+        """The aggregate over values of the field's type.
 
         Raises:
             DeclarationError: Its values cannot be looked up, or a number is out of its range.
@@ -63,14 +71,14 @@ class Seen(OfField):
             )
         if not _LEAST_ERROR <= self.error <= _MOST_ERROR:
             raise DeclarationError(f"{self!r}: error goes from {_LEAST_ERROR} to {_MOST_ERROR}")
-        empty = Bloom(self.capacity, self.error, _own)
+        empty = Bloom(self.capacity, self.error, _same_hash)
         few = empty.size_in_bits // (8 * _HASH_SIZE * _FEW_SHARE)
         items = Items.of_type(self.field, fitting)
-        return _Seen(items, self.capacity, self.error, few, bytes(empty.save_bytes()))
+        return _SeenAggregate(items, self.capacity, self.error, few, bytes(empty.save_bytes()))
 
 
 @dataclass(slots=True)
-class _State:
+class _SeenState:
     """All values, or all of their hashes while these are few, or a filter of them.
 
     Attributes:
@@ -84,8 +92,14 @@ class _State:
 
 
 @dataclass(frozen=True, slots=True)
-class _Seen:
-    """Attributes: `few` hashes are kept as they are; `empty` is a filter with nothing in it."""
+class _SeenAggregate:
+    """Values, their hashes, or a filter, as `_SeenState` says.
+
+    Attributes:
+        few: So many hashes are kept as they are; more become a filter.
+        empty: The stored form of a filter with nothing in it.
+        item: What is asked about; None for the number of values.
+    """
 
     items: Items
     capacity: int
@@ -96,22 +110,22 @@ class _Seen:
 
     @property
     def code(self) -> int:
-        return 112 + (self.items.of is int)
+        return 112 + (self.items.item_type is int)
 
     @property
     def kind(self) -> Kind:
         return "int" if self.item is None else "bool"
 
-    def about(self, item: object) -> "_Seen":
-        return replace(self, item=self.items.asked(item))
+    def about(self, item: object) -> "_SeenAggregate":
+        return replace(self, item=self.items.parse(item))
 
     def arrow_type(self) -> "pa.DataType":
         return arrow_type(self.kind)
 
-    def zero(self, exact: bool = False) -> _State:
-        return _State(set() if exact else None, set())
+    def zero(self, exact: bool = False) -> _SeenState:
+        return _SeenState(set() if exact else None, set())
 
-    def add(self, state: _State, value: Any) -> _State:
+    def add(self, state: _SeenState, value: Any) -> _SeenState:
         self.items.check(value)
         if state.values is not None:
             self._keep(state, (value,))
@@ -119,24 +133,24 @@ class _Seen:
             self._put(state, (_hash(value),))
         return state
 
-    def merge(self, state: _State, other: _State) -> _State:
+    def merge(self, state: _SeenState, other: _SeenState) -> _SeenState:
         if state.values is not None and other.values is not None:
             self._keep(state, other.values)
             return state
-        # What has seen nothing is neutral, whether it was made to be exact or not.
+        # An empty state is neutral, whether it was made to be exact or not.
         if _is_empty(other) and not (other.values is not None and _is_empty(state)):
             return state
         if _is_empty(state) and other.values is not None:
             self._keep(state := self.zero(exact=True), other.values)
             return state
-        self._hash(state)
+        self._drop_values(state)
         if other.bloom is None:
             self._put(state, map(_hash, other.values) if other.values else other.hashes)
         else:
-            self._fill(state).update(other.bloom)
+            self._filter(state).update(other.bloom)
         return state
 
-    def present(self, state: _State) -> Estimate:
+    def present(self, state: _SeenState) -> Estimate:
         if self.item is not None:
             return self._answer(state, self.item)
         if state.values is not None:
@@ -144,14 +158,14 @@ class _Seen:
         if state.bloom is None:
             number = len(state.hashes)
             return Estimate(number, number, number, _CONFIDENCE) if number else Estimate.exact(0)
-        return self._number(state.bloom)
+        return self._number_in(state.bloom)
 
     def widen(self, estimate: Estimate, events: int) -> Estimate:
         if self.item is None:
-            return more(estimate, events)
+            return widened_count(estimate, events)
         return replace(estimate, upper=True) if events else estimate
 
-    def dump(self, state: _State) -> bytes:
+    def dump(self, state: _SeenState) -> bytes:
         if state.values is not None:
             return bytes((_VALUES,)) + self.items.dump(state.values)
         if state.bloom is not None:
@@ -159,7 +173,7 @@ class _Seen:
         hashes = [_to_bytes(number) for number in state.hashes]
         return bytes((_HASHES,)) + b"".join(sorted(hashes))
 
-    def load(self, data: bytes) -> _State:
+    def load(self, data: bytes) -> _SeenState:
         form, data = data[:1], data[1:]
         if form == bytes((_VALUES,)):
             self._keep(state := self.zero(exact=True), self.items.load(data))
@@ -167,14 +181,14 @@ class _Seen:
                 raise CorruptStateError(f"{len(data)} bytes of values are more than are kept")
             return state
         if form == bytes((_HASHES,)):
-            return _State(None, self._load_hashes(data))
+            return _SeenState(None, self._load_hashes(data))
         # A wrong first number would keep the library busy for ever.
         if form != bytes((_FILTER,)) or len(data) != len(self.empty) or data[:8] != self.empty[:8]:
             raise CorruptStateError(
                 f"a stored state of {len(data) + 1} bytes is no filter for {self.capacity} values "
                 f"with an error of {self.error}"
             )
-        return _State(None, set(), Bloom.load_bytes(data, _own))
+        return _SeenState(None, set(), Bloom.load_bytes(data, _same_hash))
 
     def _load_hashes(self, data: bytes) -> set[int]:
         parts = [data[at : at + _HASH_SIZE] for at in range(0, len(data), _HASH_SIZE)]
@@ -182,35 +196,35 @@ class _Seen:
             raise CorruptStateError(f"stored hashes of {len(data)} bytes cannot be read")
         return set(map(_from_bytes, parts))
 
-    def _keep(self, state: _State, values: Iterable[Item]) -> None:
-        known = cast("set[Item]", state.values)
+    def _keep(self, state: _SeenState, values: Iterable[Item]) -> None:
+        kept = cast("set[Item]", state.values)
         for value in values:
-            if value not in known:
-                known.add(value)
+            if value not in kept:
+                kept.add(value)
                 state.size += self.items.size(value)
         if state.size > MAX_EXACT_BYTES:
-            self._hash(state)
+            self._drop_values(state)
 
-    def _hash(self, state: _State) -> None:
+    def _drop_values(self, state: _SeenState) -> None:
         values, state.values = state.values, None
         self._put(state, map(_hash, values or ()))
 
-    def _put(self, state: _State, hashes: Iterable[int]) -> None:
+    def _put(self, state: _SeenState, hashes: Iterable[int]) -> None:
         if state.bloom is not None:
             state.bloom.update(hashes)
             return
         state.hashes.update(hashes)
         if len(state.hashes) > self.few:
-            self._fill(state)
+            self._filter(state)
 
-    def _fill(self, state: _State) -> Bloom:
+    def _filter(self, state: _SeenState) -> Bloom:
         if state.bloom is None:
-            state.bloom = Bloom(self.capacity, self.error, _own)
+            state.bloom = Bloom(self.capacity, self.error, _same_hash)
             state.bloom.update(state.hashes)
             state.hashes = set()
         return state.bloom
 
-    def _answer(self, state: _State, item: Item) -> Estimate:
+    def _answer(self, state: _SeenState, item: Item) -> Estimate:
         if state.values is not None:
             return Estimate.exact(item in state.values)
         number = _hash(item)
@@ -218,13 +232,16 @@ class _Seen:
             return Estimate.exact(number in state.hashes)
         if number not in state.bloom:
             return Estimate.exact(False)
-        bits = _bits(state.bloom)
+        bits = _set_bits(state.bloom)
         error = (bits / state.bloom.size_in_bits) ** self._probes
         return Estimate(True, False, True, 1 - error)
 
-    def _number(self, bloom: Bloom) -> Estimate:
-        """Swamidass and Baldi (2007); the variance is that of empty cells (Feller, volume 1)."""
-        cells, bits, probes = bloom.size_in_bits, _bits(bloom), self._probes
+    def _number_in(self, bloom: Bloom) -> Estimate:
+        """How many values a filter holds, by Swamidass and Baldi (2007).
+
+        The variance is that of empty cells (Feller, volume 1).
+        """
+        cells, bits, probes = bloom.size_in_bits, _set_bits(bloom), self._probes
         if bits == cells:
             return Estimate(None, None, None, _CONFIDENCE)
         balls = -math.log1p(-bits / cells)
@@ -238,11 +255,11 @@ class _Seen:
         return int.from_bytes(self.empty[:8], "little")
 
 
-def _is_empty(state: _State) -> bool:
+def _is_empty(state: _SeenState) -> bool:
     return not (state.values or state.hashes or state.bloom is not None)
 
 
-def _bits(bloom: Bloom) -> int:
+def _set_bits(bloom: Bloom) -> int:
     return int.from_bytes(bloom.save_bytes()[8:], "little").bit_count()
 
 
@@ -259,6 +276,6 @@ def _to_bytes(number: int) -> bytes:
     return number.to_bytes(_HASH_SIZE, "little", signed=True)
 
 
-def _own(number: int) -> int:
-    """The hash of a hash: the library's own would differ from process to process."""
+def _same_hash(number: int) -> int:
+    """The hash of a hash: the one that the library would use differs from process to process."""
     return number

@@ -18,14 +18,14 @@ from fastdata.errors import CorruptStateError, DeclarationError
 from fastdata.events.fieldtypes import FieldType, Kind
 from fastdata.measures.estimates import Estimate
 from fastdata.measures.items import Item, Items
-from fastdata.measures.numbers import OfField, arrow_type, checked_type, more
+from fastdata.measures.numbers import FieldMeasure, arrow_type, checked_type, widened_count
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
     from fastdata.measures.aggregate import Aggregate
 
-__all__ = ["Comparison", "Sets", "compare_states"]
+__all__ = ["SetComparison", "Sets", "compare_states"]
 
 # Three standard deviations; the library's Jaccard similarity has two.
 _DEVIATIONS, _CONFIDENCE, _JACCARD_CONFIDENCE = 3, 0.997, 0.954
@@ -40,7 +40,7 @@ _IS_EMPTY, _FLAGS = 1 << 2, 0x1A
 
 
 @dataclass(frozen=True, slots=True)
-class Sets(OfField):
+class Sets(FieldMeasure):
     """The distinct values of a field as a set: counted, and compared by `fastdata.compare`.
 
     Strings, enums, integers, timestamps or dates. Practically exact up to 2**lg_k different
@@ -49,15 +49,22 @@ class Sets(OfField):
     one stored state are, and comparisons are not. For counts alone `Uniques` is eight times
     smaller.
 
+        metric = Metric("visits", visits, by=["country"], measures={"people": Sets("visitor_id")})
+        await compare(metric, "people", {"country": "NO"}, {"country": "SE"}, "2024-02-29")
+
     Stored: lg_k, form, then by form. 1: the values, sorted little-endian int64, or sorted UTF-8
     with the byte 0xFF behind each. 2: their number (uint64), and what form 0 has: a DataSketches
     image of a compact theta sketch, ordered, of the 2**lg_k smallest hashes.
+
+    Args:
+        field: Of strings, enums, integers, timestamps or dates.
+        lg_k: 5 to 15.
     """
 
     lg_k: int = 12
 
     def bind(self, *types: FieldType) -> "Aggregate":
-        """The aggregate for values of that type.
+        """The aggregate over values of the field's type.
 
         Raises:
             DeclarationError: Its values cannot be compared so, or `lg_k` is out of its range.
@@ -65,15 +72,18 @@ class Sets(OfField):
         fitting = checked_type(self, types, ("string", "int", "timestamp", "date"))
         if self.lg_k not in _LG_K:
             raise DeclarationError(f"{self!r}: lg_k goes from {_LG_K[0]} to {_LG_K[-1]}")
-        return _Sets(Items.of_type(self.field, fitting), self.lg_k)
+        return _SetsAggregate(Items.of_type(self.field, fitting), self.lg_k)
 
 
 @dataclass(slots=True)
-class _Sketch:
-    """What was stored, what was folded since, and what was merged with it.
+class _ThetaState:
+    """A theta sketch in up to three parts, which `compact` makes one.
 
     Attributes:
-        number: How many values there are, if that is known; then it can be merged with nothing.
+        fed: What was folded here.
+        stored: What was loaded.
+        union: What was merged with it.
+        number: How many values there are, if that is known: folding or merging forgets it.
     """
 
     lg_k: int
@@ -88,7 +98,10 @@ class _Sketch:
         return is_new and (self.stored is None or self.stored.is_empty())
 
     def compact(self) -> Any:
-        """A function of the values alone: the union keeps the smallest hashes, 2**lg_k of them."""
+        """The one sketch of all parts: a function of the values alone.
+
+        The union keeps the smallest hashes, 2**lg_k of them.
+        """
         if self.stored is not None and self.union is None and self.fed.is_empty():
             return self.stored
         union = self.union or theta_union(self.lg_k)
@@ -105,26 +118,26 @@ class _Sketch:
         self.fed.update(item if item != "" else _EMPTY)
 
 
-_Set = set[Item]
+_SetsState = set[Item] | _ThetaState
 
 
 @dataclass(frozen=True, slots=True)
-class _Sets:
+class _SetsAggregate:
     items: Items
     lg_k: int
     kind: ClassVar[Kind] = "int"
 
     @property
     def code(self) -> int:
-        return 110 + (self.items.of is int)
+        return 110 + (self.items.item_type is int)
 
     def arrow_type(self) -> "pa.DataType":
         return arrow_type("int")
 
-    def zero(self, exact: bool = False) -> _Set | _Sketch:
-        return set() if exact else _Sketch(self.lg_k, update_theta_sketch(self.lg_k))
+    def zero(self, exact: bool = False) -> _SetsState:
+        return set() if exact else _ThetaState(self.lg_k, update_theta_sketch(self.lg_k))
 
-    def add(self, state: _Set | _Sketch, value: Any) -> _Set | _Sketch:
+    def add(self, state: _SetsState, value: Any) -> _SetsState:
         self.items.check(value)
         if isinstance(state, set):
             state.add(value)
@@ -133,11 +146,11 @@ class _Sets:
             state.number = None
         return state
 
-    def merge(self, state: _Set | _Sketch, other: _Set | _Sketch) -> _Set | _Sketch:
+    def merge(self, state: _SetsState, other: _SetsState) -> _SetsState:
         if isinstance(state, set) and isinstance(other, set):
             state |= other
             return state
-        # What has seen nothing is neutral, whether it was made to be exact or not.
+        # An empty state is neutral, whether it was made to be exact or not.
         if _is_empty(other) and not (isinstance(other, set) and _is_empty(state)):
             return state
         number = None
@@ -147,11 +160,11 @@ class _Sets:
             state, number = self._sketch(()), other.number
         if isinstance(state, set):
             state = self._sketch(state)
-        state.unite((other if isinstance(other, _Sketch) else self._sketch(other)).compact())
+        state.unite((other if isinstance(other, _ThetaState) else self._sketch(other)).compact())
         state.number = number
         return state
 
-    def present(self, state: _Set | _Sketch) -> Estimate:
+    def present(self, state: _SetsState) -> Estimate:
         if isinstance(state, set):
             return Estimate.exact(len(state))
         sketch = state.compact()
@@ -160,9 +173,9 @@ class _Sets:
         return _count(sketch)
 
     def widen(self, estimate: Estimate, events: int) -> Estimate:
-        return more(estimate, events)
+        return widened_count(estimate, events)
 
-    def dump(self, state: _Set | _Sketch) -> bytes:
+    def dump(self, state: _SetsState) -> bytes:
         if isinstance(state, set):
             if self.items.fit(state):
                 return self.dump_whole(state)
@@ -172,15 +185,15 @@ class _Sets:
             return bytes((self.lg_k, _SKETCH_ONLY)) + image
         return bytes((self.lg_k, _NUMBER)) + state.number.to_bytes(8, "little") + image
 
-    def dump_whole(self, state: _Set | _Sketch) -> bytes:
+    def dump_whole(self, state: _SetsState) -> bytes:
         if not isinstance(state, set):
             return self.dump(state)
         return bytes((self.lg_k, _SET)) + self.items.dump(state)
 
-    def load(self, data: bytes) -> _Set | _Sketch:
+    def load(self, data: bytes) -> _SetsState:
         if len(data) < _HEAD_SIZE or data[0] != self.lg_k or data[1] > _NUMBER:
-            found = data[:_HEAD_SIZE].hex()
-            raise CorruptStateError(f"{found!r} begins no set of lg_k {self.lg_k}")
+            head = data[:_HEAD_SIZE].hex()
+            raise CorruptStateError(f"{head!r} begins no set of lg_k {self.lg_k}")
         if data[1] == _SET:
             return set(self.items.load(data[_HEAD_SIZE:]))
         image = data[_HEAD_SIZE:] if data[1] == _SKETCH_ONLY else data[_HEAD_SIZE + 8 :]
@@ -193,20 +206,24 @@ class _Sets:
                 raise CorruptStateError("a stored number of values contradicts its sketch")
         return sketch
 
-    def _sketch(self, values: Any, number: int | None = None) -> _Sketch:
-        sketch = _Sketch(self.lg_k, update_theta_sketch(self.lg_k), number=number)
+    def _sketch(self, values: Any, number: int | None = None) -> _ThetaState:
+        sketch = _ThetaState(self.lg_k, update_theta_sketch(self.lg_k), number=number)
         for value in values:
             sketch.update(value)
         return sketch
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
+class SetComparison:
     """Two sets of values beside each other.
 
     Attributes:
         left: How many values are in the left one.
-        left_only: How many of them are not in the right one.
+        right: How many are in the right one.
+        union: How many are in either.
+        intersection: How many are in both.
+        left_only: How many are in the left one and not in the right one.
+        right_only: How many are in the right one and not in the left one.
         jaccard: The share of the values of either that are in both; None of two empty sets.
     """
 
@@ -219,7 +236,7 @@ class Comparison:
     jaccard: Estimate
 
 
-def compare_states(aggregate: "Aggregate", left: object, right: object) -> Comparison:
+def compare_states(aggregate: "Aggregate", left: object, right: object) -> SetComparison:
     """Compare two states of a `Sets`: exactly when both hold their values.
 
     Counts hold within their bounds with confidence 0.997, the similarity with 0.954.
@@ -227,24 +244,24 @@ def compare_states(aggregate: "Aggregate", left: object, right: object) -> Compa
     Raises:
         DeclarationError: The aggregate is of another measure.
     """
-    if not isinstance(aggregate, _Sets):
+    if not isinstance(aggregate, _SetsAggregate):
         raise DeclarationError(f"{aggregate!r} has no sets to compare; use Sets('field')")
-    count = aggregate.present(cast("_Set | _Sketch", left))
-    other = aggregate.present(cast("_Set | _Sketch", right))
+    left_size = aggregate.present(cast("_SetsState", left))
+    right_size = aggregate.present(cast("_SetsState", right))
     if isinstance(left, set) and isinstance(right, set):
         both, either = len(left & right), len(left | right)
         similarity = both / either if either else None
         exact = (either, both, len(left - right), len(right - left), similarity)
-        return Comparison(count, other, *map(Estimate.exact, exact))
+        return SetComparison(left_size, right_size, *map(Estimate.exact, exact))
     a, b = (_sketch_of(aggregate, state).compact() for state in (left, right))
     union, intersection = theta_union(aggregate.lg_k), theta_intersection()
     for sketch in (a, b):
         union.update(sketch)
         intersection.update(sketch)
     difference = theta_a_not_b()
-    return Comparison(
-        count,
-        other,
+    return SetComparison(
+        left_size,
+        right_size,
         _count(union.get_result()),
         _count(intersection.get_result()),
         _count(difference.compute(a, b)),
@@ -253,8 +270,8 @@ def compare_states(aggregate: "Aggregate", left: object, right: object) -> Compa
     )
 
 
-def _sketch_of(aggregate: _Sets, state: object) -> _Sketch:
-    return state if isinstance(state, _Sketch) else aggregate._sketch(state)
+def _sketch_of(aggregate: _SetsAggregate, state: object) -> _ThetaState:
+    return state if isinstance(state, _ThetaState) else aggregate._sketch(state)
 
 
 def _count(sketch: Any) -> Estimate:
@@ -271,7 +288,7 @@ def _similarity(left: Any, right: Any) -> Estimate:
     return Estimate(value, lower, upper, _JACCARD_CONFIDENCE)
 
 
-def _is_empty(state: _Set | _Sketch) -> bool:
+def _is_empty(state: _SetsState) -> bool:
     return not state if isinstance(state, set) else state.is_empty
 
 

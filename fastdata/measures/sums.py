@@ -14,7 +14,7 @@ from fastdata.events.fieldtypes import FieldType, Kind
 from fastdata.events.values import to_float, wrong_type
 from fastdata.measures.estimates import Estimate
 from fastdata.measures.numbers import (
-    OfField,
+    FieldMeasure,
     arrow_type,
     checked_type,
     from_unscaled,
@@ -37,8 +37,8 @@ _LEAST_EXPONENT, _GREATEST_EXPONENT = -1074, 4096
 
 
 @dataclass(frozen=True, slots=True)
-class Sum(OfField):
-    """The sum of a field's values; 0 of nothing.
+class Sum(FieldMeasure):
+    """The sum of a field's values; 0 without any value.
 
     Exact for integers, of any size (Arrow takes up to int64), and for decimals (Arrow: 38
     digits); for floats the exact sum is rounded once, correctly. A NaN makes it NaN, an infinity
@@ -50,7 +50,7 @@ class Sum(OfField):
     """
 
     def bind(self, *types: FieldType) -> "Aggregate":
-        """The aggregate for values of that type.
+        """The aggregate over values of the field's type.
 
         Raises:
             DeclarationError: It is neither int, float nor decimal.
@@ -59,20 +59,20 @@ class Sum(OfField):
 
 
 @dataclass(frozen=True, slots=True)
-class Mean(OfField):
-    """The mean of a field's values as a float, correctly rounded from the exact sum; None of none.
+class Mean(FieldMeasure):
+    """The mean of a field's values as a float, correctly rounded from the exact sum.
 
-    Bounds are lost while events are missing. Stored: the count (a byte of length, then
-    a little-endian integer) and the sum as that of `Sum`.
+    None without any value. Bounds are lost while events are missing. Stored: the count (a byte of
+    length, then a little-endian integer) and the sum as that of `Sum`.
     """
 
     def bind(self, *types: FieldType) -> "Aggregate":
-        """The aggregate for values of that type.
+        """The aggregate over values of the field's type.
 
         Raises:
             DeclarationError: It is neither int, float nor decimal.
         """
-        return _Mean(_sum_of(self, self.field, types))
+        return _MeanAggregate(_sum_of(self, self.field, types))
 
 
 def _sum_of(measure: Sum | Mean, field: str, types: Sequence[FieldType]) -> "_WholeSum | _FloatSum":
@@ -84,7 +84,7 @@ def _sum_of(measure: Sum | Mean, field: str, types: Sequence[FieldType]) -> "_Wh
 
 @dataclass(frozen=True, slots=True)
 class _WholeSum:
-    """Of integers, or of decimals as integers in units of 10**-scale."""
+    """The sum of integers, or of decimals as integers in units of 10**-scale."""
 
     field: str
     scale: int | None
@@ -215,7 +215,7 @@ class _MeanState:
 
 
 @dataclass(frozen=True, slots=True)
-class _Mean:
+class _MeanAggregate:
     sum: _WholeSum | _FloatSum
     kind: ClassVar[Kind] = "float"
 

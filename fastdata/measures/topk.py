@@ -47,10 +47,19 @@ class TopK:
     in a full list has no more than the last one of it. Batch is exact while all items take no more
     than 64 KiB; past it each stored answer is, and merged ones are not.
 
+        TopK("page", k=20)  # the most visited
+        TopK("product", weight="price")  # those that earn most
+
     Stored: lg_size, form, then by form. 0 (from the speed layer) and 1 (from batch): the size of
     the items (uint32), the items sorted, their counts as LEB128. 2: a DataSketches image of
     frequent strings, items sorted. 3: the size (uint32) of the exact top in form 1, it, and the
     image. Integers are decimal text in an image.
+
+    Args:
+        field: Of strings, enums, integers, timestamps or dates.
+        k: 1 to 1,000.
+        weight: Of integers or decimals; None counts 1 for each value.
+        lg_size: 4 to 10.
     """
 
     field: str
@@ -64,7 +73,7 @@ class TopK:
         return (self.field,) if self.weight is None else (self.field, self.weight)
 
     def bind(self, *types: FieldType) -> "Aggregate":
-        """The aggregate for values of these types.
+        """The aggregate over values of the types of field and weight.
 
         Raises:
             DeclarationError: They cannot be counted so, or a number is out of its range.
@@ -78,16 +87,16 @@ class TopK:
         if self.lg_size not in _LG_SIZES:
             raise DeclarationError(f"{self!r}: lg_size goes from {_LG_SIZES[0]} to {_LG_SIZES[-1]}")
         items = Items.of_type(self.field, item)
-        return _TopK(items, item, self.k, self.lg_size, self.weight, weight)
+        return _TopKAggregate(items, item, self.k, self.lg_size, self.weight, weight)
 
 
 @dataclass(slots=True)
-class _State:
+class _TopKState:
     """All counts, or a sketch.
 
     Attributes:
-        is_few: Whether it becomes a sketch when there are many; else it stays exact.
-        top: The exact answer, though a sketch is all that is left of the counts.
+        is_few: Whether it becomes a sketch past what one holds exactly; else it stays exact.
+        top: The exact answer, where a sketch is all that was stored of the counts.
     """
 
     counts: dict[Item, int] | None
@@ -97,7 +106,7 @@ class _State:
 
 
 @dataclass(frozen=True, slots=True)
-class _TopK:
+class _TopKAggregate:
     items: Items
     type: FieldType
     k: int
@@ -110,7 +119,7 @@ class _TopK:
     @property
     def code(self) -> int:
         weight = 0 if self.weight_type is None else 1 if self._scale is None else 2
-        return 96 + 2 * weight + (self.items.of is int)
+        return 96 + 2 * weight + (self.items.item_type is int)
 
     @property
     def _capacity(self) -> int:
@@ -124,10 +133,10 @@ class _TopK:
         bounds = [(name, count) for name in ("count", "lower", "upper")]
         return pa.list_(pa.struct([("item", item), *bounds]))
 
-    def zero(self, exact: bool = False) -> _State:
-        return _State({}, is_few=not exact)
+    def zero(self, exact: bool = False) -> _TopKState:
+        return _TopKState({}, is_few=not exact)
 
-    def add(self, state: _State, value: object) -> _State:
+    def add(self, state: _TopKState, value: object) -> _TopKState:
         item, weight = (value, 1) if self.weight is None else self._weighted(value)
         self.items.check(item)
         if weight <= 0:
@@ -140,14 +149,14 @@ class _TopK:
             self._count(state, {cast("Item", item): weight})
         return state
 
-    def exact_of(self, counted: Iterable[tuple[Item, int]]) -> _State:
-        """The state of values that came so often, as batch keeps it."""
+    def exact_of(self, counted: Iterable[tuple[Item, int]]) -> _TopKState:
+        """The state that batch makes of values and how often each of them came."""
         state = self.zero(exact=True)
         self._count(state, dict(counted))
         return state
 
-    def merge(self, state: _State, other: _State) -> _State:
-        # What has seen nothing is neutral, whether it was made to be exact or not.
+    def merge(self, state: _TopKState, other: _TopKState) -> _TopKState:
+        # An empty state is neutral, whether it was made to be exact or not.
         if other.counts == {} and (state.counts != {} or other.is_few):
             return state
         if state.counts == {}:
@@ -167,25 +176,24 @@ class _TopK:
         state.top = None
         return state
 
-    def present(self, state: _State) -> Estimate:
+    def present(self, state: _TopKState) -> Estimate:
         counts = state.counts if state.counts is not None else state.top
         if counts is not None:
-            return Estimate.exact(self._value([(i, n, n, n) for i, n in counts.items()]))
+            return Estimate.exact(self._value([(item, n, n, n) for item, n in counts.items()]))
         rows = state.sketch.get_frequent_items(_ANY)
-        of = self.items.of
-        return Estimate(
-            self._value([(of(i), n, low, high) for i, n, low, high in rows]), None, None
-        )
+        read = self.items.item_type
+        value = self._value([(read(text), n, low, high) for text, n, low, high in rows])
+        return Estimate(value, None, None)
 
     def widen(self, estimate: Estimate, events: int) -> Estimate:
         if not events:
             return estimate
         rows = cast("Sequence[Counted]", estimate.value)
         more = None if self.weight_type is not None else events
-        value = tuple([(i, n, low, more and high + more) for i, n, low, high in rows])
+        value = tuple([(item, n, low, more and high + more) for item, n, low, high in rows])
         return Estimate(value, None, None)
 
-    def dump(self, state: _State) -> bytes:
+    def dump(self, state: _TopKState) -> bytes:
         if state.counts is None:
             image = self._image(state.sketch)
             if state.top is None:
@@ -195,30 +203,30 @@ class _TopK:
             return self.dump_whole(state)
         return self._dump_top(state.counts, self._image(self._sketch(state.counts)))
 
-    def dump_whole(self, state: _State) -> bytes:
+    def dump_whole(self, state: _TopKState) -> bytes:
         if state.counts is None:
             return self.dump(state)
         form = _FEW if state.is_few else _ALL
         return bytes((self.lg_size, form)) + self.items.dump_counts(state.counts)
 
-    def load(self, data: bytes) -> _State:
+    def load(self, data: bytes) -> _TopKState:
         if len(data) < _HEAD_SIZE or data[0] != self.lg_size or data[1] > _TOP:
-            found = data[:_HEAD_SIZE].hex()
-            raise CorruptStateError(f"{found!r} begins no top of lg_size {self.lg_size}")
+            head = data[:_HEAD_SIZE].hex()
+            raise CorruptStateError(f"{head!r} begins no top of lg_size {self.lg_size}")
         form, data = data[1], data[_HEAD_SIZE:]
         if form in (_FEW, _ALL):
             counts = self.items.load_counts(data)
             if form == _FEW and len(counts) > self._capacity:
                 raise CorruptStateError(f"{len(counts)} stored items are not few")
-            return _State(counts, form == _FEW)
+            return _TopKState(counts, form == _FEW)
         top = None
         if form == _TOP:
             end = 4 + int.from_bytes(data[:4], "little")
             top, data = self.items.load_counts(data[4:end]), data[end:]
         if self._ordered(data) != data:
             raise CorruptStateError(f"a stored sketch of {len(data)} bytes is cut or changed")
-        # Many, or there would be no sketch: no longer is anything to be exact.
-        return _State(None, True, frequent_strings_sketch.deserialize(data), top)
+        # Without counts nothing is left to keep exact: `is_few` tells nothing then.
+        return _TopKState(None, True, frequent_strings_sketch.deserialize(data), top)
 
     @property
     def _scale(self) -> int | None:
@@ -233,13 +241,13 @@ class _TopK:
             raise wrong_type(str(self.weight), "an int (of 64 bits)", weight)
         return item, weight
 
-    def _count(self, state: _State, counts: Mapping[Item, int]) -> None:
-        known = cast("dict[Item, int]", state.counts)
+    def _count(self, state: _TopKState, counts: Mapping[Item, int]) -> None:
+        counted = cast("dict[Item, int]", state.counts)
         for item, count in counts.items():
-            known[item] = known.get(item, 0) + count
-            self._check_total(known[item])
-        if state.is_few and len(known) > self._capacity:
-            state.sketch, state.counts = self._sketch(known), None
+            counted[item] = counted.get(item, 0) + count
+            self._check_total(counted[item])
+        if state.is_few and len(counted) > self._capacity:
+            state.sketch, state.counts = self._sketch(counted), None
 
     def _sketch(self, counts: Mapping[Item, int]) -> Any:
         self._check_total(sum(counts.values()))
@@ -268,7 +276,7 @@ class _TopK:
         top = self.items.dump_counts({item: counts[item] for item in first})
         return bytes((self.lg_size, _TOP)) + len(top).to_bytes(4, "little") + top + image
 
-    def _unite(self, state: _State, other: Any) -> None:
+    def _unite(self, state: _TopKState, other: Any) -> None:
         if other.num_active_items:
             # In the order of the image, not of the hash table: the result is a function of both.
             state.sketch.merge(frequent_strings_sketch.deserialize(self._image(other)))
@@ -300,7 +308,7 @@ class _TopK:
             for _ in range(number):
                 (size,) = struct.unpack_from("<I", image, at)
                 items.append(image[at + 4 : at + 4 + size])
-                self.items.of(items[-1].decode())
+                self.items.item_type(items[-1].decode())
                 at += 4 + size
         except (struct.error, ValueError) as error:
             raise CorruptStateError(f"a stored sketch is cut or changed: {error}") from error
@@ -317,20 +325,20 @@ class _TopK:
         )
 
     def _read_preamble(self, image: bytes) -> tuple[int, int, int]:
-        longs, version, family, most, now, number, total, offset = _PREAMBLE.unpack_from(image)
-        sizes = most == self.lg_size and now <= most and number <= self._capacity
-        if (longs, version, family) != (4, 1, 10) or not sizes:
+        *head, most, size, number, total, offset = _PREAMBLE.unpack_from(image)
+        fits = most == self.lg_size and size <= most and number <= self._capacity
+        if head != [4, 1, 10] or not fits:
             raise CorruptStateError(f"a stored sketch is no top of lg_size {self.lg_size}")
         return number, total, offset
 
 
 def _offset(sketch: Any) -> int:
-    """How much was taken off every item: what one that is not there may have."""
+    """How much was taken off every count: the most that an item may have that is not there."""
     return int(sketch.get_upper_bound(_NO_ITEM))
 
 
-def _copy(state: _State) -> _State:
-    return _State(dict(state.counts or {}), state.is_few)
+def _copy(state: _TopKState) -> _TopKState:
+    return _TopKState(dict(state.counts or {}), state.is_few)
 
 
 def _feed(sketch: Any, counts: Mapping[Item, int]) -> None:

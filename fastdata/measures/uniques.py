@@ -12,7 +12,7 @@ from fastdata.errors import CorruptStateError, DeclarationError
 from fastdata.events.fieldtypes import FieldType, Kind
 from fastdata.events.values import wrong_type
 from fastdata.measures.estimates import Estimate
-from fastdata.measures.numbers import OfField, arrow_type, checked_type, more
+from fastdata.measures.numbers import FieldMeasure, arrow_type, checked_type, widened_count
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -38,7 +38,7 @@ _OUT_OF_ORDER = 0x10
 
 
 @dataclass(frozen=True, slots=True)
-class Uniques(OfField):
+class Uniques(FieldMeasure):
     """The number of distinct values of a field: strings, enums, integers, timestamps or dates.
 
     Estimates lie within their bounds with confidence 0.997: with `lg_k` 12 (4 KiB when large)
@@ -48,12 +48,16 @@ class Uniques(OfField):
     64 KiB: sorted little-endian int64, or sorted UTF-8 with the byte 0xFF behind each. Else, of
     form 2 only, their exact number (little-endian uint64); and the sketch: a DataSketches HLL_8
     image, coupons sorted, registers flagged as out of order and without a HIP accumulator.
+
+    Args:
+        field: Of strings, enums, integers, timestamps or dates.
+        lg_k: 7 to 16.
     """
 
     lg_k: int = 12
 
     def bind(self, *types: FieldType) -> "Aggregate":
-        """The aggregate for values of that type.
+        """The aggregate over values of the field's type.
 
         Raises:
             DeclarationError: Its values cannot be counted so, or `lg_k` is not 7 to 16.
@@ -61,47 +65,49 @@ class Uniques(OfField):
         fitting = checked_type(self, types, ("string", "int", "timestamp", "date"))
         if self.lg_k not in _LG_K:
             raise DeclarationError(f"{self!r}: lg_k goes from {_LG_K[0]} to {_LG_K[-1]}")
-        return _Uniques(self.field, self.lg_k, str if fitting.kind == "string" else int)
+        return _UniquesAggregate(self.field, self.lg_k, str if fitting.kind == "string" else int)
 
 
 @dataclass(slots=True)
-class _Sketch:
-    """A union, which is a sketch that others can be merged into.
+class _HllState:
+    """A HyperLogLog sketch that others can be merged into.
 
     Attributes:
-        number: How many values it has seen, if that is known; it can be merged with nothing.
+        number: How many values it has seen, if that is known: folding or merging forgets it.
     """
 
     union: Any
     number: int | None = None
 
 
-_Values = set[Any]
+_UniquesState = set[Any] | _HllState
 
 
 @dataclass(frozen=True, slots=True)
-class _Uniques:
+class _UniquesAggregate:
     """State: all values, to be exact, or a sketch."""
 
     field: str
     lg_k: int
-    of: type[str] | type[int]
+    value_type: type[str] | type[int]
     kind: ClassVar[Kind] = "int"
 
     @property
     def code(self) -> int:
-        return 8 if self.of is str else 9
+        return 8 if self.value_type is str else 9
 
     def arrow_type(self) -> "pa.DataType":
         return arrow_type("int")
 
-    def zero(self, exact: bool = False) -> _Values | _Sketch:
-        return set() if exact else _Sketch(hll_union(self.lg_k))
+    def zero(self, exact: bool = False) -> _UniquesState:
+        return set() if exact else _HllState(hll_union(self.lg_k))
 
-    def add(self, state: _Values | _Sketch, value: object) -> _Values | _Sketch:
+    def add(self, state: _UniquesState, value: object) -> _UniquesState:
         # The library would take any type, as some integer.
-        if type(value) is not self.of or (type(value) is int and not -(2**63) <= value < 2**63):
-            raise wrong_type(self.field, f"{self.of.__name__} (of 64 bits)", value)
+        if type(value) is not self.value_type or (
+            type(value) is int and not -(2**63) <= value < 2**63
+        ):
+            raise wrong_type(self.field, f"{self.value_type.__name__} (of 64 bits)", value)
         if isinstance(state, set):
             state.add(value)
         else:
@@ -109,11 +115,11 @@ class _Uniques:
             state.number = None
         return state
 
-    def merge(self, state: _Values | _Sketch, other: _Values | _Sketch) -> _Values | _Sketch:
+    def merge(self, state: _UniquesState, other: _UniquesState) -> _UniquesState:
         if isinstance(state, set) and isinstance(other, set):
             state |= other
             return state
-        # What has seen nothing is neutral, whether it was made to be exact or not.
+        # An empty state is neutral, whether it was made to be exact or not.
         if _is_empty(other) and not (isinstance(other, set) and _is_empty(state)):
             return state
         if _is_empty(state):
@@ -123,7 +129,7 @@ class _Uniques:
         state.number = None
         return _unite(state, other)
 
-    def present(self, state: _Values | _Sketch) -> Estimate:
+    def present(self, state: _UniquesState) -> Estimate:
         if isinstance(state, set):
             return Estimate.exact(len(state))
         if state.number is not None or state.union.is_empty():
@@ -137,9 +143,9 @@ class _Uniques:
         return Estimate(value, min(lower, value), max(upper, value) + collisions, _CONFIDENCE)
 
     def widen(self, estimate: Estimate, events: int) -> Estimate:
-        return more(estimate, events)
+        return widened_count(estimate, events)
 
-    def dump(self, state: _Values | _Sketch) -> bytes:
+    def dump(self, state: _UniquesState) -> bytes:
         if isinstance(state, set):
             # Each value takes a byte at least.
             if len(state) <= _MAX_SET_BYTES:
@@ -151,18 +157,18 @@ class _Uniques:
             return bytes((self.lg_k, _SKETCH_ONLY)) + _image(state)
         return bytes((self.lg_k, _NUMBER)) + state.number.to_bytes(8, "little") + _image(state)
 
-    def dump_whole(self, state: _Values | _Sketch) -> bytes:
+    def dump_whole(self, state: _UniquesState) -> bytes:
         if not isinstance(state, set):
             return self.dump(state)
         head, values = bytes((self.lg_k, _SET)), sorted(state)
-        if self.of is int:
+        if self.value_type is int:
             return head + struct.pack(f"<{len(values)}q", *values)
         return head + b"".join([value.encode() + _END for value in values])
 
-    def load(self, data: bytes) -> _Values | _Sketch:
+    def load(self, data: bytes) -> _UniquesState:
         if len(data) < _HEAD_SIZE or data[0] != self.lg_k or data[1] > _NUMBER:
-            found = data[:_HEAD_SIZE].hex()
-            raise CorruptStateError(f"{found!r} begins no distinct count of lg_k {self.lg_k}")
+            head = data[:_HEAD_SIZE].hex()
+            raise CorruptStateError(f"{head!r} begins no distinct count of lg_k {self.lg_k}")
         if data[1] == _SET:
             return self._load_values(data[_HEAD_SIZE:])
         image = data[_HEAD_SIZE:] if data[1] == _SKETCH_ONLY else data[_HEAD_SIZE + 8 :]
@@ -173,17 +179,17 @@ class _Uniques:
         except (ValueError, IndexError, RuntimeError, MemoryError) as error:
             raise CorruptStateError(f"a stored sketch cannot be read: {error}") from error
         if data[1] == _SKETCH_ONLY:
-            return _Sketch(union)
+            return _HllState(union)
         if union.is_empty():
             raise CorruptStateError("a stored distinct count contradicts its sketch")
-        return _Sketch(union, int.from_bytes(data[_HEAD_SIZE : _HEAD_SIZE + 8], "little"))
+        return _HllState(union, int.from_bytes(data[_HEAD_SIZE : _HEAD_SIZE + 8], "little"))
 
-    def _united(self, other: _Values | _Sketch, number: int | None = None) -> _Sketch:
-        return _unite(_Sketch(hll_union(self.lg_k), number), other)
+    def _united(self, other: _UniquesState, number: int | None = None) -> _HllState:
+        return _unite(_HllState(hll_union(self.lg_k), number), other)
 
-    def _load_values(self, data: bytes) -> _Values:
+    def _load_values(self, data: bytes) -> set[Any]:
         try:
-            if self.of is int:
+            if self.value_type is int:
                 return set(struct.unpack(f"<{len(data) // 8}q", data))
             *values, rest = data.split(_END)
             if not rest:
@@ -193,11 +199,11 @@ class _Uniques:
         raise CorruptStateError(f"a stored set of {len(data)} bytes cannot be read")
 
 
-def _is_empty(state: _Values | _Sketch) -> bool:
+def _is_empty(state: _UniquesState) -> bool:
     return not state if isinstance(state, set) else state.union.is_empty()
 
 
-def _unite(state: _Sketch, other: _Values | _Sketch) -> _Sketch:
+def _unite(state: _HllState, other: _UniquesState) -> _HllState:
     # The union drops data of sketches that are larger: here all have one lg_k.
     if isinstance(other, set):
         for value in other:
@@ -207,8 +213,8 @@ def _unite(state: _Sketch, other: _Values | _Sketch) -> _Sketch:
     return state
 
 
-def _image(state: _Sketch) -> bytes:
-    """A function of the sketch's contents alone, whatever was fed or merged in which order.
+def _image(state: _HllState) -> bytes:
+    """The image of a sketch: a function of its contents, whatever was fed or merged in which order.
 
     A sketch fed by one stream would answer by its history (HIP), a merged one by its registers.
     The flag makes both answer by their registers.

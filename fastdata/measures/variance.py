@@ -15,7 +15,7 @@ from fastdata.events.fieldtypes import FieldType, Kind
 from fastdata.events.values import to_float, wrong_type
 from fastdata.measures.estimates import Estimate
 from fastdata.measures.numbers import (
-    OfField,
+    FieldMeasure,
     arrow_type,
     checked_type,
     int_from_bytes,
@@ -39,7 +39,7 @@ _GREATEST_EXPONENT = 1074  # of a float's denominator
 
 
 @dataclass(frozen=True, slots=True)
-class Variance(OfField):
+class Variance(FieldMeasure):
     """The sample variance of a field's values as a float, as SQL's VARIANCE; None below two values.
 
     Correctly rounded from exact sums, whatever the order of folding. A NaN or an infinity makes it
@@ -52,54 +52,60 @@ class Variance(OfField):
 
     Args:
         field: Of integers, floats or decimals.
-        population: Divide by the number of values, as VAR_POP, and not by one less; None of none.
+        population: Divide by the number of values, as VAR_POP does, and not by one less; then it
+            is None only without any value.
     """
 
     population: bool = False
 
     def bind(self, *types: FieldType) -> "Aggregate":
-        """The aggregate for values of that type.
+        """The aggregate over values of the field's type.
 
         Raises:
             DeclarationError: It is neither int, float nor decimal.
         """
-        return _bound(self, types, is_root=False)
+        return _moments_of(self, types, is_root=False)
 
 
 @dataclass(frozen=True, slots=True)
-class StdDev(OfField):
-    """The square root of the `Variance`, correctly rounded on its own; else the same.
+class StdDev(FieldMeasure):
+    """The standard deviation of a field's values as a float: the square root of their `Variance`.
+
+    Correctly rounded from exact sums, not from the rounded variance. Bounds and stored form as of
+    `Variance`.
 
     Args:
         field: Of integers, floats or decimals.
-        population: As STDDEV_POP.
+        population: Divide by the number of values, as STDDEV_POP does, and not by one less.
     """
 
     population: bool = False
 
     def bind(self, *types: FieldType) -> "Aggregate":
-        """The aggregate for values of that type.
+        """The aggregate over values of the field's type.
 
         Raises:
             DeclarationError: It is neither int, float nor decimal.
         """
-        return _bound(self, types, is_root=True)
+        return _moments_of(self, types, is_root=True)
 
 
-def _bound(measure: Variance | StdDev, types: Sequence[FieldType], is_root: bool) -> "_Moments":
+def _moments_of(
+    measure: Variance | StdDev, types: Sequence[FieldType], is_root: bool
+) -> "_Moments":
     fitting = checked_type(measure, types, ("int", "float", "decimal"))
     return _Moments(measure.field, fitting, 0 if measure.population else 1, is_root)
 
 
 @dataclass(slots=True)
-class _State:
+class _VarianceState:
     """Sums of integers that are in parts of `denominator`, a power of two.
 
     Attributes:
-        count: Of all values.
-        total: Sum of those that are finite.
-        squares: Sum of their squares, in parts of the denominator's square.
-        is_finite: Whether all were.
+        count: How many values there are.
+        total: The sum of the finite ones.
+        squares: The sum of their squares, in parts of the denominator's square.
+        is_finite: Whether all are finite.
     """
 
     count: int = 0
@@ -109,7 +115,7 @@ class _State:
     is_finite: bool = True
 
     def refine(self, denominator: int) -> None:
-        """Count in smaller parts."""
+        """Express the sums in smaller parts, of `denominator`."""
         factor = denominator // self.denominator
         self.total *= factor
         self.squares *= factor * factor
@@ -118,6 +124,13 @@ class _State:
 
 @dataclass(frozen=True, slots=True)
 class _Moments:
+    """The aggregate of both.
+
+    Attributes:
+        less: How many fewer than there are values the squares are divided by: 1 or 0.
+        is_root: Whether it presents the square root.
+    """
+
     field: str
     type: FieldType
     less: int
@@ -131,10 +144,10 @@ class _Moments:
     def arrow_type(self) -> "pa.DataType":
         return arrow_type("float")
 
-    def zero(self, exact: bool = False) -> _State:
-        return _State()
+    def zero(self, exact: bool = False) -> _VarianceState:
+        return _VarianceState()
 
-    def add(self, state: _State, value: object) -> _State:
+    def add(self, state: _VarianceState, value: object) -> _VarianceState:
         number, denominator = self._ratio(value)
         state.count += 1
         if not denominator:
@@ -148,7 +161,7 @@ class _Moments:
         state.squares += number * number
         return state
 
-    def merge(self, state: _State, other: _State) -> _State:
+    def merge(self, state: _VarianceState, other: _VarianceState) -> _VarianceState:
         if other.denominator > state.denominator:
             state.refine(other.denominator)
         factor = state.denominator // other.denominator
@@ -158,13 +171,13 @@ class _Moments:
         state.is_finite &= other.is_finite
         return state
 
-    def present(self, state: _State) -> Estimate:
+    def present(self, state: _VarianceState) -> Estimate:
         return Estimate.exact(self._value(state))
 
     def widen(self, estimate: Estimate, events: int) -> Estimate:
         return unbounded(estimate) if events else estimate
 
-    def dump(self, state: _State) -> bytes:
+    def dump(self, state: _VarianceState) -> bytes:
         head = unsigned_to_bytes(state.count)
         if self.type.kind == "float":
             exponent = state.denominator.bit_length() - 1
@@ -172,8 +185,8 @@ class _Moments:
         total = int_to_bytes(state.total)
         return head + unsigned_to_bytes(len(total)) + total + int_to_bytes(state.squares)
 
-    def load(self, data: bytes) -> _State:
-        state = _State()
+    def load(self, data: bytes) -> _VarianceState:
+        state = _VarianceState()
         state.count, at = unsigned_from_bytes(data, 0)
         if self.type.kind == "float":
             state.is_finite = data[at : at + 1] == b"\0"
@@ -186,7 +199,7 @@ class _Moments:
             raise CorruptStateError(f"{data[:32].hex()!r} is no stored variance")
         return state
 
-    def _value(self, state: _State) -> float | None:
+    def _value(self, state: _VarianceState) -> float | None:
         weight = state.count - self.less
         if weight <= 0:
             return None
@@ -212,12 +225,12 @@ class _Moments:
         return value, 1
 
 
-def _spread(state: _State) -> int:
+def _spread(state: _VarianceState) -> int:
     """The sum of squared distances from the mean, times the count."""
     return state.count * state.squares - state.total**2
 
 
-def _is_possible(state: _State) -> bool:
+def _is_possible(state: _VarianceState) -> bool:
     # Of finite values alone no mean of squares is below the square of the mean (Cauchy-Schwarz);
     # one that is not finite is counted and not summed, which makes the first side larger still.
     return _spread(state) >= 0 and (state.count > 0 or (not state.squares and state.is_finite))

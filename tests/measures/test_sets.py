@@ -9,7 +9,7 @@ from fastdata import Sets, Uniques
 from fastdata.errors import CorruptStateError, DeclarationError
 from fastdata.events.fieldtypes import FieldType
 from fastdata.measures.estimates import Estimate
-from fastdata.measures.sets import Comparison, compare_states
+from fastdata.measures.sets import SetComparison, compare_states
 from fastdata.testing.laws import fold
 
 STRING, INT = FieldType("string"), FieldType("int")
@@ -39,7 +39,7 @@ def test_sets_of_batch_are_compared_exactly() -> None:
     left, right = (fold(NAMES, list(names), exact=True) for names in ("abcd", "cdefg"))
     found = compare_states(NAMES, left, right)
     sizes = (4, 5, 7, 2, 2, 3, 2 / 7)
-    assert found == Comparison(*map(Estimate.exact, sizes))
+    assert found == SetComparison(*map(Estimate.exact, sizes))
 
 
 def test_a_set_and_a_small_sketch_are_compared_without_loss() -> None:
@@ -59,7 +59,7 @@ def test_two_empty_sets_have_no_similarity(exact: bool) -> None:
 
 
 def test_comparisons_hold_within_their_bounds_as_often_as_they_say() -> None:
-    held: dict[str, list[bool]] = {name: [] for name in Comparison.__slots__}
+    held: dict[str, list[bool]] = {name: [] for name in SetComparison.__slots__}
     for seed in range(200):
         chance = random.Random(seed)
         middle, end = sorted(chance.sample(range(100, 3_000), 2))

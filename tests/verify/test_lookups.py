@@ -134,8 +134,10 @@ async def test_an_item_that_was_counted_as_another_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, users: list[object]
 ) -> None:
     with monkeypatch.context() as mistaken:
-        mistaken.setattr(frequency._Frequency, "add", astray(frequency._Frequency.add))
-        mistaken.setattr(seen._Seen, "add", astray(seen._Seen.add))
+        mistaken.setattr(
+            frequency._FrequencyAggregate, "add", astray(frequency._FrequencyAggregate.add)
+        )
+        mistaken.setattr(seen._SeenAggregate, "add", astray(seen._SeenAggregate.add))
         clicks = await clicks_of(tmp_path, users)
 
     report = await verified(clicks)

@@ -167,9 +167,9 @@ async def test_a_sketch_that_is_off_by_more_than_it_says_is_found(
     await clicks.fold()
     await clicks.replay()
     assert [] == (await clicks.verified()).findings
-    present = uniques._Uniques.present
+    present = uniques._UniquesAggregate.present
 
-    def wrong(self: uniques._Uniques, state: object) -> object:
+    def wrong(self: uniques._UniquesAggregate, state: object) -> object:
         right = present(self, state)  # type: ignore[arg-type]
         if right.is_exact:
             return right
@@ -179,6 +179,6 @@ async def test_a_sketch_that_is_off_by_more_than_it_says_is_found(
         assert isinstance(upper, int)
         return replace(right, value=value + 200, lower=lower + 200, upper=upper + 200)
 
-    monkeypatch.setattr(uniques._Uniques, "present", wrong)
+    monkeypatch.setattr(uniques._UniquesAggregate, "present", wrong)
 
     assert {"users"} == {finding.measure for finding in (await clicks.verified()).findings}

@@ -113,6 +113,6 @@ async def test_all_are_verified_through_both_layers(
     assert {"none": 1} == errors["often"]["causes"] == errors["clicks"]["causes"]
     assert {"sketch": 1} == errors["shares"]["causes"]
 
-    monkeypatch.setattr(topk._TopK, "merge", lambda self, state, other: state)
+    monkeypatch.setattr(topk._TopKAggregate, "merge", lambda self, state, other: state)
     _, sketches = (await clicks.verify()).metrics
     assert {"top", "spent"} == {finding.measure for finding in sketches.findings}
