@@ -25,9 +25,9 @@ class Grain:
     """A kind of window of a calendar.
 
     Attributes:
-        unit: Weeks begin on Monday.
-        rolling: Of days: how many of them a window has; there is one window for each day, the
-            last one of it. 1 for the days themselves.
+        unit: What a window is; weeks begin on Monday.
+        rolling: How many days a window has, where the unit is the day: there is one window for
+            each day, which is its last one. 1 for the days themselves.
     """
 
     unit: Literal["day", "week", "month"]
@@ -41,18 +41,18 @@ class Grain:
         """The grain of "day", "week", "month", or of rolling days such as "30d".
 
         Raises:
-            ValueError: It is none.
+            ValueError: The text is no grain.
         """
         match text:
             case "day" | "week" | "month":
                 return cls(text)
-        found = _ROLLING.fullmatch(text)
-        if found is None or not 1 < int(found[1]) <= _MOST_DAYS:
+        days = _ROLLING.fullmatch(text)
+        if days is None or not 1 < int(days[1]) <= _MOST_DAYS:
             raise ValueError(
                 f"{text!r} is not 'day', 'week', 'month' or rolling days from '2d' to "
                 f"'{_MOST_DAYS}d'"
             )
-        return cls("day", int(found[1]))
+        return cls("day", int(days[1]))
 
 
 class Calendar:
@@ -88,28 +88,31 @@ class Calendar:
         return self._start_of(self._date(time_ms))
 
     def windows(self, grain: Grain, start: int, end: int) -> Iterator[tuple[int, int]]:
-        """The windows `[start, end)` that touch an interval, in order.
+        """The windows of a grain that touch an interval, in order, as pairs of start and end.
 
         Of rolling days, those whose last day touches it.
 
         Args:
-            start: ms UTC.
-            end: ms UTC, exclusive.
+            grain: The kind of the windows.
+            start: Of the interval, ms UTC.
+            end: Of the interval, ms UTC, exclusive.
 
         Raises:
-            OverflowError: They leave the years 1 to 9999.
+            OverflowError: A window leaves the years 1 to 9999.
         """
         first = self._first(grain, self._date(start))
-        begins = deque(self._before(first, grain.rolling - 1), maxlen=grain.rolling)
+        # The starts of the days of a rolling window; else that of the window itself.
+        starts = deque(self._before(first, grain.rolling - 1), maxlen=grain.rolling)
         while self._start_of(first) < end:
             after = self._after(grain, first)
+            # A date that the zone left out begins where the next one does.
             if self._start_of(first) < self._start_of(after):
-                begins.append(self._start_of(first))
-                yield begins[0], self._start_of(after)
+                starts.append(self._start_of(first))
+                yield starts[0], self._start_of(after)
             first = after
 
     def _before(self, day: date, number: int) -> list[int]:
-        """The starts of so many days before a date."""
+        """The starts of the `number` days before a date, in order."""
         starts: list[int] = []
         while len(starts) < number:
             day -= _DAY
@@ -118,13 +121,14 @@ class Calendar:
         return starts[::-1]
 
     def _date(self, time_ms: int) -> date:
-        found = to_datetime(time_ms).astimezone(self._info).date()
+        """The date whose day holds an instant."""
+        day = to_datetime(time_ms).astimezone(self._info).date()
         # Clocks that are put back at midnight show the date before once more.
-        while self._start_of(found + _DAY) <= time_ms:
-            found += _DAY
-        while self._start_of(found) > time_ms:
-            found -= _DAY
-        return found
+        while self._start_of(day + _DAY) <= time_ms:
+            day += _DAY
+        while self._start_of(day) > time_ms:
+            day -= _DAY
+        return day
 
     def _compute_start(self, day: date) -> int:
         # A midnight that clocks skip is, by the offset before it, the instant at which they do.
@@ -132,6 +136,7 @@ class Calendar:
         return ceil_to((midnight - _EPOCH) // timedelta(milliseconds=1), MINUTE_MS)
 
     def _first(self, grain: Grain, day: date) -> date:
+        """The first date of the day, week or month that holds a date."""
         match grain.unit:
             case "week":
                 return day - _DAY * day.weekday()
@@ -140,6 +145,7 @@ class Calendar:
         return day
 
     def _after(self, grain: Grain, first: date) -> date:
+        """The first date of the next day, week or month."""
         match grain.unit:
             case "week":
                 return first + _DAY * 7

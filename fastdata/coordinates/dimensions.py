@@ -13,7 +13,10 @@ _LITERALS: Mapping[bool | None, str] = {None: "null", True: "true", False: "fals
 
 
 def dump_dims(dims: Sequence[Dimension]) -> str:
-    """Canonical JSON of dimension values; equal values have equal text."""
+    """Canonical JSON of dimension values; equal values have equal text.
+
+    dump_dims(["NO", 7, None])  # '["NO",7,null]'
+    """
     return f"[{','.join([_dump_dim(value) for value in dims])}]"
 
 

@@ -29,7 +29,7 @@ def floor_to(time_ms: int, size_ms: int, origin_ms: int = 0) -> int:
 
 
 def ceil_to(time_ms: int, size_ms: int, origin_ms: int = 0) -> int:
-    """The first window start at or after `time_ms`."""
+    """The first start of a window of `size_ms` at or after `time_ms`; one is at `origin_ms`."""
     return time_ms + (origin_ms - time_ms) % size_ms
 
 
@@ -56,11 +56,11 @@ def parse_instant(value: str | datetime, zone: tzinfo = UTC) -> int:
 
     Args:
         value: The instant.
-        zone: That of text without one. Where its clocks are put back, the first of two instants
-            is meant; what they skip is by the offset before.
+        zone: Of text that names none. Where its clocks are put back, the first of two instants is
+            meant; a time that they skip is taken with the offset before.
 
     Raises:
-        ValueError: It is no date, or a `datetime` without a time zone.
+        ValueError: The text is no date or time, or the `datetime` has no time zone.
     """
     if isinstance(value, str):
         try:
@@ -78,7 +78,7 @@ def parse_instant(value: str | datetime, zone: tzinfo = UTC) -> int:
 
 
 def to_datetime(time_ms: int) -> datetime:
-    """An aware UTC `datetime`.
+    """The aware UTC `datetime` of an instant.
 
     Raises:
         OverflowError: It is outside the years 1 to 9999.

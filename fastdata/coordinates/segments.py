@@ -19,12 +19,15 @@ def segment_start(segment: int, size: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Coverage:
-    """Per partition, the first segment that is *not* counted; 0 is as good as no entry."""
+    """Per partition, the first segment that is *not* counted.
+
+    A partition without an entry has 0: nothing of it is counted.
+    """
 
     segments: Mapping[int, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Keep one form, so that equal coverages are equal."""
+        """Drop zeros and sort, so that coverages that mean the same are equal."""
         counted = {p: s for p, s in sorted(self.segments.items()) if s}
         object.__setattr__(self, "segments", counted)
 
