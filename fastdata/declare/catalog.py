@@ -31,7 +31,7 @@ class Catalog:
         """A metric by name.
 
         Raises:
-            UnknownMetricError: There is none; the message lists those there are.
+            UnknownMetricError: No metric has that name; the message lists those there are.
         """
         try:
             return self.metrics[name]
@@ -50,6 +50,9 @@ def load(path: str | Path) -> ModuleType:
     """Import a file of declarations by its path, from anywhere.
 
     The file is imported once; the same path again gives the same module.
+
+        agents = load("agents/visits.py")
+        table = await query(agents.visits, "2024-02-29")
 
     Raises:
         LoadError: There is no such file, or it raises something of its own.
@@ -71,7 +74,7 @@ def load(path: str | Path) -> ModuleType:
         raise
     except Exception as error:
         del sys.modules[name]
-        raise LoadError(f"cannot load {_where(file, error)}: {_what(error)}") from error
+        raise LoadError(f"cannot load {_where(file, error)}: {_message(error)}") from error
     return module
 
 
@@ -97,10 +100,10 @@ def catalog_of(values: Iterable[object]) -> Catalog:
     Raises:
         DeclarationError: Two metrics, or two sources, share a name.
     """
-    found = [v for v in values if isinstance(v, Metric | Source)]
+    declared = [v for v in values if isinstance(v, Metric | Source)]
     metrics: dict[str, Metric] = {}
     sources: dict[str, Source] = {}
-    for value in [*found, *(m.source for m in found if isinstance(m, Metric))]:
+    for value in [*declared, *(m.source for m in declared if isinstance(m, Metric))]:
         if isinstance(value, Metric):
             _put(metrics, value)
         else:
@@ -108,8 +111,8 @@ def catalog_of(values: Iterable[object]) -> Catalog:
     return Catalog(metrics, sources)
 
 
-def _put(known: dict[str, _T], value: _T) -> None:
-    other = known.setdefault(value.name, value)
+def _put(by_name: dict[str, _T], value: _T) -> None:
+    other = by_name.setdefault(value.name, value)
     if other is not value:
         kind = "metrics" if isinstance(value, Metric) else "sources"
         raise DeclarationError(
@@ -124,6 +127,6 @@ def _where(file: Path, error: Exception) -> str:
     return f"{file}:{lines[-1]}" if lines else str(file)
 
 
-def _what(error: Exception) -> str:
+def _message(error: Exception) -> str:
     text = error.msg if isinstance(error, SyntaxError) else str(error)
     return f"{type(error).__name__}: {text}"

@@ -1,4 +1,4 @@
-"""Reads the expressions of a metric's declaration."""
+"""The expressions of a metric: those of its dimensions, its condition, and what it measures."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -8,23 +8,30 @@ from fastdata.errors import DeclarationError
 from fastdata.events.fieldtypes import FieldType, Kind
 from fastdata.expressions import Node, Selection, array_of, describe, parse_expression
 
-__all__ = ["By", "Reader"]
+__all__ = ["By", "ExpressionReader"]
 
 By = Sequence[str | Sequence[str]] | Mapping[str, str]
-Sets = tuple[tuple[str, ...], ...]
+"""The argument `by` of a metric: fields, grouping sets of fields, or expressions by name."""
+GroupingSets = tuple[tuple[str, ...], ...]
 
 _DIMENSION = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_SET = (tuple, list)
+_SET_TYPES = (tuple, list)
 _DIMENSION_KINDS: tuple[Kind, ...] = ("string", "int", "bool", "timestamp", "date")
 
 
-class _Measure(Protocol):
+class _HasArguments(Protocol):
     @property
     def arguments(self) -> tuple[str, ...]: ...
 
 
-class Reader:
-    """Reads them, over these fields, for a metric of that name, declared at that place."""
+class ExpressionReader:
+    """Reads the expressions of one metric.
+
+    Args:
+        fields: What expressions may name.
+        place: Where the metric is declared, for messages.
+        metric: Its name, for messages.
+    """
 
     def __init__(self, fields: Mapping[str, FieldType], place: str, metric: str) -> None:
         self._fields = fields
@@ -33,14 +40,14 @@ class Reader:
 
     def dimensions(
         self, by: By, grouping_sets: Sequence[Sequence[str]] | None = None
-    ) -> tuple[dict[str, Node], Sets]:
+    ) -> tuple[dict[str, Node], GroupingSets]:
         """The expressions of the dimensions, by name, and the grouping sets of these names.
 
-        Without any grouping set, all dimensions are one.
+        Where no grouping set is declared, all dimensions are one.
 
         Args:
-            by: As declared; its members may be the grouping sets.
-            grouping_sets: As declared.
+            by: Of the metric; its members may be the grouping sets.
+            grouping_sets: Of the metric.
 
         Raises:
             DeclarationError: A dimension is unnamed, named twice, of a kind that is no dimension,
@@ -50,7 +57,7 @@ class Reader:
             self._fail(f"by is a list of fields, as in by=[{by!r}]")
         if not isinstance(by, Mapping):
             by = list(by)
-            if any(isinstance(each, _SET) for each in by):
+            if any(isinstance(member, _SET_TYPES) for member in by):
                 if grouping_sets is not None:
                     self._fail("by holds grouping sets already; take grouping_sets away")
                 by, grouping_sets = self._flattened(by), by
@@ -71,21 +78,27 @@ class Reader:
     def selection(
         self,
         by: Mapping[str, Node],
-        sets: Sets,
-        measures: Mapping[str, _Measure],
+        sets: GroupingSets,
+        measures: Mapping[str, _HasArguments],
         where: str | None,
     ) -> Selection:
-        """All expressions.
+        """All expressions of the metric, parsed and typed.
+
+        Args:
+            by: The expressions of the dimensions, by name.
+            sets: The grouping sets.
+            measures: By name; derived ones are not among them.
+            where: The condition, if there is one.
 
         Raises:
-            DeclarationError: One is wrong, or two unnest different arrays.
+            DeclarationError: An expression is wrong, or two unnest different arrays.
         """
         selection = Selection(
             where=None if where is None else self._condition(where),
             by=tuple(by.values()),
             arguments=tuple([self._arguments(k, m) for k, m in measures.items()]),
             timed=tuple([bool(getattr(m, "timed", False)) for m in measures.values()]),
-            sets=tuple([tuple(map([*by].index, each)) for each in sets]) if len(sets) > 1 else (),
+            sets=tuple([tuple(map([*by].index, names)) for names in sets]) if len(sets) > 1 else (),
         )
         arrays = [array.text for array in array_of(*selection.nodes)]
         if len(arrays) > 1:
@@ -97,10 +110,10 @@ class Reader:
 
     def _flattened(self, sets: Sequence[object]) -> list[str]:
         names: list[str] = []
-        for each in sets:
-            if not isinstance(each, _SET):
-                self._fail(f"by holds grouping sets, and {each!r} is none; write ({each!r},)")
-            for name in each:
+        for members in sets:
+            if not isinstance(members, _SET_TYPES):
+                self._fail(f"by holds grouping sets, and {members!r} is none; write ({members!r},)")
+            for name in members:
                 if name not in names:
                     names.append(name)
         return names
@@ -117,22 +130,22 @@ class Reader:
             names[text] = text
         return names
 
-    def _sets(self, given: Sequence[object], names: Sequence[str]) -> Sets:
-        if isinstance(given, str) or not given:
+    def _sets(self, declared: Sequence[object], names: Sequence[str]) -> GroupingSets:
+        if isinstance(declared, str) or not declared:
             self._fail("grouping_sets is a list of sets, as in grouping_sets=[(), ('country',)]")
         sets: dict[tuple[str, ...], object] = {}
-        for each in given:
-            if not isinstance(each, _SET):
-                self._fail(f"grouping_sets has {each!r} in it; write ({each!r},)")
-            if unknown := [name for name in each if name not in names]:
+        for members in declared:
+            if not isinstance(members, _SET_TYPES):
+                self._fail(f"grouping_sets has {members!r} in it; write ({members!r},)")
+            if unknown := [name for name in members if name not in names]:
                 have = ", ".join(names) or "none"
-                self._fail(f"the set {each} has {unknown[0]!r}, no dimension; there are: {have}")
-            if len(set(each)) < len(each):
-                self._fail(f"a dimension is named twice in the set {each}")
-            chosen = tuple([name for name in names if name in each])
+                self._fail(f"the set {members} has {unknown[0]!r}, no dimension; there are: {have}")
+            if len(set(members)) < len(members):
+                self._fail(f"a dimension is named twice in the set {members}")
+            chosen = tuple([name for name in names if name in members])
             if chosen in sets:
-                self._fail(f"the sets {sets[chosen]} and {each} are the same; leave one out")
-            sets[chosen] = each
+                self._fail(f"the sets {sets[chosen]} and {members} are the same; leave one out")
+            sets[chosen] = members
         if lost := set(names).difference(*sets):
             self._fail(f"the dimension {min(lost)!r} is in no grouping set; add it to one")
         return tuple(sets)
@@ -144,13 +157,13 @@ class Reader:
             self._fail(f"where={where!r} is no condition but {kind}; compare it with something")
         return node
 
-    def _arguments(self, label: str, measure: _Measure) -> tuple[Node, ...]:
+    def _arguments(self, label: str, measure: _HasArguments) -> tuple[Node, ...]:
         if not hasattr(measure, "bind"):
             self._fail(f"measure {label!r} is {measure!r}; use Count(), Sum('field') or the like")
         return tuple([self._read(text, f"measure {label!r}") for text in measure.arguments])
 
-    def _read(self, text: str, what: str) -> Node:
-        user = f"{self._place}: {what} of metric {self._metric!r}"
+    def _read(self, text: str, part: str) -> Node:
+        user = f"{self._place}: {part} of metric {self._metric!r}"
         return parse_expression(text, self._fields, user)
 
     def _fail(self, message: str) -> NoReturn:

@@ -8,53 +8,40 @@ from dataclasses import replace
 from typing import Protocol, cast
 
 from fastdata.coordinates.calendar import Calendar, Grain
-from fastdata.coordinates.dimensions import Dimension, Dimensions, dump_dims, load_dims
+from fastdata.coordinates.dimensions import Dimensions, load_dims
 from fastdata.coordinates.instants import HOUR_MS, MINUTE_MS
-from fastdata.declare.expressions_of import By, Reader
+from fastdata.declare.expressions_of import By, ExpressionReader
 from fastdata.declare.place import declaring_place
 from fastdata.declare.source import Source
 from fastdata.errors import DeclarationError, QueryError
 from fastdata.events.fieldtypes import FieldType
-from fastdata.expressions import (
-    Column,
-    Node,
-    compile_rows,
-)
+from fastdata.expressions import Column, Node, compile_rows
 from fastdata.measures.aggregate import Aggregate, dump_whole
 from fastdata.measures.count import Count
 from fastdata.measures.envelope import MAX_WHOLE_BYTES, pack, unpack
 from fastdata.measures.estimates import Estimate
 from fastdata.measures.ratios import Derived
 
-__all__ = [
-    "Dimension",
-    "Dimensions",
-    "Measure",
-    "Metric",
-    "States",
-    "Values",
-    "dump_dims",
-    "load_dims",
-]
+__all__ = ["Folding", "Measure", "Metric", "States"]
 
-States = list[object]
-Values = Sequence[object]  # what an event gives to each measure; None is skipped
+States = list[object]  # one for each of `Metric.aggregates`
+_MeasureValues = Sequence[object]  # one for each of `Metric.aggregates`; None is skipped
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,47}")
 _COLUMNS = frozenset({"window", "window_end", "exact", "fresh_until", "gap"})
-_MANY = 1 << 62
+_ANY_NUMBER = 1 << 62
 
 
 class Measure(Protocol):
     """What `measures={...}` holds: an aggregate that is not bound to a type yet.
 
-    Its `repr` is part of the metric's fingerprint. With a true attribute `timed`, its aggregate
-    folds pairs of a value and its event time in ms UTC.
+    Its `repr` is part of the metric's fingerprint. Where it has a true attribute `timed`, its
+    aggregate folds pairs of a value and its event time in ms UTC.
     """
 
     @property
     def arguments(self) -> tuple[str, ...]:
-        """What it measures: expressions of the event; none when it measures events."""
+        """The expressions that it measures; none when it measures events as such."""
         ...
 
     def bind(self, *types: FieldType) -> Aggregate:
@@ -67,16 +54,18 @@ class Measure(Protocol):
 
 
 class Folding(Protocol):
-    """What one event folds."""
+    """The function that finds out what an event folds; `Metric.rows` is one."""
 
     def __call__(
         self, fields: Mapping[str, object], time: int = 0
-    ) -> Sequence[tuple[Dimensions, Sequence[Values]]]:
-        """The values that an event folds, by its dimension values; each of these comes once.
+    ) -> Sequence[tuple[Dimensions, Sequence[_MeasureValues]]]:
+        """Dimension values and, for each of them, what the measures get, as often as they get it.
 
-        With several grouping sets the first of these values is the index of the set.
+        No dimension values come twice. With several grouping sets the first of them is the index
+        of the set. Where the metric unnests an array, its measures get values once an element.
 
         Args:
+            fields: Of the event, by name.
             time: Event time, ms UTC.
 
         Raises:
@@ -88,30 +77,34 @@ class Folding(Protocol):
 class Metric:
     """Measures of a source's events by dimensions, in windows of one minute.
 
+        metric = Metric("sales", orders, by=["country"], measures={"amount": Sum("price * number")})
+
     Args:
         name: Lower case.
+        source: What its events are of.
         by: Fields of the source, or expressions by the names of dimensions. They are strings,
             integers, booleans, timestamps or dates, and null is a value. Lists of fields in it
             are grouping sets.
         measures: By name; a measure skips nulls.
         where: A condition, as an expression: which events count. None for all.
-        grouping_sets: Lists of dimensions: only by these the measures are kept, and a query is
-            answered by the smallest that has all it asks for. None for one of all dimensions.
+        grouping_sets: Lists of dimensions: measures are kept by each of these and nothing else,
+            and a query is answered by the smallest that has all dimensions it asks for. None for
+            one of all dimensions.
         rollups: What batch keeps ready, and exact: "day", "week", "month", or rolling days such as
             "30d". They change nothing else, so their metric stays the same one.
-        zone: The time zone of their days, as in "Europe/Berlin".
+        zone: The time zone of the days of `rollups`, as in "Europe/Berlin".
 
     Attributes:
         by: The names of all dimensions.
         sets: The grouping sets, in the order that they are declared in; each in that of `by`.
-        rollups: The grains.
-        calendar: That of the zone.
+        rollups: The grains that batch keeps ready.
+        calendar: The days, weeks and months of the zone.
         selection: All expressions, typed. Where one unnests an array, each of its elements is
             folded like an event, and an event without elements folds nothing.
         rows: The function that gives what an event folds; see `Folding`.
         id: Name and fingerprint of the definition: another definition is another metric.
-        folded: The measures but those that are derived of others, in order.
-        aggregates: These, bound to their types.
+        folded: The measures that are not derived from others, in order.
+        aggregates: The same, bound to their types.
         columns: What tells kind and Arrow type of each measure, derived or not, in order.
 
     Raises:
@@ -140,7 +133,7 @@ class Metric:
             self.rollups = tuple(dict.fromkeys(map(Grain.parse, rollups)))
         except ValueError as error:
             self._fail(str(error))
-        reader = Reader(self._fields(), self.place, name)
+        reader = ExpressionReader(self._fields(), self.place, name)
         dimensions, self.sets = reader.dimensions(by, grouping_sets)
         self.by = tuple(dimensions)
         self.measures: dict[str, Measure | Derived] = dict(measures or {"events": Count()})
@@ -171,18 +164,18 @@ class Metric:
         return is_every_event and is_named and all(isinstance(n, Column) for n in chosen.nodes)
 
     def dimension_type(self, name: str) -> FieldType:
-        """The type of a dimension's values."""
+        """The type of the values of the dimension `name`."""
         return self.selection.by[self.by.index(name)].type
 
     def set_for(self, names: Collection[str]) -> int:
-        """The index of the grouping set that answers by some dimensions: the smallest with all.
+        """The index of the smallest grouping set that has all dimensions `names`.
 
         Raises:
-            QueryError: None has all of them.
+            QueryError: No grouping set has them all.
         """
-        fit = [i for i, own in enumerate(self.sets) if all(name in own for name in names)]
+        fit = [i for i, dims in enumerate(self.sets) if all(name in dims for name in names)]
         if not fit:
-            have = ", ".join(f"({', '.join(own)})" for own in self.sets)
+            have = ", ".join(f"({', '.join(dims)})" for dims in self.sets)
             raise QueryError(
                 f"metric {self.name!r} has no grouping set that holds {', '.join(names)}; its "
                 f"sets are: {have}"
@@ -190,10 +183,10 @@ class Metric:
         return min(fit, key=lambda index: len(self.sets[index]))
 
     def dims_prefix(self, names: Collection[str]) -> str:
-        """How the dimensions of all rows begin that answer by some of them.
+        """How the stored dimensions begin of all rows that answer by the dimensions `names`.
 
         Raises:
-            QueryError: As `set_for`.
+            QueryError: No grouping set has them all.
         """
         number = self.set_for(names)
         if not self.selection.sets:
@@ -201,29 +194,39 @@ class Metric:
         return f"[{number}," if self.sets[number] else f"[{number}]"
 
     def read_dims(self, text: str) -> tuple[int, Dimensions]:
-        """The grouping set, by its index, and its dimension values, of what a row is stored by."""
+        """The index of the grouping set, and the dimension values, that a row is stored by."""
         values = load_dims(text)
         if not self.selection.sets:
             return 0, values
         return cast("int", values[0]), values[1:]
 
     def zero(self, exact: bool = False) -> States:
-        """The states of nothing; `exact` keeps what batch needs to be exact."""
+        """The states that nothing is folded into; `exact` ones keep what exact answers need."""
         return [aggregate.zero(exact) for aggregate in self.aggregates]
 
     def add(self, states: States, fields: Mapping[str, object], time: int = 0) -> None:
         """Fold one event into `states`, in place, whatever its dimensions.
 
         Args:
+            states: Of this metric; they change.
+            fields: Of the event, by name.
             time: Event time, ms UTC.
+
+        Raises:
+            MapError: A map function took a field away, or changed its type.
         """
-        for dims, several in self.rows(fields, time):
+        for dims, elements in self.rows(fields, time):
+            # Each grouping set has the whole event; the first stands for all.
             if not self.selection.sets or dims[0] == 0:
-                for values in several:
+                for values in elements:
                     self.add_values(states, values)
 
-    def add_values(self, states: States, values: Values) -> None:
-        """Fold values of `rows` into `states`, in place. Both layers fold with this."""
+    def add_values(self, states: States, values: _MeasureValues) -> None:
+        """Fold values that `rows` gave into `states`, in place. Both layers fold with this.
+
+        Raises:
+            MapError: A map function changed the type of a value.
+        """
         for index, aggregate, counts_null in self._adding:
             value = values[index]
             if value is not None or counts_null:
@@ -235,9 +238,10 @@ class Metric:
             states[index] = aggregate.merge(states[index], other[index])
 
     def estimate(self, states: States, missing_events: int = 0) -> tuple[Estimate, ...]:
-        """What the states present, one for each of `aggregates`.
+        """One estimate for each of `aggregates`.
 
         Args:
+            states: Of this metric.
             missing_events: How many more events may belong to them; the bounds allow for it.
         """
         pairs = list(zip(self.aggregates, states, strict=True))
@@ -248,31 +252,40 @@ class Metric:
         return tuple([_widened(a, a.present(state)) for a, state in pairs])
 
     def answers(self, folded: Sequence[Estimate], length_ms: int) -> tuple[Estimate, ...]:
-        """One estimate for each measure, in order.
+        """One estimate for each measure, derived or not, in order.
 
         Args:
-            folded: Those of `aggregates`.
+            folded: What `estimate` gave.
             length_ms: Of the interval that is answered.
         """
         if len(folded) == len(self.columns):
             return tuple(folded)
-        known = dict(zip(self.folded, folded, strict=True))
+        estimates = dict(zip(self.folded, folded, strict=True))
         for label, column in self.columns.items():
             if isinstance(column, Derived):
-                known[label] = column.derive([known[name] for name in column.parts], length_ms)
-        return tuple([known[label] for label in self.columns])
+                parts = [estimates[name] for name in column.parts]
+                estimates[label] = column.derive(parts, length_ms)
+        return tuple([estimates[label] for label in self.columns])
 
     def dump(self, states: States) -> bytes:
-        """One envelope of all states."""
+        """One envelope of all states, for a serving store; large ones may become estimates.
+
+        Raises:
+            CorruptStateError: It would be larger than 1 MiB.
+        """
         return pack([(a.code, a.dump(s)) for a, s in zip(self.aggregates, states, strict=True)])
 
     def dump_whole(self, states: States) -> bytes:
-        """One envelope of all states, whole; it may be too large for a serving store."""
+        """One envelope of all states, whole; it may be too large for a serving store.
+
+        Raises:
+            CorruptStateError: It would be larger than 1 GiB.
+        """
         parts = zip(self.aggregates, states, strict=True)
         return pack([(a.code, dump_whole(a, s)) for a, s in parts], MAX_WHOLE_BYTES)
 
     def load(self, blob: bytes) -> States:
-        """The states of an envelope, whole or not.
+        """The states of an envelope that `dump` or `dump_whole` wrote.
 
         Raises:
             CorruptStateError: The bytes do not verify, or are of other measures.
@@ -286,29 +299,29 @@ class Metric:
         self.rows = cast("Folding", compile_rows(self.selection, mapper))
         pairs = zip(self.aggregates, self.selection.arguments, strict=True)
         self._adding = [(i, a, not arguments) for i, (a, arguments) in enumerate(pairs)]
-        self._printed: tuple[object, str] | None = None
+        self._signed: tuple[object, str] | None = None
 
     def _fingerprint(self) -> str:
         mapper = self.source.mapper
-        if self._printed is None or self._printed[0] is not mapper:
-            # Without the derived ones: they change nothing that is stored.
+        if self._signed is None or self._signed[0] is not mapper:
+            # Derived measures are left out: they change nothing that is stored.
             chosen = self.selection
             arguments = zip(self.folded.items(), chosen.arguments, strict=True)
-            measures = [[label, *_printed(m, nodes)] for (label, m), nodes in arguments]
-            by = [[name, *_told(node)] for name, node in zip(self.by, chosen.by, strict=True)]
-            where = None if chosen.where is None else _told(chosen.where)
+            measures = [[label, *_signature(m, nodes)] for (label, m), nodes in arguments]
+            by = [[name, *_typed_text(node)] for name, node in zip(self.by, chosen.by, strict=True)]
+            where = None if chosen.where is None else _typed_text(chosen.where)
             parts = [self.name, self.source.describe(), by, where, measures, self.window_ms]
             parts += [list(map(list, self.sets))] if chosen.sets else []
             digest = hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:12]
-            self._printed = (mapper, digest)
-        return self._printed[1]
+            self._signed = (mapper, digest)
+        return self._signed[1]
 
     def _fields(self) -> Mapping[str, FieldType]:
-        """What expressions are about."""
+        """What expressions may name."""
         return self.source.schema.fields
 
-    def _user(self, what: str) -> str:
-        return f"{self.place}: {what} of metric {self.name!r}"
+    def _user(self, part: str) -> str:
+        return f"{self.place}: {part} of metric {self.name!r}"
 
     def _check_names(self) -> None:
         for name in (self.name, *self.measures):
@@ -351,8 +364,8 @@ class Metric:
 
 
 def _widened(aggregate: Aggregate, estimate: Estimate) -> Estimate:
-    """With bounds for any number of more values, since an event may have any number of elements."""
-    wide = aggregate.widen(estimate, _MANY)
+    """The estimate for any number of values more, as an event may have any number of elements."""
+    wide = aggregate.widen(estimate, _ANY_NUMBER)
     return replace(
         wide,
         lower=wide.lower if wide.lower == estimate.lower else None,
@@ -360,13 +373,13 @@ def _widened(aggregate: Aggregate, estimate: Estimate) -> Estimate:
     )
 
 
-def _told(node: Node) -> list[str]:
+def _typed_text(node: Node) -> list[str]:
     return [node.text, repr(node.type)]
 
 
-def _printed(measure: Measure, arguments: Sequence[Node]) -> list[object]:
+def _signature(measure: Measure, arguments: Sequence[Node]) -> list[object]:
     """What tells a measure from others: its `repr`, however its arguments are written."""
-    told = repr(measure)
+    printed = repr(measure)
     for text, node in zip(measure.arguments, arguments, strict=True):
-        told = told.replace(repr(text), repr(node.text))
-    return [told, [_told(node) for node in arguments]]
+        printed = printed.replace(repr(text), repr(node.text))
+    return [printed, [_typed_text(node) for node in arguments]]

@@ -24,6 +24,8 @@ _TOPIC = re.compile(r"[A-Za-z0-9._-]{1,249}")
 class Source:
     """Events of one topic.
 
+        visits = Source("visits", topic="visits", schema="visit.avsc", time="at", id="visit_id")
+
     Args:
         name: Lower case; names the group, the table and the archive's group of the source.
         topic: The Kafka topic.
@@ -89,6 +91,10 @@ class Source:
         It gets a dict of the event's fields (timestamps as integers in the schema's unit) and
         must depend on nothing else. Fields that it adds cannot be used by metrics.
 
+            @visits.map
+            def people(event):
+                return None if event["agent"] == "robot" else event
+
         Raises:
             DeclarationError: The source has a map function already.
         """
@@ -101,7 +107,8 @@ class Source:
         """The type of a field.
 
         Args:
-            user: What wants it, for the message.
+            name: Of the field.
+            user: Place and name of what uses the field, for the message.
 
         Raises:
             DeclarationError: There is no such field.
@@ -115,7 +122,7 @@ class Source:
             ) from None
 
     def describe(self) -> str:
-        """What a metric's definition depends on, as canonical JSON."""
+        """Canonical JSON of what the definition of its metrics depends on."""
         parts = [self.name, self.topic, self.time, self.id, self.segment_size, self._map_digest()]
         if self.reader is not None:
             parts += [self.format, self.pattern]
@@ -145,11 +152,11 @@ class Source:
             self._fail(f"{self.topic!r} is no name of a Kafka topic")
 
     def _check_time(self, name: str) -> str:
-        found = self.field(name, f"{self.place}: time of source {self.name!r}")
-        is_time = found.kind == "int" and found.bits == 64 and found.unit
-        if found.kind != "timestamp" and not is_time:
+        field = self.field(name, f"{self.place}: time of source {self.name!r}")
+        is_time = field.kind == "int" and field.bits == 64 and field.unit
+        if field.kind != "timestamp" and not is_time:
             self._fail(
-                f"its time field {name!r} holds {found.kind} of another kind than time; use a "
+                f"its time field {name!r} holds {field.kind} of another kind than time; use a "
                 "timestamp in ms or us, or a long in ms"
             )
         return name
@@ -161,12 +168,12 @@ class Source:
                 self._fail(f"its id field {name!r} holds {kind}; use a string or an integer")
         return name
 
-    def _duration(self, what: str, value: str | timedelta) -> int:
+    def _duration(self, setting: str, value: str | timedelta) -> int:
         try:
             return parse_duration(value)
         except ValueError as error:
             raise DeclarationError(
-                f"{self.place}: {what} of source {self.name!r}: {error}"
+                f"{self.place}: {setting} of source {self.name!r}: {error}"
             ) from error
 
     def _fail(self, message: str) -> None:

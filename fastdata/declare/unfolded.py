@@ -23,7 +23,7 @@ class _Unfolded(Metric):
 def unfolded_of(source: Source) -> Metric:
     """The metric that counts, by reason and hour of event time, what the speed layer left out.
 
-    A source has one; its only dimension is the reason: `late`, `future`, `repeat`, or `dead:` and
-    the reason of a dead letter.
+    The same source gives the same metric. Its only dimension is the reason: `late`, `future`,
+    `repeat`, or `dead:` and the reason of a dead letter.
     """
     return _Unfolded("unfolded", source, by=("reason",), measures={"events": Count()})
