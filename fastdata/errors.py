@@ -9,7 +9,7 @@
     ├── MapError                          a map function of the user raised: the worker stops
     ├── UnknownSchemaError(LookupError)   no schema of that id is in the registry
     ├── SchemaNeededError                 the registry must be asked for a schema first
-    ├── RegistryError                     the registry did not do it; retriable
+    ├── RegistryError                     the registry did not answer, or refused; retriable
     ├── IncompatibleSchemaError(ValueError)  events of one schema cannot be read with another
     ├── CorruptStateError(ValueError)     stored bytes do not verify
     ├── QueryError(ValueError)            a query asks for what cannot be answered
@@ -17,11 +17,11 @@
     ├── TableError                        the state table or its changelog cannot be written
     ├── BrokerError(ConnectionError)      the broker cannot be reached or refuses
     ├── StoreError
-    │   ├── StoreUnavailableError         the serving store did not do it; retriable
+    │   ├── StoreUnavailableError         the serving store did not answer, or failed; retriable
     │   ├── SpanConflictError             another run moved the pointer first
     │   └── CommitUnknownError            nobody knows whether it was done; call again
     ├── ArchiveError
-    │   ├── ArchiveUnavailableError       the archive's store did not do it; retriable
+    │   ├── ArchiveUnavailableError       the object store did not answer, or failed; retriable
     │   ├── ArchiveRefusedError           wrong key, no permission, no such bucket
     │   ├── ArchiveHoleError              events are missing between two objects
     │   └── ArchiveConflictError          an object of that name holds other events
@@ -48,11 +48,14 @@ __all__ = [
     "DeclarationError",
     "ExportError",
     "FastdataError",
+    "IncompatibleSchemaError",
     "LineError",
     "LoadError",
     "MapError",
     "QueryError",
+    "RegistryError",
     "ReplayError",
+    "SchemaNeededError",
     "SettingsError",
     "SpanConflictError",
     "StoreError",
@@ -91,7 +94,8 @@ class BadEventError(FastdataError, ValueError):
 
     Attributes:
         stage: `decode` or `time`.
-        reason: A short fixed word, such as `malformed`; counted by it.
+        reason: A short fixed word, such as `malformed`; such events are counted by it.
+        detail: What was wrong, for people; may be empty.
     """
 
     def __init__(self, stage: str, reason: str, detail: str = "") -> None:
@@ -126,7 +130,7 @@ class SchemaNeededError(FastdataError):
 
 
 class RegistryError(FastdataError):
-    """The schema registry did not do it."""
+    """The schema registry did not answer, or refused."""
 
     retriable = True
 
@@ -158,7 +162,7 @@ class StoreError(FastdataError):
 
 
 class StoreUnavailableError(StoreError):
-    """The store did not do it; nothing that readers see was changed."""
+    """The store did not answer, or failed; nothing that readers see was changed."""
 
     retriable = True
 
@@ -178,7 +182,7 @@ class ArchiveError(FastdataError):
 
 
 class ArchiveUnavailableError(ArchiveError):
-    """The object store did not do it."""
+    """The object store did not answer, or failed; the same call may succeed later."""
 
     retriable = True
 

@@ -14,23 +14,32 @@ __all__ = ["FailpointError", "clear", "reach", "reset", "set_action"]
 
 
 class FailpointError(RuntimeError):
-    """What a failpoint with the action `raise` raises."""
+    """A failpoint with the action `raise` was reached."""
 
 
 @dataclass(slots=True)
 class _Action:
-    what: str
-    after: int
+    kind: str
+    remaining: int
 
 
 _actions: dict[str, _Action] = {}
 
 
-def set_action(name: str, what: str, at: int = 1) -> None:
-    """Do `what` ("kill" or "raise") the `at`-th time that `name` is reached, and then no more."""
-    if what not in ("kill", "raise"):
-        raise ValueError(f"unknown action {what!r} of failpoint {name!r}: use kill or raise")
-    _actions[name] = _Action(what, at)
+def set_action(name: str, kind: str, at: int = 1) -> None:
+    """Act the `at`-th time that the place `name` is reached, and then no more.
+
+    Args:
+        name: As in `reach("flush.after_table")`.
+        kind: "kill", which is the end of the process, or "raise" a `FailpointError`.
+        at: 1 or more.
+
+    Raises:
+        ValueError: There is no such kind.
+    """
+    if kind not in ("kill", "raise"):
+        raise ValueError(f"unknown action {kind!r} of failpoint {name!r}: use kill or raise")
+    _actions[name] = _Action(kind, at)
 
 
 def clear(name: str) -> None:
@@ -44,14 +53,18 @@ def reset() -> None:
 
 
 def reach(name: str) -> None:
-    """Mark a place; it does nothing unless an action is set for it."""
+    """Mark a place; it does nothing unless an action is set for it.
+
+    Raises:
+        FailpointError: The action is `raise`.
+    """
     if not _actions or (action := _actions.get(name)) is None:
         return
-    action.after -= 1
-    if action.after > 0:
+    action.remaining -= 1
+    if action.remaining > 0:
         return
     del _actions[name]
-    if action.what == "kill":
+    if action.kind == "kill":
         os.kill(os.getpid(), signal.SIGKILL)
     raise FailpointError(f"failpoint {name} was reached")
 
@@ -59,8 +72,8 @@ def reach(name: str) -> None:
 def _read_environment(text: str) -> None:
     for part in filter(None, text.split(";")):
         name, _, rest = part.partition("=")
-        what, _, count = rest.partition("@")
-        set_action(name.strip(), what.strip(), int(count or 1))
+        kind, _, count = rest.partition("@")
+        set_action(name.strip(), kind.strip(), int(count or 1))
 
 
 _read_environment(os.environ.get("FASTDATA_FAILPOINTS", ""))

@@ -25,21 +25,23 @@ __all__ = ["Settings", "mask_url"]
 _FILE = Path("fastdata.toml")
 _PREFIX = "FASTDATA_"
 # Read elsewhere; and what Kubernetes sets for a service that is called fastdata.
-_OTHERS = re.compile(r"DEBUG|FAILPOINTS|TEST_.*|PORT(_.*)?|SERVICE_(HOST|PORT)(_.*)?")
+_OTHER_VARIABLES = re.compile(r"DEBUG|FAILPOINTS|TEST_.*|PORT(_.*)?|SERVICE_(HOST|PORT)(_.*)?")
 _USER_INFO = re.compile(r"(?<=://)[^/@\s]+@")
 _SECRET_QUERY = re.compile(r"(?i)\b([\w-]*(?:password|secret|token|key)[\w-]*)=[^&\s]+")
 
 
 def mask_url(text: str) -> str:
-    """The text with the user, password and secret parameters of URLs in it made unreadable."""
+    """The text, with `***` for user, password and secret parameters of the URLs in it."""
     return _SECRET_QUERY.sub(r"\1=***", _USER_INFO.sub("***@", text))
 
 
 class Settings(BaseSettings):
-    """Where everything is.
+    """Where everything is, and how often a worker writes.
 
     The environment (`FASTDATA_BROKER`) goes before `fastdata.toml` in the working folder
     (`broker = "..."`), which goes before the defaults. Paths in the file are relative to it.
+
+        settings = Settings.load(store="sqlite:///other.db")
     """
 
     model_config = SettingsConfigDict(
@@ -125,7 +127,10 @@ class Settings(BaseSettings):
 
     @classmethod
     def load(cls, **overrides: object) -> "Settings":
-        """The settings of this process; arguments go before everything else.
+        """The settings of this process.
+
+        Args:
+            overrides: By name; they go before the environment and the file.
 
         Raises:
             SettingsError: A setting is unknown or wrong; never shows a value that may be secret.
@@ -135,7 +140,8 @@ class Settings(BaseSettings):
             return cls(**overrides)  # type: ignore[arg-type]
         except ValidationError as error:
             lines = (
-                ": ".join([*map(str, e["loc"]), _told(e, cls.model_fields)]) for e in error.errors()
+                ": ".join([*map(str, e["loc"]), _problem(e, cls.model_fields)])
+                for e in error.errors()
             )
             raise SettingsError(
                 f"wrong settings: {'; '.join(lines)} (from FASTDATA_* variables or {_FILE.name})"
@@ -185,24 +191,24 @@ class Settings(BaseSettings):
 
 def _refuse_unknown(variables: Iterable[str], fields: Iterable[str]) -> None:
     """A variable that is misspelt would be ignored silently."""
-    known = [name.upper() for name in fields]
+    names = [name.upper() for name in fields]
     for variable in sorted(variables):
         name = variable.upper().removeprefix(_PREFIX)
-        if name == variable.upper() or name in known or _OTHERS.fullmatch(name):
+        if name == variable.upper() or name in names or _OTHER_VARIABLES.fullmatch(name):
             continue
-        hint = _hint(name, known, _PREFIX)
+        hint = _hint(name, names, _PREFIX)
         raise SettingsError(f"there is no setting {variable}; {hint}docs/settings.md has all")
 
 
-def _told(error: "ErrorDetails", fields: Iterable[str]) -> str:
+def _problem(error: "ErrorDetails", fields: Iterable[str]) -> str:
     if error["type"] == "extra_forbidden":
         hint = _hint(str(error["loc"][0]), fields)
         return f"there is no such setting; {hint}docs/settings.md has all"
     return error["msg"].removeprefix("Value error, ")
 
 
-def _hint(name: str, known: Iterable[str], prefix: str = "") -> str:
-    close = get_close_matches(name, list(known), n=1)
+def _hint(name: str, names: Iterable[str], prefix: str = "") -> str:
+    close = get_close_matches(name, list(names), n=1)
     return f"did you mean {prefix}{close[0]}? " if close else ""
 
 

@@ -142,6 +142,10 @@ def check(
       fastdata schema check
       fastdata schema check orders --all-versions --compatibility full --json
       fastdata schema check schemas/new.avsc --against schemas/old.avsc
+
+    \f
+    Raises:
+        IncompatibleSchemaError: A schema is not compatible.
     """  # noqa: D301  (click wants the backspace)
     settings = Settings.load()
     chosen = _choose(settings, names, subject)
