@@ -33,7 +33,7 @@ _OTHER_NAME = (62, 64)  # OpenSSL's codes for a certificate of another host or a
 _WATCH_S = 15.0
 _REPEAT_LOG_S = 60.0
 
-_Address = tuple[str, int]
+_HostPort = tuple[str, int]
 
 logger = logging.getLogger(__name__)
 
@@ -45,6 +45,9 @@ class Broker:
     Attributes:
         servers: `host:port` with commas between.
         protocol: Kafka's name: PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL.
+        mechanism: Kafka's name: PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512; used with SASL only.
+        username: For SASL.
+        password: For SASL.
         ca: PEM file of who signs their certificates; the system's when empty.
         certificate: PEM file of our own certificate; empty when they ask for none.
         key: PEM file of its key.
@@ -61,8 +64,8 @@ class Broker:
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
-        """That of the settings."""
-        servers = (one.strip().removeprefix("kafka://") for one in settings.broker.split(","))
+        """The broker of the settings."""
+        servers = [host.strip().removeprefix("kafka://") for host in settings.broker.split(",")]
         return cls(
             ",".join(servers),
             settings.broker_security_protocol,
@@ -79,11 +82,11 @@ class Broker:
 
     @property
     def has_password(self) -> bool:
-        """Whether it asks for one."""
+        """Whether it asks for a user and a password."""
         return self.protocol.startswith("SASL")
 
     def tls(self) -> ssl.SSLContext | None:
-        """The context of its connections; None without TLS.
+        """The TLS context of connections to it; None when it speaks without TLS.
 
         Raises:
             SettingsError: A file holds no certificate or key.
@@ -132,10 +135,13 @@ class Broker:
         return config
 
     async def check(self, timeout_s: float = _TIMEOUT_S) -> None:
-        """See that one of the servers lets us in.
+        """Check that one of the servers lets us in.
+
+        Args:
+            timeout_s: For each of them.
 
         Raises:
-            BrokerError: None does; says why, in one line.
+            BrokerError: None of them does; the message says why, in one line.
             SettingsError: A file holds no certificate or key.
         """
         await check_servers(timeout_s=timeout_s, **self.aiokafka())
@@ -144,39 +150,44 @@ class Broker:
 async def check_servers(
     bootstrap_servers: str | list[str], *, timeout_s: float = _TIMEOUT_S, **security: Any
 ) -> None:
-    """See that a server lets us in, and that it can be reached where it says that it is.
+    """Check that a server lets us in, and that it can be reached where it says that it is.
 
     The clients themselves hide the reason, and try again and again.
 
     Args:
-        security: As aiokafka's clients take it.
+        bootstrap_servers: `host:port`, several with commas between or as a list.
+        timeout_s: For each server.
+        security: Other arguments of aiokafka's clients.
 
     Raises:
-        BrokerError: None does; says why, in one line.
+        BrokerError: None of them does; the message says why, in one line.
     """
     hosts = [(host, port) for host, port, _ in collect_hosts(bootstrap_servers)]
     nodes, reasons = await _try_all(hosts, timeout_s, security)
     if reasons and not nodes:
-        raise BrokerError(f"the broker cannot be used: {_told(reasons)}")
+        raise BrokerError(f"the broker cannot be used: {_described(reasons)}")
     if elsewhere := nodes - set(hosts):
-        found, reasons = await _try_all(elsewhere, timeout_s, security)
-        if reasons and not found and not nodes & set(hosts):
+        reached, reasons = await _try_all(elsewhere, timeout_s, security)
+        if reasons and not reached and not nodes & set(hosts):
+            here = _described(dict.fromkeys(hosts, "tells clients to go on elsewhere"))
             raise BrokerError(
-                f"the broker at {_told(dict.fromkeys(hosts, 'tells clients to go on elsewhere'))}"
-                f", but there it cannot be used: {_told(reasons)}; see its advertised.listeners"
+                f"the broker at {here}, but there it cannot be used: {_described(reasons)}; "
+                "see its advertised.listeners"
             )
 
 
 async def watch_servers(bootstrap_servers: str | list[str], **security: Any) -> None:
-    """Say when the brokers cannot be used any more, and when they can again; never returns.
+    """Log when the brokers cannot be used any more, and when they can again; never returns.
 
-    The clients wait for them; what they say meanwhile, 60 lines a second, is said once a minute.
+    The clients wait for them; of the 60 lines a second that they log meanwhile, those of one kind
+    are let through once a minute.
 
     Args:
-        security: As aiokafka's clients take it.
+        bootstrap_servers: `host:port`, several with commas between or as a list.
+        security: Other arguments of aiokafka's clients.
     """
     for name in [name for name in logging.Logger.manager.loggerDict if name.startswith("aiokafka")]:
-        logging.getLogger(name).addFilter(_SELDOM)
+        logging.getLogger(name).addFilter(_ONCE_PER_MINUTE)
     is_lost = False
     while True:
         await asyncio.sleep(_WATCH_S)
@@ -191,7 +202,7 @@ async def watch_servers(bootstrap_servers: str | list[str], **security: Any) -> 
             is_lost = False
 
 
-class _Seldom(logging.Filter):
+class _OncePerMinute(logging.Filter):
     """Lets a message of one kind through once a minute."""
 
     def __init__(self) -> None:
@@ -206,17 +217,17 @@ class _Seldom(logging.Filter):
         return True
 
 
-_SELDOM = _Seldom()
+_ONCE_PER_MINUTE = _OncePerMinute()
 
 
 async def _try_all(
-    addresses: Iterable[_Address], timeout_s: float, security: dict[str, Any]
-) -> tuple[set[_Address], dict[_Address, str]]:
-    """The nodes that all of those name that let us in, and why others do not."""
-    nodes: set[_Address] = set()
-    reasons: dict[_Address, str] = {}
+    addresses: Iterable[_HostPort], timeout_s: float, security: dict[str, Any]
+) -> tuple[set[_HostPort], dict[_HostPort, str]]:
+    """The nodes that the servers name that let us in, and why the other servers do not."""
+    nodes: set[_HostPort] = set()
+    reasons: dict[_HostPort, str] = {}
 
-    async def attempt(address: _Address) -> None:
+    async def attempt(address: _HostPort) -> None:
         try:
             async with asyncio.timeout(timeout_s):
                 nodes.update(await _nodes(address, security))
@@ -228,7 +239,7 @@ async def _try_all(
     return nodes, reasons
 
 
-async def _nodes(address: _Address, security: dict[str, Any]) -> list[_Address]:
+async def _nodes(address: _HostPort, security: dict[str, Any]) -> list[_HostPort]:
     connection = await create_conn(*address, client_id="fastdata-check", **security)
     try:
         # Who wants a password hangs up at the first question, not before.
@@ -238,7 +249,7 @@ async def _nodes(address: _Address, security: dict[str, Any]) -> list[_Address]:
         connection.close()
 
 
-def _told(reasons: dict[_Address, str]) -> str:
+def _described(reasons: dict[_HostPort, str]) -> str:
     """Each reason once, with the addresses that it holds for."""
     by_reason: dict[str, list[str]] = {}
     for (host, port), reason in reasons.items():

@@ -27,6 +27,8 @@ class LineSender:
     A context manager; leaving it without an error waits until all are acknowledged.
 
     Args:
+        broker: Of the topic.
+        topic: Must be there.
         max_waiting: Lines that may be under way; `send` waits when there are more.
 
     Attributes:
@@ -58,13 +60,13 @@ class LineSender:
         )
         try:
             await asyncio.wait_for(self._producer.start(), _START_TIMEOUT_S)
-            found = await asyncio.wait_for(
+            partitions = await asyncio.wait_for(
                 self._producer.partitions_for(self._topic), _START_TIMEOUT_S
             )
         except (KafkaError, OSError, TimeoutError) as error:
             await self._producer.stop()
             raise self._failure(error) from error
-        if not found:
+        if not partitions:
             await self._producer.stop()
             raise BrokerError(f"{self._broker} has no topic {self._topic!r}: create it first")
         return self
@@ -98,7 +100,11 @@ class LineSender:
                 raise self._failure(error) from error
 
     async def _settle(self, left: int) -> None:
-        """Wait until at most so many are under way."""
+        """Wait until at most `left` lines are under way.
+
+        Raises:
+            BrokerError: A line was not acknowledged.
+        """
         while self._waiting and (self._waiting[0].done() or len(self._waiting) > left):
             # To await the future itself would cancel it with us.
             await asyncio.wait({self._waiting[0]})
@@ -118,7 +124,7 @@ class LineSender:
 
 
 async def send_lines(sender: LineSender, chunks: AsyncIterator[bytes]) -> None:
-    """Send what chunks of bytes hold, line by line; the last one may have no end.
+    """Send the lines in chunks of bytes; the last line may have no end.
 
     Reads no further while the sender has no room.
 
