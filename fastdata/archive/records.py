@@ -8,7 +8,7 @@ from fastdata.archive.rejects import REJECT_SCHEMA, Reject, dump_reject
 from fastdata.coordinates.instants import HOUR_MS
 from fastdata.errors import BadEventError, CorruptStateError
 from fastdata.events.decoder import NO_TIMESTAMP, Decoder, read_as_written
-from fastdata.events.formats import KEPT_SCHEMA, ValueReader, dump_kept
+from fastdata.events.formats import VALUE_SCHEMA, ValueReader, dump_value
 from fastdata.events.schema import Schema
 
 __all__ = ["Record", "Row", "read_datums", "read_record"]
@@ -80,8 +80,8 @@ def _keep(decoder: Decoder, reader: ValueReader, record: Record, value: bytes) -
         hour = _hour_of(decoder, reader.read(value, record.timestamp_ms))
     except BadEventError:
         hour = None
-    datum = dump_kept(record.timestamp_ms, value)
-    return record.offset, reader.id, KEPT_SCHEMA.canonical, datum, hour
+    datum = dump_value(record.timestamp_ms, value)
+    return record.offset, reader.id, VALUE_SCHEMA.canonical, datum, hour
 
 
 def _reject(record: Record, reason: str) -> Row:

@@ -15,7 +15,7 @@ from fastdata.coordinates.instants import HOUR_MS
 from fastdata.declare.source import Source
 from fastdata.errors import ArchiveConflictError, BadEventError, UnknownSchemaError
 from fastdata.events.decoder import Decoder
-from fastdata.events.formats import KEPT_SCHEMA
+from fastdata.events.formats import VALUE_SCHEMA
 from fastdata.events.schema import Schema
 
 __all__ = ["index_again"]
@@ -43,7 +43,7 @@ async def index_again(
     stale = [
         each
         for each in snapshot.objects()
-        if each.schema == KEPT_SCHEMA.canonical and each.schema_id != mine
+        if each.schema == VALUE_SCHEMA.canonical and each.schema_id != mine
     ]
     if stale and mine is None:
         raise ArchiveConflictError(
@@ -68,7 +68,7 @@ async def _count(reader: ArchiveReader, decoder: Decoder, entry: ObjectEntry) ->
     hours: Counter[int] = Counter()
     for _, datum in await reader.read(entry):
         try:
-            time = decoder.time_of(decoder.read_datum(KEPT_SCHEMA, datum))
+            time = decoder.time_of(decoder.read_datum(VALUE_SCHEMA, datum))
         except BadEventError:
             continue
         hours[time - time % HOUR_MS] += 1

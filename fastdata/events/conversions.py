@@ -14,13 +14,13 @@ from typing import Any, Never
 from uuid import UUID
 
 from fastdata.errors import DeclarationError
+from fastdata.events.fieldtypes import SchemaNode
 from fastdata.events.logical import DECIMAL, MEANING, UUID_BYTES
 from fastdata.events.timestamps import parse_day, parse_moment
 
-__all__ = ["Conversion", "Misfit", "Types", "own"]
+__all__ = ["Conversion", "Conversions", "Misfit", "copied_default"]
 
 Conversion = Callable[[Any], object]
-_Node = Any  # of a schema: what JSON can hold
 _INTEGER = re.compile(r"-?[0-9]{1,20}")
 _NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
@@ -30,7 +30,12 @@ _SCALARS = frozenset(
 
 
 class Misfit(Exception):  # noqa: N818  (it becomes a BadEventError, which has its place)
-    """A value does not fit its type."""
+    """A value does not fit its type.
+
+    Attributes:
+        message: What is wrong with it.
+        path: Where it is in the event, as in `.items[3]`.
+    """
 
     def __init__(self, message: str, path: str = "") -> None:
         super().__init__(message)
@@ -41,64 +46,66 @@ class Misfit(Exception):  # noqa: N818  (it becomes a BadEventError, which has i
         return f"{self.path.lstrip('.')} {self.message}" if self.path else self.message
 
     def inside(self, part: str) -> "Misfit":
-        """The same, seen from one level higher."""
+        """The same error with the path from one level higher, at which the value is in `part`."""
         return Misfit(self.message, part + self.path)
 
 
-class Types:
-    """Conversions of the types of one schema.
+class Conversions:
+    """Compiles the types of one schema.
 
     Args:
         parsed: `Schema.parsed`.
     """
 
     def __init__(self, parsed: Mapping[str, Any]) -> None:
-        self._names: Mapping[str, _Node] = parsed["__named_schemas"]
+        self._names: Mapping[str, SchemaNode] = parsed["__named_schemas"]
 
-    def of_json(self, node: _Node) -> Conversion:
-        """From what `json.loads` gives.
+    def from_json(self, node: SchemaNode) -> Conversion:
+        """The conversion of what `json.loads` gives to values of a type.
 
         Raises:
-            DeclarationError: It is a union of several types.
+            DeclarationError: The type is a union of several types, or holds one.
         """
         node = self._resolved(node)
         if isinstance(node, list):
-            return self._nullable(node, self.of_json)
+            return self._nullable(node, self.from_json)
         match node["type"]:
             case "record" | "error":
-                return _record([self._field(each) for each in node["fields"]])
+                return _record([self._field(field) for field in node["fields"]])
             case "array":
-                return _array(self.of_json(node["items"]))
+                return _array(self.from_json(node["items"]))
             case "map":
-                return _map(self.of_json(node["values"]))
+                return _map(self.from_json(node["values"]))
         return _scalar(node)
 
-    def of_text(self, node: _Node) -> Conversion:
-        """From a part of a line; None is what a pattern did not find.
+    def from_text(self, node: SchemaNode) -> Conversion:
+        """The conversion of a part of a line to values of a type; None is a part that is missing.
 
         Raises:
-            DeclarationError: It is no single value.
+            DeclarationError: The type is a record, array, map or union of several types.
         """
         node = self._resolved(node)
         if isinstance(node, list):
-            return self._nullable(node, self.of_text)
+            return self._nullable(node, self.from_text)
         if node["type"] not in _SCALARS:
             raise DeclarationError(f"a part of a line cannot be a value of type {node['type']}")
         return _from_text(node, _scalar(node))
 
-    def _resolved(self, node: _Node) -> _Node:
+    def _resolved(self, node: SchemaNode) -> SchemaNode:
         if isinstance(node, str):
             return self._names.get(node, {"type": node})
         return node
 
-    def _field(self, field: _Node) -> tuple[str, Conversion, bool, object]:
+    def _field(self, field: SchemaNode) -> tuple[str, Conversion, bool, object]:
         name = field["name"]
         try:
-            return name, self.of_json(field["type"]), "default" in field, field.get("default")
+            return name, self.from_json(field["type"]), "default" in field, field.get("default")
         except DeclarationError as error:
             raise DeclarationError(f"the field {name!r}: {error}") from error
 
-    def _nullable(self, node: _Node, compiled: Callable[[_Node], Conversion]) -> Conversion:
+    def _nullable(
+        self, node: SchemaNode, compiled: Callable[[SchemaNode], Conversion]
+    ) -> Conversion:
         rest = [branch for branch in node if branch != "null"]
         if len(rest) != 1:
             raise DeclarationError(
@@ -111,7 +118,7 @@ class Types:
         return lambda value: None if value is None else inner(value)
 
 
-def own(default: object) -> object:
+def copied_default(default: object) -> object:
     """A default as a value that a map function may change."""
     return copy.deepcopy(default) if isinstance(default, (dict, list)) else default
 
@@ -119,18 +126,18 @@ def own(default: object) -> object:
 def _record(fields: list[tuple[str, Conversion, bool, object]]) -> Conversion:
     def convert(value: Any) -> object:
         if type(value) is not dict:
-            _wrong(value, "is no object")
+            _refuse(value, "is no object")
         record = {}
         for name, conversion, has_default, default in fields:
             try:
-                given = value[name]
+                member = value[name]
             except KeyError:
                 if not has_default:
                     raise Misfit("is missing, and has no default", f".{name}") from None
-                record[name] = own(default)
+                record[name] = copied_default(default)
                 continue
             try:
-                record[name] = conversion(given)
+                record[name] = conversion(member)
             except Misfit as misfit:
                 raise misfit.inside(f".{name}") from None
         return record
@@ -141,11 +148,11 @@ def _record(fields: list[tuple[str, Conversion, bool, object]]) -> Conversion:
 def _array(items: Conversion) -> Conversion:
     def convert(value: Any) -> object:
         if type(value) is not list:
-            _wrong(value, "is no array")
+            _refuse(value, "is no array")
         result = []
-        for index, each in enumerate(value):
+        for index, item in enumerate(value):
             try:
-                result.append(items(each))
+                result.append(items(item))
             except Misfit as misfit:
                 raise misfit.inside(f"[{index}]") from None
         return result
@@ -156,11 +163,11 @@ def _array(items: Conversion) -> Conversion:
 def _map(values: Conversion) -> Conversion:
     def convert(value: Any) -> object:
         if type(value) is not dict:
-            _wrong(value, "is no object")
+            _refuse(value, "is no object")
         result = {}
-        for key, each in value.items():
+        for key, item in value.items():
             try:
-                result[key] = values(each)
+                result[key] = values(item)
             except Misfit as misfit:
                 raise misfit.inside(f"[{key!r}]") from None
         return result
@@ -168,15 +175,15 @@ def _map(values: Conversion) -> Conversion:
     return convert
 
 
-def _scalar(node: _Node) -> Conversion:
+def _scalar(node: SchemaNode) -> Conversion:
     kind, meaning = node["type"], node.get(MEANING)
     match kind:
         case "null":
-            return lambda value: value if value is None else _wrong(value, "is not null")
+            return lambda value: value if value is None else _refuse(value, "is not null")
         case "boolean":
-            return lambda value: value if type(value) is bool else _wrong(value, "is no boolean")
+            return lambda value: value if type(value) is bool else _refuse(value, "is no boolean")
         case "string":
-            return lambda value: value if type(value) is str else _wrong(value, "is no text")
+            return lambda value: value if type(value) is str else _refuse(value, "is no text")
         case "int" | "long":
             return _int(kind, meaning)
         case "float" | "double":
@@ -196,48 +203,48 @@ def _int(kind: str, meaning: str | None) -> Conversion:
 
     def convert(value: Any) -> object:
         if type(value) is not int:
-            _wrong(value, "is no integer")
+            _refuse(value, "is no integer")
         if not -limit <= value < limit:
-            _wrong(value, f"does not fit into {kind}")
+            _refuse(value, f"does not fit into {kind}")
         return value
 
     match meaning:
         case "timestamp-millis" | "timestamp-micros" if kind == "long":
             unit = "ms" if meaning == "timestamp-millis" else "us"
-            return _written(convert, lambda text: parse_moment(text, unit), "time in ISO 8601")
+            return _or_written(convert, lambda text: parse_moment(text, unit), "time in ISO 8601")
         case "date" if kind == "int":
-            return _written(convert, parse_day, "date in ISO 8601")
+            return _or_written(convert, parse_day, "date in ISO 8601")
     return convert
 
 
-def _written(convert: Conversion, parse: Callable[[str], int], what: str) -> Conversion:
+def _or_written(convert: Conversion, parse: Callable[[str], int], form: str) -> Conversion:
     def convert_text(value: Any) -> object:
         if type(value) is not str:
             return convert(value)
         try:
             return convert(parse(value))
         except (ValueError, OverflowError) as error:
-            return _wrong(value, f"is no {what}: {error}")
+            return _refuse(value, f"is no {form}: {error}")
 
     return convert_text
 
 
 def _float(value: Any) -> object:
     if type(value) is float:
-        return value if abs(value) != float("inf") else _wrong(value, "does not fit into double")
+        return value if abs(value) != float("inf") else _refuse(value, "does not fit into double")
     if type(value) is not int and type(value) is not Decimal:
-        _wrong(value, "is no number")
+        _refuse(value, "is no number")
     try:
         return _float(float(value))
     except OverflowError:
-        return _wrong(value, "does not fit into double")
+        return _refuse(value, "does not fit into double")
 
 
 def _float32(value: Any) -> object:
     try:
         return struct.unpack("<f", struct.pack("<f", _float(value)))[0]
     except OverflowError:
-        return _wrong(value, "does not fit into float")
+        return _refuse(value, "does not fit into float")
 
 
 def _enum(symbols: frozenset[str], default: object) -> Conversion:
@@ -247,7 +254,7 @@ def _enum(symbols: frozenset[str], default: object) -> Conversion:
                 return value
             if default is not None:
                 return default
-        return _wrong(value, f"is none of {', '.join(sorted(symbols))}")
+        return _refuse(value, f"is none of {', '.join(sorted(symbols))}")
 
     return convert
 
@@ -255,18 +262,18 @@ def _enum(symbols: frozenset[str], default: object) -> Conversion:
 def _decimal(precision: int, scale: int) -> Conversion:
     exact = Context(prec=precision, traps=[Inexact, InvalidOperation])
     unit = Decimal((0, (1,), -scale))
-    what = f"is no decimal of precision {precision} and scale {scale}"
+    problem = f"is no decimal of precision {precision} and scale {scale}"
 
     def convert(value: Any) -> object:
         if type(value) is str and not _NUMBER.fullmatch(value):
-            _wrong(value, what)
+            _refuse(value, problem)
         if type(value) not in (str, int, Decimal):
-            _wrong(value, what)
+            _refuse(value, problem)
         try:
-            found = Decimal(value).quantize(unit, context=exact)
+            number = Decimal(value).quantize(unit, context=exact)
         except ArithmeticError:
-            return _wrong(value, what)
-        return found if found else abs(found)
+            return _refuse(value, problem)
+        return number if number else abs(number)
 
     return convert
 
@@ -274,23 +281,23 @@ def _decimal(precision: int, scale: int) -> Conversion:
 def _uuid(value: Any) -> object:
     if type(value) is str and _UUID.fullmatch(value):
         return str(UUID(value))
-    return _wrong(value, "is no uuid")
+    return _refuse(value, "is no uuid")
 
 
 def _bytes(size: int | None) -> Conversion:
     def convert(value: Any) -> object:
         if type(value) is not str:
-            _wrong(value, "is no base64 text")
+            _refuse(value, "is no base64 text")
         try:
             data = base64.b64decode(value, validate=True)
         except ValueError:
-            return _wrong(value, "is no base64 text")
-        return data if size in (None, len(data)) else _wrong(value, f"is not {size} bytes")
+            return _refuse(value, "is no base64 text")
+        return data if size in (None, len(data)) else _refuse(value, f"is not {size} bytes")
 
     return convert
 
 
-def _from_text(node: _Node, scalar: Conversion) -> Conversion:
+def _from_text(node: SchemaNode, scalar: Conversion) -> Conversion:
     kind = node["type"]
     booleans = {"true": True, "false": False}
 
@@ -309,6 +316,6 @@ def _from_text(node: _Node, scalar: Conversion) -> Conversion:
     return convert
 
 
-def _wrong(value: object, what: str) -> Never:
+def _refuse(value: object, problem: str) -> Never:
     shown = repr(value)
-    raise Misfit(f"{what}: {shown if len(shown) <= 100 else shown[:100] + '…'}")
+    raise Misfit(f"{problem}: {shown if len(shown) <= 100 else shown[:100] + '…'}")

@@ -12,7 +12,7 @@ from fastavro.read import SchemaResolutionError
 
 from fastdata.errors import BadEventError, DeclarationError, MapError, UnknownSchemaError
 from fastdata.events.evolution import differences
-from fastdata.events.formats import KEPT_SCHEMA, ValueReader, load_kept
+from fastdata.events.formats import VALUE_SCHEMA, ValueReader, load_value
 from fastdata.events.logical import has_shared_defaults
 from fastdata.events.registry import Schemas
 from fastdata.events.schema import Schema, split_wire
@@ -54,6 +54,7 @@ class EventSource(Protocol):
     """What reading the events of a source takes: a `fastdata.Source` has it all.
 
     Attributes:
+        name: For messages.
         place: Where it is declared, for messages.
         schema: The reader's schema.
         time: The field with the event time.
@@ -89,7 +90,12 @@ class Event:
 def read_as_written(
     schema: Schema, datums: io.BytesIO, reader: dict[str, object] | None = None
 ) -> dict[str, object]:
-    """The fields of the next Avro datum; those of its writer unless a reader's schema is given.
+    """The fields of the next Avro datum, before any map function.
+
+    Args:
+        schema: That the datum was written with.
+        datums: Is read up to the end of the datum.
+        reader: The parsed schema whose fields are returned; None for those of `schema`.
 
     Raises:
         BadEventError: It cannot be read, and where it ends is not known.
@@ -105,6 +111,10 @@ def read_as_written(
 class Decoder:
     """Reads the events of one source. Not for concurrent use.
 
+    Args:
+        source: Whose events these are.
+        registry: Where the schemas are that events were written with.
+
     Attributes:
         reader: What reads values that are no Avro; None when they are.
     """
@@ -114,7 +124,7 @@ class Decoder:
         self._registry = registry
         self._schema = source.schema
         self._per_ms = 1000 if source.schema.fields[source.time].unit == "us" else 1
-        self._resolved: dict[str, str] = {}
+        self._reasons: dict[str, str] = {}  # by fingerprint of a writer's schema; empty: readable
         self.reader = source.reader
         self._is_copying = has_shared_defaults(source.schema.parsed)
 
@@ -122,6 +132,7 @@ class Decoder:
         """The event of a value on the wire.
 
         Args:
+            value: Of the record in the log.
             timestamp_ms: Of the record in the log; only values that are no Avro need it.
 
         Raises:
@@ -213,8 +224,8 @@ class Decoder:
         Raises:
             BadEventError: It cannot be read; the stage is `decode`.
         """
-        if self.reader is not None and schema.fingerprint == KEPT_SCHEMA.fingerprint:
-            timestamp_ms, value = load_kept(datum)
+        if self.reader is not None and schema.fingerprint == VALUE_SCHEMA.fingerprint:
+            timestamp_ms, value = load_value(datum)
             return self.reader.read(value, timestamp_ms)
         return self._read_avro(schema, datum)
 
@@ -227,13 +238,17 @@ class Decoder:
         return record
 
     def _reader_schema(self, schema: Schema) -> dict[str, object] | None:
-        """None when the writer's schema is the source's; refuses one that does not resolve."""
+        """The schema to read with; None when the writer's is the source's.
+
+        Raises:
+            BadEventError: No event of the writer's schema can be read as the source's.
+        """
         if schema.fingerprint == self._schema.fingerprint:
             return None
-        reason = self._resolved.get(schema.fingerprint)
+        reason = self._reasons.get(schema.fingerprint)
         if reason is None:
             reason = "; ".join(differences(schema, self._schema, in_part=True))
-            self._resolved[schema.fingerprint] = reason
+            self._reasons[schema.fingerprint] = reason
         if reason:
             detail = f"{schema.name} cannot be read as {self._schema.name} of {self._source.place}"
             raise BadEventError("decode", "schema-mismatch", f"{detail}: {reason}")

@@ -22,28 +22,38 @@ _PROMOTIONS = {
     ("string", "bytes"),
     ("bytes", "string"),
 }
-_Named = Mapping[str, Any]
+_JsonObject = Mapping[str, Any]
 
 
 def differences(writer: Schema, reader: Schema, *, in_part: bool = False) -> list[str]:
     """Why events of `writer` cannot be read as `reader`; empty when all can.
 
     Args:
+        writer: The schema that the events were written with.
+        reader: The schema that they are to be read with.
         in_part: Allow what some events of the writer can do: a union with a branch that the
             reader does not know, or an enum with more symbols.
     """
     names = (writer.parsed["__named_schemas"], reader.parsed["__named_schemas"])
-    comparison = _Comparison(names[0], names[1], any if in_part else all)  # type: ignore[arg-type]
-    found = list(comparison.compare(writer.parsed, reader.parsed, ""))
+    resolution = _Resolution(names[0], names[1], any if in_part else all)  # type: ignore[arg-type]
+    reasons = list(resolution.compare(writer.parsed, reader.parsed, ""))
     for name in writer.fields.keys() & reader.fields.keys():
-        found += _other_meanings(writer.fields[name], reader.fields[name], name)
-    return sorted(found)
+        reasons += _other_meanings(writer.fields[name], reader.fields[name], name)
+    return sorted(reasons)
 
 
 @dataclass(frozen=True, slots=True)
-class _Comparison:
-    theirs: _Named
-    ours: _Named
+class _Resolution:
+    """Compares two schemas.
+
+    Attributes:
+        theirs: The named types of the writer.
+        ours: The named types of the reader.
+        enough: `all` where each of several branches or symbols must be readable, else `any`.
+    """
+
+    theirs: _JsonObject
+    ours: _JsonObject
     enough: Callable[[Iterator[bool]], bool]
 
     def compare(self, writer: Any, reader: Any, place: str) -> Iterator[str]:
@@ -61,7 +71,9 @@ class _Comparison:
             elif kinds[0] == kinds[1] and isinstance(writer, dict):
                 yield from self._compare_complex(writer, reader, place)
 
-    def _compare_complex(self, writer: _Named, reader: _Named, place: str) -> Iterator[str]:
+    def _compare_complex(
+        self, writer: _JsonObject, reader: _JsonObject, place: str
+    ) -> Iterator[str]:
         kind = _kind(writer)
         if kind in ("record", "enum", "fixed"):
             names = {_short(reader["name"]), *map(_short, reader.get("aliases", ()))}
@@ -79,19 +91,20 @@ class _Comparison:
             case "fixed" if writer["size"] != reader["size"]:
                 yield f"{place}: {writer['size']} bytes are not {reader['size']}"
             case "enum" if "default" not in reader:
-                known = [symbol in reader["symbols"] for symbol in writer["symbols"]]
-                if not self.enough(iter(known)):
+                if not self.enough(symbol in reader["symbols"] for symbol in writer["symbols"]):
                     more = [s for s in writer["symbols"] if s not in reader["symbols"]]
                     yield f"{place}: the reader does not know the symbols {', '.join(more)}"
 
-    def _compare_fields(self, writer: _Named, reader: _Named, place: str) -> Iterator[str]:
+    def _compare_fields(
+        self, writer: _JsonObject, reader: _JsonObject, place: str
+    ) -> Iterator[str]:
         theirs = {field["name"]: field for field in writer["fields"]}
         for field in reader["fields"]:
             inside = f"{place}.{field['name']}".lstrip(".")
             names = (field["name"], *field.get("aliases", ()))
-            found = next((theirs[name] for name in names if name in theirs), None)
-            if found is not None:
-                yield from self.compare(found["type"], field["type"], inside)
+            written = next((theirs[name] for name in names if name in theirs), None)
+            if written is not None:
+                yield from self.compare(written["type"], field["type"], inside)
             elif "default" not in field:
                 yield f"{inside}: the writer does not have it, and it has no default"
 
@@ -105,7 +118,7 @@ def _kind(schema: Any) -> str:
     return kind if isinstance(kind, str) else _kind(kind)
 
 
-def _logical(schema: _Named) -> str:
+def _logical(schema: _JsonObject) -> str:
     return str(schema.get("logicalType", "bytes")).removeprefix("fastdata-")
 
 

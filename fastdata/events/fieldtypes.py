@@ -6,13 +6,13 @@ from typing import Any, Literal, cast
 
 from fastdata.errors import DeclarationError
 
-__all__ = ["FieldType", "Kind", "field_types"]
+__all__ = ["FieldType", "Kind", "SchemaNode", "field_types"]
 
 Kind = Literal[
     "int", "float", "decimal", "string", "bytes", "bool", "timestamp", "date",
     "record", "array", "map", "other",
 ]  # fmt: skip
-_Node = Any  # of a schema: what JSON can hold
+SchemaNode = Any  # a part of the JSON of a schema: text, a list or an object
 _UUID_BYTES = 16
 
 
@@ -72,29 +72,38 @@ def field_types(parsed: Mapping[str, Any], place: str) -> dict[str, FieldType]:
     """The types of a record's fields, by name.
 
     Args:
-        parsed: By fastavro, with its logical types.
+        parsed: The schema of the record as fastavro parsed it, with its logical types.
         place: Where the schema is from, for the message.
 
     Raises:
         DeclarationError: A record contains itself, or an array holds what takes no bytes.
     """
-    names = cast("Mapping[str, _Node]", parsed["__named_schemas"])
-    typing = _Typing(names, place, above=(str(parsed["name"]),))
-    return {each["name"]: typing.of(each["type"]) for each in parsed["fields"]}
+    names = cast("Mapping[str, SchemaNode]", parsed["__named_schemas"])
+    reader = _TypeReader(names, place, above=(str(parsed["name"]),))
+    return {member["name"]: reader.type_of(member["type"]) for member in parsed["fields"]}
 
 
 @dataclass(slots=True)
-class _Typing:
-    names: Mapping[str, _Node]
+class _TypeReader:
+    """Reads the types of one schema.
+
+    Attributes:
+        names: All named types of the schema.
+        place: Where the schema is from, for messages.
+        above: The names of the records that are being read, from the outermost on.
+        records: The types of the records that have been read.
+    """
+
+    names: Mapping[str, SchemaNode]
     place: str
     above: tuple[str, ...]
-    known: dict[str, FieldType] = field(default_factory=dict)
+    records: dict[str, FieldType] = field(default_factory=dict)
 
-    def of(self, node: _Node) -> FieldType:
+    def type_of(self, node: SchemaNode) -> FieldType:
         if isinstance(node, list):
             rest = [branch for branch in node if branch != "null"]
             nullable = len(rest) != len(node)
-            branches = [self.of(branch) for branch in rest]
+            branches = [self.type_of(branch) for branch in rest]
             if len(branches) != 1:
                 return FieldType("other", nullable=nullable)
             return replace(branches[0], nullable=nullable)
@@ -102,7 +111,7 @@ class _Typing:
             return _PLAIN[node] if node in _PLAIN else self._named(node, self.names[node])
         return self._complex(node)
 
-    def _complex(self, node: _Node) -> FieldType:
+    def _complex(self, node: SchemaNode) -> FieldType:
         kind = node["type"]
         match kind:
             case "record" | "error":
@@ -111,30 +120,33 @@ class _Typing:
                 if self._is_empty(node["items"]):
                     # It fills memory from a few bytes.
                     self._fail("an array of nulls, or of what takes no bytes, is not supported")
-                return FieldType("array", items=self.of(node["items"]))
+                return FieldType("array", items=self.type_of(node["items"]))
             case "map":
-                return FieldType("map", items=self.of(node["values"]))
+                return FieldType("map", items=self.type_of(node["values"]))
         logical = node.get("logicalType")
         if logical == "decimal" and kind in ("bytes", "fixed"):
             return FieldType("decimal", scale=node.get("scale", 0), precision=node["precision"])
         if logical == "uuid" and kind == "fixed" and node["size"] != _UUID_BYTES:
             logical = None
-        return _LOGICAL.get((kind, logical), None) or self.of(kind)
+        return _LOGICAL.get((kind, logical), None) or self.type_of(kind)
 
-    def _named(self, name: str, node: _Node) -> FieldType:
+    def _named(self, name: str, node: SchemaNode) -> FieldType:
         if node["type"] not in ("record", "error"):
             return self._complex(node)
         if name in self.above:
             # Such records crash the decoder's stack.
             self._fail(f"the record {name} contains itself; that is not supported")
-        if name not in self.known:
+        if name not in self.records:
             self.above = (*self.above, name)
-            fields = tuple((each["name"], self.of(each["type"])) for each in node["fields"])
+            fields = tuple(
+                (member["name"], self.type_of(member["type"])) for member in node["fields"]
+            )
             self.above = self.above[:-1]
-            self.known[name] = FieldType("record", fields=fields)
-        return self.known[name]
+            self.records[name] = FieldType("record", fields=fields)
+        return self.records[name]
 
-    def _is_empty(self, node: _Node) -> bool:
+    def _is_empty(self, node: SchemaNode) -> bool:
+        """Whether values of the type take no bytes."""
         if isinstance(node, str):
             return node == "null" or (node not in _PLAIN and self._is_empty(self.names[node]))
         if isinstance(node, list):
@@ -144,7 +156,7 @@ class _Typing:
                 return bool(node["size"] == 0)
             case "record" | "error":
                 self._named(str(node["name"]), node)
-                return all(self._is_empty(each["type"]) for each in node["fields"])
+                return all(self._is_empty(member["type"]) for member in node["fields"])
         return bool(node["type"] == "null")
 
     def _fail(self, message: str) -> None:

@@ -10,18 +10,18 @@ from typing import Any, Literal, Never, Protocol, cast
 import fastavro
 
 from fastdata.errors import BadEventError, DeclarationError
-from fastdata.events.conversions import Conversion, Misfit, Types, own
+from fastdata.events.conversions import Conversion, Conversions, Misfit, copied_default
 from fastdata.events.schema import Schema
 
-__all__ = ["KEPT_SCHEMA", "Format", "ValueReader", "dump_kept", "load_kept", "open_reader"]
+__all__ = ["VALUE_SCHEMA", "Format", "ValueReader", "dump_value", "load_value", "open_reader"]
 
 Format = Literal["avro", "json", "text"]
 _LINE = "(?P<line>.*)"
-KEPT_SCHEMA = Schema.parse(
+VALUE_SCHEMA = Schema.parse(
     '{"type":"record","name":"fastdata.Value","fields":['
     '{"name":"timestamp_ms","type":"long"},{"name":"value","type":"bytes"}]}'
 )
-"""What the archive keeps of a record whose value is no Avro."""
+"""The Avro record in which the archive keeps a value that is no Avro, as it came."""
 
 
 class ValueReader(Protocol):
@@ -29,7 +29,7 @@ class ValueReader(Protocol):
 
     @property
     def id(self) -> int:
-        """31 bits of a hash of all that the outcome depends on, besides value and timestamp."""
+        """31 bits of a hash of all that reading depends on, besides value and timestamp."""
         ...
 
     def read(self, value: bytes | None, timestamp_ms: int) -> dict[str, object]:
@@ -45,12 +45,13 @@ class ValueReader(Protocol):
 
 
 def open_reader(name: str, schema: Schema, time: str, pattern: str | None) -> ValueReader | None:
-    """What reads values of a format; None for Avro.
+    """The reader of values of a format; None for Avro.
 
     Args:
-        name: Of the format.
+        name: Of the format: `avro`, `json` or `text`.
+        schema: Of the events.
         time: The field of the event time.
-        pattern: Of lines of text.
+        pattern: Of lines of text; None takes the whole line as the field `line`.
 
     Raises:
         DeclarationError: There is no such format, or the schema or the pattern do not fit it.
@@ -61,16 +62,16 @@ def open_reader(name: str, schema: Schema, time: str, pattern: str | None) -> Va
         case "avro":
             return None
         case "json":
-            return _Json(schema, time)
+            return _JsonReader(schema, time)
         case "text":
-            return _Text(schema, time, _LINE if pattern is None else pattern)
+            return _LineReader(schema, time, _LINE if pattern is None else pattern)
     raise DeclarationError(f"there is no format {name!r}; there are: avro, json, text")
 
 
-class _Json:
+class _JsonReader:
     def __init__(self, schema: Schema, time: str) -> None:
         self.id = _id_of("json", schema.canonical, time)
-        self._convert = Types(schema.parsed).of_json(schema.parsed)
+        self._convert = Conversions(schema.parsed).from_json(schema.parsed)
         # A float would lose digits of a decimal.
         is_exact = '"decimal"' in schema.canonical
         self._decoder = json.JSONDecoder(
@@ -81,20 +82,20 @@ class _Json:
         if not value:
             raise BadEventError("decode", "empty", "the record has no value")
         try:
-            found = self._decoder.decode(value.decode())
+            parsed = self._decoder.decode(value.decode())
             if b"\\u" in value:
                 # Half of a surrogate pair is no text: it could not be stored.
-                json.dumps(found, ensure_ascii=False, default=str).encode()
+                json.dumps(parsed, ensure_ascii=False, default=str).encode()
         except (ValueError, ArithmeticError, RecursionError) as error:
             detail = f"it is no JSON: {type(error).__name__}: {error}"
             raise BadEventError("decode", "malformed", detail) from error
         try:
-            return cast("dict[str, object]", self._convert(found))
+            return cast("dict[str, object]", self._convert(parsed))
         except Misfit as misfit:
             raise BadEventError("decode", "schema-mismatch", str(misfit)) from misfit
 
 
-class _Text:
+class _LineReader:
     def __init__(self, schema: Schema, time: str, pattern: str) -> None:
         self.id = _id_of("text", schema.canonical, time, pattern)
         try:
@@ -102,7 +103,8 @@ class _Text:
         except re.error as error:
             raise DeclarationError(f"the pattern is no regular expression: {error}") from error
         groups = self._pattern.groupindex
-        declared = {each["name"]: each for each in cast("list[Any]", schema.parsed["fields"])}
+        fields = cast("list[Any]", schema.parsed["fields"])
+        declared = {field["name"]: field for field in fields}
         if unknown := groups.keys() - declared.keys():
             raise DeclarationError(
                 f"the pattern has the group {min(unknown)!r}, but the schema has no such field; "
@@ -111,16 +113,16 @@ class _Text:
         self._stamped = None if time in groups else time
         self._per_ms = 1000 if schema.fields[time].unit == "us" else 1
         self._fields: list[tuple[str, Conversion | None, bool, Any]] = []
-        types = Types(schema.parsed)
-        for name, each in declared.items():
-            convert = self._conversion(types, each) if name in groups else None
-            has_default = "default" in each
+        conversions = Conversions(schema.parsed)
+        for name, field in declared.items():
+            convert = self._conversion(conversions, field) if name in groups else None
+            has_default = "default" in field
             if convert is None and name != self._stamped and not has_default:
                 raise DeclarationError(
                     f"nothing gives the field {name!r} a value: name a group of the pattern so, "
                     "or give it a default"
                 )
-            self._fields.append((name, convert, has_default, each.get("default")))
+            self._fields.append((name, convert, has_default, field.get("default")))
 
     def read(self, value: bytes | None, timestamp_ms: int) -> dict[str, object]:
         if value is None:
@@ -129,27 +131,27 @@ class _Text:
             line = value.decode()
         except UnicodeDecodeError as error:
             raise BadEventError("decode", "malformed", f"it is no UTF-8: {error}") from error
-        found = self._pattern.fullmatch(line.removesuffix("\n").removesuffix("\r"))
-        if found is None:
+        groups = self._pattern.fullmatch(line.removesuffix("\n").removesuffix("\r"))
+        if groups is None:
             raise BadEventError("decode", "no-match", "the line does not match the pattern")
         fields: dict[str, object] = {}
         for name, convert, has_default, default in self._fields:
             if name == self._stamped:
                 fields[name] = self._time_of(timestamp_ms)
-            elif convert is None or (has_default and found[name] is None):
-                fields[name] = own(default)
+            elif convert is None or (has_default and groups[name] is None):
+                fields[name] = copied_default(default)
             else:
                 try:
-                    fields[name] = convert(found[name])
+                    fields[name] = convert(groups[name])
                 except Misfit as misfit:
                     detail = str(misfit.inside(name))
                     raise BadEventError("decode", "schema-mismatch", detail) from misfit
         return fields
 
     @staticmethod
-    def _conversion(types: Types, field: Any) -> Conversion:
+    def _conversion(conversions: Conversions, field: Any) -> Conversion:
         try:
-            return types.of_text(field["type"])
+            return conversions.from_text(field["type"])
         except DeclarationError as error:
             raise DeclarationError(f"the field {field['name']!r}: {error}") from error
 
@@ -157,18 +159,23 @@ class _Text:
         return timestamp_ms * self._per_ms if timestamp_ms >= 0 else None
 
 
-def dump_kept(timestamp_ms: int, value: bytes) -> bytes:
-    """The Avro datum of a value as the archive keeps it."""
+def dump_value(timestamp_ms: int, value: bytes) -> bytes:
+    """The Avro datum in which the archive keeps a value that is no Avro.
+
+    Args:
+        timestamp_ms: Of the record in the log; negative when it has none.
+        value: As it came.
+    """
     out = io.BytesIO()
     record = {"timestamp_ms": timestamp_ms, "value": value}
-    fastavro.schemaless_writer(out, KEPT_SCHEMA.parsed, record)
+    fastavro.schemaless_writer(out, VALUE_SCHEMA.parsed, record)
     return out.getvalue()
 
 
-def load_kept(datum: bytes) -> tuple[int, bytes]:
-    """Timestamp and value of a datum that `dump_kept` wrote, and whose digest was verified."""
-    kept = fastavro.schemaless_reader(io.BytesIO(datum), KEPT_SCHEMA.parsed, None)
-    record = cast("dict[str, Any]", kept)
+def load_value(datum: bytes) -> tuple[int, bytes]:
+    """Timestamp and value of a datum that `dump_value` wrote, and whose digest was verified."""
+    datums = io.BytesIO(datum)
+    record = cast("dict[str, Any]", fastavro.schemaless_reader(datums, VALUE_SCHEMA.parsed, None))
     return record["timestamp_ms"], record["value"]
 
 

@@ -15,6 +15,7 @@ import fastavro.read
 import fastavro.write
 
 from fastdata.errors import DeclarationError
+from fastdata.events.fieldtypes import SchemaNode
 
 __all__ = [
     "DECIMAL",
@@ -25,7 +26,6 @@ __all__ = [
     "without_foreign_types",
 ]
 
-_Node = Any  # of a schema: what JSON can hold
 MEANING = "fastdata.meaning"
 DECIMAL, UUID_BYTES = "fastdata-decimal", "fastdata-uuid"
 _UUID_SIZE = 16
@@ -33,10 +33,10 @@ _UUID_SIZE = 16
 _EXACT = Context(prec=MAX_PREC, Emax=MAX_EMAX, Emin=MIN_EMIN)
 
 
-def without_foreign_types(node: _Node) -> _Node:
+def without_foreign_types(node: SchemaNode) -> SchemaNode:
     """The JSON of a schema with no logical types but those that are read here.
 
-    What it said is kept beside, as `MEANING`.
+    The logical type that a node had is beside it as `MEANING`.
     """
     if isinstance(node, list):
         return [without_foreign_types(branch) for branch in node]
@@ -58,7 +58,11 @@ def without_foreign_types(node: _Node) -> _Node:
 
 
 def prepare_defaults(parsed: Mapping[str, Any], place: str) -> None:
-    """Replace the JSON of all defaults of a parsed schema by the values that they mean.
+    """Replace the JSON of all defaults of a parsed schema, in place, by the values that they mean.
+
+    Args:
+        parsed: By fastavro, from `without_foreign_types`.
+        place: Where the schema is from, for the message.
 
     Raises:
         DeclarationError: A default does not fit its type.
@@ -66,68 +70,71 @@ def prepare_defaults(parsed: Mapping[str, Any], place: str) -> None:
     names = parsed["__named_schemas"]
     meant = []
     for record in names.values():
-        for each in record.get("fields", ()):
-            if "default" in each:
-                where = f"{place}: the default of {each['name']!r} in {record['name']}"
-                meant.append((each, _Defaults(names, where).of(each["type"], each["default"])))
-    for each, value in meant:
-        each["default"] = value
+        for field in record.get("fields", ()):
+            if "default" in field:
+                where = f"{place}: the default of {field['name']!r} in {record['name']}"
+                value = _Defaults(names, where).value_of(field["type"], field["default"])
+                meant.append((field, value))
+    for field, value in meant:
+        field["default"] = value
 
 
 def has_shared_defaults(parsed: Mapping[str, Any]) -> bool:
     """Whether a default is a value that can be changed, and must be copied for each event."""
     fields = [
-        each for node in parsed["__named_schemas"].values() for each in node.get("fields", ())
+        field for node in parsed["__named_schemas"].values() for field in node.get("fields", ())
     ]
-    return any(isinstance(each.get("default"), (dict, list)) for each in fields)
+    return any(isinstance(field.get("default"), (dict, list)) for field in fields)
 
 
 class _Defaults:
-    def __init__(self, names: Mapping[str, _Node], where: str) -> None:
+    """Reads one default; `where` names it in messages."""
+
+    def __init__(self, names: Mapping[str, SchemaNode], where: str) -> None:
         self._names = names
         self._where = where
 
-    def of(self, node: _Node, value: Any) -> object:
+    def value_of(self, node: SchemaNode, value: Any) -> object:
         if isinstance(node, list):
-            return self._of_union(node, value)
+            return self._union(node, value)
         if isinstance(node, str):
             return (
-                self.of(self._names[node], value)
+                self.value_of(self._names[node], value)
                 if node in self._names
                 else self._plain({"type": node}, value)
             )
         match node["type"]:
             case "record" | "error":
-                return self._of_record(node, self._checked(dict, value))
+                return self._record(node, self._checked(dict, value))
             case "array":
-                return [self.of(node["items"], each) for each in self._checked(list, value)]
+                return [self.value_of(node["items"], item) for item in self._checked(list, value)]
             case "map":
                 items = self._checked(dict, value).items()
-                return {key: self.of(node["values"], each) for key, each in items}
+                return {key: self.value_of(node["values"], item) for key, item in items}
         return self._plain(node, value)
 
-    def _of_union(self, node: list[_Node], value: object) -> object:
+    def _union(self, node: list[SchemaNode], value: object) -> object:
         # Avro 1.12 takes any branch, before it was the first one.
         for branch in node:
             try:
-                return self.of(branch, value)
+                return self.value_of(branch, value)
             except DeclarationError:
                 continue
-        raise self._wrong(value)
+        raise self._misfit(value)
 
-    def _of_record(self, node: _Node, value: dict[str, object]) -> object:
+    def _record(self, node: SchemaNode, value: dict[str, object]) -> object:
         record = {}
-        for each in node["fields"]:
-            name = each["name"]
+        for field in node["fields"]:
+            name = field["name"]
             if name in value:
-                record[name] = self.of(each["type"], value[name])
-            elif "default" in each:
-                record[name] = self.of(each["type"], each["default"])
+                record[name] = self.value_of(field["type"], value[name])
+            elif "default" in field:
+                record[name] = self.value_of(field["type"], field["default"])
             else:
-                raise self._wrong(value)
+                raise self._misfit(value)
         return record
 
-    def _plain(self, node: _Node, value: Any) -> object:
+    def _plain(self, node: SchemaNode, value: Any) -> object:
         match node["type"]:
             case "null":
                 return self._checked(type(None), value)
@@ -145,32 +152,32 @@ class _Defaults:
                 if value in node["symbols"]:
                     return value
             case "bytes" | "fixed":
-                return self._of_bytes(node, self._checked(str, value))
-        raise self._wrong(value)
+                return self._bytes(node, self._checked(str, value))
+        raise self._misfit(value)
 
-    def _of_bytes(self, node: _Node, value: str) -> object:
+    def _bytes(self, node: SchemaNode, value: str) -> object:
         try:
             data = value.encode("latin-1")  # as Avro writes bytes in JSON
         except UnicodeEncodeError:
-            raise self._wrong(value) from None
+            raise self._misfit(value) from None
         if len(data) != node.get("size", len(data)):
-            raise self._wrong(value)
+            raise self._misfit(value)
         read = fastavro.read.LOGICAL_READERS.get(f"{node['type']}-{node.get('logicalType')}")
         try:
             return data if read is None else read(data, node, None)
         except ValueError:
-            raise self._wrong(value) from None
+            raise self._misfit(value) from None
 
     def _checked(self, kind: type, value: Any) -> Any:
         if type(value) is not kind:
-            raise self._wrong(value)
+            raise self._misfit(value)
         return value
 
-    def _wrong(self, value: object) -> DeclarationError:
+    def _misfit(self, value: object) -> DeclarationError:
         return DeclarationError(f"{self._where} is {value!r}, which does not fit its type")
 
 
-def _read_decimal(data: bytes, schema: _Node, _: _Node = None) -> Decimal:
+def _read_decimal(data: bytes, schema: SchemaNode, _: SchemaNode = None) -> Decimal:
     """As fastavro does, but a number of too many digits is refused and not rounded."""
     unscaled = int.from_bytes(data, "big", signed=True)
     if abs(unscaled) >= 10 ** schema["precision"]:
@@ -178,7 +185,7 @@ def _read_decimal(data: bytes, schema: _Node, _: _Node = None) -> Decimal:
     return _EXACT.scaleb(Decimal(unscaled), -schema.get("scale", 0))
 
 
-def _write_decimal(value: object, schema: _Node) -> object:
+def _write_decimal(value: object, schema: SchemaNode) -> object:
     if not isinstance(value, Decimal):
         return value
     scale, precision = schema.get("scale", 0), schema["precision"]
@@ -189,11 +196,11 @@ def _write_decimal(value: object, schema: _Node) -> object:
     return number.to_bytes(size, "big", signed=True)
 
 
-def _read_uuid(data: bytes, _: _Node, __: _Node = None) -> str:
+def _read_uuid(data: bytes, _: SchemaNode, __: SchemaNode = None) -> str:
     return str(UUID(bytes=data))
 
 
-def _write_uuid(value: object, _: _Node) -> object:
+def _write_uuid(value: object, _: SchemaNode) -> object:
     return UUID(value).bytes if isinstance(value, str) else value
 
 

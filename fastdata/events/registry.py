@@ -14,31 +14,32 @@ class Schemas(Protocol):
     """Finds schemas by the id on the wire."""
 
     def get(self, schema_id: int) -> Schema:
-        """The schema of that id, as far as it is known; never blocks.
+        """The schema of that id, if it has been fetched; never blocks.
 
         Raises:
-            SchemaNeededError: It is not known yet: call `learn` until it is.
-            UnknownSchemaError: There is none.
-            DeclarationError: It is none that events can have.
+            SchemaNeededError: It has not been fetched yet: call `learn` until it is.
+            UnknownSchemaError: The registry does not have it.
+            DeclarationError: It is no Avro record, or one that is not supported.
         """
         ...
 
 
 class Registry(Schemas, Protocol):
-    """Fetches them, too. One event loop only."""
+    """Finds schemas, and fetches those that it has not got yet. For one event loop only."""
 
     async def learn(self, schema_id: int) -> None:
-        """Ask once for a schema; `get` tells what came of it. Returns after a pause when nothing.
+        """Ask once for a schema; `get` then has it, or says why not.
 
-        What is wrong is logged; nothing is raised, for the next try may succeed.
+        Where the registry did not answer, or may be behind, that is logged, nothing is raised, and
+        this returns after a pause: call it again.
         """
         ...
 
     async def check(self) -> None:
-        """Ask whether it is there and lets us in. One that does not answer is only logged.
+        """Ask whether the registry lets us in. That it does not answer is only logged.
 
         Raises:
-            SettingsError: It refuses, is not who it should be, or is no registry.
+            SettingsError: It refuses, its certificate is not trusted, or it is no registry.
         """
         ...
 
@@ -74,14 +75,14 @@ class FolderRegistry:
 
     @property
     def schemas(self) -> list[Schema]:
-        """All of them, by the names of their files."""
+        """All schemas, in the order of the names of their files."""
         return list(self._schemas.values())
 
     async def learn(self, schema_id: int) -> None:
-        """Nothing is to be asked for: all was read at the beginning."""
+        """Do nothing: all files were read at the beginning."""
 
     async def check(self) -> None:
-        """The folder was there at the beginning."""
+        """Do nothing: the folder was there at the beginning."""
 
 
 def open_registry(location: str, ca: str = "") -> Registry:
@@ -93,7 +94,7 @@ def open_registry(location: str, ca: str = "") -> Registry:
         ca: File of the authority that signed its certificate; the usual ones when empty.
 
     Raises:
-        SettingsError: It is no such URL, or no folder.
+        SettingsError: The location is no such URL and no folder, or `ca` is no file.
         DeclarationError: A file in the folder is no Avro record.
     """
     if location.startswith(("http://", "https://")):

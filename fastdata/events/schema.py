@@ -54,7 +54,7 @@ class Schema:
         """Read an `.avsc` file.
 
         Raises:
-            DeclarationError: It cannot be read, or as for `parse`.
+            DeclarationError: The file cannot be read, or its text is none that `parse` takes.
         """
         try:
             text = path.read_text(encoding="utf-8")
@@ -64,7 +64,11 @@ class Schema:
 
     @classmethod
     def parse(cls, text: str, place: str = "schema") -> "Schema":
-        """Read the JSON text of a schema; `place` is for the message.
+        """Read the JSON text of a schema.
+
+        Args:
+            text: The content of an `.avsc` file.
+            place: Where it is from, for the message.
 
         Raises:
             DeclarationError: It is no Avro record, contains itself, has a default that does not
@@ -110,6 +114,7 @@ def encode(schema: Schema, record: Mapping[str, object], schema_id: int | None =
     """One event in the Confluent wire format: a zero byte, the schema's id, the datum.
 
     Args:
+        schema: Of the event.
         record: Field values; timestamps as integers in the schema's unit.
         schema_id: What a registry gave it when it was registered; None for the id of a folder.
 

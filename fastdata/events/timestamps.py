@@ -29,10 +29,10 @@ def parse_moment(text: str, unit: str) -> int:
         unit: `ms` or `us`.
 
     Raises:
-        ValueError: It is neither, or has no offset from UTC.
+        ValueError: The text is of neither form, or has no offset from UTC.
     """
-    found = _LOG.fullmatch(text)
-    moment = datetime.fromisoformat(text) if found is None else _of_log(*found.groups())
+    logged = _LOG.fullmatch(text)
+    moment = datetime.fromisoformat(text) if logged is None else _log_moment(*logged.groups())
     if moment.tzinfo is None:
         raise ValueError("it has no offset from UTC; add Z if it is UTC")
     return (moment - _EPOCH) // _UNITS[unit]
@@ -42,12 +42,12 @@ def parse_day(text: str) -> int:
     """Days since 1970 of an ISO 8601 date.
 
     Raises:
-        ValueError: It is none.
+        ValueError: The text is no such date.
     """
     return (date.fromisoformat(text) - _FIRST_DAY).days
 
 
-def _of_log(
+def _log_moment(
     day: str, month: str, year: str, hour: str, minute: str, second: str, sign: str, *offset: str
 ) -> datetime:
     # `strptime` would read months in the language of the machine.

@@ -64,7 +64,7 @@ class UrlRegistry:
 
     Args:
         url: `http(s)://[user:password@]host[:port]/path`.
-        ca: As for `open_registry`.
+        ca: File of the authority that signed its certificate; the usual ones when empty.
         clock: Monotonic, in seconds.
 
     Raises:
@@ -90,31 +90,32 @@ class UrlRegistry:
         self._said_at = -_LOG_EVERY_S
 
     def get(self, schema_id: int) -> Schema:
-        """The schema of that id, as far as it is known; never blocks.
+        """The schema of that id, if it has been fetched; never blocks.
 
         Raises:
-            SchemaNeededError: It is not known yet: call `learn` until it is.
+            SchemaNeededError: It has not been fetched yet: call `learn` until it is.
             UnknownSchemaError: The registry does not have it.
             DeclarationError: It is no Avro record, or one that is not supported.
         """
-        known = self._known.get(schema_id)
-        if isinstance(known, Schema):
-            return known
-        if known is not None:
-            raise DeclarationError(known)
+        schema_or_reason = self._known.get(schema_id)
+        if isinstance(schema_or_reason, Schema):
+            return schema_or_reason
+        if schema_or_reason is not None:
+            raise DeclarationError(schema_or_reason)
         missing = self._missing.get(schema_id)
         if missing is not None and self._clock() < missing.until:
             raise UnknownSchemaError(f"the registry {self.url} has no schema {schema_id}")
         raise SchemaNeededError(schema_id)
 
     async def learn(self, schema_id: int) -> None:
-        """Ask once for a schema; `get` tells what came of it. Returns after a pause when nothing.
+        """Ask once for a schema; `get` then has it, or says why not.
 
-        What is wrong is logged; nothing is raised, for the next try may succeed.
+        Where the registry did not answer, or may be behind, that is logged, nothing is raised, and
+        this returns after a pause: call it again.
         """
         try:
             async with self._client() as client:
-                found = await client.get_schema(schema_id)
+                registered = await client.get_schema(schema_id)
         except RegistryError as error:
             if _code(error) == _NO_SCHEMA:
                 await self._miss(schema_id)
@@ -123,7 +124,7 @@ class UrlRegistry:
             return
         self._missing.pop(schema_id, None)
         try:
-            self._known[schema_id] = _parse(found, f"schema {schema_id} of {self.url}")
+            self._known[schema_id] = _parse(registered, f"schema {schema_id} of {self.url}")
         except DeclarationError as error:
             self._known[schema_id] = str(error)
         if self._failures:
@@ -150,7 +151,7 @@ class UrlRegistry:
         self._failures += 1
 
     async def check(self) -> None:
-        """Ask whether it is there and lets us in. One that does not answer is only logged.
+        """Ask whether the registry lets us in. That it does not answer is only logged.
 
         Raises:
             SettingsError: It refuses, its certificate is not trusted, or it is no registry.
@@ -172,6 +173,7 @@ class UrlRegistry:
         """The versions of a subject, oldest first; none when there is no such subject.
 
         Args:
+            subject: Its name, as in "orders-value".
             newest: Only the last one.
 
         Raises:
@@ -181,10 +183,10 @@ class UrlRegistry:
         try:
             async with self._client() as client:
                 if newest:
-                    found = [await client.get_latest_version(subject)]
+                    answers = [await client.get_latest_version(subject)]
                 else:
                     numbers = await client.get_versions(subject)
-                    found = [await client.get_version(subject, number) for number in numbers]
+                    answers = [await client.get_version(subject, number) for number in numbers]
         except RegistryError as error:
             if _code(error) in (_NO_SUBJECT, _NO_VERSION):
                 return []
@@ -192,11 +194,11 @@ class UrlRegistry:
         return [
             Version(
                 subject,
-                each.version or 0,
-                each.schema_id or 0,
-                _parse(each.schema, f"version {each.version} of {subject} at {self.url}"),
+                answer.version or 0,
+                answer.schema_id or 0,
+                _parse(answer.schema, f"version {answer.version} of {subject} at {self.url}"),
             )
-            for each in found
+            for answer in answers
         ]
 
     async def register(self, subject: str, schema: Schema) -> int:
@@ -213,7 +215,7 @@ class UrlRegistry:
             DeclarationError: The newest version is no Avro record.
         """
         newest = await self.versions(subject, newest=True)
-        if reasons := [r for each in newest for r in differences(each.schema, schema)]:
+        if reasons := [r for version in newest for r in differences(version.schema, schema)]:
             raise IncompatibleSchemaError(
                 f"{schema.name} cannot read the events of version {newest[0].version} of "
                 f"{subject}: {'; '.join(reasons)}; give new fields a default and keep the types "
@@ -223,7 +225,9 @@ class UrlRegistry:
             if newest:
                 await self._guard(client, subject)
             try:
-                found = await client.register_schema(subject, Registered(schema.canonical, "AVRO"))
+                schema_id = await client.register_schema(
+                    subject, Registered(schema.canonical, "AVRO")
+                )
             except SchemaRegistryError as error:
                 if error.http_status_code != 409:
                     raise
@@ -233,7 +237,7 @@ class UrlRegistry:
                 ) from error
             if not newest:
                 await self._guard(client, subject)
-        return found
+        return schema_id
 
     @staticmethod
     async def _guard(client: AsyncSchemaRegistryClient, subject: str) -> None:
@@ -258,9 +262,9 @@ class UrlRegistry:
         except (DeclarationError, IncompatibleSchemaError):
             raise
         except Exception as error:  # the client has no root for what it raises
-            raise RegistryError(self._told(error)) from error
+            raise RegistryError(self._message(error)) from error
 
-    def _told(self, error: BaseException) -> str:
+    def _message(self, error: BaseException) -> str:
         if isinstance(error, SchemaRegistryError):
             if error.http_status_code in _REFUSED:
                 return (
@@ -268,8 +272,9 @@ class UrlRegistry:
                     f"(HTTP {error.http_status_code})"
                 )
             hint = "" if error.error_code in _CODES else "; is the path of the URL right?"
-            told = f"HTTP {error.http_status_code}, {mask_url(error.error_message or 'no reason')}"
-            return f"the schema registry {self.url} answers: {told}{hint}"
+            reason = mask_url(error.error_message or "no reason")
+            status = f"HTTP {error.http_status_code}, {reason}"
+            return f"the schema registry {self.url} answers: {status}{hint}"
         if _is_untrusted(error):
             return (
                 f"TLS with the schema registry {self.url} fails ({error}); FASTDATA_REGISTRY_CA "
@@ -292,9 +297,9 @@ def _is_untrusted(error: BaseException | None) -> bool:
     return False
 
 
-def _parse(found: Registered, place: str) -> Schema:
-    if found.schema_type not in (None, "AVRO"):
-        raise DeclarationError(f"{place} is {found.schema_type}; only Avro is supported")
-    if found.references:
+def _parse(registered: Registered, place: str) -> Schema:
+    if registered.schema_type not in (None, "AVRO"):
+        raise DeclarationError(f"{place} is {registered.schema_type}; only Avro is supported")
+    if registered.references:
         raise DeclarationError(f"{place} refers to other schemas; that is not supported")
-    return Schema.parse(found.schema_str or "", place)
+    return Schema.parse(registered.schema_str or "", place)

@@ -6,7 +6,13 @@ __all__ = ["to_float", "wrong_type"]
 
 
 def wrong_type(field: str, expected: str, value: object) -> MapError:
-    """The error for a value that only a map function can have made."""
+    """The error to raise for a value that only a map function can have made.
+
+    Args:
+        field: Its name, for the message.
+        expected: What belongs there, as in "an int".
+        value: What is there.
+    """
     return MapError(
         f"field {field!r} holds {value!r} ({type(value).__name__}) where {expected} belongs: "
         "a map function must keep the type that the schema declares"
@@ -14,7 +20,7 @@ def wrong_type(field: str, expected: str, value: object) -> MapError:
 
 
 def to_float(field: str, value: object) -> float:
-    """A float as it is, or an int that Avro or a map function left in a field of floats.
+    """The float of a value in a field of floats, where Avro or a map function may leave an int.
 
     Raises:
         MapError: The value is neither, or an int that no float can hold.

@@ -22,7 +22,7 @@ from fastdata.coordinates.segments import Coverage
 from fastdata.declare.metric import Metric
 from fastdata.declare.source import Source
 from fastdata.errors import BadEventError, VerifyError
-from fastdata.events.formats import KEPT_SCHEMA
+from fastdata.events.formats import VALUE_SCHEMA
 from fastdata.events.schema import Schema
 
 __all__ = ["Cell", "CellKey", "Event", "Place", "PlainRow", "group", "mark_repeats", "read_events"]
@@ -176,7 +176,7 @@ def _decode(data: bytes, source: Source) -> list[tuple[int, dict[str, Any]]]:
     runs = json.loads(container.metadata["fastdata.offsets"])
     offsets = [offset for start, length in runs for offset in range(start, start + length)]
     writer = Schema.parse(container.metadata["avro.schema"])
-    is_kept = writer == KEPT_SCHEMA
+    is_kept = writer == VALUE_SCHEMA
     resolved = None if is_kept or writer == source.schema else source.schema.parsed
     records = [
         cast(

@@ -14,7 +14,7 @@ from fastdata.archive.reindex import index_again
 from fastdata.coordinates.instants import HOUR_MS
 from fastdata.errors import ArchiveConflictError
 from fastdata.events.decoder import Decoder
-from fastdata.events.formats import load_kept
+from fastdata.events.formats import load_value
 from fastdata.events.registry import FolderRegistry
 from fastdata.failpoints import FailpointError
 from tests.archive.events import read_rejects
@@ -71,7 +71,7 @@ async def test_what_has_a_value_is_kept_with_its_timestamp(
     (kept,) = snapshot.objects()
     (rejected,) = snapshot.rejected
 
-    found = {offset: load_kept(datum) for offset, datum in await reader.read(kept)}
+    found = {offset: load_value(datum) for offset, datum in await reader.read(kept)}
     assert found == {r.offset: (r.timestamp_ms, r.value) for r in LOG if r.value is not None}
     assert [(r.offset, r.reason) for r in await read_rejects(reader, rejected)] == [(3, "empty")]
     assert (kept.hours, kept.timeless) == ({0: 1}, 4)

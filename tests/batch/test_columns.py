@@ -46,7 +46,7 @@ from fastdata.declare.metric import Measure, States
 from fastdata.errors import BadEventError, ReplayError
 from fastdata.events.decoder import Decoder
 from fastdata.events.fieldtypes import FieldType, Kind
-from fastdata.events.formats import KEPT_SCHEMA
+from fastdata.events.formats import VALUE_SCHEMA
 from fastdata.events.registry import FolderRegistry
 from fastdata.events.schema import Schema, encode
 from fastdata.measures.aggregate import Aggregate
@@ -372,7 +372,7 @@ def test_values_that_are_no_avro_go_by_rows(tmp_path: Path) -> None:
         "e", topic="e", schema=str(tmp_path / "e.avsc"), time="timestamp_ms", format="json"
     )
 
-    assert choose_engine(None, Metric("m", source), [KEPT_SCHEMA.canonical]) == "rows"
+    assert choose_engine(None, Metric("m", source), [VALUE_SCHEMA.canonical]) == "rows"
 
 
 def test_a_type_that_is_named_elsewhere_goes_by_rows(tmp_path: Path) -> None:
