@@ -140,8 +140,8 @@ class Settings(BaseSettings):
             return cls(**overrides)  # type: ignore[arg-type]
         except ValidationError as error:
             lines = (
-                ": ".join([*map(str, e["loc"]), _problem(e, cls.model_fields)])
-                for e in error.errors()
+                ": ".join([*map(str, detail["loc"]), _problem(detail, cls.model_fields)])
+                for detail in error.errors()
             )
             raise SettingsError(
                 f"wrong settings: {'; '.join(lines)} (from FASTDATA_* variables or {_FILE.name})"

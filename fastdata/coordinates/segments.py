@@ -28,7 +28,7 @@ class Coverage:
 
     def __post_init__(self) -> None:
         """Drop zeros and sort, so that coverages that mean the same are equal."""
-        counted = {p: s for p, s in sorted(self.segments.items()) if s}
+        counted = {partition: end for partition, end in sorted(self.segments.items()) if end}
         object.__setattr__(self, "segments", counted)
 
     def get(self, partition: int) -> int:
@@ -45,9 +45,9 @@ class Coverage:
 
     def dump(self) -> str:
         """Canonical JSON: equal coverages have equal text."""
-        return json.dumps({str(p): s for p, s in self.segments.items()})
+        return json.dumps({str(partition): end for partition, end in self.segments.items()})
 
     @classmethod
     def load(cls, text: str) -> "Coverage":
         """The coverage that `dump` wrote."""
-        return cls({int(p): s for p, s in json.loads(text).items()})
+        return cls({int(partition): end for partition, end in json.loads(text).items()})

@@ -85,7 +85,7 @@ def load_folder(folder: str | Path) -> Catalog:
         LoadError: There is no such folder, no file in it, or a file cannot be loaded.
         DeclarationError: A declaration is wrong, or two metrics or sources share a name.
     """
-    files = sorted(f for f in Path(folder).glob("*.py") if not f.name.startswith("_"))
+    files = sorted(file for file in Path(folder).glob("*.py") if not file.name.startswith("_"))
     if not files:
         raise LoadError(
             f"there are no agents in {Path(folder).resolve()}; put a file with metrics there, or "
@@ -100,10 +100,10 @@ def catalog_of(values: Iterable[object]) -> Catalog:
     Raises:
         DeclarationError: Two metrics, or two sources, share a name.
     """
-    declared = [v for v in values if isinstance(v, Metric | Source)]
+    declared = [value for value in values if isinstance(value, Metric | Source)]
     metrics: dict[str, Metric] = {}
     sources: dict[str, Source] = {}
-    for value in [*declared, *(m.source for m in declared if isinstance(m, Metric))]:
+    for value in [*declared, *(value.source for value in declared if isinstance(value, Metric))]:
         if isinstance(value, Metric):
             _put(metrics, value)
         else:
@@ -123,7 +123,8 @@ def _put(by_name: dict[str, _T], value: _T) -> None:
 def _where(file: Path, error: Exception) -> str:
     if isinstance(error, SyntaxError):
         return f"{file}:{error.lineno}"
-    lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if f.filename == str(file)]
+    frames = traceback.extract_tb(error.__traceback__)
+    lines = [frame.lineno for frame in frames if frame.filename == str(file)]
     return f"{file}:{lines[-1]}" if lines else str(file)
 
 

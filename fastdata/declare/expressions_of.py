@@ -96,8 +96,8 @@ class ExpressionReader:
         selection = Selection(
             where=None if where is None else self._condition(where),
             by=tuple(by.values()),
-            arguments=tuple([self._arguments(k, m) for k, m in measures.items()]),
-            timed=tuple([bool(getattr(m, "timed", False)) for m in measures.values()]),
+            arguments=tuple([self._arguments(*pair) for pair in measures.items()]),
+            timed=tuple([bool(getattr(measure, "timed", False)) for measure in measures.values()]),
             sets=tuple([tuple(map([*by].index, names)) for names in sets]) if len(sets) > 1 else (),
         )
         arrays = [array.text for array in array_of(*selection.nodes)]
@@ -109,6 +109,7 @@ class ExpressionReader:
         return selection
 
     def _flattened(self, sets: Sequence[object]) -> list[str]:
+        """The dimensions of all grouping sets, each once."""
         names: list[str] = []
         for members in sets:
             if not isinstance(members, _SET_TYPES):
@@ -119,6 +120,7 @@ class ExpressionReader:
         return names
 
     def _listed(self, by: Sequence[object]) -> dict[str, str]:
+        """The fields of a list as expressions by name."""
         names: dict[str, str] = {}
         for text in by:
             if not isinstance(text, str):

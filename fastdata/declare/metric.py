@@ -161,7 +161,8 @@ class Metric:
         chosen = self.selection
         is_every_event = chosen.where is None and chosen.array is None
         is_named = [node.text for node in chosen.by] == list(self.by)
-        return is_every_event and is_named and all(isinstance(n, Column) for n in chosen.nodes)
+        are_fields = all(isinstance(node, Column) for node in chosen.nodes)
+        return is_every_event and is_named and are_fields
 
     def dimension_type(self, name: str) -> FieldType:
         """The type of the values of the dimension `name`."""
@@ -273,7 +274,8 @@ class Metric:
         Raises:
             CorruptStateError: It would be larger than 1 MiB.
         """
-        return pack([(a.code, a.dump(s)) for a, s in zip(self.aggregates, states, strict=True)])
+        pairs = zip(self.aggregates, states, strict=True)
+        return pack([(aggregate.code, aggregate.dump(state)) for aggregate, state in pairs])
 
     def dump_whole(self, states: States) -> bytes:
         """One envelope of all states, whole; it may be too large for a serving store.
@@ -281,8 +283,9 @@ class Metric:
         Raises:
             CorruptStateError: It would be larger than 1 GiB.
         """
-        parts = zip(self.aggregates, states, strict=True)
-        return pack([(a.code, dump_whole(a, s)) for a, s in parts], MAX_WHOLE_BYTES)
+        pairs = zip(self.aggregates, states, strict=True)
+        parts = [(aggregate.code, dump_whole(aggregate, state)) for aggregate, state in pairs]
+        return pack(parts, MAX_WHOLE_BYTES)
 
     def load(self, blob: bytes) -> States:
         """The states of an envelope that `dump` or `dump_whole` wrote.
@@ -291,7 +294,8 @@ class Metric:
             CorruptStateError: The bytes do not verify, or are of other measures.
         """
         parts = unpack(blob, self._codes, MAX_WHOLE_BYTES)
-        return [a.load(part) for a, part in zip(self.aggregates, parts, strict=True)]
+        pairs = zip(self.aggregates, parts, strict=True)
+        return [aggregate.load(part) for aggregate, part in pairs]
 
     def _prepare(self) -> None:
         self._codes = [aggregate.code for aggregate in self.aggregates]
@@ -330,8 +334,9 @@ class Metric:
         if clash := _COLUMNS.intersection(self.by):
             self._fail(f"the dimension {min(clash)!r} has the name of a column of every answer")
         taken = _COLUMNS | set(self.by)
-        columns = [f"{m}{suffix}" for m in self.measures for suffix in ("", "_lower", "_upper")]
-        doubled = {c for c in columns if c in taken or columns.count(c) > 1}
+        suffixes = ("", "_lower", "_upper")
+        columns = [f"{label}{suffix}" for label in self.measures for suffix in suffixes]
+        doubled = {name for name in columns if name in taken or columns.count(name) > 1}
         if doubled:
             self._fail(f"the measure name gives the column {min(doubled)!r}, which is taken")
 

@@ -181,6 +181,7 @@ class Decoder:
         """
         reader = self._reader_schema(schema)
         record = read_as_written(schema, datums, reader)
+        # fastavro gives all events the same object as a default, and a map function may change it.
         return copy.deepcopy(record) if reader is not None and self._is_copying else record
 
     def time_of(self, record: dict[str, object]) -> int:

@@ -56,51 +56,49 @@ class _Resolution:
     ours: _JsonObject
     enough: Callable[[Iterator[bool]], bool]
 
-    def compare(self, writer: Any, reader: Any, place: str) -> Iterator[str]:
+    def compare(self, writer: Any, reader: Any, path: str) -> Iterator[str]:
         writer, reader = self.theirs.get(_key(writer), writer), self.ours.get(_key(reader), reader)
         if isinstance(writer, list):
-            if not self.enough(not list(self.compare(w, reader, place)) for w in writer):
-                yield f"{place}: {_shown(writer)} cannot be read as {_shown(reader)}"
+            if not self.enough(not list(self.compare(branch, reader, path)) for branch in writer):
+                yield f"{path}: {_shown(writer)} cannot be read as {_shown(reader)}"
         elif isinstance(reader, list):
-            if all(list(self.compare(writer, branch, place)) for branch in reader):
-                yield f"{place}: {_shown(writer)} cannot be read as {_shown(reader)}"
+            if all(list(self.compare(writer, branch, path)) for branch in reader):
+                yield f"{path}: {_shown(writer)} cannot be read as {_shown(reader)}"
         else:
             kinds = _kind(writer), _kind(reader)
             if kinds[0] != kinds[1] and kinds not in _PROMOTIONS:
-                yield f"{place}: {_shown(writer)} cannot be read as {_shown(reader)}"
+                yield f"{path}: {_shown(writer)} cannot be read as {_shown(reader)}"
             elif kinds[0] == kinds[1] and isinstance(writer, dict):
-                yield from self._compare_complex(writer, reader, place)
+                yield from self._compare_complex(writer, reader, path)
 
     def _compare_complex(
-        self, writer: _JsonObject, reader: _JsonObject, place: str
+        self, writer: _JsonObject, reader: _JsonObject, path: str
     ) -> Iterator[str]:
         kind = _kind(writer)
         if kind in ("record", "enum", "fixed"):
             names = {_short(reader["name"]), *map(_short, reader.get("aliases", ()))}
             if _short(writer["name"]) not in names:
-                yield f"{place or 'the record'}: {writer['name']} is not {reader['name']}"
+                yield f"{path or 'the record'}: {writer['name']} is not {reader['name']}"
         match kind:
             case "record":
-                yield from self._compare_fields(writer, reader, place)
+                yield from self._compare_fields(writer, reader, path)
             case "array":
-                yield from self.compare(writer["items"], reader["items"], f"{place}[]")
+                yield from self.compare(writer["items"], reader["items"], f"{path}[]")
             case "map":
-                yield from self.compare(writer["values"], reader["values"], f"{place}{{}}")
+                yield from self.compare(writer["values"], reader["values"], f"{path}{{}}")
             case "fixed" if writer.get("logicalType") != reader.get("logicalType"):
-                yield f"{place}: {_logical(writer)} is not {_logical(reader)}"
+                yield f"{path}: {_logical(writer)} is not {_logical(reader)}"
             case "fixed" if writer["size"] != reader["size"]:
-                yield f"{place}: {writer['size']} bytes are not {reader['size']}"
+                yield f"{path}: {writer['size']} bytes are not {reader['size']}"
             case "enum" if "default" not in reader:
                 if not self.enough(symbol in reader["symbols"] for symbol in writer["symbols"]):
-                    more = [s for s in writer["symbols"] if s not in reader["symbols"]]
-                    yield f"{place}: the reader does not know the symbols {', '.join(more)}"
+                    more = [name for name in writer["symbols"] if name not in reader["symbols"]]
+                    yield f"{path}: the reader does not know the symbols {', '.join(more)}"
 
-    def _compare_fields(
-        self, writer: _JsonObject, reader: _JsonObject, place: str
-    ) -> Iterator[str]:
+    def _compare_fields(self, writer: _JsonObject, reader: _JsonObject, path: str) -> Iterator[str]:
         theirs = {field["name"]: field for field in writer["fields"]}
         for field in reader["fields"]:
-            inside = f"{place}.{field['name']}".lstrip(".")
+            inside = f"{path}.{field['name']}".lstrip(".")
             names = (field["name"], *field.get("aliases", ()))
             written = next((theirs[name] for name in names if name in theirs), None)
             if written is not None:
@@ -132,16 +130,16 @@ def _shown(schema: Any) -> str:
     return str(schema["name"]) if isinstance(schema, dict) and "name" in schema else _kind(schema)
 
 
-def _other_meanings(theirs: FieldType, ours: FieldType, place: str) -> Iterator[str]:
+def _other_meanings(theirs: FieldType, ours: FieldType, path: str) -> Iterator[str]:
     """Avro ignores logical types; another unit or scale would be another number."""
     if not _means_the_same(theirs, ours):
-        yield f"{place}: {_meaning(theirs)} is not {_meaning(ours)}"
+        yield f"{path}: {_meaning(theirs)} is not {_meaning(ours)}"
     if theirs.items is not None and ours.items is not None:
-        yield from _other_meanings(theirs.items, ours.items, f"{place}[]")
+        yield from _other_meanings(theirs.items, ours.items, f"{path}[]")
     mine = dict(ours.fields)
     for name, inner in theirs.fields:
         if name in mine:
-            yield from _other_meanings(inner, mine[name], f"{place}.{name}")
+            yield from _other_meanings(inner, mine[name], f"{path}.{name}")
 
 
 def _means_the_same(theirs: FieldType, ours: FieldType) -> bool:

@@ -58,7 +58,8 @@ class FolderRegistry:
                 f"there is no folder of schemas at {folder}; set FASTDATA_REGISTRY to one"
             )
         self._folder = folder
-        self._schemas = {s.id: s for s in map(Schema.load, sorted(folder.glob("*.avsc")))}
+        schemas = map(Schema.load, sorted(folder.glob("*.avsc")))
+        self._schemas = {schema.id: schema for schema in schemas}
 
     def get(self, schema_id: int) -> Schema:
         """The schema of that id.

@@ -215,7 +215,7 @@ class UrlRegistry:
             DeclarationError: The newest version is no Avro record.
         """
         newest = await self.versions(subject, newest=True)
-        if reasons := [r for version in newest for r in differences(version.schema, schema)]:
+        if reasons := [reason for last in newest for reason in differences(last.schema, schema)]:
             raise IncompatibleSchemaError(
                 f"{schema.name} cannot read the events of version {newest[0].version} of "
                 f"{subject}: {'; '.join(reasons)}; give new fields a default and keep the types "

@@ -322,4 +322,4 @@ def _check_image(image: bytes, k: int) -> None:
 
 def _capacity(k: int, levels: int) -> int:
     """How many values a sketch has room for: each level two thirds of the one above."""
-    return sum(max(_M, ((k << d + 1) // 3**d + 1) >> 1) for d in range(levels))
+    return sum(max(_M, ((k << depth + 1) // 3**depth + 1) >> 1) for depth in range(levels))
