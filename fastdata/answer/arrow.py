@@ -1,4 +1,4 @@
-"""Answers as Arrow tables: their columns, and what their metadata tells."""
+"""Answers as Arrow tables: their columns, and their metadata."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -7,7 +7,7 @@ from typing import TypedDict, cast
 import pyarrow as pa
 
 from fastdata.answer.merge import Row, fresh_until, unfolded_events
-from fastdata.answer.request import Asked
+from fastdata.answer.request import QueryRequest
 from fastdata.coordinates.instants import to_datetime
 from fastdata.declare.metric import Metric
 from fastdata.errors import QueryError
@@ -29,7 +29,7 @@ INSTANT = pa.timestamp("ms", tz="UTC")
 
 
 class Description(TypedDict):
-    """What a table answers; instants are ISO text in UTC.
+    """What a table answers; instants are ISO text in UTC, None where nothing is stored.
 
     `zone` is the time zone of days, weeks and months, and of instants that were given without one;
     `unfolded` is how many events of the range the speed layer has only counted and batch not yet,
@@ -49,7 +49,11 @@ class Description(TypedDict):
 
 
 def answer_schema(metric: Metric, by: Sequence[str], layers: bool = False) -> pa.Schema:
-    """The columns of an answer, as `query` says.
+    """The columns of an answer: window, dimensions, measures with their bounds, and how sure.
+
+    Args:
+        by: The dimensions that are asked for.
+        layers: Whether there is a column `layer`.
 
     Raises:
         QueryError: The column `layer` is asked for, and the metric has one of that name.
@@ -80,6 +84,8 @@ def answer_table(schema: pa.Schema, rows: Iterable[Row], fresh: int | None) -> p
     """The rows as a table.
 
     Args:
+        schema: Columns of `answer_schema`.
+        rows: In the order of the table.
         fresh: How far in event time the speed layer has come, ms UTC; None when it has not run.
 
     Raises:
@@ -111,8 +117,14 @@ def describe(table: pa.Table) -> Description:
     return cast("Description", json.loads(metadata[KEY]))
 
 
-def description(metric: Metric, reading: Reading, asked: Asked, dims: Sequence[str]) -> Description:
+def description(
+    metric: Metric, reading: Reading, request: QueryRequest, by: Sequence[str]
+) -> Description:
     """What an answer is about, for its metadata.
+
+    Args:
+        request: With both ends known, unless nothing is stored.
+        by: The dimensions that were asked for.
 
     Raises:
         CorruptStateError: A stored state does not verify.
@@ -122,12 +134,12 @@ def description(metric: Metric, reading: Reading, asked: Asked, dims: Sequence[s
     return {
         "metric": metric.name,
         "definition": metric.id,
-        "start": None if asked.start is None else _iso(asked.start),
-        "end": None if asked.end is None else _iso(asked.end),
-        "every": asked.grain,
-        "rolling": asked.rolling,
-        "zone": asked.calendar.zone,
-        "by": list(dims),
+        "start": None if request.start is None else _iso(request.start),
+        "end": None if request.end is None else _iso(request.end),
+        "every": request.grain,
+        "rolling": request.rolling,
+        "zone": request.calendar.zone,
+        "by": list(by),
         "fresh_until": None if fresh is None else _iso(fresh),
         "unfolded": sum(hours.values()),
     }

@@ -2,12 +2,12 @@
 
     answer(window) = totals of the head's version + partials of the segments it does not count
 
-The reading holds exactly these, so the states of a row are merged whatever layer they are of.
-What the rest of a reading is for is honesty: `is_exact` and the bounds.
+The reading holds exactly these, so the states of a row are merged whatever layer they are of
+(`rows`). What the rest of a reading is for is honesty: `is_exact` and the bounds (`_Doubts`).
 
-A row is exact when it certainly counts every event that either layer has read and that belongs
-to it, once. Neither knows what it has not read; `fresh_until` says how far the speed layer has
-come. So each of these makes a row inexact:
+**What makes a row exact.** A row is exact when it certainly counts every event that either layer
+has read and that belongs to it, once. Neither knows what it has not read; `fresh_until` says how
+far the speed layer has come. So each of these makes a row inexact:
 
 * An hour that the row touches has no head. Batch has never looked at it, and nobody can tell
   what the speed layer missed of it.
@@ -20,9 +20,17 @@ come. So each of these makes a row inexact:
   what the open segment of the archive holds, so nothing is exact.
 * A measure is a sketch, even over totals.
 
-The bounds hold for the same events: what was not folded, or lies in an unhealed gap, widens every
-row that it could belong to by as many events. They know nothing of repeats that a worker did not
-notice. Combinations of (window, dimensions) of which nothing is stored have no row, although an
+**What a query does with a gap.** A gap says which offsets of a partition the speed layer skipped,
+and between which event times they may lie. Nobody knows which rows these events belong to, so each
+row that meets those times may miss all of them: it has `has_gap`, is not exact, and its bounds are
+wider by one event for each offset. Batch heals a gap segment by segment: an offset counts no more
+for a row when the heads of all hours that the row and the gap share cover its segment. When the
+whole gap is covered the row forgets it, though it stays in the store. An hour without a head heals
+nothing.
+
+**What the bounds hold.** The same events: what was not folded, or lies in an unhealed gap, widens
+every row that it could belong to by as many events. They know nothing of repeats that a worker did
+not notice. Combinations of (window, dimensions) of which nothing is stored have no row, although an
 event that was not folded may belong to one.
 """
 
@@ -32,8 +40,8 @@ from dataclasses import dataclass
 from itertools import accumulate
 
 from fastdata.answer.buckets import Buckets
-from fastdata.answer.rows import Layer, Ready, cells_of
-from fastdata.coordinates.dimensions import Dimension, dump_dims, load_dims
+from fastdata.answer.rows import ChosenDims, Layer, ReadyRows, group_reading
+from fastdata.coordinates.dimensions import Dimension, load_dims
 from fastdata.coordinates.instants import HOUR_MS, floor_to
 from fastdata.coordinates.segments import segment_start
 from fastdata.declare.metric import Metric, States
@@ -44,18 +52,21 @@ from fastdata.store.protocol import Gap, Head, Partial, Reading, Survey
 
 __all__ = [
     "Buckets",
-    "Folded",
+    "Doubt",
     "Layer",
-    "Ready",
+    "MergedRow",
+    "ReadyRows",
     "Row",
-    "fold",
     "fresh_until",
     "held_range",
     "merge",
+    "merge_states",
     "unfolded_events",
 ]
 
-_INCOMPLETE = ("late", "future")
+# Of what the speed layer left out, these reasons are of events that belong to an answer. Repeats
+# do not, and dead letters cannot be read.
+_MISSING = ("late", "future")
 _NO_TIME = -(1 << 61)  # a watermark before it is of a partition that had no event yet
 
 
@@ -82,33 +93,37 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
-class Folded:
-    """What a row is made of.
+class Doubt:
+    """What is open about every row of an interval, whatever its dimensions.
 
     Attributes:
-        states: Merged ones of all measures.
-        is_complete: Whether nothing is open about the bucket, but for partials.
-        layer: Whose states are in them.
-        missing_events: How many may belong to the row and are not in it.
+        is_complete: Whether nothing is open. A row without partials and sketches is then exact.
+        has_gap: Whether an unhealed gap may hold events of the interval.
+        missing_events: How many events may belong to the interval and are not in it.
+    """
+
+    is_complete: bool
+    has_gap: bool
+    missing_events: int
+
+
+@dataclass(frozen=True, slots=True)
+class MergedRow:
+    """A row before its measures are estimated.
+
+    Attributes:
+        start: ms UTC; `[start, end)` is what the row is about.
+        dims: Values of the dimensions that were asked for.
+        states: Of all measures.
+        layer: Whose states were merged.
     """
 
     start: int
     end: int
     dims: tuple[Dimension, ...]
     states: States
-    is_complete: bool
-    has_gap: bool
     layer: Layer
-    missing_events: int
-
-
-@dataclass(frozen=True, slots=True)
-class _Doubt:
-    """What is open about every row of a bucket."""
-
-    is_complete: bool
-    has_gap: bool
-    missing_events: int
+    doubt: Doubt
 
 
 def merge(
@@ -116,7 +131,7 @@ def merge(
     reading: Reading,
     buckets: Buckets,
     by: Sequence[str] = (),
-    ready: Ready | None = None,
+    ready: ReadyRows | None = None,
 ) -> Iterator[Row]:
     """The rows of an answer, ordered by start and dimensions, nulls first.
 
@@ -126,70 +141,60 @@ def merge(
         buckets: The intervals to answer.
         by: Some of the metric's dimensions; the others are merged. Only what is stored by the
             smallest grouping set that has these is read.
-        ready: As of `fold`.
+        ready: States that take the place of totals; see `merge_states`.
 
     Raises:
         QueryError: No grouping set has all of these.
         CorruptStateError: A stored state does not verify.
     """
-    for row in fold(metric, reading, buckets, by, ready):
-        folded = metric.estimate(row.states, row.missing_events)
+    for row in merge_states(metric, reading, buckets, by, ready):
+        folded = metric.estimate(row.states, row.doubt.missing_events)
         estimates = metric.answers(folded, row.end - row.start)
-        is_certain = row.is_complete and row.layer == "batch"
+        is_certain = row.doubt.is_complete and row.layer == "batch"
         yield Row(
             start=row.start,
             end=row.end,
             dims=row.dims,
             estimates=estimates,
-            is_exact=is_certain and all(e.is_exact for e in estimates),
-            has_gap=row.has_gap,
+            is_exact=is_certain and all(estimate.is_exact for estimate in estimates),
+            has_gap=row.doubt.has_gap,
             layer=row.layer,
         )
 
 
-def fold(
+def merge_states(
     metric: Metric,
     reading: Reading,
     buckets: Buckets,
     by: Sequence[str] = (),
-    ready: Ready | None = None,
-) -> Iterator[Folded]:
-    """What the rows of `merge` are made of, in the same order.
+    ready: ReadyRows | None = None,
+) -> Iterator[MergedRow]:
+    """The rows of an answer as states, ordered by start and dimensions, nulls first.
 
     Args:
-        metric: As of `merge`.
-        reading: As of `merge`.
-        buckets: As of `merge`.
-        by: As of `merge`.
-        ready: By intervals, each one of `buckets.rows()`, and by stored dimensions as text: what
-            the totals of the whole interval merge to, of the very versions that the reading's
-            heads point to. They take the place of the reading's totals there, which may then be
-            missing from it, and of nothing else: heads and partials count as ever. An interval
-            without any total is there too, and empty. States of smaller intervals that no two
-            rows share, or of whole days where rows are rolling ones, need no place here: they can
-            stand in the reading as one total at the start of each.
+        metric: Whose states they are.
+        reading: Of this metric, over at least the hours that `buckets` touch.
+        buckets: The intervals to answer.
+        by: Some of the metric's dimensions; the others are merged.
+        ready: By intervals, each one of `buckets.rows()`, and by stored dimensions: what the
+            totals of the whole interval merge to, of the very versions that the reading's heads
+            point to. They take the place of the reading's totals there, which may then be missing
+            from it, and of nothing else: heads and partials count as ever. An interval without
+            any total is there too, and empty.
 
     Raises:
-        QueryError: As `merge`.
+        QueryError: No grouping set has all of these.
         CorruptStateError: A stored state does not verify.
     """
     doubts = _Doubts(metric, reading)
-    texts = _Texts(metric, by)
-    cells = cells_of(metric, reading, buckets, texts, ready or {})
-    dims = {text: load_dims(text) for text in set(texts.values()) if text is not None}
-    ranks = {text: rank for rank, text in enumerate(sorted(dims, key=lambda t: _order(dims[t])))}
-    for cell in cells.rows(ranks):
-        doubt = doubts.about(cell.start, cell.end)
-        yield Folded(
-            start=cell.start,
-            end=cell.end,
-            dims=dims[cell.text],
-            states=cell.states,
-            is_complete=doubt.is_complete,
-            has_gap=doubt.has_gap,
-            layer=cell.layer,
-            missing_events=doubt.missing_events,
-        )
+    chosen = ChosenDims(metric, by)
+    grouped = group_reading(metric, reading, buckets, chosen, ready or {})
+    # Grouping has looked up every stored text, so all that rows can have are chosen now.
+    values = {dims: load_dims(dims) for dims in set(chosen.values()) if dims is not None}
+    ordered = sorted(values, key=lambda dims: _order(values[dims]))
+    for row in grouped.rows({dims: rank for rank, dims in enumerate(ordered)}):
+        doubt = doubts.about(row.start, row.end)
+        yield MergedRow(row.start, row.end, values[row.dims], row.states, row.layer, doubt)
 
 
 def fresh_until(reading: Reading | Survey) -> int | None:
@@ -197,7 +202,7 @@ def fresh_until(reading: Reading | Survey) -> int | None:
 
     None when no event was folded of a partition that batch or the speed layer knows.
     """
-    watermarks = {p.partition: p.watermark for p in reading.progress}
+    watermarks = {progress.partition: progress.watermark for progress in reading.progress}
     counted = {
         partition
         for head in reading.heads.values()
@@ -209,9 +214,9 @@ def fresh_until(reading: Reading | Survey) -> int | None:
 
 
 def held_range(metric: Metric, reading: Reading) -> tuple[int, int] | None:
-    """The hours `[start, end)` that the reading knows something of; None when it is empty."""
+    """The hours `[start, end)` of which anything was read, ms UTC; None when nothing was."""
     spans = set(reading.heads)
-    spans.update(floor_to(p.window, metric.span_ms) for p in reading.partials)
+    spans.update(floor_to(partial.window, metric.span_ms) for partial in reading.partials)
     return (min(spans), max(spans) + metric.span_ms) if spans else None
 
 
@@ -226,7 +231,7 @@ def unfolded_events(metric: Metric, unfolded: Iterable[Partial]) -> dict[int, in
     hours: dict[int, int] = {}
     for partial in unfolded:
         (reason,) = load_dims(partial.dims)
-        if reason in _INCOMPLETE:
+        if reason in _MISSING:
             events = count.present(system.load(partial.state)[0]).value
             number = events if isinstance(events, int) else 0
             hours[partial.window] = hours.get(partial.window, 0) + number
@@ -234,37 +239,48 @@ def unfolded_events(metric: Metric, unfolded: Iterable[Partial]) -> dict[int, in
 
 
 class _Doubts:
-    """What a reading leaves open, by interval."""
+    """Says what a reading leaves open about an interval.
+
+    It is asked about each row, of which there may be a million: what is looked up by time is
+    sorted, and rows of one interval share their doubt.
+    """
 
     def __init__(self, metric: Metric, reading: Reading) -> None:
         self._segment_size = metric.source.segment_size
-        self._heads = [reading.heads[span] for span in sorted(reading.heads)]
         self._spans = sorted(reading.heads)
+        self._heads = [reading.heads[span] for span in self._spans]
         self._fresh_until = fresh_until(reading)
         unfolded = unfolded_events(metric, reading.unfolded)
         self._hours = sorted(unfolded)
+        # Of the events of the hours before each; so two of these tell how many lie between.
         self._sums = [0, *accumulate(unfolded[hour] for hour in self._hours)]
         self._gaps = reading.gaps
-        self._known: dict[tuple[int, int], _Doubt] = {}
+        self._doubts: dict[tuple[int, int], Doubt] = {}
 
-    def about(self, start: int, end: int) -> _Doubt:
-        """The doubt about `[start, end)`."""
-        doubt = self._known.get((start, end))
+    def about(self, start: int, end: int) -> Doubt:
+        """The doubt about `[start, end)`, ms UTC."""
+        doubt = self._doubts.get((start, end))
         if doubt is None:
-            doubt = self._known[start, end] = self._judge(start, end)
+            doubt = self._doubts[start, end] = self._judge(start, end)
         return doubt
 
-    def _judge(self, start: int, end: int) -> _Doubt:
+    def _judge(self, start: int, end: int) -> Doubt:
+        """The rules above, but for partials and sketches, which only a row has."""
+        has_heads = self._heads_of(start, end) is not None
+        is_fresh = self._fresh_until is not None and end <= self._fresh_until
         skipped = sum(self._skipped(gap, start, end) for gap in self._gaps)
         unfolded = self._unfolded(start, end)
-        is_fresh = self._fresh_until is not None and end <= self._fresh_until
         # What was left out of the hour that dead letters share is not in a reading.
-        is_known = end <= rules.LETTERS or start == rules.first_timed(start)
-        has_heads = self._heads_of(start, end) is not None
-        is_complete = has_heads and is_fresh and is_known and not skipped and not unfolded
-        return _Doubt(is_complete, skipped > 0, skipped + unfolded)
+        is_read = end <= rules.LETTERS or start == rules.first_timed(start)
+        is_complete = has_heads and is_fresh and is_read and not skipped and not unfolded
+        return Doubt(is_complete, skipped > 0, skipped + unfolded)
 
     def _unfolded(self, start: int, end: int) -> int:
+        """How many late or future events lie in the hours that `[start, end)` touches.
+
+        A reading has only those that the hours' heads do not cover. They are counted by the hour,
+        so a row of a part of one may miss them all.
+        """
         first = bisect_left(self._hours, floor_to(start, HOUR_MS))
         return self._sums[bisect_left(self._hours, end)] - self._sums[first]
 
@@ -273,33 +289,18 @@ class _Doubts:
         first, last = max(start, gap.earliest), min(end, gap.latest)
         if first >= last:
             return 0
+        # The events can only be of the hours that both share. An offset is counted for sure when
+        # all of them count its segment; one without a head counts none.
         heads = self._heads_of(first, last)
-        counted = min((h.coverage.get(gap.partition) for h in heads), default=0) if heads else 0
-        return max(0, gap.end - max(gap.start, segment_start(counted, self._segment_size)))
+        segments = min((head.coverage.get(gap.partition) for head in heads or ()), default=0)
+        return max(0, gap.end - max(gap.start, segment_start(segments, self._segment_size)))
 
     def _heads_of(self, start: int, end: int) -> Sequence[Head] | None:
-        """The heads of all spans that `[start, end)` touches; None when one has no head."""
+        """The heads of all hours that `[start, end)` touches; None when one has no head."""
         first = floor_to(start, HOUR_MS)
         heads = self._heads[bisect_left(self._spans, first) : bisect_left(self._spans, end)]
-        return heads if len(heads) == -((first - end) // HOUR_MS) else None
-
-
-class _Texts(dict[str, str | None]):
-    """Chosen dimensions by all of them, None of what is of a grouping set that is not read.
-
-    They are text, since in Python True and 1 are one value.
-    """
-
-    def __init__(self, metric: Metric, by: Sequence[str]) -> None:
-        self._metric = metric
-        self._set = metric.set_for(by)
-        self._chosen = [metric.sets[self._set].index(name) for name in by]
-
-    def __missing__(self, text: str) -> str | None:
-        own, values = self._metric.read_dims(text)
-        chosen = [values[index] for index in self._chosen] if own == self._set else None
-        self[text] = found = None if chosen is None else dump_dims(chosen)
-        return found
+        hours = -((first - end) // HOUR_MS)  # rounded up
+        return heads if len(heads) == hours else None
 
 
 def _order(dims: Sequence[Dimension]) -> list[tuple[bool, bool, Dimension]]:

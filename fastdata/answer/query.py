@@ -11,13 +11,13 @@ import pyarrow as pa
 from fastdata.answer.arrow import KEY, answer_schema, answer_table, description
 from fastdata.answer.merge import Buckets, fresh_until, held_range, merge
 from fastdata.answer.ready import read_ready
-from fastdata.answer.request import Asked
+from fastdata.answer.request import QueryRequest
 from fastdata.declare.metric import Metric
 from fastdata.errors import QueryError
 from fastdata.settings import Settings
 from fastdata.store.protocol import Reading, ServingStore
 
-__all__ = ["answer_range", "ask", "open_reader", "query"]
+__all__ = ["answer_range", "opened_store", "query"]
 
 
 async def query(
@@ -47,6 +47,10 @@ async def query(
     `fastdata.answer.merge` defines the three. The bounds hold at every moment. A column of
     integers past 64 bits is `decimal128(38)`, or `decimal256(76)`, instead of `int64`.
 
+        departures = fastdata.load("agents/flights.py").metric("departures")
+        table = await fastdata.query(departures, "2013-01-01", every="day", by="origin")
+        print(table["exact"].to_pylist())
+
     Args:
         metric: What to answer.
         start: ISO text (without an offset: local time of the zone) or an aware `datetime`, in whole
@@ -72,27 +76,29 @@ async def query(
         CorruptStateError: A stored state does not verify.
     """
     dims = _dims(metric, by)
-    metric = ask(metric, items or {})
-    asked = Asked.parse(metric, start, end, every, rolling, zone)
-    async with open_reader(store) as opened:
-        reading, windows = await read_ready(metric, asked, dims, opened)
-    asked, buckets = answer_range(metric, asked, reading)
+    metric = _with_items(metric, items or {})
+    request = QueryRequest.parse(metric, start, end, every, rolling, zone)
+    async with opened_store(store) as opened:
+        reading, windows = await read_ready(metric, request, dims, opened)
+    request, buckets = answer_range(metric, request, reading)
     ready = windows.of_rows(metric, buckets) if windows and buckets else None
     rows = merge(metric, reading, buckets, dims, ready) if buckets else ()
     table = answer_table(answer_schema(metric, dims, layers), rows, fresh_until(reading))
-    about = description(metric, reading, asked, dims)
+    about = description(metric, reading, request, dims)
     return table.replace_schema_metadata({KEY: json.dumps(about)})
 
 
-def answer_range(metric: Metric, asked: Asked, reading: Reading) -> tuple[Asked, Buckets | None]:
-    """What is asked for with both ends known, and the buckets to answer.
+def answer_range(
+    metric: Metric, request: QueryRequest, reading: Reading
+) -> tuple[QueryRequest, Buckets | None]:
+    """The request with both ends known, and the buckets to answer; None when there are none.
 
     Raises:
         QueryError: The windows leave the years 1 to 9999.
     """
     held = held_range(metric, reading)
-    asked = asked.within(held)
-    return asked, asked.buckets(held)
+    request = request.within(held)
+    return request, request.buckets(held)
 
 
 def _dims(metric: Metric, by: str | Sequence[str] | None) -> tuple[str, ...]:
@@ -108,8 +114,11 @@ def _dims(metric: Metric, by: str | Sequence[str] | None) -> tuple[str, ...]:
 
 
 @asynccontextmanager
-async def open_reader(store: ServingStore | str | None) -> AsyncIterator[ServingStore]:
-    """An open store as it is, or the one of a URL; None is that of the settings.
+async def opened_store(store: ServingStore | str | None) -> AsyncIterator[ServingStore]:
+    """A store to read from, which is closed again if it was opened here.
+
+    Args:
+        store: An open store, the URL of one, or None for that of the settings.
 
     Raises:
         SettingsError: The URL is of no store, or a setting is wrong.
@@ -125,35 +134,27 @@ async def open_reader(store: ServingStore | str | None) -> AsyncIterator[Serving
         yield opened
 
 
-def ask(metric: Metric, items: Mapping[str, object]) -> Metric:
-    """The metric, of which some measures answer about one item each; all else is the same.
-
-    Args:
-        metric: Whose states are read.
-        items: The item by the name of its measure.
-
-    Raises:
-        QueryError: There is no such measure, it takes no questions, or holds no such values.
-    """
+def _with_items(metric: Metric, items: Mapping[str, object]) -> Metric:
+    """The metric, whose named measures answer about one item each; all else is the same."""
     if not items:
         return metric
-    asked = {}
-    for label, aggregate in zip(metric.folded, metric.aggregates, strict=True):
-        asked[label] = aggregate
-        if label in items:
-            about = getattr(aggregate, "about", None)
-            if about is None:
-                raise QueryError(
-                    f"measure {label!r} of metric {metric.name!r} answers no questions about one "
-                    "item; Frequency and Seen do"
-                )
-            asked[label] = about(items[label])
-    if unknown := items.keys() - asked.keys():
+    aggregates = dict(zip(metric.folded, metric.aggregates, strict=True))
+    for label in [label for label in aggregates if label in items]:
+        about = getattr(aggregates[label], "about", None)
+        if about is None:
+            raise QueryError(
+                f"measure {label!r} of metric {metric.name!r} answers no questions about one "
+                "item; Frequency and Seen do"
+            )
+        aggregates[label] = about(items[label])
+    if unknown := items.keys() - aggregates.keys():
         raise QueryError(
             f"metric {metric.name!r} has no measure {min(unknown)!r} that can be asked about an "
             f"item; its measures are: {', '.join(metric.measures)}"
         )
     view = copy(metric)
-    view.aggregates = tuple(asked.values())
-    view.columns = {label: asked.get(label, column) for label, column in metric.columns.items()}
+    view.aggregates = tuple(aggregates.values())
+    view.columns = {
+        label: aggregates.get(label, column) for label, column in metric.columns.items()
+    }
     return view

@@ -1,4 +1,4 @@
-"""What a query asks for: an interval, and the windows in it."""
+"""What a query asks for: an interval, and the windows in it that rows are about."""
 
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -17,7 +17,7 @@ from fastdata.coordinates.instants import (
 from fastdata.declare.metric import Metric
 from fastdata.errors import QueryError
 
-__all__ = ["UNITS", "Asked", "parse_grain"]
+__all__ = ["UNITS", "QueryRequest", "parse_grain"]
 
 # Years 1 to 9999, which `datetime` and every store can say; whole hours.
 _EARLIEST, _LATEST = -62_135_596_800_000, 253_402_300_800_000
@@ -25,14 +25,14 @@ UNITS = ("day", "week", "month")
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """An interval, and the windows in it that have rows.
+class QueryRequest:
+    """An interval, and the windows in it that rows are about.
 
     Attributes:
         start: ms UTC; None for the first hour that is stored.
         end: Exclusive; None for the last one.
-        every: Width of the windows in ms, or their kind; None for one window.
-        calendar: Of the time zone.
+        every: Width of the windows in ms, or windows of the calendar; None for one window.
+        calendar: That of the time zone.
     """
 
     start: int | None
@@ -50,10 +50,13 @@ class Asked:
         rolling: str | None = None,
         zone: str | None = None,
     ) -> Self:
-        """The arguments of `query`.
+        """Understand arguments as `query` takes them.
+
+        Args:
+            metric: Whose time zone is that of a request without one.
 
         Raises:
-            QueryError: One is wrong, or the interval is empty.
+            QueryError: An argument is wrong, or the interval is empty.
         """
         windows = _windows(every, rolling)
         try:
@@ -69,7 +72,7 @@ class Asked:
 
     @property
     def grain(self) -> str:
-        """The kind of windows, as in the metadata of an answer."""
+        """The kind of windows as the metadata of an answer has it: "day", "15m", "all"."""
         match self.every:
             case None:
                 return "all"
@@ -79,18 +82,22 @@ class Asked:
 
     @property
     def rolling(self) -> str | None:
-        """How many days a row is about, if they are rolling ones."""
+        """How many days a row is about, as in "30d"; None when days do not roll."""
         every = self.every
         return str(every) if isinstance(every, Grain) and every.rolling > 1 else None
 
-    def reading(self, span_ms: int) -> tuple[int, int]:
-        """What must be read, `[start, end)` in whole spans.
+    def read_range(self, span_ms: int) -> tuple[int, int]:
+        """What must be read to answer: `[start, end)` in ms UTC, whole spans.
+
+        Args:
+            span_ms: The length of a span.
 
         Raises:
             QueryError: Its days leave the years 1 to 9999.
         """
         first, last = self.start, self.end
         if first is not None and self.rolling:
+            # The first row is about days before `start`, too.
             reach = replace(self, end=first + 1).buckets((first, first + 1))
             first = first if reach is None else reach.start
         return (
@@ -99,7 +106,7 @@ class Asked:
         )
 
     def within(self, held: tuple[int, int] | None) -> Self:
-        """The same with both ends known, or with neither, when there is nothing between them.
+        """The request with both ends known, or with neither, when there is nothing between them.
 
         Args:
             held: What is stored, ms UTC; None for nothing.
@@ -137,10 +144,10 @@ class Asked:
 
 
 def parse_grain(every: str | timedelta, rolling: str | None) -> Grain:
-    """The windows of a calendar.
+    """The windows of a calendar that are asked for.
 
     Args:
-        every: One of `UNITS`.
+        every: "day", "week" or "month".
         rolling: How many days a window has, as in "30d"; None for whole units.
 
     Raises:
@@ -185,5 +192,5 @@ def _instant(name: str, value: str | datetime | None, calendar: Calendar) -> int
         raise QueryError(f"{name}: {error}") from error
     if parse_instant(value) % MINUTE_MS:
         raise QueryError(f"{name} is {value}; it must be a whole minute")
-    # Offsets of old had seconds.
+    # Where offsets from UTC had seconds, as before 1900, a minute of local time is none of UTC.
     return ceil_to(instant, MINUTE_MS)

@@ -1,125 +1,159 @@
 """The states of each row of an answer, from totals and partials."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from fastdata.answer.buckets import Buckets
 from fastdata.answer.sliding import Sliding, merged, together
+from fastdata.coordinates.dimensions import dump_dims
 from fastdata.declare.metric import Metric, States
 from fastdata.store.protocol import Partial, Reading, Total
 
-__all__ = ["Layer", "Ready", "cells_of"]
+__all__ = ["ChosenDims", "Layer", "ReadyRows", "RowStates", "group_reading"]
 
 Layer = Literal["batch", "speed", "both"]
-Ready = Mapping[tuple[int, int], Mapping[str, bytes]]
-"""States of whole windows, by dimensions as text; see `fastdata.answer.merge.fold`."""
+ReadyRows = Mapping[tuple[int, int], Mapping[str, bytes]]
+"""By interval `[start, end)` of a row, the ready states by stored dimensions."""
 
-_Texts = Mapping[str, str | None]
-_Blobs = dict[tuple[int, str], list[bytes]]  # by start of the bucket and chosen dimensions
+_Envelopes = dict[tuple[int, str], list[bytes]]  # by start of the bucket and chosen dimensions
 
 
-class _Cell(NamedTuple):
-    """One row: an interval, chosen dimensions as text, and merged states of some layer."""
+class RowStates(NamedTuple):
+    """The merged states of one row.
+
+    Attributes:
+        start: ms UTC; the row is about `[start, end)`.
+        dims: The chosen dimensions, as JSON.
+        layer: Whose states were merged.
+    """
 
     start: int
     end: int
-    text: str
+    dims: str
     states: States
     layer: Layer
 
 
+class ChosenDims(dict[str, str | None]):
+    """Chosen dimensions by stored ones, both as JSON; None for those of another grouping set.
+
+    As text they differ where their values do: in Python True and 1 are one value.
+
+    Args:
+        by: The names of those that are chosen, in the order of the answer.
+
+    Raises:
+        QueryError: No grouping set has all of these.
+    """
+
+    def __init__(self, metric: Metric, by: Sequence[str]) -> None:
+        self._metric = metric
+        self._set = metric.set_for(by)
+        self._indices = [metric.sets[self._set].index(name) for name in by]
+
+    def __missing__(self, stored: str) -> str | None:
+        number, values = self._metric.read_dims(stored)
+        is_read = number == self._set
+        chosen = dump_dims([values[index] for index in self._indices]) if is_read else None
+        self[stored] = chosen
+        return chosen
+
+
 @dataclass(frozen=True, slots=True)
-class _Cells:
+class _GroupedReading:
+    """What the rows of an answer are merged from, as envelopes; `rows` uses it up."""
+
     metric: Metric
     buckets: Buckets
-    totals: _Blobs
-    partials: _Blobs
+    totals: _Envelopes
+    partials: _Envelopes
     ready: dict[tuple[int, int], dict[str, list[bytes]]]
 
-    def rows(self, ranks: Mapping[str, int]) -> Iterator[_Cell]:
-        """In order of start and rank of the dimensions; once only.
+    def rows(self, ranks: Mapping[str, int]) -> Iterator[RowStates]:
+        """In order of start and rank of the chosen dimensions; once only.
 
         Raises:
             CorruptStateError: A stored state does not verify.
         """
         return self._sliding(ranks) if self.buckets.rolling > 1 else self._tumbling(ranks)
 
-    def _tumbling(self, ranks: Mapping[str, int]) -> Iterator[_Cell]:
-        blobs, new = self.totals, self.partials
-        for (start, _), given in self.ready.items():
-            blobs |= {(start, text): states for text, states in given.items()}
+    def _tumbling(self, ranks: Mapping[str, int]) -> Iterator[RowStates]:
+        # What is ready of a whole row takes the place of its totals.
+        for (start, _), ready in self.ready.items():
+            self.totals.update({(start, dims): states for dims, states in ready.items()})
+        keys = self.totals.keys() | self.partials.keys()
         # One row at a time: a year of minutes would be millions of objects at once.
-        for key in sorted(blobs.keys() | new.keys(), key=lambda key: (key[0], ranks[key[1]])):
-            start, text = key
-            totals, partials = blobs.pop(key, []), new.pop(key, [])
+        for key in sorted(keys, key=lambda key: (key[0], ranks[key[1]])):
+            start, dims = key
+            totals, partials = self.totals.pop(key, []), self.partials.pop(key, [])
             states = merged(self.metric, totals + partials)
             layer = _layer(bool(totals), bool(partials))
-            yield _Cell(start, self.buckets.end_of(start), text, states, layer)
+            yield RowStates(start, self.buckets.end_of(start), dims, states, layer)
 
-    def _sliding(self, ranks: Mapping[str, int]) -> Iterator[_Cell]:
-        of_batch, of_speed = (
-            Sliding(self.metric, self._days(blobs)) for blobs in (self.totals, self.partials)
+    def _sliding(self, ranks: Mapping[str, int]) -> Iterator[RowStates]:
+        totals, partials = (
+            Sliding(self.metric, self._days(envelopes))
+            for envelopes in (self.totals, self.partials)
         )
         for first, (start, end) in enumerate(self.buckets.rows()):
             days = first, first + self.buckets.rolling
-            old, new = of_batch.move(*days), of_speed.move(*days)
-            given = self.ready.get((start, end))
-            old = old if given is None else given.keys()
-            for text in sorted(old | new, key=ranks.__getitem__):
-                if given is None:
-                    parts = of_batch.parts(*days, text)
+            with_totals, with_partials = totals.move(*days), partials.move(*days)
+            ready = self.ready.get((start, end))
+            if ready is not None:
+                with_totals = ready.keys()
+            for dims in sorted(with_totals | with_partials, key=ranks.__getitem__):
+                if ready is None:
+                    parts = totals.parts(*days, dims)
                 else:
-                    parts = [merged(self.metric, given[text])] if text in old else []
-                states = together(self.metric, parts + of_speed.parts(*days, text))
-                yield _Cell(start, end, text, states, _layer(text in old, text in new))
+                    parts = [merged(self.metric, ready[dims])] if dims in ready else []
+                states = together(self.metric, parts + partials.parts(*days, dims))
+                layer = _layer(dims in with_totals, dims in with_partials)
+                yield RowStates(start, end, dims, states, layer)
 
-    def _days(self, blobs: _Blobs) -> list[dict[str, list[bytes]]]:
+    def _days(self, envelopes: _Envelopes) -> list[dict[str, list[bytes]]]:
         numbers = {start: number for number, start in enumerate(self.buckets.edges[:-1])}
         days: list[dict[str, list[bytes]]] = [{} for _ in numbers]
-        for (start, text), states in blobs.items():
-            days[numbers[start]][text] = states
+        for (start, dims), states in envelopes.items():
+            days[numbers[start]][dims] = states
         return days
 
 
-def cells_of(
-    metric: Metric, reading: Reading, buckets: Buckets, texts: _Texts, ready: Ready
-) -> _Cells:
-    """The rows of a reading.
+def group_reading(
+    metric: Metric, reading: Reading, buckets: Buckets, chosen: ChosenDims, ready: ReadyRows
+) -> _GroupedReading:
+    """Sort what was read by the rows that it belongs to; nothing is merged yet.
 
     Args:
-        metric: Whose states they are.
-        reading: Of this metric.
-        buckets: The intervals of the rows.
-        texts: Chosen dimensions by stored ones; None for those that do not count.
-        ready: As of `fold`.
+        chosen: The dimensions of the rows; it has all stored ones afterwards.
+        ready: States that take the place of a row's totals.
     """
-    return _Cells(
+    return _GroupedReading(
         metric,
         buckets,
-        _grouped(reading.totals, buckets, texts),
-        _grouped(reading.partials, buckets, texts),
-        {window: _chosen(states, texts) for window, states in ready.items()},
+        _grouped(reading.totals, buckets, chosen),
+        _grouped(reading.partials, buckets, chosen),
+        {row: _by_chosen(states, chosen) for row, states in ready.items()},
     )
 
 
-def _grouped(items: Iterable[Total | Partial], buckets: Buckets, texts: _Texts) -> _Blobs:
-    groups: _Blobs = {}
+def _grouped(items: Iterable[Total | Partial], buckets: Buckets, chosen: ChosenDims) -> _Envelopes:
+    groups: _Envelopes = {}
     for item in items:
         if buckets.start <= item.window < buckets.end:
-            text = texts[item.dims]
-            if text is not None:
-                key = buckets.start_of(item.window), text
+            dims = chosen[item.dims]
+            if dims is not None:
+                key = buckets.start_of(item.window), dims
                 groups.setdefault(key, []).append(item.state)
     return groups
 
 
-def _chosen(states: Mapping[str, bytes], texts: _Texts) -> dict[str, list[bytes]]:
+def _by_chosen(states: Mapping[str, bytes], chosen: ChosenDims) -> dict[str, list[bytes]]:
     groups: dict[str, list[bytes]] = {}
-    for dims, state in states.items():
-        text = texts[dims]
-        if text is not None:
-            groups.setdefault(text, []).append(state)
+    for stored, state in states.items():
+        dims = chosen[stored]
+        if dims is not None:
+            groups.setdefault(dims, []).append(state)
     return groups
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from fastdata import Metric
-from fastdata.answer.merge import Buckets, Ready, Row, merge
+from fastdata.answer.merge import Buckets, ReadyRows, Row, merge
 from fastdata.answer.sliding import merged
 from fastdata.coordinates.calendar import Calendar, Grain
 from fastdata.coordinates.instants import DAY_MS, HOUR_MS, parse_instant
@@ -93,7 +93,7 @@ def test_rolling_rows_are_exact_where_sets_do_not_fit_a_stored_state(rides: Metr
 
 def made_ready(
     metric: Metric, reading: Reading, windows: Sequence[tuple[int, int]]
-) -> tuple[Reading, Ready]:
+) -> tuple[Reading, ReadyRows]:
     """The states of whole windows, and the reading without totals in any of them."""
     ready = {}
     for start, end in windows:
