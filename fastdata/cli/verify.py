@@ -13,7 +13,7 @@ from fastdata.declare.catalog import load_folder
 from fastdata.settings import Settings
 
 if TYPE_CHECKING:
-    from fastdata.verify.reports import Finding, MetricReport, VerifyReport
+    from fastdata.verify.reports import Finding, VerifiedMetric, VerifyReport
 
 __all__ = ["verify"]
 
@@ -81,7 +81,7 @@ async def _verify(names: tuple[str, ...], options: _VerifyOptions) -> "VerifyRep
         return await verify_metrics(metrics, store=store, archive=archive, **options)
 
 
-def _show(metric: "MetricReport") -> None:
+def _show(metric: "VerifiedMetric") -> None:
     if not metric.closed:
         click.echo(f"{metric.metric}: no hour of it is counted by a replay yet")
         return
@@ -107,12 +107,12 @@ def _show(metric: "MetricReport") -> None:
         click.echo("    …; --json shows more")
 
 
-def _not_compared(metric: "MetricReport") -> str:
+def _not_compared(metric: "VerifiedMetric") -> str:
     reasons = {span.speed for span in metric.spans} - {"compared", "nothing new"}
     return f" ({', '.join(sorted(reasons))})" if reasons else ""
 
 
-def _show_errors(metric: "MetricReport") -> None:
+def _show_errors(metric: "VerifiedMetric") -> None:
     for name, measure in metric.errors().items():
         click.echo(
             f"  {name}: {measure['wrong']:,} of {measure['rows']:,} rows were off before the "

@@ -16,28 +16,29 @@ from fastdata.declare.source import Source
 from fastdata.declare.unfolded import unfolded_of
 from fastdata.store import rules
 from fastdata.store.protocol import Partial, ServingStore
-from fastdata.verify.recount import Place
+from fastdata.verify.recount import SegmentKey
 
-__all__ = ["Archived", "counted_in"]
+__all__ = ["ArchiveContents", "counted_in"]
 
 
 @dataclass(frozen=True, slots=True)
-class Archived:
-    """The archive at one moment.
+class ArchiveContents:
+    """The archive of a source at one moment.
 
     Attributes:
-        hours: The objects that hold events of an hour.
-        unread: Events that the speed layer could not read, though the archive can.
-        lost: Offsets that were never archived.
+        coverage: Per partition, the first segment that is not complete in it.
+        hours: By start of the hour, ms UTC, the objects that hold events of it.
+        unread: How many events the speed layer could not read, though the archive can.
+        lost: How many offsets were never archived.
     """
 
     coverage: Coverage
     hours: Mapping[int, list[ObjectEntry]]
-    unread: Mapping[Place, int]
-    lost: Mapping[Place, int]
+    unread: Mapping[SegmentKey, int]
+    lost: Mapping[SegmentKey, int]
 
     @classmethod
-    async def look(cls, archive: ArchiveStorage, source: Source, store: ServingStore) -> Self:
+    async def read(cls, archive: ArchiveStorage, source: Source, store: ServingStore) -> Self:
         """Read the manifest, and the counts of dead letters.
 
         Raises:
@@ -66,29 +67,29 @@ def counted_in(metric: Metric, partial: Partial) -> int:
     return value if isinstance(value, int) else 0
 
 
-async def _dead_letters(store: ServingStore, source: Source) -> Counter[Place]:
-    found: Counter[Place] = Counter()
+async def _dead_letters(store: ServingStore, source: Source) -> Counter[SegmentKey]:
+    counts: Counter[SegmentKey] = Counter()
     unfolded = unfolded_of(source)
     for partial in await store.partials(unfolded.id, rules.LETTERS, rules.LETTERS + 1):
         if json.loads(partial.dims)[0].startswith("dead:"):
-            found[partial.partition, partial.segment] += counted_in(unfolded, partial)
-    return found
+            counts[partial.partition, partial.segment] += counted_in(unfolded, partial)
+    return counts
 
 
-def _unreadable(snapshot: Snapshot, size: int) -> Counter[Place]:
-    found: Counter[Place] = Counter()
+def _unreadable(snapshot: Snapshot, size: int) -> Counter[SegmentKey]:
+    counts: Counter[SegmentKey] = Counter()
     for entry in snapshot.rejected:
-        found[entry.partition, segment_of(entry.first, size)] += entry.count
+        counts[entry.partition, segment_of(entry.first, size)] += entry.count
     for entry in snapshot.objects():
-        found[entry.partition, segment_of(entry.first, size)] += entry.timeless
-    return found
+        counts[entry.partition, segment_of(entry.first, size)] += entry.timeless
+    return counts
 
 
-def _lost(snapshot: Snapshot, size: int) -> Counter[Place]:
-    found: Counter[Place] = Counter()
+def _lost(snapshot: Snapshot, size: int) -> Counter[SegmentKey]:
+    counts: Counter[SegmentKey] = Counter()
     for partition, ranges in snapshot.lost.items():
         for start, end in ranges:
             for segment in range(segment_of(start, size), segment_of(end - 1, size) + 1):
                 first = max(start, segment_start(segment, size))
-                found[partition, segment] += min(end, segment_start(segment + 1, size)) - first
-    return found
+                counts[partition, segment] += min(end, segment_start(segment + 1, size)) - first
+    return counts

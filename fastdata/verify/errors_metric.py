@@ -34,20 +34,21 @@ class _Errors(Metric):
 
     window_ms = HOUR_MS
 
-    def __init__(self, of: Metric) -> None:
-        self._of = of
+    def __init__(self, metric: Metric) -> None:
+        self._metric = metric
         measures: dict[str, Measure] = {
             "rows": Count("error"),
             "error": Mean("error"),
             "max_error": Max("error"),
             "events": Sum("missed"),
         }
-        super().__init__(of.name + _SUFFIX, of.source, ("measure", "cause", "since"), measures)
+        by = ("measure", "cause", "since")
+        super().__init__(metric.name + _SUFFIX, metric.source, by, measures)
 
     @property
     def id(self) -> str:
-        """That of the metric it is about, so that another definition has errors of its own."""
-        return self._of.id + _SUFFIX
+        """That of the metric that it is about, so that another definition has its own errors."""
+        return self._metric.id + _SUFFIX
 
     def _fields(self) -> Mapping[str, FieldType]:
         return _TYPES
@@ -90,6 +91,7 @@ async def store_errors(
     more stays, so that the numbers of a span add up to all of its segments.
 
     Args:
+        reports: By start of the span, what was found.
         heads: Of the spans that were verified.
 
     Raises:
@@ -109,7 +111,7 @@ async def store_errors(
     newest = heads[max(heads)].coverage
     run = await store.open_run(errors.id, start, end, newest)
     totals = {
-        span: [*_kept(stored.get(span, ()), _since(heads[span])), *_totals(errors, report, head)]
+        span: [*_earlier(stored.get(span, ()), _since(heads[span])), *_totals(errors, report, head)]
         for span, report in reports.items()
         if (head := heads[span])
     }
@@ -133,8 +135,8 @@ def _since(head: Head) -> Coverage:
     return head.previous[1] if head.previous else _NOTHING
 
 
-def _kept(totals: Iterable[Total], since: Coverage) -> Iterable[Total]:
-    """Those of segments before the ones that were compared now."""
+def _earlier(totals: Iterable[Total], since: Coverage) -> Iterable[Total]:
+    """The stored totals of segments before those that were compared now, which stay."""
     for total in totals:
         earlier = Coverage.load(json.loads(total.dims)[2])
         if not since.is_behind(earlier) and earlier != since:
@@ -143,7 +145,7 @@ def _kept(totals: Iterable[Total], since: Coverage) -> Iterable[Total]:
 
 def _totals(errors: Metric, report: SpanReport, head: Head) -> Iterable[Total]:
     since = _since(head).dump()
-    cells: dict[str, States] = {}
+    groups: dict[str, States] = {}
     rows: list[tuple[str | None, str, float | None, int | None]] = [
         (fact.measure, fact.cause, fact.error, None) for fact in report.facts
     ]
@@ -151,7 +153,7 @@ def _totals(errors: Metric, report: SpanReport, head: Head) -> Iterable[Total]:
     if report.unexplained:
         rows.append((None, "unexplained", None, report.unexplained))
     for measure, cause, error, events in rows:
-        states = cells.setdefault(dump_dims((measure, cause, since)), errors.zero(exact=True))
+        states = groups.setdefault(dump_dims((measure, cause, since)), errors.zero(exact=True))
         errors.add_values(states, (error, error, error, events))
-    for dims, states in cells.items():
+    for dims, states in groups.items():
         yield Total(report.span, dims, errors.dump(states))

@@ -38,15 +38,15 @@ def recount(measure: Measure, values: Sequence[object]) -> object:
     plain = _PLAIN.get(type(measure))
     if plain is None:
         return NOT_RECOUNTED
-    return plain(measure, _given(measure, values))
+    return plain(measure, _counted(measure, values))
 
 
-def _given(measure: Measure, values: Sequence[object]) -> Sequence[object]:
-    return [v for v in values if v is not None or not measure.arguments]
+def _counted(measure: Measure, values: Sequence[object]) -> Sequence[object]:
+    return [value for value in values if value is not None or not measure.arguments]
 
 
 def is_known(measure: Measure) -> bool:
-    """Whether `recount` can say it."""
+    """Whether `recount` knows the measure."""
     return type(measure) in _PLAIN
 
 
@@ -61,21 +61,21 @@ def fits(measure: Measure, estimate: Estimate, values: Sequence[object], stretch
     if expected is NOT_RECOUNTED or is_same(estimate.value, expected):
         return True
     if isinstance(measure, TopK):
-        return not estimate.is_exact and _is_top(measure, estimate, _given(measure, values))
+        return not estimate.is_exact and _is_top(measure, estimate, _counted(measure, values))
     if estimate.confidence < 1 and estimate.value is None:
         return True  # A filter in which every bit is set knows no number.
     return estimate.confidence < 1 and is_within(estimate, expected, stretch)
 
 
-def is_same(one: object, other: object) -> bool:
-    """Whether two values are the same, whatever types their numbers have."""
-    if type(one) is type(other) and one == other:
+def is_same(left: object, right: object) -> bool:
+    """Whether two values are the same, whatever types their numbers have; NaN is NaN."""
+    if type(left) is type(right) and left == right:
         return True
-    if isinstance(one, tuple | list) and isinstance(other, tuple | list):
-        return len(one) == len(other) and all(map(is_same, one, other))
-    if _is_nan(one) or _is_nan(other):
-        return _is_nan(one) and _is_nan(other)
-    return _comparable(one) == _comparable(other)
+    if isinstance(left, tuple | list) and isinstance(right, tuple | list):
+        return len(left) == len(right) and all(map(is_same, left, right))
+    if _is_nan(left) or _is_nan(right):
+        return _is_nan(left) and _is_nan(right)
+    return _comparable(left) == _comparable(right)
 
 
 def is_within(estimate: Estimate, value: object, stretch: int = 1) -> bool:
@@ -95,16 +95,16 @@ def is_within(estimate: Estimate, value: object, stretch: int = 1) -> bool:
     return middle - stretch * (middle - lower) <= number <= middle + stretch * (upper - middle)
 
 
-def deviation(found: object, expected: object) -> float:
+def deviation(answer: object, expected: object) -> float:
     """The relative error of a number; of anything else 0 when it is right and 1 when not.
 
-    Of a list of numbers the largest of their errors.
+    Of a list of numbers it is the largest of their errors.
     """
-    if is_same(found, expected):
+    if is_same(answer, expected):
         return 0.0
-    if isinstance(found, tuple) and isinstance(expected, tuple) and len(found) == len(expected):
-        return max(map(deviation, found, expected))
-    wrong, right = _number(found), _number(expected)
+    if isinstance(answer, tuple) and isinstance(expected, tuple) and len(answer) == len(expected):
+        return max(map(deviation, answer, expected))
+    wrong, right = _number(answer), _number(expected)
     if wrong is None or not right:
         return 1.0
     try:
@@ -135,11 +135,11 @@ def _is_nan(value: object) -> bool:
 def _sum(values: Sequence[Any]) -> object:
     if all(type(value) is int for value in values):
         return sum(values)
-    odd = {value for value in values if isinstance(value, float) and math.isinf(value)}
-    if any(map(_is_nan, values)) or len(odd) > 1:
+    infinities = {value for value in values if isinstance(value, float) and math.isinf(value)}
+    if any(map(_is_nan, values)) or len(infinities) > 1:
         return math.nan
-    if odd:
-        return odd.pop()
+    if infinities:
+        return infinities.pop()
     total = sum(map(Fraction, values), Fraction())
     return _rounded(total) if any(isinstance(value, float) for value in values) else total
 
@@ -147,7 +147,7 @@ def _sum(values: Sequence[Any]) -> object:
 def _mean(values: Sequence[Any]) -> object:
     if not values:
         return None
-    total = _sum([number if (number := _number(v)) is not None else v for v in values])
+    total = _sum([_comparable(value) for value in values])
     if isinstance(total, float):
         return total
     return _rounded(Fraction(cast("Any", total)) / len(values))
@@ -181,7 +181,7 @@ def _largest(values: Sequence[Any]) -> object:
 
 
 def _in_time(pair: tuple[Any, int]) -> tuple[int, bool, Any]:
-    """How pairs of value and time are ordered: NaN comes last of a millisecond."""
+    """The sort key of a pair of value and time: NaN comes last of a millisecond."""
     value, time = pair
     return (time, True, 0) if _is_nan(value) else (time, False, value)
 

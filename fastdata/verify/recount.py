@@ -25,24 +25,35 @@ from fastdata.errors import BadEventError, VerifyError
 from fastdata.events.formats import VALUE_SCHEMA
 from fastdata.events.schema import Schema
 
-__all__ = ["Cell", "CellKey", "Event", "Place", "PlainRow", "group", "mark_repeats", "read_events"]
+__all__ = [
+    "GroupKey",
+    "PlainEvent",
+    "PlainRow",
+    "PlainRows",
+    "SegmentKey",
+    "group",
+    "mark_repeats",
+    "read_events",
+]
 
-Place = tuple[int, int]  # partition, segment
-CellKey = tuple[int, str]  # window, JSON of the dimensions
+SegmentKey = tuple[int, int]  # partition, segment
+GroupKey = tuple[int, str]  # start of the window in ms UTC, dimensions as JSON with spaces
 _BROKEN = (ValueError, LookupError, TypeError, EOFError, AssertionError, SchemaResolutionError)
 
 
 @dataclass(slots=True)
-class Event:
+class PlainEvent:
     """An archived event of the hour.
 
     Attributes:
         time: ms UTC.
         id: None when it has none.
         fields: What the map function left of it; None when it dropped the event.
-        is_repeat: Whether one with its id comes before it, by partition and offset.
-        is_again: Whether one with its id comes before it when all that was counted earlier does.
-        is_again_here: Whether one comes before it in its own partition.
+        is_repeat: Whether one with its id comes before it, by partition and offset: batch leaves
+            it out.
+        is_again: The same when all that the version before has counted comes first: the speed
+            layer should leave it out.
+        is_again_here: The same within its partition, which is what a worker can know.
     """
 
     partition: int
@@ -63,62 +74,65 @@ class PlainRow:
         values: One per measure; None is skipped, several arguments are a tuple.
     """
 
-    event: Event
+    event: PlainEvent
     values: Sequence[object]
 
 
-Cell = list[PlainRow]
+PlainRows = list[PlainRow]
 
 
 async def read_events(
     storage: ArchiveStorage, source: Source, objects: Iterable[ObjectEntry], spans: Iterable[int]
-) -> dict[int, list[Event]]:
+) -> dict[int, list[PlainEvent]]:
     """The events of the hours that begin at `spans`, by partition and offset.
 
     Args:
         objects: All that hold events of these hours; each is read once.
+        spans: Starts of hours, ms UTC.
 
     Raises:
         VerifyError: An object is gone or cannot be read with the source's schema.
         ArchiveUnavailableError: The archive did not answer; retriable.
     """
     per_ms = 1000 if source.schema.fields[source.time].unit == "us" else 1
-    events: dict[int, list[Event]] = {span: [] for span in spans}
+    events: dict[int, list[PlainEvent]] = {span: [] for span in spans}
     for entry in objects:
         data = await storage.get(entry.name)
         if data is None:
             raise VerifyError(f"the archive's object {entry.name} is gone; restore it from a copy")
         try:
-            found = _decode(data, source)
+            records = _decode(data, source)
         except _BROKEN as error:
             raise VerifyError(
                 f"the recount cannot read {entry.name} with the schema of {source.name!r}: "
                 f"{type(error).__name__}: {error}"
             ) from error
-        for offset, record in found:
+        for offset, record in records:
             moment = record[source.time]
             span = None if moment is None else moment // per_ms // HOUR_MS * HOUR_MS
             if span not in events:
                 continue
             identity = record[source.id] if source.id else None
             fields = source.mapper(record) if source.mapper else record
-            event = Event(entry.partition, offset, moment // per_ms, identity, fields)
+            event = PlainEvent(entry.partition, offset, moment // per_ms, identity, fields)
             events[span].append(event)
-    for found_events in events.values():
-        found_events.sort(key=lambda event: (event.partition, event.offset))
+    for in_span in events.values():
+        in_span.sort(key=lambda event: (event.partition, event.offset))
     return events
 
 
 def mark_repeats(
-    events: Sequence[Event], coverage: Coverage, since: Coverage, segment_size: int
-) -> list[Event]:
+    events: Sequence[PlainEvent], coverage: Coverage, since: Coverage, segment_size: int
+) -> list[PlainEvent]:
     """The events that the coverage counts, in order, each marked when its id came before.
 
     Args:
-        since: What an earlier version had counted.
+        events: Of an hour, by partition and offset.
+        coverage: What the current version has counted.
+        since: What the version before had counted.
     """
 
-    def is_new(event: Event) -> bool:
+    def is_new(event: PlainEvent) -> bool:
         return not since.covers(event.partition, event.offset // segment_size)
 
     covered = [e for e in events if coverage.covers(e.partition, e.offset // segment_size)]
@@ -135,25 +149,28 @@ def mark_repeats(
     return covered
 
 
-def group(metric: Metric, events: Iterable[Event]) -> dict[Place, dict[CellKey, Cell]]:
-    """The rows of each window and dimensions, by partition and segment."""
+def group(
+    metric: Metric, events: Iterable[PlainEvent]
+) -> dict[SegmentKey, dict[GroupKey, PlainRows]]:
+    """The rows of each window and dimensions, by partition and segment; repeats are in them."""
     size = metric.source.segment_size
     is_plain = metric.is_plain
-    places: dict[Place, dict[CellKey, Cell]] = {}
+    segments: dict[SegmentKey, dict[GroupKey, PlainRows]] = {}
     for event in events:
         if event.fields is None:
             continue
         window = event.time // metric.window_ms * metric.window_ms
-        cells = places.setdefault((event.partition, event.offset // size), {})
+        groups = segments.setdefault((event.partition, event.offset // size), {})
         for dims, values in _rows(metric, event, is_plain):
             key = (window, json.dumps(dims))
-            cells.setdefault(key, []).append(PlainRow(event, values))
-    return places
+            groups.setdefault(key, []).append(PlainRow(event, values))
+    return segments
 
 
 def _rows(
-    metric: Metric, event: Event, is_plain: bool
+    metric: Metric, event: PlainEvent, is_plain: bool
 ) -> Iterable[tuple[Sequence[object], Sequence[object]]]:
+    """Dimensions and values of each row of an event; of plain fields without code of the layers."""
     fields = cast("Mapping[str, object]", event.fields)
     if not is_plain:
         for dims, several in metric.rows(fields, event.time):
@@ -161,20 +178,20 @@ def _rows(
         return
     values: list[object] = []
     for measure in metric.folded.values():
-        given = tuple(fields[name] for name in measure.arguments)
-        value = None if None in given else given[0] if len(given) == 1 else given
+        arguments = tuple(fields[name] for name in measure.arguments)
+        value = None if None in arguments else arguments[0] if len(arguments) == 1 else arguments
         is_timed = getattr(measure, "timed", False) and value is not None
         values.append((value, event.time) if is_timed else value)
     for number, names in enumerate(metric.sets):
-        head = [number] if len(metric.sets) > 1 else []
-        yield [*head, *[fields[name] for name in names]], values
+        prefix = [number] if len(metric.sets) > 1 else []
+        yield [*prefix, *[fields[name] for name in names]], values
 
 
 def _decode(data: bytes, source: Source) -> list[tuple[int, dict[str, Any]]]:
     """Offsets and records of an Avro container, without those that cannot be read."""
     container = fastavro.block_reader(io.BytesIO(data))
-    runs = json.loads(container.metadata["fastdata.offsets"])
-    offsets = [offset for start, length in runs for offset in range(start, start + length)]
+    ranges = json.loads(container.metadata["fastdata.offsets"])
+    offsets = [offset for start, length in ranges for offset in range(start, start + length)]
     writer = Schema.parse(container.metadata["avro.schema"])
     is_kept = writer == VALUE_SCHEMA
     resolved = None if is_kept or writer == source.schema else source.schema.parsed
@@ -193,6 +210,7 @@ def _decode(data: bytes, source: Source) -> list[tuple[int, dict[str, Any]]]:
 def _read_kept(
     numbered: Iterable[tuple[int, dict[str, Any]]], source: Source
 ) -> Iterator[tuple[int, dict[str, Any]]]:
+    """What the source's reader makes of values that are archived as they came, as JSON or text."""
     for offset, kept in numbered:
         if source.reader is not None:
             with suppress(BadEventError):

@@ -13,19 +13,19 @@ __all__ = [
     "AGREES",
     "INCOMPARABLE",
     "UNEXPLAINED",
-    "Doubts",
     "Fact",
     "Finding",
-    "MetricReport",
+    "SketchMisses",
     "SpanReport",
+    "VerifiedMetric",
     "VerifyReport",
 ]
 
 AGREES, UNEXPLAINED, INCOMPARABLE = 0, 3, 4
 """The exit codes of `fastdata verify`."""
 
-Layer = Literal["batch", "speed"]
-Speed = Literal["compared", "nothing new", "moved on", "undone", "no worker", "never folded"]
+ComparedLayer = Literal["batch", "speed"]
+SpeedStatus = Literal["compared", "nothing new", "moved on", "undone", "no worker", "never folded"]
 _SHOWN_FINDINGS = 1_000
 _RARE = 1e-3
 
@@ -38,15 +38,16 @@ class Finding:
         span: Start of the span, ms UTC.
         place: The window (ms UTC) and dimensions as JSON; or what else it is about.
         measure: None when it is about events.
+        answer: What the layer says.
         expected: What the plain recount says.
     """
 
     metric: str
-    layer: Layer
+    layer: ComparedLayer
     span: int
     place: str
     measure: str | None
-    found: object
+    answer: object
     expected: object
     detail: str
 
@@ -58,7 +59,7 @@ class Finding:
             "span": _iso(self.span),
             "place": self.place,
             "measure": self.measure,
-            "found": _plain(self.found),
+            "found": _plain(self.answer),
             "expected": _plain(self.expected),
             "detail": self.detail,
         }
@@ -66,7 +67,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """One row and measure of the speed layer against the recount.
+    """How far one measure of one window and dimensions of the speed layer was off.
 
     Attributes:
         cause: Why it differs; "none" when it does not.
@@ -79,11 +80,13 @@ class Fact:
 
 
 @dataclass(slots=True)
-class Doubts:
-    """Sketches whose bounds do not hold the right value: some of very many may.
+class SketchMisses:
+    """Sketches whose bounds do not hold the right value: a few of very many may.
 
     Attributes:
+        compared: How many sketches were.
         confidence: The smallest of those that were compared.
+        outside: Those whose bounds do not hold.
     """
 
     compared: int = 0
@@ -92,11 +95,11 @@ class Doubts:
 
     @property
     def are_plausible(self) -> bool:
-        """Whether so many would be outside once in a thousand verifications, by chance alone."""
+        """Whether chance alone brings so many once in a thousand verifications, or more often."""
         return not self.outside or self._chance() >= _RARE
 
     def _chance(self) -> float:
-        """Of so many outside, or more: the tail of a binomial distribution."""
+        """The probability of so many outside, or more: the tail of a binomial distribution."""
         n, k, p = self.compared, len(self.outside), 1 - self.confidence
         if p <= 0:
             return 0.0
@@ -109,7 +112,7 @@ class Doubts:
 
 @dataclass(slots=True)
 class SpanReport:
-    """One metric in one span.
+    """What was found of one metric in one span.
 
     Attributes:
         span: Its start, ms UTC.
@@ -125,7 +128,7 @@ class SpanReport:
     span: int
     events: int = 0
     new: int = 0
-    speed: Speed = "nothing new"
+    speed: SpeedStatus = "nothing new"
     causes: Counter[str] = field(default_factory=Counter)
     unexplained: int = 0
     facts: list[Fact] = field(default_factory=list)
@@ -146,13 +149,13 @@ class SpanReport:
 
 
 @dataclass(slots=True)
-class MetricReport:
-    """One metric.
+class VerifiedMetric:
+    """What was found of one metric.
 
     Attributes:
         closed: How many spans of the range a replay has counted.
         refolded: Measures that the recount does not know: their own aggregate counts again.
-        doubts: Of its distinct counts and other sketches.
+        sketches: How its distinct counts and other sketches keep their bounds.
     """
 
     metric: str
@@ -160,13 +163,13 @@ class MetricReport:
     closed: int = 0
     refolded: tuple[str, ...] = ()
     spans: list[SpanReport] = field(default_factory=list)
-    doubts: Doubts = field(default_factory=Doubts)
+    sketches: SketchMisses = field(default_factory=SketchMisses)
 
     @property
     def findings(self) -> list[Finding]:
         """Of all spans, and of sketches if too many are outside of their bounds."""
-        found = [finding for span in self.spans for finding in span.findings]
-        return found if self.doubts.are_plausible else found + self.doubts.outside
+        findings = [finding for span in self.spans for finding in span.findings]
+        return findings if self.sketches.are_plausible else findings + self.sketches.outside
 
     @property
     def causes(self) -> Counter[str]:
@@ -200,7 +203,7 @@ class MetricReport:
             "unexplained": len(findings),
             "errors": self.errors(),
             "refolded": list(self.refolded),
-            "sketches": {"compared": self.doubts.compared, "outside": len(self.doubts.outside)},
+            "sketches": {"compared": self.sketches.compared, "outside": len(self.sketches.outside)},
             "findings": [finding.as_dict() for finding in findings[:_SHOWN_FINDINGS]],
             "spans": [span.as_dict() for span in self.spans],
         }
@@ -214,7 +217,7 @@ class VerifyReport:
         is_stored: Whether the errors were stored.
     """
 
-    metrics: tuple[MetricReport, ...]
+    metrics: tuple[VerifiedMetric, ...]
     is_stored: bool = False
     seconds: float = 0.0
 

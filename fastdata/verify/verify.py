@@ -16,13 +16,21 @@ from fastdata.declare.source import Source
 from fastdata.declare.unfolded import unfolded_of
 from fastdata.errors import VerifyError
 from fastdata.store.protocol import Head, Partial, Reading, Run, ServingStore
-from fastdata.verify.archive import Archived, counted_in
-from fastdata.verify.causes import Known, compare_speed
+from fastdata.verify.archive import ArchiveContents, counted_in
+from fastdata.verify.causes import KnownCauses, compare_speed
 from fastdata.verify.compare import Comparison, compare_batch
 from fastdata.verify.errors_metric import store_errors
 from fastdata.verify.plain import is_known
-from fastdata.verify.recount import Cell, CellKey, Event, Place, group, mark_repeats, read_events
-from fastdata.verify.reports import MetricReport, SpanReport, Speed, VerifyReport
+from fastdata.verify.recount import (
+    GroupKey,
+    PlainEvent,
+    PlainRows,
+    SegmentKey,
+    group,
+    mark_repeats,
+    read_events,
+)
+from fastdata.verify.reports import SpanReport, SpeedStatus, VerifiedMetric, VerifyReport
 
 __all__ = ["verify"]
 
@@ -53,7 +61,8 @@ async def verify(
         start: ms UTC, widened to the hour; None: from the first closed span.
         end: ms UTC, exclusive, widened to the hour; None: to the last closed span.
         sample: How many spans of each source; first those whose newest version added events.
-            None: all. The same ones for the same `seed`, while no replay runs.
+            None: all.
+        seed: Any text; the same one chooses the same spans, while no replay runs.
         store_result: Whether to store the errors of the speed layer; see `errors_of`.
 
     Raises:
@@ -77,10 +86,10 @@ async def verify(
     by_source: dict[Source, list[Metric]] = {}
     for metric in metrics:
         by_source.setdefault(metric.source, []).append(metric)
-    reports: dict[Metric, MetricReport] = {}
-    for source, own in by_source.items():
-        work = _Work(source, own, store, archive)
-        reports |= await work.run(limits, sample, seed, store_result)
+    reports: dict[Metric, VerifiedMetric] = {}
+    for source, declared in by_source.items():
+        verification = _SourceVerification(source, declared, store, archive)
+        reports |= await verification.run(limits, sample, seed, store_result)
     seconds = time.perf_counter() - began
     return VerifyReport(tuple(reports[m] for m in metrics), store_result, seconds)
 
@@ -90,6 +99,9 @@ class _View:
     """What the store had of one metric and span at one moment.
 
     Attributes:
+        reading: Of the span; it has only the partials that its head does not cover.
+        partials: All of the span that are stored, covered or not.
+        unfolded: The same of what the speed layer left out.
         since: The coverage of the version before: what it covers may be cleaned up already.
     """
 
@@ -108,8 +120,8 @@ class _View:
         return is_counted and not self.since.covers(partition, segment)
 
 
-class _Work:
-    """The metrics of one source."""
+class _SourceVerification:
+    """Verifies the metrics of one source, whose archive is read once for all of them."""
 
     def __init__(
         self,
@@ -124,40 +136,42 @@ class _Work:
         self._archive = archive
         self._folded: dict[str, bool] = {}
         self._runs: dict[str, Run | None] = {}
-        self._archived: Archived
+        self._archived: ArchiveContents
 
     async def run(
         self, limits: tuple[int, int], sample: int | None, seed: str, store_result: bool
-    ) -> dict[Metric, MetricReport]:
+    ) -> dict[Metric, VerifiedMetric]:
         # In this order: the archive only grows, so it holds what the heads have counted.
         heads = {m: await self._store.heads(m.id, *limits) for m in self._metrics}
-        self._archived = await Archived.look(self._archive, self._source, self._store)
+        self._archived = await ArchiveContents.read(self._archive, self._source, self._store)
         reports = {m: _report(m, len(heads[m])) for m in self._metrics}
         views: dict[Metric, dict[int, Head]] = {m: {} for m in self._metrics}
         for spans in self._groups(self._choose(heads, sample, seed)):
             hours = self._archived.hours
-            objects = {each.name: each for span in spans for each in hours.get(span, ())}
-            read = await read_events(self._archive, self._source, objects.values(), spans)
-            for span, events in read.items():
+            objects = {entry.name: entry for span in spans for entry in hours.get(span, ())}
+            by_span = await read_events(self._archive, self._source, objects.values(), spans)
+            for span, events in by_span.items():
                 for metric in self._metrics:
                     if (head := heads[metric].get(span)) is not None:
                         view = await self._view(metric, span)
-                        found = await self._verify(metric, head, view, events, reports[metric])
-                        reports[metric].spans.append(found)
+                        report = await self._verify(metric, head, view, events, reports[metric])
+                        reports[metric].spans.append(report)
                         views[metric][span] = view.head
-        for metric, report in reports.items():
+        for metric, verified in reports.items():
             if store_result:
-                compared = {s.span: s for s in report.spans if s.speed in _STORED}
+                compared = {span.span: span for span in verified.spans if span.speed in _STORED}
                 await store_errors(self._store, metric, compared, views[metric])
         return reports
 
     def _choose(
         self, heads: Mapping[Metric, Mapping[int, Head]], sample: int | None, seed: str
     ) -> list[int]:
-        spans = {span for own in heads.values() for span in own}
+        """The spans to verify, in order: all, or a sample that depends on the seed alone."""
+        spans = {span for by_span in heads.values() for span in by_span}
         if sample is None:
             return sorted(spans)
-        new = {span for own in heads.values() for span, head in own.items() if self._has_new(head)}
+        all_heads = [head for by_span in heads.values() for head in by_span.values()]
+        new = {head.span for head in all_heads if self._has_new(head)}
 
         def rank(span: int) -> tuple[bool, bytes]:
             return span not in new, hashlib.sha256(f"{seed} {span}".encode()).digest()
@@ -169,7 +183,7 @@ class _Work:
         groups: list[list[int]] = []
         room = 0
         for span in spans:
-            events = sum(each.hours[span] for each in self._archived.hours.get(span, ()))
+            events = sum(entry.hours[span] for entry in self._archived.hours.get(span, ()))
             if not groups or events > room:
                 groups.append([])
                 room = _GROUP_EVENTS
@@ -187,7 +201,7 @@ class _Work:
         )
 
     async def _view(self, metric: Metric, span: int) -> _View:
-        """One view; a replay may move the head and clean up between two calls."""
+        """Read all of a span, again if a replay moved its head and cleaned up meanwhile."""
         unfolded, topic = unfolded_of(self._source).id, self._source.topic
         limits = span, span + HOUR_MS
         for _ in range(_TRIES):
@@ -207,9 +221,16 @@ class _Work:
         metric: Metric,
         planned: Head,
         view: _View,
-        events: Sequence[Event],
-        of: MetricReport,
+        events: Sequence[PlainEvent],
+        verified: VerifiedMetric,
     ) -> SpanReport:
+        """Compare both layers in one span.
+
+        Args:
+            planned: The head from before the archive was looked at.
+            events: All archived ones of the span.
+            verified: Gets the sketches that were compared.
+        """
         span, coverage, size = planned.span, view.head.coverage, self._source.segment_size
         archived = self._archived.coverage
         if archived.is_behind(coverage):
@@ -220,26 +241,28 @@ class _Work:
                 f"of {metric.id}: is this the archive of that store?"
             )
         counted = mark_repeats(events, coverage, view.since, size)
-        places = group(metric, counted)
+        groups = group(metric, counted)
         report = SpanReport(span, events=len(counted))
-        batch = Comparison(metric, span, "batch", of.doubts)
+        batch = Comparison(metric, span, "batch", verified.sketches)
         totals = {_key(total.window, total.dims): total.state for total in view.reading.totals}
-        compare_batch(batch, totals, _once(places.values()))
+        compare_batch(batch, totals, _once(groups.values()))
         report.findings += batch.findings
-        new = {place: cells for place, cells in places.items() if view.is_new(*place)}
+        new = {segment: rows for segment, rows in groups.items() if view.is_new(*segment)}
         report.new = sum(view.is_new(e.partition, e.offset // size) for e in counted)
         report.speed = await self._comparable(metric, view, bool(new))
         if report.speed != "compared":
             return report
-        speed, compared = Comparison(metric, span, "speed", of.doubts), copy.deepcopy(report)
-        partials = _partials(view)
-        compare_speed(speed, compared, self._known(metric, view), partials, new)
+        speed, partials = Comparison(metric, span, "speed", verified.sketches), _partials(view)
+        # A copy, which is dropped if it turns out that no worker ever folded this definition.
+        compared = copy.deepcopy(report)
+        compare_speed(speed, compared, self._causes(metric, view), partials, new)
         if speed.findings and not partials and not await self._is_folded(metric, view.reading):
             report.speed = "never folded"
             return report
         return compared
 
-    async def _comparable(self, metric: Metric, view: _View, has_new: bool) -> Speed:
+    async def _comparable(self, metric: Metric, view: _View, has_new: bool) -> SpeedStatus:
+        """Whether the speed layer can be compared in a span, or why not."""
         head, partials = view.head, _partials(view)
         if not has_new and not partials:
             return "nothing new"
@@ -248,6 +271,7 @@ class _Work:
         if metric.id not in self._runs:
             self._runs[metric.id] = await self._store.last_run(metric.id)
         run = self._runs[metric.id]
+        # An undone head has none before it: clean-up may have dropped what it counted.
         if head.previous is None and run and head.coverage.is_behind(run.coverage):
             return "undone"
         return "compared"
@@ -255,13 +279,14 @@ class _Work:
     async def _is_folded(self, metric: Metric, reading: Reading) -> bool:
         """Whether any worker has ever known this definition."""
         if metric.id not in self._folded:
-            is_begun = any(gap.topic == metric.id for gap in reading.gaps)
-            found = is_begun or await self._store.has_partials(metric.id)
-            self._folded[metric.id] = found
+            # A worker that meets a new metric records what it has not folded of it as a gap.
+            has_gap = any(gap.topic == metric.id for gap in reading.gaps)
+            is_folded = has_gap or await self._store.has_partials(metric.id)
+            self._folded[metric.id] = is_folded
         return self._folded[metric.id]
 
-    def _known(self, metric: Metric, view: _View) -> Known:
-        left_out: dict[Place, Counter[str]] = {}
+    def _causes(self, metric: Metric, view: _View) -> KnownCauses:
+        left_out: dict[SegmentKey, Counter[str]] = {}
         for partial in view.unfolded:
             (reason,) = json.loads(partial.dims)
             if not reason.startswith("dead:"):
@@ -273,36 +298,36 @@ class _Work:
         ]
         next_offsets = {p.partition: p.next_offset for p in view.reading.progress}
         archived = self._archived
-        return Known(skipped, next_offsets, left_out, archived.unread, archived.lost)
+        return KnownCauses(skipped, next_offsets, left_out, archived.unread, archived.lost)
 
 
-_STORED: tuple[Speed, ...] = ("compared", "nothing new")
+_STORED: tuple[SpeedStatus, ...] = ("compared", "nothing new")
 
 
-def _report(metric: Metric, closed: int) -> MetricReport:
+def _report(metric: Metric, closed: int) -> VerifiedMetric:
     unknown = [name for name, measure in metric.folded.items() if not is_known(measure)]
-    return MetricReport(metric.name, metric.id, closed, tuple(unknown))
+    return VerifiedMetric(metric.name, metric.id, closed, tuple(unknown))
 
 
-def _once(places: Iterable[Mapping[CellKey, Cell]]) -> dict[CellKey, Cell]:
+def _once(segments: Iterable[Mapping[GroupKey, PlainRows]]) -> dict[GroupKey, PlainRows]:
     """The rows that count, of all segments together."""
-    rows: dict[CellKey, Cell] = {}
-    for cells in places:
-        for key, cell in cells.items():
-            if counted := [row for row in cell if not row.event.is_repeat]:
+    rows: dict[GroupKey, PlainRows] = {}
+    for groups in segments:
+        for key, group_rows in groups.items():
+            if counted := [row for row in group_rows if not row.event.is_repeat]:
                 rows.setdefault(key, []).extend(counted)
     return rows
 
 
-def _partials(view: _View) -> dict[Place, dict[CellKey, bytes]]:
+def _partials(view: _View) -> dict[SegmentKey, dict[GroupKey, bytes]]:
     """The partials of the segments that are compared."""
-    found: dict[Place, dict[CellKey, bytes]] = {}
+    segments: dict[SegmentKey, dict[GroupKey, bytes]] = {}
     for partial in view.partials:
         if view.is_new(partial.partition, partial.segment):
-            cells = found.setdefault((partial.partition, partial.segment), {})
-            cells[_key(partial.window, partial.dims)] = partial.state
-    return found
+            groups = segments.setdefault((partial.partition, partial.segment), {})
+            groups[_key(partial.window, partial.dims)] = partial.state
+    return segments
 
 
-def _key(window: int, dims: str) -> CellKey:
+def _key(window: int, dims: str) -> GroupKey:
     return window, json.dumps(json.loads(dims))

@@ -10,7 +10,7 @@ from fastdata.declare.unfolded import unfolded_of
 from fastdata.events.registry import FolderRegistry
 from fastdata.events.schema import encode
 from fastdata.store.protocol import ServingStore, Total
-from fastdata.verify.reports import MetricReport, VerifyReport
+from fastdata.verify.reports import VerifiedMetric, VerifyReport
 from fastdata.verify.verify import verify
 from tests.agreement.driver import Log, Loop
 from tests.agreement.stages import Deployment
@@ -102,7 +102,7 @@ class Clicks:
             **options,  # type: ignore[arg-type]
         )
 
-    async def verified(self) -> MetricReport:
+    async def verified(self) -> VerifiedMetric:
         """The report about `visits`."""
         return (await self.verify()).metrics[0]
 
@@ -130,9 +130,9 @@ class Clicks:
         return list(table.to_pylist())
 
 
-def found(report: MetricReport) -> list[tuple[object, ...]]:
+def found(report: VerifiedMetric) -> list[tuple[object, ...]]:
     """The differences that nothing explains, in short."""
-    return [(f.layer, f.span, f.place, f.measure, f.found, f.expected) for f in report.findings]
+    return [(f.layer, f.span, f.place, f.measure, f.answer, f.expected) for f in report.findings]
 
 
 def dims(*values: object) -> str:

@@ -130,7 +130,7 @@ async def test_a_sketch_past_its_exact_range_is_within_its_bounds(
     metric = await clicks.verified()
 
     assert [] == metric.findings
-    assert 1 == metric.doubts.compared
+    assert 1 == metric.sketches.compared
     users = metric.errors()["users"]
     assert {"sketch": 1} == users["causes"]
     error = users["max_error"]

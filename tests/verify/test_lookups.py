@@ -15,7 +15,7 @@ from fastdata.measures import frequency, seen
 from fastdata.store.memory import MemoryStore
 from fastdata.verify.compare import Lookup, could_be, look_up, refold
 from fastdata.verify.plain import fits, recount
-from fastdata.verify.reports import MetricReport
+from fastdata.verify.reports import VerifiedMetric
 from tests.verify.clicks import SEGMENT, Clicks
 
 MORE = """
@@ -117,7 +117,7 @@ async def clicks_of(folder: Path, users: list[object]) -> Clicks:
     return clicks
 
 
-async def verified(clicks: Clicks) -> MetricReport:
+async def verified(clicks: Clicks) -> VerifiedMetric:
     return (await clicks.verify()).metrics[1]
 
 
@@ -126,7 +126,7 @@ async def test_both_layers_are_asked_about_items(tmp_path: Path) -> None:
 
     assert () == report.refolded
     assert [] == [finding.as_dict() for finding in report.findings]
-    assert report.doubts.compared > 0
+    assert report.sketches.compared > 0
 
 
 @pytest.mark.parametrize("users", [[1, 2, 3] * 4, [*range(600), 1]], ids=["few", "many"])
@@ -143,7 +143,7 @@ async def test_an_item_that_was_counted_as_another_is_named(
     report = await verified(clicks)
 
     whole = [f for f in report.findings if f.layer == "batch" and f.place.endswith("item 1")]
-    found = {f.measure: (f.found, f.expected) for f in whole}
+    found = {f.measure: (f.answer, f.expected) for f in whole}
     assert {"often", "met"} == found.keys()
     assert (False, True) == found["met"]
     assert found["often"][0] < found["often"][1] == users.count(1)  # type: ignore[operator]

@@ -63,7 +63,7 @@ async def test_a_total_that_cannot_be_read_is_named(clicks: Clicks) -> None:
 
     (finding,) = (await clicks.verified()).findings
 
-    assert "a state that cannot be read" == finding.found
+    assert "a state that cannot be read" == finding.answer
 
 
 async def test_an_altered_partial_is_named(clicks: Clicks) -> None:

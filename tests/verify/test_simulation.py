@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from fastdata.store.memory import MemoryStore
-from fastdata.verify.reports import MetricReport
+from fastdata.verify.reports import VerifiedMetric
 from fastdata.verify.verify import verify
 from tests.simulation.fakes import ViolationError
 from tests.simulation.system import STEPS, System
@@ -21,7 +21,7 @@ class VerifiedSystem(System):
 
     def __init__(self, *given: object) -> None:
         super().__init__(*given)  # type: ignore[arg-type]
-        self.reports: list[MetricReport] = []
+        self.reports: list[VerifiedMetric] = []
 
     async def replay(self, first: int, end: int, *, resume: bool = False) -> None:
         await super().replay(first, end, resume=resume)
@@ -32,8 +32,8 @@ class VerifiedSystem(System):
         """Leave the promises to the simulation's own tests."""
 
 
-def run(seed: int, folder: Path) -> list[MetricReport]:
-    async def schedule() -> list[MetricReport]:
+def run(seed: int, folder: Path) -> list[VerifiedMetric]:
+    async def schedule() -> list[VerifiedMetric]:
         async with MemoryStore() as store:
             system = VerifiedSystem(seed, store, folder)
             await system.start_worker()
