@@ -2,7 +2,7 @@
 
 from fastdata.expressions.coercion import describe
 from fastdata.expressions.reading import parse_expression
-from fastdata.expressions.rows import Rows, Selection, compile_rows, compile_value
+from fastdata.expressions.rows import ExpressionRows, Selection, compile_rows, compile_value
 from fastdata.expressions.sql import (
     ELEMENT,
     is_too_large,
@@ -14,8 +14,8 @@ from fastdata.expressions.tree import Column, Node, array_of, nodes_of
 __all__ = [
     "ELEMENT",
     "Column",
+    "ExpressionRows",
     "Node",
-    "Rows",
     "Selection",
     "array_of",
     "compile_rows",

@@ -29,10 +29,10 @@ _TYPES = {
 
 
 def cast(parser: Parser, tree: exp.Expr) -> Node:
-    """The handler of both; CAST takes only what cannot fail.
+    """The node of a CAST or TRY_CAST; CAST takes only what cannot fail.
 
     Raises:
-        RefusedError: Of those types, it is not supported.
+        RefusedError: There is no such type, or no such cast between these.
     """
     type, name = _target(parser, tree)
     is_text = isinstance(tree.this, exp.Literal) and tree.this.is_string

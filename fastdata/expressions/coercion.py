@@ -1,4 +1,4 @@
-"""Types of results: what fits together, and how one becomes the other."""
+"""Types of results: which fit together, and how one becomes the other."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -42,7 +42,7 @@ def is_null(node: Node) -> bool:
 
 
 def describe(type: FieldType) -> str:
-    """A type in a message."""
+    """The name of a type in a message."""
     if type.kind == "decimal":
         return f"decimal({type.precision},{type.scale})"
     return "null" if type == NULL else type.kind
@@ -115,11 +115,11 @@ def together(*nodes: Node) -> tuple[Node, ...]:
     others = [n.type for n in nodes if n.type.kind != "string" or not isinstance(n, Literal)]
     moments = {t.kind for t in others} & {"timestamp", "date"}
     read = [_moment(n, others) for n in nodes] if moments else list(nodes)
-    type = _all(read)
+    type = _common_type_of(read)
     return tuple([convert(node, type) for node in read])
 
 
-def _all(nodes: Sequence[Node]) -> FieldType:
+def _common_type_of(nodes: Sequence[Node]) -> FieldType:
     type, first = nodes[0].type, nodes[0]
     for node in nodes[1:]:
         if {type.kind, node.type.kind} & {"string"} and len({type.kind, node.type.kind}) > 1:
@@ -140,7 +140,7 @@ def _refuse_text(a: Node, b: Node) -> None:
 
 
 def _moment(node: Node, types: Sequence[FieldType]) -> Node:
-    """The text of a date or time beside one, as in `day >= '2024-01-01'`."""
+    """The node; a text beside a date or time becomes one, as in `day >= '2024-01-01'`."""
     if not isinstance(node, Literal) or node.type.kind != "string":
         return node
     days = runtime.text_to_date(str(node.value))
@@ -155,7 +155,12 @@ def _moment(node: Node, types: Sequence[FieldType]) -> Node:
 
 
 def moment(us: int, quoted: str) -> Literal:
-    """The literal of a time, in milliseconds if that is enough."""
+    """The literal of a time, in milliseconds if that is enough.
+
+    Args:
+        us: Microseconds since 1970, UTC.
+        quoted: Its text, with quotes.
+    """
     text = f"TIMESTAMP {quoted}"
     if us % 1000:
         return Literal(FieldType("timestamp", unit="us"), us, text)
@@ -163,7 +168,7 @@ def moment(us: int, quoted: str) -> Literal:
 
 
 def convert(node: Node, type: FieldType) -> Node:
-    """The node as a value of a type that can hold all of its values."""
+    """The node, converted to a type that can hold all of its values."""
     kind = node.type.kind
     if is_null(node):
         return Literal(or_null(type), None, node.text)

@@ -1,4 +1,8 @@
-"""The operators and functions of the subset: their types, and what they are made of."""
+"""The operators and functions of the subset: how each kind of tree becomes a typed node.
+
+`HANDLERS` is the table of all of them. A handler types the operands, picks the operator of
+`operators` that computes the result, and writes the canonical text.
+"""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -101,15 +105,15 @@ def _negative(parser: Parser, tree: exp.Expr) -> Node:
     operand = tree.this.unnest()
     if isinstance(operand, exp.Literal) and not operand.is_string:
         return parser.literal(operand, minus=True)
-    return _signed(parser, tree, "neg", "- takes")
+    return _signed(parser, tree, "neg", "-")
 
 
 def _absolute(parser: Parser, tree: exp.Expr) -> Node:
-    return _signed(parser, tree, "abs", "abs takes")
+    return _signed(parser, tree, "abs", "abs")
 
 
-def _signed(parser: Parser, tree: exp.Expr, name: str, what: str) -> Node:
-    node = parser.of_kind(tree.this, *NUMBERS, what=what.removesuffix(" takes"))
+def _signed(parser: Parser, tree: exp.Expr, name: str, taker: str) -> Node:
+    node = parser.of_kind(tree.this, *NUMBERS, taker=taker)
     if name == "neg" and node.text in ("0", "0.0e0"):
         return node  # as when its text is read
     text = f"(- {node.text})" if name == "neg" else f"ABS({node.text})"
@@ -217,11 +221,11 @@ def _choice(parser: Parser, tree: exp.Expr) -> Node:
     nullable = all(n.type.nullable for n in nodes)
     text = f"{name.upper()}({', '.join(n.text for n in nodes)})"
     if name != "coalesce" and nodes[0].type.kind == "bool":
-        raise parser.refused(tree, f"conditions have no order; use {_OF_BOOLS[name]}")
+        raise parser.refused(tree, f"conditions have no order; use {_INSTEAD_OF[name]}")
     return Call(_widest(nodes, nullable), name, nodes, text)
 
 
-_OF_BOOLS = {"greatest": "OR", "least": "AND"}
+_INSTEAD_OF = {"greatest": "OR", "least": "AND"}
 
 
 def _nullif(parser: Parser, tree: exp.Expr) -> Node:
@@ -232,7 +236,7 @@ def _nullif(parser: Parser, tree: exp.Expr) -> Node:
 
 def _round(parser: Parser, tree: exp.Expr) -> Node:
     name = type(tree).__name__.lower()
-    node = parser.of_kind(tree.this, *NUMBERS, what=name)
+    node = parser.of_kind(tree.this, *NUMBERS, taker=name)
     digits = tree.args.get("decimals")
     scale = 0
     if digits is not None:
@@ -241,10 +245,9 @@ def _round(parser: Parser, tree: exp.Expr) -> Node:
         scale = int(str(digits.this))
     text = f"{name.upper()}({node.text}{f', {scale}' if scale else ''})"
     if node.type.kind == "decimal":
-        kept = min(scale, node.type.scale)
-        if kept == node.type.scale:
+        if scale >= node.type.scale:
             return Call(node.type, "decimal>decimal", (node,), text)
-        type_ = decimal_type(node.type.precision + 1, kept)
+        type_ = decimal_type(node.type.precision + 1, scale)
         return call(f"decimal.{name}", type_, (node,), text)
     if scale:
         raise parser.refused(tree, f"{name} to digits takes a decimal, not {describe(node.type)}")

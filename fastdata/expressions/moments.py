@@ -1,4 +1,4 @@
-"""Timestamps, dates and intervals."""
+"""The handlers of timestamps, dates and intervals."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -30,7 +30,7 @@ def shifted(parser: Parser, tree: exp.Expr, sign: str) -> Node:
     Raises:
         RefusedError: The interval has no fixed length, or does not fit.
     """
-    moment = parser.of_kind(tree.this, "timestamp", "date", what=f"{sign} INTERVAL")
+    moment = parser.of_kind(tree.this, "timestamp", "date", taker=f"{sign} INTERVAL")
     interval = tree.expression
     count, unit = interval.this, str(interval.args.get("unit")).upper().removesuffix("S")
     number = str(count.this) if isinstance(count, exp.Literal) else ""
@@ -59,8 +59,9 @@ def shifted(parser: Parser, tree: exp.Expr, sign: str) -> Node:
     return Call(type, operator, (moment, step), f"({moment.text} {sign} {text})")
 
 
-def _timed(parser: Parser, tree: exp.Expr, what: str) -> Node:
-    node = parser.of_kind(tree, "timestamp", "date", what=what)
+def _timed(parser: Parser, tree: exp.Expr, taker: str) -> Node:
+    """The typed node of a timestamp; a date becomes its beginning."""
+    node = parser.of_kind(tree, "timestamp", "date", taker=taker)
     if node.type.kind == "date":
         type = FieldType("timestamp", node.type.nullable, unit="ms")
         return Call(type, "date>ms", (node,), node.text)
@@ -96,7 +97,7 @@ def _epoch_ms(parser: Parser, tree: exp.Expr) -> Node:
 
 
 def _to_timestamp(parser: Parser, tree: exp.Expr) -> Node:
-    node = parser.of_kind(tree, "int", what="to_timestamp_millis")
+    node = parser.of_kind(tree, "int", taker="to_timestamp_millis")
     type = FieldType("timestamp", node.type.nullable, unit="ms")
     return Call(type, "int>ms", (node,), f"TO_TIMESTAMP_MILLIS({node.text})")
 

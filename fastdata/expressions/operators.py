@@ -16,7 +16,7 @@ __all__ = ["OPERATORS", "Operator", "call"]
 
 @dataclass(frozen=True, slots=True)
 class Operator:
-    """How an operator is written.
+    """How an operator is written in both languages.
 
     Attributes:
         python: With `{0}`, `{1}`... for its arguments, `{p}` and `{s}` for the digits of the
@@ -65,12 +65,12 @@ def _date(sign: str) -> Operator:
 
 
 def _comparisons() -> dict[str, Operator]:
-    found = {}
+    operators = {}
     for name, sign in {"eq": "=", "ne": "<>", "lt": "<", "le": "<=", "gt": ">", "ge": ">="}.items():
         python = {"=": "==", "<>": "!="}.get(sign, sign)
-        found[f"plain.{name}"] = Operator(f"{{0}} {python} {{1}}", f"({{0}} {sign} {{1}})")
-        found[f"float.{name}"] = Operator(_FLOATS[name], f"({_PLAIN} {sign} {_PLAIN_1})")
-    return found
+        operators[f"plain.{name}"] = Operator(f"{{0}} {python} {{1}}", f"({{0}} {sign} {{1}})")
+        operators[f"float.{name}"] = Operator(_FLOATS[name], f"({_PLAIN} {sign} {_PLAIN_1})")
+    return operators
 
 
 _FLOATS = {
@@ -84,40 +84,45 @@ _FLOATS = {
 
 
 def _times() -> dict[str, Operator]:
-    found = {}
+    operators = {}
     for unit, per_ms in (("ms", 1), ("us", 1000)):
         day = runtime.DAY_MS * per_ms
-        found[f"{unit}>date"] = _moment(f"to_date({{0}}, {day})", per_ms, "({x} / {d}) + {f}", day)
+        operators[f"{unit}>date"] = _moment(
+            f"to_date({{0}}, {day})", per_ms, "({x} / {d}) + {f}", day
+        )
         for name, ms in runtime.FIXED_MS.items():
             size = ms * per_ms
-            found[f"{unit}.trunc.{name}"] = _moment(
+            operators[f"{unit}.trunc.{name}"] = _moment(
                 f"truncate('{name}', {{0}}, {per_ms})", per_ms, "{{0}} - {x} % {d}", size
             )
         for name, month in _FIRST_MONTHS.items():
             sql = f"make_date(CAST(extract(year FROM {{t}}) AS INT), {month}, 1)"
-            found[f"{unit}.trunc.{name}"] = _moment(
+            operators[f"{unit}.trunc.{name}"] = _moment(
                 f"truncate('{name}', {{0}}, {per_ms})",
                 per_ms,
                 f"CAST(arrow_cast({sql}, 'Int32') AS BIGINT) * {day}",
             )
         for part in _PARTS:
-            found[f"{unit}.extract.{part}"] = _moment(
+            operators[f"{unit}.extract.{part}"] = _moment(
                 f"extract('{part}', {{0}}, {per_ms})",
                 per_ms,
                 f"CAST(extract({part} FROM {{t}}) AS BIGINT)",
             )
-        found[f"{unit}.extract.epoch"] = _moment(
+        operators[f"{unit}.extract.epoch"] = _moment(
             f"extract('epoch', {{0}}, {per_ms})", per_ms, "({x} / {d}) + {f}", 1000 * per_ms
         )
-    return found
+    return operators
 
 
 def _moment(python: str, per_ms: int, sql: str, size: int = 1) -> Operator:
-    """Of a time in the years 1 to 9999; else null.
+    """The operator of a time in the years 1 to 9999; its result is null for any other.
 
     Args:
+        python: As in `Operator`.
+        per_ms: Units of the time in a millisecond.
         sql: `{x}` is the time since year 1, which is no negative number, `{d}` the size, `{f}`
             the beginning of year 1 in such sizes, `{t}` the time as a timestamp of Arrow.
+        size: Of what is counted or cut to, in units of the time.
     """
     first, end = runtime.FIRST_MS * per_ms, (runtime.LAST_MS + 1) * per_ms
     inside = f"{{0}} >= {first} AND {{0}} < {end}"
@@ -272,8 +277,8 @@ _NUMBERS = {
 
 def _clamped(index: int, least: int) -> str:
     # LEAST and GREATEST would lose a null.
-    it, most = f"{{{index}}}", 2**31
-    return f"CASE WHEN {it} < {least} THEN {least} WHEN {it} > {most} THEN {most} ELSE {it} END"
+    x, most = f"{{{index}}}", 2**31
+    return f"CASE WHEN {x} < {least} THEN {least} WHEN {x} > {most} THEN {most} ELSE {x} END"
 
 
 _TEXTS = {

@@ -1,4 +1,8 @@
-"""From the tree of an expression to typed nodes; what each kind of tree is, a table tells."""
+"""From the tree of an expression to typed nodes.
+
+`Parser` walks the tree and holds what all kinds of trees need; how one kind becomes a node is said
+by the handler that a table has for it.
+"""
 
 import re
 from collections.abc import Callable, Mapping
@@ -43,7 +47,7 @@ Handlers = Mapping[type[exp.Expr], tuple[Handler, set[str]]]
 
 _MAX_DEPTH = 40
 _PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-# What sqlglot notes on its nodes and what changes nothing here.
+# Arguments that sqlglot notes on its nodes, and that change nothing here.
 _NOTES = {
     "negate",
     "safe",
@@ -90,10 +94,10 @@ class Parser:
         """
         if isinstance(tree, exp.Paren):
             return self.typed(tree.this)
-        found = self._handlers.get(type(tree))
-        if found is None:
+        entry = self._handlers.get(type(tree))
+        if entry is None:
             raise self.refused(tree, instead_of(tree))
-        handler, keys = found
+        handler, keys = entry
         for key, value in tree.args.items():
             if value and key not in keys and key not in _NOTES:
                 if isinstance(value, exp.Query | exp.Subquery):
@@ -116,8 +120,11 @@ class Parser:
         start = min((p[0] for p in places), default=0)
         return RefusedError(message, start, max((p[1] for p in places), default=self._chars))
 
-    def of_kind(self, tree: exp.Expr, *kinds: str, what: str) -> Node:
+    def of_kind(self, tree: exp.Expr, *kinds: str, taker: str) -> Node:
         """The typed node, if its kind is one of those; the word NULL takes the first.
+
+        Args:
+            taker: The operator or function that takes it, for the message.
 
         Raises:
             RefusedError: It is another.
@@ -127,19 +134,22 @@ class Parser:
             return convert(node, FieldType(kinds[0]))  # type: ignore[arg-type]
         if node.type.kind not in kinds:
             raise self.refused(
-                tree, f"{what} takes {' or '.join(kinds)}, not {describe(node.type)}"
+                tree, f"{taker} takes {' or '.join(kinds)}, not {describe(node.type)}"
             )
         return node
 
-    def text_of(self, tree: exp.Expr, what: str) -> Literal:
-        """The literal text.
+    def text_of(self, tree: exp.Expr, role: str) -> Literal:
+        """The literal text that a tree is.
+
+        Args:
+            role: What the text is for, for the message.
 
         Raises:
-            RefusedError: It is none.
+            RefusedError: It is something else.
         """
         if isinstance(tree, exp.Literal) and tree.is_string:
             return self.literal(tree)
-        raise self.refused(tree, f"{what} must be a literal text, as in 'x'")
+        raise self.refused(tree, f"{role} must be a literal text, as in 'x'")
 
     def literal(self, tree: exp.Expr, minus: bool = False) -> Literal:
         """A literal number or text; numbers may be negative.
@@ -175,10 +185,10 @@ class Parser:
         return Literal(type, number, f"{number:f}" if scale else f"{number:f}.")
 
     def name(self, tree: exp.Expr) -> Node:
-        """A field, or one inside of records.
+        """The field of a name, or of names with dots, one inside of records.
 
         Raises:
-            RefusedError: There is none.
+            RefusedError: There is none, or its type is not supported.
         """
         first, *rest = tree.parts if isinstance(tree, exp.Column) else [tree]
         name = first.name
@@ -199,8 +209,12 @@ class Parser:
     def inside(self, node: Node, part: exp.Expr) -> Node:
         """The field of a record.
 
+        Args:
+            node: The record.
+            part: The name of the field.
+
         Raises:
-            RefusedError: There is none.
+            RefusedError: There is none, or its type is not supported.
         """
         fields = dict(node.type.fields)
         if node.type.kind != "record":
@@ -218,7 +232,7 @@ class Parser:
         """What a map holds under a key.
 
         Raises:
-            RefusedError: It is no map, or no literal text.
+            RefusedError: It is no map, or the key is no literal text.
         """
         node = self.typed(tree.this)
         keys = tree.expressions
@@ -231,7 +245,7 @@ class Parser:
         return self._usable(tree, Get(or_null(node.type.items), node, str(key.value), text))
 
     def unnested(self, tree: exp.Expr) -> Node:
-        """Each element of an array.
+        """The node that stands for each element of an array.
 
         Raises:
             RefusedError: It is no array of the event.
@@ -245,11 +259,14 @@ class Parser:
             )
         return Element(array.type.items, array, f"unnest({array.text})")
 
-    def condition(self, tree: exp.Expr, what: str) -> Node:
-        """A boolean.
+    def condition(self, tree: exp.Expr, taker: str) -> Node:
+        """The typed node of a condition.
+
+        Args:
+            taker: The operator that takes it, for the message.
 
         Raises:
-            RefusedError: It is none.
+            RefusedError: It is no boolean.
         """
         node = self.typed(tree)
         if is_null(node) and node.type == NULL:
@@ -257,18 +274,23 @@ class Parser:
         if node.type.kind != "bool":
             raise self.refused(
                 tree,
-                f"{what} takes conditions, not {describe(node.type)}; compare it, as in "
+                f"{taker} takes conditions, not {describe(node.type)}; compare it, as in "
                 f"{node.text} {'<> 0' if node.type.kind == 'int' else 'IS NOT NULL'}",
             )
         return node
 
     def matched(self, trees: list[exp.Expr]) -> tuple[Node, ...]:
-        """Typed nodes of one common type."""
+        """The typed nodes of trees, converted to their common type.
+
+        Raises:
+            RefusedError: One is not supported.
+            MismatchError: They have none.
+        """
         return together(*[self.typed(tree) for tree in trees])
 
 
-def _unknown(what: str, name: str, have: list[str]) -> str:
-    lowered = {one.lower(): one for one in have}
+def _unknown(kind: str, name: str, have: list[str]) -> str:
+    lowered = {existing.lower(): existing for existing in have}
     near = get_close_matches(name.lower(), list(lowered), n=1)
     hint = f"did you mean {lowered[near[0]]!r}? There are" if near else "there are"
-    return f"there is no {what} {name!r}; {hint}: {', '.join(have)}"
+    return f"there is no {kind} {name!r}; {hint}: {', '.join(have)}"

@@ -20,16 +20,16 @@ _EXPECTED = {"int": "an int", "timestamp": "an int", "date": "an int", "string":
 
 
 def namespace() -> dict[str, object]:
-    """What the source calls."""
-    found: dict[str, object] = {
+    """The functions that the source calls, by name."""
+    functions: dict[str, object] = {
         name: value for name, value in vars(runtime).items() if callable(value)
     }
     exact = runtime.EXACT
-    found.update(
+    functions.update(
         add=exact.add, subtract=exact.subtract, multiply=exact.multiply, minus=exact.minus,
         magnitude=exact.abs, Decimal=Decimal, to_float=to_float, mistyped=_mistyped,
     )  # fmt: skip
-    return found
+    return functions
 
 
 def _mistyped(place: str, kind: str, value: object) -> None:
@@ -41,7 +41,7 @@ class Code:
 
     Attributes:
         lines: So far.
-        names: Of the constants that the lines use.
+        names: The constants that the lines use, by name.
     """
 
     def __init__(self, indent: int) -> None:
@@ -49,8 +49,10 @@ class Code:
         self.names: dict[str, object] = {}
         self._indent = indent
         self._count = 0
-        # What is computed already, where it can be seen from here: inner blocks come last.
-        self._known: list[dict[tuple[Node, bool], str]] = [{}]
+        # Variables of what is computed already, for each block that is open: inner ones come last,
+        # and are forgotten with their block, which may not run. By node, and whether its type is
+        # checked: see `value` and `_place`.
+        self._computed: list[dict[tuple[Node, bool], str]] = [{}]
 
     def line(self, text: str) -> None:
         """Add a line."""
@@ -60,13 +62,13 @@ class Code:
         """Add a block, which `body` fills."""
         self.line(head)
         self._indent += 1
-        self._known.append({})
+        self._computed.append({})
         body()
-        self._known.pop()
+        self._computed.pop()
         self._indent -= 1
 
     def named(self, expression: str) -> str:
-        """A variable with that value."""
+        """A variable with the value of a Python expression."""
         if expression.isidentifier() and not iskeyword(expression):
             return expression
         self._count += 1
@@ -74,7 +76,7 @@ class Code:
         return f"v{self._count}"
 
     def constant(self, value: object) -> str:
-        """A name for an object."""
+        """A name that stands for an object in the lines."""
         name = f"k{len(self.names)}"
         self.names[name] = value
         return name
@@ -92,16 +94,16 @@ class Code:
         """The value of a node, of its type for sure: a variable, or Python to be used once."""
         if isinstance(node, Literal):
             return self._literal(node.value)
-        found = self._seen(node, True)
-        if found is None:
-            found = self._call(node) if isinstance(node, Call) else self._checked(node)
-            self._known[-1][node, True] = found
-        return found
+        value = self._seen(node, True)
+        if value is None:
+            value = self._call(node) if isinstance(node, Call) else self._checked(node)
+            self._computed[-1][node, True] = value
+        return value
 
     def _seen(self, node: Node, is_checked: bool) -> str | None:
-        for known in self._known:
-            if (node, is_checked) in known:
-                return known[node, is_checked]
+        for block in self._computed:
+            if (node, is_checked) in block:
+                return block[node, is_checked]
         return None
 
     def _literal(self, value: object) -> str:
@@ -111,25 +113,26 @@ class Code:
 
     def _place(self, node: Node) -> str:
         """A variable with what a field holds, whatever that is."""
-        found = self._seen(node, False)
-        if found is None:
+        name = self._seen(node, False)
+        if name is None:
             match node:
                 case Column():
-                    found = self.named(f"fields[{node.name!r}]")
+                    name = self.named(f"fields[{node.name!r}]")
                 case Get():
-                    found = self.named(self._inside(node))
+                    name = self.named(self._inside(node))
                 case _:
-                    found = "element"
-            self._known[-1][node, False] = found
-        return found
+                    name = "element"
+            self._computed[-1][node, False] = name
+        return name
 
     def _inside(self, node: Get) -> str:
-        of = self._place(node.of)
-        taken = f".get({node.name!r})" if node.of.type.kind == "map" else f"[{node.name!r}]"
-        return f"None if {of} is None else {of}{taken}" if node.of.type.nullable else f"{of}{taken}"
+        holder = self._place(node.holder)
+        is_map = node.holder.type.kind == "map"
+        value = f"{holder}.get({node.name!r})" if is_map else f"{holder}[{node.name!r}]"
+        return f"None if {holder} is None else {value}" if node.holder.type.nullable else value
 
     def _checked(self, node: Node) -> str:
-        """A map function can put anything into a field."""
+        """The variable of a field, with lines that check its type: a map function can spoil it."""
         name, kind = self._place(node), node.type.kind
         unless_null = f"{name} is not None and " if node.type.nullable else ""
         if kind == "float":
@@ -181,7 +184,11 @@ class Code:
         return self.named(f"({expression})")
 
     def _connected(self, node: Call) -> str:
-        """Of three values: the second decides nothing when the first has decided."""
+        """AND and OR of three values: true, false and null.
+
+        The second is not computed when the first decides: false AND, true OR. A null on either
+        side stays null, unless the other one decides.
+        """
         first, second = node.arguments
         name = self._new(self.value(first))
 

@@ -24,8 +24,8 @@ def parse_expression(text: str, fields: Mapping[str, FieldType], user: str) -> N
 
     Args:
         text: The name of a field, whatever is in it, or SQL.
-        fields: Types by name.
-        user: What wants it, for the message.
+        fields: Types of the event's fields, by name.
+        user: What the expression is for, and where it is written; a message begins with it.
 
     Raises:
         DeclarationError: It is not in the subset or its types do not fit; with the place in it.
@@ -70,12 +70,12 @@ def _parsed(text: str) -> exp.Expr:
 
 
 def _unreadable(text: str, error: ParseError) -> RefusedError:
-    found = error.errors[0]
+    details = error.errors[0]
     lines = text.split("\n")
-    line = int(found.get("line") or 1) - 1
-    end = sum(len(before) + 1 for before in lines[:line]) + int(found.get("col") or 1)
-    start = end - len(found.get("highlight") or " ")
-    what = str(found.get("description") or error)
-    if what.startswith("Required keyword"):
-        what = "something is missing here"
-    return RefusedError(f"this cannot be read as SQL: {what}".rstrip("."), start, end)
+    line = int(details.get("line") or 1) - 1
+    end = sum(len(before) + 1 for before in lines[:line]) + int(details.get("col") or 1)
+    start = end - len(details.get("highlight") or " ")
+    reason = str(details.get("description") or error)
+    if reason.startswith("Required keyword"):
+        reason = "something is missing here"
+    return RefusedError(f"this cannot be read as SQL: {reason}".rstrip("."), start, end)

@@ -39,10 +39,10 @@ _INSTEAD: tuple[tuple[Any, str], ...] = (  # what isinstance takes, what is said
 
 
 def instead_of(tree: exp.Expr) -> str:
-    """What to say of a tree that is not in the subset."""
-    for kinds, what in _INSTEAD:
+    """The message about a tree that is not in the subset."""
+    for kinds, advice in _INSTEAD:
         if isinstance(tree, kinds):
-            return f"not supported is {what}"
+            return f"not supported is {advice}"
     if isinstance(tree, exp.Anonymous):
         return unknown_function(str(tree.this))
     if isinstance(tree, exp.Func):
@@ -51,7 +51,7 @@ def instead_of(tree: exp.Expr) -> str:
 
 
 def unknown_function(name: str) -> str:
-    """What to say of a function."""
+    """The message about a function that is not in the subset."""
     near = get_close_matches(name.lower(), FUNCTIONS, n=1, cutoff=0.7)
     hint = f"did you mean {near[0]}? There are" if near else "there are"
     return f"the function {name.lower()} is not supported; {hint}: {', '.join(FUNCTIONS)}"

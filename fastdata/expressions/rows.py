@@ -8,9 +8,10 @@ from fastdata.errors import MapError
 from fastdata.expressions.python import Code, namespace
 from fastdata.expressions.tree import Node, array_of
 
-__all__ = ["Rows", "Selection", "compile_rows", "compile_value"]
+__all__ = ["ExpressionRows", "Selection", "compile_rows", "compile_value"]
 
-Rows = Sequence[tuple[tuple[object, ...], Sequence[Sequence[object]]]]
+ExpressionRows = Sequence[tuple[tuple[object, ...], Sequence[Sequence[object]]]]
+"""Of one event: dimensions, and with each the values of the measures that are folded there."""
 _MISSING = (KeyError, TypeError, AttributeError, IndexError)
 
 
@@ -35,23 +36,26 @@ class Selection:
 
     @property
     def nodes(self) -> tuple[Node, ...]:
-        """All of them."""
+        """All expressions."""
         where = () if self.where is None else (self.where,)
         return (*where, *self.by, *[n for several in self.arguments for n in several])
 
     @property
     def array(self) -> Node | None:
-        """What is unnested; None for events as they are."""
+        """The array that is unnested; None when rows are made of events as they are."""
         return next(iter(array_of(*self.nodes)), None)
 
 
-def compile_rows(selection: Selection, mapper: str = "a map function") -> Callable[..., Rows]:
-    """The function of an event's fields and its time, ms UTC, that gives its rows.
+def compile_rows(
+    selection: Selection, mapper: str = "a map function"
+) -> Callable[..., ExpressionRows]:
+    """The function from an event's fields and its time, ms UTC, to its rows.
 
     It raises MapError, naming the expression, for what only a map function can have made of an
     event: a field that is missing or of another type.
 
     Args:
+        selection: The expressions.
         mapper: Whose fault that is, for the message.
     """
     code = Code(indent=2)
@@ -67,7 +71,7 @@ def compile_rows(selection: Selection, mapper: str = "a map function") -> Callab
 
 
 def compile_value(node: Node) -> Callable[[Mapping[str, object]], object]:
-    """The function of an event's fields that gives the value of one expression without unnest."""
+    """The function from an event's fields to the value of one expression without `unnest`."""
     code = Code(indent=2)
     code.line(f"return {code.result(node)}")
     return _compiled(code, lambda fields, error: error)
@@ -100,15 +104,16 @@ def _row(code: Code, selection: Selection, otherwise: str) -> None:
 
 
 def _parts(code: Code, selection: Selection) -> tuple[list[str], str]:
+    """Python of the dimensions of each grouping set, and of the values of all measures."""
     dims = [code.result(node) for node in selection.by]
     if selection.sets:
-        dims = [code.named(each) for each in dims]
+        dims = [code.named(value) for value in dims]
         sets = [[str(n), *[dims[i] for i in chosen]] for n, chosen in enumerate(selection.sets)]
     else:
         sets = [dims]
     pairs = zip(selection.arguments, selection.timed, strict=True)
     values = ", ".join([_values(code, nodes, is_timed) for nodes, is_timed in pairs])
-    return [f"({''.join([f'{each}, ' for each in chosen])})" for chosen in sets], f"[{values}]"
+    return [f"({''.join([f'{value}, ' for value in chosen])})" for chosen in sets], f"[{values}]"
 
 
 def _values(code: Code, nodes: Sequence[Node], is_timed: bool) -> str:
@@ -135,11 +140,11 @@ def _compiled(
 def _explained(
     selection: Selection, mapper: str, fields: Mapping[str, object], error: Exception
 ) -> MapError:
-    what = f"has no field {error}" if isinstance(error, KeyError) else f"is unfit: {error}"
+    fault = f"has no field {error}" if isinstance(error, KeyError) else f"is unfit: {error}"
     spoiled = [n.text for n in selection.nodes if not array_of(n) and _is_spoiled(n, fields)]
     texts = spoiled[:1] or [node.text for node in selection.nodes]
     return MapError(
-        f"{' or '.join(texts)}: the event {what}; {mapper} must keep every field that a "
+        f"{' or '.join(texts)}: the event {fault}; {mapper} must keep every field that a "
         "metric uses, of the type that the schema declares, or drop the event"
     )
 

@@ -1,4 +1,7 @@
-"""What compiled expressions call. The twin of each function is the SQL beside it in `operators`."""
+"""What compiled expressions call. The twin of each function is the SQL beside it in `operators`.
+
+Arguments are never null, unless their type says so: the compiled code sees to it.
+"""
 
 import math
 import re
@@ -48,17 +51,17 @@ _UPPER_OF = {small: capital for capital, small in _LOWER_OF.items()}
 
 
 def lower(text: str) -> str:
-    """Of every letter that Unicode pairs."""
+    """The text in small letters, of every letter that Unicode pairs."""
     return text.lower() if text.isascii() else text.translate(_LOWER_OF).lower()
 
 
 def upper(text: str) -> str:
-    """Of every letter that Unicode pairs."""
+    """The text in capital letters, of every letter that Unicode pairs."""
     return text.upper() if text.isascii() else text.translate(_UPPER_OF).upper()
 
 
 def divide(a: int, b: int) -> int | None:
-    """Toward zero; None where the quotient is no integer of 64 bits."""
+    """The quotient, rounded toward zero; None by zero and past 64 bits."""
     if b == 0:
         return None
     quotient = abs(a) // abs(b)
@@ -68,7 +71,7 @@ def divide(a: int, b: int) -> int | None:
 
 
 def remainder(a: int, b: int) -> int | None:
-    """With the sign of `a`."""
+    """The rest of a division, with the sign of `a`; None by zero."""
     if b == 0:
         return None
     rest = abs(a) % abs(b)
@@ -76,49 +79,49 @@ def remainder(a: int, b: int) -> int | None:
 
 
 def decimal_to_float(value: Decimal, scale: int) -> float:
-    """Rounds twice past 2**53 units, as Arrow does."""
+    """The float of a decimal; it is rounded twice past 2**53 units, as Arrow does."""
     return float(int(EXACT.scaleb(value, scale))) / 10.0**scale
 
 
 def decimal_to_int(value: Decimal) -> int | None:
-    """Toward zero; None past 64 bits."""
+    """The integer, rounded toward zero; None past 64 bits."""
     number = int(value.to_integral_value(ROUND_DOWN))
     return number if -(1 << 63) <= number < 1 << 63 else None
 
 
 def float_to_int(value: float) -> int | None:
-    """Toward zero; None past 64 bits and for NaN."""
+    """The integer, rounded toward zero; None past 64 bits and for NaN."""
     return int(value) if -(2.0**63) <= value < 2.0**63 else None
 
 
 def to_decimal(value: Decimal, precision: int, scale: int) -> Decimal | None:
-    """Rounds half away from zero; None past so many digits."""
+    """The decimal, rounded half away from zero; None past so many digits."""
     number = value.quantize(Decimal(1).scaleb(-scale), ROUND_HALF_UP, EXACT)
     return number if abs(EXACT.scaleb(number, scale)) < 10**precision else None
 
 
 def decimal_text(value: Decimal, scale: int) -> str:
-    """With as many digits after the point as its type has."""
+    """The decimal as text, with as many digits after the point as its type has."""
     return f"{EXACT.add(value, Decimal(0)).quantize(Decimal(1).scaleb(-scale), context=EXACT):f}"
 
 
 def round_decimal(value: Decimal, scale: int) -> Decimal:
-    """Half away from zero."""
+    """The value rounded to so many digits after the point, half away from zero."""
     return value.quantize(Decimal(1).scaleb(-scale), ROUND_HALF_UP, EXACT)
 
 
 def floor_decimal(value: Decimal) -> Decimal:
-    """Down."""
+    """The largest integer that is not larger."""
     return value.to_integral_value(ROUND_FLOOR)
 
 
 def ceil_decimal(value: Decimal) -> Decimal:
-    """Up."""
+    """The smallest integer that is not smaller."""
     return value.to_integral_value(ROUND_CEILING)
 
 
 def round_float(value: float) -> float:
-    """Half away from zero."""
+    """The value rounded to an integer, half away from zero."""
     if not -(2.0**52) < value < 2.0**52:
         return value
     size = abs(value)
@@ -127,27 +130,27 @@ def round_float(value: float) -> float:
 
 
 def floor_float(value: float) -> float:
-    """Down."""
+    """The largest integer that is not larger; infinities and NaN as they are."""
     return float(math.floor(value)) if -(2.0**52) < value < 2.0**52 else value
 
 
 def ceil_float(value: float) -> float:
-    """Up."""
+    """The smallest integer that is not smaller; infinities and NaN as they are."""
     return float(math.ceil(value)) if -(2.0**52) < value < 2.0**52 else value
 
 
 def is_less(a: float, b: float) -> bool:
-    """NaN is equal to itself and above all others."""
+    """Whether `a` is below `b`; NaN is equal to itself and above all others."""
     return a < b or (b != b and a == a)
 
 
 def same_float(a: float | None, b: float | None) -> bool:
-    """Whether both are null or equal."""
+    """Whether both are null or equal; NaN is equal to itself."""
     return a == b or (a is not None and b is not None and a != a and b != b)
 
 
 def greatest_float(*values: float | None) -> float | None:
-    """Of those that are not null."""
+    """The greatest of the values that are not null; None when all are."""
     best = None
     for value in values:
         if value is not None and (best is None or is_less(best, value)):
@@ -156,7 +159,7 @@ def greatest_float(*values: float | None) -> float | None:
 
 
 def least_float(*values: float | None) -> float | None:
-    """Of those that are not null."""
+    """The least of the values that are not null; None when all are."""
     best = None
     for value in values:
         if value is not None and (best is None or is_less(value, best)):
@@ -165,7 +168,7 @@ def least_float(*values: float | None) -> float | None:
 
 
 def substring(text: str, start: int, length: int | None = None) -> str:
-    """Characters `start` to `start + length` of those in the text, counted from 1."""
+    """The characters from `start` to before `start + length`, counted from 1."""
     start = min(max(start, -(2**31)), 2**31)
     if length is None:
         return text[max(start - 1, 0) :]
@@ -180,7 +183,7 @@ def split_part(text: str, delimiter: str, index: int) -> str:
 
 
 def like(pattern: str) -> re.Pattern[str]:
-    """Of a LIKE pattern; a backslash escapes."""
+    """The regular expression of a LIKE pattern, in which a backslash escapes."""
     parts, escaped = [], False
     for char in pattern:
         if escaped or char not in "%_\\":
@@ -194,7 +197,7 @@ def like(pattern: str) -> re.Pattern[str]:
 
 
 def text_to_int(text: str) -> int | None:
-    """Digits with a sign; None for anything else."""
+    """The integer of digits with a sign; None for any other text, and past 64 bits."""
     if not _INTEGER.match(text):
         return None
     number = int(text)
@@ -202,22 +205,22 @@ def text_to_int(text: str) -> int | None:
 
 
 def text_to_float(text: str) -> float | None:
-    """Digits with a sign, a point and an exponent; None for anything else."""
+    """The float of digits with a sign, a point and an exponent; None for any other text."""
     return float(text) if _FLOAT.match(text) else None
 
 
 def text_to_decimal(text: str, precision: int, scale: int) -> Decimal | None:
-    """Digits with a sign and a point; None for anything else."""
+    """The decimal of digits with a sign and a point; None for any other text, or too many."""
     return to_decimal(Decimal(text), precision, scale) if _DECIMAL.match(text) else None
 
 
 def text_to_bool(text: str) -> bool | None:
-    """The words true and false; None for anything else."""
+    """The boolean of the words true and false; None for any other text."""
     return {"true": True, "false": False}.get(text)
 
 
 def text_to_date(text: str) -> int | None:
-    """Days since 1970."""
+    """Days since 1970 of a text as 2024-01-31; None for any other."""
     try:
         return date.fromisoformat(text).toordinal() - _EPOCH_DAY if _DATE.match(text) else None
     except ValueError:
@@ -225,7 +228,7 @@ def text_to_date(text: str) -> int | None:
 
 
 def text_to_us(text: str) -> int | None:
-    """Microseconds since 1970, UTC."""
+    """Microseconds since 1970 of a text as 2024-01-31 23:59:59.5, in UTC; None for any other."""
     if not _TIMESTAMP.match(text):
         return None
     head, _, fraction = text.removesuffix("Z").partition(".")
@@ -239,20 +242,20 @@ def text_to_us(text: str) -> int | None:
 
 
 def text_to_ms(text: str) -> int | None:
-    """Milliseconds since 1970, UTC."""
+    """Milliseconds since 1970 of such a text, rounded down; None for any other."""
     us = text_to_us(text)
     return None if us is None else us // 1000
 
 
 def date_text(days: int) -> str | None:
-    """As in 2024-01-31; None outside of the years 1 to 9999."""
+    """The date of days since 1970, as in 2024-01-31; None outside of the years 1 to 9999."""
     if not FIRST_DAY <= days <= LAST_DAY:
         return None
     return date.fromordinal(days + _EPOCH_DAY).isoformat()
 
 
 def to_date(time: int, day: int) -> int | None:
-    """The day of a time in units of which `day` are a day."""
+    """Days since 1970 of a time of which `day` units are a day; None past the years 1 to 9999."""
     days = time // day
     return days if FIRST_DAY <= days <= LAST_DAY else None
 
@@ -271,24 +274,24 @@ def truncate(unit: str, time: int, per_ms: int) -> int | None:
 
 
 def extract(part: str, time: int, per_ms: int) -> int | None:
-    """A part of a time, whole."""
+    """A part of a time, as an integer; None outside of the years 1 to 9999."""
     if not FIRST_MS * per_ms <= time < (LAST_MS + 1) * per_ms:
         return None
     days, rest = divmod(time, DAY_MS * per_ms)
     seconds = rest // (1000 * per_ms)
-    if part in _OF_SECONDS:
-        return _OF_SECONDS[part](seconds)
+    if part in _CLOCK_PARTS:
+        return _CLOCK_PARTS[part](seconds)
     if part == "epoch":
         return days * 86_400 + seconds
-    return _OF_DAY[part](date.fromordinal(days + _EPOCH_DAY))
+    return _DAY_PARTS[part](date.fromordinal(days + _EPOCH_DAY))
 
 
-_OF_SECONDS: Mapping[str, Callable[[int], int]] = {
+_CLOCK_PARTS: Mapping[str, Callable[[int], int]] = {
     "hour": lambda seconds: seconds // 3600,
     "minute": lambda seconds: seconds // 60 % 60,
     "second": lambda seconds: seconds % 60,
 }
-_OF_DAY: Mapping[str, Callable[[date], int]] = {
+_DAY_PARTS: Mapping[str, Callable[[date], int]] = {
     "year": lambda day: day.year,
     "quarter": lambda day: (day.month + 2) // 3,
     "month": lambda day: day.month,

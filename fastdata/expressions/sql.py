@@ -25,10 +25,10 @@ _NULLS = {
 
 
 def to_sql(node: Node) -> str:
-    """The SQL of what `compile_rows` gives for an expression.
+    """The SQL of an expression, with the value that `compile_rows` computes for it.
 
-    Integers, moments and dates are Int64, floats Float64; one that was computed is never -0.0. What
-    an array gives by `unnest` is read from the column `ELEMENT`.
+    Integers, timestamps and dates are Int64, floats Float64; a computed float is never -0.0. The
+    elements of an array that is unnested are read from the column `ELEMENT`.
     """
     text = _inside(node)
     if isinstance(node, Call) and node.type.kind == "float":
@@ -37,7 +37,7 @@ def to_sql(node: Node) -> str:
 
 
 def is_too_large(node: Node) -> bool:
-    """Whether its SQL would repeat so much that planning it takes seconds."""
+    """Whether its SQL would repeat parts so often that planning it takes seconds."""
     return _weight(node) > _MAX_WEIGHT
 
 
@@ -75,14 +75,14 @@ def _place(node: Node) -> str:
         case Element():
             return quote_name(ELEMENT)
         case Get():
-            if node.of.type.kind == "map":
-                return f"map_extract({_place(node.of)}, {quote_text(node.name)})[1]"
-            of = _place(node.of)
-            found = f"get_field({of}, {quote_text(node.name)})"
+            if node.holder.type.kind == "map":
+                return f"map_extract({_place(node.holder)}, {quote_text(node.name)})[1]"
+            record = _place(node.holder)
+            field = f"get_field({record}, {quote_text(node.name)})"
+            if not node.holder.type.nullable:
+                return field
             # What lies under a null record is any value.
-            return (
-                f"CASE WHEN {of} IS NOT NULL THEN {found} END" if node.of.type.nullable else found
-            )
+            return f"CASE WHEN {record} IS NOT NULL THEN {field} END"
     raise TypeError(f"{node.text} is no field")
 
 

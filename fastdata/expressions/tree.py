@@ -55,10 +55,15 @@ class Element:
 
 @dataclass(frozen=True, slots=True)
 class Get:
-    """A field of a record, or what a map holds under a key."""
+    """A field of a record, or the value that a map has under a key.
+
+    Attributes:
+        holder: The record or map.
+        name: The field, or the key.
+    """
 
     type: FieldType
-    of: "Node"
+    holder: "Node"
     name: str
     text: str
 
@@ -83,7 +88,7 @@ def nodes_of(node: Node) -> Iterator[Node]:
         case Call():
             below = node.arguments
         case Get():
-            below = (node.of,)
+            below = (node.holder,)
         case Element():
             below = (node.array,)
         case _:
@@ -94,8 +99,8 @@ def nodes_of(node: Node) -> Iterator[Node]:
 
 def array_of(*roots: Node) -> tuple[Node, ...]:
     """The different arrays that expressions unnest."""
-    found = [n.array for root in roots for n in nodes_of(root) if isinstance(n, Element)]
-    return tuple(dict.fromkeys(found))
+    arrays = [n.array for root in roots for n in nodes_of(root) if isinstance(n, Element)]
+    return tuple(dict.fromkeys(arrays))
 
 
 def digits_of(bits: int) -> int:
