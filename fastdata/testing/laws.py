@@ -35,7 +35,13 @@ __all__ = [
 
 
 def fold(aggregate: Aggregate, values: Iterable[object], exact: bool = False) -> State:
-    """The state of those values, folded in this order."""
+    """The state of the values, folded in this order.
+
+    Args:
+        aggregate: What folds them.
+        values: As the aggregate takes them.
+        exact: Whether the state begins as exact, as in batch.
+    """
     state = aggregate.zero(exact)
     for value in values:
         state = aggregate.add(state, value)
@@ -55,7 +61,7 @@ def merge_is_associative(
     third: Sequence[object],
     exact: bool = False,
 ) -> None:
-    """Which neighbors of three are merged first does not show."""
+    """It does not show which neighbors of three are merged first."""
     a, b, c = (fold(aggregate, values, exact) for values in (first, second, third))
     left = aggregate.merge(aggregate.merge(a, b), c)
     a, b, c = (fold(aggregate, values, exact) for values in (first, second, third))
@@ -148,7 +154,7 @@ def a_whole_state_merges_as_before(
 ) -> None:
     """What batch keeps of a state presents and merges as the state itself, however large."""
     state, other = fold(aggregate, values, exact=True), fold(aggregate, more, exact=True)
-    kept, kept_other = (aggregate.load(dump_whole(aggregate, each)) for each in (state, other))
+    kept, kept_other = (aggregate.load(dump_whole(aggregate, s)) for s in (state, other))
     _check_whole(aggregate, "what is kept of a state is another", state, kept)
     merged, kept = aggregate.merge(state, other), aggregate.merge(kept, kept_other)
     _check_whole(aggregate, "what is kept of a state merges differently", merged, kept)
@@ -196,13 +202,15 @@ def bounds_hold_for_any_split(
     risk: float = 1e-9,
     holds: Callable[[Estimate, Value], bool] | None = None,
 ) -> None:
-    """The same when values are dealt out to parts, folded, stored and merged in any grouping.
+    """Over seeded runs, the bounds hold as often as they claim, however the values are split.
+
+    They are dealt out to parts, folded there, stored, loaded, and merged in any grouping.
 
     Args:
         aggregate: What is proved.
         draw: From a seed to values and the true answer.
         runs: Seeds 0 to `runs` are drawn.
-        risk: Probability that a truthful aggregate fails here.
+        risk: Probability that a truthful aggregate fails here (Hoeffding's inequality, 1963).
         holds: Whether the true answer lies within the bounds; None: one by one in a list.
     """
     estimates = []
@@ -234,15 +242,15 @@ def _scattered(aggregate: Aggregate, values: Sequence[object], chance: random.Ra
         if chance.random() < restart:
             states[part] = aggregate.load(aggregate.dump(states[part]))
     while len(states) > 1:
-        one = states.pop(chance.randrange(len(states)))
+        taken = states.pop(chance.randrange(len(states)))
         index = chance.randrange(len(states))
-        states[index] = aggregate.merge(states[index], one)
+        states[index] = aggregate.merge(states[index], taken)
     return states[0]
 
 
 def _stays(aggregate: Aggregate, broken: str, state: State, data: bytes, answer: Estimate) -> None:
-    found = aggregate.present(state)
-    _require(same(found, answer), f"{broken}: {answer} became {found} ({aggregate})")
+    estimate = aggregate.present(state)
+    _require(same(estimate, answer), f"{broken}: {answer} became {estimate} ({aggregate})")
     _require(aggregate.dump(state) == data, f"{broken}, stored ({aggregate})")
 
 
@@ -254,8 +262,8 @@ def _holds(estimate: Estimate, truth: Value) -> bool:
         sides = [side if isinstance(side, tuple) else (side,) * size for side in (lower, upper)]
         parts = (sides[0], value if isinstance(value, tuple) else (), sides[1], truth)
         return {len(part) for part in parts} == {size} and all(
-            _holds(Estimate(at, least, most), one)
-            for least, at, most, one in zip(*parts, strict=True)
+            _holds(Estimate(at, least, most), element)
+            for least, at, most, element in zip(*parts, strict=True)
         )
     if truth is None:
         return value is None or (lower is None and upper is None)
@@ -280,15 +288,17 @@ def _check(
     _require(same(first, second), f"{broken}: {first} is not {second} ({aggregate})")
     if stored:
         # Equal partials of two writers must be equal bytes.
-        one, two = aggregate.dump(left), aggregate.dump(right)
-        _require(one == two, f"{broken}, stored: {one[:64].hex()} is not {two[:64].hex()}")
+        _require_equal(aggregate.dump(left), aggregate.dump(right), broken)
 
 
 def _check_whole(aggregate: Aggregate, broken: str, left: State, right: State) -> None:
     # Chance may decide on the bytes of what is given up for an estimate.
     _check(aggregate, broken, left, right, stored=False)
-    one, two = dump_whole(aggregate, left), dump_whole(aggregate, right)
-    _require(one == two, f"{broken}, stored: {one[:64].hex()} is not {two[:64].hex()}")
+    _require_equal(dump_whole(aggregate, left), dump_whole(aggregate, right), broken)
+
+
+def _require_equal(left: bytes, right: bytes, broken: str) -> None:
+    _require(left == right, f"{broken}, stored: {left[:64].hex()} is not {right[:64].hex()}")
 
 
 def _require(holds: bool, message: str) -> None:
