@@ -47,7 +47,7 @@ class _Commands(click.Group):
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name="fastdata", message="%(prog)s %(version)s")
+@click.version_option(package_name="fastdata-lambda", message="%(prog)s %(version)s")
 def commands() -> None:
     """Real-time analytics on Kafka: fresh within a second, exact after a replay.
 

@@ -92,7 +92,7 @@ def test_no_command_logs_each_try_of_what_it_tries_again(tmp_path: Path) -> None
 
 
 def test_version_is_that_of_the_package(tmp_path: Path) -> None:
-    assert run(tmp_path, "--version").stdout == f"fastdata {version('fastdata')}\n"
+    assert run(tmp_path, "--version").stdout == f"fastdata {version('fastdata-lambda')}\n"
 
 
 def test_an_unknown_command_is_a_wrong_call(folder: Path) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 UV_BUILD = Path(sys.executable).parent / "uv-build"
+INFO = "fastdata_lambda-0.1.0.dist-info"
 
 
 @pytest.fixture(scope="module")
@@ -29,24 +30,24 @@ def test_the_wheel_holds_the_library_and_nothing_else(wheel: zipfile.ZipFile) ->
         if path.is_file() and "__pycache__" not in path.parts
     }
 
-    assert tops == {"fastdata", "fastdata-0.1.0.dist-info"}
+    assert tops == {"fastdata", INFO}
     assert {name for name in files if name.startswith("fastdata/")} == library
 
 
 def test_the_wheel_is_typed_and_licensed(wheel: zipfile.ZipFile) -> None:
     names = set(wheel.namelist())
 
-    assert {"fastdata/py.typed", "fastdata-0.1.0.dist-info/licenses/LICENSE"} <= names
+    assert {"fastdata/py.typed", f"{INFO}/licenses/LICENSE"} <= names
 
 
 def test_the_wheel_installs_the_command(wheel: zipfile.ZipFile) -> None:
-    entries = wheel.read("fastdata-0.1.0.dist-info/entry_points.txt").decode()
+    entries = wheel.read(f"{INFO}/entry_points.txt").decode()
 
     assert "fastdata = fastdata.cli.main:main" in entries
 
 
 def test_faust_is_pinned_because_its_internals_are_used(wheel: zipfile.ZipFile) -> None:
-    metadata = Parser().parsestr(wheel.read("fastdata-0.1.0.dist-info/METADATA").decode())
+    metadata = Parser().parsestr(wheel.read(f"{INFO}/METADATA").decode())
     requires = metadata.get_all("Requires-Dist") or []
 
     assert "faust-streaming==0.15.3" in [line.replace(" ", "") for line in requires]
