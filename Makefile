@@ -76,8 +76,9 @@ docs: $(STAMP) ## Write the table of docs/settings.md
 lock: ## Resolve the dependencies anew, a week behind the newest (needs uv)
 	@command -v uv >/dev/null || { echo "make lock needs uv on the PATH" >&2; exit 1; }
 	$(COMPILE) --group build -o requirements-build.lock
-	$(COMPILE) --group dev pyproject.toml -o requirements.lock
-	$(COMPILE) --constraint requirements.lock pyproject.toml -o requirements-worker.lock
+	$(COMPILE) --group dev --all-extras pyproject.toml -o requirements.lock
+	$(COMPILE) --constraint requirements.lock --all-extras pyproject.toml \
+	  -o requirements-worker.lock
 
 .PHONY: clean
 clean: ## Remove caches and builds (rm -rf .venv to begin afresh)

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from sqlalchemy import URL
 
     from fastdata.store.sql.dialect import Dialect
+    from fastdata.store.sql.postgres import Postgres
     from fastdata.store.sql.sqlite import Sqlite
 
 __all__ = ["open_dialect", "open_store"]
@@ -30,7 +31,8 @@ def open_store(url: str, create: bool = True) -> ServingStore:
         create: Whether a new store is made where there is none. Readers say False.
 
     Raises:
-        SettingsError: The URL is not understood; no secret of it is shown.
+        SettingsError: The URL is not understood, or its driver not installed; no secret of it is
+            shown.
         StoreUnavailableError: There is no store at that place and none shall be made.
     """
     scheme = _SCHEME.match(url)
@@ -51,14 +53,13 @@ def open_dialect(url: str, setting: str) -> "Dialect":
         setting: Where the URL is from, for messages.
 
     Raises:
-        SettingsError: The URL is not understood; no secret of it is shown.
+        SettingsError: The URL is not understood, or its driver not installed; no secret of it is
+            shown.
         StoreUnavailableError: The folder of the SQLite file does not exist.
     """
     if url.startswith("sqlite"):
         return _sqlite(url, True, setting)
-    from fastdata.store.sql.postgres import Postgres
-
-    return Postgres(url, setting)
+    return _postgres(url, setting)
 
 
 # Drivers are slow to import, so each opener imports its own.
@@ -86,10 +87,22 @@ def _sqlite(url: str, create: bool, setting: str) -> "Sqlite":
 
 
 def _open_postgres(url: str, create: bool) -> ServingStore:
-    from fastdata.store.sql.postgres import Postgres
     from fastdata.store.sql.store import SqlStore
 
-    return SqlStore(Postgres(url), create)
+    return SqlStore(_postgres(url, "FASTDATA_STORE"), create)
+
+
+def _postgres(url: str, setting: str) -> "Postgres":
+    try:
+        from fastdata.store.sql.postgres import Postgres
+    except ModuleNotFoundError as error:
+        if error.name != "asyncpg":
+            raise
+        raise SettingsError(
+            f"{setting} names PostgreSQL, whose driver is not installed:"
+            " pip install 'fastdata-lambda[postgres]'"
+        ) from error
+    return Postgres(url, setting)
 
 
 def _open_cassandra(url: str, create: bool) -> ServingStore:

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import zipfile
+from email.message import Message
 from email.parser import Parser
 from pathlib import Path
 
@@ -19,6 +20,14 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
     command = [str(UV_BUILD), "build-wheel", str(folder)]
     run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     return zipfile.ZipFile(folder / run.stdout.split()[-1])
+
+
+def metadata(wheel: zipfile.ZipFile) -> Message:
+    return Parser().parsestr(wheel.read(f"{INFO}/METADATA").decode())
+
+
+def requirements(wheel: zipfile.ZipFile) -> list[str]:
+    return metadata(wheel).get_all("Requires-Dist") or []
 
 
 def test_the_wheel_holds_the_library_and_nothing_else(wheel: zipfile.ZipFile) -> None:
@@ -47,8 +56,11 @@ def test_the_wheel_installs_the_command(wheel: zipfile.ZipFile) -> None:
 
 
 def test_faust_is_pinned_because_its_internals_are_used(wheel: zipfile.ZipFile) -> None:
-    metadata = Parser().parsestr(wheel.read(f"{INFO}/METADATA").decode())
-    requires = metadata.get_all("Requires-Dist") or []
+    assert "faust-streaming==0.15.3" in [line.replace(" ", "") for line in requirements(wheel)]
+    assert metadata(wheel)["Requires-Python"] == ">=3.11, <3.14"
 
-    assert "faust-streaming==0.15.3" in [line.replace(" ", "") for line in requires]
-    assert metadata["Requires-Python"] == ">=3.11, <3.14"
+
+def test_the_driver_of_postgresql_is_an_extra(wheel: zipfile.ZipFile) -> None:
+    extras = {line.partition(";")[2].strip() for line in requirements(wheel) if "asyncpg" in line}
+
+    assert extras == {"extra == 'postgres'"}

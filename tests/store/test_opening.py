@@ -1,11 +1,14 @@
 import re
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from fastdata.errors import SettingsError, StoreUnavailableError
 from fastdata.store.memory import MemoryStore
-from fastdata.store.opening import open_store
+from fastdata.store.opening import open_dialect, open_store
 from fastdata.store.sql.store import SqlStore
 
 
@@ -31,6 +34,36 @@ async def test_the_driver_is_chosen(tmp_path: Path, scheme: str) -> None:
 )
 def test_postgresql_is_not_reached_before_the_store_is_entered(url: str) -> None:
     assert isinstance(open_store(url), SqlStore)
+
+
+@pytest.mark.parametrize(
+    ("opener", "setting"), [(open_store, "FASTDATA_STORE"), (open_dialect, "--to")]
+)
+def test_a_driver_that_is_not_installed_is_named_by_its_extra(
+    monkeypatch: pytest.MonkeyPatch, opener: Callable[[str, object], object], setting: str
+) -> None:
+    monkeypatch.delitem(sys.modules, "fastdata.store.sql.postgres", raising=False)
+    monkeypatch.setitem(sys.modules, "asyncpg", None)
+    with pytest.raises(SettingsError) as caught:
+        opener("postgresql://alice:s3cret@db/metrics", setting)
+    assert str(caught.value) == (
+        f"{setting} names PostgreSQL, whose driver is not installed:"
+        " pip install 'fastdata-lambda[postgres]'"
+    )
+
+
+def test_sqlite_needs_no_driver_of_postgresql(tmp_path: Path) -> None:
+    code = """if True:
+        import asyncio, sys
+        sys.modules["asyncpg"] = None
+        from fastdata.store.opening import open_store
+        async def main():
+            async with open_store("sqlite:///store.db"):
+                pass
+        asyncio.run(main())
+    """
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True)
+    assert (tmp_path / "store.db").is_file()
 
 
 async def test_a_relative_path_begins_at_the_working_folder(
