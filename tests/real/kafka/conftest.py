@@ -1,14 +1,13 @@
 """A topic, a group and a folder of its own on a real broker, for each test."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests.chaos.stream import Stage
 from tests.support.lab import PARTITIONS, Lab
-from tests.support.services.fixtures import running
 from tests.support.services.kafka import Kafka, KafkaCluster
 
 APP = """
@@ -46,10 +45,3 @@ def stage(new_stage: NewStage, kafka: Kafka) -> Stage:
 def lab(tmp_path: Path, topic: str, kafka: Kafka) -> Lab:
     kafka.create(topic, PARTITIONS)
     return Lab(tmp_path, kafka.bootstrap, topic)
-
-
-@pytest.fixture
-def restartable_kafka(pytestconfig: pytest.Config) -> Iterator[Kafka]:
-    """One broker of this test's own."""
-    with running(pytestconfig, Kafka) as server:
-        yield server

@@ -3,7 +3,7 @@
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import asyncpg
@@ -16,18 +16,16 @@ from fastdata.store.protocol import Gap, ServingStore
 from tests.batch.sales import Sale, Sales, count
 from tests.real.postgres.commands import finish, start
 from tests.store.samples import METRIC, NOON, ONE, TOPIC, partial
-from tests.support.services.fixtures import running
 from tests.support.services.postgres import Postgres
 
 FIRST, SECOND = partial(segment=1, stamp=7), partial(segment=2, stamp=7)
 WAITING = "select count(*) from pg_locks where not granted"
 
 
-@pytest.fixture(scope="module")
-def server(pytestconfig: pytest.Config) -> Iterator[Postgres]:
+@pytest.fixture
+def server(restartable_postgres: Postgres) -> Postgres:
     """One that may be stopped."""
-    with running(pytestconfig, Postgres) as server:
-        yield server
+    return restartable_postgres
 
 
 @pytest.fixture
@@ -46,7 +44,7 @@ async def other(url: str) -> "AsyncIterator[asyncpg.Connection[asyncpg.Record]]"
 
 async def until_one_waits(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
     """Wait until a transaction waits for a lock."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(120):
         while not await connection.fetchval(WAITING):  # noqa: ASYNC110 - in another process
             await asyncio.sleep(0.01)
 

@@ -28,6 +28,8 @@ NAMES = {
     "kafka_cluster",
     "postgres",
     "registry",
+    "restartable_kafka",
+    "restartable_postgres",
     "restartable_registry",
     "s3",
     "secure_cassandra",
@@ -41,6 +43,13 @@ Service = TypeVar("Service", bound=AbstractContextManager[object])
 @pytest.fixture(scope="session")
 def kafka(pytestconfig: pytest.Config) -> Iterator[Kafka]:
     """One broker."""
+    with running(pytestconfig, Kafka) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def restartable_kafka(pytestconfig: pytest.Config) -> Iterator[Kafka]:
+    """One broker of one module's own."""
     with running(pytestconfig, Kafka) as server:
         yield server
 
@@ -83,6 +92,13 @@ def secure_cassandra(pytestconfig: pytest.Config) -> Iterator[SecureCassandra]:
 @pytest.fixture(scope="session")
 def postgres(pytestconfig: pytest.Config) -> Iterator[Postgres]:
     """One server."""
+    with running(pytestconfig, Postgres) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def restartable_postgres(pytestconfig: pytest.Config) -> Iterator[Postgres]:
+    """One server of one module's own."""
     with running(pytestconfig, Postgres) as server:
         yield server
 
