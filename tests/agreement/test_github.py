@@ -17,8 +17,6 @@ from tests.agreement.stages import (
     stage_answers,
 )
 
-pytestmark = [pytest.mark.xdist_group("github")]
-
 DECLARED = Path(__file__).parent / "declared"
 NEXT_DAY = 1_420_156_800_000  # 2015-01-02
 ACTIVITY: dict[str, counting.Measured] = {

@@ -14,8 +14,6 @@ from tests.agreement.driver import Log
 from tests.agreement.engines import Answered, answer_by_engines
 from tests.agreement.stages import Deployment, Question, assert_exact_until_fresh
 
-pytestmark = [pytest.mark.xdist_group("nested events")]
-
 DECLARED = Path(__file__).parent / "declared"
 NEXT_DAY = 1_420_156_800_000  # 2015-01-02
 MINUTES, TYPES = Question("events", "1m"), Question("events", "1d", ("type",))

@@ -19,8 +19,6 @@ from tests.agreement.stages import (
     stage_answers,
 )
 
-pytestmark = [pytest.mark.xdist_group("wikipedia"), pytest.mark.timeout(300)]
-
 DECLARED = Path(__file__).parent / "declared"
 NEXT_DAY = 1_442_102_400_000  # 2015-09-13
 DAY = ("2015-09-12", "2015-09-13")

@@ -40,7 +40,7 @@ class Watching(MemoryStore):
         pace: Pace | None = None,
     ) -> dict[int, int]:
         if not self.seen:
-            async with asyncio.timeout(60):
+            async with asyncio.timeout(180):
                 while len(folded(self.folder)) < 3:  # noqa: ASYNC110 - in other processes
                     await asyncio.sleep(0.01)
             await asyncio.sleep(0.5)  # what may not be computed yet has time to be

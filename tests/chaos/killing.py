@@ -28,7 +28,7 @@ KILLS = int(os.environ.get("FASTDATA_TEST_KILLS", "20"))
 _EVENTS_A_SECOND = 100
 _BACKLOG = 1_500
 _GATE = 100  # events to fold between two kills, or the workers would not get anywhere
-_PATIENCE_S = 150.0  # the watchdog takes up to 70
+_PATIENCE_S = 300.0  # the watchdog takes up to 70
 
 Worker = Popen[bytes]
 
@@ -210,7 +210,7 @@ class Scenario:
         """Stop the oldest worker in an orderly way; the others go on."""
         worker = self.workers.pop(0)
         worker.send_signal(signal.SIGTERM)
-        assert await asyncio.to_thread(worker.wait, 30) == 0, self.said
+        assert await asyncio.to_thread(worker.wait, 120) == 0, self.said
 
     async def drain(self) -> None:
         """Fold what was sent and stop the workers."""
@@ -219,7 +219,7 @@ class Scenario:
         await self.until(lambda: self.reader.progress == self.stage.sent)
         for worker in self.workers:
             worker.send_signal(signal.SIGTERM)
-        codes = [await asyncio.to_thread(worker.wait, 30) for worker in self.workers]
+        codes = [await asyncio.to_thread(worker.wait, 120) for worker in self.workers]
         assert codes == [0] * len(codes), self.said
 
     def check(self) -> None:

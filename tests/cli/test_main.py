@@ -42,7 +42,7 @@ def run(folder: Path, *words: str, **variables: str) -> subprocess.CompletedProc
         env=clean | variables,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=180,
         check=False,
     )
 

@@ -140,7 +140,7 @@ def test_follow_goes_on_until_it_is_interrupted(rides: Metric, tmp_path: Path) -
         assert [9] * 6 == [row["km"] for row in place.rows()]
     finally:
         process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=60)
+        _, err = process.communicate(timeout=180)
     assert (0, "") == (process.returncode, err)
 
 
@@ -159,7 +159,7 @@ def test_what_was_killed_goes_on(rides: Metric, tmp_path: Path, to: str, where: 
     run("--to", url)
     asyncio.run(fill(rides, 9))
     process = start("--to", url, failpoints=f"{where}=kill@2")
-    process.communicate(timeout=60)
+    process.communicate(timeout=180)
     assert -signal.SIGKILL == process.returncode
     assert {5, 9} == {row["km"] for row in place.rows()}
     run("--to", url)

@@ -121,7 +121,7 @@ class Lab:
         self._producer.produce(self.topic, value, partition=partition)
         self._producer.flush()
 
-    def read(self, topic: str, count: int, timeout_s: float = 30.0) -> list[Message]:
+    def read(self, topic: str, count: int, timeout_s: float = 120.0) -> list[Message]:
         """The first records of a topic, of all its partitions."""
         servers = self.environment["FASTDATA_BROKER"]
         reader = Consumer({"bootstrap.servers": servers, "group.id": "reader"})
@@ -164,7 +164,7 @@ class Lab:
             env=self.environment | environment,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=180,
             check=False,
         )
 
@@ -192,21 +192,21 @@ class Lab:
         group.close()
         return sum(max(0, one.offset) for one in found)
 
-    def wait_until_folded(self, count: int, timeout_s: float = 60.0) -> None:
+    def wait_until_folded(self, count: int, timeout_s: float = 180.0) -> None:
         deadline = time.monotonic() + timeout_s
         while (folded := self.folded()) < count:
             log = (self.folder / "worker.log").read_text()[-4_000:]
             assert time.monotonic() < deadline, f"{folded} of {count} after {timeout_s} s\n{log}"
             time.sleep(0.1)
 
-    def wait_for(self, text: str, timeout_s: float = 60.0, log: str = "worker.log") -> None:
+    def wait_for(self, text: str, timeout_s: float = 180.0, log: str = "worker.log") -> None:
         """Wait until a worker says something."""
         deadline = time.monotonic() + timeout_s
         while text not in (said := (self.folder / log).read_text()):
             assert time.monotonic() < deadline, said[-4_000:]
             time.sleep(0.1)
 
-    async def until_answered(self, timeout_s: float = 60.0) -> None:
+    async def until_answered(self, timeout_s: float = 180.0) -> None:
         """Wait until the store has all that was produced; for logs whose offsets have holes."""
         deadline = time.monotonic() + timeout_s
         while await self.answer() != self.expected():
@@ -247,4 +247,4 @@ def page(n: int) -> str:
 def stop(worker: "subprocess.Popen[bytes]") -> int:
     """Send SIGTERM; returns the exit code."""
     worker.send_signal(signal.SIGTERM)
-    return worker.wait(30)
+    return worker.wait(120)

@@ -119,7 +119,7 @@ async def test_an_attempt_that_a_clean_up_dropped_cannot_be_completed(
     async with open_store(f"{cassandra.url(keyspace)}&writes_per_s=1000") as slow:
         writing = asyncio.create_task(slow.write_totals(METRIC, 7, many))
         left = f"SELECT window FROM {keyspace}.totals LIMIT 1"
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(120):
             while not plain.execute(left).one():  # noqa: ASYNC110 - in the node
                 await asyncio.sleep(0.01)
         await store.clean_up(METRIC, NOON, ONE)

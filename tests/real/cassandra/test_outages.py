@@ -17,8 +17,6 @@ from tests.support.services.cassandra import Cassandra
 
 SALES = [Sale(f"o{n}", n * 7 % 1_440, f"shop {n % 50}", n, f"b{n % 7}") for n in range(50_000)]
 
-pytestmark = pytest.mark.timeout(240)
-
 
 @pytest.fixture
 async def store(durable_cassandra: Cassandra, keyspace: str) -> AsyncIterator[ServingStore]:
@@ -33,7 +31,7 @@ async def start_again(node: Cassandra) -> None:
 
 
 async def until_runs(store: ServingStore, metric: str) -> None:
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(180):
         while not await store.heads(metric, 0, 1 << 60):  # noqa: ASYNC110 - another process
             await asyncio.sleep(0.005)
 
@@ -113,7 +111,7 @@ async def test_what_was_acknowledged_is_there_after_the_node_was_killed(
 
 async def progress_of(store: ServingStore, stamp: int) -> int:
     """Wait until all writers have got that far; how far the first one is."""
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(180):
         while True:
             try:
                 stored = await store.partials(METRIC, NOON, ONE)

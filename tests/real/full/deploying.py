@@ -182,4 +182,4 @@ class Processes:
 def stop(worker: Worker) -> int:
     """Send SIGTERM; returns the exit code."""
     worker.send_signal(signal.SIGTERM)
-    return worker.wait(60)
+    return worker.wait(180)

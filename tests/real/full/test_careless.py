@@ -5,7 +5,6 @@ from collections import Counter
 from pathlib import Path
 from typing import cast
 
-import pytest
 from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
 
 from fastdata.store.opening import open_store
@@ -15,8 +14,6 @@ from tests.agreement.driver import Log
 from tests.agreement.stages import Deploy
 from tests.agreement.traffic import HOUR, PARTITIONS, Sent, Traffic
 from tests.real.full.deploying import Processes, RealDeployment
-
-pytestmark = pytest.mark.timeout(900)
 
 DECLARED = Path(__file__).parents[2] / "agreement" / "declared"
 CLICKS = 4_000
@@ -51,7 +48,7 @@ class Day:
             self.auditor.records[one.partition, offset] = one
         self.processes.produce()
         with self.processes.worker(failpoint) as worker:
-            worker.wait(60)
+            worker.wait(180)
         await self.drain()
 
     async def drain(self) -> None:
@@ -78,7 +75,7 @@ class Day:
         reader.assign(places)
         left = sum(reader.get_watermark_offsets(place)[1] for place in places)
         found = set()
-        for message in reader.consume(left, timeout=30):
+        for message in reader.consume(left, timeout=120):
             headers = dict(cast("list[tuple[str, bytes]]", message.headers()))
             found.add((int(headers["fastdata.partition"]), int(headers["fastdata.offset"])))
         reader.close()

@@ -1,7 +1,3 @@
 """The events of GitHub through the full set of services."""
 
-import pytest
-
 from tests.agreement.test_github import *  # noqa: F403  (the same tests, on the deployments here)
-
-pytestmark = [pytest.mark.timeout(900)]

@@ -4,14 +4,10 @@ import asyncio
 import logging
 import time
 
-import pytest
-
 from tests.chaos.killing import Scenario
 from tests.real.kafka.conftest import NewStage
 from tests.real.kafka.test_archivers import archived, archiver
 from tests.support.services.kafka import Kafka, KafkaCluster
-
-pytestmark = pytest.mark.timeout(300)
 
 logger = logging.getLogger(__name__)
 
@@ -31,7 +27,7 @@ async def test_a_killed_broker_of_three_costs_seconds_and_no_event(
             assert archiving.poll() is None, "the archiver ended"
             await scenario.drain()
         archiving.terminate()
-        assert await asyncio.to_thread(archiving.wait, 30) == 0
+        assert await asyncio.to_thread(archiving.wait, 120) == 0
     kept = await archived(stage)
 
     scenario.check()

@@ -4,14 +4,10 @@ import asyncio
 import logging
 import time
 
-import pytest
-
 from tests.chaos.killing import Scenario
 from tests.chaos.stream import Stage
 from tests.real.kafka.groups import Group
 from tests.support.services.kafka import Kafka
-
-pytestmark = pytest.mark.timeout(900)
 
 logger = logging.getLogger(__name__)
 

@@ -2,13 +2,10 @@
 
 import json
 
-import pytest
 from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from tests.support.lab import PARTITIONS, Lab, stop
-
-pytestmark = pytest.mark.timeout(240)
 
 
 def take_back(lab: Lab) -> None:

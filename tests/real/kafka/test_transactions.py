@@ -4,14 +4,11 @@ import json
 import random
 from collections import Counter
 
-import pytest
 from confluent_kafka import Producer
 
 from fastdata import query
 from fastdata.store.opening import open_store
 from tests.support.lab import PARTITIONS, Lab
-
-pytestmark = pytest.mark.timeout(240)
 
 TRANSACTIONS, EVENTS, ABORTED = 40, 50, 0.3
 

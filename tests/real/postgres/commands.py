@@ -31,5 +31,5 @@ def start(world: Sales, url: str, *arguments: str) -> "subprocess.Popen[str]":
 
 def finish(process: "subprocess.Popen[str]") -> tuple[int, str, str]:
     """Wait for its end; its exit code and what it said."""
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=180)
     return process.returncode, out, err

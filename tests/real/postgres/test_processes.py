@@ -19,7 +19,7 @@ def together(url: str, call: str, processes: int) -> list[str]:
     code = f"from tests.real.postgres import writing; print(await writing.{call})"
     running = [start(url, code.format(n)) for n in range(processes)]
     for process in running:
-        process.wait(60)
+        process.wait(180)
     return [finish(process) for process in running]
 
 

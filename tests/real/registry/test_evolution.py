@@ -15,8 +15,6 @@ from tests.support.lab import FIRST_MS, Lab
 from tests.support.services.kafka import Kafka
 from tests.support.services.registry import Registry
 
-pytestmark = pytest.mark.timeout(180)
-
 EACH = 150
 AGENTS = """
 from fastdata import Count, Metric, Source, Sum

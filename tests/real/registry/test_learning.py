@@ -29,8 +29,6 @@ from fastdata.events.url_registry import UrlRegistry
 from tests.support.services.certificates import Authority, Certificate
 from tests.support.services.registry import Registry
 
-pytestmark = pytest.mark.timeout(60)
-
 TEXT = '{"type":"record","name":"Sale","fields":[{"name":"at","type":"long"}]}'
 
 

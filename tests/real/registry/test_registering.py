@@ -10,8 +10,6 @@ from fastdata.events.schema import Schema
 from fastdata.events.url_registry import UrlRegistry
 from tests.support.services.registry import API, Registry
 
-pytestmark = pytest.mark.timeout(60)
-
 AT = {"name": "at", "type": "long"}
 
 

@@ -109,7 +109,7 @@ async def test_an_import_that_is_killed_again_and_again_is_finished(site: Site) 
 async def test_ctrl_c_keeps_what_is_done_and_the_same_command_goes_on(site: Site) -> None:
     written = await write_sink(open_archive_storage(site.origin), 900)
     process = await site.start()
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 180
     while not await site.storage().names("manifest") and process.returncode is None:
         assert time.monotonic() < deadline
         await asyncio.sleep(0.01)

@@ -12,7 +12,6 @@ import pytest
 ROOT = Path(__file__).parents[3]
 
 
-@pytest.mark.timeout(300)  # five servers start at once
 @pytest.mark.usefixtures("fetched")
 def test_the_set_prints_its_settings_and_ends_with_an_interrupt() -> None:
     command = [sys.executable, "-m", "tests.support.services", "run", "--json"]
@@ -23,7 +22,7 @@ def test_the_set_prints_its_settings_and_ends_with_an_interrupt() -> None:
 
         running.send_signal(signal.SIGINT)
 
-        assert running.wait(30) == 0
+        assert running.wait(120) == 0
     assert settings.keys() >= {
         "FASTDATA_ARCHIVE",
         "FASTDATA_BROKER",
@@ -32,4 +31,4 @@ def test_the_set_prints_its_settings_and_ends_with_an_interrupt() -> None:
         "AWS_ENDPOINT_URL",
     }
     assert len(servers) >= 5
-    assert psutil.wait_procs(servers, timeout=10)[1] == []
+    assert psutil.wait_procs(servers, timeout=60)[1] == []
