@@ -4,6 +4,8 @@
 VENV ?= .venv
 JOBS ?= 2
 BIN := $(VENV)/bin
+# A module stays in one process, whose servers and brokers it shares.
+PYTEST = $(BIN)/pytest -n $(JOBS) --no-loadscope-reorder
 STAMP := $(VENV)/.installed
 PYTHONS := $(or $(PYTHON),python3 python3.13 python3.12 python3.11)
 COMPILE := uv pip compile --quiet --universal --upgrade --exclude-newer "1 week" --generate-hashes \
@@ -24,12 +26,20 @@ demo: $(STAMP) ## A year of flights through both layers, on this machine (ARGS="
 	$(BIN)/fastdata demo $(ARGS)
 
 .PHONY: test
-test: lint fetch ## Lint, types and every test (ARGS="tests/measures -k law")
-	$(BIN)/pytest -n $(JOBS) --dist loadfile $(ARGS)
+test: lint ## Lint, types and all that needs no server and no luck (ARGS="tests/measures -k law")
+	$(PYTEST) --dist loadfile -m "not (services or processes or nightly)" $(ARGS)
 
 .PHONY: test-services
-test-services: fetch ## The tests on real services, and none of them skipped
-	$(BIN)/pytest -n $(JOBS) --dist loadfile --require-services $(or $(ARGS),tests/real)
+test-services: fetch ## The tests on real servers and with worker processes, none of them skipped
+	$(PYTEST) --dist loadfile -m "(services or processes) and not nightly" --require-services $(ARGS)
+
+.PHONY: test-nightly
+test-nightly: export FASTDATA_TEST_SEEDS ?= 100000
+test-nightly: export FASTDATA_TEST_EXAMPLES ?= 5000
+test-nightly: export FASTDATA_TEST_KILLS ?= 100
+test-nightly: fetch ## New schedules and examples, kills, years, large data: hours
+	$(PYTEST) --dist worksteal -m "nightly or hypothesis" --require-services \
+	  --timeout 3600 $(ARGS)
 
 .PHONY: services
 services: fetch ## Kafka, Cassandra, PostgreSQL, a registry and S3 to work with (ARGS="--json")

@@ -99,8 +99,17 @@ class Day:
         await self.replay()
 
 
-@pytest.mark.parametrize("store", ["memory", "sqlite"])
-@pytest.mark.parametrize("segment_size", [100, 1_000, 1_000_000])
+@pytest.mark.parametrize(
+    ("segment_size", "store"),
+    [
+        (100, "memory"),
+        (1_000, "sqlite"),
+        (1_000_000, "memory"),
+        pytest.param(100, "sqlite", marks=pytest.mark.nightly),
+        pytest.param(1_000, "memory", marks=pytest.mark.nightly),
+        pytest.param(1_000_000, "sqlite", marks=pytest.mark.nightly),
+    ],
+)
 async def test_every_answer_is_true_at_every_moment(
     tmp_path: Path, segment_size: int, store: str
 ) -> None:

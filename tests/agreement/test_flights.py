@@ -14,7 +14,7 @@ from fastdata.demo.flights import PUBLISHED, Published, month_start
 from tests.agreement import counting, sets
 from tests.agreement.stages import Answers, Deploy, Question, assert_agrees, send, stage_answers
 
-pytestmark = [pytest.mark.xdist_group("flights"), pytest.mark.timeout(300)]
+pytestmark = pytest.mark.nightly
 
 REPOSITORY = Path(__file__).parents[2]
 LATER = 1_388_620_800_000  # 2014-01-02

@@ -1,10 +1,6 @@
-"""336,776 departures of 2013 through both engines, against what R's `summary` says of them.
-
-A year of minutes by every kind of measure takes minutes, so it runs with FASTDATA_TEST_LARGE=1.
-"""
+"""336,776 departures of 2013 through both engines, against what R's `summary` says of them."""
 
 import csv
-import os
 from collections.abc import Mapping
 from itertools import pairwise
 from pathlib import Path
@@ -17,14 +13,7 @@ from tests.agreement.checking import Check, equals, lists_most_frequent, ranks
 from tests.agreement.engines import ENGINES, STAGES, Answered, answer_by_engines
 from tests.agreement.stages import Deployment, Question, send
 
-pytestmark = [
-    pytest.mark.xdist_group("flights measures"),
-    pytest.mark.timeout(900),
-    pytest.mark.skipif(
-        "FASTDATA_TEST_LARGE" not in os.environ,
-        reason="FASTDATA_TEST_LARGE=1 counts a year of flights by every kind of measure",
-    ),
-]
+pytestmark = pytest.mark.nightly
 
 DECLARED = Path(__file__).parent / "declared"
 SCHEMAS = Path(__file__).parents[2] / "schemas"

@@ -275,7 +275,7 @@ class OnBroker(Deployment):
 
 
 @each_format
-@pytest.mark.timeout(180)
+@pytest.mark.processes
 async def test_worker_archiver_and_replay_agree_on_a_broker(tmp_path: Path, case: Case) -> None:
     sent = case.sent()
     with EmbeddedBroker() as broker:
@@ -315,7 +315,7 @@ async def agreed(
     """Wait until everything is counted and archived, then compare."""
     truth = case.truth(sent)
     count = sum(int(str(row[next(iter(case.measures))])) for row in truth.values())
-    for _ in range(240):
+    for _ in range(720):
         processes.check()
         with suppress(StoreUnavailableError):  # the worker has not made it yet
             is_counted = await counted(deployment, case) == count

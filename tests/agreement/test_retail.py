@@ -19,7 +19,7 @@ from tests.agreement.stages import (
     stage_answers,
 )
 
-pytestmark = [pytest.mark.xdist_group("retail"), pytest.mark.timeout(300)]
+pytestmark = pytest.mark.nightly
 
 DECLARED = Path(__file__).parent / "declared"
 NEW_YEAR = 1_325_376_000_000  # 2012

@@ -18,7 +18,7 @@ from fastdata.declare.metric import Metric
 from fastdata.events.schema import encode
 from tests.agreement import sets
 
-pytestmark = [pytest.mark.xdist_group("retail days"), pytest.mark.timeout(300)]
+pytestmark = pytest.mark.nightly
 
 AGENT = Path(__file__).parents[2] / "agents" / "retail.py"
 SEGMENT = 10_000

@@ -14,6 +14,8 @@ from tests.batch.sales import Sales, count
 from tests.batch.test_keeping_hours import names
 from tests.batch.test_processes import NEW, OLD, finish, start
 
+pytestmark = pytest.mark.processes
+
 HOURS = 20
 
 

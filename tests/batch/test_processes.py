@@ -18,6 +18,8 @@ from fastdata.store.opening import open_store
 from fastdata.store.protocol import ServingStore
 from tests.batch.sales import Key, Numbers, Sale, Sales, count
 
+pytestmark = pytest.mark.processes
+
 COMMAND = [sys.executable, "-c", "from fastdata.cli.main import main; main()", "replay"]
 ROOT = Path(__file__).parents[2]
 # 20 hours of a day, 20 events each.
@@ -57,7 +59,7 @@ def start(
 
 
 def finish(process: subprocess.Popen[str]) -> tuple[int, str, str]:
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=180)
     return process.returncode, out, err
 
 
@@ -228,6 +230,6 @@ async def test_the_workers_of_a_killed_replay_end(world: Sales, database: Servin
     assert finish(process)[0] == -signal.SIGKILL
     assert children
     _, alive = psutil.wait_procs(
-        [psutil.Process(pid) for pid in children if psutil.pid_exists(pid)], timeout=10
+        [psutil.Process(pid) for pid in children if psutil.pid_exists(pid)], timeout=60
     )
     assert alive == []

@@ -3,12 +3,15 @@
 import json
 from typing import cast
 
+import pytest
 from confluent_kafka import Message
 
 from fastdata.events.schema import Schema, encode
 from tests.chaos.reading import Reader
 from tests.chaos.stream import FIRST_MS, Letter, Stage
 from tests.support.lab import stop
+
+pytestmark = pytest.mark.processes
 
 _HEADERS = (("trace", b"\x00\xff"), ("trace", b"again"))
 

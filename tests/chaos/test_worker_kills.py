@@ -5,7 +5,7 @@ import pytest
 from tests.chaos.killing import FAILPOINTS, Scenario, plan
 from tests.chaos.stream import Stage
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = [pytest.mark.nightly, pytest.mark.timeout(0)]
 
 
 async def test_a_worker_that_is_killed_loses_and_repeats_nothing(stage: Stage) -> None:

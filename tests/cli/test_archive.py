@@ -17,6 +17,8 @@ from fastdata.demo.folder import write_folder
 from fastdata.events.schema import Schema, encode
 from fastdata.kafka.connection import Broker
 
+pytestmark = pytest.mark.processes
+
 FLIGHT = {
     "flight_id": "",
     "scheduled_departure": 1_357_000_000_000,
@@ -56,7 +58,7 @@ def run(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
         env=clean,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=180,
         check=False,
     )
 

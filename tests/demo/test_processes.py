@@ -39,7 +39,7 @@ async def test_a_command_that_dies_is_noticed_while_another_is_waited_for(folder
     async with Processes(folder) as processes:
         processes.start("archive")
         (child,) = set(psutil.Process().children()) - before
-        for _ in range(400):
+        for _ in range(2_000):
             if child.status() == psutil.STATUS_ZOMBIE:
                 break
             await asyncio.sleep(0.05)

@@ -42,14 +42,14 @@ def counted(folder: Path) -> Counter[str]:
 
 
 async def until(is_true: Callable[[], bool], processes: Processes) -> None:
-    for _ in range(400):
+    for _ in range(1_200):
         processes.check()
         if await asyncio.to_thread(is_true):
             return
         await asyncio.sleep(0.1)
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.processes
 async def test_lines_that_are_written_into_a_connection_are_counted(tmp_path: Path) -> None:
     expected = Counter(TEXT.decode().lower().split())
     with EmbeddedBroker() as broker:

@@ -25,7 +25,7 @@ from tests.support.mockbroker import MockBroker
 ROOT = Path(__file__).parents[2]
 CHANGELOG = "airport-gates-changelog"
 EVENTS = 500
-DEADLINE_S = 60.0
+DEADLINE_S = 180.0
 FORMS = ["imported in a checkout", "loaded from anywhere", "in a plain faust.App"]
 PLAIN = """faust.App(
     "airport", broker="kafka://{broker}", store="rocksdb://", datadir="state",
@@ -34,7 +34,7 @@ PLAIN = """faust.App(
 
 Process = subprocess.Popen[bytes]
 
-pytestmark = pytest.mark.xdist_group("broker")
+pytestmark = pytest.mark.processes
 
 
 @pytest.fixture(scope="module", params=FORMS)

@@ -1,9 +1,5 @@
-"""A year of events, replayed every day: right after each run, and no more work each day.
+"""A year of events, replayed every day: right after each run, and no more work each day."""
 
-FASTDATA_TEST_LARGE=1 makes it larger, for some minutes.
-"""
-
-import os
 from pathlib import Path
 from typing import cast
 
@@ -12,9 +8,6 @@ import pytest
 from fastdata.coordinates.instants import DAY_MS, HOUR_MS
 from tests.simulation.year import LATEST_MS, START, WINDOW_MS, Work, Year
 
-DAYS = 365
-LARGE = "FASTDATA_TEST_LARGE" in os.environ
-EVENTS_A_DAY, SEGMENT = (1_000, 250) if LARGE else (24, 8)
 WINDOW_DAYS = WINDOW_MS // DAY_MS
 
 
@@ -61,13 +54,22 @@ def check_work(work: Work, *, is_first: bool) -> None:
         assert min(starts) >= work.run.window_start
 
 
-@pytest.mark.timeout(0 if LARGE else 300)
-async def test_a_year_replayed_every_day(tmp_path: Path) -> None:
-    year = Year(tmp_path, EVENTS_A_DAY, SEGMENT)
+@pytest.mark.parametrize(
+    ("days", "events_a_day", "segment"),
+    [
+        pytest.param(90, 24, 8, id="a quarter"),
+        pytest.param(365, 24, 8, marks=pytest.mark.nightly, id="a year"),
+        pytest.param(365, 1_000, 250, marks=pytest.mark.nightly, id="a large year"),
+    ],
+)
+async def test_days_replayed_every_day(
+    tmp_path: Path, days: int, events_a_day: int, segment: int
+) -> None:
+    year = Year(tmp_path, events_a_day, segment)
     await year.open()
     works: list[Work] = []
     before: dict[tuple[int, str], bytes] = {}
-    for day in range(DAYS):
+    for day in range(days):
         await year.live_a_day()
         works.append(await year.replay())
         check_work(works[-1], is_first=day == 0)
@@ -82,7 +84,7 @@ async def test_a_year_replayed_every_day(tmp_path: Path) -> None:
             await check_everything(year)
     await check_everything(year)
 
-    assert len(before) > 0.9 * len(year.sent) - 2 * SEGMENT
+    assert len(before) > 0.9 * len(year.sent) - 2 * segment
     second_month, last_month = works[30:60], works[-30:]
     for figure in ("objects", "entries"):
         early = sum(getattr(work, figure) for work in second_month)

@@ -16,7 +16,6 @@ from fastdata.answer.query import query
 from fastdata.coordinates.instants import DAY_MS, to_datetime
 from tests.simulation.year import LATEST_MS, START, Counted, Numbers, Visit, Year
 
-DAYS = 365
 EVENTS_A_DAY, SEGMENT = 12, 4
 ZONE = "Europe/Berlin"
 OPTIONS = {"day": {"every": "day"}, "month": {"every": "month"}}
@@ -93,14 +92,20 @@ def unclosed(year: Year) -> list[Visit]:
     return [v for p, log in year.log.items() for v in log[year.closed[p] * size :]]
 
 
-@pytest.mark.timeout(600)
-async def test_a_year_of_days_months_and_30_days(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "days",
+    [
+        pytest.param(90, id="a quarter"),
+        pytest.param(365, marks=pytest.mark.nightly, id="a year"),
+    ],
+)
+async def test_a_year_of_days_months_and_30_days(tmp_path: Path, days: int) -> None:
     year = Year(tmp_path, EVENTS_A_DAY, SEGMENT, rollups=("day", "month", "30d"), zone=ZONE)
     await year.open()
     truth = Truth()
     opened: list[Counter[str]] = []
     exact: Counter[str] = Counter()
-    for day in range(DAYS):
+    for day in range(days):
         await year.live_a_day()
         work = await year.replay()
         assert work.run.report is not None
@@ -113,8 +118,9 @@ async def test_a_year_of_days_months_and_30_days(tmp_path: Path) -> None:
             exact += await check(year, truth, START)
     await check(year, truth, START)
 
-    assert min(exact.values()) > DAYS / 2
+    assert min(exact.values()) > days / 2
+    share = days // 6
     for kind in ("hours", "days"):
-        early = sum(each[kind] for each in opened[60:120])
-        late = sum(each[kind] for each in opened[-60:])
+        early = sum(each[kind] for each in opened[60 : 60 + share])
+        late = sum(each[kind] for each in opened[-share:])
         assert 0 < late <= 1.2 * early, (kind, early, late)

@@ -11,8 +11,6 @@ import pytest
 from tests.support.lab import Lab, stop
 from tests.support.mockbroker import MockBroker
 
-pytestmark = pytest.mark.xdist_group("faust-worker")
-
 
 @pytest.fixture(scope="module")
 def broker() -> Iterator[MockBroker]:
@@ -36,6 +34,7 @@ async def test_the_app_of_the_package_folds_every_event_and_stops_on_sigterm(lab
     assert await lab.answer() == lab.expected()
 
 
+@pytest.mark.processes
 async def test_a_stopping_worker_flushes_what_it_has_folded(lab: Lab) -> None:
     lab.produce(1_000)
     with lab.worker(FASTDATA_COMMIT_INTERVAL_S="60") as worker:
@@ -73,6 +72,7 @@ async def test_a_worker_without_its_folder_restores_the_state_from_the_changelog
     assert await lab.answer() == lab.expected()
 
 
+@pytest.mark.processes
 async def test_two_workers_share_the_partitions_and_one_takes_over(lab: Lab) -> None:
     with lab.worker() as first, lab.worker() as second:
         lab.produce(1_000)

@@ -35,7 +35,7 @@ class VerifiedDay(Day):
 
 
 @pytest.mark.parametrize("is_patient", [True, False])
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.nightly)])
 async def test_every_difference_of_a_careless_day_has_its_cause(
     tmp_path: Path, seed: int, is_patient: bool
 ) -> None:

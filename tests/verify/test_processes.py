@@ -8,7 +8,7 @@ import pytest
 from tests.support.lab import PARTITIONS, Lab
 from tests.support.mockbroker import MockBroker
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.processes
 
 
 def test_a_log_that_killed_workers_folded_is_verified(tmp_path: Path) -> None:
@@ -17,12 +17,12 @@ def test_a_log_that_killed_workers_folded_is_verified(tmp_path: Path) -> None:
         lab = Lab(tmp_path, broker.address, "clicks")
         with lab.worker():
             lab.produce(2_000)
-            lab.wait_until_folded(1_000, 120)
+            lab.wait_until_folded(1_000)
         for n in range(5):  # their first copies are in other partitions
             lab.send(lab.event(n, str(n)), partition=(n + 1) % PARTITIONS)
         with lab.worker():
             lab.produce(4_000)
-            lab.wait_until_folded(6_005, 120)
+            lab.wait_until_folded(6_005)
         for command in (["archive", "--once"], ["replay", "--workers", "0"]):
             assert (done := lab.fastdata(*command)).returncode == 0, done.stderr
 

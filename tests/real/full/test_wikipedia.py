@@ -4,4 +4,4 @@ import pytest
 
 from tests.agreement.test_wikipedia import *  # noqa: F403  (the same tests, on the deployments here)
 
-pytestmark = [pytest.mark.timeout(900)]
+pytestmark = pytest.mark.nightly

@@ -1,12 +1,11 @@
 """Workers that are killed, sleep, come and go, on Kafka and a Cassandra that syncs its log."""
 
 import asyncio
-import os
 
 import pytest
 
 from fastdata.speed.watchdog import EXIT_FAILED
-from tests.chaos.killing import FAILPOINTS, Scenario, plan
+from tests.chaos.killing import FAILPOINTS, KILLS, Scenario, plan
 from tests.chaos.reading import Reader
 from tests.chaos.stream import Stage
 from tests.real.kafka.test_rebalances import *  # noqa: F403  (the same, on the stage here)
@@ -14,20 +13,22 @@ from tests.support.services.cassandra import Cassandra
 
 pytestmark = pytest.mark.timeout(1800)
 
-KILLS = int(os.environ.get("FASTDATA_TEST_KILLS", "8"))
 
-
+@pytest.mark.parametrize(
+    "kills",
+    [8, pytest.param(KILLS, marks=[pytest.mark.nightly, pytest.mark.timeout(0)], id="many")],
+)
 @pytest.mark.parametrize(
     ("share", "workers", "wiping"),
     [(0.4, 1, 0.0), (0.2, 1, 0.7), (0.4, 2, 0.3)],
     ids=["one worker", "one worker that loses its disk", "two workers"],
 )
 async def test_a_worker_that_is_killed_loses_and_repeats_nothing(
-    stage: Stage, share: float, workers: int, wiping: float
+    stage: Stage, share: float, workers: int, wiping: float, kills: int
 ) -> None:
     scenario = Scenario(stage, workers)
     async with scenario.running():
-        await scenario.kill_all(plan(share, *FAILPOINTS, wiping=wiping, kills=KILLS))
+        await scenario.kill_all(plan(share, *FAILPOINTS, wiping=wiping, kills=kills))
         await scenario.drain()
 
     scenario.check()
@@ -59,7 +60,7 @@ async def test_a_store_that_is_killed_has_what_it_acknowledged_when_it_is_back(
             durable_cassandra.kill()
             stage.send_next(300)
             stage.learn()
-            assert worker.wait(90) == EXIT_FAILED
+            assert worker.wait(180) == EXIT_FAILED
             durable_cassandra.start()
         await reader.ask()
         assert "fastdata ends this worker: flushing" in (stage.folder / "worker.log").read_text()

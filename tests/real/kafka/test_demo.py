@@ -11,7 +11,7 @@ from confluent_kafka import Producer
 
 from tests.support.services.kafka import Kafka, SecureKafka
 
-pytestmark = pytest.mark.timeout(400)
+pytestmark = pytest.mark.timeout(900)
 
 
 def demo(folder: Path, broker: str, **settings: str) -> "subprocess.CompletedProcess[str]":
@@ -21,7 +21,7 @@ def demo(folder: Path, broker: str, **settings: str) -> "subprocess.CompletedPro
         env=os.environ | {f"FASTDATA_BROKER_{name}": value for name, value in settings.items()},
         capture_output=True,
         text=True,
-        timeout=390,
+        timeout=800,
         check=False,
     )
 
@@ -39,7 +39,7 @@ def test_it_refuses_a_kafka_with_records_of_another_demo(kafka: Kafka, tmp_path:
     assert not (tmp_path / "new").exists()
 
 
-@pytest.mark.skipif("FASTDATA_TEST_DEMO" not in os.environ, reason="a minute or more")
+@pytest.mark.nightly
 def test_it_counts_all_flights_and_writes_no_password(
     secure_kafka: SecureKafka, tmp_path: Path
 ) -> None:

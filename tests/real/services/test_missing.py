@@ -9,6 +9,8 @@ import pytest
 
 from tests.support.services import downloads, pins
 
+pytestmark = pytest.mark.services  # are what it is about, and it takes as long
+
 ROOT = Path(__file__).parents[3]
 ASKING = "def test_asks(s3): pass\n"
 LAST = "Did not run: suite (there is no go on the PATH)"
