@@ -77,6 +77,7 @@ async def test_a_pipe_is_sent_while_it_is_open(broker: EmbeddedBroker) -> None:
     process.stdin.close()
 
     assert await said(process) == "3 lines are in lines\n"
+    assert await process.wait() == 0
     assert held(broker, 3) == Counter([b"to be", b"", b"or not"])
 
 
