@@ -26,7 +26,7 @@ from fastdata.settings import Settings
 if TYPE_CHECKING:
     from fastdata.answer.compare import compare
     from fastdata.answer.query import query
-    from fastdata.export.export import export
+    from fastdata.exports.export import export
     from fastdata.speed.app import make_app
     from fastdata.speed.attach import attach
 
@@ -66,7 +66,7 @@ _LAZY = {
     "app": ("fastdata.app", "app"),
     "attach": ("fastdata.speed.attach", "attach"),
     "compare": ("fastdata.answer.compare", "compare"),
-    "export": ("fastdata.export.export", "export"),
+    "export": ("fastdata.exports.export", "export"),
     "make_app": ("fastdata.speed.app", "make_app"),
     "query": ("fastdata.answer.query", "query"),
 }

@@ -17,8 +17,8 @@ from fastdata.settings import Settings, mask_url
 from fastdata.verify.errors_metric import find_metric
 
 if TYPE_CHECKING:
-    from fastdata.export.export import Exporter, ExportReport
-    from fastdata.export.table import FlatTable
+    from fastdata.exports.export import Exporter, ExportReport
+    from fastdata.exports.table import FlatTable
 
 __all__ = ["export"]
 
@@ -157,8 +157,8 @@ async def _export(
     interval_s: float | None,
     show: _Shown,
 ) -> None:
-    from fastdata.export.export import Exporter
-    from fastdata.export.table import flat_table
+    from fastdata.exports.export import Exporter
+    from fastdata.exports.table import flat_table
 
     settings = Settings.load()
     declared = find_metric(load_folder(settings.agents), metric)

@@ -7,7 +7,7 @@ import pytest
 from fastdata import Count, Metric, Source, Sum
 from fastdata.coordinates.dimensions import dump_dims
 from fastdata.errors import DeclarationError, ExportError, QueryError
-from fastdata.export.table import flat_table
+from fastdata.exports.table import flat_table
 from fastdata.operate.sizing import Load, size
 from tests.declare.test_metric_expressions import ORDER
 

@@ -20,16 +20,16 @@ MODULES = {
 # All that each folder, or module beside them, imports. An arrow points down: to a later line.
 MAY_IMPORT = {
     "cli": {
-        "demo", "app", "export", "answer", "batch", "verify", "operate", "archive", "store",
+        "demo", "app", "exports", "answer", "batch", "verify", "operate", "archive", "store",
         "declare", "events", "kafka", "settings", "coordinates", "errors",
     },
     "demo": {
         "answer", "operate", "speed", "archive", "store", "declare", "events", "kafka",
         "coordinates", "errors",
     },
-    "fastdata": {"export", "answer", "speed", "declare", "measures", "settings", "errors"},
+    "fastdata": {"exports", "answer", "speed", "declare", "measures", "settings", "errors"},
     "app": {"speed", "declare", "settings", "errors"},
-    "export": {
+    "exports": {
         "answer", "archive", "store", "declare", "settings", "coordinates", "failpoints", "errors",
     },
     "answer": {"store", "declare", "measures", "settings", "coordinates", "errors"},
@@ -63,7 +63,7 @@ DRIVERS = {
     "mode": ("speed/", "app.py"),
     "aiokafka": ("kafka/", "speed/", "archive/", "operate/status.py"),
     "confluent_kafka": ("demo/", "events/url_registry.py", "operate/status.py"),
-    "sqlalchemy": ("store/", "export/"),
+    "sqlalchemy": ("store/", "exports/"),
     "aiosqlite": ("store/sql/sqlite.py",),
     "asyncpg": ("store/sql/postgres.py",),
     "cassandra": ("store/cassandra/",),
@@ -170,3 +170,17 @@ def test_who_folds_by_rows_does_not_wait_for_datafusion_to_load() -> None:
 def test_agents_is_no_package() -> None:
     assert (ROOT / "agents" / "flights.py").is_file()
     assert not (ROOT / "agents" / "__init__.py").exists()
+
+
+def test_what_users_call_is_hidden_by_no_module() -> None:
+    # Importing a folder sets the attribute of its name, on which a user's call would then fail.
+    code = (
+        "import pkgutil, fastdata\n"
+        "names = {module.name for module in pkgutil.iter_modules(fastdata.__path__)}\n"
+        "print(sorted(names & set(fastdata.__all__)))"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+
+    assert run.stdout.strip() == "[]"

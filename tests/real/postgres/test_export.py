@@ -17,8 +17,8 @@ from fastdata.coordinates.dimensions import Dimension, dump_dims
 from fastdata.coordinates.instants import HOUR_MS
 from fastdata.coordinates.segments import Coverage
 from fastdata.errors import ExportError
-from fastdata.export.export import Exporter
-from fastdata.export.table import flat_table
+from fastdata.exports.export import Exporter
+from fastdata.exports.table import flat_table
 from fastdata.store.memory import MemoryStore
 from fastdata.store.opening import open_store
 from fastdata.store.protocol import Flip, Partial
@@ -31,7 +31,7 @@ from tests.answer.trips import (
     declare_source,
     total,
 )
-from tests.export.rides import Changes, Rows, answer, comparable, replay_hours
+from tests.exports.rides import Changes, Rows, answer, comparable, replay_hours
 from tests.real.postgres.commands import COMMAND
 
 HOURS = [NOON + n * HOUR_MS for n in range(40)]

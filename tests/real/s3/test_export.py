@@ -11,11 +11,11 @@ from pyarrow import dataset, fs
 from fastdata import Metric, export
 from fastdata.coordinates.instants import DAY_MS
 from fastdata.errors import ExportError
-from fastdata.export.export import Exporter
-from fastdata.export.table import flat_table
+from fastdata.exports.export import Exporter
+from fastdata.exports.table import flat_table
 from fastdata.store.memory import MemoryStore
 from tests.answer.trips import NOON, declare
-from tests.export.rides import Rows, answer, comparable, replay_hours
+from tests.exports.rides import Rows, answer, comparable, replay_hours
 from tests.support.services.s3 import S3
 
 DAYS = [NOON + n * DAY_MS for n in range(4)]

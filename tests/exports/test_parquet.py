@@ -13,12 +13,12 @@ from fastdata.coordinates.dimensions import dump_dims
 from fastdata.coordinates.instants import DAY_MS, HOUR_MS
 from fastdata.declare.metric import Measure
 from fastdata.errors import ArchiveUnavailableError, ExportError
-from fastdata.export.export import Exporter
-from fastdata.export.table import flat_table
+from fastdata.exports.export import Exporter
+from fastdata.exports.table import flat_table
 from fastdata.store.memory import MemoryStore
 from fastdata.store.protocol import Partial
 from tests.answer.trips import NO_FIELDS, NOON, declare_source
-from tests.export.rides import ParquetFolder, answer, comparable, replay_hours
+from tests.exports.rides import ParquetFolder, answer, comparable, replay_hours
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from fastdata.coordinates.calendar import Grain
 from fastdata.coordinates.instants import DAY_MS, HOUR_MS, MINUTE_MS, parse_duration
 from fastdata.declare.metric import Metric
 from fastdata.errors import ExportError, QueryError
-from fastdata.export.parts import Parts, parts_of
+from fastdata.exports.parts import Parts, parts_of
 
 __all__ = ["MAX_NAME", "FlatTable", "flat_table"]
 

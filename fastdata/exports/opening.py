@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 from fastdata.errors import ExportError, SettingsError
 
 if TYPE_CHECKING:
-    from fastdata.export.table import FlatTable
-    from fastdata.export.target import Target
+    from fastdata.exports.table import FlatTable
+    from fastdata.exports.target import Target
 
 __all__ = ["open_target"]
 
@@ -34,12 +34,12 @@ def open_target(flat: "FlatTable", url: str) -> "Target":
         )
     # SQLAlchemy and the object store are slow to import.
     if url.startswith(_SQL):
-        from fastdata.export.sql import SqlTarget
+        from fastdata.exports.sql import SqlTarget
         from fastdata.store.opening import open_dialect
 
         return SqlTarget(flat, open_dialect(url, setting="--to"))
     from fastdata.archive.storage import open_archive_storage
-    from fastdata.export.parquet import ParquetTarget
+    from fastdata.exports.parquet import ParquetTarget
 
     try:
         return ParquetTarget(flat, open_archive_storage(url, called="the export"))

@@ -14,13 +14,13 @@ from fastdata.coordinates.instants import DAY_MS, HOUR_MS
 from fastdata.coordinates.segments import Coverage
 from fastdata.declare.unfolded import unfolded_of
 from fastdata.errors import ExportError
-from fastdata.export.export import Exporter
-from fastdata.export.table import flat_table
+from fastdata.exports.export import Exporter
+from fastdata.exports.table import flat_table
 from fastdata.store.memory import MemoryStore
 from fastdata.store.protocol import Flip, Total
 from fastdata.store.rollups import Marks, rollup_id, span_of_window
 from tests.answer.trips import MINUTE, NO_FIELDS, NOON, ONE, TWO, partial, progress, total
-from tests.export.rides import (
+from tests.exports.rides import (
     SUFFIXES,
     Changes,
     ParquetFolder,

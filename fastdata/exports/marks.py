@@ -14,7 +14,7 @@ from collections.abc import Mapping
 
 from fastdata.coordinates.instants import HOUR_MS, floor_to
 from fastdata.coordinates.segments import segment_start
-from fastdata.export.parts import Part, Parts
+from fastdata.exports.parts import Part, Parts
 from fastdata.store.protocol import Gap, Head, Survey
 from fastdata.store.rollups import span_of_window
 

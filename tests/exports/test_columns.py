@@ -12,8 +12,8 @@ from sqlalchemy.schema import CreateTable
 
 from fastdata import Mean, Metric, Sum
 from fastdata.errors import ExportError
-from fastdata.export.sql_columns import columns_of, records_of
-from fastdata.export.table import flat_table
+from fastdata.exports.sql_columns import columns_of, records_of
+from fastdata.exports.table import flat_table
 from tests.answer.trips import declare_source
 
 ITEM = pa.struct([("item", pa.string()), ("count", pa.int64())])

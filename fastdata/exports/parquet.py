@@ -21,9 +21,9 @@ from fastdata import failpoints
 from fastdata.archive.storage import ArchiveStorage
 from fastdata.coordinates.instants import DAY_MS
 from fastdata.errors import ExportError
-from fastdata.export.parts import Parts
-from fastdata.export.table import FlatTable
-from fastdata.export.target import PartMarks
+from fastdata.exports.parts import Parts
+from fastdata.exports.table import FlatTable
+from fastdata.exports.target import PartMarks
 
 __all__ = ["ParquetTarget"]
 

@@ -19,7 +19,7 @@ from fastdata.cli.main import main
 from fastdata.coordinates.instants import DAY_MS
 from fastdata.store.opening import open_store
 from tests.answer.trips import DECLARATION, NOON, SCHEMA, TWO, progress
-from tests.export.rides import ParquetFolder, Place, SqliteFile, replay_hours
+from tests.exports.rides import ParquetFolder, Place, SqliteFile, replay_hours
 
 ROOT = Path(__file__).parents[2]
 COMMAND = [sys.executable, "-c", "from fastdata.cli.main import main; main()", "export", "rides"]

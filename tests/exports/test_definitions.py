@@ -9,13 +9,13 @@ import pytest
 from fastdata import Count, Max, Metric, Rate, Ratio, export, failpoints
 from fastdata.coordinates.instants import DAY_MS
 from fastdata.errors import ExportError, FastdataError, SettingsError, StoreUnavailableError
-from fastdata.export.export import Exporter
-from fastdata.export.table import flat_table
+from fastdata.exports.export import Exporter
+from fastdata.exports.table import flat_table
 from fastdata.failpoints import FailpointError
 from fastdata.store.memory import MemoryStore
 from fastdata.store.protocol import ServingStore
 from tests.answer.trips import NOON, declare_source
-from tests.export.rides import ParquetFolder, SqliteFile, replay_hours
+from tests.exports.rides import ParquetFolder, SqliteFile, replay_hours
 
 
 def changed(rides: Metric) -> Metric:

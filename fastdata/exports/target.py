@@ -5,7 +5,7 @@ from typing import Protocol, Self
 
 import pyarrow as pa
 
-from fastdata.export.parts import Parts
+from fastdata.exports.parts import Parts
 
 __all__ = ["PartMarks", "Target"]
 

@@ -36,9 +36,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from fastdata import failpoints
 from fastdata.coordinates.instants import HOUR_MS, to_datetime
 from fastdata.errors import ExportError
-from fastdata.export.sql_columns import KEY, columns_of, records_of
-from fastdata.export.table import FlatTable
-from fastdata.export.target import PartMarks
+from fastdata.exports.sql_columns import KEY, columns_of, records_of
+from fastdata.exports.table import FlatTable
+from fastdata.exports.target import PartMarks
 from fastdata.store.sql import tables
 from fastdata.store.sql.dialect import WRITE, Dialect, to_its_end, transaction
 

@@ -8,13 +8,13 @@ import pytest
 from fastdata import Metric, export, failpoints
 from fastdata.coordinates.instants import DAY_MS, HOUR_MS
 from fastdata.coordinates.segments import Coverage
-from fastdata.export.export import Exporter
-from fastdata.export.table import flat_table
+from fastdata.exports.export import Exporter
+from fastdata.exports.table import flat_table
 from fastdata.failpoints import FailpointError
 from fastdata.store.memory import MemoryStore
 from fastdata.store.protocol import Flip, Reading, Survey
 from tests.answer.trips import MINUTE, NOON, ONE, TWO, gap, partial, progress, unfolded
-from tests.export.rides import Changes, Place, SqliteFile, answer, comparable, replay_hours
+from tests.exports.rides import Changes, Place, SqliteFile, answer, comparable, replay_hours
 
 
 @pytest.mark.parametrize("every", ["1m", "15m", "1h", "6h", "1d", "7d"])

@@ -20,11 +20,11 @@ from fastdata.coordinates.instants import ceil_to, floor_to, parse_instant, to_d
 from fastdata.declare.metric import Metric
 from fastdata.declare.unfolded import unfolded_of
 from fastdata.errors import ExportError
-from fastdata.export.marks import marks_of
-from fastdata.export.opening import open_target
-from fastdata.export.parts import EARLIEST, LATEST, Parts
-from fastdata.export.table import FlatTable, flat_table
-from fastdata.export.target import Target
+from fastdata.exports.marks import marks_of
+from fastdata.exports.opening import open_target
+from fastdata.exports.parts import EARLIEST, LATEST, Parts
+from fastdata.exports.table import FlatTable, flat_table
+from fastdata.exports.target import Target
 from fastdata.settings import Settings
 from fastdata.store.opening import open_store
 from fastdata.store.protocol import ServingStore, Survey

@@ -6,7 +6,7 @@ import pytest
 from fastdata import Metric, failpoints
 from fastdata.store.memory import MemoryStore
 from tests.answer.trips import declare
-from tests.export.rides import ParquetFolder, Place, SqliteFile
+from tests.exports.rides import ParquetFolder, Place, SqliteFile
 
 
 @pytest.fixture
