@@ -233,7 +233,7 @@ ARCHIVER = """
     from pathlib import Path
     from fastdata.archive import open_archive_storage, run_archive
     from fastdata.kafka.connection import Broker
-    from fastdata.events.schema import FolderRegistry
+    from fastdata.events.registry import FolderRegistry
     from fastdata.declare.source import Source
 
     folder, topic, address, name = sys.argv[1:]
