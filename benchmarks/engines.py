@@ -81,12 +81,12 @@ async def fold(metric: Metric, reader: ArchiveReader, engine: Engine, processes:
     groups = make_groups(hours, hours, GROUPS[engine])
     choose_engine(engine, metric, {entry.schema for entry in snapshot.objects()})
     events = totals = 0
-    with FoldingPool(processes) as computer:
+    with FoldingPool(processes) as pool:
         # The processes start, and load the declaration.
-        async for _ in computer.results([metric], jobs(reader, snapshot, groups[:2], engine, size)):
+        async for _ in pool.results([metric], jobs(reader, snapshot, groups[:2], engine, size)):
             pass
         began = time.perf_counter()
-        results = computer.results([metric], jobs(reader, snapshot, groups, engine, size))
+        results = pool.results([metric], jobs(reader, snapshot, groups, engine, size))
         async with aclosing(results):
             async for count, folded in results:
                 events += count

@@ -99,9 +99,9 @@ async def measure(engine: Engine, by: str, rollups: Sequence[str], events: int) 
         kept = await KeptHours.listed(
             storage, metric, contents, contents.hours, is_newest=True, again=False
         )
-        with FoldingPool(0) as computer:
+        with FoldingPool(0) as pool:
             work = jobs(reader, snapshot, groups, engine, size)
-            async for _, folded in computer.results([metric], work):
+            async for _, folded in pool.results([metric], work):
                 cells += sum(map(len, folded.totals.values()))
                 await kept.write({span: rows for (_, span), rows in folded.hours.items()})
         seconds = time.process_time() - began

@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from fastdata import load
-from fastdata.batch import processes as computing
-from fastdata.batch import work as working
+from fastdata.batch import processes, work
 from fastdata.batch.job import Engine, Job
 from fastdata.batch.processes import FoldingPool, choose_workers
 from fastdata.store.memory import MemoryStore
@@ -51,7 +50,7 @@ class Watching(MemoryStore):
 async def test_the_next_groups_are_computed_while_one_is_written_and_no_more(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setitem(working._GROUP_EVENTS, "rows", 1)
+    monkeypatch.setitem(work._GROUP_EVENTS, "rows", 1)
     sales = Sales(tmp_path, segment_size=1)  # an object for each hour
     note = f"    open({str(tmp_path)!r} + '/' + event['buyer'], 'w').close()\n    return None if"
     sales.file.write_text(sales.file.read_text().replace("    return None if", note))
@@ -71,7 +70,7 @@ async def test_the_next_groups_are_computed_while_one_is_written_and_no_more(
 async def test_of_large_jobs_fewer_are_under_way(
     sales: Sales, monkeypatch: pytest.MonkeyPatch, limit: int, ahead: int
 ) -> None:
-    monkeypatch.setattr(computing, "_EVENTS_AT_ONCE", limit)
+    monkeypatch.setattr(processes, "_EVENTS_AT_ONCE", limit)
     asked, done, most = 0, 0, 0
 
     async def jobs() -> AsyncIterator[tuple[int, Job]]:
@@ -80,9 +79,9 @@ async def test_of_large_jobs_fewer_are_under_way(
             asked += 1
             yield label, Job({0: 10}, {0: ()}, ())
 
-    with FoldingPool(3) as computer:
-        monkeypatch.setattr(computing, "fold_declared", _fold_nothing)
-        async for label, _ in computer.results([sales.by_shop], jobs()):
+    with FoldingPool(3) as pool:
+        monkeypatch.setattr(processes, "fold_declared", _fold_nothing)
+        async for label, _ in pool.results([sales.by_shop], jobs()):
             assert label == done
             done += 1
             most = max(most, asked - done)
