@@ -94,7 +94,7 @@ async def read_hours(
     """
     ids = metric.id, unfolded_of(metric.source).id, metric.source.topic
     limits = request.read_range(metric.span_ms)
-    return await store.read(*ids, *limits, totals, metric.dims_prefix(by))
+    return await store.read(*ids, *limits, totals=totals, dims=metric.dims_prefix(by))
 
 
 def _is_rolled_up(metric: Metric, grain: Grain, request: QueryRequest, by: Sequence[str]) -> bool:
