@@ -18,6 +18,8 @@ from tests.agreement.checking import Check, equals, lists_most_frequent, ranks, 
 from tests.agreement.engines import ENGINES, STAGES, Answered, answer_by_engines
 from tests.agreement.stages import Deployment, Question, assert_exact_until_fresh, send
 
+pytestmark = pytest.mark.nightly
+
 DECLARED = Path(__file__).parent / "declared"
 NEXT_DAY = 1_442_102_400_000  # 2015-09-13
 DAY = ("2015-09-12", "2015-09-13")
