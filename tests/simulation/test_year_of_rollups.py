@@ -93,13 +93,16 @@ def unclosed(year: Year) -> list[Visit]:
 
 
 @pytest.mark.parametrize(
-    "days",
+    ("days", "least_exact"),
     [
-        pytest.param(90, id="a quarter"),
-        pytest.param(365, marks=pytest.mark.nightly, id="a year"),
+        # In the first month nobody knows of the hours before the first event.
+        pytest.param(90, 15, id="a quarter"),
+        pytest.param(365, 183, marks=pytest.mark.nightly, id="a year"),
     ],
 )
-async def test_a_year_of_days_months_and_30_days(tmp_path: Path, days: int) -> None:
+async def test_a_year_of_days_months_and_30_days(
+    tmp_path: Path, days: int, least_exact: int
+) -> None:
     year = Year(tmp_path, EVENTS_A_DAY, SEGMENT, rollups=("day", "month", "30d"), zone=ZONE)
     await year.open()
     truth = Truth()
@@ -118,7 +121,7 @@ async def test_a_year_of_days_months_and_30_days(tmp_path: Path, days: int) -> N
             exact += await check(year, truth, START)
     await check(year, truth, START)
 
-    assert min(exact.values()) > days / 2
+    assert min(exact.values()) >= least_exact
     share = days // 6
     for kind in ("hours", "days"):
         early = sum(each[kind] for each in opened[60 : 60 + share])
