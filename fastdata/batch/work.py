@@ -269,7 +269,7 @@ class Work:
         return Piece(*place, await patiently(partial(self._reader.read, entry)))
 
     async def _keep(self, index: int, task: Task, result: JobResult) -> None:
-        hours = {span: rows for (of, span), rows in result.hours.items() if of == index}
+        hours = {span: rows for (number, span), rows in result.hours.items() if number == index}
         if task.kept is not None and hours:
             task.report.kept += await task.kept.write(hours)
             reach("batch.after_kept_hours")

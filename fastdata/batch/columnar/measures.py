@@ -191,8 +191,8 @@ def _unscaled(column: pa.Array, scale: int) -> list[Any]:
 def _end(latest: bool, argument: Argument, time: str) -> AggregateColumns:
     type, sql = argument.type, argument.sql
     # There is one NaN, above all numbers, and one zero.
-    one = f"CASE WHEN isnan({sql}) THEN CAST('NaN' AS DOUBLE) ELSE {sql} + 0.0 END"
-    value = one if type.kind == "float" else sql
+    normal = f"CASE WHEN isnan({sql}) THEN CAST('NaN' AS DOUBLE) ELSE {sql} + 0.0 END"
+    value = normal if type.kind == "float" else sql
     end, extreme = ("last_value", "max") if latest else ("first_value", "min")
     is_there = f"FILTER (WHERE {sql} IS NOT NULL)"
 
