@@ -1,0 +1,68 @@
+"""All that version 0.1.0 has left goes on together, and is answered as that version answered."""
+
+import asyncio
+
+from fastdata.archive import ArchiveReader, PartitionArchive
+from fastdata.batch.replay import replay
+from fastdata.store.opening import open_store
+from tests.stored.questions import QUESTIONS
+from tests.stored.speed import Worker
+from tests.stored.written import (
+    PARTITIONS,
+    CountedStorage,
+    Written,
+    answers,
+    declared,
+    decoder,
+    records,
+)
+
+
+def test_later_events_change_the_answers_as_they_did(written: Written) -> None:
+    asyncio.run(finish(written, written.archive()))
+
+    for question, answer in zip(QUESTIONS, answers("after"), strict=True):
+        assert written.run(*question) == answer, question
+
+
+async def test_a_replay_reads_the_hours_that_have_changed_and_no_others(written: Written) -> None:
+    archive = written.archive()
+    metric = declared().metrics["kinds"]
+    async with open_store(written.store()) as store:
+        run = await store.last_run(metric.id)
+    assert run is not None
+    await finish(written, archive)
+
+    objects = (await ArchiveReader(archive, metric.source).snapshot()).objects()
+    size = metric.source.segment_size
+    new = {
+        hour
+        for each in objects
+        if not run.coverage.covers(each.partition, each.first // size)
+        for hour in each.hours
+    }
+    wanted = {each.name for each in objects if new & each.hours.keys()}
+    read = {name for name in archive.read if name.startswith("topics/visits")}
+    assert wanted == read
+    assert len(read) < len(objects)
+    # The hours of a changed day that are as they were come from what was kept of them.
+    kept = {name for name in archive.read if "/hours/" in name}
+    assert kept - {name for name in archive.created if "/hours/" in name}
+
+
+async def finish(written: Written, archive: CountedStorage) -> None:
+    """Fold, archive and replay what came after all was kept."""
+    async with open_store(written.store()) as store:
+        for topic, partitions in PARTITIONS.items():
+            await Worker(topic, written.state() / "worker-0", store).finish()
+            for partition in range(partitions):
+                source = declared().sources[topic]
+                writer = PartitionArchive(archive, source, decoder(source), partition)
+                await writer.open()
+                for record in records(topic, partition):
+                    writer.append(record)
+                await writer.flush(force=True)
+        archive.read.clear()
+        archive.created.clear()
+        metrics = [*declared().metrics.values()]
+        await replay(metrics, store=store, archive=archive, workers=0, complete=True)
