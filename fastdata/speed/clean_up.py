@@ -15,7 +15,7 @@ __all__ = ["ALL_TIME", "Cleaner"]
 ALL_TIME = (-(1 << 52), 1 << 52)
 _SCAN_ROWS = 5_000
 
-Kept = Mapping[int, Mapping[int, int]]  # span -> partition -> first segment that is kept
+KeptSegments = Mapping[int, Mapping[int, int]]  # span -> partition -> first segment to keep
 
 
 class Cleaner:
@@ -27,15 +27,16 @@ class Cleaner:
         self._store = store
         self._seen: dict[str, dict[int, Head]] = {}
 
-    async def kept(self) -> dict[int, Kept]:
-        """Per metric, by its place, what must be kept; only of metrics with news.
+    async def kept_segments(self) -> dict[int, KeptSegments]:
+        """Per index of a metric, what to keep; of metrics whose heads moved since the last call.
 
-        The last metric is the source's system metric: its cells go when all others have gone.
+        The last metric is the source's system metric, of which no batch makes totals: its cells
+        are kept as long as those of any other metric.
 
         Raises:
             StoreError: The heads could not be read.
         """
-        news: dict[int, Kept] = {}
+        news: dict[int, KeptSegments] = {}
         for index, metric in enumerate(self._metrics[:-1]):
             heads = await self._store.heads(metric.id, *ALL_TIME)
             if heads and heads != self._seen.get(metric.id):
@@ -45,7 +46,7 @@ class Cleaner:
             news[len(self._metrics) - 1] = self._kept_by_all()
         return news
 
-    async def drop(self, owned: Partition, metric: Metric, kept: Kept) -> int:
+    async def drop(self, owned: Partition, metric: Metric, kept: KeptSegments) -> int:
         """Drop the covered rows of one metric from memory and table; returns how many.
 
         Raises:
@@ -57,7 +58,7 @@ class Cleaner:
             await self._table.write({owned.number: [(key, None) for key in sorted(keys)]})
         return len(keys)
 
-    async def _covered(self, partition: int, metric: Metric, kept: Kept) -> set[bytes]:
+    async def _covered(self, partition: int, metric: Metric, kept: KeptSegments) -> set[bytes]:
         firsts = {span: segments.get(partition, 0) for span, segments in kept.items()}
         newest = max(firsts.values(), default=0)
         prefix = cell_prefix(partition, metric.id)
@@ -72,7 +73,7 @@ class Cleaner:
                 await asyncio.sleep(0)
         return covered
 
-    def _kept_by_all(self) -> Kept:
+    def _kept_by_all(self) -> KeptSegments:
         spans = set.intersection(*(set(heads) for heads in self._seen.values()))
         return {span: _least([heads[span] for heads in self._seen.values()]) for span in spans}
 

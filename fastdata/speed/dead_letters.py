@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from fastdata.speed.producer import AckedProducer
-from fastdata.speed.state import Bad
+from fastdata.speed.state import DeadLetter
 
 __all__ = ["KafkaDeadLetters", "dead_letter_topic"]
 
@@ -14,7 +14,7 @@ def dead_letter_topic(topic: str) -> str:
 
 
 class KafkaDeadLetters:
-    """Dead letters in a Kafka topic beside the source's own.
+    """`DeadLetters` in a Kafka topic beside the source's own.
 
     Key, value and headers are the record's, byte for byte. Headers of ours come after them:
     `fastdata.topic`, `.partition`, `.offset`, `.timestamp`, `.stage`, `.reason`, `.detail`.
@@ -24,7 +24,7 @@ class KafkaDeadLetters:
     def __init__(self, producer: AckedProducer) -> None:
         self._producer = producer
 
-    async def send(self, letters: Sequence[Bad]) -> None:
+    async def send(self, letters: Sequence[DeadLetter]) -> None:
         """Send letters; acknowledged by all in-sync replicas when it returns.
 
         Raises:
@@ -39,7 +39,7 @@ class KafkaDeadLetters:
             await self._producer.send(dead_letter_topic(topic), messages)
 
 
-def _headers(letter: Bad) -> list[tuple[str, bytes]]:
+def _headers(letter: DeadLetter) -> list[tuple[str, bytes]]:
     values = {
         "topic": letter.topic,
         "partition": letter.partition,

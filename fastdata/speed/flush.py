@@ -1,38 +1,45 @@
-"""What one flush writes, of all partitions, taken at one moment."""
+"""What a flush writes, of all partitions, taken at one moment."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from fastdata.declare.metric import Metric
-from fastdata.speed.keys import Marker, ids_key, marker_key, marker_value, stamped
-from fastdata.speed.state import NO_WATERMARK, Bad, Partition
+from fastdata.speed.keys import Marker, StateRow, ids_key, marker_key, marker_value, stamped
+from fastdata.speed.state import NO_WATERMARK, DeadLetter, Partition
 from fastdata.store.protocol import Partial, Progress
 
-__all__ = ["Snapshot", "take_snapshot"]
-
-_Row = tuple[bytes, bytes | None]
+__all__ = ["FlushSnapshot", "take_snapshot"]
 
 
 @dataclass(frozen=True, slots=True)
-class Snapshot:
-    """The rows of the table, the partials of the store and the positions to commit after them."""
+class FlushSnapshot:
+    """What a flush writes: dead letters, rows of the table, then the store, then positions.
 
-    rows: dict[int, list[_Row]] = field(default_factory=dict)
+    Attributes:
+        rows: Per partition, in order: the marker comes last.
+        positions: Per partition, the next offset to fold: what to commit.
+    """
+
+    rows: dict[int, list[StateRow]] = field(default_factory=dict)
     partials: list[Partial] = field(default_factory=list)
     progress: list[Progress] = field(default_factory=list)
-    bad: list[Bad] = field(default_factory=list)
+    letters: list[DeadLetter] = field(default_factory=list)
     positions: dict[int, int] = field(default_factory=dict)
 
 
 def take_snapshot(
     partitions: Mapping[int, Partition], metrics: Sequence[Metric], now: int
-) -> Snapshot:
-    """Serialize what has changed. Takes no pause, so that rows and positions are of one moment.
+) -> FlushSnapshot:
+    """Serialize what has changed since the last snapshot, which must have been written.
+
+    Takes no pause, so that rows, partials and positions are of one moment: no event is in some of
+    them and not in the others.
 
     Args:
+        metrics: In the order of the indexes in the keys of cells.
         now: ms UTC.
     """
-    snapshot = Snapshot()
+    snapshot = FlushSnapshot()
     watermarks = _watermarks(list(partitions.values()))
     for number, owned in partitions.items():
         rows = snapshot.rows[number] = []
@@ -45,31 +52,35 @@ def take_snapshot(
                 Partial(metric, window, cell.dims, number, segment, cell.stamp, blob)
             )
         rows += _id_rows(owned)
-        # The marker vouches for all rows before it, so it comes last.
+        # It vouches for all rows before it, so a changelog that ends early must not have it.
         marker = Marker(owned.position, owned.watermark, frozenset(m.id for m in metrics))
         rows.append((marker_key(number), marker_value(marker)))
         topic = metrics[0].source.topic
         snapshot.progress.append(Progress(topic, number, owned.position, watermarks[number], now))
-        snapshot.bad.extend(owned.bad)
+        snapshot.letters.extend(owned.letters)
         snapshot.positions[number] = owned.position
-        owned.bad.clear()
+        owned.letters.clear()
     return snapshot
 
 
 def _watermarks(owned: Sequence[Partition]) -> dict[int, int]:
-    """Watermarks as readers see them: an idle partition does not hold the others back."""
+    """Watermarks as readers see them: an idle partition does not hold the answer back.
+
+    It reports the least watermark of the busy ones when its own is less.
+    """
     busy = [p.watermark for p in owned if not p.is_idle]
     least = min(busy) if busy else max((p.watermark for p in owned), default=NO_WATERMARK)
     return {p.number: max(p.watermark, least) if p.is_idle else p.watermark for p in owned}
 
 
-def _id_rows(owned: Partition) -> list[_Row]:
-    rows: list[_Row] = []
+def _id_rows(owned: Partition) -> list[StateRow]:
+    """A row with the ids since the last flush; deletions of rows that are behind the horizon."""
+    rows: list[StateRow] = []
     if (fresh := owned.repeats.drain()) is not None:
         first, last, payload = fresh
         rows.append((ids_key(owned.number, first), stamped(last, payload)))
         owned.id_rows.append(first)
-    # A row may reach over the edge of the horizon, so the newest one before it stays.
+    # The newest row that begins before the horizon may reach over its edge, so it stays.
     edge = owned.repeats.horizon(owned.position)
     while len(owned.id_rows) > 1 and owned.id_rows[1] <= edge:
         rows.append((ids_key(owned.number, owned.id_rows.pop(0)), None))

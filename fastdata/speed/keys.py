@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from fastdata.errors import CorruptStateError
 
 __all__ = [
-    "Marker", "cell_key", "cell_prefix", "ids_key", "ids_prefix", "is_older", "load_marker",
-    "marker_key", "marker_value",
-    "segment_and_window", "stamped", "unstamp",
+    "Marker", "StateRow", "cell_key", "cell_prefix", "ids_key", "ids_prefix", "is_older",
+    "load_marker", "marker_key", "marker_value", "segment_and_window", "stamped", "unstamp",
 ]  # fmt: skip
+
+StateRow = tuple[bytes, bytes | None]  # key and value; None deletes
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +45,7 @@ def cell_prefix(partition: int, metric: str) -> bytes:
 
 
 def cell_key(prefix: bytes, segment: int, window: int, dims: str) -> bytes:
-    """The key of a cell; windows before 1970 sort after the others, which nobody minds."""
+    """The key of a cell, sorted by segment; of one segment, windows before 1970 come last."""
     return prefix + _CELL.pack(segment, window) + dims.encode()
 
 
@@ -65,12 +66,12 @@ def ids_prefix(partition: int) -> bytes:
 
 
 def ids_key(partition: int, first: int) -> bytes:
-    """The key of the ids that one flush added, by the first offset."""
+    """The key of the event ids that one flush added, the first of them at the offset `first`."""
     return ids_prefix(partition) + _STAMP.pack(first)
 
 
 def stamped(stamp: int, payload: bytes) -> bytes:
-    """A value of the table."""
+    """A value of the table: the stamp in front of the payload."""
     return _STAMP.pack(stamp) + payload
 
 
@@ -85,14 +86,14 @@ def unstamp(value: bytes) -> tuple[int, bytes]:
     return _STAMP.unpack_from(value)[0], value[_STAMP.size :]
 
 
-def is_older(value: bytes | None, known: bytes | None) -> bool:
-    """Whether a value must not replace the one that is known: state is monotone.
+def is_older(value: bytes | None, stored: bytes | None) -> bool:
+    """Whether a value must not replace the one that is stored: state is monotone.
 
     Changelog and table keep the larger stamp, as the store does. A deletion always may.
     """
-    if value is None or known is None:
+    if value is None or stored is None:
         return False
-    return value[: _STAMP.size] < known[: _STAMP.size]
+    return value[: _STAMP.size] < stored[: _STAMP.size]
 
 
 def marker_value(marker: Marker) -> bytes:
@@ -102,7 +103,7 @@ def marker_value(marker: Marker) -> bytes:
 
 
 def load_marker(value: bytes | None) -> Marker | None:
-    """The marker of a value; None for none.
+    """The marker that a value holds; None when there is no value.
 
     Raises:
         CorruptStateError: It is too short, or no text where the metrics are.

@@ -18,10 +18,10 @@ from fastdata.errors import BadEventError, TableError
 from fastdata.events.decoder import Decoder, Event
 from fastdata.speed import start
 from fastdata.speed.clean_up import ALL_TIME, Cleaner
-from fastdata.speed.flush import Snapshot, take_snapshot
-from fastdata.speed.keys import Marker, ids_prefix, load_marker, marker_key, unstamp
+from fastdata.speed.flush import FlushSnapshot, take_snapshot
+from fastdata.speed.keys import Marker, load_marker, marker_key
 from fastdata.speed.repeats import Repeats
-from fastdata.speed.state import NO_WATERMARK, Bad, Cell, CellKey, Cells, Partition, StateTable
+from fastdata.speed.state import Cell, CellKey, Cells, DeadLetter, Partition, StateTable
 from fastdata.store import rules
 from fastdata.store.protocol import Gap, ServingStore
 
@@ -46,7 +46,7 @@ class Record:
 class DeadLetters(Protocol):
     """Where records go that cannot be read."""
 
-    async def send(self, letters: Sequence[Bad]) -> None:
+    async def send(self, letters: Sequence[DeadLetter]) -> None:
         """Send them; durable when it returns. At least once.
 
         Raises:
@@ -58,16 +58,17 @@ class DeadLetters(Protocol):
 class SpeedLayer:
     """Folds the events of one source in the partitions that are open. One event loop only.
 
-    Order of a flush: dead letters, table (changelog acknowledged), store, commit. Whatever
-    raises leaves the layer unusable: what was dirty is no longer known, so the process must end
-    and fold again from the committed offset.
+    Order of a flush: dead letters, table (changelog acknowledged), store, commit. So readers see
+    nothing that a crash takes back, and what is committed is in all of them. Whatever raises leaves
+    the layer unusable: what was dirty is no longer known, so the process must end and fold again
+    from the committed offset.
 
     Args:
         metrics: All over `source`.
         commit: Commits next offsets per partition; False when the group refused (a rebalance).
         clock: Now, ms UTC.
-        max_dirty: Changed cells at which `is_full`.
-        max_cells: Cells kept in memory.
+        max_dirty: So many changed cells, of all partitions, make the layer full.
+        max_cells: Cells kept in memory, of all partitions.
     """
 
     def __init__(
@@ -113,7 +114,7 @@ class SpeedLayer:
         """Own a partition from now on, after its table has recovered.
 
         Args:
-            committed: The group's offset; None when there is none.
+            committed: The group's offset; None when it never committed.
             log_start: The first offset that the log holds.
             log_end: The offset after the last.
             is_intact: False when the table was restored from a changelog that had lost its head.
@@ -128,7 +129,8 @@ class SpeedLayer:
         """
         key = marker_key(partition)
         if not is_intact:
-            # It would be trusted again after a crash, before all is folded again.
+            # The marker vouches for cells that are lost. A crash before they are folded again must
+            # not find it.
             await self._table.write({partition: [(key, None)]})
         marker = load_marker(self._table.get(partition, key))
         size = self.source.segment_size
@@ -138,15 +140,16 @@ class SpeedLayer:
         repeats = Repeats(self.source.repeat_horizon, size)
         opened = Partition(partition, cells, repeats, begin.position, begin.position)
         opened.log_end = log_end
-        opened.watermark = marker.watermark if marker else NO_WATERMARK
-        self._restore_ids(opened)
+        if marker is not None:
+            opened.watermark, opened.vouched = marker.watermark, marker.next_offset
+        opened.restore_ids(self._table)
         if begin.gap is not None:
             await self._record_gap(opened, begin.gap)
-        if marker is not None:
-            opened.vouched = marker.next_offset
+        # In a group that has folded nothing yet no metric is newer than another.
         if marker is not None or committed is not None:
             await self._begin_metrics(opened, marker, log_start)
         self._partitions[partition] = opened
+        # The position may be an edge of a segment that the log has not reached yet.
         return max(log_start, min(opened.position, log_end))
 
     async def _begin_metrics(
@@ -154,30 +157,31 @@ class SpeedLayer:
     ) -> None:
         """Begin the metrics that the state does not know at the edge of the segment.
 
-        What came before it was not folded for them: a gap of the metric, healed by batch.
+        What lies before was not folded for them: a gap of theirs, healed by batch. The others see
+        the start of the segment again and skip what they have.
         """
         size = self.source.segment_size
-        opened.new = frozenset([i for i, m, _ in self._folding if await self._is_new(m, marker)])
-        if not opened.new:
+        new = [i for i, metric, _ in self._folding if await self._is_new(metric, marker)]
+        if not new:
             return
+        opened.new_metrics = frozenset(new)
         edge = start.edge_before(opened.position, size)
         opened.position = opened.durable = edge if edge >= log_start else opened.position
         latest = self._clock() + self.source.skew_ms + 1
         if end := start.edge_after(opened.position, size):
-            for index in opened.new:
+            for index in new:
                 gap = Gap(self.metrics[index].id, opened.number, 0, end, 0, latest)
                 await self._store.record_gap(gap)
 
     async def _is_new(self, metric: Metric, marker: Marker | None) -> bool:
         if marker is not None:
             return metric.id not in marker.metrics
-        # The state that could tell is lost: what the store has never heard of is new.
-        if await self._store.has_partials(metric.id):
-            return False
-        return not await self._store.heads(metric.id, *ALL_TIME)
+        # The state that could tell is lost: a metric of which the store has nothing is new.
+        has_partials = await self._store.has_partials(metric.id)
+        return not has_partials and not await self._store.heads(metric.id, *ALL_TIME)
 
     def close(self, partitions: Iterable[int]) -> None:
-        """Own them no more; what was not flushed is folded again by the next owner."""
+        """Own partitions no more; what was not flushed is folded again by the next owner."""
         for partition in partitions:
             self._partitions.pop(partition, None)
 
@@ -197,7 +201,9 @@ class SpeedLayer:
             opened.log_end = log_end
 
     def fold(self, partition: int, record: Record) -> None:
-        """Fold one event, in the order of offsets; one that was folded before is skipped.
+        """Fold one record: to be called in the order of offsets, for a partition that is open.
+
+        Idempotent. What cannot be read becomes a dead letter, and the next record may come.
 
         Raises:
             SchemaNeededError: Nothing was folded; call again when the registry was asked.
@@ -215,7 +221,7 @@ class SpeedLayer:
         except BadEventError as error:
             self._reject(owned, record, error)
         else:
-            if event.fields is not None:
+            if event.fields is not None:  # None when the map function dropped it
                 self._fold_event(owned, record.offset, event, event.fields)
         owned.position = record.offset + 1
 
@@ -227,16 +233,18 @@ class SpeedLayer:
         reason = self._reason_to_leave_out(owned, offset, event, is_vouched)
         cells, time = owned.cells, event.time
         for index, metric, window_ms in self._folding:
-            is_out = reason is not None or (is_vouched and index not in owned.new)
-            for dims, several in metric.rows(fields, time):
+            is_out = reason is not None or (is_vouched and index not in owned.new_metrics)
+            for dims, entries in metric.rows(fields, time):
                 key = (index, segment, time - time % window_ms, dims)
+                # What is left out now may have been folded before a crash: only its cell knows.
                 cell = cells.find(key) if is_out else cells.find_or_make(key)
                 if cell is None:
                     continue
+                # A cell takes events in the order of offsets: it has those up to its stamp.
                 if offset > cell.stamp:
                     if is_out:
                         continue
-                    for values in several:
+                    for values in entries:
                         metric.add_values(cell.states, values)
                     cell.stamp = offset
                     cells.mark(key, cell)
@@ -244,6 +252,7 @@ class SpeedLayer:
                     re_emit(cells, key, cell)
         hour = floor_to(event.time, HOUR_MS)
         if is_vouched:
+            # It was counted when it was judged; under which reason is not known any more.
             self._emit_unfolded(owned, offset, hour)
         elif reason:
             self._count_unfolded(owned, offset, hour, reason)
@@ -254,11 +263,13 @@ class SpeedLayer:
         self, owned: Partition, offset: int, event: Event, is_vouched: bool
     ) -> str | None:
         if is_vouched:
-            # It was judged before. Only for new metrics does it matter whether its id was seen.
-            if not owned.new:
+            # It was judged when the watermark was lower; now it might seem late. Whether its id was
+            # seen depends on the log alone, and matters to metrics that have not folded it.
+            if not owned.new_metrics:
                 return None
         elif event.time < owned.watermark - self.source.lateness_ms:
             return _LATE
+        # What the watermark has reached is not in the future; only for the rest the clock is asked.
         elif event.time > owned.watermark and event.time > self._clock() + self.source.skew_ms:
             return _FUTURE
         span = floor_to(event.time, HOUR_MS)
@@ -268,7 +279,7 @@ class SpeedLayer:
         segment = segment_of(offset, self.source.segment_size)
         key: CellKey = (self._unfolded, segment, window, (reason,))
         cell = owned.cells.find_or_make(key)
-        if offset > cell.stamp:
+        if offset > cell.stamp:  # not yet counted
             unfolded_of(self.source).add(cell.states, {"reason": reason})
             cell.stamp = offset
         owned.cells.mark(key, cell)
@@ -283,16 +294,18 @@ class SpeedLayer:
                 re_emit(owned.cells, key, cell)
 
     def _reject(self, owned: Partition, record: Record, error: BadEventError) -> None:
-        place = (self.source.topic, owned.number, record.offset, record.timestamp_ms)
-        content = (record.key, record.value, record.headers)
-        owned.bad.append(Bad(*place, *content, error.stage, error.reason, error.detail))
+        letter = DeadLetter(
+            self.source.topic, owned.number, record.offset, record.timestamp_ms,
+            record.key, record.value, record.headers, error.stage, error.reason, error.detail,
+        )  # fmt: skip
+        owned.letters.append(letter)
         self._count_unfolded(owned, record.offset, rules.LETTERS, f"dead:{error.reason}")
 
     async def flush(self) -> None:
-        """Make everything that is folded durable, and commit it. One at a time.
+        """Make everything that is folded durable, and commit it. May block; one at a time.
 
-        Idempotent. When it returns without an error, the store and the changelog have all
-        events before the positions that were committed.
+        Idempotent. When it returns without an error, changelog and store have all that was folded
+        when it began. Events may be folded meanwhile; they are the next flush's.
 
         Raises:
             FastdataError: Something was not written; the process must end.
@@ -303,40 +316,36 @@ class SpeedLayer:
             try:
                 await self._write(take_snapshot(self._partitions, self.metrics, self._clock()))
             except BaseException:
+                # Also when cancelled: the snapshot is gone, and its cells are marked clean.
                 self._failed = True
                 raise
             for owned in self._partitions.values():
                 owned.cells.evict(self._max_cells // len(self._partitions))
 
-    async def _write(self, snapshot: Snapshot) -> None:
-        if snapshot.bad:
-            await self._dead_letters.send(snapshot.bad)
+    async def _write(self, snapshot: FlushSnapshot) -> None:
+        if snapshot.letters:
+            await self._dead_letters.send(snapshot.letters)
         failpoints.reach("flush.before_table")
         await self._table.write(snapshot.rows)
         failpoints.reach("flush.after_table")
         await self._publish(snapshot)
         for partition, position in snapshot.positions.items():
+            # It may have been closed meanwhile.
             if (owned := self._partitions.get(partition)) is not None:
                 owned.durable = max(owned.durable, position)
 
-    async def _publish(self, snapshot: Snapshot) -> None:
-        """Commit last: what is committed is never read again, so the store must have it."""
+    async def _publish(self, snapshot: FlushSnapshot) -> None:
+        """Commit last: what is committed is never read again, so the store must have it.
+
+        A commit that the group refuses does no harm: what is folded again finds itself in its cell.
+        """
         await self._store.upsert(snapshot.partials, snapshot.progress)
         failpoints.reach("flush.after_store")
         await self._commit(snapshot.positions)
         failpoints.reach("flush.after_commit")
 
-    def _restore_ids(self, opened: Partition) -> None:
-        prefix = ids_prefix(opened.number)
-        rows = []
-        for key, value in self._table.scan(opened.number, prefix):
-            first = int.from_bytes(key[len(prefix) :], "big")
-            rows.append((first, unstamp(value)[1]))
-            opened.id_rows.append(first)
-        opened.repeats.restore(rows)
-
     async def skip_ahead(self, partition: int, log_end: int) -> int:
-        """Leave out what is between here and the last segment edge of the log.
+        """Leave out what is between here and the last segment edge of the log. May block.
 
         The gap is recorded before anything moves, flagged in every answer that it touches, and
         healed by batch.
@@ -345,7 +354,7 @@ class SpeedLayer:
             The offset to read from.
 
         Raises:
-            FastdataError: As `flush`; nothing was skipped.
+            FastdataError: Something was not written; the process must end.
         """
         await self.flush()
         owned = self._partitions[partition]
@@ -368,9 +377,10 @@ class SpeedLayer:
             How many rows of the table were dropped.
 
         Raises:
-            FastdataError: As `flush`.
+            StoreError: The heads could not be read; nothing was dropped.
+            TableError: The worker must stop.
         """
-        kept = await self._cleaner.kept()
+        kept = await self._cleaner.kept_segments()
         dropped = 0
         for index, by_span in kept.items():
             for partition in list(self._partitions):

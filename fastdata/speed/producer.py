@@ -15,11 +15,11 @@ from faust.transport.drivers.aiokafka import credentials_to_aiokafka_auth, serve
 
 from fastdata.errors import BrokerError
 from fastdata.kafka.connection import check_servers
+from fastdata.speed.keys import StateRow
 
-__all__ = ["AckedProducer", "Message", "Row"]
+__all__ = ["AckedProducer", "OutgoingMessage"]
 
-Row = tuple[bytes, bytes | None]
-Message = tuple[bytes | None, bytes | None, list[Any]]
+OutgoingMessage = tuple[bytes | None, bytes | None, list[Any]]  # key, value, headers
 
 _START_TIMEOUT_S = 10.0
 _SEND_TIMEOUT_S = 30.0
@@ -36,7 +36,7 @@ class AckedProducer:
 
     Attributes:
         servers: Each as `host:port`.
-        security: As aiokafka's clients take it.
+        security: Arguments for aiokafka's clients.
     """
 
     def __init__(self, app: faust.App) -> None:
@@ -82,12 +82,12 @@ class AckedProducer:
         A broker that creates topics on demand creates it.
         """
         try:
-            found = await asyncio.wait_for(self._producer.partitions_for(topic), _START_TIMEOUT_S)
+            numbers = await asyncio.wait_for(self._producer.partitions_for(topic), _START_TIMEOUT_S)
         except (KafkaError, TimeoutError):
             return 0
-        return len(found)
+        return len(numbers)
 
-    async def send_rows(self, topic: str, rows: Mapping[int, Sequence[Row]]) -> dict[int, int]:
+    async def send_rows(self, topic: str, rows: Mapping[int, Sequence[StateRow]]) -> dict[int, int]:
         """Append rows to partitions, in order, whole batches at a time.
 
         Returns:
@@ -99,8 +99,8 @@ class AckedProducer:
         sent: list[tuple[int, int, Awaitable[Any]]] = []
 
         async def deliver() -> dict[int, int]:
-            for partition, some in rows.items():
-                for batch in self._batches((key, value, []) for key, value in some):
+            for partition, appended in rows.items():
+                for batch in self._batches((key, value, []) for key, value in appended):
                     future = await self._producer.send_batch(batch, topic, partition=partition)
                     sent.append((partition, batch.record_count(), future))
             done = await asyncio.gather(*(future for _, _, future in sent))
@@ -111,7 +111,7 @@ class AckedProducer:
 
         return cast(dict[int, int], await self._within_deadline(deliver(), topic))
 
-    async def send(self, topic: str, messages: Sequence[Message]) -> None:
+    async def send(self, topic: str, messages: Sequence[OutgoingMessage]) -> None:
         """Send messages of key, value and headers.
 
         Raises:
@@ -124,7 +124,7 @@ class AckedProducer:
                 for key, value, headers in messages
                 if key is not None or value is not None
             ]
-            # What has neither is refused by `send`, although Kafka takes it.
+            # aiokafka's `send` refuses what has neither key nor value, although Kafka takes it.
             empty = (message for message in messages if message[:2] == (None, None))
             futures += [
                 await self._producer.send_batch(batch, topic, partition=0)
@@ -134,7 +134,7 @@ class AckedProducer:
 
         await self._within_deadline(deliver(), topic)
 
-    def _batches(self, messages: Iterable[Message]) -> Iterator[Any]:
+    def _batches(self, messages: Iterable[OutgoingMessage]) -> Iterator[Any]:
         batch = self._producer.create_batch()
         for key, value, headers in messages:
             if batch.append(key=key, value=value, timestamp=None, headers=headers) is None:

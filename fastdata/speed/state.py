@@ -7,10 +7,10 @@ from typing import Protocol
 from fastdata.coordinates.dimensions import Dimension, dump_dims
 from fastdata.declare.metric import Metric, States
 from fastdata.errors import CorruptStateError
-from fastdata.speed.keys import cell_key, cell_prefix, unstamp
+from fastdata.speed.keys import StateRow, cell_key, cell_prefix, ids_prefix, unstamp
 from fastdata.speed.repeats import Repeats
 
-__all__ = ["NO_WATERMARK", "Bad", "Cell", "CellKey", "Cells", "Partition", "StateTable"]
+__all__ = ["NO_WATERMARK", "Cell", "CellKey", "Cells", "DeadLetter", "Partition", "StateTable"]
 
 NO_WATERMARK = -(1 << 62)
 CellKey = tuple[int, int, int, tuple[Dimension, ...]]  # metric, segment, window, dimensions
@@ -27,7 +27,7 @@ class StateTable(Protocol):
         """Local rows whose key begins with `prefix`, ordered by key."""
         ...
 
-    async def write(self, rows: Mapping[int, Sequence[tuple[bytes, bytes | None]]]) -> None:
+    async def write(self, rows: Mapping[int, Sequence[StateRow]]) -> None:
         """Write rows per partition, in order; None deletes.
 
         Durable when it returns: the changelog has acknowledged all, and the local store has
@@ -40,8 +40,12 @@ class StateTable(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Bad:
-    """A dead letter: a record that cannot be read, with the reason."""
+class DeadLetter:
+    """A record that cannot be read, with the reason.
+
+    Attributes:
+        stage: Which step of reading failed; `reason` says why in one word, `detail` in a text.
+    """
 
     topic: str
     partition: int
@@ -57,7 +61,7 @@ class Bad:
 
 @dataclass(slots=True)
 class Cell:
-    """The states of one metric, window, dimensions and segment.
+    """The states of one (metric, window, dimensions, segment) of a partition.
 
     Attributes:
         row_key: The key of its row in the table.
@@ -74,7 +78,10 @@ class Cell:
 
 
 class Cells:
-    """Cells of one partition: a write-behind cache over the table. Not for concurrent use."""
+    """Cells of one partition: a write-behind cache over the table. Not for concurrent use.
+
+    A changed cell stays in memory until a flush has written it; a clean one may be forgotten.
+    """
 
     def __init__(self, partition: int, metrics: Sequence[Metric], table: StateTable) -> None:
         self._partition = partition
@@ -93,13 +100,13 @@ class Cells:
         return len(self._dirty)
 
     def find(self, key: CellKey) -> Cell | None:
-        """The cell of a key, from memory or from the table; None when it has no event yet.
+        """The cell of a key, from memory or from the table; None when neither has it.
 
         Raises:
             CorruptStateError: The stored bytes do not verify.
         """
         cell = self._cells.get(key)
-        if cell is None and (cell := self._load(key, *self._names(key))) is not None:
+        if cell is None and (cell := self._load(key, *self._row_key_and_dims(key))) is not None:
             self._cells[key] = cell
         return cell
 
@@ -111,7 +118,7 @@ class Cells:
         """
         cell = self._cells.get(key)
         if cell is None:
-            names = self._names(key)
+            names = self._row_key_and_dims(key)
             cell = self._load(key, *names) or Cell(self._metrics[key[0]].zero(), *names)
             self._cells[key] = cell
         return cell
@@ -123,7 +130,7 @@ class Cells:
             self._dirty[key] = cell
 
     def take_dirty(self) -> list[tuple[CellKey, Cell]]:
-        """The cells that changed since the last call. They stay in memory until `evict`."""
+        """The cells that changed since the last call; the caller must write them, or end."""
         taken = list(self._dirty.items())
         self._dirty.clear()
         for _, cell in taken:
@@ -131,11 +138,11 @@ class Cells:
         return taken
 
     def value(self, key: CellKey, cell: Cell) -> bytes:
-        """The state of a cell as an envelope."""
+        """The state of a cell as an envelope, as table and store keep it."""
         return self._metrics[key[0]].dump(cell.states)
 
     def evict(self, keep: int) -> None:
-        """Forget the oldest clean cells beyond `keep`; all clean ones must be in the table."""
+        """Forget the oldest clean cells beyond `keep` cells. Call it when they are in the table."""
         surplus = len(self._cells) - keep
         if surplus <= 0:
             return
@@ -149,7 +156,7 @@ class Cells:
             del self._cells[key]
             self._dirty.pop(key, None)
 
-    def _names(self, key: CellKey) -> tuple[bytes, str]:
+    def _row_key_and_dims(self, key: CellKey) -> tuple[bytes, str]:
         index, segment, window, values = key
         dims = dump_dims(values)
         return cell_key(self._prefixes[index], segment, window, dims), dims
@@ -172,16 +179,18 @@ class Cells:
 
 @dataclass(slots=True)
 class Partition:
-    """What a worker knows of one partition that it owns.
+    """What a worker knows of one partition that it owns. Not for concurrent use.
 
     Attributes:
         position: The next offset to fold.
         durable: The position of the last flush that came through.
         watermark: The largest event time seen, ms UTC, never ahead of the clock and skew.
         log_end: The end of the log, as far as it is known.
-        vouched: The table has all events before this offset, as its marker says.
-        new: Metrics, by their place, for which it does not.
-        bad: Dead letters that wait for the next flush.
+        vouched: Events before this offset were judged and folded before the start: the marker of
+            the state that was found vouches for them.
+        new_metrics: Metrics, by index, that the marker does not know.
+        letters: Dead letters that wait for the next flush.
+        id_rows: First offsets of the rows with event ids in the table, ascending.
     """
 
     number: int
@@ -192,9 +201,23 @@ class Partition:
     watermark: int = NO_WATERMARK
     log_end: int = 0
     vouched: int = 0
-    new: frozenset[int] = frozenset()
-    bad: list[Bad] = field(default_factory=list)
+    new_metrics: frozenset[int] = frozenset()
+    letters: list[DeadLetter] = field(default_factory=list)
     id_rows: list[int] = field(default_factory=list)
+
+    def restore_ids(self, table: StateTable) -> None:
+        """Remember the event ids that the table has.
+
+        Raises:
+            CorruptStateError: A row is too short.
+        """
+        prefix = ids_prefix(self.number)
+        rows = []
+        for key, value in table.scan(self.number, prefix):
+            first = int.from_bytes(key[len(prefix) :], "big")
+            rows.append((first, unstamp(value)[1]))
+            self.id_rows.append(first)
+        self.repeats.restore(rows)
 
     @property
     def is_idle(self) -> bool:
@@ -204,4 +227,4 @@ class Partition:
     @property
     def is_changed(self) -> bool:
         """Whether a flush has something to write."""
-        return self.position != self.durable or self.cells.dirty > 0 or bool(self.bad)
+        return self.position != self.durable or self.cells.dirty > 0 or bool(self.letters)

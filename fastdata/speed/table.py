@@ -16,7 +16,8 @@ from faust.types import TP, EventT
 from fastdata import failpoints
 from fastdata.errors import BrokerError, TableError
 from fastdata.speed import keys
-from fastdata.speed.producer import AckedProducer, Row
+from fastdata.speed.keys import StateRow
+from fastdata.speed.producer import AckedProducer
 
 __all__ = ["ChangelogTable", "FaustTable", "rocksdb_options"]
 
@@ -37,14 +38,14 @@ def rocksdb_options(partitions: int, budget_bytes: int = 128 << 20) -> dict[str,
     }
 
 
-class _Local(Protocol):
+class _LocalRows(Protocol):
     """The rows that this worker has on its own disk or in its memory."""
 
     def is_open(self, partition: int) -> bool: ...
 
     def get(self, partition: int, key: bytes) -> bytes | None: ...
 
-    def scan(self, partition: int, prefix: bytes) -> Iterator[Row]: ...
+    def scan(self, partition: int, prefix: bytes) -> Iterator[StateRow]: ...
 
     def put(
         self, partition: int, rows: Mapping[bytes, bytes | None], offset: int | None
@@ -61,7 +62,7 @@ class _RocksRows:
     def get(self, partition: int, key: bytes) -> bytes | None:
         return cast(bytes | None, self._db(partition).get(key))
 
-    def scan(self, partition: int, prefix: bytes) -> Iterator[Row]:
+    def scan(self, partition: int, prefix: bytes) -> Iterator[StateRow]:
         for key, value in self._db(partition).items(from_key=prefix):
             if not key.startswith(prefix):
                 return
@@ -99,7 +100,7 @@ class _MemoryRows:
     def get(self, partition: int, key: bytes) -> bytes | None:
         return cast(bytes | None, self._store.data.get(key))
 
-    def scan(self, partition: int, prefix: bytes) -> Iterator[Row]:
+    def scan(self, partition: int, prefix: bytes) -> Iterator[StateRow]:
         keys = sorted(key for key in self._store.data if key.startswith(prefix))
         return iter([(key, self._store.data[key]) for key in keys])
 
@@ -136,8 +137,8 @@ class ChangelogTable(faust.Table[bytes, bytes]):
         self._ends: dict[int, int] = {}
 
     @property
-    def local(self) -> _Local:
-        """The local rows."""
+    def local(self) -> _LocalRows:
+        """The rows on this worker's disk; in memory in tests."""
         return _RocksRows(self.data) if hasattr(self.data, "_dbs") else _MemoryRows(self.data)
 
     async def on_start(self) -> None:
@@ -165,10 +166,10 @@ class ChangelogTable(faust.Table[bytes, bytes]):
         return log_start <= restored_from + 1 and restored_from < max(log_end, 1)
 
     def begin(self, partition: int, log_end: int) -> None:
-        """Own a partition from now on, whose changelog ends at `log_end`."""
+        """Own a partition from now on, whose changelog has `log_end` as its next offset."""
         self._ends[partition] = log_end
 
-    def write_local(self, partition: int, rows: Sequence[Row], last: int) -> None:
+    def write_local(self, partition: int, rows: Sequence[StateRow], last: int) -> None:
         """Keep rows that the changelog has, the last of them at the offset `last`.
 
         Once somebody else has written in between, the next restore begins before that: an old
@@ -195,13 +196,13 @@ class ChangelogTable(faust.Table[bytes, bytes]):
         for event in batch:
             message = event.message
             partition, key, value = message.partition, message.key or b"", message.value
-            some = rows.setdefault(partition, {})
+            restored = rows.setdefault(partition, {})
             offsets[partition] = max(message.offset, offsets.get(partition, -1))
-            known = some[key] if key in some else self.local.get(partition, key)
-            if not keys.is_older(value, known):
-                some[key] = value
-        for partition, some in rows.items():
-            self.local.put(partition, some, offsets[partition])
+            stored = restored[key] if key in restored else self.local.get(partition, key)
+            if not keys.is_older(value, stored):
+                restored[key] = value
+        for partition, restored in rows.items():
+            self.local.put(partition, restored, offsets[partition])
 
 
 class FaustTable:
@@ -219,7 +220,7 @@ class FaustTable:
         """Local rows whose key begins with `prefix`, ordered by key."""
         return cast(Iterator[tuple[bytes, bytes]], self._table.local.scan(partition, prefix))
 
-    async def write(self, rows: Mapping[int, Sequence[Row]]) -> None:
+    async def write(self, rows: Mapping[int, Sequence[StateRow]]) -> None:
         """Write rows per partition, in order; None deletes.
 
         The changelog first, awaited, then one atomic batch per partition in the local store,
@@ -228,21 +229,21 @@ class FaustTable:
         Raises:
             TableError: Some may be written, some not; the worker must stop.
         """
-        newer = {p: kept for p, some in rows.items() if (kept := self._newer(p, some))}
+        newer = {p: new for p, all_rows in rows.items() if (new := self._newer_rows(p, all_rows))}
         try:
             offsets = await self._producer.send_rows(self._table.changelog_topic_name, newer)
             failpoints.reach("table.after_send")
-            for partition, some in newer.items():
+            for partition, written in newer.items():
                 if not self._table.local.is_open(partition):
                     continue  # revoked meanwhile; its next owner restores the rows
-                self._table.write_local(partition, some, offsets[partition])
+                self._table.write_local(partition, written, offsets[partition])
                 failpoints.reach("table.mid_local")
         except BrokerError as error:
             raise TableError(f"the changelog of {self._table.name}: {error}") from error
         except Exception as error:  # rocksdict raises nothing more special
             raise TableError(f"the local store of {self._table.name}: {error}") from error
 
-    def _newer(self, partition: int, rows: Sequence[Row]) -> list[Row]:
+    def _newer_rows(self, partition: int, rows: Sequence[StateRow]) -> list[StateRow]:
         local = self._table.local
         if not local.is_open(partition):
             return list(rows)

@@ -14,7 +14,7 @@ from fastdata.batch.reports import ReplayReport
 from fastdata.events.decoder import Decoder
 from fastdata.events.registry import Registry
 from fastdata.speed.layer import Record, SpeedLayer
-from fastdata.speed.state import Bad
+from fastdata.speed.state import DeadLetter
 from fastdata.store.protocol import ServingStore
 from tests.simulation.fakes import Budget, FakeTable
 
@@ -52,7 +52,7 @@ class Loop:
         self.source: Source = metrics[0].source
         self.log = log
         self.now = 0
-        self.letters: list[Bad] = []
+        self.letters: list[DeadLetter] = []
         self.committed: dict[int, int] = {}
         self.layer: SpeedLayer
         self.store: ServingStore
@@ -86,7 +86,7 @@ class Loop:
             end = self.log.end(p)
             self._read[p] = await self.layer.open(p, self.committed.get(p), 0, end)
 
-    async def send(self, letters: Sequence[Bad]) -> None:
+    async def send(self, letters: Sequence[DeadLetter]) -> None:
         """Take dead letters."""
         self.letters += letters
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 
 from fastdata.speed import keys
-from fastdata.speed.state import Bad
+from fastdata.speed.state import DeadLetter
 from fastdata.store.protocol import Gap, Head, Partial, Progress, ServingStore
 
 
@@ -81,5 +81,5 @@ class CutStore:
 
 
 class NoDeadLetters:
-    async def send(self, letters: Sequence[Bad]) -> None:
+    async def send(self, letters: Sequence[DeadLetter]) -> None:
         raise ViolationError(f"a dead letter: {letters[0]}")

@@ -15,7 +15,7 @@ from fastdata.events.registry import FolderRegistry
 from fastdata.events.schema import encode
 from fastdata.speed.keys import unstamp
 from fastdata.speed.layer import Record, SpeedLayer
-from fastdata.speed.state import Bad
+from fastdata.speed.state import DeadLetter
 from fastdata.store.memory import MemoryStore
 from fastdata.store.protocol import Partial
 
@@ -65,7 +65,7 @@ class Bench:
     segment_size: int = 10
     store: MemoryStore = field(default_factory=MemoryStore)
     table: DictTable = field(default_factory=DictTable)
-    letters: list[Bad] = field(default_factory=list)
+    letters: list[DeadLetter] = field(default_factory=list)
     committed: dict[int, int] = field(default_factory=dict)
     order: list[str] = field(default_factory=list)
     now: int = NOW
@@ -104,7 +104,7 @@ class Bench:
         await layer.flush()
         return layer
 
-    async def send(self, letters: Sequence[Bad]) -> None:
+    async def send(self, letters: Sequence[DeadLetter]) -> None:
         self.order.append("dead letters")
         self.letters.extend(letters)
 

@@ -8,7 +8,8 @@ from faust.events import Event
 from faust.types import TP
 from faust.types.tuples import Message
 
-from fastdata.speed.producer import AckedProducer, Row
+from fastdata.speed.keys import StateRow
+from fastdata.speed.producer import AckedProducer
 from fastdata.speed.table import ChangelogTable, FaustTable, rocksdb_options
 
 TOPIC = "shop-fastdata-clicks-changelog"
@@ -19,9 +20,9 @@ class Log(AckedProducer):
     """The changelog of one partition, as a list."""
 
     def __init__(self) -> None:
-        self.rows: list[Row] = []
+        self.rows: list[StateRow] = []
 
-    async def send_rows(self, topic: str, rows: Mapping[int, Sequence[Row]]) -> dict[int, int]:
+    async def send_rows(self, topic: str, rows: Mapping[int, Sequence[StateRow]]) -> dict[int, int]:
         self.rows.extend(rows[0])
         return {0: len(self.rows) - 1}
 

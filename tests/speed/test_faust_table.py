@@ -14,7 +14,8 @@ from faust.types.tuples import Message
 
 from fastdata import failpoints
 from fastdata.errors import BrokerError, TableError
-from fastdata.speed.producer import AckedProducer, Row
+from fastdata.speed.keys import StateRow
+from fastdata.speed.producer import AckedProducer
 from fastdata.speed.table import ChangelogTable, FaustTable, rocksdb_options
 from tests.support.rules import without
 
@@ -25,10 +26,10 @@ class Log(AckedProducer):
     """A changelog that is a list per partition."""
 
     def __init__(self) -> None:
-        self.rows: dict[int, list[Row]] = {}
+        self.rows: dict[int, list[StateRow]] = {}
         self.broken = False
 
-    async def send_rows(self, topic: str, rows: Mapping[int, Sequence[Row]]) -> dict[int, int]:
+    async def send_rows(self, topic: str, rows: Mapping[int, Sequence[StateRow]]) -> dict[int, int]:
         assert topic == TOPIC
         if self.broken:
             raise BrokerError("no acknowledgement")
@@ -149,7 +150,10 @@ async def test_a_write_goes_to_the_changelog_in_order_and_then_to_the_local_stor
     table: ChangelogTable,
 ) -> None:
     log = Log()
-    rows: dict[int, list[Row]] = {0: [(b"0a", value(1)), (b"0b", value(2))], 1: [(b"1a", value(9))]}
+    rows: dict[int, list[StateRow]] = {
+        0: [(b"0a", value(1)), (b"0b", value(2))],
+        1: [(b"1a", value(9))],
+    }
 
     await FaustTable(table, log).write(rows)
 

@@ -15,7 +15,7 @@ from fastdata.archive import Entry, reader
 from fastdata.archive.chains import Chain
 from fastdata.coordinates.segments import Coverage, segment_of
 from fastdata.speed import keys, layer, start
-from fastdata.speed.flush import Snapshot
+from fastdata.speed.flush import FlushSnapshot
 from fastdata.speed.layer import SpeedLayer
 from fastdata.store import rules
 from fastdata.store.cassandra import schema
@@ -28,7 +28,7 @@ _ALL_SEGMENTS = 1 << 62
 _publish = SpeedLayer._publish
 
 
-async def _commit_first(speed: SpeedLayer, snapshot: Snapshot) -> None:
+async def _commit_first(speed: SpeedLayer, snapshot: FlushSnapshot) -> None:
     await speed._commit(snapshot.positions)
     await _publish(speed, snapshot)
 
