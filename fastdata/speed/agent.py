@@ -42,7 +42,7 @@ class SourceAgent:
     the group. Events of any other time are left alone, for they come again.
 
     Args:
-        fail: Ends the process; called with what was being done, and the error.
+        fail: Ends the process; called with what failed, and the error.
     """
 
     def __init__(self, app: faust.App, source: Source, fail: Fail) -> None:
@@ -56,10 +56,10 @@ class SourceAgent:
         self._fail = fail
         self._lock = asyncio.Lock()
         self._live: dict[int, int] = {}  # partition -> generation
-        self._is_settled = False
-        self._reread_at: dict[int, float] = {}
+        self._is_settled = False  # since Faust resumed the flow after the last `open`
+        self._reread_at: dict[int, float] = {}  # partition -> monotonic seconds
         self._flushes = 0
-        self._waits = 0
+        self._waits = 0  # for a schema
         self._is_flushing = False
         app.tables.add(self.table)
         topic = app.topic(
@@ -81,8 +81,6 @@ class SourceAgent:
     def _tp(self, partition: int) -> TP:
         return TP(self.source.topic, partition)
 
-    # --- events -------------------------------------------------------------------------------
-
     async def _run(self, stream: StreamT[bytes]) -> None:
         if (layer := self.layer) is None:
             return  # cannot be: the service starts before all agents
@@ -95,6 +93,7 @@ class SourceAgent:
             self._fail(f"folding {self.source.topic}", error)
 
     async def _take(self, layer: SpeedLayer, message: Message) -> None:
+        """Fold an event, once its schema is here; read again what is missing before it."""
         while True:
             try:
                 if not self._accept(layer, message):
@@ -108,7 +107,11 @@ class SourceAgent:
                 await self.registry.learn(needed.schema_id)
 
     def _accept(self, layer: SpeedLayer, message: Message) -> bool:
-        """Fold one event; False when events before it are missing."""
+        """Fold the event that is next, or leave alone what is not; False when some are missing.
+
+        At least once: an event of another generation comes again, one before the position was
+        folded already. One after the position is next only if the log has nothing in between.
+        """
         partition, offset = message.partition, message.offset
         generation = self._app.consumer_generation_id
         if message.generation_id != generation or self._live.get(partition) != generation:
@@ -118,7 +121,7 @@ class SourceAgent:
             return True
         if offset > position:
             holes = self._consumer.holes.get(message.tp, {})
-            start, is_head = holes.get(offset, (offset, True))
+            start, is_head = holes.get(offset, (offset, True))  # no hole known: Faust lost some
             if start > position or is_head:
                 return False
         self._fold(layer, message)
@@ -137,9 +140,9 @@ class SourceAgent:
         )
 
     async def _mend(self, layer: SpeedLayer, message: Message) -> None:
-        """Fold an event after a hole of the log; read again what is missing otherwise."""
+        """Fold an event after a hole of the log, or read again what is missing. May block."""
         if not self._is_settled:
-            return
+            return  # `settle` will seek anyway
         partition, offset = message.partition, message.offset
         tp = self._tp(partition)
         holes = self._consumer.holes.get(tp, {})
@@ -149,6 +152,7 @@ class SourceAgent:
             # Nobody but the log made this hole, unless retention has passed us by.
             log_start = await self._log_start(tp)
             if log_start is not None and log_start <= owned.position:
+                # The partition may have gone, or come again, while the broker was asked.
                 if layer.partitions.get(partition) is owned and offset >= owned.position:
                     self._fold(layer, message)
                 holes.pop(offset, None)
@@ -179,8 +183,11 @@ class SourceAgent:
     async def settle(self) -> None:
         """Read on from where the states are, now that the flow has resumed.
 
-        Faust clears all queues when it resumes the flow, after the seek: what was delivered in
-        between is gone, and nobody would miss it before the next event.
+        Faust clears all queues when it resumes the flow, after the seek of `open`: what was
+        delivered in between is gone, and nobody would miss it before the next event.
+
+        Raises:
+            KafkaError: The seek failed, and not because the group changes.
         """
         self._is_settled = True
         if self.layer is not None and self._live:
@@ -189,6 +196,8 @@ class SourceAgent:
 
     async def reread(self, partition: int) -> None:
         """Read a live partition again from where its state is, at most once in 5 s.
+
+        For events that Faust has lost on their way. What is delivered twice is not folded twice.
 
         Raises:
             FastdataError: The state could not be flushed or a gap not be recorded.
@@ -204,7 +213,7 @@ class SourceAgent:
             if layer is None or log_start is None or generation is None:
                 return
             if self._live.get(partition) != generation:
-                return
+                return  # revoked while the broker was asked
             offset = _read_from(layer.partitions[partition])
             logger.warning("%s/%d is read again from offset %d", *tp, offset)
             if log_start > offset:
@@ -222,10 +231,8 @@ class SourceAgent:
         self._live[partition] = generation
         return position
 
-    # --- flushes ------------------------------------------------------------------------------
-
     async def flush(self) -> None:
-        """Make durable what is folded; a caller that is cancelled does not stop it."""
+        """Make durable what is folded. May block; a caller that is cancelled does not stop it."""
         await asyncio.shield(asyncio.ensure_future(self._flush()))
 
     async def _flush(self) -> None:
@@ -256,18 +263,19 @@ class SourceAgent:
         """Drop what batch has covered.
 
         Raises:
-            FastdataError: As a flush.
+            FastdataError: Store or table failed; the process must end.
         """
         if self.layer is not None:
             await self.layer.clean_up()
 
-    # --- partitions ---------------------------------------------------------------------------
-
     async def open(self, consumer: FoldingConsumer) -> None:
-        """Open all assigned partitions and seek to where their states are.
+        """Open all assigned partitions and seek to where their states are. May block.
+
+        To be called when the tables have recovered, and before the flow resumes.
 
         Raises:
             FastdataError: A state cannot be read, or a gap not be recorded.
+            KafkaError: The broker did not answer, or the group changes again.
         """
         generation = self._app.consumer_generation_id
         tps = sorted(tp for tp in consumer.assignment() if tp.topic == self.source.topic)
@@ -281,8 +289,8 @@ class SourceAgent:
         committed = await consumer.committed(tps)
         async with self._lock:  # a flush of the generation before may still be under way
             if self._app.consumer_generation_id != generation:
-                return
-            self._live = {}
+                return  # the group has changed meanwhile, and calls again
+            self._live = {}  # until all are open, whatever is delivered is left alone
             layer.close(list(layer.partitions))
             seeks = {}
             for tp in tps:
@@ -295,13 +303,16 @@ class SourceAgent:
                     ends[tp],
                     is_intact=self.table.is_intact(tp.partition, starts[log], ends[log]),
                 )
-                consumer.forget(tp)
+                consumer.forget(tp)  # holes of fetches before the seek
             self._is_settled = False
             self._live = dict.fromkeys(logs, generation)
             await consumer.seek_wait(seeks)
 
     async def revoke(self, revoked: set[TP]) -> None:
-        """Flush what will belong to others, for at most 5 s, and let it go."""
+        """Flush what will belong to others, for at most 5 s, and let it go.
+
+        What is not flushed in time is folded again by its next owner.
+        """
         gone = [tp.partition for tp in revoked if tp.topic == self.source.topic]
         if self.layer is None or not gone:
             return
@@ -321,7 +332,7 @@ class SourceAgent:
             self._live.clear()
 
     def signs(self) -> Iterator[Sign]:
-        """Signs of life, for the watchdog; also tells the layer how long the log is."""
+        """Signs of life, for the watchdog. Also tells the layer how long the log is."""
         flush = self._flushes if self._is_flushing else None
         yield Sign(f"the flush of {self.name}", flush, _FLUSH_LIMIT_S)
         for partition in list(self._live):

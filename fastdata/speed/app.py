@@ -55,11 +55,11 @@ class SafeApp(faust.App):
 
     BootStrategy: ClassVar[type[BootStrategy]] = _NoWeb
     state_folder: Path
-    _slot: object = None
+    _folder_lock: object = None
 
     async def on_first_start(self) -> None:
         """Take a folder that no other live worker has."""
-        folder, self._slot = take_folder(self.state_folder)
+        folder, self._folder_lock = take_folder(self.state_folder)
         with warnings.catch_warnings():  # nobody has opened anything there yet
             warnings.simplefilter("ignore", AlreadyConfiguredWarning)
             self.conf.datadir = folder
@@ -88,7 +88,7 @@ def make_app(
     from fastdata.settings import Settings
 
     settings = settings or Settings.load()
-    chosen = {**_safe(settings), **overrides}
+    chosen = {**_safe_settings(settings), **overrides}
     if not allow_insecure:
         _refuse_unsafe(chosen)
     app = SafeApp(id or settings.application_id, **chosen)
@@ -101,7 +101,7 @@ def make_app(
     return app
 
 
-def _safe(settings: "Settings") -> dict[str, Any]:
+def _safe_settings(settings: "Settings") -> dict[str, Any]:
     broker = Broker.of(settings)
     return {
         "broker": ";".join(f"kafka://{server}" for server in broker.servers.split(",")),
@@ -161,10 +161,13 @@ def _refuse_unsafe(chosen: dict[str, Any]) -> None:
 
 
 def take_folder(parent: Path) -> tuple[Path, object]:
-    """The first `worker-<n>` below a folder that no live process has, and what holds its lock.
+    """Take the first `worker-<n>` below `parent` that no live process has.
 
     RocksDB can be opened by one process. A worker that comes back takes its old folder, so
     its state is there.
+
+    Returns:
+        The folder, and what holds its lock for as long as it lives.
 
     Raises:
         SettingsError: The folder cannot be written.
@@ -183,11 +186,11 @@ def take_folder(parent: Path) -> tuple[Path, object]:
         except OSError:
             os.close(lock)
         else:
-            return folder, _Held(lock)
+            return folder, _HeldLock(lock)
     raise SettingsError(f"a thousand workers have a folder in {parent.resolve()} already")
 
 
-class _Held:
+class _HeldLock:
     """Holds a lock for as long as it lives."""
 
     def __init__(self, descriptor: int) -> None:

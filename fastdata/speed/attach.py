@@ -16,6 +16,11 @@ def attach(app: faust.App, *declared: Metric | Source, settings: Settings | None
     Adds, per source, an agent and a table named `fastdata-<source>`. The app keeps its
     settings, except that its consumer reads committed records only. May be called again.
 
+    ```python
+    app = fastdata.make_app("shop")
+    fastdata.attach(app, clicks_per_page, orders_per_country)
+    ```
+
     Args:
         declared: Metrics, or sources whose dead letters alone matter.
         settings: From the environment and `fastdata.toml` when None.

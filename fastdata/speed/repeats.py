@@ -13,25 +13,31 @@ _ENTRY = struct.Struct(">QI")
 
 
 class Repeats:
-    """The ids of one partition within a horizon of whole segments.
+    """The event ids of one partition within a horizon of whole segments. Not for concurrent use.
 
     Whether an event is a repeat depends on the log alone: on the ids between the edge of
     the horizon and its own offset. An id is remembered by 64 bits of its BLAKE2 hash: among
     100,000 ids two of them share one with a probability below 3e-10.
+
+    Args:
+        horizon: How many offsets back an id is remembered at least; 0 for not at all.
+        segment_size: In offsets.
     """
 
     def __init__(self, horizon: int, segment_size: int) -> None:
-        self._segments = -(-horizon // segment_size)
+        self._segments = -(-horizon // segment_size)  # rounded up
         self._size = segment_size
-        self._seen: dict[int, int] = {}
-        self._fresh: list[tuple[int, int]] = []
-        self._segment = -1
+        self._seen: dict[int, int] = {}  # hash -> first offset, in the order of offsets
+        self._fresh: list[tuple[int, int]] = []  # the same, since the last drain
+        self._segment = -1  # of the event before
 
     def is_repeat(self, identity: str | int | None, offset: int, span: int = 0) -> bool:
         """Whether the id was seen at a smaller offset; remembers it when not.
 
         Args:
-            span: Where its event time lies; in another one it is another event, as for batch.
+            identity: The event's id; what has none is never a repeat.
+            span: The hour of its event time, ms UTC. The same id in another hour is another
+                event, because batch counts hour by hour and could not see both.
         """
         if identity is None or not self._segments:
             return False
@@ -40,7 +46,7 @@ class Repeats:
         digest = blake2b(repr((identity, span)).encode(), digest_size=8).digest()
         key = int.from_bytes(digest, "big")
         first = self._seen.setdefault(key, offset)
-        if first == offset:
+        if first == offset:  # also when it is folded again: an event does not repeat itself
             self._fresh.append((key, offset))
         return first < offset
 
@@ -58,7 +64,7 @@ class Repeats:
         return first, last, payload
 
     def restore(self, rows: Iterable[tuple[int, bytes]]) -> None:
-        """Remember the ids of stored rows: pairs of first offset and bytes, in any order."""
+        """Remember the ids of stored rows: first offset and bytes, as `drain` returned them."""
         entries = (entry for first, payload in rows for entry in _entries(first, payload))
         for offset, key in sorted(entries):
             self._seen.setdefault(key, offset)
@@ -66,6 +72,7 @@ class Repeats:
     def _forget_before(self, segment: int) -> None:
         self._segment = segment
         edge = segment_start(segment - self._segments, self._size)
+        # The oldest come first, so that this looks at no more than it forgets.
         old = list(takewhile(lambda key: self._seen[key] < edge, self._seen))
         for key in old:
             del self._seen[key]

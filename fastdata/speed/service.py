@@ -51,7 +51,7 @@ _services: WeakKeyDictionary[faust.App, "SpeedService"] = WeakKeyDictionary()
 
 
 class SpeedService(Service):
-    """Starts before everything else of the app, and stops after it.
+    """What fastdata runs in an app. Starts before everything else of it, and stops after it.
 
     Attributes:
         end: Ends the process; replaced in tests.
@@ -107,8 +107,8 @@ class SpeedService(Service):
         """
         if self.started:
             raise SettingsError(f"attach() comes too late: the app {self._app.conf.id!r} runs")
-        known = {*self._declared}
-        self._declared += [value for value in declared if value not in known]
+        present = {*self._declared}
+        self._declared += [value for value in declared if value not in present]
         catalog = catalog_of(self._declared)
         for name, source in catalog.sources.items():
             if name not in self._agents:
@@ -119,24 +119,22 @@ class SpeedService(Service):
                 self._agents[name] = SourceAgent(self._app, source, self.fail)
             self._agents[name].metrics = catalog.of_source(source)
 
-    def fail(self, what: str, error: BaseException) -> None:
+    def fail(self, action: str, error: BaseException) -> None:
         """End the process, since going on could lose or repeat events."""
         logger.critical(
             "fastdata ends this worker: %s failed: %s: %s",
-            what,
-            type(error).__name__,
-            error,
-            exc_info=error,
-        )
+            action, type(error).__name__, error, exc_info=error,
+        )  # fmt: skip
         self.end(EXIT_FAILED)
 
     def _end(self, code: int) -> None:
-        self.end(code)
-
-    # --- start and stop -----------------------------------------------------------------------
+        self.end(code)  # which a test may have replaced since the watchdog was made
 
     async def on_start(self) -> None:
-        """Check the broker and the topics, open the store, make the layers."""
+        """Check the broker and the topics, open the store, make the layers.
+
+        Ends the process with code 1 when that fails; raises it where `end` was replaced.
+        """
         try:
             await self._open()
         except FastdataError as error:
@@ -196,8 +194,6 @@ class SpeedService(Service):
 
         self.add_future(run())
 
-    # --- partitions ---------------------------------------------------------------------------
-
     async def on_seek(self, consumer: FoldingConsumer) -> None:
         """Open the partitions of all sources: the tables have recovered."""
         try:
@@ -231,8 +227,6 @@ class SpeedService(Service):
 
     async def _on_assigned(self, _: Any, /, *args: Any, **kwargs: Any) -> None:
         self._has_joined = True
-
-    # --- timers -------------------------------------------------------------------------------
 
     async def _flush_all(self) -> None:
         await asyncio.gather(*(agent.flush() for agent in self._agents.values()))

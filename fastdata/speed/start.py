@@ -4,19 +4,12 @@ from dataclasses import dataclass
 
 from fastdata.coordinates.segments import segment_of, segment_start
 
-__all__ = [
-    "Start",
-    "edge_after",
-    "edge_before",
-    "plan_skip",
-    "plan_start",
-    "vouched_start",
-]
+__all__ = ["Start", "edge_after", "edge_before", "plan_skip", "plan_start", "vouched_start"]
 
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """Where to begin.
+    """Where a partition is folded from.
 
     Attributes:
         position: The next offset to fold.
@@ -49,7 +42,7 @@ def plan_start(committed: int | None, marker: int | None, log_start: int, size: 
         size: Offsets in a segment.
     """
     if committed is None and marker is None:
-        return Start(log_start)
+        return Start(log_start)  # a new group: nothing was folded that could be replaced
     position = committed if committed is not None else log_start
     position = vouched_start(position, marker, size)
     if position >= log_start:
@@ -61,10 +54,11 @@ def plan_start(committed: int | None, marker: int | None, log_start: int, size: 
 
 
 def vouched_start(position: int, marker: int | None, size: int) -> int:
-    """Where to fold from for which the marker vouches, at or before `position`.
+    """The offset at or before `position` from where the state can go on.
 
-    A state whose marker is missing or behind has lost what was folded before, so its segment is
-    folded again from the edge.
+    A state whose marker is missing or behind has lost what was folded before. To go on in the
+    middle of a segment would put a part in the place of the whole, so it is folded again from its
+    edge.
     """
     if marker is not None and marker >= position:
         return position

@@ -30,7 +30,7 @@ Config = Mapping[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Topic:
-    """What a broker tells of a topic.
+    """What a broker says of a topic.
 
     Attributes:
         config: Values by Kafka's names; empty when it may not be read.
@@ -58,8 +58,8 @@ async def prepare_topics(producer: AckedProducer, topic: str, changelog: str) ->
     async with TopicAdmin(producer) as admin:
         if not await admin.is_served():
             # A mock creates what is asked for, and has no configuration.
-            found = [await producer.partitions(name) for name in (topic, changelog, letters)]
-            source, state, _ = (Topic(topic, count, 1, {}) for count in found)
+            counts = [await producer.partitions(name) for name in (topic, changelog, letters)]
+            source, state, _ = (Topic(topic, count, 1, {}) for count in counts)
             _check_partitions(source, state, changelog)
             return source.partitions
         source = await admin.find(topic) or Topic(topic, 0, 0, {})
@@ -142,12 +142,12 @@ class TopicAdmin:
         await self._admin.close()
 
     async def is_served(self) -> bool:
-        """Whether there is somebody to ask."""
+        """Whether the cluster has a controller that answers; a mock has none."""
         cluster = await self._admin.describe_cluster()
         return cluster["controller_id"] in {node["node_id"] for node in cluster["brokers"]}
 
     async def find(self, name: str) -> Topic | None:
-        """What is known of a topic; None when there is none.
+        """The topic of a name; None when there is none.
 
         Raises:
             BrokerError: The broker does not answer.
@@ -155,24 +155,24 @@ class TopicAdmin:
         try:
             async with asyncio.timeout(_TIMEOUT_S):
                 # Asked for by name, a broker may create it.
-                known = {each["topic"]: each for each in await self._admin.describe_topics()}
-                if name not in known:
+                topics = {topic["topic"]: topic for topic in await self._admin.describe_topics()}
+                if name not in topics:
                     return None
-                partitions = known[name]["partitions"]
-                replicas = min(len(each["replicas"]) for each in partitions)
+                partitions = topics[name]["partitions"]
+                replicas = min(len(partition["replicas"]) for partition in partitions)
                 return Topic(name, len(partitions), replicas, await self._config(name))
         except (KafkaError, OSError, TimeoutError) as error:
             raise BrokerError(f"topic {name}: the broker does not tell of it: {error!r}") from error
 
     async def ensure(self, name: str, like: Topic, config: Config) -> Topic:
-        """Create a topic with the partitions and replicas of another, or check the one there is.
+        """Create a topic with the partitions and replicas of another, or check the present one.
 
         Raises:
-            BrokerError: The broker refuses, or what there is would lose something.
+            BrokerError: The broker refuses, or the present one would lose something.
         """
-        if (found := await self.find(name)) is not None:
-            self._check(found, like, config)
-            return found
+        if (topic := await self.find(name)) is not None:
+            self._check(topic, like, config)
+            return topic
         new = NewTopic(name, like.partitions, like.replicas, topic_configs=dict(config))
         try:
             async with asyncio.timeout(_TIMEOUT_S):
@@ -193,39 +193,39 @@ class TopicAdmin:
             self._warn(source, "cleanup.policy", policy, "delete", "older events of a key vanish")
         kept_ms = int(source.config.get("retention.ms", -1))
         if "delete" in policy and 0 <= kept_ms < _DAY_MS:
-            what = "events are gone when a worker or the archive is down for longer"
-            self._warn(source, "retention.ms", str(kept_ms), str(7 * _DAY_MS), what)
+            effect = "events are gone when a worker or the archive is down for longer"
+            self._warn(source, "retention.ms", str(kept_ms), str(7 * _DAY_MS), effect)
 
-    def _check(self, found: Topic, like: Topic, wanted: Config) -> None:
+    def _check(self, topic: Topic, like: Topic, wanted: Config) -> None:
         """Refuse what loses something for sure, warn of what may."""
-        policy = found.config.get("cleanup.policy", wanted["cleanup.policy"])
+        policy = topic.config.get("cleanup.policy", wanted["cleanup.policy"])
         if policy != wanted["cleanup.policy"]:
             raise BrokerError(
-                f"topic {found.name} has cleanup.policy={policy}, which loses what we keep there; "
-                f"mend it: {self._command(found, 'cleanup.policy', wanted['cleanup.policy'])}"
+                f"topic {topic.name} has cleanup.policy={policy}, which loses what we keep there; "
+                f"mend it: {self._command(topic, 'cleanup.policy', wanted['cleanup.policy'])}"
             )
-        in_sync = int(found.config.get("min.insync.replicas", 1))
-        if in_sync > found.replicas:
+        in_sync = int(topic.config.get("min.insync.replicas", 1))
+        if in_sync > topic.replicas:
             raise BrokerError(
-                f"topic {found.name} has min.insync.replicas={in_sync} and {found.replicas} "
+                f"topic {topic.name} has min.insync.replicas={in_sync} and {topic.replicas} "
                 "replicas, so nothing can be written to it; mend it: "
-                f"{self._command(found, 'min.insync.replicas', wanted['min.insync.replicas'])}"
+                f"{self._command(topic, 'min.insync.replicas', wanted['min.insync.replicas'])}"
             )
         for name, least in wanted.items():
-            value = found.config.get(name, least)
+            value = topic.config.get(name, least)
             if least.isdigit() and 0 <= int(value) < int(least):
-                self._warn(found, name, value, least, f"less than {least}")
-        if found.replicas < like.replicas:
+                self._warn(topic, name, value, least, f"less than {least}")
+        if topic.replicas < like.replicas:
             logger.warning(
                 "topic %s has %s replicas, %s has %s: it is lost sooner; mend it with "
                 "kafka-reassign-partitions.sh",
-                found.name, found.replicas, like.name, like.replicas,
+                topic.name, topic.replicas, like.name, like.replicas,
             )  # fmt: skip
 
-    def _warn(self, topic: Topic, name: str, value: str, better: str, what: str) -> None:
+    def _warn(self, topic: Topic, name: str, value: str, better: str, effect: str) -> None:
         logger.warning(
             "topic %s has %s=%s: %s; mend it: %s",
-            topic.name, name, value, what, self._command(topic, name, better),
+            topic.name, name, value, effect, self._command(topic, name, better),
         )  # fmt: skip
 
     def _command(self, topic: Topic, name: str, value: str) -> str:

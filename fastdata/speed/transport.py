@@ -22,7 +22,8 @@ __all__ = ["FoldingConsumer", "Hole", "Seeker", "install"]
 
 _MAX_HOLES = 100_000
 
-Hole = tuple[int, bool]  # first missing offset; whether it lies at the head of a fetch
+# First missing offset; whether it lies at the head of a fetch: then retention may have made it.
+Hole = tuple[int, bool]
 
 
 class Seeker(Protocol):
@@ -70,9 +71,9 @@ class _FoldingThread(driver.AIOKafkaConsumerThread):
             for tp in consumer.assignment() & records.keys():
                 consumer.seek(tp, records[tp][0].offset)
             return {}
-        for tp, some in records.items():
+        for tp, fetched in records.items():
             if tp.topic in self.consumer.seeker.topics:
-                self._note(TP(tp.topic, tp.partition), some, before.get(tp))
+                self._note(TP(tp.topic, tp.partition), fetched, before.get(tp))
         return records
 
     def _positions(self, consumer: AIOKafkaConsumer) -> dict[TP, int]:
@@ -83,11 +84,11 @@ class _FoldingThread(driver.AIOKafkaConsumerThread):
         return {tp: state.position for tp, state in states if state and state.has_valid_position}
 
     def _note(self, tp: TP, records: list[Any], position: int | None) -> None:
-        """Remember the holes in what was fetched: they are in the log, nobody else made them."""
+        """Remember the holes in what was fetched: they are in the log, not made by Faust."""
         first, last = records[0].offset, records[-1].offset
         holes = self.consumer.holes.setdefault(tp, {})
         if len(holes) > _MAX_HOLES:
-            holes.clear()  # what is not known to be a hole of the log is read again
+            holes.clear()  # where no hole is known, what is missing is read again
         if position is not None and first > position:
             holes[first] = (position, True)
         if last - first + 1 != len(records):
@@ -99,7 +100,6 @@ class _FoldingThread(driver.AIOKafkaConsumerThread):
         self.consumer.fetched[tp] = last + 1
 
     async def committed(self, tps: list[TP]) -> Mapping[TP, int | None]:
-        """The group's offsets; None where it never committed."""
         return cast(Mapping[TP, int | None], await self.call_thread(self._committed, tps))
 
     async def _committed(self, tps: list[TP]) -> Mapping[TP, int | None]:
@@ -107,18 +107,15 @@ class _FoldingThread(driver.AIOKafkaConsumerThread):
         return {tp: await consumer.committed(TopicPartition(*tp)) for tp in tps}
 
     def stay(self) -> None:
-        """Stay in the group although nothing is fetched."""
         if self._consumer is not None:
             self._consumer._subscription._last_fetch_ended = time.monotonic()
 
     def group_error(self) -> BaseException | None:
-        """What has ended the part in the group."""
         coordinator = self._consumer and self._consumer._coordinator
         pending: BaseException | None = getattr(coordinator, "_pending_exception", None)
         return pending
 
     def reach(self, tp: TP) -> tuple[int, int] | None:
-        """Position of the fetcher and end of what it may read, as far as they are known."""
         assigned = self._ensure_consumer()._subscription.subscription
         state = assigned and assigned.assignment and assigned.assignment.state_value(tp)
         if not state or not state.has_valid_position or state.highwater is None:
@@ -149,7 +146,7 @@ class FoldingConsumer(driver.Consumer):
     """Faust's consumer for topics whose offsets belong to a speed layer.
 
     Attributes:
-        holes: Per partition and offset, the hole of the log that ends there.
+        holes: Per partition and offset, the hole of the log just before it.
         fetched: Per partition, the offset after the last record that left the fetcher.
     """
 
@@ -188,7 +185,7 @@ class FoldingConsumer(driver.Consumer):
         return self._thread.committed(tps)
 
     def reach(self, tp: TP) -> tuple[int, int] | None:
-        """Position of the fetcher and end of what it may read, as far as they are known."""
+        """The next offset to fetch, and the end of what may be fetched; None when not known."""
         return self._thread.reach(tp)
 
     def group_error(self) -> BaseException | None:

@@ -87,10 +87,8 @@ class Watchdog:
                 logger.critical(
                     "fastdata ends this worker: no progress of %s for %.0f s (stood at %s); "
                     "nothing is lost, start it again",
-                    sign.name,
-                    now - since,
-                    sign.progress,
-                )
+                    sign.name, now - since, sign.progress,
+                )  # fmt: skip
                 self._end(EXIT_FAILED)
                 return
 
