@@ -7,9 +7,10 @@ from pathlib import Path
 import faust
 from faust.types import TP
 
+from fastdata.speed.keys import StateRow
 from fastdata.speed.layer import Record, SpeedLayer
-from fastdata.speed.producer import AckedProducer, Row
-from fastdata.speed.state import Bad
+from fastdata.speed.producer import AckedProducer
+from fastdata.speed.state import DeadLetter
 from fastdata.speed.table import ChangelogTable, FaustTable, rocksdb_options
 from fastdata.store.protocol import ServingStore
 from tests.stored.written import (
@@ -29,10 +30,10 @@ class _Changelog(AckedProducer):
     """Keeps what is sent."""
 
     def __init__(self, ends: Mapping[int, int]) -> None:
-        self.rows: dict[int, list[Row]] = {partition: [] for partition in ends}
+        self.rows: dict[int, list[StateRow]] = {partition: [] for partition in ends}
         self._ends = ends
 
-    async def send_rows(self, topic: str, rows: Mapping[int, Sequence[Row]]) -> dict[int, int]:
+    async def send_rows(self, topic: str, rows: Mapping[int, Sequence[StateRow]]) -> dict[int, int]:
         for partition, some in rows.items():
             self.rows[partition] += some
         return {p: self._ends[p] + len(self.rows[p]) - 1 for p in rows}
@@ -49,7 +50,7 @@ class Worker:
     topic: str
     state: Path
     store: ServingStore
-    letters: list[Bad] = field(default_factory=list)
+    letters: list[DeadLetter] = field(default_factory=list)
     committed: dict[int, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -85,7 +86,7 @@ class Worker:
         """Fold what came after all was kept."""
         await self.fold(committed(self.topic))
 
-    async def send(self, letters: Sequence[Bad]) -> None:
+    async def send(self, letters: Sequence[DeadLetter]) -> None:
         self.letters += letters
 
     async def commit(self, offsets: Mapping[int, int]) -> bool:
