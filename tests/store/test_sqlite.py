@@ -87,6 +87,7 @@ async def test_run_numbers_are_never_used_again(url: str, tmp_path: Path) -> Non
         assert (await store.open_run(METRIC, NOON, TWO, Coverage())).number > first.number
 
 
+@pytest.mark.processes
 async def test_no_reader_sees_half_a_version_of_another_process(url: str) -> None:
     async with open_store(url) as store:
         process = start(url, "await flip_for_a_while(store, 150)")
@@ -99,6 +100,7 @@ async def test_no_reader_sees_half_a_version_of_another_process(url: str) -> Non
         assert 150 == check_whole(await read(store))
 
 
+@pytest.mark.processes
 async def test_processes_that_start_together_use_one_store(url: str) -> None:
     code = (
         "print(await asyncio.gather(publish(store, covering(p0=3), b'x', b'y'),"
@@ -123,6 +125,7 @@ async def test_stores_that_open_together_make_one_store(tmp_path: Path) -> None:
         await asyncio.gather(*(store.__aexit__() for store in opened))
 
 
+@pytest.mark.processes
 async def test_a_flush_does_not_wait_for_a_whole_replay(url: str) -> None:
     code = (
         "rows = [Total(NOON, str(i), bytes(100)) for i in range(4_000)]; "
