@@ -121,7 +121,8 @@ class SourceAgent:
             return True
         if offset > position:
             holes = self._consumer.holes.get(message.tp, {})
-            start, is_head = holes.get(offset, (offset, True))  # no hole known: Faust lost some
+            # Where no hole of the log is known, Faust has lost what is missing.
+            start, is_head = holes.get(offset, (offset, True))
             if start > position or is_head:
                 return False
         self._fold(layer, message)

@@ -73,7 +73,7 @@ class _FoldingThread(driver.AIOKafkaConsumerThread):
             return {}
         for tp, fetched in records.items():
             if tp.topic in self.consumer.seeker.topics:
-                self._note(TP(tp.topic, tp.partition), fetched, before.get(tp))
+                self._note_holes(TP(tp.topic, tp.partition), fetched, before.get(tp))
         return records
 
     def _positions(self, consumer: AIOKafkaConsumer) -> dict[TP, int]:
@@ -83,7 +83,7 @@ class _FoldingThread(driver.AIOKafkaConsumerThread):
         states = ((tp, assigned.assignment.state_value(tp)) for tp in assigned.assignment.tps)
         return {tp: state.position for tp, state in states if state and state.has_valid_position}
 
-    def _note(self, tp: TP, records: list[Any], position: int | None) -> None:
+    def _note_holes(self, tp: TP, records: list[Any], position: int | None) -> None:
         """Remember the holes in what was fetched: they are in the log, not made by Faust."""
         first, last = records[0].offset, records[-1].offset
         holes = self.consumer.holes.setdefault(tp, {})

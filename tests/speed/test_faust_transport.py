@@ -60,7 +60,7 @@ async def test_an_app_gets_our_consumer(consumer: FoldingConsumer) -> None:
 
 
 async def test_consecutive_records_have_no_holes(consumer: FoldingConsumer) -> None:
-    consumer._thread._note(TP0, fetched(5, 6, 7), 5)
+    consumer._thread._note_holes(TP0, fetched(5, 6, 7), 5)
 
     assert consumer.holes == {TP0: {}}
     assert consumer.fetched == {TP0: 8}
@@ -69,19 +69,19 @@ async def test_consecutive_records_have_no_holes(consumer: FoldingConsumer) -> N
 async def test_holes_inside_of_a_fetch_and_at_its_head_are_told_apart(
     consumer: FoldingConsumer,
 ) -> None:
-    consumer._thread._note(TP0, fetched(7, 8, 11, 12, 20), 5)
+    consumer._thread._note_holes(TP0, fetched(7, 8, 11, 12, 20), 5)
 
     assert consumer.holes == {TP0: {7: (5, True), 11: (9, False), 20: (13, False)}}
 
 
 async def test_without_a_position_nothing_is_known_of_the_head(consumer: FoldingConsumer) -> None:
-    consumer._thread._note(TP0, fetched(7, 8), None)
+    consumer._thread._note_holes(TP0, fetched(7, 8), None)
 
     assert consumer.holes == {TP0: {}}
 
 
 async def test_what_was_fetched_before_a_seek_is_forgotten(consumer: FoldingConsumer) -> None:
-    consumer._thread._note(TP0, fetched(7, 9), 5)
+    consumer._thread._note_holes(TP0, fetched(7, 9), 5)
     consumer.forget(TP0)
 
     assert (consumer.holes, consumer.fetched) == ({}, {})
