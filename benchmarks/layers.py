@@ -23,7 +23,7 @@ from fastdata.events.decoder import Decoder
 from fastdata.events.registry import FolderRegistry
 from fastdata.events.schema import encode
 from fastdata.speed.layer import Record, SpeedLayer
-from fastdata.speed.state import Bad
+from fastdata.speed.state import DeadLetter
 from fastdata.store.memory import MemoryStore
 
 FLUSH_EVENTS = 10_000
@@ -43,7 +43,7 @@ class Nowhere:
     async def write(self, rows: Mapping[int, Sequence[tuple[bytes, bytes | None]]]) -> None:
         """Forget the rows."""
 
-    async def send(self, letters: Sequence[Bad]) -> None:
+    async def send(self, letters: Sequence[DeadLetter]) -> None:
         """Forget the letters."""
 
     async def commit(self, offsets: Mapping[int, int]) -> bool:
