@@ -42,21 +42,19 @@ class MemoryStore:
         pass
 
     async def upsert(self, partials: Sequence[Partial], progress: Sequence[Progress]) -> None:
-        """Write partials and progress; see `ServingStore`.
-
-        Raises:
-            StoreError: A state is larger than 1 MiB; nothing was written.
-        """
+        """See `ServingStore`; atomic as a whole."""
+        # A late flush of a slower worker brings smaller stamps: row by row, the larger one stays.
         for key, partial in rules.newest(partials).items():
             stored = self._partials.get(key)
             if stored is None or rules.is_newer(partial.stamp, stored.stamp):
                 self._partials[key] = partial
-        for place, one in rules.furthest(progress).items():
-            if place not in self._progress or rules.is_further(one, self._progress[place]):
-                self._progress[place] = one
+        for partition, report in rules.furthest(progress).items():
+            last = self._progress.get(partition)
+            if last is None or rules.is_further(report, last):
+                self._progress[partition] = report
 
     async def record_gap(self, gap: Gap) -> None:
-        """Remember a gap; see `ServingStore`."""
+        """See `ServingStore`."""
         key = (gap.topic, gap.partition, gap.start)
         self._gaps[key] = rules.merge_gaps(gap, self._gaps.get(key, gap))
 
@@ -70,7 +68,7 @@ class MemoryStore:
         totals: Sequence[tuple[int, int]] | None = None,
         dims: str = "",
     ) -> Reading:
-        """Everything that an answer is made of; see `ServingStore`."""
+        """See `ServingStore`; nothing here waits, so no other call comes in between."""
         heads = await self.heads(metric, start, end)
         partials = await self.partials(metric, start, end)
         missed = await self.partials(unfolded, rules.first_timed(start), end)
@@ -90,40 +88,34 @@ class MemoryStore:
         )
 
     async def survey(self, metric: str, unfolded: str, topic: str, start: int, end: int) -> Survey:
-        """What `read` would read, without the states; see `ServingStore`."""
-        found = await self.read(metric, unfolded, topic, start, end)
+        """See `ServingStore`."""
+        reading = await self.read(metric, unfolded, topic, start, end)
         return Survey(
-            heads=found.heads,
-            partials=_tallies(found.partials),
-            unfolded=_tallies(found.unfolded),
-            gaps=found.gaps,
-            progress=found.progress,
+            heads=reading.heads,
+            partials=_tallies(reading.partials),
+            unfolded=_tallies(reading.unfolded),
+            gaps=reading.gaps,
+            progress=reading.progress,
         )
 
     async def heads(self, metric: str, start: int, end: int) -> dict[int, Head]:
-        """The heads of the spans in `[start, end)`."""
-        return {
-            span: head
-            for (of, span), head in sorted(
-                (key, head)
-                for key, head in self._heads.items()
-                if key[0] == metric and start <= key[1] < end
-            )
-        }
+        """See `ServingStore`."""
+        spans = sorted(key[1] for key in self._heads if key[0] == metric and start <= key[1] < end)
+        return {span: self._heads[metric, span] for span in spans}
 
     async def open_run(self, metric: str, start: int, end: int, coverage: Coverage) -> Run:
-        """Record a new run; see `ServingStore`."""
+        """See `ServingStore`."""
         run = Run(len(self._runs) + 1, metric, start, end, coverage)
         self._runs[run.number] = run
         return run
 
     async def close_run(self, number: int) -> None:
-        """Record that the run has published all that it planned."""
+        """See `ServingStore`."""
         if number in self._runs:
             self._runs[number] = replace(self._runs[number], is_done=True)
 
     async def last_run(self, metric: str) -> Run | None:
-        """The newest run of the metric, done or not."""
+        """See `ServingStore`."""
         runs = [run for run in self._runs.values() if run.metric == metric]
         return runs[-1] if runs else None
 
@@ -134,28 +126,19 @@ class MemoryStore:
         spans: Mapping[int, Sequence[Total]],
         pace: Pace | None = None,
     ) -> dict[int, int]:
-        """Write all totals of some spans under an unpublished version; see `ServingStore`.
-
-        Raises:
-            SpanConflictError: A span shows that version already; nothing was written.
-            StoreError: A state is larger than 1 MiB; nothing was written.
-        """
+        """See `ServingStore`; in one portion."""
         rows = {span: rules.unique(metric, totals) for span, totals in spans.items()}
         if pace:
             await pace.wait(sum(map(len, rows.values())))
         heads = {span: self._heads.get((metric, span)) for span in spans}
         published = [span for span, head in heads.items() if version in rules.versions_of(head)]
         rules.refuse_published(metric, version, published)
-        self._totals.update({(metric, span, version): some for span, some in rows.items()})
+        self._totals.update({(metric, span, version): written for span, written in rows.items()})
         failpoints.reach("store.after_totals")
-        return {span: len(some) for span, some in rows.items()}
+        return {span: len(written) for span, written in rows.items()}
 
     async def publish(self, metric: str, flips: Sequence[Flip]) -> None:
-        """Move the pointers of some spans; see `ServingStore`.
-
-        Raises:
-            SpanConflictError: A head or the number of rows is not as expected.
-        """
+        """See `ServingStore`."""
         heads = {
             flip.span: self._heads[metric, flip.span]
             for flip in flips
@@ -171,7 +154,7 @@ class MemoryStore:
         failpoints.reach("store.after_flip")
 
     async def undo(self, metric: str, span: int) -> bool:
-        """Point back to the previous version; False when there is none."""
+        """See `ServingStore`."""
         head = self._heads.get((metric, span))
         if head is None or head.previous is None:
             return False
@@ -179,7 +162,7 @@ class MemoryStore:
         return True
 
     async def clean_up(self, metric: str, start: int, end: int, unfolded: str = "") -> int:
-        """Drop what no version needs any more; see `ServingStore`."""
+        """See `ServingStore`."""
         obsolete = [
             key
             for key in self._totals
@@ -194,20 +177,20 @@ class MemoryStore:
             for key, p in self._partials.items()
             if p.metric in starts and starts[p.metric] <= p.window < end and _is_droppable(p, heads)
         ]
-        for place in dropped:
-            del self._partials[place]
+        for partial_key in dropped:
+            del self._partials[partial_key]
         return len(dropped)
 
     async def progress(self, topic: str) -> Sequence[Progress]:
-        """How far each partition of the topic is folded."""
+        """See `ServingStore`."""
         return [self._progress[key] for key in sorted(self._progress) if key[0] == topic]
 
     async def gaps(self, topic: str) -> Sequence[Gap]:
-        """All gaps of the topic, or of the metric."""
+        """See `ServingStore`."""
         return [self._gaps[key] for key in sorted(self._gaps) if key[0] == topic]
 
     async def partials(self, metric: str, start: int, end: int) -> Sequence[Partial]:
-        """All stored partials of the windows in `[start, end)`, covered or not."""
+        """See `ServingStore`."""
         return [
             self._partials[key]
             for key in sorted(self._partials)
@@ -215,7 +198,7 @@ class MemoryStore:
         ]
 
     async def has_partials(self, metric: str) -> bool:
-        """Whether there is any partial of the metric."""
+        """See `ServingStore`."""
         return any(key[0] == metric for key in self._partials)
 
     def _is_obsolete(self, metric: str, span: int, version: int) -> bool:
@@ -238,6 +221,6 @@ def _tallies(partials: Iterable[Partial]) -> dict[int, Tally]:
     tallies: dict[int, Tally] = {}
     for partial in partials:
         span = rules.span_of(partial.window)
-        known = tallies.get(span, Tally(0, 0))
-        tallies[span] = Tally(known.partials + 1, known.stamps + partial.stamp)
+        tally = tallies.get(span, Tally(0, 0))
+        tallies[span] = Tally(tally.partials + 1, tally.stamps + partial.stamp)
     return tallies

@@ -24,6 +24,11 @@ _EXAMPLES = "write memory:, sqlite:///folder/store.db or postgresql://user:passw
 def open_store(url: str, create: bool = True) -> ServingStore:
     """The store of a URL, to be entered with `async with`.
 
+    ```python
+    async with open_store("sqlite:///store.db", create=False) as store:
+        heads = await store.heads(metric_id, start, end)
+    ```
+
     Args:
         url: `memory:`, gone with the process; `sqlite:///store.db` (relative) or
             `sqlite:////var/lib/store.db`; `postgresql://user:password@host:port/database`, with
@@ -40,8 +45,8 @@ def open_store(url: str, create: bool = True) -> ServingStore:
         raise SettingsError(f"the store's URL is not understood, it has no scheme: {_EXAMPLES}")
     opener = _OPENERS.get(scheme[1])
     if opener is None:
-        known = ", ".join(_OPENERS)
-        raise SettingsError(f"no store is known for {scheme[0]}… (known: {known}): {_EXAMPLES}")
+        schemes = ", ".join(_OPENERS)
+        raise SettingsError(f"no store is known for {scheme[0]}… (known: {schemes}): {_EXAMPLES}")
     return opener(url, create)
 
 
@@ -49,7 +54,7 @@ def open_dialect(url: str, setting: str) -> "Dialect":
     """The SQL database of a URL, for tables that are no store.
 
     Args:
-        url: `sqlite:///…` or `postgresql://…`, as of `open_store`.
+        url: `sqlite:///…` or `postgresql://…`, written as those of `open_store`.
         setting: Where the URL is from, for messages.
 
     Raises:

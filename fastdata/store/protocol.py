@@ -143,7 +143,10 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """One consistent view of a metric over `[start, end)`.
+    """One consistent view of a metric over `[start, end)`: all of it held at one moment.
+
+    Totals, and the partials that they have not counted, only add up when the same heads divided
+    them; so a store reads in one snapshot, or reads again when a head has moved meanwhile.
 
     Attributes:
         heads: Per span start.
@@ -183,11 +186,7 @@ class Survey:
     """What a `Reading` of the same range would be made of, without any state.
 
     Attributes:
-        heads: Per span start.
-        partials: Of those that a reading has, per span start.
-        unfolded: The same for the source's system metric, judged by the heads of *this* metric.
-        gaps: All of the topic and of the metric.
-        progress: All of the topic.
+        partials: A tally of those that a reading has, per span start; `unfolded` likewise.
     """
 
     heads: dict[int, Head]
@@ -212,16 +211,18 @@ class ServingStore(Protocol):
     async def upsert(self, partials: Sequence[Partial], progress: Sequence[Progress]) -> None:
         """Write partials and progress.
 
-        Atomic per row and durable when it returns. Of two partials of one (metric, window,
-        dims, partition, segment) the larger stamp wins, whatever the order of arrival; of two
-        progresses of one (topic, partition) the larger `next_offset`, and of equal ones the later
-        `updated`. The caller may repeat a key.
+        Atomic per row and durable when it returns; progress never before the partials that it
+        tells of. Of two partials of one (metric, window, dims, partition, segment) the larger
+        stamp wins, whatever the order of arrival: it has folded all that the other one has. Of
+        two progresses of one (topic, partition) the larger `next_offset` wins, and of equal ones
+        the later `updated`. The caller may repeat a key.
+
+        Raises:
+            StoreError: A state is larger than 1 MiB; nothing was written.
         """
-        ...
 
     async def record_gap(self, gap: Gap) -> None:
         """Remember a gap; the same (topic, partition, start) again keeps the larger end."""
-        ...
 
     async def read(
         self,
@@ -236,17 +237,17 @@ class ServingStore(Protocol):
         """Everything that an answer over the windows in `[start, end)` is made of.
 
         One consistent snapshot: no reading mixes two versions of a span, and none misses a
-        partial that a version it shows does not cover. `start` and `end` are ms UTC, aligned
-        to spans. `unfolded` is the id of the source's system metric, which is read from
-        `rules.first_timed` on.
+        partial that a version it shows does not cover.
 
         Args:
+            metric: Id of the metric's definition.
+            unfolded: Id of the source's system metric, which is read from `rules.first_timed` on.
+            start: ms UTC, the start of a span; `end` likewise, exclusive.
             totals: The intervals `[start, end)` of spans whose totals are wanted, in order and
                 apart; the reading has no others. None for all.
             dims: Totals and partials of the metric whose dimensions do not begin with this text
                 are not needed, and not in the reading.
         """
-        ...
 
     async def survey(self, metric: str, unfolded: str, topic: str, start: int, end: int) -> Survey:
         """What `read` would read, so that a caller finds the spans that have changed.
@@ -254,23 +255,21 @@ class ServingStore(Protocol):
         No state is fetched; the work is a row for each head and a look at each partial. Heads and
         tallies are of one moment, as in a reading.
         """
-        ...
 
     async def heads(self, metric: str, start: int, end: int) -> dict[int, Head]:
         """The heads of the spans in `[start, end)`, by span start."""
-        ...
 
     async def open_run(self, metric: str, start: int, end: int, coverage: Coverage) -> Run:
-        """Record a new run and give it a number that no other run has."""
-        ...
+        """Record a new run and give it a number that no other run has.
+
+        Called again after a `CommitUnknownError`, it may leave a run that nobody uses.
+        """
 
     async def close_run(self, number: int) -> None:
         """Record that the run has published all that it planned."""
-        ...
 
     async def last_run(self, metric: str) -> Run | None:
         """The newest run of the metric, done or not."""
-        ...
 
     async def write_totals(
         self,
@@ -297,7 +296,6 @@ class ServingStore(Protocol):
                 version already. Its rows are as they were; those of others may be written.
             StoreError: A state is larger than 1 MiB; nothing was written.
         """
-        ...
 
     async def publish(self, metric: str, flips: Sequence[Flip]) -> None:
         """Move the pointers of some spans; the head before becomes `previous`.
@@ -309,11 +307,9 @@ class ServingStore(Protocol):
             SpanConflictError: A head is not the expected one, or the rows are not as many
                 as said; nothing was changed.
         """
-        ...
 
     async def undo(self, metric: str, span: int) -> bool:
         """Point back to the previous version; False when there is none. Atomic."""
-        ...
 
     async def clean_up(self, metric: str, start: int, end: int, unfolded: str = "") -> int:
         """Drop what no version needs any more in the spans of `[start, end)`.
@@ -325,20 +321,15 @@ class ServingStore(Protocol):
         Returns:
             How many partials were dropped.
         """
-        ...
 
     async def progress(self, topic: str) -> Sequence[Progress]:
         """How far each partition of the topic is folded."""
-        ...
 
     async def gaps(self, topic: str) -> Sequence[Gap]:
         """All gaps of the topic, or of the metric, when `topic` is the id of one."""
-        ...
 
     async def partials(self, metric: str, start: int, end: int) -> Sequence[Partial]:
         """All stored partials of the windows in `[start, end)`, covered or not."""
-        ...
 
     async def has_partials(self, metric: str) -> bool:
         """Whether there is any partial of the metric, of whatever window; reads no state."""
-        ...

@@ -1,6 +1,7 @@
 """The rules that every store follows, as pure functions over the words of `protocol`."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import TypeVar
 
 from fastdata.coordinates.instants import HOUR_MS, floor_to
@@ -11,6 +12,7 @@ from fastdata.store.protocol import Flip, Gap, Head, Partial, Progress, Total
 __all__ = [
     "LETTERS",
     "MAX_STATE_BYTES",
+    "Coverages",
     "PartialKey",
     "covered_behind",
     "first_open",
@@ -40,6 +42,14 @@ of that hour no answer is exact.
 PartialKey = tuple[str, int, str, int, int]
 
 _T = TypeVar("_T")
+
+
+class Coverages(dict[str, Coverage]):
+    """Coverages by the text that a store has of them: those of one run are all the same."""
+
+    def __missing__(self, text: str) -> Coverage:
+        self[text] = coverage = Coverage.load(text)
+        return coverage
 
 
 def span_of(window: int) -> int:
@@ -94,30 +104,28 @@ def unique(metric: str, totals: Iterable[Total]) -> list[Total]:
     return list(kept.values())
 
 
-def is_further(one: Progress, than: Progress) -> bool:
-    """Whether `one` replaces the other; at the same offset the later report does."""
-    return (one.next_offset, one.updated) > (than.next_offset, than.updated)
+def is_further(report: Progress, than: Progress) -> bool:
+    """Whether a report replaces the other one; at the same offset the later one does."""
+    return (report.next_offset, report.updated) > (than.next_offset, than.updated)
 
 
 def furthest(progress: Iterable[Progress]) -> dict[tuple[str, int], Progress]:
     """One progress for each partition, sorted."""
     kept: dict[tuple[str, int], Progress] = {}
-    for one in progress:
-        other = kept.get((one.topic, one.partition))
-        if other is None or is_further(one, other):
-            kept[one.topic, one.partition] = one
+    for report in progress:
+        other = kept.get((report.topic, report.partition))
+        if other is None or is_further(report, other):
+            kept[report.topic, report.partition] = report
     return dict(sorted(kept.items(), key=lambda item: item[0]))
 
 
-def merge_gaps(one: Gap, other: Gap) -> Gap:
+def merge_gaps(gap: Gap, other: Gap) -> Gap:
     """The one gap that two records of the same start make."""
-    return Gap(
-        one.topic,
-        one.partition,
-        one.start,
-        max(one.end, other.end),
-        min(one.earliest, other.earliest),
-        max(one.latest, other.latest),
+    return replace(
+        gap,
+        end=max(gap.end, other.end),
+        earliest=min(gap.earliest, other.earliest),
+        latest=max(gap.latest, other.latest),
     )
 
 
@@ -125,6 +133,10 @@ def move_heads(
     heads: Mapping[int, Head], flips: Sequence[Flip], rows: Mapping[tuple[int, int], int]
 ) -> dict[int, Head]:
     """The heads that `flips` put in place of `heads`; those that are done already are left out.
+
+    The compare of a store's compare-and-set: it reads heads and counts rows, calls this, and
+    writes what comes out, so that nobody else can write one of the heads in between. A version
+    alone does not tell a head: a re-labelled one has the same rows and another coverage.
 
     Args:
         heads: The present heads, by span.

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from fastdata.errors import SettingsError
-from fastdata.store.cassandra.options import Options, parse
+from fastdata.store.cassandra.options import CassandraOptions, parse
 from fastdata.store.cassandra.schema import BUCKETS
 from tests.support.settings_page import PAGE, page
 
@@ -27,7 +27,7 @@ def test_the_options_of_cassandra_are_those_that_it_takes() -> None:
 
 
 def test_the_defaults_of_cassandra_are_those_that_are_shown() -> None:
-    found: Options = parse("cassandra://host/keyspace")
+    found: CassandraOptions = parse("cassandra://host/keyspace")
 
     assert (found.consistency, found.replication, BUCKETS) == ("LOCAL_QUORUM", 3, 4)
     for option, default in (("consistency", "`LOCAL_QUORUM`"), ("replication", 3), ("buckets", 4)):

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from fastdata.errors import SettingsError
-from fastdata.store.cassandra.options import Options, parse
+from fastdata.store.cassandra.options import CassandraOptions, parse
 from fastdata.store.opening import open_store
 
 
@@ -14,7 +14,7 @@ def test_a_url_says_everything(tmp_path: Path) -> None:
         "cassandra://alice:p%40ss%2F@one,two:9142,[::1]:9143/metrics?consistency=quorum&dc=east"
         f"&replication=2&buckets=8&writes_per_s=5000&tls=true&ca={ca}"
     )
-    assert parse(url) == Options(
+    assert parse(url) == CassandraOptions(
         hosts=(("one", 9042), ("two", 9142), ("::1", 9143)),
         keyspace="metrics",
         user="alice",

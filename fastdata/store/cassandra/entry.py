@@ -11,20 +11,11 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Self
 
-from fastdata.coordinates.segments import Coverage
 from fastdata.errors import StoreUnavailableError
 from fastdata.store import rules
 from fastdata.store.protocol import Head
 
-__all__ = ["Attempt", "Coverages", "Entry", "heads_of", "rows_of"]
-
-
-class Coverages(dict[str, Coverage]):
-    """Coverages by their text: those of one run are all the same."""
-
-    def __missing__(self, text: str) -> Coverage:
-        self[text] = coverage = Coverage.load(text)
-        return coverage
+__all__ = ["Attempt", "SpanEntry", "heads_of", "rows_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +37,8 @@ class Attempt:
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
-    """One span.
+class SpanEntry:
+    """What is decided about one span.
 
     Attributes:
         span: Start of the span, ms UTC.
@@ -67,7 +58,7 @@ class Entry:
     text: str = field(default="", compare=False)
 
     @classmethod
-    def load(cls, span: int, text: str, coverages: Coverages) -> Self:
+    def load(cls, span: int, text: str, coverages: rules.Coverages) -> Self:
         """The entry that `dump` wrote."""
         stored = json.loads(text)
         head, shown, behind = None, "", ""
@@ -78,7 +69,7 @@ class Entry:
                 number, covered, behind = stored["previous"]
                 previous = (number, coverages[covered])
             head = Head(span, version, coverages[coverage], previous)
-        attempts = tuple(Attempt(*one) for one in stored["attempts"])
+        attempts = tuple(Attempt(*values) for values in stored["attempts"])
         return cls(span, stored["moves"], head, shown, behind, attempts, text)
 
     def dump(self) -> str:
@@ -111,13 +102,13 @@ class Entry:
         )
         return next(whole, None)
 
-    def begin(self, attempt: Attempt) -> "Entry":
+    def begin(self, attempt: Attempt) -> "SpanEntry":
         """With one more attempt, of which nothing is written yet."""
         if self.attempt(attempt.id):
             return self
         return replace(self, attempts=(*self.attempts, attempt))
 
-    def complete(self, done: Attempt) -> "Entry":
+    def complete(self, done: Attempt) -> "SpanEntry":
         """With all rows of an attempt written; the last one of a version counts.
 
         Raises:
@@ -132,7 +123,7 @@ class Entry:
         others = tuple(attempt for attempt in self.attempts if attempt is not begun)
         return replace(self, attempts=(*others, done))
 
-    def move(self, head: Head) -> "Entry":
+    def move(self, head: Head) -> "SpanEntry":
         """With another head, which `rules.move_heads` has allowed."""
         shown = self.written(head.version)
         behind = self.written(head.previous[0]) if head.previous else None
@@ -154,27 +145,27 @@ class Entry:
             and (attempt.version in closed or attempt.version in published)
         }
 
-    def drop(self, ids: Collection[str]) -> "Entry":
+    def drop(self, ids: Collection[str]) -> "SpanEntry":
         """With some attempts that can no longer be published."""
         attempts = (replace(a, is_dropped=a.is_dropped or a.id in ids) for a in self.attempts)
         return replace(self, attempts=tuple(attempts))
 
-    def forget(self, ids: Collection[str]) -> "Entry":
+    def forget(self, ids: Collection[str]) -> "SpanEntry":
         """Without the attempts that are dropped, once their rows are deleted."""
         left = (a for a in self.attempts if not (a.is_dropped and a.id in ids))
         return replace(self, attempts=tuple(left))
 
 
-def heads_of(entries: Mapping[int, Entry]) -> dict[int, Head]:
+def heads_of(entries: Mapping[int, SpanEntry]) -> dict[int, Head]:
     """The heads of the spans that have one."""
     return {span: entry.head for span, entry in entries.items() if entry.head}
 
 
-def rows_of(entries: Iterable[Entry]) -> dict[tuple[int, int], int]:
+def rows_of(entries: Iterable[SpanEntry]) -> dict[tuple[int, int], int]:
     """How many totals are stored whole for each (span, version)."""
-    found: dict[tuple[int, int], int] = {}
+    rows: dict[tuple[int, int], int] = {}
     for entry in entries:
         for version in {attempt.version for attempt in entry.attempts}:
             if (attempt := entry.written(version)) and attempt.rows is not None:
-                found[entry.span, version] = attempt.rows
-    return found
+                rows[entry.span, version] = attempt.rows
+    return rows

@@ -7,7 +7,7 @@ import stamina
 from cassandra import InvalidRequest
 
 from fastdata.errors import SettingsError, StoreError, StoreUnavailableError
-from fastdata.store.cassandra.options import Options
+from fastdata.store.cassandra.options import CassandraOptions
 from fastdata.store.cassandra.schema import BUCKETS, LAYOUT, ONLY, Statements, of_keyspace, tables
 from fastdata.store.cassandra.session import DRIVER_ERRORS, connect, explain
 
@@ -33,7 +33,7 @@ class Keyspace:
     buckets: int
 
 
-def open_keyspace(options: Options, create: bool) -> Keyspace:
+def open_keyspace(options: CassandraOptions, create: bool) -> Keyspace:
     """Connect, and make the keyspace and its tables where there are none; processes may race.
 
     Raises:
@@ -60,7 +60,7 @@ def open_keyspace(options: Options, create: bool) -> Keyspace:
         raise
 
 
-def _refuse_unless(create: bool, options: Options) -> None:
+def _refuse_unless(create: bool, options: CassandraOptions) -> None:
     if not create:
         raise StoreUnavailableError(
             f"{options.shown} holds no store yet: start a worker or a replay first, or check"
@@ -68,12 +68,12 @@ def _refuse_unless(create: bool, options: Options) -> None:
         )
 
 
-def _has_keyspace(session: Any, options: Options) -> bool:
+def _has_keyspace(session: Any, options: CassandraOptions) -> bool:
     query = "SELECT keyspace_name FROM system_schema.keyspaces WHERE keyspace_name = %s"
     return session.execute(query, (options.keyspace,)).one() is not None
 
 
-def _create_keyspace(session: Any, options: Options) -> None:
+def _create_keyspace(session: Any, options: CassandraOptions) -> None:
     hosts = session.cluster.metadata.all_hosts()
     nodes = [host for host in hosts if options.dc in ("", host.datacenter)]
     if len(nodes) < options.replication:
@@ -89,7 +89,7 @@ def _create_keyspace(session: Any, options: Options) -> None:
     )
 
 
-def _create_tables(session: Any, options: Options) -> int:
+def _create_tables(session: Any, options: CassandraOptions) -> int:
     for table in tables(options.keyspace):
         _patiently(session.execute, table)
     layout = f"{options.keyspace}.layout (only, version, buckets)"
@@ -101,7 +101,7 @@ def _create_tables(session: Any, options: Options) -> int:
     return buckets
 
 
-def _find_layout(session: Any, options: Options) -> int | None:
+def _find_layout(session: Any, options: CassandraOptions) -> int | None:
     """The buckets of the store; None where there is none yet."""
     query = (
         "SELECT table_name FROM system_schema.tables"
@@ -125,7 +125,7 @@ def _find_layout(session: Any, options: Options) -> int | None:
     return int(buckets)
 
 
-def _check_buckets(options: Options, buckets: int) -> None:
+def _check_buckets(options: CassandraOptions, buckets: int) -> None:
     if options.buckets not in (None, buckets):
         raise SettingsError(
             f"{options.shown} was made with {buckets} buckets, which cannot change: leave out"
@@ -135,8 +135,8 @@ def _check_buckets(options: Options, buckets: int) -> None:
 
 def _prepare(session: Any, keyspace: str) -> Statements:
     statements = Statements()
-    for one in fields(Statements):
-        prepared = session.prepare(of_keyspace(getattr(statements, one.name), keyspace))
+    for statement in fields(Statements):
+        prepared = session.prepare(of_keyspace(getattr(statements, statement.name), keyspace))
         prepared.is_idempotent = True
-        setattr(statements, one.name, prepared)
+        setattr(statements, statement.name, prepared)
     return statements

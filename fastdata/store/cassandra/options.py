@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl, unquote
 
 from fastdata.errors import SettingsError
 
-__all__ = ["EXAMPLE", "Options", "parse"]
+__all__ = ["EXAMPLE", "CassandraOptions", "parse"]
 
 EXAMPLE = "cassandra://user:password@host1,host2:9042/keyspace?replication=3"
 _PORT = 9042
@@ -21,7 +21,7 @@ _CONSISTENCIES = ("LOCAL_QUORUM", "QUORUM", "ONE")
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class CassandraOptions:
     """How to reach a keyspace, and how to make it.
 
     Attributes:
@@ -54,7 +54,7 @@ class Options:
         return f"cassandra://{hosts}/{self.keyspace}"
 
 
-def parse(url: str) -> Options:
+def parse(url: str) -> CassandraOptions:
     """The options of a URL such as `EXAMPLE`.
 
     After the question mark: `consistency` (LOCAL_QUORUM, QUORUM, ONE), `dc`, `replication`,
@@ -69,13 +69,12 @@ def parse(url: str) -> Options:
             f"the store's URL cassandra:… is not understood: write {EXAMPLE}; the keyspace in small"
             " letters, digits and _, and @ : / in a password as %40 %3A %2F"
         )
-    known = _read_query(match["query"] or "")
-    return Options(
+    return CassandraOptions(
         hosts=tuple(_read_host(host) for host in match["hosts"].split(",")),
         keyspace=match["keyspace"],
         user=unquote(match["user"] or ""),
         password=unquote(match["password"] or ""),
-        **known,  # type: ignore[arg-type]
+        **_read_query(match["query"] or ""),  # type: ignore[arg-type]
     )
 
 
@@ -87,7 +86,7 @@ def _read_host(text: str) -> tuple[str, int]:
 
 
 def _read_query(text: str) -> dict[str, object]:
-    known: dict[str, object] = {}
+    options: dict[str, object] = {}
     for name, value in parse_qsl(text, keep_blank_values=True):
         read = _READERS.get(name)
         if read is None:
@@ -96,14 +95,14 @@ def _read_query(text: str) -> dict[str, object]:
                 f" {', '.join(_READERS)}"
             )
         try:
-            known[name] = read(value)
+            options[name] = read(value)
         except ValueError as error:
             raise SettingsError(
                 f"the store's URL cassandra:… has a wrong {name}: {error}"
             ) from None
-    if known.get("ca") and not known.get("tls"):
+    if options.get("ca") and not options.get("tls"):
         raise SettingsError("the store's URL cassandra:… has a ca, and no tls=true to use it")
-    return known
+    return options
 
 
 def _read_consistency(value: str) -> str:

@@ -12,31 +12,27 @@ nobody will miss it; it stays on the disk if it is newer than all that was dropp
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
 from fastdata.coordinates.segments import Coverage
 from fastdata.store import rules
 from fastdata.store.cassandra import schema
-from fastdata.store.cassandra.schema import (
-    Place,
-    Statements,
-    bucket_of,
-    dump_partial,
-    load_partial,
-)
-from fastdata.store.cassandra.session import Batch, Row, Session, batches
+from fastdata.store.cassandra.schema import PartialsPlace, Statements
+from fastdata.store.cassandra.session import Batch, CqlRow, Session, batches
 from fastdata.store.protocol import Partial, Tally
 
-__all__ = ["Places"]
+__all__ = ["PartialsTable"]
 
-_KNOWN = 100_000
+_NOTED = 100_000
 _PAGE_ROWS = 1_000
 _EVER = (-(1 << 62), 1 << 62)
 
 
-class Places:
+class PartialsTable:
     """The partials of one keyspace.
+
+    Every method raises `StoreUnavailableError` and `CommitUnknownError` as those of `ServingStore`.
 
     Args:
         session: Requests to it.
@@ -48,39 +44,34 @@ class Places:
         self._session = session
         self._do = do
         self._buckets = buckets
-        self._known: dict[Row, int] = {}
+        self._noted: dict[CqlRow, int] = {}
 
     async def put(self, partials: Collection[Partial]) -> None:
-        """Write partials, at most one of each key; the larger stamp stays.
-
-        Raises:
-            CommitUnknownError: Some may not be written.
-            StoreUnavailableError: Some are not written.
-        """
-        rows: dict[Row, list[Row]] = defaultdict(list)
-        last: dict[Row, int] = {}
+        """Write partials, at most one of each key; the larger stamp stays."""
+        rows: dict[CqlRow, list[CqlRow]] = defaultdict(list)
+        last: dict[CqlRow, int] = {}
         for p in partials:
-            bucket = bucket_of(p.dims, self._buckets)
+            bucket = schema.bucket_of(p.dims, self._buckets)
             key = (p.metric, rules.span_of(p.window), p.partition, bucket)
-            cell = dump_partial(p.stamp, p.state)
+            cell = schema.dump_partial(p.stamp, p.state)
             rows[key].append((schema.write_time(p), cell, *key, p.segment, p.window, p.dims))
             last[key] = max(last.get(key, p.segment), p.segment)
         await self._note(last)
-        await self._session.write(
-            batch for own in rows.values() for batch in batches(self._do.put_partial, own)
-        )
+        await self._write(self._do.put_partial, rows.values())
 
-    async def _note(self, last: dict[Row, int]) -> None:
-        new = {key: segment for key, segment in last.items() if segment > self._known.get(key, -1)}
-        rows: dict[str, list[Row]] = defaultdict(list)
+    async def _note(self, last: dict[CqlRow, int]) -> None:
+        new = {key: segment for key, segment in last.items() if segment > self._noted.get(key, -1)}
+        rows: dict[str, list[CqlRow]] = defaultdict(list)
         for key, segment in new.items():
             rows[key[0]].append((segment + 1, segment, *key))
-        await self._session.write(
-            batch for own in rows.values() for batch in batches(self._do.put_place, own)
-        )
-        if len(self._known) > _KNOWN:
-            self._known.clear()
-        self._known.update(new)
+        await self._write(self._do.put_place, rows.values())
+        if len(self._noted) > _NOTED:
+            self._noted.clear()
+        self._noted.update(new)
+
+    async def _write(self, statement: Any, rows: Iterable[Iterable[CqlRow]]) -> None:
+        """Write rows, given by partition of the table: a batch is of one alone."""
+        await self._session.write(b for part in rows for b in batches(statement, part))
 
     async def read(
         self, metric: str, start: int, end: int, first: Callable[[int, int], int]
@@ -90,44 +81,34 @@ class Places:
         Args:
             first: The first segment that is wanted of a span and Kafka partition.
         """
-        asked = [
-            self._read_place(place, segment)
-            for place in await self._find(metric, start, end)
-            if place.segment >= (segment := first(place.span, place.partition))
-        ]
-        found = [partial for own in await asyncio.gather(*asked) for partial in own]
-        return sorted(found, key=lambda p: (p.window, p.dims, p.partition, p.segment))
+        places = await self._open_places(metric, start, end, first)
+        asked = (self._read_place(place, segment) for place, segment in places.items())
+        partials = [partial for read in await asyncio.gather(*asked) for partial in read]
+        return sorted(partials, key=lambda p: (p.window, p.dims, p.partition, p.segment))
 
     async def has_any(self, metric: str) -> bool:
         """Whether there is a partial of the metric; a place may have been noted without one."""
-        for place in await self._find(metric, *_EVER):
+        for place in await self._places(metric, *_EVER):
             if await self._session.read(self._do.any_partial, place.key):
                 return True
         return False
 
-    async def _read_place(self, place: Place, first: int) -> list[Partial]:
+    async def _read_place(self, place: PartialsPlace, first: int) -> list[Partial]:
         values = (*place.key, first)
         read = self._session.read(self._do.read_partials, values, page_rows=_PAGE_ROWS)
-        return [load_partial(place, row) for row in await read]
+        return [schema.load_partial(place, row) for row in await read]
 
     async def tally(
         self, metric: str, start: int, end: int, first: Callable[[int, int], int]
     ) -> dict[int, Tally]:
         """How many partials `read` would find, and the sum of their stamps, by span."""
-        places = {
-            place: segment
-            for place in await self._find(metric, start, end)
-            if place.segment >= (segment := first(place.span, place.partition))
-        }
-        read = self._session.read
-        found = await asyncio.gather(
-            *(read(self._do.tally_partials, (*p.key, segment)) for p, segment in places.items())
-        )
+        places = await self._open_places(metric, start, end, first)
+        answers = await self._ask(self._do.tally_partials, places)
         tallies: dict[int, Tally] = {}
-        for place, ((count, stamps),) in zip(places, found, strict=True):
+        for place, (count, stamps) in zip(places, answers, strict=True):
             if count:
-                known = tallies.get(place.span, Tally(0, 0))
-                tallies[place.span] = Tally(known.partials + count, known.stamps + stamps)
+                tally = tallies.get(place.span, Tally(0, 0))
+                tallies[place.span] = Tally(tally.partials + count, tally.stamps + stamps)
         return tallies
 
     async def drop(
@@ -140,16 +121,13 @@ class Places:
         """
         ends = {
             place: end_segment
-            for place in await self._find(metric, start, end)
+            for place in await self._places(metric, start, end)
             if (end_segment := behind(place.span).get(place.partition))
         }
-        read = self._session.read
-        found = await asyncio.gather(
-            *(read(self._do.newest_partial, (*place.key, until)) for place, until in ends.items())
-        )
-        drops: list[tuple[Any, Row]] = []
+        answers = await self._ask(self._do.newest_partial, ends)
+        drops: list[tuple[Any, CqlRow]] = []
         dropped = 0
-        for (place, until), ((count, newest),) in zip(ends.items(), found, strict=True):
+        for (place, until), (count, newest) in zip(ends.items(), answers, strict=True):
             if count:
                 dropped += count
                 drops.append((self._do.drop_partials, (newest, *place.key, until)))
@@ -162,8 +140,23 @@ class Places:
         await self._session.write(batches(self._do.drop_place, empty))
         return dropped
 
-    async def _find(self, metric: str, start: int, end: int) -> list[Place]:
+    async def _ask(self, statement: Any, places: Mapping[PartialsPlace, int]) -> list[CqlRow]:
+        """The one row that a statement counts of each place, from or up to a segment."""
+        asked = (self._session.read(statement, (*p.key, until)) for p, until in places.items())
+        return [row for (row,) in await asyncio.gather(*asked)]
+
+    async def _open_places(
+        self, metric: str, start: int, end: int, first: Callable[[int, int], int]
+    ) -> dict[PartialsPlace, int]:
+        """The places with segments that are wanted, and the first one of each."""
+        return {
+            place: segment
+            for place in await self._places(metric, start, end)
+            if place.segment >= (segment := first(place.span, place.partition))
+        }
+
+    async def _places(self, metric: str, start: int, end: int) -> list[PartialsPlace]:
         rows = await self._session.read(
             self._do.read_places, (metric, start, end), page_rows=_PAGE_ROWS
         )
-        return [Place(metric, *row) for row in rows]
+        return [PartialsPlace(metric, *row) for row in rows]

@@ -35,7 +35,7 @@ __all__ = [
     "BUCKETS",
     "LAYOUT",
     "ONLY",
-    "Place",
+    "PartialsPlace",
     "Statements",
     "bucket_of",
     "dump_partial",
@@ -102,6 +102,7 @@ def tables(keyspace: str) -> list[str]:
 
 _PARTIALS = "metric = ? AND span = ? AND partition = ? AND bucket = ?"
 _OF_TOTALS = "attempt = ? AND span = ? AND part = ?"
+_GAP = "topic = ? AND partition = ? AND first = ?"
 _RUN = "number, metric, first, until, coverage, is_done"
 
 
@@ -137,18 +138,9 @@ class Statements:
         "UPDATE KS.progress USING TIMESTAMP ? SET cell = ? WHERE topic = ? AND partition = ?"
     )
     read_progress: Any = "SELECT partition, cell FROM KS.progress WHERE topic = ?"
-    put_gap_end: Any = (
-        "UPDATE KS.gaps USING TIMESTAMP ? SET until = ?"
-        " WHERE topic = ? AND partition = ? AND first = ?"
-    )
-    put_gap_earliest: Any = (
-        "UPDATE KS.gaps USING TIMESTAMP ? SET earliest = ?"
-        " WHERE topic = ? AND partition = ? AND first = ?"
-    )
-    put_gap_latest: Any = (
-        "UPDATE KS.gaps USING TIMESTAMP ? SET latest = ?"
-        " WHERE topic = ? AND partition = ? AND first = ?"
-    )
+    put_gap_end: Any = f"UPDATE KS.gaps USING TIMESTAMP ? SET until = ? WHERE {_GAP}"
+    put_gap_earliest: Any = f"UPDATE KS.gaps USING TIMESTAMP ? SET earliest = ? WHERE {_GAP}"
+    put_gap_latest: Any = f"UPDATE KS.gaps USING TIMESTAMP ? SET latest = ? WHERE {_GAP}"
     read_gaps: Any = (
         "SELECT topic, partition, first, until, earliest, latest FROM KS.gaps WHERE topic = ?"
     )
@@ -176,7 +168,7 @@ class Statements:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class PartialsPlace:
     """One partition of `partials`, and the last segment in it."""
 
     metric: str
@@ -207,11 +199,15 @@ def dump_partial(stamp: int, state: bytes) -> bytes:
 
 
 def write_time(partial: Partial) -> int:
-    """The timestamp that a partial is written with, by which Cassandra does `rules.is_newer`."""
+    """The timestamp that a partial is written with, by which Cassandra does `rules.is_newer`.
+
+    Reading before writing could not: another worker may write in between, and a compare-and-set
+    for each partial would cost several round trips.
+    """
     return partial.stamp
 
 
-def load_partial(place: Place, row: tuple[int, int, str, bytes]) -> Partial:
+def load_partial(place: PartialsPlace, row: tuple[int, int, str, bytes]) -> Partial:
     """The partial of a row of `read_partials`."""
     segment, window, dims, cell = row
     (stamp,) = _STAMP.unpack_from(cell)

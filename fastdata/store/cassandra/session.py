@@ -38,15 +38,17 @@ from fastdata.errors import (
     StoreError,
     StoreUnavailableError,
 )
-from fastdata.store.cassandra.options import Options
+from fastdata.store.cassandra.options import CassandraOptions
 from fastdata.store.pace import Pace
 
-__all__ = ["DRIVER_ERRORS", "Batch", "Row", "Session", "batches", "connect", "explain"]
+__all__ = ["DRIVER_ERRORS", "Batch", "CqlRow", "Session", "batches", "connect", "explain"]
 
 # The driver tells of each failed attempt with a traceback; we say it once, in one line.
 logging.getLogger("cassandra").addHandler(logging.NullHandler())
 
-Row = tuple[Any, ...]
+CqlRow = tuple[Any, ...]
+"""The values of a row that was read, or those to bind to a statement."""
+
 DRIVER_ERRORS = (
     DriverException,
     NoHostAvailable,
@@ -69,7 +71,7 @@ class Batch:
         rows: A prepared statement and its values, each.
     """
 
-    def __init__(self, rows: Iterable[tuple[PreparedStatement, Row]]) -> None:
+    def __init__(self, rows: Iterable[tuple[PreparedStatement, CqlRow]]) -> None:
         self.statement = BatchStatement(BatchType.UNLOGGED)
         self.statement.is_idempotent = True
         self.rows = 0
@@ -78,25 +80,25 @@ class Batch:
             self.rows += 1
 
 
-def batches(prepared: PreparedStatement, rows: Iterable[Row]) -> Iterator[Batch]:
+def batches(prepared: PreparedStatement, rows: Iterable[CqlRow]) -> Iterator[Batch]:
     """Rows of one partition in batches of a size that nodes like.
 
     Args:
         rows: The values of one statement each.
     """
-    some: list[tuple[PreparedStatement, Row]] = []
+    batch: list[tuple[PreparedStatement, CqlRow]] = []
     room = _BATCH_BYTES
     for values in rows:
         room -= sum(len(value) for value in values if isinstance(value, bytes | str))
-        if some and (room < 0 or len(some) == _BATCH_ROWS):
-            yield Batch(some)
-            some, room = [], _BATCH_BYTES
-        some.append((prepared, values))
-    if some:
-        yield Batch(some)
+        if batch and (room < 0 or len(batch) == _BATCH_ROWS):
+            yield Batch(batch)
+            batch, room = [], _BATCH_BYTES
+        batch.append((prepared, values))
+    if batch:
+        yield Batch(batch)
 
 
-def connect(options: Options) -> Any:
+def connect(options: CassandraOptions) -> Any:
     """A session of the driver, connected. Blocks for seconds when nobody answers.
 
     Raises:
@@ -128,10 +130,10 @@ def connect(options: Options) -> Any:
         )
         session = cluster.connect()
     except DRIVER_ERRORS as error:
-        known = {host.datacenter for host in cluster.metadata.all_hosts()} if cluster else set()
+        dcs = {host.datacenter for host in cluster.metadata.all_hosts()} if cluster else set()
         if cluster is not None:
             cluster.shutdown()
-        raise explain(error, options, known) from error
+        raise explain(error, options, dcs) from error
     session.use_client_timestamp = False  # every plain write names its own
     return session
 
@@ -154,11 +156,11 @@ class Session:
     async def read(
         self,
         prepared: PreparedStatement,
-        values: Row,
+        values: CqlRow,
         *,
         serial: bool = False,
         page_rows: int | None = None,
-    ) -> list[Row]:
+    ) -> list[CqlRow]:
         """All rows of one query.
 
         Args:
@@ -179,7 +181,7 @@ class Session:
         except DRIVER_ERRORS as error:
             raise self._failure(error, "read", is_write=False) from error
 
-    async def compare_and_set(self, rows: Iterable[tuple[PreparedStatement, Row]]) -> bool:
+    async def compare_and_set(self, rows: Iterable[tuple[PreparedStatement, CqlRow]]) -> bool:
         """Conditional writes to one partition: all are done, or none; whether they were.
 
         Raises:
@@ -203,7 +205,7 @@ class Session:
             StoreUnavailableError: Some are not written.
         """
         waiting = iter(batches)
-        paces = [each for each in (pace, self._pace) if each]
+        paces = [limit for limit in (pace, self._pace) if limit]
         workers = [
             asyncio.create_task(self._work(waiting, paces)) for _ in range(_BATCHES_IN_FLIGHT)
         ]
@@ -222,14 +224,10 @@ class Session:
                 await pace.wait(batch.rows)
             await self._rows(batch.statement)
 
-    async def _rows(self, statement: Any) -> list[Row]:
+    async def _rows(self, statement: Any) -> list[CqlRow]:
         async with self._in_flight:
             loop = asyncio.get_running_loop()
-            pages = _Pages(self._session.execute_async(statement), loop)
-            rows: list[Row] = list(await pages.first())
-            while pages.has_more:
-                rows += await pages.next()
-            return rows
+            return await _Pages(self._session.execute_async(statement), loop).rows()
 
     def _failure(self, error: Exception, doing: str, *, is_write: bool) -> StoreError:
         message = f"cannot {doing} in {self._shown}: {_short(error)}"
@@ -246,58 +244,44 @@ class _Pages:
     def __init__(self, response: ResponseFuture, loop: asyncio.AbstractEventLoop) -> None:
         self._response = response
         self._loop = loop
-        self._page: asyncio.Future[Sequence[Row]] = loop.create_future()
-        response.add_callbacks(self._on_rows, self._on_error)
+        self._page: asyncio.Future[Sequence[CqlRow]] = loop.create_future()
+        response.add_callbacks(
+            lambda rows: self._hand_over(rows or (), None), lambda error: self._hand_over((), error)
+        )
 
-    @property
-    def has_more(self) -> bool:
-        """Whether there is one more page."""
-        return bool(self._response.has_more_pages)
+    async def rows(self) -> list[CqlRow]:
+        """The rows of all pages."""
+        rows = list(await self._page)
+        while self._response.has_more_pages:
+            self._page = self._loop.create_future()
+            self._response.start_fetching_next_page()
+            rows += await self._page
+        return rows
 
-    async def first(self) -> Sequence[Row]:
-        """The rows of the first page."""
-        return await self._page
-
-    async def next(self) -> Sequence[Row]:
-        """Those of the next one."""
-        self._page = self._loop.create_future()
-        self._response.start_fetching_next_page()
-        return await self._page
-
-    def _on_rows(self, rows: Sequence[Row] | None) -> None:
-        self._hand_over(rows or (), None)
-
-    def _on_error(self, error: Exception) -> None:
-        self._hand_over((), error)
-
-    def _hand_over(self, rows: Sequence[Row], error: Exception | None) -> None:
+    def _hand_over(self, rows: Sequence[CqlRow], error: Exception | None) -> None:
         with suppress(RuntimeError):  # The loop was closed by who waited for the answer.
-            self._loop.call_soon_threadsafe(self._give, self._page, rows, error)
+            self._loop.call_soon_threadsafe(self._give, rows, error)
 
-    @staticmethod
-    def _give(
-        page: asyncio.Future[Sequence[Row]], rows: Sequence[Row], error: Exception | None
-    ) -> None:
-        if page.done():  # cancelled by the caller
+    def _give(self, rows: Sequence[CqlRow], error: Exception | None) -> None:
+        if self._page.done():  # cancelled by the caller
             return
         if error is not None:
-            page.set_exception(error)
+            self._page.set_exception(error)
         else:
-            page.set_result(rows)
+            self._page.set_result(rows)
 
 
 def _is_surely_not_done(error: Exception) -> bool:
     """Whether no node has taken the request."""
     if isinstance(error, NoHostAvailable):
-        return all(
-            type(one) in (ConnectionException, NoConnectionsAvailable) for one in _errors_of(error)
-        )
+        kinds = {type(reason) for reason in _errors_of(error)}
+        return kinds <= {ConnectionException, NoConnectionsAvailable}
     return isinstance(error, Unavailable | UnresolvableContactPoints)
 
 
 def _errors_of(error: Exception) -> list[Any]:
-    found = getattr(error, "errors", None) or {}
-    return list(found.values()) if isinstance(found, dict) else list(found)
+    errors = getattr(error, "errors", None) or {}
+    return list(errors.values()) if isinstance(errors, dict) else list(errors)
 
 
 def _short(error: Exception) -> str:
@@ -306,15 +290,13 @@ def _short(error: Exception) -> str:
             f"{error.required_replicas} replicas are needed and {error.alive_replicas} are alive;"
             " start the nodes that are down, or make the keyspace with a smaller ?replication="
         )
-    reasons = {str(one) for one in _errors_of(error)}
-    return (
-        "no node can be reached" + (f" ({'; '.join(sorted(reasons))})" if reasons else "")
-        if (isinstance(error, NoHostAvailable))
-        else str(error)
-    )
+    if not isinstance(error, NoHostAvailable):
+        return str(error)
+    reasons = "; ".join(sorted({str(reason) for reason in _errors_of(error)}))
+    return f"no node can be reached ({reasons})" if reasons else "no node can be reached"
 
 
-# What a text in the driver's errors means, and what to do: the first that is found.
+# What a text in the driver's errors means, and what to do; the first that fits is said.
 _REASONS = (
     ("hostname mismatch", "its certificate is for another host name: use the name that it is for"),
     ("ip address mismatch", "its certificate is for another address: use the name that it is for"),
@@ -332,13 +314,13 @@ _REASONS = (
 _WANTS_TLS = "it closed the connection at once: if it wants TLS, add ?tls=true"
 
 
-def explain(error: Exception, options: Options, dcs: Iterable[str] = ()) -> FastdataError:
+def explain(error: Exception, options: CassandraOptions, dcs: Iterable[str] = ()) -> FastdataError:
     """What we raise when a cluster cannot be connected to."""
     where = f"cannot open {options.shown}:"
-    known = sorted({dc for dc in dcs if dc})
-    if options.dc and known and options.dc not in known:
+    centers = sorted({dc for dc in dcs if dc})
+    if options.dc and centers and options.dc not in centers:
         return SettingsError(
-            f"{where} there is no data center {options.dc!r}, only {known}: mend dc="
+            f"{where} there is no data center {options.dc!r}, only {centers}: mend dc="
         )
     text = " ".join(map(str, [error, *_errors_of(error)])).lower()
     for words, reason in _REASONS:

@@ -31,25 +31,15 @@ from fastdata import failpoints
 from fastdata.coordinates.segments import Coverage
 from fastdata.errors import CommitUnknownError, StoreUnavailableError
 from fastdata.store import rules
-from fastdata.store.cassandra.entry import Entry, heads_of, rows_of
+from fastdata.store.cassandra.entry import SpanEntry, heads_of, rows_of
 from fastdata.store.cassandra.keyspace import Keyspace, open_keyspace
-from fastdata.store.cassandra.options import Options
-from fastdata.store.cassandra.partials import Places
+from fastdata.store.cassandra.options import CassandraOptions
+from fastdata.store.cassandra.partials import PartialsTable
 from fastdata.store.cassandra.schema import ONLY, Statements, dump_progress, load_progress
-from fastdata.store.cassandra.session import Batch, Row, Session
+from fastdata.store.cassandra.session import Batch, CqlRow, Session
 from fastdata.store.cassandra.versions import Versions
 from fastdata.store.pace import Pace
-from fastdata.store.protocol import (
-    Flip,
-    Gap,
-    Head,
-    Partial,
-    Progress,
-    Reading,
-    Run,
-    Survey,
-    Total,
-)
+from fastdata.store.protocol import Flip, Gap, Head, Partial, Progress, Reading, Run, Survey, Total
 
 __all__ = ["CassandraStore"]
 
@@ -58,7 +48,7 @@ _T = TypeVar("_T")
 
 
 class CassandraStore:
-    """A `ServingStore` of the tables of `cassandra_schema`.
+    """A `ServingStore` of the tables of `cassandra.schema`.
 
     Args:
         options: The keyspace and how to reach it.
@@ -68,10 +58,10 @@ class CassandraStore:
     _keyspace: Keyspace
     _session: Session
     _do: Statements
-    _places: Places
+    _partials: PartialsTable
     _versions: Versions
 
-    def __init__(self, options: Options, create: bool = True) -> None:
+    def __init__(self, options: CassandraOptions, create: bool = True) -> None:
         self._options = options
         self._create = create
 
@@ -87,7 +77,7 @@ class CassandraStore:
         self._keyspace = await asyncio.to_thread(open_keyspace, options, self._create)
         self._do = self._keyspace.statements
         self._session = Session(self._keyspace.session, options.shown, options.writes_per_s)
-        self._places = Places(self._session, self._do, self._keyspace.buckets)
+        self._partials = PartialsTable(self._session, self._do, self._keyspace.buckets)
         self._versions = Versions(self._session, self._do)
         return self
 
@@ -95,25 +85,16 @@ class CassandraStore:
         await asyncio.to_thread(self._keyspace.session.cluster.shutdown)
 
     async def upsert(self, partials: Sequence[Partial], progress: Sequence[Progress]) -> None:
-        """Write partials, then progress; see `ServingStore`.
-
-        Of two partials of one key and stamp, which are the same in truth, the larger bytes stay.
-
-        Raises:
-            StoreError: A state is larger than 1 MiB; nothing was written.
-        """
-        await self._places.put(rules.newest(partials).values())
-        rows: list[tuple[object, Row]] = [
-            (
-                self._do.put_progress,
-                (p.next_offset, dump_progress(p), p.topic, p.partition),
-            )
+        """See `ServingStore`; of two partials of one key and stamp the larger bytes stay."""
+        await self._partials.put(rules.newest(partials).values())
+        put = self._do.put_progress
+        await self._session.write(
+            Batch([(put, (p.next_offset, dump_progress(p), p.topic, p.partition))])
             for p in rules.furthest(progress).values()
-        ]
-        await self._session.write(Batch([row]) for row in rows)
+        )
 
     async def record_gap(self, gap: Gap) -> None:
-        """Remember a gap; see `ServingStore`. Each of its numbers is its own timestamp."""
+        """See `ServingStore`; each number of the gap is its own write timestamp."""
         key = (gap.topic, gap.partition, gap.start)
         rows = [
             (self._do.put_gap_end, (gap.end, gap.end, *key)),
@@ -132,14 +113,14 @@ class CassandraStore:
         totals: Sequence[tuple[int, int]] | None = None,
         dims: str = "",
     ) -> Reading:
-        """Everything that an answer is made of; see `ServingStore`.
+        """See `ServingStore`; the order of the reads makes it one snapshot, as told above.
 
         Raises:
             StoreUnavailableError: Heads kept moving while they were read.
         """
         progress = await self.progress(topic)
 
-        async def fetch(entries: Mapping[int, Entry]) -> Reading:
+        async def fetch(entries: Mapping[int, SpanEntry]) -> Reading:
             heads = heads_of(entries)
             first = _first_shown(heads)
             wanted = [
@@ -149,8 +130,8 @@ class CassandraStore:
             ]
             shown, partials, missed, of_topic, of_metric = await asyncio.gather(
                 self._versions.totals(wanted),
-                self._places.read(metric, start, end, first),
-                self._places.read(unfolded, rules.first_timed(start), end, first),
+                self._partials.read(metric, start, end, first),
+                self._partials.read(unfolded, rules.first_timed(start), end, first),
                 self.gaps(topic),
                 self.gaps(metric),
             )
@@ -161,19 +142,19 @@ class CassandraStore:
         return await self._while_heads_rest(metric, start, end, fetch)
 
     async def survey(self, metric: str, unfolded: str, topic: str, start: int, end: int) -> Survey:
-        """What `read` would read, without the states; see `ServingStore`.
+        """See `ServingStore`; of one snapshot, as a reading.
 
         Raises:
             StoreUnavailableError: Heads kept moving while they were read.
         """
         progress = await self.progress(topic)
 
-        async def fetch(entries: Mapping[int, Entry]) -> Survey:
+        async def fetch(entries: Mapping[int, SpanEntry]) -> Survey:
             heads = heads_of(entries)
             first = _first_shown(heads)
             partials, missed, of_topic, of_metric = await asyncio.gather(
-                self._places.tally(metric, start, end, first),
-                self._places.tally(unfolded, rules.first_timed(start), end, first),
+                self._partials.tally(metric, start, end, first),
+                self._partials.tally(unfolded, rules.first_timed(start), end, first),
                 self.gaps(topic),
                 self.gaps(metric),
             )
@@ -186,15 +167,16 @@ class CassandraStore:
         metric: str,
         start: int,
         end: int,
-        fetch: Callable[[Mapping[int, Entry]], Awaitable[_T]],
+        fetch: Callable[[Mapping[int, SpanEntry]], Awaitable[_T]],
     ) -> _T:
         """What was fetched while no head moved."""
         entries = await self._versions.entries(metric, start, end)
         for _ in range(_READINGS):
-            found = await fetch(entries)
+            fetched = await fetch(entries)
             again = await self._versions.entries(metric, start, end)
+            # Not the heads: one that was flipped and undone meanwhile is the same again.
             if _moves(again) == _moves(entries):
-                return found
+                return fetched
             entries = again
         raise StoreUnavailableError(
             f"cannot read {metric} in {self._options.shown}: its heads moved {_READINGS} times"
@@ -202,33 +184,29 @@ class CassandraStore:
         )
 
     async def heads(self, metric: str, start: int, end: int) -> dict[int, Head]:
-        """The heads of the spans in `[start, end)`."""
+        """See `ServingStore`."""
         return heads_of(await self._versions.entries(metric, start, end, serial=True))
 
     async def progress(self, topic: str) -> Sequence[Progress]:
-        """How far each partition of the topic is folded."""
+        """See `ServingStore`."""
         rows = await self._session.read(self._do.read_progress, (topic,))
         return [load_progress(topic, *row) for row in rows]
 
     async def gaps(self, topic: str) -> Sequence[Gap]:
-        """All gaps of the topic, or of the metric."""
+        """See `ServingStore`."""
         return [Gap(*row) for row in await self._session.read(self._do.read_gaps, (topic,))]
 
     async def partials(self, metric: str, start: int, end: int) -> Sequence[Partial]:
-        """All stored partials of the windows in `[start, end)`, covered or not."""
-        found = await self._places.read(metric, rules.span_of(start), end, lambda *_: 0)
-        return [p for p in found if start <= p.window < end]
+        """See `ServingStore`."""
+        partials = await self._partials.read(metric, rules.span_of(start), end, lambda *_: 0)
+        return [p for p in partials if start <= p.window < end]
 
     async def has_partials(self, metric: str) -> bool:
-        """Whether there is any partial of the metric."""
-        return await self._places.has_any(metric)
+        """See `ServingStore`."""
+        return await self._partials.has_any(metric)
 
     async def open_run(self, metric: str, start: int, end: int, coverage: Coverage) -> Run:
-        """Record a new run; see `ServingStore`.
-
-        Raises:
-            CommitUnknownError: A run may have been opened that nobody will use.
-        """
+        """See `ServingStore`."""
         opened = uuid4()
         while True:
             newest = await self._session.read(self._do.newest_run, (ONLY,), serial=True)
@@ -237,7 +215,7 @@ class CassandraStore:
             if await self._insert_run(number, opened, values):
                 return Run(number, metric, start, end, coverage)
 
-    async def _insert_run(self, number: int, opened: UUID, values: Row) -> bool:
+    async def _insert_run(self, number: int, opened: UUID, values: CqlRow) -> bool:
         error: CommitUnknownError | None = None
         try:
             if await self._session.compare_and_set([(self._do.new_run, values)]):
@@ -246,20 +224,20 @@ class CassandraStore:
             error = unknown
         # The driver repeats what it has no answer to, and finds its own row there.
         try:
-            found = await self._session.read(self._do.opened_run, (ONLY, number), serial=True)
+            rows = await self._session.read(self._do.opened_run, (ONLY, number), serial=True)
         except StoreUnavailableError as unanswered:
             raise error or unanswered from unanswered
-        return found == [(opened,)]
+        return rows == [(opened,)]
 
     async def close_run(self, number: int) -> None:
-        """Record that the run has published all that it planned."""
+        """See `ServingStore`."""
         await self._session.compare_and_set([(self._do.close_run, (ONLY, number))])
 
     async def last_run(self, metric: str) -> Run | None:
-        """The newest run of the metric, done or not."""
+        """See `ServingStore`."""
         rows = await self._session.read(self._do.last_run, (ONLY, metric), serial=True)
-        for number, of, start, end, coverage, is_done in rows:
-            return Run(number, of, start, end, Coverage.load(coverage), is_done)
+        for number, _, start, end, coverage, is_done in rows:
+            return Run(number, metric, start, end, Coverage.load(coverage), is_done)
         return None
 
     async def write_totals(
@@ -269,33 +247,24 @@ class CassandraStore:
         spans: Mapping[int, Sequence[Total]],
         pace: Pace | None = None,
     ) -> dict[int, int]:
-        """Write all totals of some spans in partitions of this call alone; see `ServingStore`.
-
-        Raises:
-            SpanConflictError: A span shows that version already; nothing of it was changed.
-            StoreError: A state is larger than 1 MiB; nothing was written.
-        """
+        """See `ServingStore`; in partitions of this call alone."""
         return await self._versions.write(metric, version, spans, pace)
 
     async def publish(self, metric: str, flips: Sequence[Flip]) -> None:
-        """Move the pointers of some spans by one compare-and-set; see `ServingStore`.
+        """See `ServingStore`; by one compare-and-set."""
 
-        Raises:
-            SpanConflictError: A head or the number of rows is not as expected.
-        """
-
-        def move(entries: Mapping[int, Entry]) -> list[Entry]:
+        def move(entries: Mapping[int, SpanEntry]) -> list[SpanEntry]:
             moved = rules.move_heads(heads_of(entries), flips, rows_of(entries.values()))
             failpoints.reach("store.before_flip")
-            return [entries.get(span, Entry(span)).move(head) for span, head in moved.items()]
+            return [entries.get(span, SpanEntry(span)).move(head) for span, head in moved.items()]
 
         await self._versions.change(metric, [flip.span for flip in flips], move)
         failpoints.reach("store.after_flip")
 
     async def undo(self, metric: str, span: int) -> bool:
-        """Point back to the previous version; False when there is none."""
+        """See `ServingStore`; by one compare-and-set."""
 
-        def move_back(entries: Mapping[int, Entry]) -> list[Entry]:
+        def move_back(entries: Mapping[int, SpanEntry]) -> list[SpanEntry]:
             entry = entries.get(span)
             if entry is None or entry.head is None or entry.head.previous is None:
                 return []
@@ -304,7 +273,7 @@ class CassandraStore:
         return bool(await self._versions.change(metric, [span], move_back))
 
     async def clean_up(self, metric: str, start: int, end: int, unfolded: str = "") -> int:
-        """Drop what no version needs any more; see `ServingStore`."""
+        """See `ServingStore`; the right to be published is taken from totals before their rows."""
         entries = await self._versions.entries(metric, start, end, serial=True)
         await self._versions.drop_totals(metric, entries.values())
         heads = heads_of(entries)
@@ -312,9 +281,9 @@ class CassandraStore:
         def behind(span: int) -> Coverage:
             return rules.covered_behind(rules.of_own_span(heads, span))
 
-        dropped = await self._places.drop(metric, start, end, behind)
+        dropped = await self._partials.drop(metric, start, end, behind)
         if unfolded:
-            dropped += await self._places.drop(unfolded, rules.first_timed(start), end, behind)
+            dropped += await self._partials.drop(unfolded, rules.first_timed(start), end, behind)
         return dropped
 
 
@@ -323,6 +292,6 @@ def _first_shown(heads: Mapping[int, Head]) -> Callable[[int, int], int]:
     return lambda span, partition: rules.first_open(heads.get(span), partition)
 
 
-def _moves(entries: Mapping[int, Entry]) -> dict[int, int]:
+def _moves(entries: Mapping[int, SpanEntry]) -> dict[int, int]:
     """How often each span's head moved; one that never did may have an entry, or none."""
     return {span: entry.moves for span, entry in entries.items() if entry.head}

@@ -9,9 +9,9 @@ from uuid import UUID, uuid4
 from fastdata import failpoints
 from fastdata.errors import CommitUnknownError, StoreUnavailableError
 from fastdata.store import rules
-from fastdata.store.cassandra.entry import Attempt, Coverages, Entry, heads_of
+from fastdata.store.cassandra.entry import Attempt, SpanEntry, heads_of
 from fastdata.store.cassandra.schema import ONLY, Statements
-from fastdata.store.cassandra.session import Batch, Row, Session, batches
+from fastdata.store.cassandra.session import Batch, CqlRow, Session, batches
 from fastdata.store.pace import Pace
 from fastdata.store.protocol import Total
 
@@ -40,16 +40,16 @@ class Versions:
 
     async def entries(
         self, metric: str, start: int, end: int, *, serial: bool = False
-    ) -> dict[int, Entry]:
+    ) -> dict[int, SpanEntry]:
         """The entries of the spans in `[start, end)`, of one moment.
 
         Args:
             serial: To decide by them: see `Session.read`.
         """
         values = (metric, start, end)
-        coverages = Coverages()
+        coverages = rules.Coverages()
         return {
-            span: Entry.load(span, text, coverages)
+            span: SpanEntry.load(span, text, coverages)
             for span, text in await self._session.read(self._do.read_spans, values, serial=serial)
         }
 
@@ -57,12 +57,12 @@ class Versions:
         self,
         metric: str,
         spans: Collection[int],
-        how: Callable[[Mapping[int, Entry]], Sequence[Entry]],
-    ) -> dict[int, Entry]:
+        alter: Callable[[Mapping[int, SpanEntry]], Sequence[SpanEntry]],
+    ) -> dict[int, SpanEntry]:
         """Change some spans' entries, all of them or none, whoever else changes them meanwhile.
 
         Args:
-            how: From the present entries to those that change; may be called again.
+            alter: From the present entries to those that change; may be called again.
 
         Returns:
             What was changed.
@@ -74,19 +74,20 @@ class Versions:
         if not spans:
             return {}
         unknown: CommitUnknownError | None = None
-        wanted: dict[int, Entry] = {}
+        wanted: dict[int, SpanEntry] = {}
         async with self._changing:
             for pause_s in _PAUSES_S:
                 try:
-                    found = await self.entries(metric, min(spans), max(spans) + 1, serial=True)
+                    stored = await self.entries(metric, min(spans), max(spans) + 1, serial=True)
                 except StoreUnavailableError as error:
                     raise unknown or error from error
-                if unknown and all(found.get(span) == one for span, one in wanted.items()):
+                # An answer was lost, and what is stored tells whether it was a yes.
+                if unknown and all(stored.get(span) == entry for span, entry in wanted.items()):
                     return wanted
-                changed = (e for e in how(found) if e != found.get(e.span))
+                changed = (e for e in alter(stored) if e != stored.get(e.span))
                 wanted = {entry.span: entry for entry in changed}
                 try:
-                    if not wanted or await self._set(metric, found, wanted.values()):
+                    if not wanted or await self._set(metric, stored, wanted.values()):
                         return wanted
                     unknown = None
                 except CommitUnknownError as error:
@@ -96,10 +97,14 @@ class Versions:
             f"cannot change {len(spans)} spans of {metric}: others kept changing them; try again"
         )
 
-    async def _set(self, metric: str, found: Mapping[int, Entry], wanted: Iterable[Entry]) -> bool:
+    async def _set(
+        self, metric: str, stored: Mapping[int, SpanEntry], wanted: Iterable[SpanEntry]
+    ) -> bool:
+        # Compared is the whole text: an entry counts its moves, so a head that was moved there
+        # and back meanwhile is noticed, and a clean-up or a writer of the same span as well.
         return await self._session.compare_and_set(
-            (self._do.change_span, (entry.dump(), metric, entry.span, found[entry.span].text))
-            if entry.span in found
+            (self._do.change_span, (entry.dump(), metric, entry.span, stored[entry.span].text))
+            if entry.span in stored
             else (self._do.new_span, (metric, entry.span, entry.dump()))
             for entry in wanted
         )
@@ -111,46 +116,46 @@ class Versions:
         spans: Mapping[int, Sequence[Total]],
         pace: Pace | None = None,
     ) -> dict[int, int]:
-        """Write totals of some spans as one attempt; as `ServingStore.write_totals`."""
+        """Write totals of some spans as one attempt; see `ServingStore.write_totals`."""
         id = uuid4()
-        parts = {span: list(_parts_of(rules.unique(metric, some))) for span, some in spans.items()}
-        rows = {span: sum(map(len, own)) for span, own in parts.items()}
-        begun = {span: Attempt(str(id), version, len(own)) for span, own in parts.items()}
+        parts = {span: list(_parts_of(rules.unique(metric, t))) for span, t in spans.items()}
+        rows = {span: sum(map(len, portions)) for span, portions in parts.items()}
+        begun = {span: Attempt(str(id), version, len(p)) for span, p in parts.items()}
         done = {s: Attempt(a.id, version, a.parts, rows[s]) for s, a in begun.items()}
-        await self._change_attempts(metric, begun, Entry.begin)
+        # Before the rows: whatever a crash leaves of them is known, and a clean-up finds it.
+        await self._change_attempts(metric, begun, SpanEntry.begin)
         written = (
             batch
-            for span, own in parts.items()
-            for part, totals in enumerate(own)
+            for span, portions in parts.items()
+            for part, totals in enumerate(portions)
             for batch in batches(
-                self._do.put_total,
-                [(t.state, id, span, part, t.window, t.dims) for t in totals],
+                self._do.put_total, [(t.state, id, span, part, t.window, t.dims) for t in totals]
             )
         )
         await self._session.write(written, pace)
         failpoints.reach("store.after_totals")
-        await self._change_attempts(metric, done, Entry.complete)
+        await self._change_attempts(metric, done, SpanEntry.complete)
         return rows
 
     async def _change_attempts(
         self,
         metric: str,
         attempts: Mapping[int, Attempt],
-        how: Callable[[Entry, Attempt], Entry],
+        step: Callable[[SpanEntry, Attempt], SpanEntry],
     ) -> None:
         """Change the entries of all spans, each unless its version is published already."""
 
-        def change(these: Sequence[int], entries: Mapping[int, Entry]) -> list[Entry]:
+        def alter(spans: Sequence[int], entries: Mapping[int, SpanEntry]) -> list[SpanEntry]:
             heads = heads_of(entries)
-            versions = {span: attempts[span].version for span in these}
+            versions = {span: attempts[span].version for span in spans}
             published = [s for s, v in versions.items() if v in rules.versions_of(heads.get(s))]
             rules.refuse_published(metric, max(versions.values()), published)
-            return [how(entries.get(span, Entry(span)), attempts[span]) for span in these]
+            return [step(entries.get(span, SpanEntry(span)), attempts[span]) for span in spans]
 
-        for these in _some(sorted(attempts)):
-            await self.change(metric, these, partial(change, these))
+        for spans in _portions(sorted(attempts)):
+            await self.change(metric, spans, partial(alter, spans))
 
-    async def totals(self, entries: Iterable[Entry]) -> list[Total]:
+    async def totals(self, entries: Iterable[SpanEntry]) -> list[Total]:
         """The totals that the heads of some spans show."""
         asked = [
             self._session.read(self._do.read_totals, key)
@@ -159,43 +164,47 @@ class Versions:
         ]
         return [Total(*row) for rows in await asyncio.gather(*asked) for row in rows]
 
-    async def drop_totals(self, metric: str, entries: Collection[Entry]) -> None:
+    async def drop_totals(self, metric: str, entries: Collection[SpanEntry]) -> None:
         """Drop the rows of the attempts that nobody needs; those of open runs stay."""
         versions = {attempt.version for entry in entries for attempt in entry.attempts}
         closed = versions - await self._open_runs(versions)
         obsolete = [entry.span for entry in entries if entry.drop(entry.obsolete(closed)) != entry]
         obsolete += [e.span for e in entries if any(a.is_dropped for a in e.attempts)]
-        for spans in _some(sorted(set(obsolete))):
+        for spans in _portions(sorted(set(obsolete))):
             wanted = set(spans)
 
-            def drop(found: Mapping[int, Entry], wanted: set[int] = wanted) -> list[Entry]:
-                return [e.drop(e.obsolete(closed)) for s, e in found.items() if s in wanted]
+            def drop(stored: Mapping[int, SpanEntry], wanted: set[int] = wanted) -> list[SpanEntry]:
+                return [e.drop(e.obsolete(closed)) for s, e in stored.items() if s in wanted]
 
             await self.change(metric, spans, drop)
-            found = await self.entries(metric, spans[0], spans[-1] + 1, serial=True)
+            stored = await self.entries(metric, spans[0], spans[-1] + 1, serial=True)
+            dropped = [
+                (stored[span], attempt)
+                for span in spans
+                if span in stored
+                for attempt in stored[span].attempts
+                if attempt.is_dropped
+            ]
             await self._session.write(
                 Batch([(self._do.drop_totals, key)])
-                for span, entry in found.items()
-                if span in wanted
-                for attempt in entry.attempts
-                if attempt.is_dropped
+                for entry, attempt in dropped
                 for key in _parts(entry, attempt)
             )
-            gone = {a.id for s in spans if s in found for a in found[s].attempts if a.is_dropped}
+            gone = {attempt.id for _, attempt in dropped}
 
-            def forget(found: Mapping[int, Entry], gone: set[str] = gone) -> list[Entry]:
-                return [entry.forget(gone) for entry in found.values()]
+            def forget(stored: Mapping[int, SpanEntry], gone: set[str] = gone) -> list[SpanEntry]:
+                return [entry.forget(gone) for entry in stored.values()]
 
             await self.change(metric, spans, forget)
 
     async def _open_runs(self, versions: Collection[int]) -> set[int]:
         if not versions:
             return set()
-        found = await self._session.read(self._do.are_done, (ONLY, list(versions)), serial=True)
-        return {number for number, is_done in found if not is_done}
+        runs = await self._session.read(self._do.are_done, (ONLY, list(versions)), serial=True)
+        return {number for number, is_done in runs if not is_done}
 
 
-def _parts(entry: Entry, attempt: Attempt | None) -> Iterator[Row]:
+def _parts(entry: SpanEntry, attempt: Attempt | None) -> Iterator[CqlRow]:
     """The partitions of an attempt's rows."""
     if attempt:
         for part in range(attempt.parts):
@@ -217,6 +226,6 @@ def _parts_of(totals: Sequence[Total]) -> Iterator[list[Total]]:
         yield part
 
 
-def _some(spans: Sequence[int]) -> Iterator[Sequence[int]]:
+def _portions(spans: Sequence[int]) -> Iterator[Sequence[int]]:
     for first in range(0, len(spans), _SPANS_AT_ONCE):
         yield spans[first : first + _SPANS_AT_ONCE]

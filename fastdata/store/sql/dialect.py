@@ -17,12 +17,13 @@ from fastdata.errors import FastdataError, StoreUnavailableError
 if TYPE_CHECKING:
     from sqlalchemy.dialects import postgresql, sqlite
 
-__all__ = ["NONE", "READ", "WRITE", "Dialect", "Row", "UndoneError", "to_its_end", "transaction"]
+__all__ = ["NONE", "READ", "WRITE", "Dialect", "SqlRow", "UndoneError", "to_its_end", "transaction"]
 
 READ, WRITE, NONE = "read", "write", "none"
 """How a transaction begins: one snapshot of everything, to write, or not at all."""
 
-Row = tuple[object, ...]
+SqlRow = tuple[object, ...]
+"""The values of a row, in the order of its table's columns."""
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -83,37 +84,29 @@ class Dialect(Protocol):
 
     def engine(self) -> AsyncEngine:
         """An engine that connects when it is first used."""
-        ...
 
     async def begin(self, connection: AsyncConnection, how: str) -> None:
         """Say how the transaction of `connection` begins: READ, WRITE or NONE."""
-        ...
 
     async def prepare(self, engine: AsyncEngine) -> None:
         """Make a new database ready for the tables."""
-        ...
 
     async def lock(self, connection: AsyncConnection, name: str) -> None:
         """Let nobody else pass here with this name until the transaction ends."""
-        ...
 
     def insert(self, table: Table) -> "sqlite.Insert | postgresql.Insert":
         """An insert of the rows of `parameters` that knows ON CONFLICT."""
-        ...
 
-    def parameters(self, rows: Sequence[Row]) -> list[Row]:
+    def parameters(self, rows: Sequence[SqlRow]) -> list[SqlRow]:
         """What `insert` is executed with, each in turn, to insert `rows`."""
-        ...
 
     def covered_until(
         self, coverage: ColumnElement[str], partition: ColumnElement[int]
     ) -> ColumnElement[int]:
         """The first segment of `partition` that `coverage` does not count; NULL when none is."""
-        ...
 
     def failure(self, error: Exception, doing: str, is_committing: bool) -> FastdataError:
         """What we raise for an error of the driver."""
-        ...
 
 
 @asynccontextmanager

@@ -23,13 +23,8 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from fastdata.errors import (
-    CommitUnknownError,
-    FastdataError,
-    SettingsError,
-    StoreUnavailableError,
-)
-from fastdata.store.sql.dialect import READ, Row, UndoneError
+from fastdata.errors import CommitUnknownError, FastdataError, SettingsError, StoreUnavailableError
+from fastdata.store.sql.dialect import READ, SqlRow, UndoneError
 
 __all__ = ["Postgres"]
 
@@ -148,7 +143,7 @@ class Postgres:
         rows = func.unnest(*arrays).table_valued(*table.c.keys()).render_derived()
         return postgresql.insert(table).from_select(table.c.keys(), select(rows))
 
-    def parameters(self, rows: Sequence[Row]) -> list[Row]:
+    def parameters(self, rows: Sequence[SqlRow]) -> list[SqlRow]:
         """The columns of some rows at a time."""
         return [
             tuple(zip(*rows[first : first + _ROWS_AT_ONCE], strict=True))

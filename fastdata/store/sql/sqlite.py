@@ -13,7 +13,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from fastdata.errors import CommitUnknownError, StoreError, StoreUnavailableError
-from fastdata.store.sql.dialect import NONE, READ, WRITE, Row
+from fastdata.store.sql.dialect import NONE, READ, WRITE, SqlRow
 
 __all__ = ["Sqlite"]
 
@@ -100,7 +100,7 @@ class Sqlite:
         """An insert of one row that knows ON CONFLICT."""
         return sqlite.insert(table)
 
-    def parameters(self, rows: Sequence[Row]) -> list[Row]:
+    def parameters(self, rows: Sequence[SqlRow]) -> list[SqlRow]:
         """The rows, for the driver's own executemany."""
         return list(rows)
 

@@ -1,5 +1,6 @@
-"""What the SQL stores ask of the database, as SQLAlchemy expressions; nothing here runs."""
+"""What the SQL stores ask of the database, as SQLAlchemy expressions, and how rows are read."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import (
@@ -19,27 +20,32 @@ from sqlalchemy import (
     select,
     update,
 )
+from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.base import ReadOnlyColumnCollection
 from sqlalchemy.sql.elements import KeyedColumnElement
 
+from fastdata.store.protocol import Gap, Head, Progress, Tally
+from fastdata.store.rules import Coverages
 from fastdata.store.sql import tables
 from fastdata.store.sql.dialect import Dialect as Database
 
 __all__ = [
     "CLOSE_RUN",
-    "COUNT_TOTALS",
     "DROP_OBSOLETE",
     "DROP_VERSION",
     "HAS_PARTIALS",
     "READ_CLOSED_VERSIONS",
-    "READ_HEADS",
     "READ_LAST_RUN",
     "READ_PARTIALS",
     "READ_PUBLISHED",
     "READ_TOTALS",
-    "STAMPS_UNIT",
+    "count_totals",
     "covered_behind",
     "drop_partials",
+    "fetch_gaps",
+    "fetch_heads",
+    "fetch_progress",
+    "fetch_tallies",
     "is_newer",
     "is_of_own_span",
     "is_open",
@@ -49,27 +55,32 @@ __all__ = [
     "visible_partials",
 ]
 
-_heads, _partials, _totals, _runs = (
-    tables.heads.c,
-    tables.partials.c,
-    tables.totals.c,
-    tables.runs.c,
-)
+_heads, _partials = tables.heads.c, tables.partials.c
+_totals, _runs = tables.totals.c, tables.runs.c
 _metric: BindParameter[str] = bindparam("metric")
 _judge: BindParameter[str] = bindparam("judge")
 _start: BindParameter[int] = bindparam("start")
 _end: BindParameter[int] = bindparam("end")
 _span: BindParameter[int] = bindparam("span")
 _version: BindParameter[int] = bindparam("version")
-_Columns = ReadOnlyColumnCollection[str, KeyedColumnElement[Any]]
+_NewValues = ReadOnlyColumnCollection[str, KeyedColumnElement[Any]]
 
-STAMPS_UNIT = 1 << 32
+_STAMPS_UNIT = 1 << 32
 """Stamps are summed in two parts: SQLite refuses sums of more than 64 bits."""
 
+_heads_within = _heads.metric == _metric, _heads.span >= _start, _heads.span < _end
+_totals_within = _totals.metric == _metric, _totals.span >= _start, _totals.span < _end
+_partials_within = (
+    _partials.metric == _metric,
+    _partials.window >= _start,
+    _partials.window < _end,
+)
+_is_published = or_(_heads.version == _version, _heads.previous_version == _version)
+
 # The heads of the spans in `[start, end)`, by span, without the name of the metric.
-READ_HEADS = (
+_READ_HEADS = (
     select(*(column for column in tables.heads.c if column.name != "metric"))
-    .where(_heads.metric == _metric, _heads.span >= _start, _heads.span < _end)
+    .where(*_heads_within)
     .order_by(_heads.span)
 )
 
@@ -86,13 +97,13 @@ READ_TOTALS = (
             _totals.span == _heads.span + 0,
         ),
     )
-    .where(_heads.metric == _metric, _heads.span >= _start, _heads.span < _end)
+    .where(*_heads_within)
 )
 
 # All partials of the windows in `[start, end)`, sorted by key.
 READ_PARTIALS = (
     select(*(column for column in tables.partials.c if column.name != "span"))
-    .where(_partials.metric == _metric, _partials.window >= _start, _partials.window < _end)
+    .where(*_partials_within)
     .order_by(*tables.partials.primary_key)
 )
 
@@ -101,23 +112,18 @@ HAS_PARTIALS = select(exists().where(_partials.metric == _metric))
 # Each (span, version) that has totals and is of no open run.
 READ_CLOSED_VERSIONS = (
     select(_totals.span, _totals.version)
-    .where(_totals.metric == _metric, _totals.span >= _start, _totals.span < _end)
+    .where(*_totals_within)
     .where(_totals.version.not_in(select(_runs.number).where(_runs.is_done.is_(False))))
     .group_by(_totals.version, _totals.span)
 )
 
 # The spans in `[start, end)` whose head, or the one before it, is of a version.
-READ_PUBLISHED = select(_heads.span).where(
-    _heads.metric == _metric,
-    _heads.span >= _start,
-    _heads.span < _end,
-    or_(_heads.version == _version, _heads.previous_version == _version),
-)
+READ_PUBLISHED = select(_heads.span).where(*_heads_within, _is_published)
 
 # Span, version and number of the totals of some versions in `[start, end)`.
-COUNT_TOTALS = (
+_COUNT_TOTALS = (
     select(_totals.span, _totals.version, func.count())
-    .where(_totals.metric == _metric, _totals.span >= _start, _totals.span < _end)
+    .where(*_totals_within)
     .where(_totals.version.in_(bindparam("versions", expanding=True)))
     .group_by(_totals.version, _totals.span)
 )
@@ -128,11 +134,7 @@ DROP_VERSION = delete(tables.totals).where(
 
 # The same, unless a head needs it.
 DROP_OBSOLETE = DROP_VERSION.where(
-    ~exists().where(
-        _heads.metric == _metric,
-        _heads.span == _span,
-        or_(_heads.version == _version, _heads.previous_version == _version),
-    )
+    ~exists().where(_heads.metric == _metric, _heads.span == _span, _is_published)
 )
 
 CLOSE_RUN = update(tables.runs).where(_runs.number == bindparam("run")).values(is_done=True)
@@ -145,7 +147,8 @@ READ_LAST_RUN = (
 def put(dialect: Database, engine_dialect: Dialect, table: Table) -> str:
     """The text that inserts or replaces rows of `table`, their columns in order.
 
-    Of partials the larger stamp stays, of progress the larger offset.
+    Of partials the larger stamp stays, of progress the larger offset. The database compares while
+    it has the row locked: a worker that read first could overwrite what came in between.
     """
     insert = dialect.insert(table)
     new = insert.excluded
@@ -159,12 +162,12 @@ def put(dialect: Database, engine_dialect: Dialect, table: Table) -> str:
     return str(insert.compile(dialect=engine_dialect))
 
 
-def is_newer(new: _Columns) -> ColumnElement[bool]:
+def is_newer(new: _NewValues) -> ColumnElement[bool]:
     """Whether a partial replaces the stored one of its key: `rules.is_newer`."""
     return new["stamp"] > _partials.stamp
 
 
-def _replaces(table: Table, new: _Columns) -> ColumnElement[bool] | None:
+def _replaces(table: Table, new: _NewValues) -> ColumnElement[bool] | None:
     if table is tables.partials:
         return is_newer(new)
     if table is tables.progress:
@@ -189,16 +192,14 @@ def visible_partials(dialect: Database) -> Select[Any]:
 
 def tally_partials(dialect: Database) -> Select[Any]:
     """Per span, of those of `visible_partials`: how many, and the sum of their stamps in two."""
-    stamps = [func.sum(_partials.stamp // STAMPS_UNIT), func.sum(_partials.stamp % STAMPS_UNIT)]
-    counted = select(_partials.span, func.count(), *stamps).where(
-        _partials.metric == _metric, _partials.window >= _start, _partials.window < _end
-    )
+    stamps = [func.sum(_partials.stamp // _STAMPS_UNIT), func.sum(_partials.stamp % _STAMPS_UNIT)]
+    counted = select(_partials.span, func.count(), *stamps).where(*_partials_within)
     return _visible(dialect, counted).group_by(_partials.span)
 
 
 def _visible(dialect: Database, partials: Select[Any]) -> Select[Any]:
-    own = and_(_heads.metric == _judge, _heads.span == _partials.span)
-    source: FromClause = tables.partials.outerjoin(tables.heads, own)
+    own_head = and_(_heads.metric == _judge, _heads.span == _partials.span)
+    source: FromClause = tables.partials.outerjoin(tables.heads, own_head)
     return partials.select_from(source).where(is_open(dialect))
 
 
@@ -210,12 +211,10 @@ def is_open(dialect: Database) -> ColumnElement[bool]:
 
 def drop_partials(dialect: Database) -> Delete:
     """Drop those in `[start, end)` that the previous head of their span, of `judge`, covers."""
-    own = select(covered_behind()).where(_heads.metric == _judge, is_of_own_span())
+    behind = select(covered_behind()).where(_heads.metric == _judge, is_of_own_span())
     return delete(tables.partials).where(
-        _partials.metric == _metric,
-        _partials.window >= _start,
-        _partials.window < _end,
-        _partials.segment < dialect.covered_until(own.scalar_subquery(), _partials.partition),
+        *_partials_within,
+        _partials.segment < dialect.covered_until(behind.scalar_subquery(), _partials.partition),
     )
 
 
@@ -227,3 +226,54 @@ def covered_behind() -> ColumnElement[str]:
 def is_of_own_span() -> ColumnElement[bool]:
     """Whether a head judges what may be dropped: `rules.of_own_span`."""
     return _heads.span == _partials.span
+
+
+async def fetch_heads(
+    connection: AsyncConnection, metric: str, start: int, end: int
+) -> dict[int, Head]:
+    """The heads of the spans in `[start, end)`, by span."""
+    coverages = Coverages()
+    heads = {}
+    parameters = {"metric": metric, "start": start, "end": end}
+    for row in await connection.execute(_READ_HEADS, parameters):
+        span, version, coverage, previous_version, behind = row
+        previous = None if behind is None else (previous_version, coverages[behind])
+        heads[span] = Head(span, version, coverages[coverage], previous)
+    return heads
+
+
+async def count_totals(
+    connection: AsyncConnection, metric: str, versions: Sequence[tuple[int, int]]
+) -> dict[tuple[int, int], int]:
+    """How many totals each (span, version) has; at least those of `versions`."""
+    if not versions:
+        return {}
+    spans, numbers = zip(*versions, strict=True)
+    parameters = {"metric": metric, "start": min(spans), "end": max(spans) + 1}
+    rows = await connection.execute(_COUNT_TOTALS, parameters | {"versions": set(numbers)})
+    return {(span, version): count for span, version, count in rows}
+
+
+async def fetch_tallies(
+    connection: AsyncConnection, tally: Select[Any], parameters: Mapping[str, object]
+) -> dict[int, Tally]:
+    """What `tally_partials` counts, by span."""
+    rows = await connection.execute(tally, parameters)
+    return {span: Tally(n, int(high) * _STAMPS_UNIT + int(low)) for span, n, high, low in rows}
+
+
+async def fetch_gaps(connection: AsyncConnection, *topics: str) -> list[Gap]:
+    """All gaps of each topic, or metric, in order."""
+    return [
+        Gap(*row) for topic in topics for row in await _of_topic(connection, tables.gaps, topic)
+    ]
+
+
+async def fetch_progress(connection: AsyncConnection, topic: str) -> list[Progress]:
+    """How far each partition of the topic is folded, in order."""
+    return [Progress(*row) for row in await _of_topic(connection, tables.progress, topic)]
+
+
+async def _of_topic(connection: AsyncConnection, t: Table, topic: str) -> list[Any]:
+    rows = select(t).where(t.c.topic == topic).order_by(*t.primary_key)
+    return list(await connection.execute(rows))

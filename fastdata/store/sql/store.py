@@ -15,20 +15,9 @@ from fastdata.coordinates.segments import Coverage
 from fastdata.errors import StoreError, StoreUnavailableError
 from fastdata.store import rules
 from fastdata.store.pace import Pace
-from fastdata.store.protocol import (
-    Flip,
-    Gap,
-    Head,
-    Partial,
-    Progress,
-    Reading,
-    Run,
-    Survey,
-    Total,
-)
-from fastdata.store.sql import fetch as fetching
+from fastdata.store.protocol import Flip, Gap, Head, Partial, Progress, Reading, Run, Survey, Total
 from fastdata.store.sql import statements, tables
-from fastdata.store.sql.dialect import READ, WRITE, Dialect, Row, to_its_end, transaction
+from fastdata.store.sql.dialect import READ, WRITE, Dialect, SqlRow, to_its_end, transaction
 
 __all__ = ["SqlStore"]
 
@@ -74,11 +63,7 @@ class SqlStore:
 
     @to_its_end
     async def upsert(self, partials: Sequence[Partial], progress: Sequence[Progress]) -> None:
-        """Write partials and progress in one transaction; see `ServingStore`.
-
-        Raises:
-            StoreError: A state is larger than 1 MiB; nothing was written.
-        """
+        """See `ServingStore`; atomic as a whole."""
         rows = [
             (*key, rules.span_of(p.window), p.stamp, p.state)
             for key, p in rules.newest(partials).items()
@@ -93,16 +78,12 @@ class SqlStore:
 
     @to_its_end
     async def record_gap(self, gap: Gap) -> None:
-        """Remember a gap; see `ServingStore`."""
+        """See `ServingStore`."""
         async with self._transaction("record a gap", WRITE) as connection:
             await self._dialect.lock(connection, gap.topic)
             t = tables.gaps.c
-            found = await connection.execute(
-                select(tables.gaps).where(
-                    t.topic == gap.topic, t.partition == gap.partition, t.start == gap.start
-                )
-            )
-            for row in found:
+            same = t.topic == gap.topic, t.partition == gap.partition, t.start == gap.start
+            for row in await connection.execute(select(tables.gaps).where(*same)):
                 gap = rules.merge_gaps(Gap(*row), gap)
             await self._put(connection, tables.gaps, [astuple(gap)])
 
@@ -117,78 +98,76 @@ class SqlStore:
         totals: Sequence[tuple[int, int]] | None = None,
         dims: str = "",
     ) -> Reading:
-        """Everything that an answer is made of, in one transaction; see `ServingStore`."""
-        of = {"metric": metric, "judge": metric, "start": start, "end": end}
-        other = of | {"metric": unfolded, "start": rules.first_timed(start)}
+        """See `ServingStore`; a transaction sees one snapshot, whatever is committed meanwhile."""
+        counted, missed = _ranges(metric, unfolded, start, end)
         async with self._transaction("read an answer", READ) as connection:
-            heads = await fetching.fetch_heads(connection, metric, start, end)
+            heads = await statements.fetch_heads(connection, metric, start, end)
             shown: list[Total] = []
             for first, last in [(start, end)] if totals is None else totals:
-                within = of | {"start": max(start, first), "end": min(end, last)}
+                within = counted | {"start": max(start, first), "end": min(end, last)}
                 chosen = statements.of_dims(statements.READ_TOTALS, dims)
                 shown += [Total(*row) for row in await connection.execute(chosen, within)]
             visible = statements.visible_partials(self._dialect)
-            partials = await connection.execute(statements.of_dims(visible, dims), of)
-            unseen = await connection.execute(visible, other)
+            partials = await connection.execute(statements.of_dims(visible, dims), counted)
+            unseen = await connection.execute(visible, missed)
             return Reading(
                 heads=heads,
                 totals=shown,
                 partials=[Partial(*row) for row in partials],
                 unfolded=[Partial(*row) for row in unseen],
-                gaps=await fetching.fetch_gaps(connection, topic, metric),
-                progress=await fetching.fetch_progress(connection, topic),
+                gaps=await statements.fetch_gaps(connection, topic, metric),
+                progress=await statements.fetch_progress(connection, topic),
             )
 
     @to_its_end
     async def survey(self, metric: str, unfolded: str, topic: str, start: int, end: int) -> Survey:
-        """What `read` would read, without the states, in one transaction; see `ServingStore`."""
-        of = {"metric": metric, "judge": metric, "start": start, "end": end}
-        other = of | {"metric": unfolded, "start": rules.first_timed(start)}
+        """See `ServingStore`; of one snapshot, as a reading."""
+        counted, missed = _ranges(metric, unfolded, start, end)
         async with self._transaction("survey an answer", READ) as connection:
             tally = statements.tally_partials(self._dialect)
             return Survey(
-                heads=await fetching.fetch_heads(connection, metric, start, end),
-                partials=await fetching.fetch_tallies(connection, tally, of),
-                unfolded=await fetching.fetch_tallies(connection, tally, other),
-                gaps=await fetching.fetch_gaps(connection, topic, metric),
-                progress=await fetching.fetch_progress(connection, topic),
+                heads=await statements.fetch_heads(connection, metric, start, end),
+                partials=await statements.fetch_tallies(connection, tally, counted),
+                unfolded=await statements.fetch_tallies(connection, tally, missed),
+                gaps=await statements.fetch_gaps(connection, topic, metric),
+                progress=await statements.fetch_progress(connection, topic),
             )
 
     @to_its_end
     async def heads(self, metric: str, start: int, end: int) -> dict[int, Head]:
-        """The heads of the spans in `[start, end)`."""
+        """See `ServingStore`."""
         async with self._transaction("read heads", READ) as connection:
-            return await fetching.fetch_heads(connection, metric, start, end)
+            return await statements.fetch_heads(connection, metric, start, end)
 
     @to_its_end
     async def progress(self, topic: str) -> Sequence[Progress]:
-        """How far each partition of the topic is folded."""
+        """See `ServingStore`."""
         async with self._transaction("read progress", READ) as connection:
-            return await fetching.fetch_progress(connection, topic)
+            return await statements.fetch_progress(connection, topic)
 
     @to_its_end
     async def gaps(self, topic: str) -> Sequence[Gap]:
-        """All gaps of the topic, or of the metric."""
+        """See `ServingStore`."""
         async with self._transaction("read gaps", READ) as connection:
-            return await fetching.fetch_gaps(connection, topic)
+            return await statements.fetch_gaps(connection, topic)
 
     @to_its_end
     async def partials(self, metric: str, start: int, end: int) -> Sequence[Partial]:
-        """All stored partials of the windows in `[start, end)`, covered or not."""
+        """See `ServingStore`."""
+        within = {"metric": metric, "start": start, "end": end}
         async with self._transaction("read partials", READ) as connection:
-            of = {"metric": metric, "start": start, "end": end}
-            rows = await connection.execute(statements.READ_PARTIALS, of)
+            rows = await connection.execute(statements.READ_PARTIALS, within)
             return [Partial(*row) for row in rows]
 
     @to_its_end
     async def has_partials(self, metric: str) -> bool:
-        """Whether there is any partial of the metric."""
+        """See `ServingStore`."""
         async with self._transaction("look for partials", READ) as connection:
             return bool(await connection.scalar(statements.HAS_PARTIALS, {"metric": metric}))
 
     @to_its_end
     async def open_run(self, metric: str, start: int, end: int, coverage: Coverage) -> Run:
-        """Record a new run; see `ServingStore`."""
+        """See `ServingStore`."""
         values = {"metric": metric, "start": start, "end": end, "coverage": coverage.dump()}
         async with self._transaction("open a run", WRITE) as connection:
             new = tables.runs.insert().values(is_done=False, **values)
@@ -198,16 +177,16 @@ class SqlStore:
 
     @to_its_end
     async def close_run(self, number: int) -> None:
-        """Record that the run has published all that it planned."""
+        """See `ServingStore`."""
         async with self._transaction("close a run", WRITE) as connection:
             await connection.execute(statements.CLOSE_RUN, {"run": number})
 
     @to_its_end
     async def last_run(self, metric: str) -> Run | None:
-        """The newest run of the metric, done or not."""
+        """See `ServingStore`."""
         async with self._transaction("read runs", READ) as connection:
-            found = await connection.execute(statements.READ_LAST_RUN, {"metric": metric})
-            row = found.one_or_none()
+            rows = await connection.execute(statements.READ_LAST_RUN, {"metric": metric})
+            row = rows.one_or_none()
         if row is None:
             return None
         return Run(row.number, metric, row.start, row.end, Coverage.load(row.coverage), row.is_done)
@@ -219,27 +198,22 @@ class SqlStore:
         spans: Mapping[int, Sequence[Total]],
         pace: Pace | None = None,
     ) -> dict[int, int]:
-        """Write all totals of some spans, 5,000 rows a transaction; see `ServingStore`.
-
-        Raises:
-            SpanConflictError: A span shows that version already; earlier portions are written.
-            StoreError: A state is larger than 1 MiB; nothing was written.
-        """
+        """See `ServingStore`; 5,000 rows a transaction."""
         rows = {span: rules.unique(metric, totals) for span, totals in sorted(spans.items())}
         at_once = min(_ROWS_AT_ONCE, pace.rows_at_once) if pace else _ROWS_AT_ONCE
         for portion in _portions_of(rows, at_once):
             if pace:
-                await pace.wait(sum(len(some) for _, _, some in portion))
+                await pace.wait(sum(len(totals) for _, _, totals in portion))
             await self._write_portion(metric, version, portion)
             failpoints.reach("store.after_totals")
-        return {span: len(some) for span, some in rows.items()}
+        return {span: len(totals) for span, totals in rows.items()}
 
     @to_its_end
     async def _write_portion(
         self, metric: str, version: int, portion: Sequence[tuple[int, bool, Sequence[Total]]]
     ) -> None:
-        this = {"metric": metric, "version": version}
-        begun = [this | {"span": span} for span, is_first, _ in portion if is_first]
+        written = {"metric": metric, "version": version}
+        begun = [written | {"span": span} for span, is_first, _ in portion if is_first]
         rows = [
             (metric, version, span, t.window, t.dims, t.state)
             for span, _, totals in portion
@@ -249,27 +223,25 @@ class SqlStore:
         between = {"start": min(spans), "end": max(spans) + 1}
         async with self._transaction("write totals", WRITE) as connection:
             await self._dialect.lock(connection, metric)
-            found = await connection.scalars(statements.READ_PUBLISHED, this | between)
-            rules.refuse_published(metric, version, spans.intersection(found))
+            published = await connection.scalars(statements.READ_PUBLISHED, written | between)
+            rules.refuse_published(metric, version, spans.intersection(published))
             if begun:
                 await connection.execute(statements.DROP_VERSION, begun)
             await self._put(connection, tables.totals, rows)
 
     @to_its_end
     async def publish(self, metric: str, flips: Sequence[Flip]) -> None:
-        """Move the pointers of some spans in one transaction; see `ServingStore`.
-
-        Raises:
-            SpanConflictError: A head or the number of rows is not as expected.
-        """
+        """See `ServingStore`."""
         if not flips:
             return
         spans = [flip.span for flip in flips]
         async with self._transaction("publish", WRITE) as connection:
+            # Compare and set: whoever flips, undoes or drops of this metric waits here, so heads
+            # and rows are still as they are read now when the new heads are committed.
             await self._dialect.lock(connection, metric)
-            heads = await fetching.fetch_heads(connection, metric, min(spans), max(spans) + 1)
+            heads = await statements.fetch_heads(connection, metric, min(spans), max(spans) + 1)
             counted = [(flip.span, flip.version) for flip in flips if flip.rows is not None]
-            rows = await fetching.count_totals(connection, metric, counted)
+            rows = await statements.count_totals(connection, metric, counted)
             moved = rules.move_heads(heads, flips, rows)
             failpoints.reach("store.before_flip")
             await self._put_heads(connection, metric, moved.values())
@@ -277,28 +249,27 @@ class SqlStore:
 
     @to_its_end
     async def undo(self, metric: str, span: int) -> bool:
-        """Point back to the previous version; False when there is none."""
+        """See `ServingStore`."""
         async with self._transaction("undo", WRITE) as connection:
             await self._dialect.lock(connection, metric)
-            head = (await fetching.fetch_heads(connection, metric, span, span + 1)).get(span)
+            head = (await statements.fetch_heads(connection, metric, span, span + 1)).get(span)
             if head is None or head.previous is None:
                 return False
             await self._put_heads(connection, metric, [Head(span, *head.previous)])
             return True
 
     async def clean_up(self, metric: str, start: int, end: int, unfolded: str = "") -> int:
-        """Drop what no version needs any more, a day a transaction; see `ServingStore`."""
+        """See `ServingStore`; a day a transaction."""
         spans, obsolete = await self._plan_clean_up(metric, start, end)
         drop = statements.drop_partials(self._dialect)
         dropped = 0
         for first, last in itertools.pairwise([start, *spans[_SPANS_AT_ONCE::_SPANS_AT_ONCE], end]):
-            own = {"metric": metric, "judge": metric, "start": first, "end": last}
-            other = own | {"metric": unfolded, "start": rules.first_timed(first)}
-            dropped += await self._drop(metric, drop, [own, other] if unfolded else [own])
+            ranges = _ranges(metric, unfolded, first, last)
+            dropped += await self._drop(metric, drop, ranges if unfolded else ranges[:1])
         for first in range(0, len(obsolete), _SPANS_AT_ONCE):
             portion = obsolete[first : first + _SPANS_AT_ONCE]
-            these = [{"metric": metric, "span": span, "version": v} for span, v in portion]
-            await self._drop(metric, statements.DROP_OBSOLETE, these)
+            versions = [{"metric": metric, "span": span, "version": v} for span, v in portion]
+            await self._drop(metric, statements.DROP_OBSOLETE, versions)
         return dropped
 
     @to_its_end
@@ -306,25 +277,27 @@ class SqlStore:
         self, metric: str, start: int, end: int
     ) -> tuple[list[int], list[tuple[int, int]]]:
         """The spans with heads, and the (span, version) that none needs."""
-        of = {"metric": metric, "start": start, "end": end}
+        within = {"metric": metric, "start": start, "end": end}
         async with self._transaction("plan a clean-up", READ) as connection:
-            heads = await fetching.fetch_heads(connection, metric, start, end)
-            found = await connection.execute(statements.READ_CLOSED_VERSIONS, of)
-            obsolete = [(s, v) for s, v in found if v not in rules.versions_of(heads.get(s))]
+            heads = await statements.fetch_heads(connection, metric, start, end)
+            closed = await connection.execute(statements.READ_CLOSED_VERSIONS, within)
+            obsolete = [(s, v) for s, v in closed if v not in rules.versions_of(heads.get(s))]
             return list(heads), obsolete
 
     @to_its_end
-    async def _drop(self, metric: str, what: Delete, these: Sequence[dict[str, object]]) -> int:
+    async def _drop(
+        self, metric: str, statement: Delete, parameters: Sequence[Mapping[str, object]]
+    ) -> int:
         """How many rows were dropped, in one transaction."""
         async with self._transaction("clean up", WRITE) as connection:
             await self._dialect.lock(connection, metric)
-            done = [await connection.execute(what, values) for values in these]
+            done = [await connection.execute(statement, values) for values in parameters]
             return sum(result.rowcount for result in done)
 
     def _transaction(self, doing: str, how: str) -> AbstractAsyncContextManager[AsyncConnection]:
         return transaction(self._engine, self._dialect, doing, how)
 
-    async def _put(self, connection: AsyncConnection, table: Table, rows: Sequence[Row]) -> None:
+    async def _put(self, connection: AsyncConnection, table: Table, rows: Sequence[SqlRow]) -> None:
         if rows:  # the driver's own executemany: three times as fast as by way of dictionaries
             text = self._texts.get(table.name)
             if text is None:
@@ -373,6 +346,12 @@ class SqlStore:
                 f" {tables.LAYOUT}: use the version of fastdata that wrote them, or start a new"
                 " store and replay"
             )
+
+
+def _ranges(metric: str, unfolded: str, start: int, end: int) -> list[dict[str, object]]:
+    """Whose partials, for the statements: the metric's, and those that it has not folded."""
+    counted: dict[str, object] = {"metric": metric, "judge": metric, "start": start, "end": end}
+    return [counted, counted | {"metric": unfolded, "start": rules.first_timed(start)}]
 
 
 def _portions_of(
