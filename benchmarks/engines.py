@@ -18,7 +18,7 @@ from typing import Any
 
 import fastdata
 from fastdata import Metric
-from fastdata.archive import PartitionArchive, Record, open_archive_storage
+from fastdata.archive import ArchivedRecord, PartitionArchive, open_archive_storage
 from fastdata.archive.reader import ArchiveReader, Snapshot
 from fastdata.batch.engine import choose_engine
 from fastdata.batch.job import Engine, Job, Piece
@@ -50,7 +50,7 @@ async def archived(
     archive = PartitionArchive(storage, source, Decoder(source, FolderRegistry(schemas)), 0)
     await archive.open(0)
     for offset, record in enumerate(records):
-        archive.append(Record(offset, 0, None, encode(source.schema, record)))
+        archive.append(ArchivedRecord(offset, 0, None, encode(source.schema, record)))
         if offset % source.segment_size == source.segment_size - 1:
             await archive.flush()
     return ArchiveReader(storage, source)

@@ -21,7 +21,7 @@ from uuid import UUID
 
 from benchmarks.engines import GROUPS, jobs
 from fastdata import Count, Metric, Source, Sum, Uniques
-from fastdata.archive import PartitionArchive, Record, open_archive_storage
+from fastdata.archive import ArchivedRecord, PartitionArchive, open_archive_storage
 from fastdata.archive.reader import ArchiveReader
 from fastdata.archive.storage import ArchiveStorage
 from fastdata.batch.job import Engine
@@ -76,7 +76,7 @@ async def archived(metric: Metric, storage: ArchiveStorage, folder: Path, events
     archive = PartitionArchive(storage, source, Decoder(source, FolderRegistry(folder)), 0)
     await archive.open(0)
     for offset, visit in enumerate(visits(events)):
-        archive.append(Record(offset, 0, None, encode(source.schema, visit)))
+        archive.append(ArchivedRecord(offset, 0, None, encode(source.schema, visit)))
         if offset % source.segment_size == source.segment_size - 1:
             await archive.flush()
     archive.advance(-(-events // source.segment_size) * source.segment_size)

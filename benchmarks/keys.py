@@ -27,7 +27,7 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
 from fastdata import Settings
-from fastdata.archive import PartitionArchive, Record, open_archive_storage
+from fastdata.archive import ArchivedRecord, PartitionArchive, open_archive_storage
 from fastdata.coordinates.instants import DAY_MS, HOUR_MS, floor_to
 from fastdata.declare.catalog import load_folder
 from fastdata.declare.source import Source
@@ -81,7 +81,7 @@ async def archive(source: Source, folder: Path, values: Iterator[Value]) -> None
     await partition.open(0)
     offset = 0
     for offset, (at, value) in enumerate(values, 1):
-        partition.append(Record(offset - 1, at, None, value))
+        partition.append(ArchivedRecord(offset - 1, at, None, value))
         if offset % source.segment_size == 0:
             await partition.flush()
     partition.advance(-(-offset // source.segment_size) * source.segment_size)

@@ -15,8 +15,7 @@ from pathlib import Path
 
 import fastdata
 from fastdata import Metric
-from fastdata.archive import PartitionArchive, open_archive_storage
-from fastdata.archive import Record as ArchivedRecord
+from fastdata.archive import ArchivedRecord, PartitionArchive, open_archive_storage
 from fastdata.batch.replay import replay
 from fastdata.demo.flights import read_flights
 from fastdata.events.decoder import Decoder

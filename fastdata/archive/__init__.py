@@ -3,17 +3,18 @@
 from fastdata.archive.consumer import ArchiveProgress, run_archive
 from fastdata.archive.manifest import Entry, ObjectEntry
 from fastdata.archive.reader import ArchiveReader, Snapshot
+from fastdata.archive.records import ArchivedRecord
 from fastdata.archive.storage import ArchiveStorage, open_archive_storage
-from fastdata.archive.writer import PartitionArchive, Record
+from fastdata.archive.writer import PartitionArchive
 
 __all__ = [
     "ArchiveProgress",
     "ArchiveReader",
     "ArchiveStorage",
+    "ArchivedRecord",
     "Entry",
     "ObjectEntry",
     "PartitionArchive",
-    "Record",
     "Snapshot",
     "open_archive_storage",
     "run_archive",

@@ -25,7 +25,7 @@ from fastdata.archive.container import (
     write_block,
     write_header,
 )
-from fastdata.archive.manifest import ObjectEntry, Run
+from fastdata.archive.manifest import ObjectEntry, Stretch
 from fastdata.errors import CorruptStateError
 
 __all__ = [
@@ -65,7 +65,9 @@ def build_object(name: str, partition: int, records: Records) -> tuple[ObjectEnt
     meta = {
         "avro.schema": records.schema.encode(),
         "avro.codec": b"deflate",
-        "fastdata.offsets": json.dumps(_runs_of(records.offsets), separators=(",", ":")).encode(),
+        "fastdata.offsets": json.dumps(
+            _stretches_of(records.offsets), separators=(",", ":")
+        ).encode(),
         # Readers want text.
         "fastdata.lengths": base64.b64encode(zlib.compress(struct.pack(f"<{len(sizes)}I", *sizes))),
     }
@@ -116,35 +118,35 @@ def verified(data: bytes | None, entry: ObjectEntry) -> bytes:
     return data
 
 
-def join_objects(objects: Sequence[bytes], file: BinaryIO) -> list[list[Run]]:
+def join_objects(objects: Sequence[bytes], file: BinaryIO) -> list[list[Stretch]]:
     """Write the records of some objects, in their order, as one Avro file: faster to read.
 
     Args:
         objects: Of one schema, verified.
 
     Returns:
-        The offsets of each object's records, as runs.
+        The offsets of each object's records, as stretches (first, length).
     """
-    runs, first = [], None
+    stretches, first = [], None
     for data in objects:
         header, blocks = read_blocks(data)
-        runs.append(_runs_in(header.meta["fastdata.offsets"]))
+        stretches.append(_stretches_in(header.meta["fastdata.offsets"]))
         if first is None:
             first = header
             write_header(file, first)
         for block in blocks:
             write_block(file, block._replace(sync=first.sync))
-    return runs
+    return stretches
 
 
-def is_same(one: bytes, other: bytes) -> bool:
+def is_same(data: bytes, other: bytes) -> bool:
     """Whether two objects hold the same records, although another zlib may have packed them.
 
     Args:
         other: May be anything.
     """
     try:
-        return _unpack(one) == _unpack(other)
+        return _unpack(data) == _unpack(other)
     except Exception:  # noqa: BLE001  (whatever cannot be read is not the same)
         return False
 
@@ -153,8 +155,8 @@ def _unpack(data: bytes) -> tuple[bytes, list[tuple[int, bytes]]]:
     """Schema, and offsets with datums."""
     header, blocks = read_blocks(data)
     lengths = zlib.decompress(base64.b64decode(header.meta["fastdata.lengths"]))
-    runs = _runs_in(header.meta["fastdata.offsets"])
-    offsets = chain.from_iterable(range(start, start + length) for start, length in runs)
+    stretches = _stretches_in(header.meta["fastdata.offsets"])
+    offsets = chain.from_iterable(range(first, first + length) for first, length in stretches)
     datums = b"".join(zlib.decompress(block.packed, wbits=_RAW_DEFLATE) for block in blocks)
     rows, at = [], 0
     for offset, (size,) in zip(offsets, struct.iter_unpack("<I", lengths), strict=True):
@@ -163,18 +165,18 @@ def _unpack(data: bytes) -> tuple[bytes, list[tuple[int, bytes]]]:
     return header.meta["avro.schema"], rows
 
 
-def _runs_in(text: bytes) -> list[Run]:
-    return [(start, length) for start, length in json.loads(text)]
+def _stretches_in(text: bytes) -> list[Stretch]:
+    return [(first, length) for first, length in json.loads(text)]
 
 
-def gaps_of(offsets: Sequence[int], start: int, end: int) -> tuple[Run, ...]:
-    """The runs (first, length) of `[start, end)` that are not among its growing offsets."""
+def gaps_of(offsets: Sequence[int], start: int, end: int) -> tuple[Stretch, ...]:
+    """The stretches (first, length) of `[start, end)` that are not among its growing offsets."""
     if len(offsets) == end - start:
         return ()
     return tuple((a + 1, b - a - 1) for a, b in pairwise((start - 1, *offsets, end)) if b > a + 1)
 
 
-def _runs_of(offsets: Sequence[int]) -> list[Run]:
+def _stretches_of(offsets: Sequence[int]) -> list[Stretch]:
     gaps = gaps_of(offsets, offsets[0], offsets[-1] + 1)
     starts = [offsets[0], *map(sum, gaps)]
     ends = [*(start for start, _ in gaps), offsets[-1] + 1]

@@ -51,13 +51,13 @@ async def follow_chains(
     source: Source,
     partition: int | None = None,
     *,
-    known: dict[str, Entry] | None = None,
+    cache: dict[str, Entry] | None = None,
 ) -> dict[int, Chain]:
-    """Read and verify the chains of a topic's partitions.
+    """Read the chains of a topic's partitions, and prove that no offset is missing or twice.
 
     Args:
         partition: Only this one, and of its closed segments only the last.
-        known: Entries of closed segments read before, by name; what is read is added.
+        cache: Entries of closed segments read before, by name; what is read is added.
 
     Raises:
         ArchiveHoleError: There is a hole, or an overlap.
@@ -65,7 +65,7 @@ async def follow_chains(
         CorruptStateError: An entry does not verify.
         ArchiveUnavailableError: The store did not answer.
     """
-    walk = _Walk(storage, source, {} if known is None else known)
+    walk = _Walk(storage, source, {} if cache is None else cache)
     return await _again(walk.chains, partition)
 
 
@@ -73,20 +73,20 @@ async def follow_chains(
 class _Walk:
     storage: ArchiveStorage
     source: Source
-    known: dict[str, Entry]
+    cache: dict[str, Entry]
 
     async def chains(self, partition: int | None) -> dict[int, Chain]:
         # Tiles first: one that is deleted meanwhile is then of a segment that is seen as closed.
         tiles = await self._names("tiles", partition)
         closed = await self._names("manifest", partition)
-        found = {}
+        chains = {}
         if partition is None:
             await self._recall([name for names in closed.values() for name in names.values()])
         for p in sorted(tiles.keys() | closed.keys()):
             names = [name for _, name in sorted(closed[p].items())]
             entries = await self._closed(names if partition is None else names[-1:])
-            found[p] = Chain(entries, await self._tiles(entries, tiles[p]))
-        return found
+            chains[p] = Chain(entries, await self._tiles(entries, tiles[p]))
+        return chains
 
     async def _names(self, kind: str, partition: int | None) -> dict[int, dict[int, str]]:
         """Names of entries by partition and number."""
@@ -98,17 +98,17 @@ class _Walk:
 
     async def _recall(self, names: list[str]) -> None:
         """Take the entries that are in checkpoints from there, if that is worth the while."""
-        new = [name for name in names if name not in self.known]
+        new = [name for name in names if name not in self.cache]
         if len(new) <= SEGMENTS:
             return
         for name, entry in (await load_checkpoints(self.storage, self.source, new)).items():
             entry.check(self.source)
-            self.known[name] = entry
+            self.cache[name] = entry
 
     async def _closed(self, names: list[str]) -> tuple[Entry, ...]:
-        new = [name for name in names if name not in self.known]
-        self.known.update(zip(new, await asyncio.gather(*map(self._read, new)), strict=True))
-        chain = tuple(self.known[name] for name in names)
+        new = [name for name in names if name not in self.cache]
+        self.cache.update(zip(new, await asyncio.gather(*map(self._read, new)), strict=True))
+        chain = tuple(self.cache[name] for name in names)
         return _tiling(chain, chain[0].first if chain else 0)
 
     async def _tiles(
@@ -116,7 +116,8 @@ class _Walk:
     ) -> tuple[Entry, ...]:
         size = self.source.segment_size
         end = closed[-1].next if closed else min(names, default=0) // size * size
-        # A crash may have left tiles of closed segments; they mean nothing any more.
+        # A crash between a closed segment's entry and the deletion of its tiles leaves these; they
+        # would overlap it.
         open_ones = [name for first, name in sorted(names.items()) if first >= end]
         return _tiling(await asyncio.gather(*map(self._read, open_ones)), end)
 
@@ -130,6 +131,11 @@ class _Walk:
 
 
 def _tiling(entries: Sequence[Entry], start: int) -> tuple[Entry, ...]:
+    """The entries, once they are proved to lie end to end from `start` on.
+
+    Each tells what became of every offset in it (`Entry.check`) and begins where the one before
+    ends: so all offsets of the chain are accounted for, once, and nothing but the entries is read.
+    """
     end = start
     for entry in entries:
         if entry.first != end:

@@ -64,13 +64,13 @@ async def load_checkpoints(
     blocks = {(place[0], place[1] // SEGMENTS) for place in map(place_of, wanted) if place}
     names = [checkpoint_name(source.topic, p, block * SEGMENTS) for p, block in sorted(blocks)]
     contents = await asyncio.gather(*map(storage.get, names))
-    found: dict[str, Entry] = {}
+    entries: dict[str, Entry] = {}
     for name, data in zip(names, contents, strict=True):
         try:
-            found |= _unpack(data) if data is not None else {}
+            entries |= _unpack(data) if data is not None else {}
         except (CorruptStateError, ValueError, zlib.error) as error:
             _log.warning("the checkpoint %s is not used: %s", name, error)
-    return {name: found[name] for name in wanted if name in found}
+    return {name: entries[name] for name in wanted if name in entries}
 
 
 def _unpack(data: bytes) -> dict[str, Entry]:

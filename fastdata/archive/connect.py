@@ -66,14 +66,14 @@ async def find_objects(storage: ArchiveStorage, topic: str) -> tuple[list[Connec
     """
     quoted = re.escape(topic)
     pattern = re.compile(rf"{quoted}/partition=(\d+)/{quoted}\+(\d+)\+(\d+)\.avro")
-    found, others = [], 0
+    objects, others = [], 0
     for name, size in await storage.listing(topic):
         match = pattern.fullmatch(name)
         if match is None or match[1] != match[2]:
             others += 1
         else:
-            found.append(ConnectObject(int(match[1]), int(match[3]), name, size))
-    return sorted(found), others
+            objects.append(ConnectObject(int(match[1]), int(match[3]), name, size))
+    return sorted(objects), others
 
 
 def read_container(data: bytes | None, name: str) -> Container:

@@ -16,8 +16,9 @@ from aiokafka.errors import (
 )
 
 from fastdata import failpoints
+from fastdata.archive.records import ArchivedRecord
 from fastdata.archive.storage import ArchiveStorage
-from fastdata.archive.writer import PartitionArchive, Record
+from fastdata.archive.writer import PartitionArchive
 from fastdata.declare.source import Source
 from fastdata.errors import (
     ArchiveConflictError,
@@ -115,10 +116,10 @@ async def run_archive(
 
 def _one_per_topic(sources: Sequence[Source]) -> list[Source]:
     topics: dict[str, Source] = {}
-    for source in sorted(sources, key=lambda each: each.name):
+    for source in sorted(sources, key=lambda s: s.name):
         first = topics.setdefault(source.topic, source)
-        pairs = [(each.time, each.segment_size, each.format) for each in (first, source)]
-        if pairs[0] != pairs[1]:
+        fixed = [(s.time, s.segment_size, s.format) for s in (first, source)]
+        if fixed[0] != fixed[1]:
             raise SettingsError(
                 f"sources {first.name!r} and {source.name!r} share the topic {source.topic!r}, and "
                 "with it its archive; give them the same time, segment_size and format"
@@ -170,16 +171,16 @@ class _SourceArchive(ConsumerRebalanceListener):  # type: ignore[misc]
         """Read some records and write what is due."""
         await self._open_assigned()
         try:
-            some = await self.consumer.getmany(timeout_ms=_POLL_MS, max_records=_MAX_RECORDS)
+            records = await self.consumer.getmany(timeout_ms=_POLL_MS, max_records=_MAX_RECORDS)
         except (NoOffsetForPartitionError, OffsetOutOfRangeError):
             self.archives.clear()  # opening them seeks, and tells what was deleted
             return
         needed = set()
         for tp, archive in list(self.archives.items()):
             try:
-                for r in some.get(tp, ()):
+                for r in records.get(tp, ()):
                     stamp = NO_TIMESTAMP if r.timestamp is None else r.timestamp
-                    archive.append(Record(r.offset, stamp, r.key, r.value, r.headers))
+                    archive.append(ArchivedRecord(r.offset, stamp, r.key, r.value, r.headers))
                     self.records += 1
             except SchemaNeededError as error:
                 needed.add(error.schema_id)

@@ -16,28 +16,20 @@ __all__ = ["SYNC_BYTES", "Block", "Header", "read_blocks", "write_block", "write
 SYNC_BYTES = 16
 _MAGIC = b"Obj\x01"
 _SYNC = {"type": "fixed", "name": "Sync", "size": SYNC_BYTES}
-_HEADER = fastavro.parse_schema(
-    {
-        "type": "record",
-        "name": "Header",
-        "fields": [
-            {"name": "magic", "type": {"type": "fixed", "name": "Magic", "size": len(_MAGIC)}},
-            {"name": "meta", "type": {"type": "map", "values": "bytes"}},
-            {"name": "sync", "type": _SYNC},
-        ],
-    }
+
+
+def _record(name: str, **types: object) -> fastavro.types.Schema:
+    fields = [{"name": field, "type": kind} for field, kind in types.items()]
+    return fastavro.parse_schema({"type": "record", "name": name, "fields": fields})
+
+
+_HEADER = _record(
+    "Header",
+    magic={"type": "fixed", "name": "Magic", "size": len(_MAGIC)},
+    meta={"type": "map", "values": "bytes"},
+    sync=_SYNC,
 )
-_BLOCK = fastavro.parse_schema(
-    {
-        "type": "record",
-        "name": "Block",
-        "fields": [
-            {"name": "records", "type": "long"},
-            {"name": "packed", "type": "bytes"},
-            {"name": "sync", "type": _SYNC},
-        ],
-    }
-)
+_BLOCK = _record("Block", records="long", packed="bytes", sync=_SYNC)
 
 
 class Header(NamedTuple):

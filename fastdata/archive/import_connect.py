@@ -7,13 +7,15 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import asdict, dataclass, field
 from functools import partial
+from itertools import groupby
+from operator import attrgetter
 
 import stamina
 
 from fastdata.archive.chains import Chain, follow_chains
 from fastdata.archive.connect import ConnectObject, Container, find_objects, read_container
-from fastdata.archive.manifest import Entry, Run
-from fastdata.archive.records import read_datums
+from fastdata.archive.manifest import Stretch
+from fastdata.archive.records import NoRegistry, read_datums
 from fastdata.archive.storage import ArchiveStorage
 from fastdata.archive.writer import PartitionArchive
 from fastdata.declare.source import Source
@@ -22,10 +24,8 @@ from fastdata.errors import (
     ArchiveUnavailableError,
     CorruptStateError,
     SettingsError,
-    UnknownSchemaError,
 )
 from fastdata.events.decoder import Decoder
-from fastdata.events.schema import Schema
 
 __all__ = ["ImportProgress", "ImportReport", "PartitionImport", "import_objects"]
 
@@ -42,21 +42,21 @@ class PartitionImport:
     """What became of the objects of one partition.
 
     Attributes:
-        objects: There are in all.
-        done: That were imported now.
-        known: That were in the archive already; the last one is always looked into.
+        objects: How many there are in all.
+        done: How many were imported now.
+        skipped: How many were in the archive already; the last one is always looked into.
         size: Bytes of those to import.
         records: Imported, rejects among them.
         rejects: Records that do not fit the source.
         repeated: Records that an object before had already.
-        holes: Runs (offset, length) between two objects: markers, compaction, or lost objects.
+        holes: Stretches between two objects: markers, compaction, or lost objects.
         start: The first offset that was not in the archive.
         end: The first offset that is not in it now.
     """
 
     partition: int
     objects: int
-    known: int
+    skipped: int
     size: int
     start: int
     end: int
@@ -64,7 +64,7 @@ class PartitionImport:
     records: int = 0
     rejects: int = 0
     repeated: int = 0
-    holes: list[Run] = field(default_factory=list)
+    holes: list[Stretch] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +81,9 @@ class ImportReport:
     is_complete: bool
 
     def as_dict(self) -> dict[str, object]:
-        """For JSON."""
-        return asdict(self)
+        """For JSON, where what was skipped is `known`."""
+        names = {"skipped": "known"}
+        return asdict(self, dict_factory=lambda fields: {names.get(n, n): v for n, v in fields})
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,27 +135,27 @@ async def import_objects(
             f"and {foreign} others: give the folder that has the topic's folder (the sink's "
             "topics.dir), written with the Avro format and the default partitioner"
         )
-    known: dict[str, Entry] = {}
-    look = partial(follow_chains, storage, source, known=known)
+    look = partial(follow_chains, storage, source, cache={})
     before = await _patiently(look)
-    work = [
-        _Partition.plan(origin, storage, source, some, before.get(some[0].partition, Chain()))
-        for some in _by_partition(objects)
+    importers = [
+        _PartitionImporter.plan(origin, storage, source, list(group), before.get(p, Chain()))
+        for p, group in groupby(objects, attrgetter("partition"))
     ]
     if not dry_run:
-        meter = _Meter(work, on_progress)
-        for each in work:
-            await each.run(stop, meter)
+        total = sum(len(importer.objects) for importer in importers)
+        meter = _ImportMeter(total, on_progress)
+        for importer in importers:
+            await importer.run(stop, meter)
         after = await _patiently(look)
-        for each in work:
-            each.check(before, after)
-    reports = tuple(each.report for each in work)
-    is_complete = all(each.done + each.known == each.objects for each in reports)
+        for importer in importers:
+            importer.check(before, after)
+    reports = tuple(importer.report for importer in importers)
+    is_complete = all(report.done + report.skipped == report.objects for report in reports)
     return ImportReport(reports, foreign, is_complete)
 
 
 @dataclass(slots=True)
-class _Partition:
+class _PartitionImporter:
     origin: ArchiveStorage
     source: Source
     objects: Sequence[ConnectObject]  # that are to be imported
@@ -170,7 +171,7 @@ class _Partition:
         source: Source,
         objects: Sequence[ConnectObject],
         chain: Chain,
-    ) -> "_Partition":
+    ) -> "_PartitionImporter":
         partition, first = objects[0].partition, objects[0].first
         entries = chain.closed or chain.tiles
         begin = first - first % source.segment_size
@@ -182,26 +183,25 @@ class _Partition:
             )
         end = first if chain.end is None else chain.end
         # The end of an object is known to lie before the next one's beginning only.
-        nexts = (each.first for each in objects[1:])
-        known = sum(1 for following in nexts if following <= end)
-        todo = objects[known:]
+        skipped = sum(1 for following in objects[1:] if following.first <= end)
+        todo = objects[skipped:]
         archive = PartitionArchive(
-            storage, source, Decoder(source, _NoRegistry()), partition,
+            storage, source, Decoder(source, NoRegistry()), partition,
             tile_bytes=_NO_TILES_BYTES, tile_age_s=math.inf,
         )  # fmt: skip
-        size = sum(each.size for each in todo)
-        report = PartitionImport(partition, len(objects), known, size, end, end)
+        size = sum(obj.size for obj in todo)
+        report = PartitionImport(partition, len(objects), skipped, size, end, end)
         return cls(origin, source, todo, archive, first, report)
 
-    async def run(self, stop: asyncio.Event, meter: "_Meter") -> None:
+    async def run(self, stop: asyncio.Event, meter: "_ImportMeter") -> None:
         if not self.objects:
             return
         await _patiently(self.archive.open, self.log_start)
         async with aclosing(_read_ahead(self.origin, self.objects)) as contents:
-            async for each, container in contents:
+            async for obj, container in contents:
                 if stop.is_set():
                     break
-                self._take(each, container)
+                self._take(obj, container)
                 await _patiently(self.archive.flush)
                 meter.add(container.count)
         await _patiently(self.archive.flush, force=True)
@@ -218,14 +218,13 @@ class _Partition:
                 "meanwhile; stop the others and compare"
             )
 
-    def _take(self, each: ConnectObject, container: Container) -> None:
+    def _take(self, obj: ConnectObject, container: Container) -> None:
         """Give the records of an object to the archive."""
         archive, report = self.archive, self.report
-        position = archive.position
-        if each.first > position:
-            report.holes.append((position, each.first - position))
-            archive.advance(each.first)
-        first = each.first
+        position, first = archive.position, obj.first
+        if first > position:
+            report.holes.append((position, first - position))
+            archive.advance(first)
         try:
             for count, data in container.blocks:
                 offsets = range(first, first + count)
@@ -239,32 +238,24 @@ class _Partition:
                 first += count
         except CorruptStateError as error:
             raise CorruptStateError(
-                f"{each.name} is no Avro container of its schema: {error}; restore it from a "
+                f"{obj.name} is no Avro container of its schema: {error}; restore it from a "
                 "copy, or move it away to have a hole there"
             ) from error
         report.done += 1
 
 
-class _Meter:
-    def __init__(
-        self, work: Sequence[_Partition], on_progress: Callable[[ImportProgress], None] | None
-    ) -> None:
-        self._total = sum(len(each.objects) for each in work)
-        self._objects = self._records = 0
-        self._on_progress = on_progress
+@dataclass(slots=True)
+class _ImportMeter:
+    total: int
+    on_progress: Callable[[ImportProgress], None] | None
+    objects: int = 0
+    records: int = 0
 
     def add(self, records: int) -> None:
-        self._objects += 1
-        self._records += records
-        if self._on_progress is not None:
-            self._on_progress(ImportProgress(self._objects, self._total, self._records))
-
-
-class _NoRegistry:
-    """The objects carry their schema, so no id is ever looked up."""
-
-    def get(self, schema_id: int) -> Schema:
-        raise UnknownSchemaError(f"no schema {schema_id}")
+        self.objects += 1
+        self.records += records
+        if self.on_progress is not None:
+            self.on_progress(ImportProgress(self.objects, self.total, self.records))
 
 
 async def _read_ahead(
@@ -276,27 +267,20 @@ async def _read_ahead(
     try:
         while rest or waiting:
             while rest and (not waiting or (len(waiting) < _AHEAD_OBJECTS and size < _AHEAD_BYTES)):
-                each = rest.popleft()
-                size += each.size
-                task = asyncio.create_task(_patiently(origin.get, each.name))
-                waiting.append((each, task))
-            each, task = waiting.popleft()
+                obj = rest.popleft()
+                size += obj.size
+                task = asyncio.create_task(_patiently(origin.get, obj.name))
+                waiting.append((obj, task))
+            obj, task = waiting.popleft()
             data = await task
-            size -= each.size
-            yield each, read_container(data, each.name)
+            size -= obj.size
+            yield obj, read_container(data, obj.name)
     finally:
         for _, task in waiting:
             task.cancel()
         await asyncio.gather(*(task for _, task in waiting), return_exceptions=True)
 
 
-def _by_partition(objects: Sequence[ConnectObject]) -> list[list[ConnectObject]]:
-    found: dict[int, list[ConnectObject]] = {}
-    for each in objects:
-        found.setdefault(each.partition, []).append(each)
-    return list(found.values())
-
-
 def _count(chain: Chain | None) -> int:
     entries = (*chain.closed, *chain.tiles) if chain else ()
-    return sum(each.count for entry in entries for each in entry.objects)
+    return sum(obj.count for entry in entries for obj in entry.objects)

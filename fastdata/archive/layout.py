@@ -65,5 +65,5 @@ def checkpoint_name(topic: str, partition: int, segment: int) -> str:
 
 def place_of(name: str) -> tuple[int, int] | None:
     """Partition, and segment or first offset, of a name; None for a foreign one."""
-    found = _PLACE.search(name)
-    return (int(found[1]), int(found[2])) if found else None
+    match = _PLACE.search(name)
+    return (int(match[1]), int(match[2])) if match else None

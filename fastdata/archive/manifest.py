@@ -15,10 +15,11 @@ from fastdata.archive.layout import entry_name
 from fastdata.declare.source import Source
 from fastdata.errors import ArchiveConflictError, CorruptStateError
 
-__all__ = ["Entry", "ObjectEntry", "Run"]
+__all__ = ["Entry", "ObjectEntry", "Stretch"]
 
 _FORMAT = 1
-Run = tuple[int, int]
+Stretch = tuple[int, int]
+"""The first offset of some that follow each other, and how many they are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +59,8 @@ class Entry:
     Attributes:
         time: Field of the event time, by which the hours were counted.
         is_closed: Whether it is of whole segments; a tile is not.
-        holes: Runs (offset, length) that do not exist in the log: markers, compaction.
-        lost: Runs that were deleted from the log before they were archived.
+        holes: Stretches that do not exist in the log: markers, compaction.
+        lost: Stretches that were deleted from the log before they were archived.
         objects: The events by schema, and what could not be decoded.
     """
 
@@ -70,8 +71,8 @@ class Entry:
     is_closed: bool
     first: int
     next: int
-    holes: tuple[Run, ...]
-    lost: tuple[Run, ...]
+    holes: tuple[Stretch, ...]
+    lost: tuple[Stretch, ...]
     objects: tuple[ObjectEntry, ...]
 
     @property
@@ -99,7 +100,7 @@ class Entry:
                 f"{(self.topic, self.segment_size, self.time)}, {source.name!r} says {mine}; "
                 "these are fixed for a topic's life: use another archive or topic"
             )
-        records = sum(each.count for each in self.objects)
+        records = sum(entry.count for entry in self.objects)
         gone = sum(length for _, length in (*self.holes, *self.lost))
         if records + gone != self.next - self.first or self.first >= self.next:
             raise CorruptStateError(
@@ -110,9 +111,9 @@ class Entry:
     def dump(self) -> bytes:
         """JSON with a checksum; equal entries have equal bytes."""
         body = {"format": _FORMAT, **asdict(self)}
-        for each in body["objects"]:
+        for values in body["objects"]:
             # JSON has text for keys, and numbers would be sorted in another order than text.
-            each["hours"] = {str(hour): n for hour, n in each["hours"].items()}
+            values["hours"] = {str(hour): n for hour, n in values["hours"].items()}
         return _canonical({"entry": body, "sha256": _sha256(body)})
 
     @classmethod
@@ -127,12 +128,12 @@ class Entry:
             body = outer["entry"]
             if outer["sha256"] != _sha256(body) or body.pop("format") != _FORMAT:
                 raise ValueError("the checksum or the format is wrong")
-            for each in body["objects"]:
-                each["hours"] = {int(hour): n for hour, n in each["hours"].items()}
-                each["schema"] = sys.intern(each["schema"])
-            body["objects"] = tuple(ObjectEntry(**each) for each in body["objects"])
+            for values in body["objects"]:
+                values["hours"] = {int(hour): n for hour, n in values["hours"].items()}
+                values["schema"] = sys.intern(values["schema"])
+            body["objects"] = tuple(ObjectEntry(**values) for values in body["objects"])
             for kind in ("holes", "lost"):
-                body[kind] = tuple((start, length) for start, length in body[kind])
+                body[kind] = tuple((first, length) for first, length in body[kind])
             entry = cls(**body)
             if entry.name != name:
                 raise ValueError(f"it belongs at {entry.name}")

@@ -37,29 +37,29 @@ class Snapshot:
         if self.coverage.is_behind(coverage):
             raise ValueError(f"the archive covers {self.coverage.dump()}, not {coverage.dump()}")
         entries = {
-            partition: tuple(e for e in some if coverage.covers(partition, e.segment))
-            for partition, some in self.entries.items()
+            partition: tuple(e for e in chain if coverage.covers(partition, e.segment))
+            for partition, chain in self.entries.items()
         }
         return replace(self, coverage=coverage, entries=entries)
 
     def objects(self) -> list[ObjectEntry]:
         """The objects of events, in order of partition and first offset."""
-        return [each for each in self._all() if each.schema_id is not None]
+        return [entry for entry in self._all() if entry.schema_id is not None]
 
     @property
     def rejected(self) -> list[ObjectEntry]:
         """The objects of what could not be decoded."""
-        return [each for each in self._all() if each.schema_id is None]
+        return [entry for entry in self._all() if entry.schema_id is None]
 
     @property
     def rejects(self) -> int:
         """Records of the covered segments that could not be decoded."""
-        return sum(each.count for each in self.rejected)
+        return sum(entry.count for entry in self.rejected)
 
     @property
     def timeless(self) -> int:
         """Events of the covered segments whose time is null or absurd."""
-        return sum(each.timeless for each in self.objects())
+        return sum(entry.timeless for entry in self.objects())
 
     @property
     def lost(self) -> dict[int, list[tuple[int, int]]]:
@@ -69,15 +69,15 @@ class Snapshot:
         """
         lost: dict[int, list[tuple[int, int]]] = {}
         for partition, entries in self.entries.items():
-            runs = [(0, entries[0].first)] if entries and entries[0].first else []
-            for start, length in (*runs, *(run for entry in entries for run in entry.lost)):
+            before = [(0, entries[0].first)] if entries and entries[0].first else []
+            for start, length in (*before, *(loss for entry in entries for loss in entry.lost)):
                 ranges = lost.setdefault(partition, [])
                 is_next = ranges and ranges[-1][1] == start
                 ranges.append((ranges.pop()[0] if is_next else start, start + length))
         return lost
 
     def _all(self) -> list[ObjectEntry]:
-        return [each for some in self.entries.values() for entry in some for each in entry.objects]
+        return [o for chain in self.entries.values() for entry in chain for o in entry.objects]
 
 
 class ArchiveReader:
@@ -86,7 +86,7 @@ class ArchiveReader:
     def __init__(self, storage: ArchiveStorage, source: Source) -> None:
         self._storage = storage
         self._source = source
-        self._known: dict[str, Entry] = {}
+        self._cache: dict[str, Entry] = {}
         self._coverage = Coverage()
 
     async def snapshot(self) -> Snapshot:
@@ -102,7 +102,7 @@ class ArchiveReader:
                 retriable.
         """
         size = self._source.segment_size
-        chains = await follow_chains(self._storage, self._source, known=self._known)
+        chains = await follow_chains(self._storage, self._source, cache=self._cache)
         durable = {p: chain.end for p, chain in chains.items() if chain.end is not None}
         closed = {p: closed_part(chain, size) for p, chain in chains.items()}
         entries = {p: part for p, (part, _) in closed.items()}
@@ -125,15 +125,14 @@ class ArchiveReader:
         return read_object(await self._storage.get(entry.name), entry)
 
     async def read_whole(self, entry: ObjectEntry) -> bytes:
-        """An object as it is: an Avro container file.
-
-        Raises:
-            CorruptStateError: It is gone, or not what the manifest says.
-            ArchiveUnavailableError: The store did not answer; retriable.
-        """
+        """An object as it is, an Avro container file; raises what `read` raises."""
         return verified(await self._storage.get(entry.name), entry)
 
 
 def closed_part(chain: Chain, size: int) -> tuple[tuple[Entry, ...], int]:
-    """What batch counts of a chain: closed segments only, and the first one that is not."""
+    """What batch counts of a chain: closed segments only, and the first one that is not.
+
+    The layers are cut at the edges of segments: a partial is of a whole segment, so of one that is
+    still open batch would count what the speed layer counts as well.
+    """
     return chain.closed, segment_of(chain.closed_end, size)

@@ -6,22 +6,22 @@ from typing import NamedTuple
 
 from fastdata.archive.rejects import REJECT_SCHEMA, Reject, dump_reject
 from fastdata.coordinates.instants import HOUR_MS
-from fastdata.errors import BadEventError, CorruptStateError
+from fastdata.errors import BadEventError, CorruptStateError, UnknownSchemaError
 from fastdata.events.decoder import NO_TIMESTAMP, Decoder, read_as_written
 from fastdata.events.formats import VALUE_SCHEMA, ValueReader, dump_value
 from fastdata.events.schema import Schema
 
-__all__ = ["Record", "Row", "read_datums", "read_record"]
+__all__ = ["ArchivedRecord", "ArchivedRow", "NoRegistry", "read_datums", "read_record"]
 
 _HEAD_BYTES = 5
-Row = tuple[int, int | None, str, bytes, int | None]
+ArchivedRow = tuple[int, int | None, str, bytes, int | None]
 """Offset, id and JSON of the schema, datum and hour; rejects have no id, and no hour.
 
 What is no Avro has the id of the `ValueReader` that told its hour."""
 
 
-class Record(NamedTuple):
-    """A record of the log."""
+class ArchivedRecord(NamedTuple):
+    """A record of the log as it came; `NO_TIMESTAMP` when it has no timestamp."""
 
     offset: int
     timestamp_ms: int
@@ -30,7 +30,19 @@ class Record(NamedTuple):
     headers: Sequence[tuple[str, bytes | None]] = ()
 
 
-def read_record(decoder: Decoder, record: Record) -> Row:
+class NoRegistry:
+    """Objects of the archive carry their schema, so no id is ever looked up."""
+
+    def get(self, schema_id: int) -> Schema:
+        """Never asked.
+
+        Raises:
+            UnknownSchemaError: Always.
+        """
+        raise UnknownSchemaError(f"no schema {schema_id}")
+
+
+def read_record(decoder: Decoder, record: ArchivedRecord) -> ArchivedRow:
     """The row of a record of the log; a reject if it cannot be decoded.
 
     A value that is no Avro is kept as it came, whether it can be read today or not.
@@ -49,7 +61,7 @@ def read_record(decoder: Decoder, record: Record) -> Row:
 
 def read_datums(
     decoder: Decoder, schema: Schema, offsets: Sequence[int], data: bytes
-) -> Iterator[Row]:
+) -> Iterator[ArchivedRow]:
     """The rows of Avro datums that lie one behind the other.
 
     One that does not fit the source is a reject with the head of the wire format before it.
@@ -66,7 +78,7 @@ def read_datums(
         except BadEventError as error:
             end = _end_of(schema, datums, start)
             value = b"\0" + schema_id.to_bytes(4, "big") + data[start:end]
-            yield _reject(Record(offset, NO_TIMESTAMP, None, value), error.reason)
+            yield _reject(ArchivedRecord(offset, NO_TIMESTAMP, None, value), error.reason)
         else:
             end = datums.tell()
             yield offset, schema_id, canonical, data[start:end], _hour_of(decoder, fields)
@@ -75,7 +87,9 @@ def read_datums(
         raise CorruptStateError(f"{len(data) - start} bytes more than {len(offsets)} records")
 
 
-def _keep(decoder: Decoder, reader: ValueReader, record: Record, value: bytes) -> Row:
+def _keep(
+    decoder: Decoder, reader: ValueReader, record: ArchivedRecord, value: bytes
+) -> ArchivedRow:
     try:
         hour = _hour_of(decoder, reader.read(value, record.timestamp_ms))
     except BadEventError:
@@ -84,7 +98,7 @@ def _keep(decoder: Decoder, reader: ValueReader, record: Record, value: bytes) -
     return record.offset, reader.id, VALUE_SCHEMA.canonical, datum, hour
 
 
-def _reject(record: Record, reason: str) -> Row:
+def _reject(record: ArchivedRecord, reason: str) -> ArchivedRow:
     datum = dump_reject(Reject(*record, reason=reason))
     return record.offset, None, REJECT_SCHEMA, datum, None
 

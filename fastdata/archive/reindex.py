@@ -6,33 +6,27 @@ could. Such objects are read again; what they hold does not change.
 """
 
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import replace
 
-from fastdata.archive.manifest import Entry, ObjectEntry
+from fastdata.archive.manifest import ObjectEntry
 from fastdata.archive.reader import ArchiveReader, Snapshot
+from fastdata.archive.records import NoRegistry
 from fastdata.coordinates.instants import HOUR_MS
 from fastdata.declare.source import Source
-from fastdata.errors import ArchiveConflictError, BadEventError, UnknownSchemaError
+from fastdata.errors import ArchiveConflictError, BadEventError
 from fastdata.events.decoder import Decoder
 from fastdata.events.formats import VALUE_SCHEMA
-from fastdata.events.schema import Schema
 
 __all__ = ["index_again"]
 
 
-class _Unused:
-    def get(self, schema_id: int) -> Schema:
-        raise UnknownSchemaError(f"no schema {schema_id}")
-
-
 async def index_again(
-    reader: ArchiveReader, source: Source, snapshot: Snapshot, known: dict[str, ObjectEntry]
+    reader: ArchiveReader, source: Source, snapshot: Snapshot, counted: dict[str, ObjectEntry]
 ) -> Snapshot:
     """The snapshot with the hours that `source` reads, whichever declaration archived the values.
 
     Args:
-        known: What was counted before, by the names of objects; what is new is added.
+        counted: What was counted before, by the names of objects; what is new is added.
 
     Raises:
         ArchiveConflictError: The source is declared as Avro, and values of the archive are not.
@@ -41,9 +35,9 @@ async def index_again(
     """
     mine = source.reader.id if source.reader else None
     stale = [
-        each
-        for each in snapshot.objects()
-        if each.schema == VALUE_SCHEMA.canonical and each.schema_id != mine
+        entry
+        for entry in snapshot.objects()
+        if entry.schema == VALUE_SCHEMA.canonical and entry.schema_id != mine
     ]
     if stale and mine is None:
         raise ArchiveConflictError(
@@ -51,15 +45,18 @@ async def index_again(
             f"{source.name!r} ({source.place}) is declared without a format; give it the format "
             "of the topic"
         )
-    decoder = Decoder(source, _Unused())
-    for each in stale:
-        if each.name not in known:
-            known[each.name] = await _count(reader, decoder, each)
-    if not known:
+    decoder = Decoder(source, NoRegistry())
+    for entry in stale:
+        if entry.name not in counted:
+            counted[entry.name] = await _count(reader, decoder, entry)
+    if not counted:
         return snapshot
     entries = {
-        partition: tuple(_replaced(entry, known) for entry in some)
-        for partition, some in snapshot.entries.items()
+        partition: tuple(
+            replace(entry, objects=tuple(counted.get(o.name, o) for o in entry.objects))
+            for entry in chain
+        )
+        for partition, chain in snapshot.entries.items()
     }
     return replace(snapshot, entries=entries)
 
@@ -73,8 +70,3 @@ async def _count(reader: ArchiveReader, decoder: Decoder, entry: ObjectEntry) ->
             continue
         hours[time - time % HOUR_MS] += 1
     return replace(entry, hours=dict(sorted(hours.items())), timeless=entry.count - hours.total())
-
-
-def _replaced(entry: Entry, counted: Mapping[str, ObjectEntry]) -> Entry:
-    objects = tuple(counted.get(each.name, each) for each in entry.objects)
-    return replace(entry, objects=objects)

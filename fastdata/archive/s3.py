@@ -85,8 +85,8 @@ def open_s3(url: str) -> S3Store:
 
 def code_of(error: Exception) -> str | None:
     """S3's own word for an error, such as `NoSuchKey`; None when S3 said none."""
-    found = _CODE.search(str(error))
-    return found[1] if found else None
+    match = _CODE.search(str(error))
+    return match[1] if match else None
 
 
 def was_cut(error: Exception) -> bool:
@@ -99,11 +99,11 @@ def is_missing(error: Exception) -> bool:
     return isinstance(error, FileNotFoundError) or "(code: NoSuchKey)" in str(error)
 
 
-def explain(what: str, error: Exception) -> ArchiveError:
+def explain(failure: str, error: Exception) -> ArchiveError:
     """The error to raise: what could not be done, why, and what to do about it. No secret.
 
     Args:
-        what: Such as `could not write topics/t`.
+        failure: Such as `could not write topics/t`.
         error: Of the driver.
 
     Raises:
@@ -113,7 +113,7 @@ def explain(what: str, error: Exception) -> ArchiveError:
     status = _STATUS.search(text)
     where = _endpoint() or "AWS"
     if code in _REASONS:
-        return ArchiveRefusedError(f"S3 at {where} {what}: {_REASONS[code]} ({code})")
+        return ArchiveRefusedError(f"S3 at {where} {failure}: {_REASONS[code]} ({code})")
     if _CREDENTIALS_HOST in text:
         why = f"there are no credentials: set {_KEY}, or give this machine a role"
     elif "InvalidCertificate" in text:
@@ -122,13 +122,13 @@ def explain(what: str, error: Exception) -> ArchiveError:
         why = "it cannot be reached or did not answer: check AWS_ENDPOINT_URL and that it runs"
     elif code is None and status[1].startswith("4"):
         return ArchiveRefusedError(
-            f"S3 at {where} {what}: it answered {status[1]} like no S3 server: check "
+            f"S3 at {where} {failure}: it answered {status[1]} like no S3 server: check "
             "AWS_ENDPOINT_URL"
         )
     else:
         why = f"it answered {status[1]} {code or ''}".rstrip()
     return ArchiveUnavailableError(
-        f"S3 at {where} {what}: {why}; nothing is lost: try again when it is back"
+        f"S3 at {where} {failure}: {why}; nothing is lost: try again when it is back"
     )
 
 

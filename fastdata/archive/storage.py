@@ -56,6 +56,8 @@ class ArchiveStorage:
         """
         for _ in range(_CONFLICTS):
             try:
+                # The store decides, in one step, who of two archivers was first; a look before the
+                # write would let both of them write.
                 await self._run(lambda: obstore.put(self._store, name, data, mode="create"))
             except AlreadyExistsError as error:
                 # 409: another one is writing it, and may fail.
@@ -128,13 +130,8 @@ class ArchiveStorage:
             self._fail("list", prefix, error)
 
     async def names(self, prefix: str) -> list[str]:
-        """The sorted names of all objects in a folder and below it; as `listing`.
-
-        Raises:
-            ArchiveUnavailableError: The store did not answer; retriable.
-            ArchiveRefusedError: The store refuses.
-        """
-        return [each.name for each in await self.listing(prefix)]
+        """The sorted names of what `listing` lists; raises what that raises."""
+        return [stored.name for stored in await self.listing(prefix)]
 
     async def delete(self, *names: str) -> None:
         """Delete objects, as far as they are there.
@@ -156,7 +153,7 @@ class ArchiveStorage:
 
     def _list(self, prefix: str) -> list[Stored]:
         pages = obstore.list(self._store, prefix=prefix, chunk_size=_PAGE)
-        return sorted(Stored(each["path"], each["size"]) for page in pages for each in page)
+        return sorted(Stored(meta["path"], meta["size"]) for page in pages for meta in page)
 
     def _delete(self, names: Sequence[str]) -> None:
         if self._is_s3:

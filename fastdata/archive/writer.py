@@ -16,7 +16,7 @@ from fastdata.archive.chains import Chain, follow_chains
 from fastdata.archive.checkpoints import SEGMENTS, save_checkpoints
 from fastdata.archive.layout import folder, object_name, place_of
 from fastdata.archive.manifest import Entry
-from fastdata.archive.records import Record, Row, read_record
+from fastdata.archive.records import ArchivedRecord, ArchivedRow, read_record
 from fastdata.archive.storage import ArchiveStorage
 from fastdata.declare.source import Source
 from fastdata.errors import (
@@ -27,7 +27,7 @@ from fastdata.errors import (
 )
 from fastdata.events.decoder import Decoder
 
-__all__ = ["PartitionArchive", "Record"]
+__all__ = ["PartitionArchive"]
 
 _log = logging.getLogger(__name__)
 _PAUSES_S = (0.05, 0.2, 0.5, 1.0, 2.0)
@@ -63,7 +63,7 @@ class PartitionArchive:
     accept_loss: bool = False
     position: int = field(default=0, init=False)
     durable: int = field(default=0, init=False)
-    _rows: list[Row] = field(default_factory=list, init=False)  # of [durable, position)
+    _rows: list[ArchivedRow] = field(default_factory=list, init=False)  # of [durable, position)
     _bytes: int = field(default=0, init=False)
     _since: int = field(default=0, init=False)
     _lost_end: int = field(default=0, init=False)
@@ -106,7 +106,7 @@ class PartitionArchive:
             await self.flush(force=True)
         return self.position
 
-    def append(self, record: Record) -> None:
+    def append(self, record: ArchivedRecord) -> None:
         """Take the next record. One before `position` is known already and ignored.
 
         Offsets between `position` and the record's are holes of the log.
@@ -114,8 +114,8 @@ class PartitionArchive:
         if record.offset >= self.position:
             self.append_row(read_record(self.decoder, record))
 
-    def append_row(self, row: Row) -> None:
-        """As `append`, of a record that is decoded already."""
+    def append_row(self, row: ArchivedRow) -> None:
+        """Take the next record, decoded already; one before `position` is ignored."""
         if row[0] >= self.position:
             self._rows.append(row)
             self._bytes += len(row[3])
@@ -155,7 +155,11 @@ class PartitionArchive:
         return self.durable
 
     def _due(self, force: bool) -> int:
-        """Where the next entry ends; `durable` when nothing is due."""
+        """Where the next entry ends; `durable` when nothing is due.
+
+        No entry crosses the edge of a segment: batch counts whole segments, and two archivers that
+        read other amounts at a time still make the same closed objects, byte by byte.
+        """
         size = self.source.segment_size
         edge = self.durable - self.durable % size + size
         first = self._rows[0][0] if self._rows else self.position
@@ -183,16 +187,16 @@ class PartitionArchive:
             name = object_name(
                 source.topic, self.partition, offsets[0], tile_end, is_rejects=is_rejects
             )
-            each, data = build_object(name, self.partition, records)
+            built, data = build_object(name, self.partition, records)
             kept = await self._create(name, data)
             failpoints.reach("archive.after_object")
-            objects.append(replace(each, digest=sha256(kept).hexdigest()))
+            objects.append(replace(built, digest=sha256(kept).hexdigest()))
         entry = Entry(
             source.topic, self.partition, source.segment_size, source.time, is_closed,
             first=tiles[0].first if tiles else self.durable,
             next=end,
-            holes=(*(run for tile in tiles for run in tile.holes), *holes),
-            lost=(*(run for tile in tiles for run in tile.lost), *lost),
+            holes=(*(hole for tile in tiles for hole in tile.holes), *holes),
+            lost=(*(loss for tile in tiles for loss in tile.lost), *lost),
             objects=tuple(objects),
         )  # fmt: skip
         entry.check(source)
@@ -204,33 +208,37 @@ class PartitionArchive:
         if end // (size * SEGMENTS) > entry.first // (size * SEGMENTS):
             await save_checkpoints(self.storage, source, self.partition, end)
 
-    async def _merge(self, tiles: Sequence[Entry], rows: Sequence[Row]) -> list[Records]:
+    async def _merge(self, tiles: Sequence[Entry], rows: Sequence[ArchivedRow]) -> list[Records]:
         """The records of both by schema, in order of their first offsets.
 
         Registries know nothing of each other: one id can be two schemas.
         """
         merged: dict[tuple[int | None, str], Records] = {}
-        pieces = [each for tile in tiles for each in tile.objects]
-        contents = await asyncio.gather(*(self.storage.get(each.name) for each in pieces))
-        for each, data in zip(pieces, contents, strict=True):
-            key = each.schema_id, each.schema
-            records = merged.setdefault(key, Records(each.schema, each.schema_id))
-            for offset, datum in read_object(data, each):
+        written = [entry for tile in tiles for entry in tile.objects]
+        contents = await asyncio.gather(*(self.storage.get(entry.name) for entry in written))
+        for entry, data in zip(written, contents, strict=True):
+            key = entry.schema_id, entry.schema
+            records = merged.setdefault(key, Records(entry.schema, entry.schema_id))
+            for offset, datum in read_object(data, entry):
                 records.offsets.append(offset)
                 records.datums.append(datum)
-            records.hours.update(each.hours)
-            records.hours[None] += each.timeless
+            records.hours.update(entry.hours)
+            records.hours[None] += entry.timeless
             failpoints.reach("archive.mid_merge")
-        for (schema_id, schema), run in groupby(rows, _SCHEMA):
-            some = list(run)
+        for (schema_id, schema), group in groupby(rows, _SCHEMA):
+            same = list(group)
             records = merged.setdefault((schema_id, schema), Records(schema, schema_id))
-            records.offsets += map(_OFFSET, some)
-            records.datums += map(_DATUM, some)
-            records.hours.update(map(_HOUR, some))
-        return sorted(merged.values(), key=lambda each: each.offsets[0])
+            records.offsets += map(_OFFSET, same)
+            records.datums += map(_DATUM, same)
+            records.hours.update(map(_HOUR, same))
+        return sorted(merged.values(), key=lambda records: records.offsets[0])
 
     async def _create(self, name: str, data: bytes) -> bytes:
-        """Write an object; what is kept, which may have been packed by another zlib."""
+        """Write an object; what is kept, which may have been packed by another zlib.
+
+        The name tells where the records begin, so one that is there is of a try before, or of
+        another archiver of the same log: it must hold the same, else one log would be two.
+        """
         for pause_s in _PAUSES_S:
             if await self.storage.create(name, data):
                 return data
@@ -275,6 +283,7 @@ class PartitionArchive:
             if (place := place_of(name)) is not None and place[1] < closed_end
         ]
         for ending in (".json", ".avro"):
-            if some := [name for name in names if name.endswith(ending)]:
-                await self.storage.delete(*some)
+            # Entries first: an entry whose object is gone would look like a damaged archive.
+            if left := [name for name in names if name.endswith(ending)]:
+                await self.storage.delete(*left)
                 failpoints.reach("archive.mid_cleanup")

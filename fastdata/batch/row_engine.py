@@ -5,11 +5,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 
+from fastdata.archive.records import NoRegistry
 from fastdata.batch.job import FoldedWindow, Job, JobResult, Piece, check_counts, without_collector
 from fastdata.coordinates.dimensions import Dimension, dump_dims
 from fastdata.coordinates.instants import HOUR_MS
 from fastdata.declare.metric import Metric, States
-from fastdata.errors import BadEventError, ReplayError, UnknownSchemaError
+from fastdata.errors import BadEventError, ReplayError
 from fastdata.events.decoder import Decoder, Event
 from fastdata.events.schema import Schema
 
@@ -35,13 +36,6 @@ class _Span:
     seen: set[str | int] = field(default_factory=set)
 
 
-class _NoRegistry:
-    """Objects of the archive carry their schema, so no id is ever looked up."""
-
-    def get(self, schema_id: int) -> Schema:
-        raise UnknownSchemaError(f"no schema {schema_id}")
-
-
 @without_collector()
 def fold(metrics: Sequence[Metric], job: Job) -> JobResult:
     """The exact totals of a job's spans.
@@ -60,7 +54,7 @@ def fold(metrics: Sequence[Metric], job: Job) -> JobResult:
     spans = {
         start: _Span([(metrics[index], {}) for index in job.wanted[start]]) for start in job.spans
     }
-    decode = Decoder(metrics[0].source, _NoRegistry()).decode_datum
+    decode = Decoder(metrics[0].source, NoRegistry()).decode_datum
     for schema_text, records in _in_order(job.pieces):
         schema = Schema.parse(schema_text)
         for offset, datum in records:

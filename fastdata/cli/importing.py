@@ -104,7 +104,7 @@ def _bar(stack: ExitStack) -> "Callable[[ImportProgress], None] | None":
 
 def _show(report: "ImportReport", dry_run: bool, seconds: float) -> None:
     for partition in report.partitions:
-        left = partition.objects - partition.known
+        left = partition.objects - partition.skipped
         click.echo(
             f"partition {partition.partition}: {partition.objects:,} objects, "
             f"{left:,} to import from offset {partition.start:,} ({partition.size:,} bytes)"
@@ -125,7 +125,7 @@ def _show(report: "ImportReport", dry_run: bool, seconds: float) -> None:
 
 def _left_out(partition: "PartitionImport") -> str:
     reasons = {
-        "objects were known": partition.known,
+        "objects were known": partition.skipped,
         "records do not fit the source and are rejects": partition.rejects,
         "records were repeated": partition.repeated,
     }

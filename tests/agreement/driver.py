@@ -6,8 +6,7 @@ The state table is a dictionary. A crash is to drop the layer and to begin anoth
 from collections.abc import Mapping, Sequence
 
 from fastdata import Metric, Source
-from fastdata.archive import ArchiveStorage, PartitionArchive
-from fastdata.archive import Record as ArchivedRecord
+from fastdata.archive import ArchivedRecord, ArchiveStorage, PartitionArchive
 from fastdata.batch.job import Engine
 from fastdata.batch.replay import replay
 from fastdata.batch.reports import ReplayReport

@@ -8,7 +8,13 @@ from typing import cast
 
 import fastavro
 
-from fastdata.archive import ArchiveReader, ArchiveStorage, ObjectEntry, PartitionArchive, Record
+from fastdata.archive import (
+    ArchivedRecord,
+    ArchiveReader,
+    ArchiveStorage,
+    ObjectEntry,
+    PartitionArchive,
+)
 from fastdata.archive.rejects import REJECT_SCHEMA, Reject
 from fastdata.declare.source import Source
 from fastdata.events.decoder import Decoder
@@ -119,21 +125,21 @@ class World:
 
 def click(
     offset: int, at: int | None = START, page: str = "/", schema: Schema = NEW_SCHEMA
-) -> Record:
+) -> ArchivedRecord:
     fields: dict[str, object] = {"at": at, "page": page}
     if schema is OLD_SCHEMA:
         del fields["page"]
-    return Record(offset, START, None, encode(schema, fields))
+    return ArchivedRecord(offset, START, None, encode(schema, fields))
 
 
-def clicks(start: int, end: int) -> list[Record]:
+def clicks(start: int, end: int) -> list[ArchivedRecord]:
     return [click(offset, START + offset * 60_000, f"/{offset}") for offset in range(start, end)]
 
 
-def values(records: Sequence[Record]) -> dict[int, bytes | None]:
+def values(records: Sequence[ArchivedRecord]) -> dict[int, bytes | None]:
     return {record.offset: record.value for record in records}
 
 
-def feed(archive: PartitionArchive, records: Sequence[Record]) -> None:
+def feed(archive: PartitionArchive, records: Sequence[ArchivedRecord]) -> None:
     for record in records:
         archive.append(record)

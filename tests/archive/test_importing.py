@@ -231,7 +231,7 @@ async def test_a_dry_run_tells_what_there_is_and_writes_nothing(site: Site) -> N
     report = await site.take(dry_run=True)
 
     (one,) = report.partitions
-    assert (one.objects, one.known, one.done, one.start) == (2, 0, 0, 0)
+    assert (one.objects, one.skipped, one.done, one.start) == (2, 0, 0, 0)
     assert await site.storage.names("") == []
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from fastdata import failpoints
-from fastdata.archive import ObjectEntry, Record, open_archive_storage
+from fastdata.archive import ArchivedRecord, ObjectEntry, open_archive_storage
 from fastdata.coordinates.segments import Coverage
 from fastdata.errors import (
     ArchiveConflictError,
@@ -24,7 +24,7 @@ SEGMENT_1 = "manifest/web.clicks/partition=0/segment=0000000001.json"
 OBJECT_0 = "topics/web.clicks/partition=0/web.clicks+0+0000000000.avro"
 
 
-async def archive_clicks(world: World, records: list[Record], partition: int = 0) -> None:
+async def archive_clicks(world: World, records: list[ArchivedRecord], partition: int = 0) -> None:
     archive = world.archiver(partition=partition)
     await archive.open()
     feed(archive, records)

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fastdata import failpoints
-from fastdata.archive import PartitionArchive, Record, open_archive_storage
+from fastdata.archive import ArchivedRecord, PartitionArchive, open_archive_storage
 from fastdata.failpoints import FailpointError
 from tests.archive.events import NEW_SCHEMA, OLD_SCHEMA, World, click, feed, values
 
@@ -23,12 +23,12 @@ POINTS = [
 ]
 
 
-def make_log(kinds: list[str]) -> list[Record]:
+def make_log(kinds: list[str]) -> list[ArchivedRecord]:
     """One record per offset, or none: new, old, bad, timeless, hole."""
     records = []
     for offset, kind in enumerate(kinds):
         if kind == "bad":
-            records.append(Record(offset, 0, None, b"x%d" % offset, [("h", b"1")]))
+            records.append(ArchivedRecord(offset, 0, None, b"x%d" % offset, [("h", b"1")]))
         elif kind == "timeless":
             records.append(click(offset, at=None))
         elif kind != "hole":
@@ -37,7 +37,7 @@ def make_log(kinds: list[str]) -> list[Record]:
     return records
 
 
-async def run_some(archive: PartitionArchive, log: list[Record], end: int) -> None:
+async def run_some(archive: PartitionArchive, log: list[ArchivedRecord], end: int) -> None:
     feed(archive, [record for record in log if archive.position <= record.offset < end])
     archive.advance(end)
 
@@ -99,7 +99,7 @@ async def _drive(world: World, kinds: list[str], steps: list[tuple[str, int, obj
     assert await world.names("tiles") == []
 
 
-async def _check(world: World, log: list[Record], end: int, durable: int) -> None:
+async def _check(world: World, log: list[ArchivedRecord], end: int, durable: int) -> None:
     """What is closed is the log up to there; what was said to be durable is."""
     snapshot = await world.reader().snapshot()
     covered = snapshot.coverage.get(0) * world.source.segment_size

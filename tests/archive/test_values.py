@@ -9,7 +9,7 @@ import pytest
 
 from fastdata import Source, failpoints
 from fastdata.archive import ArchiveReader, ArchiveStorage, PartitionArchive, open_archive_storage
-from fastdata.archive.records import Record
+from fastdata.archive.records import ArchivedRecord
 from fastdata.archive.reindex import index_again
 from fastdata.coordinates.instants import HOUR_MS
 from fastdata.errors import ArchiveConflictError
@@ -29,12 +29,12 @@ LINE = {
 }
 NARROW, WIDE = r"(?P<word>[a-z]+)", r"(?P<word>\w+)"
 LOG = [
-    Record(0, 5, b"key", b"one"),
-    Record(1, HOUR_MS, None, b"TWO"),
-    Record(2, HOUR_MS, None, b"\xff"),
-    Record(3, HOUR_MS, None, None),
-    Record(4, -1, None, b"four"),
-    Record(5, 7, None, b""),
+    ArchivedRecord(0, 5, b"key", b"one"),
+    ArchivedRecord(1, HOUR_MS, None, b"TWO"),
+    ArchivedRecord(2, HOUR_MS, None, b"\xff"),
+    ArchivedRecord(3, HOUR_MS, None, None),
+    ArchivedRecord(4, -1, None, b"four"),
+    ArchivedRecord(5, 7, None, b""),
 ]
 
 

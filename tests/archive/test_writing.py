@@ -4,7 +4,7 @@ import json
 import fastavro
 import pytest
 
-from fastdata.archive import Record
+from fastdata.archive import ArchivedRecord
 from fastdata.coordinates.segments import Coverage
 from fastdata.errors import ArchiveHoleError
 from tests.archive.events import (
@@ -196,10 +196,10 @@ async def test_two_schemas_that_alternate_are_two_objects_of_a_segment(world: Wo
 async def test_what_cannot_be_decoded_keeps_its_bytes_headers_and_reason(world: World) -> None:
     archive = await world.opened()
     bad = [
-        Record(0, 7, b"key", b"no avro", [("trace", b"\x01"), ("empty", None)]),
-        Record(1, 8, None, None),
-        Record(2, 9, None, b"\0\0\0\0\x01datum"),
-        Record(3, 10, None, (click(3).value or b"") + b"more"),
+        ArchivedRecord(0, 7, b"key", b"no avro", [("trace", b"\x01"), ("empty", None)]),
+        ArchivedRecord(1, 8, None, None),
+        ArchivedRecord(2, 9, None, b"\0\0\0\0\x01datum"),
+        ArchivedRecord(3, 10, None, (click(3).value or b"") + b"more"),
     ]
     feed(archive, bad)
     await archive.flush(force=True)
@@ -210,7 +210,7 @@ async def test_what_cannot_be_decoded_keeps_its_bytes_headers_and_reason(world: 
     (rejected,) = snapshot.rejected
     rejects = await read_rejects(reader, rejected)
 
-    kept = [Record(r.offset, r.timestamp_ms, r.key, r.value, r.headers) for r in rejects]
+    kept = [ArchivedRecord(r.offset, r.timestamp_ms, r.key, r.value, r.headers) for r in rejects]
     assert kept == [r._replace(headers=list(r.headers)) for r in bad]
     assert [r.reason for r in rejects] == ["no-magic", "empty", "unknown-schema", "malformed"]
     assert ([each.count for each in snapshot.objects()], snapshot.rejects) == ([6], 4)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fastdata import load
-from fastdata.archive import ArchiveStorage, PartitionArchive, Record, open_archive_storage
+from fastdata.archive import ArchivedRecord, ArchiveStorage, PartitionArchive, open_archive_storage
 from fastdata.batch.replay import replay
 from fastdata.batch.reports import ReplayReport
 from fastdata.coordinates.dimensions import load_dims
@@ -105,7 +105,7 @@ class Sales:
         archive = PartitionArchive(self.storage, self.source, decoder, partition)
         start = await archive.open(log_start)
         for offset, sale in enumerate(sales, start):
-            archive.append(Record(offset, DAY, None, sale.encode(self.source.schema)))
+            archive.append(ArchivedRecord(offset, DAY, None, sale.encode(self.source.schema)))
         size = self.source.segment_size
         archive.advance(-(-(start + len(sales)) // size) * size)
         await archive.flush(force=True)

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 from obstore.store import MemoryStore as ObjectStore
 
 from fastdata import Count, Metric, Source, Uniques
-from fastdata.archive import ArchiveStorage, PartitionArchive, Record
+from fastdata.archive import ArchivedRecord, ArchiveStorage, PartitionArchive
 from fastdata.batch.replay import replay
 from fastdata.batch.reports import MetricReport
 from fastdata.coordinates.calendar import Grain
@@ -99,7 +99,7 @@ class Visits:
         for at, page, visitor in visits:
             self.sent.append((at, page, visitor))
             value = encode(self.source.schema, {"at": at, "page": page, "visitor": visitor})
-            archive.append(Record(offset, at, None, value))
+            archive.append(ArchivedRecord(offset, at, None, value))
             offset += 1
         size = self.source.segment_size
         archive.advance(-(-offset // size) * size)

@@ -26,8 +26,7 @@ from typing import cast
 
 from fastdata import Count, Metric, Source, Sum, failpoints
 from fastdata.answer.merge import Buckets, merge
-from fastdata.archive import ArchiveStorage, PartitionArchive, open_archive_storage
-from fastdata.archive import Record as ArchivedRecord
+from fastdata.archive import ArchivedRecord, ArchiveStorage, PartitionArchive, open_archive_storage
 from fastdata.batch.replay import replay
 from fastdata.coordinates.instants import HOUR_MS, MINUTE_MS
 from fastdata.declare.unfolded import unfolded_of

@@ -15,8 +15,7 @@ from obstore.store import MemoryStore as ObjectStore
 
 from fastdata import Count, Metric, Source, Sum, Uniques
 from fastdata.answer.merge import Buckets, Row, merge
-from fastdata.archive import ArchiveStorage, PartitionArchive
-from fastdata.archive import Record as ArchivedRecord
+from fastdata.archive import ArchivedRecord, ArchiveStorage, PartitionArchive
 from fastdata.batch.replay import Replayer
 from fastdata.batch.schedule import ScheduledReplay, ScheduledRun
 from fastdata.coordinates.instants import DAY_MS, HOUR_MS, floor_to, parse_instant

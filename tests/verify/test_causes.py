@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from fastdata.archive import PartitionArchive, Record
+from fastdata.archive import ArchivedRecord, PartitionArchive
 from fastdata.events.decoder import Decoder
 from fastdata.events.registry import FolderRegistry
 from fastdata.store.memory import MemoryStore
@@ -253,7 +253,7 @@ async def test_what_was_never_archived_is_named(tmp_path: Path, store: MemorySto
     writer = PartitionArchive(loop.archived, loop.source, Decoder(loop.source, clicks.registry), 0)
     first = await writer.open(14)
     for offset, (at, value) in enumerate(loop.log.partitions[0][first:], first):
-        writer.append(Record(offset, at, None, value))
+        writer.append(ArchivedRecord(offset, at, None, value))
     await writer.flush(force=True)
     await clicks.replay()
 
