@@ -12,7 +12,7 @@ from typing import Any
 from click.testing import CliRunner
 from obstore.store import LocalStore
 
-from fastdata.archive import ArchiveStorage, Record
+from fastdata.archive import ArchivedRecord, ArchiveStorage
 from fastdata.cli.main import commands
 from fastdata.declare.catalog import Catalog, load_folder
 from fastdata.declare.source import Source
@@ -41,10 +41,10 @@ def decoder(source: Source) -> Decoder:
     return Decoder(source, FolderRegistry(DECLARED / "schemas"))
 
 
-def records(topic: str, partition: int) -> list[Record]:
+def records(topic: str, partition: int) -> list[ArchivedRecord]:
     """The records of a log, also those that came after all else was written."""
     return [
-        Record(
+        ArchivedRecord(
             record["offset"],
             record["timestamp"],
             _bytes(record["key"]),
