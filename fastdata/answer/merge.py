@@ -271,8 +271,8 @@ class _Doubts:
         skipped = sum(self._skipped(gap, start, end) for gap in self._gaps)
         unfolded = self._unfolded(start, end)
         # What was left out of the hour that dead letters share is not in a reading.
-        is_read = end <= rules.LETTERS or start == rules.first_timed(start)
-        is_complete = has_heads and is_fresh and is_read and not skipped and not unfolded
+        is_unread = rules.touches_dead_letters(start, end)
+        is_complete = has_heads and is_fresh and not (is_unread or skipped or unfolded)
         return Doubt(is_complete, skipped > 0, skipped + unfolded)
 
     def _unfolded(self, start: int, end: int) -> int:

@@ -126,8 +126,9 @@ class _ReadyReading:
     async def read(self) -> tuple[Reading, ReadyWindows] | None:
         """The reading and the ready windows beside it; None when there are none of use."""
         start, end = self.request.read_range(self.metric.span_ms)
-        # Rolling days after the last hour with a head reach back to totals. Without an end, they
-        # have rows only if there are partials as late, which the reading will tell.
+        # The windows of rolling days that end after the last hour with a head have totals, too: of
+        # the days that they reach back to. With an end, they are asked for. Without one, the
+        # answer goes on to the last partial: only the reading tells whether that is as late.
         has_later_rows = self.request.end is not None or self.grain.rolling == 1
         for _ in range(_TRIES):
             # The first and the last window may go beyond what is asked for.
@@ -184,6 +185,7 @@ class _ReadyReading:
         states: dict[int, dict[str, bytes]] = {}  # by start of the window, as totals have it
         for window in windows:
             head = reading.heads.get(span_of_window(window[1]))
+            # The version of a ready window is the mark of what it was made of.
             if head is not None and head.version == marks.of(*window):
                 states[window[0]] = {}
         for total in reading.totals:
@@ -211,6 +213,7 @@ class _ReadyReading:
         later = [hour for hour in touched_hours(request.end, end) if hour in heads]
         if not later or len(later) > _MOST_LATER:
             return not later
+        # Only totals are looked at, so any id stands for those of unfolded events and of gaps.
         id, last = self.metric.id, later[-1] + HOUR_MS
         reading = await self.store.read(id, id, id, later[0], last)
         is_same = all(reading.heads.get(hour) == heads[hour] for hour in later)

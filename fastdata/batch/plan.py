@@ -173,7 +173,7 @@ def choose_spans(
 ) -> Sequence[int]:
     """The spans of a range, also those without events: a head is what makes an answer exact.
 
-    None while nothing is archived.
+    There are none while nothing is archived.
 
     Args:
         hours: What is archived.

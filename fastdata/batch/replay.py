@@ -47,8 +47,9 @@ class Request:
     """What shall be made exact, and how; see `replay`.
 
     Attributes:
-        dense_until: ms UTC, of a schedule: of later hours only those with events get heads, and a
-            range without events is none. None: all hours get one.
+        dense_until: ms UTC; a schedule sets it to the last hour that has certainly ended. Before it
+            each hour gets a head, also one without events; from it on only hours with events do,
+            and where there are none, nothing is done. None: each hour of the range gets one.
     """
 
     start: int | None = None
@@ -314,12 +315,16 @@ async def _clean_up(store: ServingStore, tasks: Sequence[Task], complete: bool) 
     if complete:
         unfolded = unfolded_of(tasks[0].metric.source).id
         for start, end in _agreed(tasks):
+            # Any metric would do: where they agree, the heads of one judge for all.
             clean_up = partial(store.clean_up, tasks[0].metric.id, start, end, unfolded)
             await patiently(clean_up)
 
 
 def _agreed(tasks: Sequence[Task]) -> list[tuple[int, int]]:
-    """Where all metrics have the same coverage to go back to: what it covers, none will need."""
+    """The intervals where all metrics have the same coverage to go back to, by their newest heads.
+
+    Below it, the counts of what was not folded are needed by none of them, also after an undo.
+    """
 
     def is_agreed(span: int) -> bool:
         heads = (task.plan.heads.get(span) for task in tasks)

@@ -132,8 +132,8 @@ class SourceAgent:
 
     @staticmethod
     def _fold(layer: SpeedLayer, message: Message) -> None:
-        stamp = message.timestamp
-        timestamp_ms = NO_TIMESTAMP if stamp is None else round(stamp * 1000)
+        sent_s = message.timestamp
+        timestamp_ms = NO_TIMESTAMP if sent_s is None else round(sent_s * 1000)
         headers = cast(list[tuple[str, bytes]], message.headers or ())
         layer.fold(
             message.partition,

@@ -41,7 +41,9 @@ class Cleaner:
             heads = await self._store.heads(metric.id, *ALL_TIME)
             if heads and heads != self._seen.get(metric.id):
                 self._seen[metric.id] = heads
-                news[index] = {s: rules.covered_behind(head).segments for s, head in heads.items()}
+                news[index] = {
+                    s: rules.previous_coverage(head).segments for s, head in heads.items()
+                }
         if news and len(self._seen) == len(self._metrics) - 1:
             news[len(self._metrics) - 1] = self._kept_by_all()
         return news
@@ -79,5 +81,5 @@ class Cleaner:
 
 
 def _least(heads: Sequence[Head]) -> Mapping[int, int]:
-    vectors = [rules.covered_behind(head).segments for head in heads]
+    vectors = [rules.previous_coverage(head).segments for head in heads]
     return {p: min(v.get(p, 0) for v in vectors) for p in vectors[0]}

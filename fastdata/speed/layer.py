@@ -6,7 +6,6 @@ Knows no Faust and no sockets: records come in, rows go to a table, partials to 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 from fastdata import failpoints
 from fastdata.coordinates.instants import HOUR_MS, floor_to
@@ -21,11 +20,19 @@ from fastdata.speed.clean_up import ALL_TIME, Cleaner
 from fastdata.speed.flush import FlushSnapshot, take_snapshot
 from fastdata.speed.keys import Marker, load_marker, marker_key
 from fastdata.speed.repeats import Repeats
-from fastdata.speed.state import Cell, CellKey, Cells, DeadLetter, Partition, StateTable
+from fastdata.speed.state import (
+    Cell,
+    CellKey,
+    Cells,
+    DeadLetter,
+    DeadLetters,
+    Partition,
+    StateTable,
+)
 from fastdata.store import rules
 from fastdata.store.protocol import Gap, ServingStore
 
-__all__ = ["Commit", "DeadLetters", "Record", "SpeedLayer", "re_emit"]
+__all__ = ["Commit", "Record", "SpeedLayer", "re_emit"]
 
 _REASONS = _LATE, _FUTURE, _REPEAT = "late", "future", "repeat"
 
@@ -41,18 +48,6 @@ class Record:
     key: bytes | None
     value: bytes | None
     headers: Sequence[tuple[str, bytes]] = ()
-
-
-class DeadLetters(Protocol):
-    """Where records go that cannot be read."""
-
-    async def send(self, letters: Sequence[DeadLetter]) -> None:
-        """Send them; durable when it returns. At least once.
-
-        Raises:
-            BrokerError: They could not be sent; the worker must stop.
-        """
-        ...
 
 
 class SpeedLayer:
@@ -100,7 +95,7 @@ class SpeedLayer:
         self._failed = False
         self._cleaner = Cleaner(self.metrics, table, store)
         self._folding = [(i, m, m.window_ms) for i, m in enumerate(metrics)]
-        self._unfolded = len(metrics)
+        self._unfolded_index = len(metrics)
 
     async def open(
         self,
@@ -120,7 +115,8 @@ class SpeedLayer:
             is_intact: False when the table was restored from a changelog that had lost its head.
 
         Returns:
-            The offset to read from: before `committed` when state was lost.
+            The offset to read from: before `committed` when state was lost, and after it where
+            Kafka has deleted what comes next, which is a gap then.
 
         Raises:
             StoreError: A gap could not be recorded.
@@ -272,12 +268,12 @@ class SpeedLayer:
         # What the watermark has reached is not in the future; only for the rest the clock is asked.
         elif event.time > owned.watermark and event.time > self._clock() + self.source.skew_ms:
             return _FUTURE
-        span = floor_to(event.time, HOUR_MS)
-        return _REPEAT if owned.repeats.is_repeat(event.id, offset, span) else None
+        hour = floor_to(event.time, HOUR_MS)
+        return _REPEAT if owned.repeats.is_repeat(event.id, offset, hour) else None
 
     def _count_unfolded(self, owned: Partition, offset: int, window: int, reason: str) -> None:
         segment = segment_of(offset, self.source.segment_size)
-        key: CellKey = (self._unfolded, segment, window, (reason,))
+        key: CellKey = (self._unfolded_index, segment, window, (reason,))
         cell = owned.cells.find_or_make(key)
         if offset > cell.stamp:  # not yet counted
             unfolded_of(self.source).add(cell.states, {"reason": reason})
@@ -288,7 +284,7 @@ class SpeedLayer:
         """Have the next flush write the counts that an event of this hour may be in."""
         segment = segment_of(offset, self.source.segment_size)
         for reason in _REASONS:
-            key: CellKey = (self._unfolded, segment, window, (reason,))
+            key: CellKey = (self._unfolded_index, segment, window, (reason,))
             cell = owned.cells.find(key)
             if cell is not None and offset <= cell.stamp:
                 re_emit(owned.cells, key, cell)
@@ -299,7 +295,8 @@ class SpeedLayer:
             record.key, record.value, record.headers, error.stage, error.reason, error.detail,
         )  # fmt: skip
         owned.letters.append(letter)
-        self._count_unfolded(owned, record.offset, rules.LETTERS, f"dead:{error.reason}")
+        window, reason = rules.DEAD_LETTERS_WINDOW, f"dead:{error.reason}"
+        self._count_unfolded(owned, record.offset, window, reason)
 
     async def flush(self) -> None:
         """Make everything that is folded durable, and commit it. May block; one at a time.
@@ -347,6 +344,7 @@ class SpeedLayer:
     async def skip_ahead(self, partition: int, log_end: int) -> int:
         """Leave out what is between here and the last segment edge of the log. May block.
 
+        For who would rather be fresh than catch up; what Kafka has deleted is left out by `open`.
         The gap is recorded before anything moves, flagged in every answer that it touches, and
         healed by batch.
 

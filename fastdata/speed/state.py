@@ -10,7 +10,16 @@ from fastdata.errors import CorruptStateError
 from fastdata.speed.keys import StateRow, cell_key, cell_prefix, ids_prefix, unstamp
 from fastdata.speed.repeats import Repeats
 
-__all__ = ["NO_WATERMARK", "Cell", "CellKey", "Cells", "DeadLetter", "Partition", "StateTable"]
+__all__ = [
+    "NO_WATERMARK",
+    "Cell",
+    "CellKey",
+    "Cells",
+    "DeadLetter",
+    "DeadLetters",
+    "Partition",
+    "StateTable",
+]
 
 NO_WATERMARK = -(1 << 62)
 CellKey = tuple[int, int, int, tuple[Dimension, ...]]  # metric, segment, window, dimensions
@@ -57,6 +66,18 @@ class DeadLetter:
     stage: str
     reason: str
     detail: str
+
+
+class DeadLetters(Protocol):
+    """Where records go that cannot be read."""
+
+    async def send(self, letters: Sequence[DeadLetter]) -> None:
+        """Send them; durable when it returns. At least once.
+
+        Raises:
+            BrokerError: They could not be sent; the worker must stop.
+        """
+        ...
 
 
 @dataclass(slots=True)

@@ -214,7 +214,7 @@ def _is_visible(partial: Partial, heads: Mapping[int, Head]) -> bool:
 
 def _is_droppable(partial: Partial, heads: Mapping[int, Head]) -> bool:
     head = rules.of_own_span(heads, rules.span_of(partial.window))
-    return rules.covered_behind(head).covers(partial.partition, partial.segment)
+    return rules.previous_coverage(head).covers(partial.partition, partial.segment)
 
 
 def _tallies(partials: Iterable[Partial]) -> dict[int, Tally]:

@@ -113,7 +113,8 @@ class Progress:
 
     Attributes:
         next_offset: The next offset to fold; all before it are in the store.
-        watermark: The largest event time seen, ms UTC.
+        watermark: The largest event time seen, ms UTC; of a partition that is folded to its end,
+            that of the others, which it does not hold back.
         updated: When this was written, ms UTC of the worker's clock.
     """
 

@@ -1,4 +1,9 @@
-"""The rules that every store follows, as pure functions over the words of `protocol`."""
+"""The rules that every store follows, as pure functions over the words of `protocol`.
+
+Where a store says one in its own language, that is a function, too: `is_newer`, `is_open`,
+`is_of_own_span` and `previous_coverage` in `sql/statements.py`, `write_time` in
+`cassandra/schema.py`. Some are one line, so that a test can take the rule away and see it missed.
+"""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -10,11 +15,10 @@ from fastdata.errors import SpanConflictError, StoreError
 from fastdata.store.protocol import Flip, Gap, Head, Partial, Progress, Total
 
 __all__ = [
-    "LETTERS",
+    "DEAD_LETTERS_WINDOW",
     "MAX_STATE_BYTES",
     "Coverages",
     "PartialKey",
-    "covered_behind",
     "first_open",
     "first_timed",
     "furthest",
@@ -24,19 +28,21 @@ __all__ = [
     "move_heads",
     "newest",
     "of_own_span",
+    "previous_coverage",
     "refuse_published",
     "span_of",
+    "touches_dead_letters",
     "unique",
     "versions_of",
 ]
 
 MAX_STATE_BYTES = 1 << 20
 
-LETTERS = 0
-"""The window of a system metric that counts dead letters, which have no time; none is before it.
+DEAD_LETTERS_WINDOW = 0
+"""The window in which a system metric counts dead letters, which have no time.
 
-What was left out of the first hour of 1970 shares it. So it is in no reading and never dropped, and
-of that hour no answer is exact.
+Events that were left out of the first hour of 1970, where event times begin, are counted in it as
+well. So it is in no reading and never dropped, and of that hour no answer is exact.
 """
 
 PartialKey = tuple[str, int, str, int, int]
@@ -53,13 +59,18 @@ class Coverages(dict[str, Coverage]):
 
 
 def span_of(window: int) -> int:
-    """The start of the span that replaces `window`, ms UTC."""
+    """The start of the span that a window, by its start, lies in; ms UTC."""
     return floor_to(window, HOUR_MS)
 
 
 def first_timed(start: int) -> int:
     """The first window from `start` on in which a system metric counts events with a time."""
-    return max(start, LETTERS + HOUR_MS)
+    return max(start, DEAD_LETTERS_WINDOW + HOUR_MS)
+
+
+def touches_dead_letters(start: int, end: int) -> bool:
+    """Whether `[start, end)` has a part of the hour of which no reading has what was left out."""
+    return start < DEAD_LETTERS_WINDOW + HOUR_MS and end > DEAD_LETTERS_WINDOW
 
 
 def _check_state(state: bytes, metric: str, window: int, dims: str) -> None:
@@ -168,7 +179,7 @@ def first_open(head: Head | None, partition: int) -> int:
     return head.coverage.get(partition) if head else 0
 
 
-def covered_behind(head: Head | None) -> Coverage:
+def previous_coverage(head: Head | None) -> Coverage:
     """What may be dropped below `head`: one version behind, so that the newest can be undone."""
     return head.previous[1] if head and head.previous else Coverage()
 
@@ -186,7 +197,7 @@ def versions_of(head: Head | None) -> set[int]:
 
 
 def refuse_published(metric: str, version: int, published: Collection[int]) -> None:
-    """Keep the rows of a published version as they are.
+    """Raise where a version that is to be written is published already: its rows must stay.
 
     Args:
         published: The spans to be written whose head, or the one before it, is of `version`.

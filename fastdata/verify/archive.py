@@ -70,7 +70,8 @@ def counted_in(metric: Metric, partial: Partial) -> int:
 async def _dead_letters(store: ServingStore, source: Source) -> Counter[SegmentKey]:
     counts: Counter[SegmentKey] = Counter()
     unfolded = unfolded_of(source)
-    for partial in await store.partials(unfolded.id, rules.LETTERS, rules.LETTERS + 1):
+    window = rules.DEAD_LETTERS_WINDOW
+    for partial in await store.partials(unfolded.id, window, window + 1):
         if json.loads(partial.dims)[0].startswith("dead:"):
             counts[partial.partition, partial.segment] += counted_in(unfolded, partial)
     return counts

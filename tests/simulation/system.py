@@ -1,6 +1,6 @@
 """The two layers in one process, with a fake log and fake time, driven by a random schedule.
 
-The ledger, the cells, the flush, the archive, the planner, the row engine, the store and the merge
+The start, the cells, the flush, the archive, the planner, the row engine, the store and the merge
 are the real ones. The log is a list, the state table a dictionary, and a crash may come between any
 two single writes. Three promises are checked:
 

@@ -78,8 +78,8 @@ RULES: dict[str, list[tuple[object, str, Callable[..., object]]]] = {
         (statements, "is_of_own_span", _is_of_any_span),
     ],
     "clean one behind": [
-        (rules, "covered_behind", lambda head: head.coverage if head else Coverage()),
-        (statements, "covered_behind", lambda: tables.heads.c.coverage),
+        (rules, "previous_coverage", lambda head: head.coverage if head else Coverage()),
+        (statements, "previous_coverage", lambda: tables.heads.c.coverage),
     ],
 }
 

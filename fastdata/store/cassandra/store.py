@@ -279,7 +279,7 @@ class CassandraStore:
         heads = heads_of(entries)
 
         def behind(span: int) -> Coverage:
-            return rules.covered_behind(rules.of_own_span(heads, span))
+            return rules.previous_coverage(rules.of_own_span(heads, span))
 
         dropped = await self._partials.drop(metric, start, end, behind)
         if unfolded:

@@ -40,7 +40,6 @@ __all__ = [
     "READ_PUBLISHED",
     "READ_TOTALS",
     "count_totals",
-    "covered_behind",
     "drop_partials",
     "fetch_gaps",
     "fetch_heads",
@@ -50,6 +49,7 @@ __all__ = [
     "is_of_own_span",
     "is_open",
     "of_dims",
+    "previous_coverage",
     "put",
     "tally_partials",
     "visible_partials",
@@ -211,15 +211,15 @@ def is_open(dialect: Database) -> ColumnElement[bool]:
 
 def drop_partials(dialect: Database) -> Delete:
     """Drop those in `[start, end)` that the previous head of their span, of `judge`, covers."""
-    behind = select(covered_behind()).where(_heads.metric == _judge, is_of_own_span())
+    behind = select(previous_coverage()).where(_heads.metric == _judge, is_of_own_span())
     return delete(tables.partials).where(
         *_partials_within,
         _partials.segment < dialect.covered_until(behind.scalar_subquery(), _partials.partition),
     )
 
 
-def covered_behind() -> ColumnElement[str]:
-    """The coverage that partials of a head are dropped by: `rules.covered_behind`."""
+def previous_coverage() -> ColumnElement[str]:
+    """The coverage that partials of a head are dropped by: `rules.previous_coverage`."""
     return _heads.previous_coverage
 
 
