@@ -158,7 +158,7 @@ class PartitionArchive:
         """Where the next entry ends; `durable` when nothing is due.
 
         No entry crosses the edge of a segment: batch counts whole segments, and two archivers that
-        read other amounts at a time still make the same closed objects, byte by byte.
+        read other amounts at a time still make the same closed objects: with one zlib, to the byte.
         """
         size = self.source.segment_size
         edge = self.durable - self.durable % size + size
