@@ -47,9 +47,9 @@ def kafka(pytestconfig: pytest.Config) -> Iterator[Kafka]:
         yield server
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def restartable_kafka(pytestconfig: pytest.Config) -> Iterator[Kafka]:
-    """One broker of one module's own."""
+    """One broker of one test's own."""
     with running(pytestconfig, Kafka) as server:
         yield server
 
