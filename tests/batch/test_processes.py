@@ -144,7 +144,7 @@ async def test_readers_during_a_replay_see_each_hour_old_or_new(
 async def test_ctrl_c_leaves_the_run_to_be_resumed(world: Sales, database: ServingStore) -> None:
     await world.archive(OLD)
     text = world.file.read_text()
-    slow = text.replace("    return None if", "    time.sleep(0.005)\n    return None if")
+    slow = text.replace("    return None if", "    time.sleep(0.05)\n    return None if")
     world.file.write_text("import time\n" + slow)
     # Another map function makes another metric; this file is not loaded by the command.
     twin = world.folder / "agents" / "_twin.py"
