@@ -1,6 +1,7 @@
 """Files and functions that outgrow a reader."""
 
 import ast
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -41,3 +42,12 @@ def test_a_function_has_at_most_40_lines(path: Path) -> None:
     long = {f.name: lines_of(f) for f in functions if lines_of(f) > MAX_FUNCTION_LINES}
 
     assert long == {}
+
+
+def test_no_folder_is_more_than_an_eighth_of_the_code() -> None:
+    lines: Counter[str] = Counter()
+    for path in LIBRARY:
+        lines[path.relative_to(ROOT / "fastdata").parts[0]] += len(path.read_text().splitlines())
+    ((folder, most),) = lines.most_common(1)
+
+    assert most <= lines.total() / 8, folder
