@@ -45,7 +45,7 @@ class PartitionArchive:
 
     Attributes:
         clock: Milliseconds, for the age of tiles alone.
-        tile_bytes: Datums of the open segment that are kept in memory at most.
+        tile_bytes: Datums of the open segment in memory from which on a flush makes a tile.
         tile_age_s: Seconds after which a flush writes the records of the open segment.
         accept_loss: Go on after events that the log deleted before they were archived.
         position: The next offset to append.
@@ -73,7 +73,7 @@ class PartitionArchive:
         """Find out where to go on, and repair what a crash has left.
 
         Idempotent. An archive begun when the log's beginning was gone already starts with the
-        segment of `log_start`, and says that the part before it is lost.
+        segment of `log_start`, and says that the part of it before is lost.
 
         Args:
             log_start: The first offset that the log still holds.
@@ -110,6 +110,9 @@ class PartitionArchive:
         """Take the next record. One before `position` is known already and ignored.
 
         Offsets between `position` and the record's are holes of the log.
+
+        Raises:
+            SchemaNeededError: The registry must be asked for its schema first; nothing was taken.
         """
         if record.offset >= self.position:
             self.append_row(read_record(self.decoder, record))

@@ -110,7 +110,7 @@ class Plan:
 
     Attributes:
         heads: What readers had when it was made.
-        recompute: Spans with events that their head has not counted.
+        recompute: Spans with events that their head has not counted; when forced, all with events.
         relabel: Spans of which the segments after their head's coverage hold nothing.
         empty: Spans without any event, which get a head that says so.
         ahead: Spans whose readers have a newer coverage; they are left alone.
@@ -173,7 +173,8 @@ def choose_spans(
 ) -> Sequence[int]:
     """The spans of a range, also those without events: a head is what makes an answer exact.
 
-    There are none while nothing is archived.
+    There are none while nothing is archived; in a range that is too long for a head an hour, days
+    without events have none.
 
     Args:
         hours: What is archived.

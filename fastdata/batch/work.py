@@ -24,7 +24,8 @@ from fastdata.store.protocol import Run, ServingStore
 
 __all__ = ["Meter", "Task", "Work"]
 
-# Bounds the memory of a worker process; larger groups read an object less often.
+# Bounds the memory of a worker process, but for a span that has more events: it is not split.
+# Larger groups read an object less often.
 _GROUP_EVENTS: dict[Engine, int] = {"rows": 25_000, "columns": 200_000}
 _PASSES = 5
 
@@ -97,7 +98,7 @@ class Meter:
         self._events = self._spans = 0
 
     def add(self, events: int, spans: int) -> None:
-        """Tell of events and spans that are published."""
+        """Tell of events that are folded, and of spans that are published."""
         self._events += events
         self._spans += spans
         if self._on_progress is not None:
@@ -186,6 +187,7 @@ class Work:
 
         Raises:
             SpanConflictError: Other runs kept moving the same spans.
+            FastdataError: What `replay` raises of archive, store and map function.
         """
         for _ in range(_PASSES):
             if not self._is_busy():

@@ -30,7 +30,7 @@ class FlushSnapshot:
 def take_snapshot(
     partitions: Mapping[int, Partition], metrics: Sequence[Metric], now: int
 ) -> FlushSnapshot:
-    """Serialize what has changed since the last snapshot, which must have been written.
+    """Take what has changed since the last snapshot, which must have been written.
 
     Takes no pause, so that rows, partials and positions are of one moment: no event is in some of
     them and not in the others.
@@ -64,9 +64,10 @@ def take_snapshot(
 
 
 def _watermarks(owned: Sequence[Partition]) -> dict[int, int]:
-    """Watermarks as readers see them: an idle partition does not hold the answer back.
+    """Watermarks as readers see them: an idle partition does not hold the others back.
 
-    It reports the least watermark of the busy ones when its own is less.
+    It reports the least watermark of the busy ones of this worker when its own is less; when all
+    are idle, the largest.
     """
     busy = [p.watermark for p in owned if not p.is_idle]
     least = min(busy) if busy else max((p.watermark for p in owned), default=NO_WATERMARK)

@@ -1,4 +1,4 @@
-"""Where a partition is folded from, and how far it is."""
+"""Where a partition is folded from."""
 
 from dataclasses import dataclass
 
@@ -13,7 +13,8 @@ class Start:
 
     Attributes:
         position: The next offset to fold.
-        gap: Offsets `[start, end)` that the log no longer holds and the state never had.
+        gap: Offsets `[start, end)` that will not be folded: from what the store has, part of which
+            the log no longer holds, up to the segment edge at which folding goes on.
     """
 
     position: int
@@ -33,7 +34,8 @@ def edge_after(offset: int, size: int) -> int:
 def plan_start(committed: int | None, marker: int | None, log_start: int, size: int) -> Start:
     """Decide where to fold from, so that no segment is replaced by a part of it.
 
-    What the log does not hold any more is skipped up to the next edge.
+    What the log does not hold any more is skipped up to the next edge. A new group begins where the
+    log does, also within a segment: nobody has a state of it that a part could replace.
 
     Args:
         committed: The group's offset; None when it never committed.

@@ -58,7 +58,8 @@ class Head:
 
     Attributes:
         span: Start of the span, ms UTC.
-        version: The version of the rows; a re-labelled span keeps its rows.
+        version: The version of the rows; a re-labelled span keeps its rows. It is the number of a
+            run, or of a ready window the mark of what it was made of, of 63 bits.
         coverage: What that version has counted.
         previous: Version and coverage of the head before, kept to undo; None at first.
     """
@@ -114,7 +115,7 @@ class Progress:
     Attributes:
         next_offset: The next offset to fold; all before it are in the store.
         watermark: The largest event time seen, ms UTC; of a partition that is folded to its end,
-            that of the others, which it does not hold back.
+            that of the others of its worker, which it does not hold back.
         updated: When this was written, ms UTC of the worker's clock.
     """
 
@@ -131,7 +132,8 @@ class Run:
 
     Attributes:
         number: Grows with each run of the store; also the version of the rows it writes.
-        is_done: Whether it has published all of its spans.
+        is_done: Whether it is over, because it has published its spans or another one does: rows
+            that it has not published may be dropped.
     """
 
     number: int
@@ -201,8 +203,9 @@ class ServingStore(Protocol):
     """Partials and totals, kept apart, read together.
 
     Every method raises `StoreUnavailableError` when the store did not do it, and
-    `CommitUnknownError` when it cannot tell. Every method is idempotent, so either
-    may be answered by calling again. Safe for concurrent use by many processes.
+    `CommitUnknownError` when it cannot tell. Either may be answered by calling again:
+    every method is idempotent, but for what `open_run` and `undo` say. Safe for concurrent use
+    by many processes.
     """
 
     async def __aenter__(self) -> Self: ...
@@ -223,7 +226,7 @@ class ServingStore(Protocol):
         """
 
     async def record_gap(self, gap: Gap) -> None:
-        """Remember a gap; the same (topic, partition, start) again keeps the larger end."""
+        """Remember a gap; of one (topic, partition, start) the wider one, as `rules.merge_gaps`."""
 
     async def read(
         self,
@@ -267,7 +270,7 @@ class ServingStore(Protocol):
         """
 
     async def close_run(self, number: int) -> None:
-        """Record that the run has published all that it planned."""
+        """Record that the run is over: it has published its spans, or another one does."""
 
     async def last_run(self, metric: str) -> Run | None:
         """The newest run of the metric, done or not."""
@@ -286,7 +289,7 @@ class ServingStore(Protocol):
         is written of several is of no use, and of no harm, until `publish` counts all of it.
 
         Args:
-            spans: By start of the span; a key may come twice, and the last one counts.
+            spans: By start of the span; of two totals of one window and dimensions the last counts.
             pace: Waited for before the rows of each write.
 
         Returns:
@@ -310,7 +313,11 @@ class ServingStore(Protocol):
         """
 
     async def undo(self, metric: str, span: int) -> bool:
-        """Point back to the previous version; False when there is none. Atomic."""
+        """Make the head before the head again; False when there is none. Atomic.
+
+        After a re-label that is the same version at an older coverage. Called again after a
+        `CommitUnknownError`, it gives False when it was done.
+        """
 
     async def clean_up(self, metric: str, start: int, end: int, unfolded: str = "") -> int:
         """Drop what no version needs any more in the spans of `[start, end)`.

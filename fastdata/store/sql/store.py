@@ -259,7 +259,7 @@ class SqlStore:
             return True
 
     async def clean_up(self, metric: str, start: int, end: int, unfolded: str = "") -> int:
-        """See `ServingStore`; a day a transaction."""
+        """See `ServingStore`; 24 spans with heads a transaction."""
         spans, obsolete = await self._plan_clean_up(metric, start, end)
         drop = statements.drop_partials(self._dialect)
         dropped = 0
