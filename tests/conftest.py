@@ -1,10 +1,14 @@
 """What every test relies on: no settings from outside, and no hurry on a busy machine."""
 
 import os
+import signal
 
 from hypothesis import settings
 
 pytest_plugins = ["tests.support.orders", "tests.support.services.fixtures"]
+
+# A background job of a shell ignores Ctrl-C, and so would processes that tests start and interrupt.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 for _name in [n for n in os.environ if n.startswith("FASTDATA_")]:
     # FASTDATA_TEST_* say how to test: where the data sets are, how many seeds.
