@@ -1,6 +1,5 @@
 """Workers as processes, on a broker that speaks the Kafka protocol."""
 
-import asyncio
 import re
 import shutil
 from collections.abc import Iterator
@@ -34,13 +33,24 @@ async def test_the_app_of_the_package_folds_every_event_and_stops_on_sigterm(lab
     assert await lab.answer() == lab.expected()
 
 
+NOTE_EACH = """
+
+@clicks.map
+def note(event):
+    with open("noted", "a") as file:
+        file.write(".")
+    return event
+"""
+
+
 @pytest.mark.processes
 async def test_a_stopping_worker_flushes_what_it_has_folded(lab: Lab) -> None:
-    lab.produce(1_000)
+    with (lab.folder / "agents/clicks.py").open("a") as agents:
+        agents.write(NOTE_EACH)
+    lab.produce(2_000)
+    noted = lab.folder / "noted"
     with lab.worker(FASTDATA_COMMIT_INTERVAL_S="60") as worker:
-        lab.wait_for("Worker ready")
-        lab.produce(1_000)
-        await asyncio.sleep(2)  # no flush happens, so there is nothing to wait for
+        lab.wait_until(lambda: noted.exists() and noted.stat().st_size == 2_000)
         assert lab.folded() == 0
         assert stop(worker) == 0
 

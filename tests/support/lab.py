@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -193,10 +193,14 @@ class Lab:
         return sum(max(0, one.offset) for one in found)
 
     def wait_until_folded(self, count: int, timeout_s: float = 180.0) -> None:
+        self.wait_until(lambda: self.folded() >= count, timeout_s)
+
+    def wait_until(self, is_reached: Callable[[], bool], timeout_s: float = 180.0) -> None:
+        """Wait for the workers; their last words are in the failure."""
         deadline = time.monotonic() + timeout_s
-        while (folded := self.folded()) < count:
+        while not is_reached():
             log = (self.folder / "worker.log").read_text()[-4_000:]
-            assert time.monotonic() < deadline, f"{folded} of {count} after {timeout_s} s\n{log}"
+            assert time.monotonic() < deadline, f"{self.folded()} are folded\n{log}"
             time.sleep(0.1)
 
     def wait_for(self, text: str, timeout_s: float = 180.0, log: str = "worker.log") -> None:
