@@ -16,6 +16,8 @@ from fastdata.store.protocol import (
     Progress,
     Reading,
     Run,
+    ServingStore,
+    SpanTotals,
     Survey,
     Tally,
     Total,
@@ -24,7 +26,7 @@ from fastdata.store.protocol import (
 __all__ = ["MemoryStore"]
 
 
-class MemoryStore:
+class MemoryStore(ServingStore):
     """A `ServingStore` that is gone with its process; every method is atomic."""
 
     def __init__(self) -> None:
@@ -54,7 +56,6 @@ class MemoryStore:
                 self._progress[partition] = report
 
     async def record_gap(self, gap: Gap) -> None:
-        """See `ServingStore`."""
         key = (gap.topic, gap.partition, gap.start)
         self._gaps[key] = rules.merge_gaps(gap, self._gaps.get(key, gap))
 
@@ -88,7 +89,6 @@ class MemoryStore:
         )
 
     async def survey(self, metric: str, unfolded: str, topic: str, start: int, end: int) -> Survey:
-        """See `ServingStore`."""
         reading = await self.read(metric, unfolded, topic, start, end)
         return Survey(
             heads=reading.heads,
@@ -99,32 +99,24 @@ class MemoryStore:
         )
 
     async def heads(self, metric: str, start: int, end: int) -> dict[int, Head]:
-        """See `ServingStore`."""
         spans = sorted(key[1] for key in self._heads if key[0] == metric and start <= key[1] < end)
         return {span: self._heads[metric, span] for span in spans}
 
     async def open_run(self, metric: str, start: int, end: int, coverage: Coverage) -> Run:
-        """See `ServingStore`."""
         run = Run(len(self._runs) + 1, metric, start, end, coverage)
         self._runs[run.number] = run
         return run
 
     async def close_run(self, number: int) -> None:
-        """See `ServingStore`."""
         if number in self._runs:
             self._runs[number] = replace(self._runs[number], is_done=True)
 
     async def last_run(self, metric: str) -> Run | None:
-        """See `ServingStore`."""
         runs = [run for run in self._runs.values() if run.metric == metric]
         return runs[-1] if runs else None
 
     async def write_totals(
-        self,
-        metric: str,
-        version: int,
-        spans: Mapping[int, Sequence[Total]],
-        pace: Pace | None = None,
+        self, metric: str, version: int, spans: SpanTotals, pace: Pace | None = None
     ) -> dict[int, int]:
         """See `ServingStore`; in one portion."""
         rows = {span: rules.unique(metric, totals) for span, totals in spans.items()}
@@ -138,7 +130,6 @@ class MemoryStore:
         return {span: len(written) for span, written in rows.items()}
 
     async def publish(self, metric: str, flips: Sequence[Flip]) -> None:
-        """See `ServingStore`."""
         heads = {
             flip.span: self._heads[metric, flip.span]
             for flip in flips
@@ -154,7 +145,6 @@ class MemoryStore:
         failpoints.reach("store.after_flip")
 
     async def undo(self, metric: str, span: int) -> bool:
-        """See `ServingStore`."""
         head = self._heads.get((metric, span))
         if head is None or head.previous is None:
             return False
@@ -162,7 +152,6 @@ class MemoryStore:
         return True
 
     async def clean_up(self, metric: str, start: int, end: int, unfolded: str = "") -> int:
-        """See `ServingStore`."""
         obsolete = [
             key
             for key in self._totals
@@ -182,15 +171,12 @@ class MemoryStore:
         return len(dropped)
 
     async def progress(self, topic: str) -> Sequence[Progress]:
-        """See `ServingStore`."""
         return [self._progress[key] for key in sorted(self._progress) if key[0] == topic]
 
     async def gaps(self, topic: str) -> Sequence[Gap]:
-        """See `ServingStore`."""
         return [self._gaps[key] for key in sorted(self._gaps) if key[0] == topic]
 
     async def partials(self, metric: str, start: int, end: int) -> Sequence[Partial]:
-        """See `ServingStore`."""
         return [
             self._partials[key]
             for key in sorted(self._partials)
@@ -198,7 +184,6 @@ class MemoryStore:
         ]
 
     async def has_partials(self, metric: str) -> bool:
-        """See `ServingStore`."""
         return any(key[0] == metric for key in self._partials)
 
     def _is_obsolete(self, metric: str, span: int, version: int) -> bool:

@@ -10,8 +10,6 @@ from fastdata.store.memory import MemoryStore
 from fastdata.store.protocol import ServingStore
 
 if TYPE_CHECKING:
-    from sqlalchemy import URL
-
     from fastdata.store.sql.dialect import Dialect
     from fastdata.store.sql.postgres import Postgres
     from fastdata.store.sql.sqlite import Sqlite
@@ -68,10 +66,6 @@ def open_dialect(url: str, setting: str) -> "Dialect":
 
 
 # Drivers are slow to import, so each opener imports its own.
-def _open_memory(_url: str, _create: bool) -> ServingStore:
-    return MemoryStore()
-
-
 def _open_sqlite(url: str, create: bool) -> ServingStore:
     from fastdata.store.sql.store import SqlStore
 
@@ -79,9 +73,16 @@ def _open_sqlite(url: str, create: bool) -> ServingStore:
 
 
 def _sqlite(url: str, create: bool, setting: str) -> "Sqlite":
+    from sqlalchemy import make_url
+    from sqlalchemy.exc import ArgumentError
+
     from fastdata.store.sql.sqlite import Sqlite
 
-    parsed = _parse(url)
+    try:
+        parsed = make_url(url)
+    except (ArgumentError, ValueError):
+        scheme = url.partition(":")[0]
+        raise SettingsError(f"the store's URL {scheme}:… is not understood: {_EXAMPLES}") from None
     if not parsed.database or ":memory:" in parsed.database or parsed.host:
         raise SettingsError(
             f"the store's URL sqlite:… names no file: {_EXAMPLES}; four slashes begin an"
@@ -120,7 +121,7 @@ def _open_cassandra(url: str, create: bool) -> ServingStore:
 # The scheme alone is shown: the rest of what is not understood may hold a password anywhere.
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
 _OPENERS: dict[str, Callable[[str, bool], ServingStore]] = {
-    "memory": _open_memory,
+    "memory": lambda _url, _create: MemoryStore(),
     "sqlite": _open_sqlite,
     "sqlite+aiosqlite": _open_sqlite,
     "postgresql": _open_postgres,
@@ -128,17 +129,6 @@ _OPENERS: dict[str, Callable[[str, bool], ServingStore]] = {
     "postgres": _open_postgres,
     "cassandra": _open_cassandra,
 }
-
-
-def _parse(url: str) -> "URL":
-    from sqlalchemy import make_url
-    from sqlalchemy.exc import ArgumentError
-
-    try:
-        return make_url(url)
-    except (ArgumentError, ValueError):
-        scheme = url.partition(":")[0]
-        raise SettingsError(f"the store's URL {scheme}:… is not understood: {_EXAMPLES}") from None
 
 
 def _check_file(path: Path, create: bool, setting: str) -> None:

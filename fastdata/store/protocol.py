@@ -16,6 +16,7 @@ __all__ = [
     "Reading",
     "Run",
     "ServingStore",
+    "SpanTotals",
     "Survey",
     "Tally",
     "Total",
@@ -50,6 +51,10 @@ class Total:
     window: int
     dims: str
     state: bytes
+
+
+SpanTotals = Mapping[int, Sequence[Total]]
+"""Totals by the start of their span, ms UTC."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,11 +281,7 @@ class ServingStore(Protocol):
         """The newest run of the metric, done or not."""
 
     async def write_totals(
-        self,
-        metric: str,
-        version: int,
-        spans: Mapping[int, Sequence[Total]],
-        pace: Pace | None = None,
+        self, metric: str, version: int, spans: SpanTotals, pace: Pace | None = None
     ) -> dict[int, int]:
         """Write all totals of some spans under a version that no reader sees yet.
 
@@ -289,7 +290,7 @@ class ServingStore(Protocol):
         is written of several is of no use, and of no harm, until `publish` counts all of it.
 
         Args:
-            spans: By start of the span; of two totals of one window and dimensions the last counts.
+            spans: Of two totals of one window and dimensions the last counts.
             pace: Waited for before the rows of each write.
 
         Returns:

@@ -3,11 +3,15 @@
 What is looked at: `raise` statements, and calls of private functions and methods of the same
 module, followed to theirs; what an `except` around them catches is left out. Errors that come
 from other modules are beyond this test, and for the reviewer.
+
+What a store does as its protocol says has the docstring of the protocol.
 """
 
 import ast
+import inspect
 from collections.abc import Iterator
 from pathlib import Path
+from pkgutil import resolve_name
 
 import pytest
 
@@ -119,3 +123,19 @@ def test_an_error_that_leaves_through_a_private_function_is_seen() -> None:
     load = next(function for _, function in functions_of(tree))
 
     assert Raised(tree).by(load) == {"MapError"}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "memory:MemoryStore",
+        "sql.store:SqlStore",
+        "sql.postgres:Postgres",
+        "sql.sqlite:Sqlite",
+        "cassandra.store:CassandraStore",
+    ],
+)
+def test_methods_of_stores_have_docstrings_of_their_own_or_of_the_protocol(name: str) -> None:
+    methods = inspect.getmembers(resolve_name(f"fastdata.store.{name}"), inspect.isfunction)
+
+    assert [m for m, method in methods if m[0] != "_" and not inspect.getdoc(method)] == []

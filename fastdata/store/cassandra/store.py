@@ -30,7 +30,7 @@ from uuid import UUID, uuid4
 from fastdata import failpoints
 from fastdata.coordinates.segments import Coverage
 from fastdata.errors import CommitUnknownError, StoreUnavailableError
-from fastdata.store import rules
+from fastdata.store import protocol, rules
 from fastdata.store.cassandra.entry import SpanEntry, heads_of, rows_of
 from fastdata.store.cassandra.keyspace import Keyspace, open_keyspace
 from fastdata.store.cassandra.options import CassandraOptions
@@ -39,7 +39,7 @@ from fastdata.store.cassandra.schema import ONLY, Statements, dump_progress, loa
 from fastdata.store.cassandra.session import Batch, CqlRow, Session
 from fastdata.store.cassandra.versions import Versions
 from fastdata.store.pace import Pace
-from fastdata.store.protocol import Flip, Gap, Head, Partial, Progress, Reading, Run, Survey, Total
+from fastdata.store.protocol import Flip, Gap, Head, Partial, Progress, Reading, Run, Survey
 
 __all__ = ["CassandraStore"]
 
@@ -47,7 +47,7 @@ _READINGS = 10
 _T = TypeVar("_T")
 
 
-class CassandraStore:
+class CassandraStore(protocol.ServingStore):
     """A `ServingStore` of the tables of `cassandra.schema`.
 
     Args:
@@ -184,29 +184,23 @@ class CassandraStore:
         )
 
     async def heads(self, metric: str, start: int, end: int) -> dict[int, Head]:
-        """See `ServingStore`."""
         return heads_of(await self._versions.entries(metric, start, end, serial=True))
 
     async def progress(self, topic: str) -> Sequence[Progress]:
-        """See `ServingStore`."""
         rows = await self._session.read(self._do.read_progress, (topic,))
         return [load_progress(topic, *row) for row in rows]
 
     async def gaps(self, topic: str) -> Sequence[Gap]:
-        """See `ServingStore`."""
         return [Gap(*row) for row in await self._session.read(self._do.read_gaps, (topic,))]
 
     async def partials(self, metric: str, start: int, end: int) -> Sequence[Partial]:
-        """See `ServingStore`."""
         partials = await self._partials.read(metric, rules.span_of(start), end, lambda *_: 0)
         return [p for p in partials if start <= p.window < end]
 
     async def has_partials(self, metric: str) -> bool:
-        """See `ServingStore`."""
         return await self._partials.has_any(metric)
 
     async def open_run(self, metric: str, start: int, end: int, coverage: Coverage) -> Run:
-        """See `ServingStore`."""
         opened = uuid4()
         while True:
             newest = await self._session.read(self._do.newest_run, (ONLY,), serial=True)
@@ -230,22 +224,16 @@ class CassandraStore:
         return rows == [(opened,)]
 
     async def close_run(self, number: int) -> None:
-        """See `ServingStore`."""
         await self._session.compare_and_set([(self._do.close_run, (ONLY, number))])
 
     async def last_run(self, metric: str) -> Run | None:
-        """See `ServingStore`."""
         rows = await self._session.read(self._do.last_run, (ONLY, metric), serial=True)
         for number, _, start, end, coverage, is_done in rows:
             return Run(number, metric, start, end, Coverage.load(coverage), is_done)
         return None
 
     async def write_totals(
-        self,
-        metric: str,
-        version: int,
-        spans: Mapping[int, Sequence[Total]],
-        pace: Pace | None = None,
+        self, metric: str, version: int, spans: protocol.SpanTotals, pace: Pace | None = None
     ) -> dict[int, int]:
         """See `ServingStore`; in partitions of this call alone."""
         return await self._versions.write(metric, version, spans, pace)

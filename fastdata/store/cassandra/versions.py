@@ -13,7 +13,7 @@ from fastdata.store.cassandra.entry import Attempt, SpanEntry, heads_of
 from fastdata.store.cassandra.schema import ONLY, Statements
 from fastdata.store.cassandra.session import Batch, CqlRow, Session, batches
 from fastdata.store.pace import Pace
-from fastdata.store.protocol import Total
+from fastdata.store.protocol import SpanTotals, Total
 
 __all__ = ["Versions"]
 
@@ -110,11 +110,7 @@ class Versions:
         )
 
     async def write(
-        self,
-        metric: str,
-        version: int,
-        spans: Mapping[int, Sequence[Total]],
-        pace: Pace | None = None,
+        self, metric: str, version: int, spans: SpanTotals, pace: Pace | None = None
     ) -> dict[int, int]:
         """Write totals of some spans as one attempt; see `ServingStore.write_totals`."""
         id = uuid4()

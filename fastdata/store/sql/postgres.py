@@ -24,7 +24,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from fastdata.errors import CommitUnknownError, FastdataError, SettingsError, StoreUnavailableError
-from fastdata.store.sql.dialect import READ, SqlRow, UndoneError
+from fastdata.store.sql.dialect import READ, Dialect, SqlRow, UndoneError
 
 __all__ = ["Postgres"]
 
@@ -72,7 +72,7 @@ _SURELY_NOT_COMMITTED = (*_SURELY_UNDONE, "23")  # a constraint that is checked 
 _LOST = ("08", "57P")  # connection failed, server shuts down or starts up
 
 
-class Postgres:
+class Postgres(Dialect):
     """One PostgreSQL database.
 
     Args:
@@ -134,7 +134,6 @@ class Postgres:
         """Nothing to do: tables are made in a transaction, as rows are."""
 
     async def lock(self, connection: AsyncConnection, name: str) -> None:
-        """Let nobody else pass here with this name until the transaction ends."""
         await connection.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(name, 0))))
 
     def insert(self, table: Table) -> postgresql.Insert:
@@ -153,12 +152,10 @@ class Postgres:
     def covered_until(
         self, coverage: ColumnElement[str], partition: ColumnElement[int]
     ) -> ColumnElement[int]:
-        """The first segment of `partition` that `coverage` does not count; NULL when none is."""
         segment = func.json_extract_path_text(cast(coverage, JSON), cast(partition, Text))
         return cast(segment, BigInteger)
 
     def failure(self, error: Exception, doing: str, is_committing: bool) -> FastdataError:
-        """What we raise for an error of the driver."""
         orig = error.orig if isinstance(error, DBAPIError) else None
         cause = (orig and orig.__cause__) or orig or error
         code = getattr(cause, "sqlstate", None) or ""

@@ -13,7 +13,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from fastdata.errors import CommitUnknownError, StoreError, StoreUnavailableError
-from fastdata.store.sql.dialect import NONE, READ, WRITE, SqlRow
+from fastdata.store.sql.dialect import NONE, READ, WRITE, Dialect, SqlRow
 
 __all__ = ["Sqlite"]
 
@@ -34,7 +34,7 @@ _ADVICE = {
 _SURELY_NOT_COMMITTED = ("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_FULL")
 
 
-class Sqlite:
+class Sqlite(Dialect):
     """One SQLite file.
 
     Attributes:
@@ -66,7 +66,6 @@ class Sqlite:
             raise
 
     async def begin(self, connection: AsyncConnection, how: str) -> None:
-        """Say how the transaction of `connection` begins: READ, WRITE or NONE."""
         await connection.execution_options(**{_OPTION: _BEGIN[how]})
 
     async def prepare(self, engine: AsyncEngine) -> None:
@@ -107,11 +106,9 @@ class Sqlite:
     def covered_until(
         self, coverage: ColumnElement[str], partition: ColumnElement[int]
     ) -> ColumnElement[int]:
-        """The first segment of `partition` that `coverage` does not count; NULL when none is."""
         return cast(func.json_extract(coverage, func.printf('$."%d"', partition)), Integer)
 
     def failure(self, error: Exception, doing: str, is_committing: bool) -> StoreError:
-        """What we raise for an error of the driver."""
         cause = error.orig if isinstance(error, DBAPIError) and error.orig else error
         name = _name(error)
         advice = next((text for code, text in _ADVICE.items() if name.startswith(code)), "")

@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from fastdata import failpoints
 from fastdata.coordinates.segments import Coverage
 from fastdata.errors import StoreError, StoreUnavailableError
-from fastdata.store import rules
+from fastdata.store import protocol, rules
 from fastdata.store.pace import Pace
 from fastdata.store.protocol import Flip, Gap, Head, Partial, Progress, Reading, Run, Survey, Total
 from fastdata.store.sql import statements, tables
@@ -26,7 +26,7 @@ _ROWS_AT_ONCE = 5_000
 _SPANS_AT_ONCE = 24
 
 
-class SqlStore:
+class SqlStore(protocol.ServingStore):
     """A `ServingStore` of the tables of `tables`, by one dialect.
 
     Every call is one transaction, or a few short ones where its docstring says so.
@@ -78,7 +78,6 @@ class SqlStore:
 
     @to_its_end
     async def record_gap(self, gap: Gap) -> None:
-        """See `ServingStore`."""
         async with self._transaction("record a gap", WRITE) as connection:
             await self._dialect.lock(connection, gap.topic)
             t = tables.gaps.c
@@ -135,25 +134,21 @@ class SqlStore:
 
     @to_its_end
     async def heads(self, metric: str, start: int, end: int) -> dict[int, Head]:
-        """See `ServingStore`."""
         async with self._transaction("read heads", READ) as connection:
             return await statements.fetch_heads(connection, metric, start, end)
 
     @to_its_end
     async def progress(self, topic: str) -> Sequence[Progress]:
-        """See `ServingStore`."""
         async with self._transaction("read progress", READ) as connection:
             return await statements.fetch_progress(connection, topic)
 
     @to_its_end
     async def gaps(self, topic: str) -> Sequence[Gap]:
-        """See `ServingStore`."""
         async with self._transaction("read gaps", READ) as connection:
             return await statements.fetch_gaps(connection, topic)
 
     @to_its_end
     async def partials(self, metric: str, start: int, end: int) -> Sequence[Partial]:
-        """See `ServingStore`."""
         within = {"metric": metric, "start": start, "end": end}
         async with self._transaction("read partials", READ) as connection:
             rows = await connection.execute(statements.READ_PARTIALS, within)
@@ -161,13 +156,11 @@ class SqlStore:
 
     @to_its_end
     async def has_partials(self, metric: str) -> bool:
-        """See `ServingStore`."""
         async with self._transaction("look for partials", READ) as connection:
             return bool(await connection.scalar(statements.HAS_PARTIALS, {"metric": metric}))
 
     @to_its_end
     async def open_run(self, metric: str, start: int, end: int, coverage: Coverage) -> Run:
-        """See `ServingStore`."""
         values = {"metric": metric, "start": start, "end": end, "coverage": coverage.dump()}
         async with self._transaction("open a run", WRITE) as connection:
             new = tables.runs.insert().values(is_done=False, **values)
@@ -177,13 +170,11 @@ class SqlStore:
 
     @to_its_end
     async def close_run(self, number: int) -> None:
-        """See `ServingStore`."""
         async with self._transaction("close a run", WRITE) as connection:
             await connection.execute(statements.CLOSE_RUN, {"run": number})
 
     @to_its_end
     async def last_run(self, metric: str) -> Run | None:
-        """See `ServingStore`."""
         async with self._transaction("read runs", READ) as connection:
             rows = await connection.execute(statements.READ_LAST_RUN, {"metric": metric})
             row = rows.one_or_none()
@@ -192,11 +183,7 @@ class SqlStore:
         return Run(row.number, metric, row.start, row.end, Coverage.load(row.coverage), row.is_done)
 
     async def write_totals(
-        self,
-        metric: str,
-        version: int,
-        spans: Mapping[int, Sequence[Total]],
-        pace: Pace | None = None,
+        self, metric: str, version: int, spans: protocol.SpanTotals, pace: Pace | None = None
     ) -> dict[int, int]:
         """See `ServingStore`; 5,000 rows a transaction."""
         rows = {span: rules.unique(metric, totals) for span, totals in sorted(spans.items())}
@@ -231,7 +218,6 @@ class SqlStore:
 
     @to_its_end
     async def publish(self, metric: str, flips: Sequence[Flip]) -> None:
-        """See `ServingStore`."""
         if not flips:
             return
         spans = [flip.span for flip in flips]
@@ -249,7 +235,6 @@ class SqlStore:
 
     @to_its_end
     async def undo(self, metric: str, span: int) -> bool:
-        """See `ServingStore`."""
         async with self._transaction("undo", WRITE) as connection:
             await self._dialect.lock(connection, metric)
             head = (await statements.fetch_heads(connection, metric, span, span + 1)).get(span)
@@ -355,7 +340,7 @@ def _ranges(metric: str, unfolded: str, start: int, end: int) -> list[dict[str, 
 
 
 def _portions_of(
-    spans: Mapping[int, Sequence[Total]], at_once: int
+    spans: protocol.SpanTotals, at_once: int
 ) -> Iterator[list[tuple[int, bool, Sequence[Total]]]]:
     """What one transaction writes: (span, whether it begins here, rows); long spans are split."""
     portion: list[tuple[int, bool, Sequence[Total]]] = []
