@@ -1,7 +1,6 @@
 """A Kafka broker inside the process, for demos and tests."""
 
 import logging
-from types import TracebackType
 from typing import Self
 
 from confluent_kafka import KafkaException, Producer
@@ -23,16 +22,14 @@ class EmbeddedBroker:
     clients, which may be other processes.
 
     A context manager. https://github.com/confluentinc/librdkafka/blob/master/src/rdkafka_mock.h
+
+    Attributes:
+        address: `host:port` to give to clients; empty when it is not running.
     """
 
     def __init__(self) -> None:
         self._cluster: Producer | None = None
-        self._address = ""
-
-    @property
-    def address(self) -> str:
-        """`host:port` to give to clients; empty when it is not running."""
-        return self._address
+        self.address = ""
 
     def __enter__(self) -> Self:
         """Start it.
@@ -47,18 +44,13 @@ class EmbeddedBroker:
         except KafkaException as error:
             self._cluster = None
             raise BrokerError(f"The embedded broker did not start: {error}") from error
-        self._address = f"{node.host}:{node.port}"
+        self.address = f"{node.host}:{node.port}"
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exc: object) -> None:
         """Stop it; what it held is gone."""
         self._cluster = None
-        self._address = ""
+        self.address = ""
 
     def create(self, *topics: str) -> None:
         """Create topics of 4 partitions; those that exist stay as they are.

@@ -15,14 +15,14 @@ _GONE = """\
 Its broker lived in the demo and is gone with it;
 # query, replay and status read the store and the archive, which are here."""
 _GIVEN = "A password of the broker is not here: set FASTDATA_BROKER_PASSWORD."
-_SETTINGS = """\
-# Written by `fastdata demo`. {note}
-{broker}
+_SETTINGS = f"""\
+# Written by `fastdata demo`. {{note}}
+{{broker}}
 registry = "schemas"
-archive = "{archive}"
-store = "sqlite:///{store}"
+archive = "{ARCHIVE}"
+store = "sqlite:///{STORE}"
 state = "state"
-agents = "{agents}"
+agents = "{AGENTS}"
 tile_age_s = 1.0
 """
 
@@ -49,13 +49,8 @@ def write_folder(folder: Path, broker: Broker, *, is_embedded: bool = True) -> N
             EXAMPLE, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__")
         )
         (folder / "logs").mkdir()
-        text = _SETTINGS.format(
-            note=_GONE if is_embedded else _GIVEN,
-            broker=_lines(broker),
-            archive=ARCHIVE,
-            store=STORE,
-            agents=AGENTS,
-        )
+        note = _GONE if is_embedded else _GIVEN
+        text = _SETTINGS.format(note=note, broker=_lines(broker))
         (folder / "fastdata.toml").write_text(text)
     except OSError as error:
         raise FastdataError(f"{folder} cannot be written: {error.strerror}") from error

@@ -88,16 +88,6 @@ class Outcome:
         return sum(partition.log_end or 0 for partition in self.source.partitions)
 
     @property
-    def uncovered(self) -> int:
-        """Events of open segments, which the speed layer answers."""
-        return self.events - sum(partition.covered or 0 for partition in self.source.partitions)
-
-    @property
-    def duplicates(self) -> int:
-        """Events that the replay left out, because their id had come before."""
-        return sum(metric["duplicates"] for metric in self.replay["metrics"])
-
-    @property
     def sketch(self) -> SketchError:
         """How far the fresh distinct counts were off."""
         return sketch_error(self.fresh)
@@ -106,11 +96,13 @@ class Outcome:
     def drift(self) -> dict[str, int]:
         """Events that can make fresh and exact numbers differ, by cause."""
         counts = self.source.unfolded
+        repeats = sum(metric["duplicates"] for metric in self.replay["metrics"])
+        covered = sum(partition.covered or 0 for partition in self.source.partitions)
         return {
             "late": counts.get("late", 0) + counts.get("future", 0),
-            "repeats": max(counts.get("repeat", 0), self.duplicates),
+            "repeats": max(counts.get("repeat", 0), repeats),
             "dead_letters": sum(n for why, n in counts.items() if why.startswith("dead:")),
-            "not_yet_covered": self.uncovered,
+            "not_yet_covered": self.events - covered,
         }
 
     @property

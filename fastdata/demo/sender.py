@@ -6,7 +6,6 @@ import time
 import zlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from types import TracebackType
 from typing import Self
 
 from confluent_kafka import Producer
@@ -57,12 +56,7 @@ class Sender:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exc: object) -> None:
         self._producer.purge()
 
     def note_read(self, offsets: Mapping[int, int]) -> None:
@@ -82,23 +76,18 @@ class Sender:
         place, is_held = 0, False
         while place < len(messages):
             size = _BATCH if rate is None else int(rate * (time.monotonic() - began)) - place
-            is_held = self._backlog() > (_LOW_BACKLOG if is_held else _MAX_BACKLOG)
+            backlog = max((n - self._read.get(p, 0) for p, n in self.sent.items()), default=0)
+            is_held = backlog > (_LOW_BACKLOG if is_held else _MAX_BACKLOG)
             if size <= 0 or (is_held and self._holds_back):
                 await asyncio.sleep(0.02)
                 continue
             for key, value in messages[place : place + min(size, _BATCH)]:
-                self._produce(key, value)
+                partition = zlib.crc32(key) % self._partitions
+                self._producer.produce(self._topic, value, key, partition=partition)
+                self.sent[partition] += 1
             place += min(size, _BATCH)
             self._producer.poll(0)
             await asyncio.sleep(0)
         left = await asyncio.to_thread(self._producer.flush, 30)
         if left:
             raise BrokerError(f"the broker did not take {left:,} events within 30 s")
-
-    def _produce(self, key: bytes, value: bytes) -> None:
-        partition = zlib.crc32(key) % self._partitions
-        self._producer.produce(self._topic, value, key, partition=partition)
-        self.sent[partition] += 1
-
-    def _backlog(self) -> int:
-        return max((n - self._read.get(p, 0) for p, n in self.sent.items()), default=0)

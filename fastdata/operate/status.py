@@ -6,7 +6,6 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from types import TracebackType
 from typing import Self, TypeVar
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
@@ -83,14 +82,8 @@ class Status:
     def as_dict(self) -> dict[str, object]:
         """For JSON."""
         sources = [
-            {
-                "source": source.source,
-                "topic": source.topic,
-                "partitions": [asdict(partition) for partition in source.partitions],
-                "gaps": [asdict(gap) for gap in source.gaps],
-                "unfolded": source.unfolded,
-                "runs": {name: _run_as_dict(run) for name, run in source.runs.items()},
-            }
+            asdict(source)
+            | {"runs": {name: _run_as_dict(run) for name, run in source.runs.items()}}
             for source in self.sources
         ]
         return {"sources": sources, "problems": list(self.problems)}
@@ -121,12 +114,7 @@ class LogReader:
             raise BrokerError(f"broker {self._broker}: {error.args[0].str()}") from error
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exc: object) -> None:
         self._consumer.close()
 
     async def check(self) -> None:
