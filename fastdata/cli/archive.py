@@ -4,7 +4,7 @@ import asyncio
 import json
 import signal
 import time
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
 import click
@@ -115,7 +115,7 @@ class _Reporter:
         self._shown_at, self._shown_records = now, records
         for name, progress in sorted(self._latest.items()):
             if self._as_json:
-                click.echo(json.dumps(_as_dict(progress, rate)))
+                click.echo(json.dumps({**asdict(progress), "records_per_s": round(rate, 1)}))
             else:
                 durable = " ".join(
                     f"{p}:{offset:,}" for p, offset in sorted(progress.durable.items())
@@ -127,14 +127,3 @@ def _is_at_end(progress: "ArchiveProgress") -> bool:
     position, end = progress.position, progress.end
     is_known = bool(position) and position.keys() == end.keys()
     return is_known and all(position[p] >= end[p] for p in position)
-
-
-def _as_dict(progress: "ArchiveProgress", rate: float) -> dict[str, object]:
-    return {
-        "source": progress.source,
-        "durable": progress.durable,
-        "position": progress.position,
-        "end": progress.end,
-        "records": progress.records,
-        "records_per_s": round(rate, 1),
-    }

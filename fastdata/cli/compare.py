@@ -1,6 +1,5 @@
 """`fastdata compare`."""
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
@@ -8,9 +7,7 @@ import click
 
 from fastdata.cli.query import deliver, pairs, printed
 from fastdata.cli.windows import RangeOptions, ranged
-from fastdata.declare.catalog import load_folder
-from fastdata.settings import Settings
-from fastdata.verify.errors_metric import find_metric
+from fastdata.declare.metric import Metric
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -48,18 +45,10 @@ def compare(
       fastdata compare visits visitors --left device=phone --every week --zone Asia/Tokyo --json
     """  # noqa: D301  (click wants the backspace)
     sides = pairs("--left", left), pairs("--right", right)
-    deliver(_answer(metric, measure, *sides, interval), form, as_json, output)
 
+    async def answer(metric: Metric, store: str) -> "pa.Table":
+        from fastdata.answer.compare import compare
 
-async def _answer(
-    metric: str,
-    measure: str,
-    left: Mapping[str, str],
-    right: Mapping[str, str],
-    interval: RangeOptions,
-) -> "pa.Table":
-    from fastdata.answer import compare as comparing
+        return await compare(metric, measure, *sides, **interval, store=store)
 
-    settings = Settings.load()
-    declared = find_metric(load_folder(settings.agents), metric)
-    return await comparing.compare(declared, measure, left, right, **interval, store=settings.store)
+    deliver(metric, answer, form, as_json, output)

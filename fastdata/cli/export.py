@@ -5,12 +5,13 @@ import json
 import signal
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
-from typing import TYPE_CHECKING, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 import click
 
 from fastdata.cli.bars import open_bar
-from fastdata.coordinates.instants import to_datetime
+from fastdata.cli.query import listed
+from fastdata.cli.reporting import minute
 from fastdata.declare.catalog import load_folder
 from fastdata.errors import FastdataError
 from fastdata.settings import Settings, mask_url
@@ -18,7 +19,6 @@ from fastdata.verify.errors_metric import find_metric
 
 if TYPE_CHECKING:
     from fastdata.exports.export import Exporter, ExportReport
-    from fastdata.exports.table import FlatTable
 
 __all__ = ["export"]
 
@@ -91,108 +91,63 @@ def export(
       fastdata export departures --every day --rolling 30d
       fastdata export departures --every 1m --to s3://bucket/flat --follow --interval 60
     """  # noqa: D301  (click wants the backspace)
-    names = [name.strip() for text in by for name in text.split(",") if name.strip()]
+    names = listed(by)
+    dims = [] if names == ["none"] else names or None
     with ExitStack() as stack:
-        on_progress = None if as_json else _bar(stack, metric)
+        bar = None if as_json else open_bar(stack, metric, "parts", _fields)
         try:
-            asyncio.run(
-                _export(
-                    metric,
-                    options,
-                    every=every,
-                    rolling=rolling,
-                    by=[] if names == ["none"] else names or None,
-                    bounds=bounds,
-                    table=table,
-                    interval_s=interval_s if follow else None,
-                    show=_Shown(as_json, on_progress),
-                )
-            )
+            from fastdata.exports.export import Exporter
+            from fastdata.exports.table import flat_table
+
+            settings = Settings.load()
+            declared = find_metric(load_folder(settings.agents), metric)
+            flat = flat_table(declared, every, dims, bounds, table, rolling)
+            exporter = Exporter(flat, store=settings.store, **options)
+            asyncio.run(_export(exporter, interval_s if follow else None, bar, as_json))
         except KeyboardInterrupt:
             stack.close()
             click.echo("interrupted: what is exported stays; the same command goes on", err=True)
             raise
 
 
-class _Shown:
-    """What is said about each refresh.
-
-    Args:
-        as_json: As JSON, a line each.
-        on_progress: The bar of a refresh.
-    """
-
-    def __init__(self, as_json: bool, on_progress: Callable[[int, int], None] | None) -> None:
-        self._as_json = as_json
-        self.on_progress = on_progress
-
-    def report(self, report: "ExportReport") -> None:
-        """Say what a refresh did."""
-        if self._as_json:
-            click.echo(json.dumps(report.as_dict()))
-            return
-        fresh = report.fresh_until
-        click.echo(
-            f"{report.table}: {report.refreshed:,} of {report.parts:,} parts were new, "
-            f"{report.rows:,} rows written; "
-            + ("no worker has run" if fresh is None else f"fresh until {_moment(fresh)}")
-            + (", shown in the place of the old table" if report.swapped else "")
-            + f" ({report.seconds:.2f} s)"
-        )
-
-    def failed(self, error: FastdataError, interval_s: float) -> None:
-        """Say what went wrong, and that it is tried again."""
-        click.echo(f"fastdata: {mask_url(str(error))}; again in {interval_s:g} s", err=True)
+def _fields(done: int, total: int) -> dict[str, Any]:
+    return {"completed": done, "total": total}
 
 
 async def _export(
-    metric: str,
-    options: _ExportOptions,
-    *,
-    every: str,
-    rolling: str | None,
-    by: list[str] | None,
-    bounds: bool,
-    table: str | None,
+    exporter: "Exporter",
     interval_s: float | None,
-    show: _Shown,
+    bar: Callable[[int, int], None] | None,
+    as_json: bool,
 ) -> None:
-    from fastdata.exports.export import Exporter
-    from fastdata.exports.table import flat_table
-
-    settings = Settings.load()
-    declared = find_metric(load_folder(settings.agents), metric)
-    flat: FlatTable = flat_table(declared, every, by, bounds, table, rolling)
-    async with Exporter(flat, store=settings.store, **options) as exporter:
+    async with exporter:
         if interval_s is None:
-            show.report(await exporter.refresh(show.on_progress))
-        else:
-            await _follow(exporter, interval_s, show)
+            _show(await exporter.refresh(bar), as_json)
+            return
+        stop = asyncio.Event()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        while not stop.is_set():
+            try:
+                _show(await exporter.refresh(bar, stop), as_json)
+            except FastdataError as error:
+                if not error.retriable:
+                    raise
+                click.echo(f"fastdata: {mask_url(str(error))}; again in {interval_s:g} s", err=True)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), interval_s)
 
 
-async def _follow(exporter: "Exporter", interval_s: float, show: _Shown) -> None:
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
-    while not stop.is_set():
-        try:
-            show.report(await exporter.refresh(show.on_progress, stop))
-        except FastdataError as error:
-            if not error.retriable:
-                raise
-            show.failed(error, interval_s)
-        with suppress(TimeoutError):
-            await asyncio.wait_for(stop.wait(), interval_s)
-
-
-def _bar(stack: ExitStack, metric: str) -> Callable[[int, int], None] | None:
-    bar = open_bar(stack, "parts")
-    if bar is None:
-        return None
-    task = bar.add_task(metric, total=None)
-    return lambda done, total: bar.update(task, completed=done, total=total)
-
-
-def _moment(time_ms: int) -> str:
-    return f"{to_datetime(time_ms):%Y-%m-%d %H:%M} UTC"
+def _show(report: "ExportReport", as_json: bool) -> None:
+    """Say what a refresh did."""
+    if as_json:
+        click.echo(json.dumps(report.as_dict()))
+        return
+    fresh = report.fresh_until
+    click.echo(
+        f"{report.table}: {report.refreshed:,} of {report.parts:,} parts were new, "
+        f"{report.rows:,} rows written; "
+        + ("no worker has run" if fresh is None else f"fresh until {minute(fresh)} UTC")
+        + (", shown in the place of the old table" if report.swapped else "")
+        + f" ({report.seconds:.2f} s)"
+    )

@@ -6,16 +6,17 @@ import signal
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from fastdata.cli.bars import open_bar
+from fastdata.cli.reporting import left_out
 from fastdata.declare.catalog import load_folder
 from fastdata.settings import Settings
 
 if TYPE_CHECKING:
-    from fastdata.archive.import_connect import ImportProgress, ImportReport, PartitionImport
+    from fastdata.archive.import_connect import ImportProgress, ImportReport
 
 __all__ = ["import_archive"]
 
@@ -45,7 +46,8 @@ def import_archive(origin: str, name: str, dry_run: bool, as_json: bool) -> int:
     """  # noqa: D301  (click wants the backspace)
     started = time.monotonic()
     with ExitStack() as stack:
-        on_progress = None if as_json or dry_run else _bar(stack)
+        is_quiet = as_json or dry_run
+        on_progress = None if is_quiet else open_bar(stack, "import", "objects", _fields)
         report = asyncio.run(_import(origin, name, dry_run, on_progress))
     seconds = time.monotonic() - started
     if as_json:
@@ -85,33 +87,29 @@ async def _import(
     )
 
 
-def _bar(stack: ExitStack) -> "Callable[[ImportProgress], None] | None":
-    bar = open_bar(stack, "objects")
-    if bar is None:
-        return None
-    task = bar.add_task("import", total=None)
-
-    def update(progress: "ImportProgress") -> None:
-        bar.update(
-            task,
-            total=progress.total_objects,
-            completed=progress.objects,
-            description=f"{progress.records:,} events",
-        )
-
-    return update
+def _fields(progress: "ImportProgress") -> dict[str, Any]:
+    return {
+        "total": progress.total_objects,
+        "completed": progress.objects,
+        "description": f"{progress.records:,} events",
+    }
 
 
 def _show(report: "ImportReport", dry_run: bool, seconds: float) -> None:
     for partition in report.partitions:
         left = partition.objects - partition.skipped
+        others = {
+            "objects were known": partition.skipped,
+            "records do not fit the source and are rejects": partition.rejects,
+            "records were repeated": partition.repeated,
+        }
         click.echo(
             f"partition {partition.partition}: {partition.objects:,} objects, "
             f"{left:,} to import from offset {partition.start:,} ({partition.size:,} bytes)"
             if dry_run
             else f"partition {partition.partition}: {partition.records:,} events of "
             f"{partition.done:,} objects, the archive ends at offset {partition.end:,}"
-            f"{_left_out(partition)}"
+            f"{left_out(others)}"
         )
         for start, length in partition.holes[:_SHOWN_HOLES]:
             click.echo(f"  warning: no object has the offsets {start:,} to {start + length - 1:,}")
@@ -121,12 +119,3 @@ def _show(report: "ImportReport", dry_run: bool, seconds: float) -> None:
     if report.foreign:
         click.echo(f"{report.foreign:,} objects with other names were left out")
     click.echo(f"{seconds:.1f} s")
-
-
-def _left_out(partition: "PartitionImport") -> str:
-    reasons = {
-        "objects were known": partition.skipped,
-        "records do not fit the source and are rejects": partition.rejects,
-        "records were repeated": partition.repeated,
-    }
-    return "".join(f"; {count:,} {text}" for text, count in reasons.items() if count)

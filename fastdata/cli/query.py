@@ -14,6 +14,7 @@ import click
 
 from fastdata.cli.windows import RangeOptions, ranged, show_instant, show_window, window_title
 from fastdata.declare.catalog import load_folder
+from fastdata.declare.metric import Metric
 from fastdata.settings import Settings
 from fastdata.verify.errors_metric import find_metric
 
@@ -22,9 +23,7 @@ if TYPE_CHECKING:
 
     from fastdata.answer.arrow import Description
 
-__all__ = ["deliver", "pairs", "printed", "query"]
-
-_FORMATS = ("table", "json", "csv", "parquet")
+__all__ = ["deliver", "listed", "pairs", "printed", "query"]
 
 
 def printed(command: Callable[..., None]) -> Callable[..., None]:
@@ -33,7 +32,7 @@ def printed(command: Callable[..., None]) -> Callable[..., None]:
         click.option(
             "--format",
             "form",
-            type=click.Choice(_FORMATS),
+            type=click.Choice(("table", "json", "csv", "parquet")),
             default="table",
             show_default=True,
             help="How to print the rows.",
@@ -85,18 +84,18 @@ def query(
       fastdata query departures --every 1d --format parquet --output departures.parquet
     """  # noqa: D301  (click wants the backspace)
     asked = pairs("--item", items)
-    names = [name.strip() for text in by for name in text.split(",") if name.strip()]
-    deliver(_answer(metric, names, asked, interval), form, as_json, output)
+
+    async def answer(metric: Metric, store: str) -> "pa.Table":
+        from fastdata.answer.query import query
+
+        return await query(metric, **interval, by=listed(by), items=asked, store=store)
+
+    deliver(metric, answer, form, as_json, output)
 
 
-async def _answer(
-    metric: str, by: Sequence[str], items: Mapping[str, str], interval: RangeOptions
-) -> "pa.Table":
-    from fastdata.answer import query as querying
-
-    settings = Settings.load()
-    declared = find_metric(load_folder(settings.agents), metric)
-    return await querying.query(declared, **interval, by=by, items=items, store=settings.store)
+def listed(texts: Sequence[str]) -> list[str]:
+    """The names of an option with commas between them, or that is given again."""
+    return [name.strip() for text in texts for name in text.split(",") if name.strip()]
 
 
 def pairs(option: str, texts: Sequence[str]) -> dict[str, str]:
@@ -108,15 +107,24 @@ def pairs(option: str, texts: Sequence[str]) -> dict[str, str]:
 
 
 def deliver(
-    answer: Coroutine[None, None, "pa.Table"], form: str, as_json: bool, output: Path | None
+    metric: str,
+    answer: Callable[[Metric, str], Coroutine[None, None, "pa.Table"]],
+    form: str,
+    as_json: bool,
+    output: Path | None,
 ) -> None:
-    """Wait for an answer and print it as the options of `printed` say."""
+    """Wait for an answer and print it as the options of `printed` say.
+
+    Args:
+        answer: Is given the metric that is declared by that name, and the URL of the store.
+    """
     form = "json" if as_json else form
     if form == "parquet" and output is None and sys.stdout.isatty():
-        answer.close()
         raise click.UsageError("parquet is binary: give --output FILE, or redirect it to one")
     began = time.perf_counter()
-    table = asyncio.run(answer)
+    settings = Settings.load()
+    declared = find_metric(load_folder(settings.agents), metric)
+    table = asyncio.run(answer(declared, settings.store))
     took_s = time.perf_counter() - began
     if output is None:
         _write(table, form, took_s, click.get_binary_stream("stdout"))

@@ -2,10 +2,11 @@
 
 import asyncio
 import json
+import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from datetime import timedelta
-from typing import TYPE_CHECKING, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 import click
 
@@ -126,13 +127,15 @@ def replay(
     """  # noqa: D301  (click wants the backspace)
     if every is not None:
         _refuse_for_schedule(options)
-        repeat(names, every, window, options["workers"], options["max_writes_per_s"], as_json)
+        limits = options["workers"], options["max_writes_per_s"]
+        asyncio.run(repeat(names, every, window, *limits, as_json))
         return
     if window is not None:
         raise click.UsageError("--window belongs to --every; name a range with --from and --to")
     with ExitStack() as stack:
         try:
-            report = asyncio.run(_replay(names, options, None if as_json else _bar(stack)))
+            bar = None if as_json else open_bar(stack, "replay", "events, 0/s", _fields())
+            report = asyncio.run(_replay(names, options, bar))
         except KeyboardInterrupt:
             stack.close()
             click.echo(
@@ -183,20 +186,16 @@ async def _replay(
         )
 
 
-def _bar(stack: ExitStack) -> "Callable[[ReplayProgress], None] | None":
-    bar = open_bar(stack, "events, {task.fields[rate]:,.0f}/s")
-    if bar is None:
-        return None
-    task = bar.add_task("replay", total=None, rate=0.0)
+def _fields() -> "Callable[[ReplayProgress], dict[str, Any]]":
+    began = time.monotonic()
 
-    def update(progress: "ReplayProgress") -> None:
-        seconds = max(bar.tasks[0].elapsed or 0.0, 0.001)
-        bar.update(
-            task,
-            total=progress.total_events,
-            completed=progress.events,
-            rate=progress.events / seconds,
-            description=f"{progress.spans:,} of {progress.total_spans:,} spans",
-        )
+    def fields(progress: "ReplayProgress") -> dict[str, Any]:
+        rate = progress.events / max(time.monotonic() - began, 0.001)
+        return {
+            "total": progress.total_events,
+            "completed": progress.events,
+            "unit": f"events, {rate:,.0f}/s",
+            "description": f"{progress.spans:,} of {progress.total_spans:,} spans",
+        }
 
-    return update
+    return fields

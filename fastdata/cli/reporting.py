@@ -1,5 +1,6 @@
-"""What replays did, as text."""
+"""What was done, as text: instants, what was left out, and all that a replay did."""
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import click
@@ -9,7 +10,17 @@ from fastdata.coordinates.instants import to_datetime
 if TYPE_CHECKING:
     from fastdata.batch.reports import MetricReport, ReplayReport
 
-__all__ = ["show_report"]
+__all__ = ["left_out", "minute", "show_report"]
+
+
+def minute(time_ms: int) -> str:
+    """An instant in UTC, up to its minute."""
+    return f"{to_datetime(time_ms):%Y-%m-%d %H:%M}"
+
+
+def left_out(counts: Mapping[str, int]) -> str:
+    """How many of what there were, of what there was any."""
+    return "".join(f"; {count:,} {text}" for text, count in counts.items() if count)
 
 
 def show_report(report: "ReplayReport") -> None:
@@ -20,9 +31,9 @@ def show_report(report: "ReplayReport") -> None:
             click.echo(f"{metric.metric}: {_nothing(metric)}")
             continue
         click.echo(
-            f"{metric.metric}: {to_datetime(metric.start):%Y-%m-%d %H:%M} to "
-            f"{to_datetime(metric.end):%Y-%m-%d %H:%M} UTC, {metric.recomputed:,} hours {would}"
-            f"counted, {metric.relabelled:,} {would}confirmed, {metric.unchanged:,} up to date"
+            f"{metric.metric}: {minute(metric.start)} to {minute(metric.end)} UTC, "
+            f"{metric.recomputed:,} hours {would}counted, {metric.relabelled:,} {would}confirmed, "
+            f"{metric.unchanged:,} up to date"
         )
         if metric.kept:
             click.echo(f"  {metric.kept:,} hours {would}kept whole for longer windows")
@@ -30,9 +41,14 @@ def show_report(report: "ReplayReport") -> None:
             click.echo(f"  {metric.rollups:,} longer windows {would}made ready{_not_ready(metric)}")
         if report.is_dry_run:
             continue
+        others = {
+            "hours ahead of this archive": metric.ahead,
+            "records that cannot be decoded": metric.rejects,
+            "events that cannot be read, or have no time": metric.timeless,
+        }
         click.echo(
             f"  {metric.events:,} events in {metric.totals:,} totals, "
-            f"{metric.duplicates:,} repeats left out{_left_out(metric)}"
+            f"{metric.duplicates:,} repeats left out{left_out(others)}"
         )
         _warn(metric)
     click.echo(f"{report.seconds:.1f} s")
@@ -58,12 +74,3 @@ def _not_ready(metric: "MetricReport") -> str:
     if not metric.rollups_left:
         return ""
     return f"; {metric.rollups_left:,} are not: replay all of their hours"
-
-
-def _left_out(metric: "MetricReport") -> str:
-    said = {
-        "hours ahead of this archive": metric.ahead,
-        "records that cannot be decoded": metric.rejects,
-        "events that cannot be read, or have no time": metric.timeless,
-    }
-    return "".join(f"; {count:,} {text}" for text, count in said.items() if count)

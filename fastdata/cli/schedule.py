@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fastdata.cli.reporting import show_report
+from fastdata.cli.reporting import minute, show_report
 from fastdata.coordinates.instants import to_datetime
 from fastdata.declare.catalog import load_folder
 from fastdata.errors import ReplayError
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["repeat", "show_run"]
 
 
-def repeat(
+async def repeat(
     names: Sequence[str],
     every: timedelta,
     window: timedelta | None,
@@ -36,19 +36,6 @@ def repeat(
         names: Of metrics; all when there is none.
         window: None for 30 days.
     """
-    asyncio.run(
-        _repeat(names, every, window or timedelta(days=30), workers, max_writes_per_s, as_json)
-    )
-
-
-async def _repeat(
-    names: Sequence[str],
-    every: timedelta,
-    window: timedelta,
-    workers: int | None,
-    max_writes_per_s: float | None,
-    as_json: bool,
-) -> None:
     from fastdata.archive import open_archive_storage
     from fastdata.batch.schedule import replay_every
     from fastdata.store.opening import open_store
@@ -63,14 +50,14 @@ async def _repeat(
                 metrics,
                 open_store=partial(open_store, settings.store),
                 archive=open_archive_storage(settings.archive, create=False),
-                window=window,
+                window=window or timedelta(days=30),
                 workers=workers,
                 complete=not names,
                 max_writes_per_s=max_writes_per_s,
                 on_run=_print_json if as_json else show_run,
             )
         ),
-        _ignore if as_json else partial(click.echo, err=True),
+        (lambda _text: None) if as_json else partial(click.echo, err=True),
     )
 
 
@@ -97,10 +84,6 @@ async def _until_stopped(task: asyncio.Task[object], say: Callable[[str], None])
             raise
 
 
-def _ignore(_text: str) -> None:
-    pass
-
-
 def _print_json(run: "ScheduledRun") -> None:
     error = mask_url(str(run.error)) if run.error else None
     click.echo(json.dumps(run.as_dict() | {"error": error}))
@@ -108,21 +91,18 @@ def _print_json(run: "ScheduledRun") -> None:
 
 def show_run(run: "ScheduledRun") -> None:
     """Print what a run of a schedule did, and when the next one is."""
-    click.echo(f"{_time(run.started)} UTC")
+    click.echo(f"{minute(run.started)} UTC")
     for report in (run.resumed, run.report):
         if report is not None:
             show_report(report)
     for older in run.uncounted:
         click.echo(
             f"warning: {older.metric}: {older.events:,} events in {older.hours:,} hours from "
-            f"{_time(older.start)} to {_time(older.end)} UTC are not counted, as the window begins "
-            f"at {_time(run.window_start)}; this counts them: {older.command}"
+            f"{minute(older.start)} to {minute(older.end)} UTC are not counted, as the window "
+            f"begins at {minute(run.window_start)}; this counts them: {older.command}"
         )
     if run.error:
         click.echo(f"failed: {mask_url(str(run.error))}", err=True)
     late = "it took longer than the interval, so " if run.is_overrun and not run.error else ""
-    click.echo(f"{late}the next run is at {_time(run.next, seconds=bool(run.error))} UTC")
-
-
-def _time(time_ms: int, seconds: bool = False) -> str:
-    return f"{to_datetime(time_ms):{'%Y-%m-%d %H:%M:%S' if seconds else '%Y-%m-%d %H:%M'}}"
+    due = f"{to_datetime(run.next):%Y-%m-%d %H:%M:%S}" if run.error else minute(run.next)
+    click.echo(f"{late}the next run is at {due} UTC")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fastdata.coordinates.instants import to_datetime
+from fastdata.cli.reporting import minute
 from fastdata.declare.catalog import load_folder
 from fastdata.errors import SettingsError, StoreUnavailableError
 from fastdata.settings import Settings
@@ -90,18 +90,11 @@ def _partitions(source: "SourceStatus") -> "Table":
 
     title = f"{source.source} (topic {source.topic})"
     table = Table(title=title, title_justify="left")
-    names = ("log end", "folded", "archived", "closed", "covered", "lag", "lag s")
-    for name in ("partition", *names):
-        table.add_column(name, justify="right")
+    names = ("log_end", "folded", "archived", "closed", "covered", "lag")
+    for name in ("partition", *names, "lag_s"):
+        table.add_column(name.replace("_", " "), justify="right")
     for partition in source.partitions:
-        offsets = (
-            partition.log_end,
-            partition.folded,
-            partition.archived,
-            partition.closed,
-            partition.covered,
-            partition.lag,
-        )
+        offsets = (getattr(partition, name) for name in names)
         seconds = "?" if partition.lag_s is None else f"{partition.lag_s:,.1f}"
         table.add_row(str(partition.partition), *map(_number, offsets), seconds)
     return table
@@ -129,7 +122,7 @@ def _describe(run: "Run | None") -> str:
 
 
 def _span(start: int, end: int) -> str:
-    return f"{to_datetime(start):%Y-%m-%d %H:%M} to {to_datetime(end):%Y-%m-%d %H:%M} UTC"
+    return f"{minute(start)} to {minute(end)} UTC"
 
 
 def _number(value: int | None) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypedDict, Unpack
 import click
 
 from fastdata.cli.replay import Instant
-from fastdata.coordinates.instants import to_datetime
+from fastdata.cli.reporting import minute
 from fastdata.declare.catalog import load_folder
 from fastdata.settings import Settings
 
@@ -124,6 +124,6 @@ def _line(finding: "Finding") -> str:
     fields = finding.as_dict()
     measure = f" {finding.measure}" if finding.measure else ""
     return (
-        f"{finding.layer}, hour {to_datetime(finding.span):%Y-%m-%d %H:%M}, {finding.place}"
-        f"{measure}: {fields['found']}, expected {fields['expected']} ({finding.detail})"
+        f"{finding.layer}, hour {minute(finding.span)}, {finding.place}{measure}: "
+        f"{fields['found']}, expected {fields['expected']} ({finding.detail})"
     )
