@@ -121,12 +121,10 @@ async def export(
 class Exporter:
     """Keeps one flat table up to date; to be entered with `async with`.
 
+    What is not said here of an argument is said of that of `export`.
+
     Args:
         flat: The table.
-        to: As of `export`.
-        start: As of `export`.
-        end: As of `export`.
-        store: As of `export`.
         clock: Seconds since 1970; what `updated_at` says.
 
     Raises:

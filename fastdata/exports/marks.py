@@ -57,7 +57,8 @@ def marks_of(
         first, after = _within(spans, part.begins, part.end)
         whole = ready.get(span_of_window(part.end))
         more = [] if whole is None else [whole.version]
-        marks[part.start] = _digest([clip, tallies[first:after], gaps, *more])
+        content = json.dumps([clip, tallies[first:after], gaps, *more]).encode()
+        marks[part.start] = hashlib.blake2b(content, digest_size=10).hexdigest()
     return marks
 
 
@@ -94,7 +95,3 @@ def _gaps(survey: Survey, start: int, end: int, segment_size: int) -> _MarkParts
 def _missing(gap: Gap, head: Head | None, segment_size: int) -> int:
     counted = segment_start(head.coverage.get(gap.partition), segment_size) if head else 0
     return max(0, gap.end - max(gap.start, counted))
-
-
-def _digest(part: object) -> str:
-    return hashlib.blake2b(json.dumps(part).encode(), digest_size=10).hexdigest()

@@ -45,7 +45,6 @@ class Parts(Protocol):
 
     def of(self, time_ms: int) -> Part:
         """The part that holds an instant."""
-        ...
 
     def near(self, hours: Sequence[int]) -> Iterator[Part]:
         """At least all parts that have windows which any of these hours touches.
@@ -53,15 +52,12 @@ class Parts(Protocol):
         Args:
             hours: Their starts, ms UTC, ascending.
         """
-        ...
 
     def clip(self, part: Part, fresh: int) -> int:
         """Up to where the windows of a part have ended, when all before `fresh` has."""
-        ...
 
     def name_of(self, start: int) -> str:
         """The date of the part that begins there."""
-        ...
 
     def named(self, date: str) -> int:
         """The start of the part of a date.
@@ -69,7 +65,6 @@ class Parts(Protocol):
         Raises:
             ValueError: It is none.
         """
-        ...
 
 
 def parts_of(every: int | Grain, calendar: Calendar, least_ms: int) -> Parts:

@@ -34,7 +34,6 @@ class Target(Protocol):
             StoreUnavailableError: The place did not do it; retriable.
             CommitUnknownError: Nobody knows; retriable.
         """
-        ...
 
     async def replace(self, marks: PartMarks, rows: pa.Table) -> int:
         """Make `rows` all that the parts of `marks` hold, and remember the marks with them.
@@ -52,7 +51,6 @@ class Target(Protocol):
             StoreUnavailableError: The place did not do it; retriable.
             CommitUnknownError: Nobody knows; retriable.
         """
-        ...
 
     async def finish(self) -> bool:
         """Show readers the table, if another one stood in its place; whether one did.
@@ -61,4 +59,3 @@ class Target(Protocol):
             StoreUnavailableError: The place did not do it; retriable.
             CommitUnknownError: Nobody knows; retriable.
         """
-        ...

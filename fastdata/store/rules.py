@@ -6,7 +6,7 @@ Where a store says one in its own language, that is a function, too: `is_newer`,
 can take the rule away and see it missed.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
@@ -29,6 +29,7 @@ __all__ = [
     "move_heads",
     "newest",
     "of_own_span",
+    "portions",
     "previous_coverage",
     "refuse_published",
     "span_of",
@@ -114,6 +115,21 @@ def unique(metric: str, totals: Iterable[Total]) -> list[Total]:
         _check_state(total.state, metric, total.window, total.dims)
         kept[total.window, total.dims] = total
     return list(kept.values())
+
+
+def portions(items: Iterable[_T], size_of: Callable[[_T], int], room: int) -> Iterator[list[_T]]:
+    """Items in order, as many at a time as have room together; one that has none is alone."""
+    portion: list[_T] = []
+    left = room
+    for item in items:
+        size = size_of(item)
+        if portion and size > left:
+            yield portion
+            portion, left = [], room
+        portion.append(item)
+        left -= size
+    if portion:
+        yield portion
 
 
 def is_further(report: Progress, than: Progress) -> bool:

@@ -11,7 +11,7 @@ from fastdata.verify.plain import deviation, is_same
 from fastdata.verify.recount import GroupKey, PlainEvent, PlainRows, SegmentKey
 from fastdata.verify.reports import Fact, SpanReport
 
-__all__ = ["KnownCauses", "compare_speed"]
+__all__ = ["KnownCauses", "SpeedComparison"]
 
 _REPEAT = "repeat"
 
@@ -61,27 +61,16 @@ class _Line:
     causes: set[str] = field(default_factory=set)
 
 
-def compare_speed(
-    comparison: Comparison,
-    report: SpanReport,
-    causes: KnownCauses,
-    partials: Mapping[SegmentKey, Mapping[GroupKey, bytes]],
-    rows: Mapping[SegmentKey, Mapping[GroupKey, PlainRows]],
-) -> None:
-    """Check every partial of some segments, and say by how much the answers were off.
+class SpeedComparison:
+    """Checks every partial of some segments, and says by how much the answers were off.
 
     Each partial must be what the events of its segment make; where some were left out, of a part
     of them, and no more may be missing than are known to be.
 
     Args:
         report: Gets the causes, the unexplained events, the facts and the findings.
-        partials: Of the segments that are compared.
-        rows: Of the events of these segments, repeats included.
     """
-    _SpeedComparison(comparison, report, causes).run(partials, rows)
 
-
-class _SpeedComparison:
     def __init__(self, comparison: Comparison, report: SpanReport, causes: KnownCauses) -> None:
         self._comparison = comparison
         self._metric: Metric = comparison.metric
@@ -97,6 +86,7 @@ class _SpeedComparison:
         partials: Mapping[SegmentKey, Mapping[GroupKey, bytes]],
         rows: Mapping[SegmentKey, Mapping[GroupKey, PlainRows]],
     ) -> None:
+        """Compare the partials of some segments with the rows of their events, with repeats."""
         for segment in sorted(partials.keys() | rows.keys()):
             self._compare_segment(segment, partials.get(segment, {}), rows.get(segment, {}))
         for key in sorted(self._lines):

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, cast
 
 from fastdata.coordinates.instants import to_datetime
@@ -107,8 +108,7 @@ class Comparison:
     ) -> None:
         self.metric = metric
         self.findings: list[Finding] = []
-        self._span = span
-        self._layer = layer
+        self._finding = partial(Finding, metric.name, layer, span)
         self._sketches = sketches
         self._measures = list(metric.folded.values())
 
@@ -193,12 +193,6 @@ class Comparison:
                 if not lookup.fits(surely=stretch > 1):
                     item = f", item {lookup.item!r}"
                     yield _Difference(index, item, lookup.answer.value, lookup.expected)
-
-    def _finding(
-        self, place: str, measure: str | None, answer: object, expected: object, detail: str
-    ) -> Finding:
-        name = self.metric.name
-        return Finding(name, self._layer, self._span, place, measure, answer, expected, detail)
 
 
 def compare_batch(

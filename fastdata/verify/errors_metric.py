@@ -16,10 +16,9 @@ from fastdata.measures.sums import Mean, Sum
 from fastdata.store.protocol import Flip, Head, ServingStore, Total
 from fastdata.verify.reports import SpanReport
 
-__all__ = ["errors_of", "find_metric", "store_errors"]
+__all__ = ["errors_of", "find_metric", "since", "store_errors"]
 
 _SUFFIX = ":error"
-_NOTHING = Coverage()
 _TYPES: Mapping[str, FieldType] = {
     "measure": FieldType("string", nullable=True),
     "cause": FieldType("string"),
@@ -111,7 +110,7 @@ async def store_errors(
     newest = heads[max(heads)].coverage
     run = await store.open_run(errors.id, start, end, newest)
     totals = {
-        span: [*_earlier(stored.get(span, ()), _since(heads[span])), *_totals(errors, report, head)]
+        span: [*_earlier(stored.get(span, ()), since(heads[span])), *_totals(errors, report, head)]
         for span, report in reports.items()
         if (head := heads[span])
     }
@@ -131,20 +130,21 @@ async def store_errors(
     await store.clean_up(errors.id, start, end)
 
 
-def _since(head: Head) -> Coverage:
-    return head.previous[1] if head.previous else _NOTHING
+def since(head: Head) -> Coverage:
+    """The coverage of the version before: what it covers may be cleaned up already."""
+    return head.previous[1] if head.previous else Coverage()
 
 
-def _earlier(totals: Iterable[Total], since: Coverage) -> Iterable[Total]:
+def _earlier(totals: Iterable[Total], before: Coverage) -> Iterable[Total]:
     """The stored totals of segments before those that were compared now, which stay."""
     for total in totals:
         earlier = Coverage.load(json.loads(total.dims)[2])
-        if not since.is_behind(earlier) and earlier != since:
+        if not before.is_behind(earlier) and earlier != before:
             yield total
 
 
 def _totals(errors: Metric, report: SpanReport, head: Head) -> Iterable[Total]:
-    since = _since(head).dump()
+    before = since(head).dump()
     groups: dict[str, States] = {}
     rows: list[tuple[str | None, str, float | None, int | None]] = [
         (fact.measure, fact.cause, fact.error, None) for fact in report.facts
@@ -153,7 +153,7 @@ def _totals(errors: Metric, report: SpanReport, head: Head) -> Iterable[Total]:
     if report.unexplained:
         rows.append((None, "unexplained", None, report.unexplained))
     for measure, cause, error, events in rows:
-        states = groups.setdefault(dump_dims((measure, cause, since)), errors.zero(exact=True))
+        states = groups.setdefault(dump_dims((measure, cause, before)), errors.zero(exact=True))
         errors.add_values(states, (error, error, error, events))
     for dims, states in groups.items():
         yield Total(report.span, dims, errors.dump(states))

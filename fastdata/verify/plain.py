@@ -2,7 +2,7 @@
 
 import math
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from decimal import Decimal
 from fractions import Fraction
 from itertools import pairwise
@@ -172,12 +172,8 @@ def _variance(measure: Variance | StdDev, values: Sequence[Any]) -> object:
     return _rounded((statistics.pvariance if measure.population else statistics.variance)(exact))
 
 
-def _least(values: Sequence[Any]) -> object:
-    return min((value for value in values if not _is_nan(value)), default=None)
-
-
-def _largest(values: Sequence[Any]) -> object:
-    return max((value for value in values if not _is_nan(value)), default=None)
+def _numbers(values: Sequence[Any]) -> Iterator[Any]:
+    return (value for value in values if not _is_nan(value))
 
 
 def _in_time(pair: tuple[Any, int]) -> tuple[int, bool, Any]:
@@ -196,7 +192,7 @@ def _between(edges: Sequence[Any], values: Sequence[Any]) -> object:
 
 
 def _quantiles(measure: Quantiles, values: Sequence[Any]) -> object:
-    numbers = sorted(float(value) for value in values if not _is_nan(value))
+    numbers = sorted(map(float, _numbers(values)))
     if not numbers:
         return None
     ranks = (math.ceil(Fraction(repr(float(at))) * len(numbers)) for at in measure.at)
@@ -231,8 +227,8 @@ _PLAIN: dict[type, _Plain] = {
     Mean: lambda measure, values: _mean(values),
     Variance: _variance,
     StdDev: _variance,
-    Min: lambda measure, values: _least(values),
-    Max: lambda measure, values: _largest(values),
+    Min: lambda measure, values: min(_numbers(values), default=None),
+    Max: lambda measure, values: max(_numbers(values), default=None),
     First: lambda measure, values: min(values, key=_in_time)[0] if values else None,
     Last: lambda measure, values: max(values, key=_in_time)[0] if values else None,
     Histogram: lambda measure, values: _between(measure.edges, values),

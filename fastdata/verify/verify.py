@@ -5,21 +5,22 @@ import hashlib
 import json
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from fastdata.archive.storage import ArchiveStorage
 from fastdata.coordinates.instants import HOUR_MS, ceil_to, floor_to, to_datetime
-from fastdata.coordinates.segments import Coverage, segment_of
+from fastdata.coordinates.segments import segment_of
 from fastdata.declare.metric import Metric
 from fastdata.declare.source import Source
 from fastdata.declare.unfolded import unfolded_of
 from fastdata.errors import VerifyError
+from fastdata.store import rules
 from fastdata.store.protocol import Head, Partial, Reading, Run, ServingStore
 from fastdata.verify.archive import ArchiveContents, counted_in
-from fastdata.verify.causes import KnownCauses, compare_speed
+from fastdata.verify.causes import KnownCauses, SpeedComparison
 from fastdata.verify.compare import Comparison, compare_batch
-from fastdata.verify.errors_metric import store_errors
+from fastdata.verify.errors_metric import since, store_errors
 from fastdata.verify.plain import is_known
 from fastdata.verify.recount import (
     GroupKey,
@@ -102,7 +103,6 @@ class _View:
         reading: Of the span; it has only the partials that its head does not cover.
         partials: All of the span that are stored, covered or not.
         unfolded: The same of what the speed layer left out.
-        since: The coverage of the version before: what it covers may be cleaned up already.
     """
 
     head: Head
@@ -110,48 +110,37 @@ class _View:
     partials: Sequence[Partial]
     unfolded: Sequence[Partial]
 
-    @property
-    def since(self) -> Coverage:
-        return self.head.previous[1] if self.head.previous else Coverage()
-
     def is_new(self, partition: int, segment: int) -> bool:
         """Whether the current version was the first to count the segment."""
-        is_counted = self.head.coverage.covers(partition, segment)
-        return is_counted and not self.since.covers(partition, segment)
+        return _is_new(self.head, partition, segment)
 
 
+@dataclass(slots=True)
 class _SourceVerification:
     """Verifies the metrics of one source, whose archive is read once for all of them."""
 
-    def __init__(
-        self,
-        source: Source,
-        metrics: Sequence[Metric],
-        store: ServingStore,
-        archive: ArchiveStorage,
-    ) -> None:
-        self._source = source
-        self._metrics = metrics
-        self._store = store
-        self._archive = archive
-        self._folded: dict[str, bool] = {}
-        self._runs: dict[str, Run | None] = {}
-        self._archived: ArchiveContents
+    source: Source
+    metrics: Sequence[Metric]
+    store: ServingStore
+    archive: ArchiveStorage
+    _folded: dict[str, bool] = field(default_factory=dict)
+    _runs: dict[str, Run | None] = field(default_factory=dict)
+    _archived: ArchiveContents = field(init=False)
 
     async def run(
         self, limits: tuple[int, int], sample: int | None, seed: str, store_result: bool
     ) -> dict[Metric, VerifiedMetric]:
         # In this order: the archive only grows, so it holds what the heads have counted.
-        heads = {m: await self._store.heads(m.id, *limits) for m in self._metrics}
-        self._archived = await ArchiveContents.read(self._archive, self._source, self._store)
-        reports = {m: _report(m, len(heads[m])) for m in self._metrics}
-        views: dict[Metric, dict[int, Head]] = {m: {} for m in self._metrics}
+        heads = {m: await self.store.heads(m.id, *limits) for m in self.metrics}
+        self._archived = await ArchiveContents.read(self.archive, self.source, self.store)
+        reports = {m: _report(m, len(heads[m])) for m in self.metrics}
+        views: dict[Metric, dict[int, Head]] = {m: {} for m in self.metrics}
         for spans in self._groups(self._choose(heads, sample, seed)):
             hours = self._archived.hours
             objects = {entry.name: entry for span in spans for entry in hours.get(span, ())}
-            by_span = await read_events(self._archive, self._source, objects.values(), spans)
+            by_span = await read_events(self.archive, self.source, objects.values(), spans)
             for span, events in by_span.items():
-                for metric in self._metrics:
+                for metric in self.metrics:
                     if (head := heads[metric].get(span)) is not None:
                         view = await self._view(metric, span)
                         report = await self._verify(metric, head, view, events, reports[metric])
@@ -160,7 +149,7 @@ class _SourceVerification:
         for metric, verified in reports.items():
             if store_result:
                 compared = {span.span: span for span in verified.spans if span.speed in _STORED}
-                await store_errors(self._store, metric, compared, views[metric])
+                await store_errors(self.store, metric, compared, views[metric])
         return reports
 
     def _choose(
@@ -178,37 +167,29 @@ class _SourceVerification:
 
         return sorted(sorted(spans & self._archived.hours.keys(), key=rank)[:sample])
 
-    def _groups(self, spans: Iterable[int]) -> list[list[int]]:
+    def _groups(self, spans: Iterable[int]) -> Iterator[list[int]]:
         """Hours that are read together, for an object may hold many."""
-        groups: list[list[int]] = []
-        room = 0
-        for span in spans:
-            events = sum(entry.hours[span] for entry in self._archived.hours.get(span, ()))
-            if not groups or events > room:
-                groups.append([])
-                room = _GROUP_EVENTS
-            groups[-1].append(span)
-            room -= events
-        return groups
+
+        def events(span: int) -> int:
+            return sum(entry.hours[span] for entry in self._archived.hours.get(span, ()))
+
+        return rules.portions(spans, events, _GROUP_EVENTS)
 
     def _has_new(self, head: Head) -> bool:
-        since = head.previous[1] if head.previous else Coverage()
-        size = self._source.segment_size
         return any(
-            head.coverage.covers(entry.partition, segment_of(entry.first, size))
-            and not since.covers(entry.partition, segment_of(entry.first, size))
+            _is_new(head, entry.partition, segment_of(entry.first, self.source.segment_size))
             for entry in self._archived.hours.get(head.span, ())
         )
 
     async def _view(self, metric: Metric, span: int) -> _View:
         """Read all of a span, again if a replay moved its head and cleaned up meanwhile."""
-        unfolded, topic = unfolded_of(self._source).id, self._source.topic
+        unfolded, topic = unfolded_of(self.source).id, self.source.topic
         limits = span, span + HOUR_MS
         for _ in range(_TRIES):
-            before = (await self._store.heads(metric.id, *limits)).get(span)
-            partials = await self._store.partials(metric.id, *limits)
-            left_out = await self._store.partials(unfolded, *limits)
-            reading = await self._store.read(metric.id, unfolded, topic, *limits)
+            before = (await self.store.heads(metric.id, *limits)).get(span)
+            partials = await self.store.partials(metric.id, *limits)
+            left_out = await self.store.partials(unfolded, *limits)
+            reading = await self.store.read(metric.id, unfolded, topic, *limits)
             head = reading.heads.get(span)
             if head is not None and head == before:
                 return _View(head, reading, partials, left_out)
@@ -231,7 +212,7 @@ class _SourceVerification:
             events: All archived ones of the span.
             verified: Gets the sketches that were compared.
         """
-        span, coverage, size = planned.span, view.head.coverage, self._source.segment_size
+        span, coverage, size = planned.span, view.head.coverage, self.source.segment_size
         archived = self._archived.coverage
         if archived.is_behind(coverage):
             if view.head != planned:
@@ -240,7 +221,7 @@ class _SourceVerification:
                 f"the archive covers {archived.dump()}, and batch has counted {coverage.dump()} "
                 f"of {metric.id}: is this the archive of that store?"
             )
-        counted = mark_repeats(events, coverage, view.since, size)
+        counted = mark_repeats(events, coverage, since(view.head), size)
         groups = group(metric, counted)
         report = SpanReport(span, events=len(counted))
         batch = Comparison(metric, span, "batch", verified.sketches)
@@ -255,7 +236,7 @@ class _SourceVerification:
         speed, partials = Comparison(metric, span, "speed", verified.sketches), _partials(view)
         # A copy, which is dropped if it turns out that no worker ever folded this definition.
         compared = copy.deepcopy(report)
-        compare_speed(speed, compared, self._causes(metric, view), partials, new)
+        SpeedComparison(speed, compared, self._causes(metric, view)).run(partials, new)
         if speed.findings and not partials and not await self._is_folded(metric, view.reading):
             report.speed = "never folded"
             return report
@@ -269,7 +250,7 @@ class _SourceVerification:
         if not view.reading.progress:
             return "no worker"
         if metric.id not in self._runs:
-            self._runs[metric.id] = await self._store.last_run(metric.id)
+            self._runs[metric.id] = await self.store.last_run(metric.id)
         run = self._runs[metric.id]
         # An undone head has none before it: clean-up may have dropped what it counted.
         if head.previous is None and run and head.coverage.is_behind(run.coverage):
@@ -281,7 +262,7 @@ class _SourceVerification:
         if metric.id not in self._folded:
             # A worker that meets a new metric records what it has not folded of it as a gap.
             has_gap = any(gap.topic == metric.id for gap in reading.gaps)
-            is_folded = has_gap or await self._store.has_partials(metric.id)
+            is_folded = has_gap or await self.store.has_partials(metric.id)
             self._folded[metric.id] = is_folded
         return self._folded[metric.id]
 
@@ -291,7 +272,7 @@ class _SourceVerification:
             (reason,) = json.loads(partial.dims)
             if not reason.startswith("dead:"):
                 causes = left_out.setdefault((partial.partition, partial.segment), Counter())
-                causes[reason] += counted_in(unfolded_of(self._source), partial)
+                causes[reason] += counted_in(unfolded_of(self.source), partial)
         skipped = [
             (gap.partition, gap.start, gap.end, "definition" if gap.topic == metric.id else "gap")
             for gap in view.reading.gaps
@@ -302,6 +283,11 @@ class _SourceVerification:
 
 
 _STORED: tuple[SpeedStatus, ...] = ("compared", "nothing new")
+
+
+def _is_new(head: Head, partition: int, segment: int) -> bool:
+    is_counted = head.coverage.covers(partition, segment)
+    return is_counted and not since(head).covers(partition, segment)
 
 
 def _report(metric: Metric, closed: int) -> VerifiedMetric:

@@ -209,17 +209,7 @@ def _parts(entry: SpanEntry, attempt: Attempt | None) -> Iterator[CqlRow]:
 
 def _parts_of(totals: Sequence[Total]) -> Iterator[list[Total]]:
     """Totals in portions of 4 MiB, so that each can be read at once."""
-    part: list[Total] = []
-    room = _PART_BYTES
-    for total in totals:
-        size = len(total.state) + len(total.dims) + _ROW_BYTES
-        if part and size > room:
-            yield part
-            part, room = [], _PART_BYTES
-        part.append(total)
-        room -= size
-    if part:
-        yield part
+    return rules.portions(totals, lambda t: len(t.state) + len(t.dims) + _ROW_BYTES, _PART_BYTES)
 
 
 def _portions(spans: Sequence[int]) -> Iterator[Sequence[int]]:

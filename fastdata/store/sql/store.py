@@ -343,15 +343,10 @@ def _portions_of(
     spans: protocol.SpanTotals, at_once: int
 ) -> Iterator[list[tuple[int, bool, Sequence[Total]]]]:
     """What one transaction writes: (span, whether it begins here, rows); long spans are split."""
-    portion: list[tuple[int, bool, Sequence[Total]]] = []
-    room = at_once
-    for span, totals in spans.items():
-        for first in range(0, len(totals) or 1, at_once):
-            rows = totals[first : first + at_once]
-            if portion and len(rows) >= room:
-                yield portion
-                portion, room = [], at_once
-            portion.append((span, first == 0, rows))
-            room -= len(rows) + 1  # a span without rows is work, too
-    if portion:
-        yield portion
+    pieces = (
+        (span, first == 0, totals[first : first + at_once])
+        for span, totals in spans.items()
+        for first in range(0, len(totals) or 1, at_once)
+    )
+    # A span without rows is work, too.
+    return rules.portions(pieces, lambda piece: len(piece[2]) + 1, at_once)
