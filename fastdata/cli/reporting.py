@@ -38,17 +38,18 @@ def show_report(report: "ReplayReport") -> None:
         if metric.kept:
             click.echo(f"  {metric.kept:,} hours {would}kept whole for longer windows")
         if metric.rollups or metric.rollups_left:
-            click.echo(f"  {metric.rollups:,} longer windows {would}made ready{_not_ready(metric)}")
+            others = left_out({"are not: replay all of their hours": metric.rollups_left})
+            click.echo(f"  {metric.rollups:,} longer windows {would}made ready{others}")
         if report.is_dry_run:
             continue
-        others = {
+        causes = {
             "hours ahead of this archive": metric.ahead,
             "records that cannot be decoded": metric.rejects,
             "events that cannot be read, or have no time": metric.timeless,
         }
         click.echo(
             f"  {metric.events:,} events in {metric.totals:,} totals, "
-            f"{metric.duplicates:,} repeats left out{left_out(others)}"
+            f"{metric.duplicates:,} repeats left out{left_out(causes)}"
         )
         _warn(metric)
     click.echo(f"{report.seconds:.1f} s")
@@ -68,9 +69,3 @@ def _warn(metric: "MetricReport") -> None:
                 f"  warning: offsets {start:,} to {end - 1:,} of partition {partition} were never "
                 "archived; their events are not in the totals"
             )
-
-
-def _not_ready(metric: "MetricReport") -> str:
-    if not metric.rollups_left:
-        return ""
-    return f"; {metric.rollups_left:,} are not: replay all of their hours"

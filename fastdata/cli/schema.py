@@ -153,7 +153,8 @@ def check(
         registry = _open(settings)
         verdicts = asyncio.run(_compare(registry, chosen, all_versions, compatibility))
     else:
-        verdicts = list(_compare_files(_files(against), chosen, compatibility))
+        others = FolderRegistry(against).schemas if against.is_dir() else [Schema.load(against)]
+        verdicts = list(_compare_files(others, chosen, compatibility))
     if as_json:
         compared = [{**asdict(v), "is_compatible": not v.reasons} for v in verdicts]
         click.echo(json.dumps(compared, indent=2))
@@ -211,10 +212,6 @@ async def _compare(
             against = f"version {version.version} of {version.subject}"
             verdicts.append(_Compatibility(candidate.name, against, reasons))
     return verdicts
-
-
-def _files(place: Path) -> list[Schema]:
-    return FolderRegistry(place).schemas if place.is_dir() else [Schema.load(place)]
 
 
 def _compare_files(

@@ -4,16 +4,12 @@ import json
 import shutil
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
 
 import click
 
 from fastdata.declare.catalog import Catalog, load_folder
 from fastdata.errors import LoadError
 from fastdata.settings import Settings
-
-if TYPE_CHECKING:
-    from fastdata.operate.sizing import Load, Sizing
 
 __all__ = ["size"]
 
@@ -89,7 +85,9 @@ def size(name: str | None, as_json: bool, peak_per_s: float | None, **options: f
         click.echo(json.dumps({"source": source.name, "metrics": names, **needs.as_dict()}))
     else:
         click.echo(f"source {source.name}: {', '.join(metric.name for metric in metrics)}")
-        _show(load, needs)
+        numbers = needs.as_dict()
+        shown = {n: _bytes(v) if n.endswith("_bytes") else v for n, v in numbers.items()}
+        click.echo(_SHOWN.format(**shown, days=load.days, replicas=load.replicas))
 
 
 def _declared(folder: str) -> Catalog:
@@ -112,12 +110,6 @@ def _choose(catalog: Catalog, name: str | None) -> str:
             f"no source {name or ''} with a metric is declared; there are: {have}"
         )
     return name or names[0]
-
-
-def _show(load: "Load", needs: "Sizing") -> None:
-    numbers = needs.as_dict()
-    shown = {n: _bytes(v) if n.endswith("_bytes") else v for n, v in numbers.items()}
-    click.echo(_SHOWN.format(**shown, days=load.days, replicas=load.replicas))
 
 
 def _bytes(number: float) -> str:

@@ -45,7 +45,12 @@ def status(as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(status.as_dict(), indent=2))
     else:
-        _show(status)
+        from rich.console import Console
+
+        console = Console()
+        for source in status.sources:
+            console.print(_partitions(source))
+            _show_rest(console, source)
     for problem in status.problems:
         click.echo(f"fastdata: {problem}", err=True)
     sys.exit(1 if status.problems else 0)
@@ -76,15 +81,6 @@ async def _read(settings: Settings) -> "Status":
     return replace(status, problems=(*problems, *status.problems))
 
 
-def _show(status: "Status") -> None:
-    from rich.console import Console
-
-    console = Console()
-    for source in status.sources:
-        console.print(_partitions(source))
-        _show_rest(console, source)
-
-
 def _partitions(source: "SourceStatus") -> "Table":
     from rich.table import Table
 
@@ -95,8 +91,9 @@ def _partitions(source: "SourceStatus") -> "Table":
         table.add_column(name.replace("_", " "), justify="right")
     for partition in source.partitions:
         offsets = (getattr(partition, name) for name in names)
+        shown = ("?" if offset is None else f"{offset:,}" for offset in offsets)
         seconds = "?" if partition.lag_s is None else f"{partition.lag_s:,.1f}"
-        table.add_row(str(partition.partition), *map(_number, offsets), seconds)
+        table.add_row(str(partition.partition), *shown, seconds)
     return table
 
 
@@ -123,7 +120,3 @@ def _describe(run: "Run | None") -> str:
 
 def _span(start: int, end: int) -> str:
     return f"{minute(start)} to {minute(end)} UTC"
-
-
-def _number(value: int | None) -> str:
-    return "?" if value is None else f"{value:,}"

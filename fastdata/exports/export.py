@@ -24,7 +24,6 @@ from fastdata.exports.marks import marks_of
 from fastdata.exports.opening import open_target
 from fastdata.exports.parts import EARLIEST, LATEST, Parts
 from fastdata.exports.table import FlatTable, flat_table
-from fastdata.exports.target import Target
 from fastdata.settings import Settings
 from fastdata.store.opening import open_store
 from fastdata.store.protocol import ServingStore, Survey
@@ -130,9 +129,6 @@ class Exporter:
     Raises:
         ExportError: The range is none.
     """
-
-    _store: ServingStore
-    _target: Target
 
     def __init__(
         self,

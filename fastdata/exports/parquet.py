@@ -11,17 +11,19 @@ alike. The marks are written after the files, so what was killed between the two
 
 import io
 import json
+from datetime import UTC, tzinfo
 from typing import Self
 from uuid import uuid4
+from zoneinfo import ZoneInfo
 
 import pyarrow as pa
 from pyarrow import parquet
 
 from fastdata import failpoints
 from fastdata.archive.storage import ArchiveStorage
-from fastdata.coordinates.instants import DAY_MS
+from fastdata.coordinates.calendar import Grain
+from fastdata.coordinates.instants import DAY_MS, MINUTE_MS, ceil_to, parse_instant, to_datetime
 from fastdata.errors import ExportError
-from fastdata.exports.parts import Parts
 from fastdata.exports.table import FlatTable
 from fastdata.exports.target import PartMarks
 
@@ -38,6 +40,7 @@ class ParquetTarget:
 
     def __init__(self, flat: FlatTable, storage: ArchiveStorage) -> None:
         self.parts = flat.parts(DAY_MS)
+        self._zone = ZoneInfo(flat.zone) if isinstance(flat.every, Grain) else UTC
         self._flat = flat
         self._storage = storage
         self._state = f"{flat.name}/_fastdata/state.json"
@@ -67,7 +70,7 @@ class ParquetTarget:
             self._marks = {}
             await self._remember()
             return {}
-        definition, marks = _load(self._flat.name, data, self.parts)
+        definition, marks = _load(self._flat.name, data, self._zone)
         if definition != self._flat.definition:
             raise ExportError(
                 f"{self._flat.name!r} was exported by definition {definition}, and the metric or"
@@ -99,7 +102,7 @@ class ParquetTarget:
         return False
 
     async def _write(self, part: int, rows: pa.Table) -> None:
-        folder = f"{self._flat.name}/window_day={self.parts.name_of(part)}"
+        folder = f"{self._flat.name}/window_day={self._date(part)}"
         # A day without rows needs a file only in place of one: a reader may have listed it.
         if not rows.num_rows and not await self._storage.names(folder):
             return
@@ -107,8 +110,11 @@ class ParquetTarget:
         parquet.write_table(rows, out)
         await self._storage.replace(f"{folder}/data.parquet", out.getvalue(), self._aside)
 
+    def _date(self, part: int) -> str:
+        return to_datetime(part).astimezone(self._zone).date().isoformat()
+
     async def _remember(self) -> None:
-        days = {self.parts.name_of(part): mark for part, mark in sorted(self._marks.items())}
+        days = {self._date(part): mark for part, mark in sorted(self._marks.items())}
         state = {
             "metric": self._flat.metric.id,
             "definition": self._flat.definition,
@@ -118,11 +124,12 @@ class ParquetTarget:
         await self._storage.replace(self._state, data, self._aside)
 
 
-def _load(table: str, data: bytes, parts: Parts) -> tuple[str, dict[int, str]]:
+def _load(table: str, data: bytes, zone: tzinfo) -> tuple[str, dict[int, str]]:
     try:
         state = json.loads(data)
-        marks = {parts.named(day): str(mark) for day, mark in state["marks"].items()}
-        return str(state["definition"]), marks
+        starts = (ceil_to(parse_instant(day, zone), MINUTE_MS) for day in state["marks"])
+        marks = zip(starts, map(str, state["marks"].values()), strict=True)
+        return str(state["definition"]), dict(marks)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ExportError(
             f"the state of the table {table!r} cannot be read ({error}): remove its folder, and"

@@ -4,18 +4,9 @@ from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
-from zoneinfo import ZoneInfo
 
 from fastdata.coordinates.calendar import Calendar, Grain
-from fastdata.coordinates.instants import (
-    DAY_MS,
-    HOUR_MS,
-    MINUTE_MS,
-    ceil_to,
-    floor_to,
-    parse_instant,
-    to_datetime,
-)
+from fastdata.coordinates.instants import DAY_MS, HOUR_MS, floor_to
 
 __all__ = ["EARLIEST", "LATEST", "Part", "Parts", "parts_of"]
 
@@ -56,16 +47,6 @@ class Parts(Protocol):
     def clip(self, part: Part, fresh: int) -> int:
         """Up to where the windows of a part have ended, when all before `fresh` has."""
 
-    def name_of(self, start: int) -> str:
-        """The date of the part that begins there."""
-
-    def named(self, date: str) -> int:
-        """The start of the part of a date.
-
-        Raises:
-            ValueError: It is none.
-        """
-
 
 def parts_of(every: int | Grain, calendar: Calendar, least_ms: int) -> Parts:
     """The parts of a table.
@@ -98,12 +79,6 @@ class _EvenParts:
     def clip(self, part: Part, fresh: int) -> int:
         return max(part.start, min(part.end, floor_to(fresh, self.every_ms)))
 
-    def name_of(self, start: int) -> str:
-        return to_datetime(start).date().isoformat()
-
-    def named(self, date: str) -> int:
-        return parse_instant(date)
-
 
 @dataclass(frozen=True, slots=True)
 class _CalendarParts:
@@ -124,13 +99,6 @@ class _CalendarParts:
 
     def clip(self, part: Part, fresh: int) -> int:
         return part.end if part.end <= fresh else part.start
-
-    def name_of(self, start: int) -> str:
-        zone = ZoneInfo(self.calendar.zone)
-        return to_datetime(start).astimezone(zone).date().isoformat()
-
-    def named(self, date: str) -> int:
-        return ceil_to(parse_instant(date, ZoneInfo(self.calendar.zone)), MINUTE_MS)
 
     def _touching(self, start: int, end: int) -> Iterator[Part]:
         units = self.calendar.windows(Grain(self.grain.unit), start, end)

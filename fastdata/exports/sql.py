@@ -10,7 +10,7 @@ table is kept as `<table>_<its definition>`; no table is ever dropped.
 """
 
 from collections.abc import Sequence
-from contextlib import AbstractAsyncContextManager
+from functools import partial
 from typing import Any, Self
 
 import pyarrow as pa
@@ -31,7 +31,7 @@ from sqlalchemy import (
     text,
     update,
 )
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from fastdata import failpoints
 from fastdata.coordinates.instants import HOUR_MS, to_datetime
@@ -73,16 +73,15 @@ class SqlTarget:
         dialect: The database.
     """
 
-    _engine: AsyncEngine
-
     def __init__(self, flat: FlatTable, dialect: Dialect) -> None:
         self.parts = flat.parts(HOUR_MS)
         self._flat = flat
         self._dialect = dialect
+        self._engine = dialect.engine()
+        self._transaction = partial(transaction, self._engine, dialect)
         self._written = flat.name
 
     async def __aenter__(self) -> Self:
-        self._engine = self._dialect.engine()
         return self
 
     async def __aexit__(self, *exc: object) -> None:
@@ -106,7 +105,7 @@ class SqlTarget:
             self._written = self._flat.name
             if shown is not None and shown.definition != self._flat.definition:
                 self._check_metric(shown.metric)
-                self._written = self._named(self._flat.definition)
+                self._written = f"{self._flat.name}_{self._flat.definition}"
             await self._make(connection)
             of_this = _marks.c.table_name == self._written
             rows = await connection.execute(select(_marks.c.part, _marks.c.mark).where(of_this))
@@ -174,7 +173,8 @@ class SqlTarget:
             await self._dialect.lock(connection, _exports.name)
             old = await self._book_entry(connection, self._flat.name)
             if old is not None:
-                await self._rename(connection, self._flat.name, self._named(old.definition))
+                kept = f"{self._flat.name}_{old.definition}"
+                await self._rename(connection, self._flat.name, kept)
             await self._rename(connection, self._written, self._flat.name)
             failpoints.reach("export.before_swap")
         self._written = self._flat.name
@@ -201,15 +201,9 @@ class SqlTarget:
                 " choose another name with --table"
             )
 
-    def _named(self, definition: str) -> str:
-        return f"{self._flat.name}_{definition}"
-
     def _table(self, name: str, is_temporary: bool = False) -> Table:
         prefixes = ["TEMPORARY"] if is_temporary else []
         return Table(name, MetaData(), *columns_of(self._flat.schema), prefixes=prefixes)
-
-    def _transaction(self, doing: str, how: str) -> AbstractAsyncContextManager[AsyncConnection]:
-        return transaction(self._engine, self._dialect, doing, how)
 
 
 def _missing_in(other: Table, table: Table, names: Sequence[str]) -> Any:

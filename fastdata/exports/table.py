@@ -124,16 +124,11 @@ def flat_table(
     name: str | None = None,
     rolling: str | None = None,
 ) -> FlatTable:
-    """The flat table of a metric at a grain.
+    """The flat table of a metric at a grain; what is not said here of an argument, `export` says.
 
     Args:
-        metric: Whose answers the rows are.
-        every: Width of a window: whole minutes that divide an hour, hours that divide a day, or
-            whole days; or "day", "week" or "month" in the zone of the metric.
-        by: Some of the metric's dimensions, which a grouping set of it has; None for all of them.
         has_bounds: Whether each measure has columns for its bounds.
-        name: Of the table; None for `default_name`'s.
-        rolling: As of `query`: with every="day", how many days a window has.
+        name: Of the table; None for one of metric, grain and dimensions.
 
     Raises:
         ExportError: An argument is wrong, or two columns would have one name.

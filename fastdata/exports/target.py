@@ -16,6 +16,9 @@ PartMarks = Mapping[int, str | None]
 class Target(Protocol):
     """One flat table, and the marks of what is in it. For one exporter at a time.
 
+    Every method raises `StoreUnavailableError` when the place did not do it, and
+    `CommitUnknownError` when nobody knows; both are retriable.
+
     Attributes:
         parts: What is replaced at once.
     """
@@ -31,8 +34,6 @@ class Target(Protocol):
 
         Raises:
             ExportError: There is something else in its place.
-            StoreUnavailableError: The place did not do it; retriable.
-            CommitUnknownError: Nobody knows; retriable.
         """
 
     async def replace(self, marks: PartMarks, rows: pa.Table) -> int:
@@ -46,16 +47,7 @@ class Target(Protocol):
 
         Returns:
             How many rows were written.
-
-        Raises:
-            StoreUnavailableError: The place did not do it; retriable.
-            CommitUnknownError: Nobody knows; retriable.
         """
 
     async def finish(self) -> bool:
-        """Show readers the table, if another one stood in its place; whether one did.
-
-        Raises:
-            StoreUnavailableError: The place did not do it; retriable.
-            CommitUnknownError: Nobody knows; retriable.
-        """
+        """Show readers the table, if another one stood in its place; whether one did."""

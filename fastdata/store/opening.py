@@ -48,28 +48,29 @@ def open_store(url: str, create: bool = True) -> ServingStore:
     return opener(url, create)
 
 
-def open_dialect(url: str, setting: str) -> "Dialect":
-    """The SQL database of a URL, for tables that are no store.
+def open_dialect(url: str, setting: str, create: bool = True) -> "Dialect":
+    """The SQL database of a URL, for a store or other tables.
 
     Args:
         url: `sqlite:///…` or `postgresql://…`, written as those of `open_store`.
         setting: Where the URL is from, for messages.
+        create: Whether a new SQLite file is made where there is none.
 
     Raises:
         SettingsError: The URL is not understood, or its driver not installed; no secret of it is
             shown.
-        StoreUnavailableError: The folder of the SQLite file does not exist.
+        StoreUnavailableError: The SQLite file, or its folder, does not exist.
     """
     if url.startswith("sqlite"):
-        return _sqlite(url, True, setting)
+        return _sqlite(url, create, setting)
     return _postgres(url, setting)
 
 
 # Drivers are slow to import, so each opener imports its own.
-def _open_sqlite(url: str, create: bool) -> ServingStore:
+def _open_sql(url: str, create: bool) -> ServingStore:
     from fastdata.store.sql.store import SqlStore
 
-    return SqlStore(_sqlite(url, create, "FASTDATA_STORE"), create)
+    return SqlStore(open_dialect(url, "FASTDATA_STORE", create), create)
 
 
 def _sqlite(url: str, create: bool, setting: str) -> "Sqlite":
@@ -90,12 +91,6 @@ def _sqlite(url: str, create: bool, setting: str) -> "Sqlite":
         )
     _check_file(Path(parsed.database), create, setting)
     return Sqlite(parsed.set(drivername="sqlite+aiosqlite"), setting=setting)
-
-
-def _open_postgres(url: str, create: bool) -> ServingStore:
-    from fastdata.store.sql.store import SqlStore
-
-    return SqlStore(_postgres(url, "FASTDATA_STORE"), create)
 
 
 def _postgres(url: str, setting: str) -> "Postgres":
@@ -120,13 +115,10 @@ def _open_cassandra(url: str, create: bool) -> ServingStore:
 
 # The scheme alone is shown: the rest of what is not understood may hold a password anywhere.
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
+_SQL = ("sqlite", "sqlite+aiosqlite", "postgresql", "postgresql+asyncpg", "postgres")
 _OPENERS: dict[str, Callable[[str, bool], ServingStore]] = {
     "memory": lambda _url, _create: MemoryStore(),
-    "sqlite": _open_sqlite,
-    "sqlite+aiosqlite": _open_sqlite,
-    "postgresql": _open_postgres,
-    "postgresql+asyncpg": _open_postgres,
-    "postgres": _open_postgres,
+    **dict.fromkeys(_SQL, _open_sql),
     "cassandra": _open_cassandra,
 }
 

@@ -117,7 +117,9 @@ def unique(metric: str, totals: Iterable[Total]) -> list[Total]:
     return list(kept.values())
 
 
-def portions(items: Iterable[_T], size_of: Callable[[_T], int], room: int) -> Iterator[list[_T]]:
+def portions(
+    items: Iterable[_T], room: int, size_of: Callable[[_T], int] = lambda _: 1
+) -> Iterator[list[_T]]:
     """Items in order, as many at a time as have room together; one that has none is alone."""
     portion: list[_T] = []
     left = room

@@ -110,10 +110,6 @@ class _View:
     partials: Sequence[Partial]
     unfolded: Sequence[Partial]
 
-    def is_new(self, partition: int, segment: int) -> bool:
-        """Whether the current version was the first to count the segment."""
-        return _is_new(self.head, partition, segment)
-
 
 @dataclass(slots=True)
 class _SourceVerification:
@@ -173,7 +169,7 @@ class _SourceVerification:
         def events(span: int) -> int:
             return sum(entry.hours[span] for entry in self._archived.hours.get(span, ()))
 
-        return rules.portions(spans, events, _GROUP_EVENTS)
+        return rules.portions(spans, _GROUP_EVENTS, events)
 
     def _has_new(self, head: Head) -> bool:
         return any(
@@ -228,8 +224,8 @@ class _SourceVerification:
         totals = {_key(total.window, total.dims): total.state for total in view.reading.totals}
         compare_batch(batch, totals, _once(groups.values()))
         report.findings += batch.findings
-        new = {segment: rows for segment, rows in groups.items() if view.is_new(*segment)}
-        report.new = sum(view.is_new(e.partition, e.offset // size) for e in counted)
+        new = {segment: rows for segment, rows in groups.items() if _is_new(view.head, *segment)}
+        report.new = sum(_is_new(view.head, e.partition, e.offset // size) for e in counted)
         report.speed = await self._comparable(metric, view, bool(new))
         if report.speed != "compared":
             return report
@@ -286,6 +282,7 @@ _STORED: tuple[SpeedStatus, ...] = ("compared", "nothing new")
 
 
 def _is_new(head: Head, partition: int, segment: int) -> bool:
+    """Whether the current version was the first to count the segment."""
     is_counted = head.coverage.covers(partition, segment)
     return is_counted and not since(head).covers(partition, segment)
 
@@ -309,7 +306,7 @@ def _partials(view: _View) -> dict[SegmentKey, dict[GroupKey, bytes]]:
     """The partials of the segments that are compared."""
     segments: dict[SegmentKey, dict[GroupKey, bytes]] = {}
     for partial in view.partials:
-        if view.is_new(partial.partition, partial.segment):
+        if _is_new(view.head, partial.partition, partial.segment):
             groups = segments.setdefault((partial.partition, partial.segment), {})
             groups[_key(partial.window, partial.dims)] = partial.state
     return segments

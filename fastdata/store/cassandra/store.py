@@ -32,10 +32,10 @@ from fastdata.coordinates.segments import Coverage
 from fastdata.errors import CommitUnknownError, StoreUnavailableError
 from fastdata.store import protocol, rules
 from fastdata.store.cassandra.entry import SpanEntry, heads_of, rows_of
-from fastdata.store.cassandra.keyspace import Keyspace, open_keyspace
+from fastdata.store.cassandra.keyspace import open_keyspace
 from fastdata.store.cassandra.options import CassandraOptions
 from fastdata.store.cassandra.partials import PartialsTable
-from fastdata.store.cassandra.schema import ONLY, Statements, dump_progress, load_progress
+from fastdata.store.cassandra.schema import ONLY, dump_progress, load_progress
 from fastdata.store.cassandra.session import Batch, CqlRow, Session
 from fastdata.store.cassandra.versions import Versions
 from fastdata.store.pace import Pace
@@ -54,12 +54,6 @@ class CassandraStore(protocol.ServingStore):
         options: The keyspace and how to reach it.
         create: Whether to create it where there is none; readers do not.
     """
-
-    _keyspace: Keyspace
-    _session: Session
-    _do: Statements
-    _partials: PartialsTable
-    _versions: Versions
 
     def __init__(self, options: CassandraOptions, create: bool = True) -> None:
         self._options = options

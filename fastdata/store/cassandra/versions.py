@@ -148,7 +148,7 @@ class Versions:
             rules.refuse_published(metric, max(versions.values()), published)
             return [step(entries.get(span, SpanEntry(span)), attempts[span]) for span in spans]
 
-        for spans in _portions(sorted(attempts)):
+        for spans in rules.portions(sorted(attempts), _SPANS_AT_ONCE):
             await self.change(metric, spans, partial(alter, spans))
 
     async def totals(self, entries: Iterable[SpanEntry]) -> list[Total]:
@@ -166,7 +166,7 @@ class Versions:
         closed = versions - await self._open_runs(versions)
         obsolete = [entry.span for entry in entries if entry.drop(entry.obsolete(closed)) != entry]
         obsolete += [e.span for e in entries if any(a.is_dropped for a in e.attempts)]
-        for spans in _portions(sorted(set(obsolete))):
+        for spans in rules.portions(sorted(set(obsolete)), _SPANS_AT_ONCE):
             wanted = set(spans)
 
             def drop(stored: Mapping[int, SpanEntry], wanted: set[int] = wanted) -> list[SpanEntry]:
@@ -209,9 +209,4 @@ def _parts(entry: SpanEntry, attempt: Attempt | None) -> Iterator[CqlRow]:
 
 def _parts_of(totals: Sequence[Total]) -> Iterator[list[Total]]:
     """Totals in portions of 4 MiB, so that each can be read at once."""
-    return rules.portions(totals, lambda t: len(t.state) + len(t.dims) + _ROW_BYTES, _PART_BYTES)
-
-
-def _portions(spans: Sequence[int]) -> Iterator[Sequence[int]]:
-    for first in range(0, len(spans), _SPANS_AT_ONCE):
-        yield spans[first : first + _SPANS_AT_ONCE]
+    return rules.portions(totals, _PART_BYTES, lambda t: len(t.state) + len(t.dims) + _ROW_BYTES)

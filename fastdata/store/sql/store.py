@@ -2,8 +2,8 @@
 
 import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
 from dataclasses import astuple
+from functools import partial
 from typing import Self
 
 from sqlalchemy import Delete, Table, inspect, select
@@ -40,6 +40,7 @@ class SqlStore(protocol.ServingStore):
         self._dialect = dialect
         self._create = create
         self._engine = dialect.engine()
+        self._transaction = partial(transaction, self._engine, dialect)
         self._texts: dict[str, str] = {}
 
     async def __aenter__(self) -> Self:
@@ -251,8 +252,7 @@ class SqlStore(protocol.ServingStore):
         for first, last in itertools.pairwise([start, *spans[_SPANS_AT_ONCE::_SPANS_AT_ONCE], end]):
             ranges = _ranges(metric, unfolded, first, last)
             dropped += await self._drop(metric, drop, ranges if unfolded else ranges[:1])
-        for first in range(0, len(obsolete), _SPANS_AT_ONCE):
-            portion = obsolete[first : first + _SPANS_AT_ONCE]
+        for portion in rules.portions(obsolete, _SPANS_AT_ONCE):
             versions = [{"metric": metric, "span": span, "version": v} for span, v in portion]
             await self._drop(metric, statements.DROP_OBSOLETE, versions)
         return dropped
@@ -278,9 +278,6 @@ class SqlStore(protocol.ServingStore):
             await self._dialect.lock(connection, metric)
             done = [await connection.execute(statement, values) for values in parameters]
             return sum(result.rowcount for result in done)
-
-    def _transaction(self, doing: str, how: str) -> AbstractAsyncContextManager[AsyncConnection]:
-        return transaction(self._engine, self._dialect, doing, how)
 
     async def _put(self, connection: AsyncConnection, table: Table, rows: Sequence[SqlRow]) -> None:
         if rows:  # the driver's own executemany: three times as fast as by way of dictionaries
@@ -349,4 +346,4 @@ def _portions_of(
         for first in range(0, len(totals) or 1, at_once)
     )
     # A span without rows is work, too.
-    return rules.portions(pieces, lambda piece: len(piece[2]) + 1, at_once)
+    return rules.portions(pieces, at_once, lambda piece: len(piece[2]) + 1)
