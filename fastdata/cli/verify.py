@@ -85,10 +85,12 @@ def _show(metric: "VerifiedMetric") -> None:
     if not metric.closed:
         click.echo(f"{metric.metric}: no hour of it is counted by a replay yet")
         return
+    reasons = sorted({span.speed for span in metric.spans} - {"compared", "nothing new"})
+    not_compared = f" ({', '.join(reasons)})" if reasons else ""
     events, new = (sum(getattr(s, name) for s in metric.spans) for name in ("events", "new"))
     click.echo(
         f"{metric.metric}: {len(metric.spans):,} of {metric.closed:,} counted hours verified, "
-        f"{events:,} events; speed layer compared on {new:,}{_not_compared(metric)}"
+        f"{events:,} events; speed layer compared on {new:,}{not_compared}"
     )
     if metric.refolded:
         click.echo(f"  counted again by their own code only: {', '.join(metric.refolded)}")
@@ -105,11 +107,6 @@ def _show(metric: "VerifiedMetric") -> None:
         click.echo(f"    {_line(finding)}")
     if len(findings) > _SHOWN:
         click.echo("    …; --json shows more")
-
-
-def _not_compared(metric: "VerifiedMetric") -> str:
-    reasons = {span.speed for span in metric.spans} - {"compared", "nothing new"}
-    return f" ({', '.join(sorted(reasons))})" if reasons else ""
 
 
 def _show_errors(metric: "VerifiedMetric") -> None:

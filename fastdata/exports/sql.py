@@ -104,7 +104,12 @@ class SqlTarget:
             shown = await self._book_entry(connection, self._flat.name)
             self._written = self._flat.name
             if shown is not None and shown.definition != self._flat.definition:
-                self._check_metric(shown.metric)
+                # One metric may follow another only under the same name.
+                if (name := shown.metric.rpartition("-")[0]) != self._flat.metric.name:
+                    raise ExportError(
+                        f"the table {self._flat.name!r} in {self._dialect.shown} is of the metric"
+                        f" {name!r}: choose another name with --table"
+                    )
                 self._written = f"{self._flat.name}_{self._flat.definition}"
             await self._make(connection)
             of_this = _marks.c.table_name == self._written
@@ -191,15 +196,6 @@ class SqlTarget:
     async def _book_entry(self, connection: AsyncConnection, table: str) -> Row[Any] | None:
         of_this = select(_exports).where(_exports.c.table_name == table)
         return (await connection.execute(of_this)).one_or_none()
-
-    def _check_metric(self, id: str) -> None:
-        """One metric may follow another only under the same name."""
-        name = id.rpartition("-")[0]
-        if name != self._flat.metric.name:
-            raise ExportError(
-                f"the table {self._flat.name!r} in {self._dialect.shown} is of the metric {name!r}:"
-                " choose another name with --table"
-            )
 
     def _table(self, name: str, is_temporary: bool = False) -> Table:
         prefixes = ["TEMPORARY"] if is_temporary else []
