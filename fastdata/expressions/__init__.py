@@ -3,12 +3,7 @@
 from fastdata.expressions.coercion import describe
 from fastdata.expressions.reading import parse_expression
 from fastdata.expressions.rows import ExpressionRows, Selection, compile_rows, compile_value
-from fastdata.expressions.sql import (
-    ELEMENT,
-    is_too_large,
-    quote_name,
-    to_sql,
-)
+from fastdata.expressions.sql import ELEMENT, is_too_large, quote_name, to_sql
 from fastdata.expressions.tree import Column, Node, array_of, nodes_of
 
 __all__ = [

@@ -5,9 +5,9 @@ from sqlglot import exp
 from fastdata.events.fieldtypes import FieldType
 from fastdata.expressions import runtime
 from fastdata.expressions.coercion import decimal_type, describe, moment
-from fastdata.expressions.operators import OPERATORS
+from fastdata.expressions.conversions import CONVERSIONS, name_of
 from fastdata.expressions.parsing import Parser
-from fastdata.expressions.tree import Call, Literal, Node, digits_of, or_null
+from fastdata.expressions.tree import Literal, Node, call, digits_of, or_null
 
 __all__ = ["cast"]
 
@@ -42,20 +42,17 @@ def cast(parser: Parser, tree: exp.Expr) -> Node:
     if isinstance(node, Literal) and node.value is None:
         return Literal(or_null(type), None, f"CAST(NULL AS {name})")
     word = "TRY_CAST" if isinstance(tree, exp.TryCast) else "CAST"
-    operator = _operator(node.type, type)
+    conversion = _conversion(node.type, type)
     text = f"{word}({node.text} AS {name})"
-    if operator is None:
+    if conversion is None:
         raise parser.refused(
             tree, f"{describe(node.type)} cannot be cast to {name} with one meaning everywhere"
         )
-    if operator.startswith("try.") and word == "CAST":
+    if conversion.startswith("try.") and word == "CAST":
         raise parser.refused(
             tree, f"not every {describe(node.type)} is a {name}; use TRY_CAST: null where it is not"
         )
-    if operator == "same":
-        return node
-    nulls = OPERATORS[operator].nulls or node.type.nullable
-    return Call(or_null(type, nulls), operator, (node,), text)
+    return call(CONVERSIONS[conversion], type, (node,), text) if conversion else node
 
 
 _MOMENTS = ("timestamp", "date")
@@ -93,25 +90,16 @@ def _moment(parser: Parser, tree: exp.Expr, type: FieldType) -> Node:
     )
 
 
-def _operator(source: FieldType, target: FieldType) -> str | None:
+def _conversion(source: FieldType, target: FieldType) -> str | None:
+    """The name of the conversion; empty where there is nothing to convert, None without one."""
     kinds = source.kind, target.kind
+    digits = target.precision - target.scale
     if kinds == ("decimal", "decimal"):
-        fits = source.scale <= target.scale
-        fits = fits and source.precision - source.scale <= target.precision - target.scale
+        fits = source.scale <= target.scale and source.precision - source.scale <= digits
         return "decimal>decimal" if fits else "try.decimal>decimal"
     if kinds == ("int", "decimal"):
-        fits = digits_of(source.bits) <= target.precision - target.scale
-        return "int>decimal" if fits else "try.int>decimal"
-    names = [t.unit if t.kind == "timestamp" else t.kind for t in (source, target)]
-    if names[0] == names[1]:
-        return "same"
-    name = ">".join(names)
-    if name in _FREE:
-        return name
-    return f"try.{name}" if f"try.{name}" in OPERATORS else None
-
-
-_FREE = {
-    "int>float", "int>string", "bool>int", "bool>string", "decimal>float", "decimal>string",
-    "date>string", "date>ms", "date>us", "ms>us", "us>ms", "ms>date", "us>date",
-}  # fmt: skip
+        return "int>decimal" if digits_of(source.bits) <= digits else "try.int>decimal"
+    if name_of(source) == name_of(target):
+        return ""
+    name = f"{name_of(source)}>{name_of(target)}"
+    return next((n for n in (name, f"try.{name}") if n in CONVERSIONS), None)

@@ -6,27 +6,13 @@ from decimal import Decimal
 
 from fastdata.events.fieldtypes import FieldType, Kind
 from fastdata.expressions import runtime
-from fastdata.expressions.tree import MAX_DIGITS, Call, Literal, Node, digits_of, or_null
+from fastdata.expressions.conversions import CONVERSIONS, name_of
+from fastdata.expressions.tree import MAX_DIGITS, Literal, Node, call, digits_of, or_null
 
-__all__ = [
-    "BOOL",
-    "FLOAT",
-    "INT",
-    "NULL",
-    "NUMBERS",
-    "STRING",
-    "MismatchError",
-    "as_decimal",
-    "common_type",
-    "convert",
-    "decimal_type",
-    "describe",
-    "together",
-]
+__all__ = ["MismatchError", "as_decimal", "convert", "decimal_type", "describe", "together"]
 
-INT, FLOAT, STRING, BOOL = (
-    FieldType("int"), FieldType("float"), FieldType("string"), FieldType("bool")
-)  # fmt: skip
+INT, FLOAT = FieldType("int"), FieldType("float")
+STRING, BOOL = FieldType("string"), FieldType("bool")
 NULL = FieldType("other", nullable=True)
 NUMBERS = ("int", "decimal", "float")
 _COMPARABLE = (*NUMBERS, "string", "bool", "timestamp", "date")
@@ -100,10 +86,19 @@ def _number(a: FieldType, b: FieldType, kinds: set[Kind]) -> FieldType:
         return FLOAT
     if kinds == {"int"}:
         return replace(a, bits=max(a.bits, b.bits), nullable=False)
+    return common_decimal(a, b)
+
+
+def common_decimal(a: FieldType, b: FieldType, more_digits: int = 0) -> FieldType:
+    """The decimal type that holds all values of both, with so many more digits.
+
+    Raises:
+        MismatchError: It has more than 38 digits.
+    """
     left, right = as_decimal(a), as_decimal(b)
     scale = max(left.scale, right.scale)
     whole = max(left.precision - left.scale, right.precision - right.scale)
-    return decimal_type(whole + scale, scale)
+    return decimal_type(whole + scale + more_digits, scale)
 
 
 def together(*nodes: Node) -> tuple[Node, ...]:
@@ -179,10 +174,8 @@ def convert(node: Node, type: FieldType) -> Node:
         return replace(node, type=type, value=_literal(node.value, type))
     if isinstance(node, Literal) and type.kind == "timestamp":
         return replace(node, type=type, value=_time(node, type.unit))
-    source = node.type.unit if kind == "timestamp" else kind
-    target = type.unit if type.kind == "timestamp" else type.kind
-    nullable = type.nullable or target == "us"
-    return Call(or_null(type, nullable), f"{source}>{target}", (node,), node.text)
+    operator = CONVERSIONS[f"{name_of(node.type)}>{name_of(type)}"]
+    return call(operator, type, (node,), node.text)
 
 
 def _is_same(a: FieldType, b: FieldType) -> bool:

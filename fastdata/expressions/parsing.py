@@ -5,12 +5,14 @@ by the handler that a table has for it.
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
+from dataclasses import dataclass
 from decimal import Decimal
 from difflib import get_close_matches
 from math import isfinite
 
 from sqlglot import exp
+from sqlglot.helper import ensure_list
 
 from fastdata.events.fieldtypes import FieldType
 from fastdata.expressions.coercion import (
@@ -25,40 +27,35 @@ from fastdata.expressions.coercion import (
     is_null,
     together,
 )
-from fastdata.expressions.pointing import RefusedError
-from fastdata.expressions.refusals import instead_of
+from fastdata.expressions.refusals import RefusedError, instead_of
 from fastdata.expressions.tree import (
-    MAX_INT,
-    MIN_INT,
-    Call,
+    INT64,
     Column,
     Element,
     Get,
     Literal,
     Node,
+    Operator,
     array_of,
+    call,
     or_null,
 )
 
-__all__ = ["Handler", "Handlers", "Parser", "negated", "quoted"]
+__all__ = ["Function", "Handler", "Handlers", "Parser", "Reader", "negated", "of_kind", "quoted"]
 
 Handler = Callable[["Parser", exp.Expr], Node]
-Handlers = Mapping[type[exp.Expr], tuple[Handler, set[str]]]
+Handlers = Mapping[type[exp.Expr], tuple[Handler, Container[str]]]
+Reader = Callable[["Parser", exp.Expr, str], Node]
+"""Types an argument of the function or operator that is named."""
 
+NOT = Operator("not {0}", "(NOT {0})")
 _MAX_DEPTH = 40
 _PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 # Arguments that sqlglot notes on its nodes, and that change nothing here.
 _NOTES = {
-    "negate",
-    "safe",
-    "typed",
-    "coalesce",
-    "ignore_nulls",
-    "nested",
-    "big_int",
-    "is_string",
+    "negate", "safe", "typed", "coalesce", "ignore_nulls", "nested", "big_int", "is_string",
     "quoted",
-}
+}  # fmt: skip
 
 
 def quoted(name: str) -> str:
@@ -68,11 +65,13 @@ def quoted(name: str) -> str:
 
 def negated(node: Node) -> Node:
     """NOT of a condition."""
-    return Call(or_null(BOOL, node.type.nullable), "not", (node,), f"(NOT {node.text})")
+    return call(NOT, BOOL, (node,), f"(NOT {node.text})")
 
 
 class Parser:
     """Types the tree of one text.
+
+    What its methods make no node of they refuse, with its place in the text: `RefusedError`.
 
     Args:
         fields: Types by name.
@@ -87,11 +86,7 @@ class Parser:
         self._depth = 0
 
     def typed(self, tree: exp.Expr) -> Node:
-        """The typed node of a tree.
-
-        Raises:
-            RefusedError: With its place in the text.
-        """
+        """The typed node of a tree."""
         if isinstance(tree, exp.Paren):
             return self.typed(tree.this)
         entry = self._handlers.get(type(tree))
@@ -121,14 +116,7 @@ class Parser:
         return RefusedError(message, start, max((p[1] for p in places), default=self._chars))
 
     def of_kind(self, tree: exp.Expr, *kinds: str, taker: str) -> Node:
-        """The typed node, if its kind is one of those; the word NULL takes the first.
-
-        Args:
-            taker: The operator or function that takes it, for the message.
-
-        Raises:
-            RefusedError: It is another.
-        """
+        """The typed node, if its kind is one of those that `taker` takes; NULL takes the first."""
         node = self.typed(tree)
         if is_null(node) and node.type == NULL:
             return convert(node, FieldType(kinds[0]))  # type: ignore[arg-type]
@@ -139,24 +127,13 @@ class Parser:
         return node
 
     def text_of(self, tree: exp.Expr, role: str) -> Literal:
-        """The literal text that a tree is.
-
-        Args:
-            role: What the text is for, for the message.
-
-        Raises:
-            RefusedError: It is something else.
-        """
+        """The literal text that a tree is; the message names its role."""
         if isinstance(tree, exp.Literal) and tree.is_string:
             return self.literal(tree)
         raise self.refused(tree, f"{role} must be a literal text, as in 'x'")
 
     def literal(self, tree: exp.Expr, minus: bool = False) -> Literal:
-        """A literal number or text; numbers may be negative.
-
-        Raises:
-            RefusedError: It is too large.
-        """
+        """A literal number or text; numbers may be negative."""
         text = str(tree.this)
         if tree.is_string:
             if "\0" in text:
@@ -165,7 +142,7 @@ class Parser:
         sign = "-" if minus else ""
         if text.isdecimal():
             number = int(sign + text)
-            if not MIN_INT <= number <= MAX_INT:
+            if not INT64[0] <= number <= INT64[1]:
                 raise self.refused(tree, "an integer has 64 bits; write a decimal, as in 1.0")
             bits = number.bit_length() + 1
             return Literal(FieldType("int", bits=bits), number, str(number))
@@ -185,11 +162,7 @@ class Parser:
         return Literal(type, number, f"{number:f}" if scale else f"{number:f}.")
 
     def name(self, tree: exp.Expr) -> Node:
-        """The field of a name, or of names with dots, one inside of records.
-
-        Raises:
-            RefusedError: There is none, or its type is not supported.
-        """
+        """The field of a name, or of names with dots, one inside of records."""
         first, *rest = tree.parts if isinstance(tree, exp.Column) else [tree]
         name = first.name
         if name not in self._fields:
@@ -207,15 +180,7 @@ class Parser:
         return node
 
     def inside(self, node: Node, part: exp.Expr) -> Node:
-        """The field of a record.
-
-        Args:
-            node: The record.
-            part: The name of the field.
-
-        Raises:
-            RefusedError: There is none, or its type is not supported.
-        """
+        """The field of the record `node` that is named by `part`."""
         fields = dict(node.type.fields)
         if node.type.kind != "record":
             hint = {
@@ -229,11 +194,7 @@ class Parser:
         return self._usable(part, Get(type, node, part.name, f"{node.text}.{quoted(part.name)}"))
 
     def key(self, tree: exp.Expr) -> Node:
-        """What a map holds under a key.
-
-        Raises:
-            RefusedError: It is no map, or the key is no literal text.
-        """
+        """What a map holds under a key."""
         node = self.typed(tree.this)
         keys = tree.expressions
         if node.type.kind == "array":
@@ -245,11 +206,7 @@ class Parser:
         return self._usable(tree, Get(or_null(node.type.items), node, str(key.value), text))
 
     def unnested(self, tree: exp.Expr) -> Node:
-        """The node that stands for each element of an array.
-
-        Raises:
-            RefusedError: It is no array of the event.
-        """
+        """The node that stands for each element of an array."""
         array = self.typed(tree.this)
         if array.type.kind != "array" or array.type.items is None:
             raise self.refused(tree.this, f"unnest takes an array, not {describe(array.type)}")
@@ -260,14 +217,7 @@ class Parser:
         return Element(array.type.items, array, f"unnest({array.text})")
 
     def condition(self, tree: exp.Expr, taker: str) -> Node:
-        """The typed node of a condition.
-
-        Args:
-            taker: The operator that takes it, for the message.
-
-        Raises:
-            RefusedError: It is no boolean.
-        """
+        """The typed node of a condition, which an operator takes."""
         node = self.typed(tree)
         if is_null(node) and node.type == NULL:
             return convert(node, BOOL)
@@ -280,13 +230,43 @@ class Parser:
         return node
 
     def matched(self, trees: list[exp.Expr]) -> tuple[Node, ...]:
-        """The typed nodes of trees, converted to their common type.
-
-        Raises:
-            RefusedError: One is not supported.
-            MismatchError: They have none.
-        """
+        """The typed nodes of trees, converted to their common type."""
         return together(*[self.typed(tree) for tree in trees])
+
+
+@dataclass(frozen=True, slots=True)
+class Function:
+    """All that there is to say of a function or operator with one form; it is its own handler.
+
+    Attributes:
+        name: In messages, and in capital letters in the canonical text.
+        type: Of its result, but for null.
+        takes: What sqlglot calls its arguments, and what types each of them.
+        operator: What computes it.
+        text: The canonical text: `{name}`, and arguments as in `Operator.sql`.
+    """
+
+    name: str
+    type: FieldType
+    takes: Mapping[str, Reader]
+    operator: Operator
+    text: str = "{name}({all})"
+
+    def __call__(self, parser: Parser, tree: exp.Expr) -> Node:
+        """The typed node of a call."""
+        nodes = [
+            reader(parser, part, self.name)
+            for key, reader in self.takes.items()
+            for part in ensure_list(tree.args[key])
+        ]
+        texts = [node.text for node in nodes]
+        text = self.text.format(*texts, name=self.name.upper(), all=", ".join(texts))
+        return call(self.operator, self.type, nodes, text)
+
+
+def of_kind(kind: str, taker: str = "") -> Reader:
+    """What types an argument of one kind, as `Parser.of_kind` does."""
+    return lambda parser, tree, name: parser.of_kind(tree, kind, taker=taker or name)
 
 
 def _unknown(kind: str, name: str, have: list[str]) -> str:

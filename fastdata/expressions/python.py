@@ -1,43 +1,21 @@
 """Expressions as Python source: one flat function, with every value in a local variable."""
 
-from collections.abc import Callable
-from decimal import Decimal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from keyword import iskeyword
 
-from fastdata.events.values import to_float, wrong_type
-from fastdata.expressions import runtime
-from fastdata.expressions.operators import OPERATORS, Operator
 from fastdata.expressions.tree import Call, Column, Get, Literal, Node
 
-__all__ = ["Code", "namespace"]
+__all__ = ["Code"]
 
-_TYPES = {
-    "int": "int", "timestamp": "int", "date": "int", "string": "str", "bool": "bool",
-    "decimal": "Decimal",
+_TYPES = {  # of checked values: the type, and what it is called in a message
+    **dict.fromkeys(("int", "timestamp", "date"), ("int", "an int")),
+    "string": ("str", "a str"), "bool": ("bool", "a bool"), "decimal": ("Decimal", "a decimal"),
 }  # fmt: skip
-_EXPECTED = {"int": "an int", "timestamp": "an int", "date": "an int", "string": "a str",
-             "bool": "a bool", "decimal": "a decimal"}  # fmt: skip
-
-
-def namespace() -> dict[str, object]:
-    """The functions that the source calls, by name."""
-    functions: dict[str, object] = {
-        name: value for name, value in vars(runtime).items() if callable(value)
-    }
-    exact = runtime.EXACT
-    functions.update(
-        add=exact.add, subtract=exact.subtract, multiply=exact.multiply, minus=exact.minus,
-        magnitude=exact.abs, Decimal=Decimal, to_float=to_float, mistyped=_mistyped,
-    )  # fmt: skip
-    return functions
-
-
-def _mistyped(place: str, kind: str, value: object) -> None:
-    raise wrong_type(place, _EXPECTED[kind], value)
 
 
 class Code:
-    """Lines of Python that compute expressions.
+    """Lines of Python that compute expressions; they call what is in `runtime`.
 
     Attributes:
         lines: So far.
@@ -58,12 +36,13 @@ class Code:
         """Add a line."""
         self.lines.append("    " * self._indent + text)
 
-    def block(self, head: str, body: Callable[[], None]) -> None:
-        """Add a block, which `body` fills."""
+    @contextmanager
+    def block(self, head: str) -> Iterator[None]:
+        """A block, which the lines that are added inside of it fill."""
         self.line(head)
         self._indent += 1
         self._computed.append({})
-        body()
+        yield
         self._computed.pop()
         self._indent -= 1
 
@@ -139,27 +118,24 @@ class Code:
             self.line(f"if {unless_null}type({name}) is not float:")
             self.line(f"    {name} = to_float({node.text!r}, {name})")
         elif kind in _TYPES:
-            self.line(f"if {unless_null}type({name}) is not {_TYPES[kind]}:")
-            self.line(f"    mistyped({node.text!r}, {kind!r}, {name})")
+            type, expected = _TYPES[kind]
+            self.line(f"if {unless_null}type({name}) is not {type}:")
+            self.line(f"    raise wrong_type({node.text!r}, {expected!r}, {name})")
         return name
 
     def _call(self, node: Call) -> str:
         special = {
-            "and": self._connected, "or": self._connected, "case": self._case,
-            "coalesce": self._coalesce, "greatest": self._extreme, "least": self._extreme,
-            "concat": self._concat, "in": self._in,
-        }.get(node.operator)  # fmt: skip
-        return special(node) if special else self._strict(node, OPERATORS[node.operator])
+            "connected": self._connected, "case": self._case, "coalesce": self._coalesce,
+            "extreme": self._extreme, "concat": self._concat, "in": self._in,
+        }.get(node.operator.form)  # fmt: skip
+        return special(node) if special else self._expression(node)
 
-    def _strict(self, node: Call, operator: Operator) -> str:
+    def _expression(self, node: Call) -> str:
+        operator = node.operator
         values = [self.value(argument) for argument in node.arguments]
-        if node.operator in ("like", "ilike"):
-            pattern = str(getattr(node.arguments[1], "value", ""))
-            pattern = runtime.lower(pattern) if node.operator == "ilike" else pattern
-            values[1] = self.constant(runtime.like(pattern).fullmatch)
-        if not operator.strict:  # they ask whether it is None, which a literal is not asked
+        if operator.form == "open":  # they ask whether it is None, which a literal is not asked
             values = [self.named(value) for value in values]
-        nulls = [a.type.nullable and operator.strict for a in node.arguments]
+        nulls = [a.type.nullable and operator.form != "open" for a in node.arguments]
         for index, is_nullable in enumerate(nulls):
             if is_nullable or operator.python.count(f"{{{index}}}") > 1:
                 values[index] = self.named(values[index])
@@ -190,53 +166,41 @@ class Code:
         side stays null, unless the other one decides.
         """
         first, second = node.arguments
-        name = self._new(self.value(first))
-
-        def other() -> None:
+        name, is_or = self._new(self.value(first)), node.operator.python == "or"
+        with self.block(f"if {name} is not {is_or}:"):
             value = self.named(self.value(second))
-            nullable = first.type.nullable
-            if node.operator == "and":
-                test = f"if {name} or {value} is False:" if nullable else None
+            if first.type.nullable:
+                test = f"{name} is False or {value}" if is_or else f"{name} or {value} is False"
+                self.line(f"if {test}:")
+                self.line(f"    {name} = {value}")
             else:
-                test = f"if {name} is False or {value}:" if nullable else None
-            if test:
-                self.line(test)
-            self.line(f"{'    ' if test else ''}{name} = {value}")
-
-        self.block(f"if {name} is not {node.operator == 'or'}:", other)
+                self.line(f"{name} = {value}")
         return name
 
     def _case(self, node: Call) -> str:
-        conditions = [self.named(self.value(c)) for c in node.arguments[:-1:2]]
+        *pairs, last = node.arguments
+        conditions = [self.named(self.value(condition)) for condition in pairs[::2]]
         name = self._new("None")
-
-        def choose(value: Node) -> Callable[[], None]:
-            return lambda: self.line(f"{name} = {self.value(value)}")
-
-        values = node.arguments[1:-1:2]
-        for index, (condition, value) in enumerate(zip(conditions, values, strict=True)):
-            self.block(f"{'elif' if index else 'if'} {condition}:", choose(value))
-        self.block("else:", choose(node.arguments[-1]))
+        heads = [f"{'elif' if i else 'if'} {test}:" for i, test in enumerate(conditions)]
+        for head, value in zip([*heads, "else:"], [*pairs[1::2], last], strict=True):
+            with self.block(head):
+                self.line(f"{name} = {self.value(value)}")
         return name
 
     def _coalesce(self, node: Call) -> str:
-        name = self._new(self.value(node.arguments[0]))
-        for argument in node.arguments[1:]:
-            self.block(
-                f"if {name} is None:",
-                lambda argument=argument: self.line(  # type: ignore[misc]
-                    f"{name} = {self.value(argument)}"
-                ),
-            )
+        first, *others = node.arguments
+        name = self._new(self.value(first))
+        for other in others:
+            with self.block(f"if {name} is None:"):
+                self.line(f"{name} = {self.value(other)}")
         return name
 
     def _extreme(self, node: Call) -> str:
-        values = [self.named(self.value(argument)) for argument in node.arguments]
-        if node.arguments[0].type.kind == "float":
-            return f"{node.operator}_float({', '.join(values)})"
-        name, sign = self._new(values[0]), ">" if node.operator == "greatest" else "<"
-        for value in values[1:]:
-            self.line(f"if {value} is not None and ({name} is None or {value} {sign} {name}):")
+        first, *others = [self.named(self.value(argument)) for argument in node.arguments]
+        name = self._new(first)
+        for value in others:
+            test = node.operator.python.format(value, name)
+            self.line(f"if {value} is not None and ({name} is None or {test}):")
             self.line(f"    {name} = {value}")
         return name
 

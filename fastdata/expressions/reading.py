@@ -10,7 +10,7 @@ from fastdata.events.fieldtypes import FieldType
 from fastdata.expressions.coercion import NULL
 from fastdata.expressions.functions import HANDLERS
 from fastdata.expressions.parsing import Parser, quoted
-from fastdata.expressions.pointing import RefusedError, pointed
+from fastdata.expressions.refusals import RefusedError, pointed
 from fastdata.expressions.sql import is_too_large
 from fastdata.expressions.tree import Column, Node, array_of
 

@@ -1,13 +1,15 @@
-"""What is said of SQL outside of the subset: what to use instead."""
+"""What is said of SQL outside of the subset: where in the text, and what to use instead."""
 
 from difflib import get_close_matches
 from typing import Any
 
 from sqlglot import exp
 
-__all__ = ["FUNCTIONS", "instead_of", "unknown_function"]
+from fastdata.errors import DeclarationError
 
-FUNCTIONS = (
+__all__ = ["RefusedError", "instead_of", "pointed", "unknown_function"]
+
+_FUNCTIONS = (
     "abs", "array_contains", "cardinality", "cast", "ceil", "char_length", "coalesce", "concat",
     "date_trunc", "epoch_ms", "extract", "floor", "greatest", "least", "length", "lower", "ltrim",
     "nullif", "replace", "round", "rtrim", "split_part", "starts_with", "strpos", "substring",
@@ -52,6 +54,33 @@ def instead_of(tree: exp.Expr) -> str:
 
 def unknown_function(name: str) -> str:
     """The message about a function that is not in the subset."""
-    near = get_close_matches(name.lower(), FUNCTIONS, n=1, cutoff=0.7)
+    near = get_close_matches(name.lower(), _FUNCTIONS, n=1, cutoff=0.7)
     hint = f"did you mean {near[0]}? There are" if near else "there are"
-    return f"the function {name.lower()} is not supported; {hint}: {', '.join(FUNCTIONS)}"
+    return f"the function {name.lower()} is not supported; {hint}: {', '.join(_FUNCTIONS)}"
+
+
+class RefusedError(Exception):
+    """Something in a text that is not supported.
+
+    Attributes:
+        start: Where it begins in the text, in characters from 0.
+        end: Exclusive.
+    """
+
+    def __init__(self, message: str, start: int, end: int) -> None:
+        super().__init__(message)
+        self.start = start
+        self.end = end
+
+
+def pointed(user: str, text: str, refused: RefusedError) -> DeclarationError:
+    """The error with the line of the text and carets under the part that is meant."""
+    start = min(max(refused.start, 0), max(len(text) - 1, 0))
+    begin = text.rfind("\n", 0, start) + 1
+    line = text[begin:].split("\n", maxsplit=1)[0].replace("\t", " ")
+    end = refused.end
+    while text[start:end].count("(") > text[start:end].count(")") and text[end : end + 1] == ")":
+        end += 1  # the names of functions have places, their brackets have none
+    width = max(1, min(end, begin + len(line)) - start)
+    carets = " " * (start - begin) + "^" * width
+    return DeclarationError(f"{user}: {refused}\n    {line}\n    {carets}")

@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from fastdata.errors import MapError
-from fastdata.expressions.python import Code, namespace
+from fastdata.events.values import to_float, wrong_type
+from fastdata.expressions import runtime
+from fastdata.expressions.python import Code
 from fastdata.expressions.tree import Node, array_of
 
 __all__ = ["ExpressionRows", "Selection", "compile_rows", "compile_value"]
@@ -82,8 +84,7 @@ def _grouped(code: Code, selection: Selection, array: Node) -> None:
     code.line(f"if not {name}:")
     code.line("    return ()")
     code.line("groups = {}")
-
-    def fold() -> None:
+    with code.block(f"for element in {name}:"):
         _row(code, selection, "continue")
         several, values = _parts(code, selection)
         code.line(f"values = {values}")
@@ -92,8 +93,6 @@ def _grouped(code: Code, selection: Selection, array: Node) -> None:
         code.line("        groups[dims].append(values)")
         code.line("    else:")
         code.line("        groups[dims] = [values]")
-
-    code.block(f"for element in {name}:", fold)
     code.line("return list(groups.items())")
 
 
@@ -131,7 +130,8 @@ def _compiled(
 ) -> Callable[..., Any]:
     head = ["def rows(fields, time=0):", "    try:"]
     tail = ["    except missing as error:", "        raise explain(fields, error) from error"]
-    names = {**namespace(), **code.names, "missing": _MISSING, "explain": explain}
+    names = {**vars(runtime), "to_float": to_float, "wrong_type": wrong_type, **code.names}
+    names |= {"missing": _MISSING, "explain": explain}
     source = "\n".join([*head, *code.lines, *tail])
     exec(compile(source, "<expressions>", "exec"), names)  # noqa: S102 - all of it is made above
     return cast("Callable[..., Any]", names["rows"])

@@ -1,26 +1,19 @@
-"""What compiled expressions call. The twin of each function is the SQL beside it in `operators`.
+"""What compiled expressions call. The twin of each function is the SQL beside it in its operator.
 
 Arguments are never null, unless their type says so: the compiled code sees to it.
 """
 
 import math
 import re
-from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime
-from decimal import (
-    MAX_EMAX,
-    MIN_EMIN,
-    ROUND_CEILING,
-    ROUND_DOWN,
-    ROUND_FLOOR,
-    ROUND_HALF_UP,
-    Context,
-    Decimal,
-)
+from decimal import MAX_EMAX, MIN_EMIN, ROUND_HALF_UP, Context, Decimal
 
 EXACT = Context(prec=100, Emax=MAX_EMAX, Emin=MIN_EMIN)
+add, subtract, multiply = EXACT.add, EXACT.subtract, EXACT.multiply
+minus, magnitude = EXACT.minus, EXACT.abs
+fromordinal = date.fromordinal
 DAY_MS = 86_400_000
-_EPOCH_DAY = 719_163  # of 1970-01-01, as `date.toordinal` counts
+EPOCH_DAY = 719_163  # of 1970-01-01, as `date.toordinal` counts
 # Years 1 to 9999, which both engines can divide into months.
 FIRST_DAY, LAST_DAY = -719_162, 2_932_896
 FIRST_MS, LAST_MS = FIRST_DAY * DAY_MS, (LAST_DAY + 1) * DAY_MS - 1
@@ -28,7 +21,6 @@ FIRST_US = FIRST_MS * 1000
 FIXED_MS = {
     "second": 1000, "minute": 60_000, "hour": 3_600_000, "day": DAY_MS, "week": 7 * DAY_MS
 }  # fmt: skip
-_MONTHS = {"month": 1, "quarter": 3, "year": 12}
 
 INTEGER = r"^[+-]?[0-9]{1,19}$"
 DECIMAL = r"^[+-]?[0-9]{1,38}([.][0-9]{1,38})?$"
@@ -83,12 +75,6 @@ def decimal_to_float(value: Decimal, scale: int) -> float:
     return float(int(EXACT.scaleb(value, scale))) / 10.0**scale
 
 
-def decimal_to_int(value: Decimal) -> int | None:
-    """The integer, rounded toward zero; None past 64 bits."""
-    number = int(value.to_integral_value(ROUND_DOWN))
-    return number if -(1 << 63) <= number < 1 << 63 else None
-
-
 def float_to_int(value: float) -> int | None:
     """The integer, rounded toward zero; None past 64 bits and for NaN."""
     return int(value) if -(2.0**63) <= value < 2.0**63 else None
@@ -110,16 +96,6 @@ def round_decimal(value: Decimal, scale: int) -> Decimal:
     return value.quantize(Decimal(1).scaleb(-scale), ROUND_HALF_UP, EXACT)
 
 
-def floor_decimal(value: Decimal) -> Decimal:
-    """The largest integer that is not larger."""
-    return value.to_integral_value(ROUND_FLOOR)
-
-
-def ceil_decimal(value: Decimal) -> Decimal:
-    """The smallest integer that is not smaller."""
-    return value.to_integral_value(ROUND_CEILING)
-
-
 def round_float(value: float) -> float:
     """The value rounded to an integer, half away from zero."""
     if not -(2.0**52) < value < 2.0**52:
@@ -127,44 +103,6 @@ def round_float(value: float) -> float:
     size = abs(value)
     whole = float(math.floor(size))
     return math.copysign(whole + 1.0 if size - whole >= 0.5 else whole, value)
-
-
-def floor_float(value: float) -> float:
-    """The largest integer that is not larger; infinities and NaN as they are."""
-    return float(math.floor(value)) if -(2.0**52) < value < 2.0**52 else value
-
-
-def ceil_float(value: float) -> float:
-    """The smallest integer that is not smaller; infinities and NaN as they are."""
-    return float(math.ceil(value)) if -(2.0**52) < value < 2.0**52 else value
-
-
-def is_less(a: float, b: float) -> bool:
-    """Whether `a` is below `b`; NaN is equal to itself and above all others."""
-    return a < b or (b != b and a == a)
-
-
-def same_float(a: float | None, b: float | None) -> bool:
-    """Whether both are null or equal; NaN is equal to itself."""
-    return a == b or (a is not None and b is not None and a != a and b != b)
-
-
-def greatest_float(*values: float | None) -> float | None:
-    """The greatest of the values that are not null; None when all are."""
-    best = None
-    for value in values:
-        if value is not None and (best is None or is_less(best, value)):
-            best = value
-    return best
-
-
-def least_float(*values: float | None) -> float | None:
-    """The least of the values that are not null; None when all are."""
-    best = None
-    for value in values:
-        if value is not None and (best is None or is_less(value, best)):
-            best = value
-    return best
 
 
 def substring(text: str, start: int, length: int | None = None) -> str:
@@ -222,7 +160,7 @@ def text_to_bool(text: str) -> bool | None:
 def text_to_date(text: str) -> int | None:
     """Days since 1970 of a text as 2024-01-31; None for any other."""
     try:
-        return date.fromisoformat(text).toordinal() - _EPOCH_DAY if _DATE.match(text) else None
+        return date.fromisoformat(text).toordinal() - EPOCH_DAY if _DATE.match(text) else None
     except ValueError:
         return None
 
@@ -236,7 +174,7 @@ def text_to_us(text: str) -> int | None:
         moment = datetime.fromisoformat(head).replace(tzinfo=UTC)
     except ValueError:
         return None
-    days = moment.date().toordinal() - _EPOCH_DAY
+    days = moment.date().toordinal() - EPOCH_DAY
     seconds = days * 86_400 + moment.hour * 3600 + moment.minute * 60 + moment.second
     return seconds * 1_000_000 + int(fraction.ljust(6, "0") or 0)
 
@@ -247,57 +185,7 @@ def text_to_ms(text: str) -> int | None:
     return None if us is None else us // 1000
 
 
-def date_text(days: int) -> str | None:
-    """The date of days since 1970, as in 2024-01-31; None outside of the years 1 to 9999."""
-    if not FIRST_DAY <= days <= LAST_DAY:
-        return None
-    return date.fromordinal(days + _EPOCH_DAY).isoformat()
-
-
-def to_date(time: int, day: int) -> int | None:
-    """Days since 1970 of a time of which `day` units are a day; None past the years 1 to 9999."""
-    days = time // day
-    return days if FIRST_DAY <= days <= LAST_DAY else None
-
-
-def truncate(unit: str, time: int, per_ms: int) -> int | None:
-    """The start of the second, ..., year that holds a time; weeks begin on Monday."""
-    if not FIRST_MS * per_ms <= time < (LAST_MS + 1) * per_ms:
-        return None
-    if unit in FIXED_MS:
-        # The year 1 began on a Monday.
-        return time - (time - FIRST_MS * per_ms) % (FIXED_MS[unit] * per_ms)
-    days = time // (DAY_MS * per_ms)
-    day, months = date.fromordinal(days + _EPOCH_DAY), _MONTHS[unit]
+def first_day(day: date, months: int) -> int:
+    """Days since 1970 of the first day of the month, quarter or year that holds a day."""
     first = day.replace(month=(day.month - 1) // months * months + 1, day=1)
-    return (first.toordinal() - _EPOCH_DAY) * DAY_MS * per_ms
-
-
-def extract(part: str, time: int, per_ms: int) -> int | None:
-    """A part of a time, as an integer; None outside of the years 1 to 9999."""
-    if not FIRST_MS * per_ms <= time < (LAST_MS + 1) * per_ms:
-        return None
-    days, rest = divmod(time, DAY_MS * per_ms)
-    seconds = rest // (1000 * per_ms)
-    if part in _CLOCK_PARTS:
-        return _CLOCK_PARTS[part](seconds)
-    if part == "epoch":
-        return days * 86_400 + seconds
-    return _DAY_PARTS[part](date.fromordinal(days + _EPOCH_DAY))
-
-
-_CLOCK_PARTS: Mapping[str, Callable[[int], int]] = {
-    "hour": lambda seconds: seconds // 3600,
-    "minute": lambda seconds: seconds // 60 % 60,
-    "second": lambda seconds: seconds % 60,
-}
-_DAY_PARTS: Mapping[str, Callable[[date], int]] = {
-    "year": lambda day: day.year,
-    "quarter": lambda day: (day.month + 2) // 3,
-    "month": lambda day: day.month,
-    "week": lambda day: day.isocalendar().week,
-    "day": lambda day: day.day,
-    "doy": lambda day: day.timetuple().tm_yday,
-    "dow": lambda day: day.isoweekday() % 7,
-    "isodow": lambda day: day.isoweekday(),
-}
+    return first.toordinal() - EPOCH_DAY

@@ -3,8 +3,6 @@
 The columns may have any Arrow type that holds the field's values: each is cast where it is read.
 """
 
-from fastdata.events.fieldtypes import FieldType
-from fastdata.expressions.operators import OPERATORS
 from fastdata.expressions.tree import Call, Column, Element, Get, Literal, Node
 
 __all__ = ["ELEMENT", "is_too_large", "quote_name", "to_sql"]
@@ -44,8 +42,7 @@ def is_too_large(node: Node) -> bool:
 def _weight(node: Node) -> int:
     if not isinstance(node, Call):
         return 1
-    template = OPERATORS[node.operator].sql if node.operator in OPERATORS else ""
-    times = [max(1, template.count(f"{{{i}}}")) for i in range(len(node.arguments))]
+    times = [max(1, node.operator.sql.count(f"{{{i}}}")) for i in range(len(node.arguments))]
     return 1 + sum(n * _weight(a) for n, a in zip(times, node.arguments, strict=True))
 
 
@@ -65,7 +62,7 @@ def _inside(node: Node) -> str:
             return _literal(node)
         case Call():
             return _call(node)
-    return _read(node.type, _place(node))
+    return _INSIDE.get(node.type.kind, "{}").format(_place(node))
 
 
 def _place(node: Node) -> str:
@@ -86,10 +83,6 @@ def _place(node: Node) -> str:
     raise TypeError(f"{node.text} is no field")
 
 
-def _read(type: FieldType, place: str) -> str:
-    return _INSIDE.get(type.kind, "{}").format(place)
-
-
 def _literal(node: Literal) -> str:
     kind, value = node.type.kind, node.value
     if value is None:
@@ -101,33 +94,19 @@ def _literal(node: Literal) -> str:
         case "decimal":
             return f"CAST('{value:f}' AS DECIMAL({node.type.precision},{node.type.scale}))"
         case "string":
-            return quote_text(str(value))
+            return node.text
         case "bool":
             return "true" if value else "false"
     return f"({value})"
 
 
 def _call(node: Call) -> str:
-    arguments = [_inside(a) for a in node.arguments]
-    is_float = node.arguments[0].type.kind == "float"
-    match node.operator:
-        case "and" | "or":
-            return f"({arguments[0]} {node.operator.upper()} {arguments[1]})"
-        case "case":
-            pairs = zip(arguments[:-1:2], arguments[1:-1:2], strict=True)
-            whens = " ".join(f"WHEN {c} THEN {v}" for c, v in pairs)
-            return f"CASE {whens} ELSE {arguments[-1]} END"
-        case "coalesce" | "concat":
-            return f"{node.operator}({', '.join(arguments)})"
-        case "greatest" | "least":
-            if is_float:
-                arguments = [f"nanvl({a} + 0.0, CAST('NaN' AS DOUBLE))" for a in arguments]
-            return f"{node.operator}({', '.join(arguments)})"
-        case "in":
-            first = f"({arguments[0]} + 0.0)" if is_float else arguments[0]
-            return f"({first} IN ({', '.join(arguments[1:])}))"
-        case "ilike":
-            arguments[1] = f"lower({arguments[1]})"
-    digits = {"p": node.type.precision, "s": node.type.scale}
-    digits["s0"] = node.arguments[0].type.scale
-    return OPERATORS[node.operator].sql.format(*arguments, **digits)
+    arguments = [node.operator.argument.format(_inside(a)) for a in node.arguments]
+    return node.operator.sql.format(
+        *arguments,
+        all=", ".join(arguments),
+        rest=", ".join(arguments[1:]),
+        p=node.type.precision,
+        s=node.type.scale,
+        s0=node.arguments[0].type.scale,
+    )

@@ -1,62 +1,43 @@
-"""The handlers of functions and operators of text."""
+"""Functions and operators of text."""
 
-from collections.abc import Mapping
+from dataclasses import replace
 
 from sqlglot import exp
 
 from fastdata.events.fieldtypes import FieldType
 from fastdata.expressions.coercion import BOOL, STRING
-from fastdata.expressions.operators import call
-from fastdata.expressions.parsing import Handler, Parser
-from fastdata.expressions.tree import Call, Literal, Node
+from fastdata.expressions.parsing import Function, Handlers, Parser, of_kind
+from fastdata.expressions.runtime import like, lower
+from fastdata.expressions.tree import Literal, Node, Operator, call, never
 
 __all__ = ["HANDLERS"]
 
-
-def _text_function(name: str, type: FieldType, *keys: str) -> Handler:
-    def handle(parser: Parser, tree: exp.Expr) -> Node:
-        nodes = [parser.of_kind(tree.args[key], "string", taker=name) for key in keys]
-        text = f"{name.upper()}({', '.join(n.text for n in nodes)})"
-        return call(name, type, tuple(nodes), text)
-
-    return handle
+_LENGTH = FieldType("int", bits=33)
+_ILIKE = Operator("{1}(lower({0})) is not None", "(lower({0}) LIKE lower({1}))")
+_CONCAT = Operator("", "concat({all})", never, form="concat")
+_TEXT, _PLACE = of_kind("string"), of_kind("int", taker="the place in substring")
 
 
-def _trim(parser: Parser, tree: exp.Expr) -> Node:
-    name = {"LEADING": "ltrim", "TRAILING": "rtrim"}.get(str(tree.args.get("position")), "trim")
-    node = parser.of_kind(tree.this, "string", taker=name)
-    return call(name, STRING, (node,), f"{name.upper()}({node.text})")
+def _clamped(index: int, least: int) -> str:
+    # LEAST and GREATEST would lose a null.
+    x, most = f"{{{index}}}", 2**31
+    return f"CASE WHEN {x} < {least} THEN {least} WHEN {x} > {most} THEN {most} ELSE {x} END"
 
 
-def _substring(parser: Parser, tree: exp.Expr) -> Node:
-    numbers = [tree.args[key] for key in ("start", "length") if tree.args.get(key) is not None]
-    nodes = [
-        parser.of_kind(tree.this, "string", taker="substring"),
-        *[parser.of_kind(number, "int", taker="the place in substring") for number in numbers],
-    ]
-    text = f"SUBSTRING({', '.join(n.text for n in nodes)})"
-    name = "substring.length" if len(nodes) > 2 else "substring"
-    return call(name, STRING, tuple(nodes), text)
+def _searched(parser: Parser, tree: exp.Expr, taker: str) -> Node:
+    text = parser.text_of(tree, f"what {taker} looks for")
+    if not text.value:
+        raise parser.refused(tree, f"{taker} looks for at least one character")
+    return text
 
 
-def _pipe(parser: Parser, tree: exp.Expr) -> Node:
-    sides = [parser.of_kind(t, "string", taker="||") for t in (tree.this, tree.expression)]
-    return call("pipe", STRING, tuple(sides), f"({sides[0].text} || {sides[1].text})")
-
-
-def _concat(parser: Parser, tree: exp.Expr) -> Node:
-    nodes = [parser.of_kind(t, "string", taker="concat") for t in tree.expressions]
-    return Call(STRING, "concat", tuple(nodes), f"CONCAT({', '.join(n.text for n in nodes)})")
-
-
-def _replace(parser: Parser, tree: exp.Expr) -> Node:
-    node = parser.of_kind(tree.this, "string", taker="replace")
-    old = parser.text_of(tree.expression, "what replace looks for")
-    if not old.value:
-        raise parser.refused(tree.expression, "replace looks for at least one character")
-    new = parser.of_kind(tree.args["replacement"], "string", taker="replace")
-    text = f"REPLACE({node.text}, {old.text}, {new.text})"
-    return call("replace", STRING, (node, old, new), text)
+def _pattern(parser: Parser, tree: exp.Expr, taker: str) -> Node:
+    pattern = parser.text_of(tree, f"the pattern of {taker}")
+    value = str(pattern.value)
+    if value.replace("\\\\", "").replace("\\%", "").replace("\\_", "").count("\\"):
+        raise parser.refused(tree, "a backslash stands before %, _ or \\ only")
+    # Python calls what the pattern is compiled to; SQL has its text.
+    return replace(pattern, value=like(lower(value) if taker == "ILIKE" else value).fullmatch)
 
 
 def _split_part(parser: Parser, tree: exp.Expr) -> Node:
@@ -68,34 +49,73 @@ def _split_part(parser: Parser, tree: exp.Expr) -> Node:
     if not isinstance(index, Literal) or not isinstance(index.value, int) or index.value < 1:
         raise parser.refused(tree.args["part_index"], "parts have literal numbers from 1")
     text = f"SPLIT_PART({node.text}, {delimiter.text}, {index.text})"
-    return call("split_part", STRING, (node, delimiter, index), text)
+    return call(_SPLIT_PART, STRING, (node, delimiter, index), text)
 
 
-def _like(parser: Parser, tree: exp.Expr) -> Node:
-    name = "ilike" if isinstance(tree, exp.ILike) else "like"
-    node = parser.of_kind(tree.this, "string", taker=name.upper())
-    pattern = parser.text_of(tree.expression, f"the pattern of {name.upper()}")
-    value = str(pattern.value)
-    if value.replace("\\\\", "").replace("\\%", "").replace("\\_", "").count("\\"):
-        raise parser.refused(tree.expression, "a backslash stands before %, _ or \\ only")
-    return call(name, BOOL, (node, pattern), f"({node.text} {name.upper()} {pattern.text})")
+def _trim(parser: Parser, tree: exp.Expr) -> Node:
+    return _TRIMS.get(str(tree.args.get("position")), _TRIMS["BOTH"])(parser, tree)
 
 
-_ONE, _TWO = {"this"}, {"this", "expression"}
-HANDLERS: Mapping[type[exp.Expr], tuple[Handler, set[str]]] = {
-    **dict.fromkeys((exp.Like, exp.ILike), (_like, _TWO)),
-    exp.Lower: (_text_function("lower", STRING, "this"), _ONE),
-    exp.Upper: (_text_function("upper", STRING, "this"), _ONE),
-    exp.Length: (_text_function("length", FieldType("int", bits=33), "this"), _ONE),
-    exp.StartsWith: (_text_function("starts_with", BOOL, "this", "expression"), _TWO),
+def _substring(parser: Parser, tree: exp.Expr) -> Node:
+    return _SUBSTRINGS[tree.args.get("length") is not None](parser, tree)
+
+
+_ONE = {"this": _TEXT}
+_TRIMS = {
+    "BOTH": Function("trim", STRING, _ONE, Operator("{0}.strip(' ')", "btrim({0}, ' ')")),
+    "LEADING": Function("ltrim", STRING, _ONE, Operator("{0}.lstrip(' ')", "ltrim({0}, ' ')")),
+    "TRAILING": Function("rtrim", STRING, _ONE, Operator("{0}.rstrip(' ')", "rtrim({0}, ' ')")),
+}
+_FROM, _FOR = _clamped(1, -(2**31)), _clamped(2, 0)
+_SUBSTRINGS = (  # without and with a length
+    Function(
+        "substring",
+        STRING,
+        {"this": _TEXT, "start": _PLACE},
+        Operator("substring({0}, {1})", f"substr({{0}}, {_FROM})"),
+    ),
+    Function(
+        "substring",
+        STRING,
+        {"this": _TEXT, "start": _PLACE, "length": _PLACE},
+        Operator("substring({0}, {1}, {2})", f"substr({{0}}, {_FROM}, {_FOR})"),
+    ),
+)
+_SPLIT_PART = Operator("split_part({0}, {1}, {2})", "split_part({0}, {1}, {2})")
+_TWO = {"this": _TEXT, "expression": _TEXT}
+_INFIX = "({0} {name} {1})"
+_LIKE = {"this": _TEXT, "expression": _pattern}
+_FUNCTIONS = {
+    exp.Lower: Function("lower", STRING, _ONE, Operator("lower({0})", "lower({0})")),
+    exp.Upper: Function("upper", STRING, _ONE, Operator("upper({0})", "upper({0})")),
+    exp.Length: Function(
+        "length", _LENGTH, _ONE, Operator("len({0})", "CAST(character_length({0}) AS BIGINT)")
+    ),
+    exp.StartsWith: Function(
+        "starts_with", BOOL, _TWO, Operator("{0}.startswith({1})", "starts_with({0}, {1})")
+    ),
+    exp.StrPosition: Function(
+        "strpos",
+        _LENGTH,
+        {"this": _TEXT, "substr": _TEXT},
+        Operator("{0}.find({1}) + 1", "CAST(strpos({0}, {1}) AS BIGINT)"),
+    ),
+    exp.Replace: Function(
+        "replace",
+        STRING,
+        {"this": _TEXT, "expression": _searched, "replacement": _TEXT},
+        Operator("{0}.replace({1}, {2})", "replace({0}, {1}, {2})"),
+    ),
+    exp.Concat: Function("concat", STRING, {"expressions": _TEXT}, _CONCAT),
+    exp.DPipe: Function("||", STRING, _TWO, Operator("{0} + {1}", "({0} || {1})"), _INFIX),
+    exp.Like: Function(
+        "LIKE", BOOL, _LIKE, Operator("{1}({0}) is not None", "({0} LIKE {1})"), _INFIX
+    ),
+    exp.ILike: Function("ILIKE", BOOL, _LIKE, _ILIKE, _INFIX),
+}
+HANDLERS: Handlers = {
+    **{kind: (function, function.takes) for kind, function in _FUNCTIONS.items()},
     exp.Trim: (_trim, {"this", "position"}),
     exp.Substring: (_substring, {"this", "start", "length"}),
-    exp.DPipe: (_pipe, _TWO),
-    exp.Concat: (_concat, {"expressions"}),
-    exp.Replace: (_replace, {"this", "expression", "replacement"}),
     exp.SplitPart: (_split_part, {"this", "delimiter", "part_index"}),
-    exp.StrPosition: (
-        _text_function("strpos", FieldType("int", bits=33), "this", "substr"),
-        {"this", "substr"},
-    ),
 }

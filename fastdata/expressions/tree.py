@@ -1,25 +1,18 @@
 """Typed expressions: what parsing makes, and what Python and SQL are made from."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from fastdata.events.fieldtypes import FieldType
 
 __all__ = [
-    "Call",
-    "Column",
-    "Element",
-    "Get",
-    "Literal",
-    "Node",
-    "array_of",
-    "digits_of",
-    "nodes_of",
-    "or_null",
-]
+    "Call", "Column", "Element", "Get", "Literal", "Node", "Nulls", "Operator", "always",
+    "array_of", "call", "digits_of", "never", "nodes_of", "or_null",
+]  # fmt: skip
 
 MAX_DIGITS = 38
-MIN_INT, MAX_INT = -(2**63), 2**63 - 1
+Nulls = Callable[[Iterable[bool]], bool]
+INT64 = (-(2**63), 2**63 - 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,16 +62,59 @@ class Get:
 
 
 @dataclass(frozen=True, slots=True)
+class Operator:
+    """How an operator or function is written twice. Both mean the same, to the bit.
+
+    Inside of SQL, integers are BIGINT, floats DOUBLE, and timestamps and dates BIGINT as they are
+    in Python: then one rule of arithmetic serves both engines.
+
+    Attributes:
+        python: With `{0}`, `{1}`... for its arguments, `{p}` and `{s}` for the digits of the
+            result, and `{s0}` for those after the point of the first argument.
+        sql: The same in SQL of DataFusion; `{all}` are all arguments, `{rest}` all but the first.
+        nulls: Whether the result may be null, from whether each argument may.
+        range: Where an integer result must lie; it is null outside of it.
+        argument: The SQL of an argument, for `sql`.
+        form: Of the Python: `strict` is an expression that is null when an argument is, `open` one
+            that sees to nulls itself; what others mean says the method of `Code` with its name.
+    """
+
+    python: str
+    sql: str
+    nulls: Nulls = any
+    range: tuple[int, int] | None = None
+    argument: str = "{}"
+    form: str = "strict"
+
+
+def always(_nulls: Iterable[bool]) -> bool:
+    """The result may be null, whatever the arguments are."""
+    return True
+
+
+def never(_nulls: Iterable[bool]) -> bool:
+    """The result is not null, whatever the arguments are."""
+    return False
+
+
+@dataclass(frozen=True, slots=True)
 class Call:
-    """An operator or function by its name in `operators`; its result is of `type`."""
+    """An operator or function of arguments; its result is of `type`."""
 
     type: FieldType
-    operator: str
+    operator: Operator
     arguments: tuple["Node", ...]
     text: str
 
 
 Node = Literal | Column | Element | Get | Call
+
+
+def call(operator: Operator, type: FieldType, arguments: Iterable[Node], text: str) -> Call:
+    """A call, whose result may be null if the operator says so."""
+    nodes = tuple(arguments)
+    nullable = operator.nulls(node.type.nullable for node in nodes)
+    return Call(replace(type, nullable=nullable), operator, nodes, text)
 
 
 def nodes_of(node: Node) -> Iterator[Node]:
@@ -87,10 +123,8 @@ def nodes_of(node: Node) -> Iterator[Node]:
     match node:
         case Call():
             below = node.arguments
-        case Get():
-            below = (node.holder,)
-        case Element():
-            below = (node.array,)
+        case Get(holder=inner) | Element(array=inner):
+            below = (inner,)
         case _:
             below = ()
     for child in below:

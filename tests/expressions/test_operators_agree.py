@@ -6,8 +6,11 @@ from itertools import product
 
 import pytest
 
-from fastdata.expressions import compile_value, parse_expression
-from fastdata.expressions.operators import OPERATORS
+from fastdata.errors import DeclarationError
+from fastdata.expressions import compile_value, conditions, numbers, parse_expression
+from fastdata.expressions.conversions import CONVERSIONS
+from fastdata.expressions.functions import HANDLERS
+from fastdata.expressions.parsing import Function
 from fastdata.expressions.tree import Call, nodes_of
 from tests.expressions.expression_texts import FIELDS, PARTS, UNITS
 from tests.expressions.test_agree import answers, bits
@@ -42,6 +45,7 @@ EXPRESSIONS = [
     "nullif(i, j)", "nullif(x, y)", "greatest(i, j, small)", "least(i, j)", "greatest(x, y)",
     "least(x, y)", "coalesce(i, j)", "ok and sure", "ok or sure", "sure and ok", "sure or ok",
     "not ok", "i in (1, -1)", "x in (0e0, 2.5)", "i between j and 2", "i is null",
+    "case when ok then i else j end",
     *[f"{name}(s)" for name in ("lower", "upper", "trim", "ltrim", "rtrim", "length")],
     "s || t", "concat(s, t)", "replace(s, 'a', t)", "split_part(s, '/', 2)", "starts_with(s, t)",
     "strpos(s, t)", "strpos(s, 'a')", "substring(s, i)", "substring(s, i, j)", "s like '%a%'",
@@ -111,7 +115,20 @@ def test_every_operator_agrees_at_the_edges() -> None:
 def test_every_operator_is_looked_at() -> None:
     used = {n.operator for node in NODES for n in nodes_of(node) if isinstance(n, Call)}
 
-    assert OPERATORS.keys() - used == set()
+    tables = numbers.OPERATORS, conditions.OPERATORS, CONVERSIONS
+    rows = {operator for table in tables for operator in table.values()}
+    rows |= {row.operator for row, _ in HANDLERS.values() if isinstance(row, Function)}
+    assert rows - used == set()
+
+
+def test_every_function_is_named_where_an_unknown_one_is_refused() -> None:
+    rows = [row for row, _ in HANDLERS.values() if isinstance(row, Function)]
+
+    with pytest.raises(DeclarationError) as refused:
+        parse_expression("unknown(i)", FIELDS, "test")
+
+    names = str(refused.value).split("there are: ")[1].split("\n")[0].split(", ")
+    assert {row.name for row in rows if row.name.islower()} - set(names) == set()
 
 
 @pytest.mark.parametrize("text", EXPRESSIONS)
