@@ -167,7 +167,7 @@ def convert(node: Node, type: FieldType) -> Node:
     kind = node.type.kind
     if is_null(node):
         return Literal(or_null(type), None, node.text)
-    if kind == type.kind == "int" or _is_same(node.type, type):
+    if _name_and_digits(node.type) == _name_and_digits(type):
         return node
     type = replace(type, nullable=node.type.nullable)
     if isinstance(node, Literal) and kind in ("int", "decimal"):
@@ -178,12 +178,8 @@ def convert(node: Node, type: FieldType) -> Node:
     return call(operator, type, (node,), node.text)
 
 
-def _is_same(a: FieldType, b: FieldType) -> bool:
-    if a.kind != b.kind:
-        return False
-    if a.kind == "timestamp":
-        return a.unit == b.unit
-    return a.kind != "decimal" or (a.precision, a.scale) == (b.precision, b.scale)
+def _name_and_digits(type: FieldType) -> tuple[str, int, int]:
+    return name_of(type), type.precision, type.scale
 
 
 def _literal(value: object, type: FieldType) -> float | Decimal:

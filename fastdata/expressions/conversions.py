@@ -112,7 +112,9 @@ CONVERSIONS: Mapping[str, Operator] = {
         "text_to_decimal({0}, {p}, {s})", _matching(runtime.DECIMAL, "DECIMAL({p},{s})"), always
     ),
     "try.string>bool": Operator(
-        "text_to_bool({0})", "CASE {0} WHEN 'true' THEN true WHEN 'false' THEN false END", always
+        "{{'true': True, 'false': False}}.get({0})",
+        "CASE {0} WHEN 'true' THEN true WHEN 'false' THEN false END",
+        always,
     ),
     "try.string>date": Operator(
         "text_to_date({0})",

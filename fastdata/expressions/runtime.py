@@ -152,11 +152,6 @@ def text_to_decimal(text: str, precision: int, scale: int) -> Decimal | None:
     return to_decimal(Decimal(text), precision, scale) if _DECIMAL.match(text) else None
 
 
-def text_to_bool(text: str) -> bool | None:
-    """The boolean of the words true and false; None for any other text."""
-    return {"true": True, "false": False}.get(text)
-
-
 def text_to_date(text: str) -> int | None:
     """Days since 1970 of a text as 2024-01-31; None for any other."""
     try:
