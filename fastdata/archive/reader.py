@@ -84,7 +84,7 @@ class ArchiveReader:
     """Reads the archive of one source's topic."""
 
     def __init__(self, storage: ArchiveStorage, source: Source) -> None:
-        self._storage = storage
+        self.storage = storage
         self._source = source
         self._cache: dict[str, Entry] = {}
         self._coverage = Coverage()
@@ -102,7 +102,7 @@ class ArchiveReader:
                 retriable.
         """
         size = self._source.segment_size
-        chains = await follow_chains(self._storage, self._source, cache=self._cache)
+        chains = await follow_chains(self.storage, self._source, cache=self._cache)
         durable = {p: chain.end for p, chain in chains.items() if chain.end is not None}
         closed = {p: closed_part(chain, size) for p, chain in chains.items()}
         entries = {p: part for p, (part, _) in closed.items()}
@@ -122,11 +122,11 @@ class ArchiveReader:
             CorruptStateError: It is gone, or not what the manifest says.
             ArchiveUnavailableError: The store did not answer; retriable.
         """
-        return read_object(await self._storage.get(entry.name), entry)
+        return read_object(await self.storage.get(entry.name), entry)
 
     async def read_whole(self, entry: ObjectEntry) -> bytes:
         """An object as it is, an Avro container file; raises what `read` raises."""
-        return verified(await self._storage.get(entry.name), entry)
+        return verified(await self.storage.get(entry.name), entry)
 
 
 def closed_part(chain: Chain, size: int) -> tuple[tuple[Entry, ...], int]:

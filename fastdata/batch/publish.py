@@ -1,8 +1,9 @@
 """New versions beside the old, then the pointers: what a replay does to the store."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
+from typing import ParamSpec, TypeVar
 
 import stamina
 
@@ -15,17 +16,23 @@ from fastdata.store.protocol import Flip, Run, ServingStore, Total
 
 __all__ = ["confirm_spans", "patiently", "replace_spans"]
 
-patiently = stamina.AsyncRetryingCaller(
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+_again = stamina.AsyncRetryingCaller(
     attempts=5, timeout=None, wait_initial=0.05, wait_exp_base=5, wait_max=5.0, wait_jitter=0.0
 ).on(lambda error: isinstance(error, FastdataError) and error.retriable)
-"""The result of an idempotent call that is called again after errors that are retriable.
-
-Raises what the call raises, if it is not retriable or still there after four more attempts in some
-six seconds.
-"""
-
 # One transaction each; readers and workers wait no longer than for one of them.
 _FLIPS_AT_ONCE = 500
+
+
+async def patiently(call: Callable[_P, Awaitable[_T]], *args: _P.args, **kwargs: _P.kwargs) -> _T:
+    """The result of an idempotent call that is called again after errors that are retriable.
+
+    Raises what the call raises, if it is not retriable or still there after four more attempts in
+    some six seconds.
+    """
+    # Bound, as stamina logs what a call gets: whole states, for one.
+    return await _again(partial(call, *args, **kwargs))
 
 
 async def replace_spans(
@@ -54,8 +61,7 @@ async def replace_spans(
     """
     totals = {span: [Total(*row) for row in of_span] for span, of_span in rows.items()}
     try:
-        write = partial(store.write_totals, run.metric, run.number, totals, pace)
-        written = await patiently(write)
+        written = await patiently(store.write_totals, run.metric, run.number, totals, pace)
     except SpanConflictError:
         return []  # Somebody else resumed this run; what is left is planned again.
     reach("batch.before_flip")
@@ -95,6 +101,6 @@ async def _publish(store: ServingStore, run: Run, flips: Sequence[Flip]) -> list
         together = flips[first : first + _FLIPS_AT_ONCE]
         # All or none are moved; those that nobody else has moved are planned again.
         with suppress(SpanConflictError):
-            await patiently(partial(store.publish, run.metric, together))
+            await patiently(store.publish, run.metric, together)
             moved += [flip.span for flip in together]
     return moved

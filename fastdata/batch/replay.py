@@ -14,8 +14,7 @@
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import KW_ONLY, dataclass, field
 
 from fastdata.archive.manifest import ObjectEntry
 from fastdata.archive.reader import ArchiveReader, Snapshot
@@ -27,8 +26,6 @@ from fastdata.batch.plan import Contents, choose_spans
 from fastdata.batch.processes import FoldingPool, choose_workers
 from fastdata.batch.publish import patiently
 from fastdata.batch.reports import ReplayProgress, ReplayReport
-from fastdata.batch.rollups.hours import KeptHours
-from fastdata.batch.rollups.roll_up import count_stale, roll_up
 from fastdata.batch.work import Meter, Task, Work
 from fastdata.coordinates.instants import HOUR_MS, ceil_to, floor_to
 from fastdata.declare.metric import Metric
@@ -122,13 +119,8 @@ async def replay(
         StoreUnavailableError: The store did not answer for some seconds.
         CommitUnknownError: The same, and the last write may have been done.
     """
-    replayer = Replayer(
-        archive,
-        workers=workers,
-        complete=complete,
-        pace=open_pace(max_writes_per_s),
-        engine=engine,
-    )
+    pace = open_pace(max_writes_per_s)
+    replayer = Replayer(archive, workers=workers, complete=complete, pace=pace, engine=engine)
     request = Request(start, end, resume=resume, force=force)
     return await replayer.run(metrics, request, store, dry_run=dry_run, on_progress=on_progress)
 
@@ -149,38 +141,29 @@ def open_pace(max_writes_per_s: float | None) -> Pace | None:
     return Pace(max_writes_per_s)
 
 
+@dataclass(eq=False, slots=True)
 class Replayer:
     """Does replays over one archive, of which it reads each entry of the manifest once.
 
     Not for concurrent use.
 
-    Args:
+    Attributes:
         workers: Processes; 0 computes in this one, None decides by the work and the machine.
         complete: Whether the metrics of each replay are all there are of their sources.
         pace: Waited for before totals are written; None for no limit.
         engine: None takes the columnar one wherever it can.
-
-    Attributes:
         contents: By source, what the archive held when a replay last began.
     """
 
-    def __init__(
-        self,
-        archive: ArchiveStorage,
-        *,
-        workers: int | None = None,
-        complete: bool = False,
-        pace: Pace | None = None,
-        engine: Engine | None = None,
-    ) -> None:
-        self.contents: dict[Source, Contents] = {}
-        self._archive = archive
-        self._readers: dict[Source, ArchiveReader] = {}
-        self._counted: dict[Source, dict[str, ObjectEntry]] = {}
-        self._workers = workers
-        self._complete = complete
-        self._pace = pace
-        self._engine = engine
+    archive: ArchiveStorage
+    _: KW_ONLY
+    workers: int | None = None
+    complete: bool = False
+    pace: Pace | None = None
+    engine: Engine | None = None
+    contents: dict[Source, Contents] = field(default_factory=dict, init=False)
+    _readers: dict[Source, ArchiveReader] = field(default_factory=dict, init=False)
+    _counted: dict[Source, dict[str, ObjectEntry]] = field(default_factory=dict, init=False)
 
     async def run(
         self,
@@ -207,7 +190,7 @@ class Replayer:
         if not dry_run:
             await self._fold_and_publish(works, on_progress)
         for work in works:
-            await self._roll_up(work, store, request.force, dry_run)
+            await work.roll_up(dry_run)
         if not dry_run:
             await self._clean_up(works, store)
         reports = tuple(task.finish(dry_run) for work in works for task in work.tasks)
@@ -221,62 +204,39 @@ class Replayer:
         schemas = {entry.schema for entry in newest.objects()}
         works: dict[tuple[str, Engine], Work] = {}
         for metric in metrics:
-            last = await patiently(partial(store.last_run, metric.id))
+            last = await patiently(store.last_run, metric.id)
             unfinished = None if last is None or last.is_done else last
             is_resumed = unfinished and request.resume and request.is_of(unfinished)
-            run = unfinished if is_resumed else None
+            run, earlier = (unfinished, None) if is_resumed else (None, unfinished)
             snapshot = _as_of(newest, run) if run else newest
-            engine = choose_engine(self._engine, metric, schemas)
+            engine = choose_engine(self.engine, metric, schemas)
             key = snapshot.coverage.dump(), engine
             if key not in works:
-                works[key] = Work(
-                    source, store, reader, snapshot,
-                    engine=engine, force=request.force, pace=self._pace,
-                )  # fmt: skip
+                force, pace = request.force, self.pace
+                works[key] = Work(source, store, reader, snapshot, engine, force, pace)
             contents = works[key].contents
             if run is None:
                 self.contents[source] = contents
             limits = (run.start, run.end) if run else (request.start, request.end)
             spans = choose_spans(contents.hours, *limits, request.dense_until)
-            kept = None
-            if metric.rollups:
-                kept = await KeptHours.listed(
-                    self._archive, metric, contents, spans,
-                    is_newest=run is None, again=request.force,
-                )  # fmt: skip
-            earlier = None if run else unfinished
-            await works[key].add(metric, spans, run=run, earlier=earlier, kept=kept)
+            await works[key].add(metric, spans, run, earlier)
         return list(works.values())
 
     async def _snapshot(self, source: Source) -> Snapshot:
         """What the archive of a source holds now, in whole segments."""
-        reader = self._readers.setdefault(source, ArchiveReader(self._archive, source))
+        reader = self._readers.setdefault(source, ArchiveReader(self.archive, source))
         archived = await patiently(reader.snapshot)
         counted = self._counted.setdefault(source, {})
-        return await patiently(partial(index_again, reader, source, archived, counted))
+        return await patiently(index_again, reader, source, archived, counted)
 
     async def _fold_and_publish(
         self, works: Sequence[Work], on_progress: Callable[[ReplayProgress], None] | None
     ) -> None:
         meter = Meter(works, on_progress)
         meter.add(0, 0)
-        with FoldingPool(choose_workers(self._workers, meter.group_events)) as pool:
+        with FoldingPool(choose_workers(self.workers, meter.group_events)) as pool:
             for work in works:
                 await work.run(pool, meter)
-
-    async def _roll_up(self, work: Work, store: ServingStore, force: bool, dry_run: bool) -> None:
-        for task in work.tasks:
-            if not task.metric.rollups or not task.spans:
-                continue
-            report = task.report
-            if dry_run:
-                moving = {*task.plan.recompute, *task.plan.empty}
-                report.rollups = await count_stale(task.metric, *task.range, store, moving)
-                continue
-            report.rollups, report.rollups_left = await roll_up(
-                task.metric, *task.range, store=store, storage=self._archive,
-                contents=work.contents, again=force, pace=self._pace,
-            )  # fmt: skip
 
     async def _clean_up(self, works: Sequence[Work], store: ServingStore) -> None:
         by_source: dict[Source, list[Task]] = {}
@@ -286,7 +246,7 @@ class Replayer:
         if any(task.run for tasks in by_source.values() for task in tasks):
             reach("batch.before_clean_up")
             for tasks in by_source.values():
-                await _clean_up(store, tasks, self._complete)
+                await _clean_up(store, tasks, self.complete)
         for work in works:
             await work.sweep()
 
@@ -311,13 +271,12 @@ async def _clean_up(store: ServingStore, tasks: Sequence[Task], complete: bool) 
     """
     for task in tasks:
         if task.spans:
-            await patiently(partial(store.clean_up, task.metric.id, *task.range))
+            await patiently(store.clean_up, task.metric.id, *task.range)
     if complete:
         unfolded = unfolded_of(tasks[0].metric.source).id
         for start, end in _agreed(tasks):
             # Any metric would do: where they agree, the heads of one judge for all.
-            clean_up = partial(store.clean_up, tasks[0].metric.id, start, end, unfolded)
-            await patiently(clean_up)
+            await patiently(store.clean_up, tasks[0].metric.id, start, end, unfolded)
 
 
 def _agreed(tasks: Sequence[Task]) -> list[tuple[int, int]]:

@@ -6,7 +6,6 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from functools import partial
 from typing import NoReturn
 
 from fastdata.archive.storage import ArchiveStorage
@@ -123,7 +122,7 @@ class ScheduledReplay:
         return ScheduledRun(now, start, report, resumed, tuple(uncounted))
 
     async def _is_unfinished(self, store: ServingStore, metric: Metric, start: int) -> bool:
-        run = await patiently(partial(store.last_run, metric.id))
+        run = await patiently(store.last_run, metric.id)
         return run is not None and not run.is_done and run.start >= start - self._window_ms
 
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import partial
 
 from fastdata.batch.plan import Contents, Hour
 from fastdata.batch.publish import patiently
@@ -72,8 +71,8 @@ class UncountedHours:
         ]
         uncounted: dict[int, int] = {}
         for hours in _stretches(suspects):
-            read = partial(store.heads, self._metric.id, hours[0], hours[-1] + HOUR_MS)
-            heads = await patiently(read)
+            edges = hours[0], hours[-1] + HOUR_MS
+            heads = await patiently(store.heads, self._metric.id, *edges)
             for hour in hours:
                 counted = heads[hour].coverage if hour in heads else Coverage()
                 if events := contents.uncounted_events(hour, counted):

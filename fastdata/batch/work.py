@@ -3,8 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, field
 
 from fastdata.archive.reader import ArchiveReader, Snapshot
 from fastdata.batch.job import Engine, Job, JobResult, Piece
@@ -13,6 +12,7 @@ from fastdata.batch.processes import FoldingPool
 from fastdata.batch.publish import confirm_spans, patiently, replace_spans
 from fastdata.batch.reports import MetricReport, ReplayProgress
 from fastdata.batch.rollups.hours import KeptHours
+from fastdata.batch.rollups.roll_up import count_stale, roll_up
 from fastdata.coordinates.instants import HOUR_MS
 from fastdata.coordinates.segments import segment_of
 from fastdata.declare.metric import Metric
@@ -38,18 +38,18 @@ class Task:
         spans: In order; maybe none.
         run: The open run; None until there is something to do.
         earlier: An unfinished run that is not resumed.
-        kept: The hours that are kept; None for a metric without rollups.
-        plan: What is left to do, by what readers had a moment ago.
+        kept: The hours that are kept.
         report: What is done; it grows.
+        plan: What is left to do, by what readers had a moment ago.
     """
 
     metric: Metric
     spans: Sequence[int]
     run: Run | None
     earlier: Run | None
-    kept: KeptHours | None
-    plan: Plan
+    kept: KeptHours
     report: MetricReport
+    plan: Plan = field(init=False)
 
     @property
     def range(self) -> tuple[int, int]:
@@ -72,7 +72,7 @@ class Task:
         if dry_run:
             report.recomputed = len(plan.recompute)
             report.relabelled = len(plan.relabel) + len(plan.empty)
-            report.kept = len(self.kept.wanted(plan.computed)) if self.kept else 0
+            report.kept = len(self.kept.wanted(plan.computed))
         moved = report.recomputed + report.relabelled
         report.unchanged = len(self.spans) - report.ahead - moved
         return report
@@ -107,51 +107,38 @@ class Meter:
             )
 
 
+@dataclass(eq=False, slots=True)
 class Work:
     """Metrics of one source that end at one coverage, so that they are folded together.
 
     Not for concurrent use.
 
-    Args:
+    Attributes:
         store: Open.
         snapshot: Of the archive, up to where the metrics shall end.
         engine: What folds them.
         force: Compute anew what is up to date, too.
         pace: Waited for before totals are written; None for no limit.
-
-    Attributes:
         contents: What the archive holds up to there.
     """
 
-    def __init__(
-        self,
-        source: Source,
-        store: ServingStore,
-        reader: ArchiveReader,
-        snapshot: Snapshot,
-        *,
-        engine: Engine,
-        force: bool,
-        pace: Pace | None,
-    ) -> None:
-        self.tasks: list[Task] = []
-        self.contents = Contents.of(snapshot.coverage, snapshot.objects(), source.segment_size)
-        self.engine = engine
-        self._source = source
-        self._store = store
-        self._reader = reader
-        self._snapshot = snapshot
-        self._force = force
-        self._pace = pace
+    source: Source
+    store: ServingStore
+    reader: ArchiveReader
+    snapshot: Snapshot
+    engine: Engine
+    force: bool
+    pace: Pace | None
+    contents: Contents = field(init=False)
+    tasks: list[Task] = field(default_factory=list, init=False)
+
+    def __post_init__(self) -> None:
+        """Look into the manifest once for all metrics."""
+        snapshot, size = self.snapshot, self.source.segment_size
+        self.contents = Contents.of(snapshot.coverage, snapshot.objects(), size)
 
     async def add(
-        self,
-        metric: Metric,
-        spans: Sequence[int],
-        *,
-        run: Run | None,
-        earlier: Run | None,
-        kept: KeptHours | None,
+        self, metric: Metric, spans: Sequence[int], run: Run | None, earlier: Run | None
     ) -> None:
         """Plan one more metric, by what readers have now.
 
@@ -159,23 +146,23 @@ class Work:
             spans: In order; maybe none.
             run: One to resume.
             earlier: An unfinished one that is not resumed.
-            kept: The hours that are kept; None for a metric without rollups.
+
+        Raises:
+            ArchiveUnavailableError: The archive's store did not answer for some seconds.
+            StoreUnavailableError: The serving store did not answer for some seconds.
         """
-        start, end = _range(spans)
-        snapshot = self._snapshot
+        kept = await KeptHours.listed(
+            self.reader.storage, metric, self.contents, spans,
+            is_newest=run is None, again=self.force,
+        )  # fmt: skip
+        snapshot, size = self.snapshot, self.source.segment_size
         report = MetricReport(
-            metric.name,
-            metric.id,
-            snapshot.coverage,
-            start,
-            end,
-            rejects=snapshot.rejects,
-            timeless=snapshot.timeless,
-            segment_size=metric.source.segment_size,
-            lost=snapshot.lost,
-        )
-        plan = await self._plan(metric, spans, run, kept)
-        self.tasks.append(Task(metric, spans, run, earlier, kept, plan, report))
+            metric.name, metric.id, snapshot.coverage, *_range(spans), rejects=snapshot.rejects,
+            timeless=snapshot.timeless, segment_size=size, lost=snapshot.lost,
+        )  # fmt: skip
+        task = Task(metric, spans, run, earlier, kept, report)
+        task.plan = await self._plan(task)
+        self.tasks.append(task)
 
     def groups(self) -> list[Group]:
         """What is to be folded."""
@@ -196,13 +183,32 @@ class Work:
             await self._fold_and_replace(pool, meter)
             await self._confirm(meter)
             for task in self.tasks:
-                task.plan = await self._plan(task.metric, task.spans, task.run, task.kept)
+                task.plan = await self._plan(task)
         if self._is_busy():
             raise SpanConflictError(
-                f"other runs keep moving the spans of source {self._source.name!r}; what is "
+                f"other runs keep moving the spans of source {self.source.name!r}; what is "
                 "published stays: wait until they are done and finish with --resume"
             )
         await self._close_runs()
+
+    async def roll_up(self, dry_run: bool) -> None:
+        """Make longer windows of metrics with rollups ready, or tell how many would not be.
+
+        Raises:
+            FastdataError: What `replay` raises of archive and store.
+        """
+        for task in self.tasks:
+            if not task.metric.rollups or not task.spans:
+                continue
+            report, plan = task.report, task.plan
+            if dry_run:
+                moving = {*plan.recompute, *plan.empty}
+                report.rollups = await count_stale(task.metric, *task.range, self.store, moving)
+                continue
+            report.rollups, report.rollups_left = await roll_up(
+                task.metric, *task.range, store=self.store, storage=self.reader.storage,
+                contents=self.contents, again=self.force, pace=self.pace,
+            )  # fmt: skip
 
     async def sweep(self) -> None:
         """Delete what was kept of hours that have other events now.
@@ -211,20 +217,17 @@ class Work:
             ArchiveUnavailableError: The archive's store did not answer for some seconds.
         """
         for task in self.tasks:
-            if task.kept is not None:
-                await task.kept.sweep(task.plan.ahead)
+            await task.kept.sweep(task.plan.ahead)
 
-    async def _plan(
-        self, metric: Metric, spans: Sequence[int], run: Run | None, kept: KeptHours | None
-    ) -> Plan:
-        heads = await patiently(partial(self._store.heads, metric.id, *_range(spans)))
+    async def _plan(self, task: Task) -> Plan:
+        heads = await patiently(self.store.heads, task.metric.id, *task.range)
         return plan_spans(
-            spans,
+            task.spans,
             self.contents,
             heads,
-            force=self._force,
-            forced_version=run.number if run else None,
-            missing=kept.missing if kept else (),
+            force=self.force,
+            forced_version=task.run.number if task.run else None,
+            missing=task.kept.missing,
         )
 
     def _is_busy(self) -> bool:
@@ -233,9 +236,8 @@ class Work:
     async def _open_runs(self) -> None:
         for task in self.tasks:
             if task.run is None and task.plan.moves:
-                coverage = self.contents.coverage
-                open_run = partial(self._store.open_run, task.metric.id, *task.range, coverage)
-                task.run = await patiently(open_run)
+                within = *task.range, self.contents.coverage
+                task.run = await patiently(self.store.open_run, task.metric.id, *within)
                 reach("batch.after_open_run")
 
     async def _fold_and_replace(self, pool: FoldingPool, meter: Meter) -> None:
@@ -265,14 +267,14 @@ class Work:
 
     async def _piece(self, index: int) -> Piece:
         entry = self.contents.objects[index]
-        place = entry.partition, segment_of(entry.first, self._source.segment_size), entry.schema
+        place = entry.partition, segment_of(entry.first, self.source.segment_size), entry.schema
         if self.engine == "columns":
-            return Piece(*place, data=await patiently(partial(self._reader.read_whole, entry)))
-        return Piece(*place, await patiently(partial(self._reader.read, entry)))
+            return Piece(*place, data=await patiently(self.reader.read_whole, entry))
+        return Piece(*place, await patiently(self.reader.read, entry))
 
     async def _keep(self, index: int, task: Task, result: JobResult) -> None:
         hours = {span: rows for (number, span), rows in result.hours.items() if number == index}
-        if task.kept is not None and hours:
+        if hours:
             task.report.kept += await task.kept.write(hours)
             reach("batch.after_kept_hours")
 
@@ -285,7 +287,7 @@ class Work:
         }
         if task.run is None or not totals:
             return 0
-        moved = await replace_spans(self._store, task.run, task.plan, totals, self._pace)
+        moved = await replace_spans(self.store, task.run, task.plan, totals, self.pace)
         report = task.report
         report.recomputed += len(moved)
         report.events += sum(group.spans[span] for span in moved)
@@ -296,17 +298,17 @@ class Work:
     async def _confirm(self, meter: Meter) -> None:
         for task in self.tasks:
             if task.run is not None:
-                moved = await confirm_spans(self._store, task.run, task.plan)
+                moved = await confirm_spans(self.store, task.run, task.plan)
                 task.report.relabelled += len(moved)
                 meter.add(0, len(moved))
 
     async def _close_runs(self) -> None:
         for task in self.tasks:
             if task.run is not None:
-                await patiently(partial(self._store.close_run, task.run.number))
+                await patiently(self.store.close_run, task.run.number)
             if task.is_superseding and task.earlier is not None:
                 # It died or will find nothing left to do; open, it keeps its rows for ever.
-                await patiently(partial(self._store.close_run, task.earlier.number))
+                await patiently(self.store.close_run, task.earlier.number)
 
 
 def _range(spans: Sequence[int]) -> tuple[int, int]:

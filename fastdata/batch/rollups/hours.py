@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Self
 
 from fastdata.archive.storage import ArchiveStorage
@@ -50,16 +49,18 @@ class KeptHours:
         Args:
             storage: The archive's.
             contents: At the coverage of the replay.
-            spans: Those of the replay.
+            spans: Those of the replay; of a metric without rollups none is kept.
 
         Raises:
             ArchiveUnavailableError: The store did not answer for some seconds.
         """
         states = KeptStates(storage, metric, "hours")
-        keys = {span: contents.hour_key(span, contents.coverage) for span in spans}
-        of_events = {span: key for span, key in keys.items() if key is not None}
-        stored = await patiently(partial(states.keys, of_events))
-        return cls(states, of_events, stored, is_newest, again)
+        keys = {
+            span: key
+            for span in (spans if metric.rollups else ())
+            if (key := contents.hour_key(span, contents.coverage)) is not None
+        }
+        return cls(states, keys, await patiently(states.keys, keys), is_newest, again)
 
     @property
     def missing(self) -> set[int]:
@@ -68,7 +69,8 @@ class KeptHours:
 
     def wanted(self, spans: Iterable[int]) -> list[int]:
         """Those of some spans with events that `write` would write."""
-        return [span for span in spans if self.again or not self._is_kept(span)]
+        events = (span for span in spans if span in self.keys)
+        return [span for span in events if self.again or not self._is_kept(span)]
 
     async def write(self, rows: Mapping[int, Sequence[WindowState]]) -> int:
         """Keep the states of some of the spans with events; idempotent.
@@ -80,9 +82,11 @@ class KeptHours:
             ArchiveUnavailableError: The store did not do it, or nobody knows; retriable.
         """
         spans = self.wanted(rows)
-        await asyncio.gather(*(self._write(span, rows[span]) for span in spans))
+        write, keys = self.states.write, self.keys
+        writes = (patiently(write, span, keys[span], rows[span], self.again) for span in spans)
+        await asyncio.gather(*writes)
         for span in spans:
-            self.stored.setdefault(span, set()).add(self.keys[span])
+            self.stored.setdefault(span, set()).add(keys[span])
         return len(spans)
 
     async def sweep(self, ahead: Collection[int]) -> None:
@@ -100,11 +104,7 @@ class KeptHours:
             if span not in ahead and keys - {self.keys[span]}
         }
         if keep and self.is_newest:
-            await patiently(partial(self.states.sweep, keep))
+            await patiently(self.states.sweep, keep)
 
     def _is_kept(self, span: int) -> bool:
         return self.keys[span] in self.stored.get(span, ())
-
-    async def _write(self, span: int, rows: Sequence[WindowState]) -> None:
-        key = self.keys[span]
-        await patiently(partial(self.states.write, span, key, rows, again=self.again))

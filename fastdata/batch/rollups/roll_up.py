@@ -12,12 +12,11 @@ import asyncio
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
 
 from fastdata.archive.storage import ArchiveStorage
 from fastdata.batch.plan import Contents
 from fastdata.batch.publish import patiently
-from fastdata.batch.rollups.days import Days, merge_rows
+from fastdata.batch.rollups.days import Days
 from fastdata.coordinates.calendar import Grain
 from fastdata.coordinates.instants import DAY_MS, HOUR_MS, floor_to
 from fastdata.coordinates.segments import Coverage
@@ -30,7 +29,6 @@ from fastdata.store.rollups import OVERALL, Marks, has_overall, rollup_id, span_
 
 __all__ = ["count_stale", "roll_up"]
 
-_DAY = Grain("day")
 _LONGEST_MONTH = 31
 
 
@@ -88,16 +86,16 @@ async def roll_up(
         StoreUnavailableError: The serving store did not answer for some seconds.
         CommitUnknownError: The same, and the last write may have been done.
     """
-    heads = await _heads_near(metric, start, end, store)
+    heads, stale = await _look(metric, start, end, store)
     hours = range(start, end if again else start, HOUR_MS)
     days = Days(metric, storage, contents, heads, again=hours)
     ready: list[_Window] = []
     left = 0
-    for window in await _stale(metric, start, end, store, heads):
+    for window in stale:
         if await _undo(window, store):
             ready.append(window)
             continue
-        merged = await _merge_days(metric, window, days)
+        merged = await days.merged(window.start, window.end)
         if merged is None:
             left += 1
             continue
@@ -124,23 +122,21 @@ async def count_stale(
     Raises:
         StoreUnavailableError: The store did not answer for some seconds.
     """
-    heads = await _heads_near(metric, start, end, store)
-    # No run has this number.
-    heads |= {hour: Head(hour, -1, Coverage()) for hour in moving}
-    return len(await _stale(metric, start, end, store, heads))
+    return len((await _look(metric, start, end, store, moving))[1])
 
 
-async def _heads_near(metric: Metric, start: int, end: int, store: ServingStore) -> dict[int, Head]:
-    """The heads of all hours that windows with an hour of the range may have."""
+async def _look(
+    metric: Metric, start: int, end: int, store: ServingStore, moving: Collection[int] = ()
+) -> tuple[Mapping[int, Head], list[_Window]]:
+    """The heads of all hours that windows of the range may have, and the windows that are stale.
+
+    Those are not made of the versions that readers see; they are in order of their ends.
+    """
     longest = max(_LONGEST_MONTH, *(grain.rolling for grain in metric.rollups))
     margin = (longest + 2) * DAY_MS
-    return await patiently(partial(store.heads, metric.id, start - margin, end + margin))
-
-
-async def _stale(
-    metric: Metric, start: int, end: int, store: ServingStore, heads: Mapping[int, Head]
-) -> list[_Window]:
-    """The windows that are not made of the versions that readers see, in order of their ends."""
+    heads = await patiently(store.heads, metric.id, start - margin, end + margin)
+    # No run has this number.
+    heads |= {hour: Head(hour, -1, Coverage()) for hour in moving}
     marks = Marks(heads)
     newest = max(heads, default=start)
     stale: list[_Window] = []
@@ -154,12 +150,12 @@ async def _stale(
             continue
         id = rollup_id(metric.id, grain, metric.calendar.zone)
         first, last = (span_of_window(window[1]) for window, _ in (marked[0], marked[-1]))
-        ready = await patiently(partial(store.heads, id, first, last + 1))
+        ready = await patiently(store.heads, id, first, last + 1)
         for window, mark in marked:
             head = ready.get(span_of_window(window[1]))
             if head is None or head.version != mark:
                 stale.append(_Window(id, *window, mark, head))
-    return sorted(stale, key=lambda window: (window.end, -window.start))
+    return heads, sorted(stale, key=lambda window: (window.end, -window.start))
 
 
 def _windows(
@@ -180,17 +176,6 @@ def _windows(
             yield window
 
 
-async def _merge_days(metric: Metric, window: _Window, days: Days) -> dict[str, States] | None:
-    """The whole states of a window by dimensions; None when a day of it has none."""
-    merged: dict[str, States] = {}
-    for start, end in metric.calendar.windows(_DAY, window.start, window.end):
-        rows = await days.rows(start, end)
-        if rows is None:
-            return None
-        await asyncio.to_thread(merge_rows, metric, merged, rows)
-    return merged
-
-
 def _totals(metric: Metric, start: int, merged: dict[str, States]) -> list[Total]:
     """What a store shows of a window; the states are used up."""
     totals = [Total(start, dims, metric.dump(merged[dims])) for dims in sorted(merged)]
@@ -207,7 +192,7 @@ async def _undo(window: _Window, store: ServingStore) -> bool:
     head = window.head
     if head is None or head.previous is None or head.previous[0] != window.mark:
         return False
-    return await patiently(partial(store.undo, window.id, window.span))
+    return await patiently(store.undo, window.id, window.span)
 
 
 async def _publish(
@@ -217,10 +202,10 @@ async def _publish(
     head = window.head
     with suppress(SpanConflictError):
         spans = {window.span: totals}
-        written = await patiently(partial(store.write_totals, window.id, window.mark, spans, pace))
+        written = await patiently(store.write_totals, window.id, window.mark, spans, pace)
         expected = (head.version, head.coverage) if head else None
         flip = Flip(window.span, expected, window.mark, Coverage(), written[window.span])
-        await patiently(partial(store.publish, window.id, [flip]))
+        await patiently(store.publish, window.id, [flip])
         return True
     return False
 
@@ -228,4 +213,4 @@ async def _publish(
 async def _clean_up(ready: Sequence[_Window], store: ServingStore) -> None:
     for id in dict.fromkeys(window.id for window in ready):
         spans = [window.span for window in ready if window.id == id]
-        await patiently(partial(store.clean_up, id, min(spans), max(spans) + 1))
+        await patiently(store.clean_up, id, min(spans), max(spans) + 1)
