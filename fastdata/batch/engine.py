@@ -5,6 +5,7 @@ A metric cannot be sent to a process, so its file is loaded there and it is look
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Self
 
 from fastdata.batch.job import Engine, Job, JobResult
 from fastdata.batch.row_engine import fold
@@ -30,6 +31,11 @@ class DeclaredMetric:
     name: str
     id: str
     rollups: tuple[tuple[Grain, ...], str]
+
+    @classmethod
+    def of(cls, metric: Metric, path: str) -> Self:
+        """What a process needs to find a metric that a file declares."""
+        return cls(path, metric.name, metric.id, (metric.rollups, metric.calendar.zone))
 
 
 def choose_engine(wanted: Engine | None, metric: Metric, schemas: Iterable[str]) -> Engine:
@@ -95,12 +101,7 @@ def fold_declared(declared: Sequence[DeclaredMetric], job: Job) -> JobResult:
 
 def _load(declared: DeclaredMetric) -> Metric:
     for value in vars(load(declared.path)).values():
-        if (
-            isinstance(value, Metric)
-            and value.name == declared.name
-            and value.id == declared.id
-            and (value.rollups, value.calendar.zone) == declared.rollups
-        ):
+        if isinstance(value, Metric) and DeclaredMetric.of(value, declared.path) == declared:
             return value
     raise ReplayError(
         f"{declared.path} does not declare the metric {declared.id} at its top level (any more); "

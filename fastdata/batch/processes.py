@@ -126,8 +126,7 @@ def _declared(metrics: Sequence[Metric]) -> list[DeclaredMetric] | None:
         path = Path(metric.place.rpartition(":")[0]).resolve()
         if not path.is_file() or (main is not None and path == Path(main).resolve()):
             return None
-        rollups = metric.rollups, metric.calendar.zone
-        declared.append(DeclaredMetric(str(path), metric.name, metric.id, rollups))
+        declared.append(DeclaredMetric.of(metric, str(path)))
     return declared
 
 

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import pyarrow as pa
@@ -38,10 +39,6 @@ __all__ = ["AggregateColumns", "Argument", "columns_of"]
 # A sum of decimals has ten digits more than what is summed.
 _MOST_DIGITS = 28
 _LOW_BITS = 32
-_KNOWN = (
-    *(Count, Sum, Mean, Min, Max, Variance, StdDev, First, Last, Histogram),
-    *(Uniques, Sets, Seen, TopK, Frequency, Quantiles),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,76 +62,55 @@ class AggregateColumns:
     states: Callable[[Sequence[pa.Array]], list[State]]
 
 
+_Columns = AggregateColumns | ValueColumns
+
+
 def columns_of(
     measure: Measure, aggregate: Aggregate, arguments: Sequence[Argument], time: str
-) -> AggregateColumns | ValueColumns:
+) -> _Columns:
     """The columns of a measure; any that is not known here is folded value by value.
 
     Args:
         time: SQL of the event time, ms UTC.
     """
-    # A class that is derived of one of ours may count differently.
-    if type(measure) in _KNOWN:
-        by_aggregate = _by_aggregate(measure, aggregate, arguments, time)
-        if columns := by_aggregate or _by_value(measure, aggregate, arguments):
+    # By its very class: one that is derived of ours may count differently.
+    if type(measure) is Count and not arguments:
+        return _aggregated("count(*)")
+    if len(arguments) == 1:
+        if by_value := _BY_VALUE.get(type(measure)):
+            return by_value(aggregate, arguments[0].sql)
+        by_aggregate = _BY_AGGREGATE.get(type(measure))
+        if by_aggregate and (columns := by_aggregate(aggregate, arguments[0], time)):
             return columns
     sql = [argument.sql for argument in arguments]
     return folded(aggregate, sql, time if getattr(measure, "timed", False) else None)
 
 
-def _by_aggregate(
-    measure: Measure, aggregate: Aggregate, arguments: Sequence[Argument], time: str
-) -> AggregateColumns | None:
-    match measure, arguments:
-        case Count(), ():
-            return AggregateColumns(("count(*)",), lambda columns: columns[0].to_pylist())
-        case Count(), (one,):
-            return AggregateColumns((f"count({one.sql})",), lambda columns: columns[0].to_pylist())
-        case Sum(), (one,) if _is_summable(one.type):
-            return _sum(one)
-        case Mean(), (one,) if _is_summable(one.type):
-            return _mean(aggregate, one)
-        case Min() | Max(), (one,):
-            return _extreme("max" if isinstance(measure, Max) else "min", one)
-        case First() | Last(), (one,):
-            return _end(isinstance(measure, Last), one, time)
-    return None
+def _aggregated(sql: str, type: FieldType | None = None) -> AggregateColumns:
+    """The value of one aggregate function as the state; of a type for what may be decimals."""
+    return AggregateColumns((sql,), lambda columns: _values(columns[0], type))
 
 
-def _by_value(
-    measure: Measure, aggregate: Aggregate, arguments: Sequence[Argument]
-) -> ValueColumns | None:
-    match measure, arguments:
-        case Sum() | Mean(), (one,) if one.type.kind == "float":
-            return float_sum(aggregate, one.sql)
-        case Variance() | StdDev(), (one,):
-            return variance(aggregate, one.sql)
-        case Histogram(), (one,):
-            return histogram(aggregate, one.sql)
-        case Uniques() | Sets(), (one,):
-            return distinct(one.sql)
-        case Seen(), (one,):
-            return folded(aggregate, [one.sql], None, "distinct")
-        case TopK() | Frequency() | Quantiles(), (one,):
-            return counted(aggregate, one.sql)
-    return None
+def _values(column: pa.Array, type: FieldType | None) -> list[Any]:
+    values: list[Any] = column.to_pylist()
+    if type is None or type.kind != "decimal":
+        return values
+    # With the context of decimals that never rounds.
+    return [None if value is None else to_unscaled("", type.scale, value) for value in values]
 
 
-def _is_summable(type: FieldType) -> bool:
-    return type.kind == "int" or 0 < type.precision <= _MOST_DIGITS
-
-
-def _sum(argument: Argument) -> AggregateColumns:
-    if argument.type.kind == "decimal":
-        sql = f"coalesce(sum({argument.sql}), 0)"
-        return AggregateColumns((sql,), lambda columns: _unscaled(columns[0], argument.type.scale))
-    if argument.type.bits <= _LOW_BITS:
-        sql = f"coalesce(sum({argument.sql}), 0)"
-        return AggregateColumns((sql,), lambda columns: columns[0].to_pylist())
+def _sum(aggregate: Aggregate, argument: Argument, time: str) -> _Columns | None:
+    type, sql = argument.type, argument.sql
+    if type.kind == "float":
+        return float_sum(aggregate, sql)
+    if type.kind != "int" and not 0 < type.precision <= _MOST_DIGITS:
+        return None
+    if type.kind == "decimal" or type.bits <= _LOW_BITS:
+        return _aggregated(f"coalesce(sum({sql}), 0)", type)
     # A sum of 64-bit integers wraps; those of their halves do not.
     halves = (
-        f"coalesce(sum({argument.sql} >> {_LOW_BITS}), 0)",
-        f"coalesce(sum({argument.sql} & {(1 << _LOW_BITS) - 1}), 0)",
+        f"coalesce(sum({sql} >> {_LOW_BITS}), 0)",
+        f"coalesce(sum({sql} & {(1 << _LOW_BITS) - 1}), 0)",
     )
     return AggregateColumns(
         halves,
@@ -145,8 +121,10 @@ def _sum(argument: Argument) -> AggregateColumns:
     )
 
 
-def _mean(aggregate: Aggregate, argument: Argument) -> AggregateColumns:
-    inner = _sum(argument)
+def _mean(aggregate: Aggregate, argument: Argument, time: str) -> _Columns | None:
+    inner = _sum(aggregate, argument, time)
+    if not isinstance(inner, AggregateColumns):
+        return inner
 
     def states(columns: Sequence[pa.Array]) -> list[State]:
         *sums, counts = columns
@@ -160,17 +138,10 @@ def _mean(aggregate: Aggregate, argument: Argument) -> AggregateColumns:
     return AggregateColumns((*inner.sql, f"count({argument.sql})"), states)
 
 
-def _extreme(name: str, argument: Argument) -> AggregateColumns:
+def _extreme(name: str, _: Aggregate, argument: Argument, time: str) -> AggregateColumns:
     sql = argument.sql
-    if argument.type.kind == "float":
-        return _float_extreme(name, sql)
-    if argument.type.kind == "decimal":
-        scale = argument.type.scale
-        return AggregateColumns((f"{name}({sql})",), lambda columns: _unscaled(columns[0], scale))
-    return AggregateColumns((f"{name}({sql})",), lambda columns: columns[0].to_pylist())
-
-
-def _float_extreme(name: str, sql: str) -> AggregateColumns:
+    if argument.type.kind != "float":
+        return _aggregated(f"{name}({sql})", argument.type)
     # NaN is no extreme, there is one zero, and DataFusion's maximum begins above -infinity.
     last = -math.inf if name == "max" else math.inf
     is_last = f"{sql} = CAST('{last}' AS DOUBLE)"
@@ -183,24 +154,38 @@ def _float_extreme(name: str, sql: str) -> AggregateColumns:
     return AggregateColumns((f"{name}({rest})", f"count(CASE WHEN {is_last} THEN 1 END)"), states)
 
 
-def _unscaled(column: pa.Array, scale: int) -> list[Any]:
-    # With the context of decimals that never rounds.
-    return [None if v is None else to_unscaled("", scale, v) for v in column.to_pylist()]
-
-
-def _end(latest: bool, argument: Argument, time: str) -> AggregateColumns:
+def _end(name: str, extreme: str, _: Aggregate, argument: Argument, time: str) -> AggregateColumns:
     type, sql = argument.type, argument.sql
     # There is one NaN, above all numbers, and one zero.
     normal = f"CASE WHEN isnan({sql}) THEN CAST('NaN' AS DOUBLE) ELSE {sql} + 0.0 END"
     value = normal if type.kind == "float" else sql
-    end, extreme = ("last_value", "max") if latest else ("first_value", "min")
     is_there = f"FILTER (WHERE {sql} IS NOT NULL)"
 
     def states(columns: Sequence[pa.Array]) -> list[State]:
-        is_decimal = type.kind == "decimal"
-        keys = _unscaled(columns[0], type.scale) if is_decimal else columns[0].to_pylist()
-        times = columns[1].to_pylist()
+        keys, times = _values(columns[0], type), columns[1].to_pylist()
         return [None if at is None else (at, key) for at, key in zip(times, keys, strict=True)]
 
-    ordered = f"{end}({value} ORDER BY {time}, {value}) {is_there}"
+    ordered = f"{name}({value} ORDER BY {time}, {value}) {is_there}"
     return AggregateColumns((ordered, f"{extreme}({time}) {is_there}"), states)
+
+
+_BY_AGGREGATE: dict[type[Measure], Callable[[Any, Argument, str], _Columns | None]] = {
+    Count: lambda _, argument, time: _aggregated(f"count({argument.sql})"),
+    Sum: _sum,
+    Mean: _mean,
+    Min: partial(_extreme, "min"),
+    Max: partial(_extreme, "max"),
+    First: partial(_end, "first_value", "min"),
+    Last: partial(_end, "last_value", "max"),
+}
+_BY_VALUE: dict[type[Measure], Callable[[Any, str], ValueColumns]] = {
+    Variance: variance,
+    StdDev: variance,
+    Histogram: histogram,
+    Uniques: distinct,
+    Sets: distinct,
+    Seen: lambda aggregate, sql: folded(aggregate, [sql], None, "distinct"),
+    TopK: counted,
+    Frequency: counted,
+    Quantiles: counted,
+}

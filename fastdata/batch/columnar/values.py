@@ -34,7 +34,7 @@ class ValueColumns:
     row: _Row = "event"
 
 
-def distinct(sql: str) -> ValueColumns:
+def distinct(_: Any, sql: str) -> ValueColumns:
     """States that are sets of values."""
 
     def states(columns: _Columns, lengths: Sequence[int]) -> list[State]:
