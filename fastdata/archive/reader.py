@@ -1,15 +1,20 @@
 """Reading the archive: what is in it, and the events themselves."""
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from fastdata.archive.avro_file import read_object, verified
 from fastdata.archive.chains import Chain, follow_chains
 from fastdata.archive.manifest import Entry, ObjectEntry
+from fastdata.archive.records import NoRegistry
 from fastdata.archive.storage import ArchiveStorage
+from fastdata.coordinates.instants import HOUR_MS, floor_to
 from fastdata.coordinates.segments import Coverage, segment_of
 from fastdata.declare.source import Source
-from fastdata.errors import ArchiveUnavailableError
+from fastdata.errors import ArchiveConflictError, ArchiveUnavailableError, BadEventError
+from fastdata.events.decoder import Decoder
+from fastdata.events.formats import VALUE_SCHEMA
 
 __all__ = ["ArchiveReader", "Snapshot", "closed_part"]
 
@@ -87,6 +92,7 @@ class ArchiveReader:
         self.storage = storage
         self._source = source
         self._cache: dict[str, Entry] = {}
+        self._indexed: dict[str, ObjectEntry] = {}
         self._coverage = Coverage()
 
     async def snapshot(self) -> Snapshot:
@@ -114,6 +120,57 @@ class ArchiveReader:
             )
         self._coverage = coverage
         return Snapshot(coverage, durable, entries)
+
+    async def index_again(self, snapshot: Snapshot) -> Snapshot:
+        """The snapshot with the hours that the present declaration reads of what is no Avro.
+
+        The manifest counts events by hour with the declaration of the day on which they were
+        archived. Another schema or pattern may read other times, read what could not be read, or
+        not read what could. Such objects are read again, once only; what they hold does not change.
+
+        Raises:
+            ArchiveConflictError: The source is declared as Avro, and values of the archive are not.
+            CorruptStateError: An object is gone, or not what the manifest says.
+            ArchiveUnavailableError: The store did not answer; retriable.
+        """
+        source, indexed = self._source, self._indexed
+        mine = source.reader.id if source.reader else None
+        stale = [
+            entry
+            for entry in snapshot.objects()
+            if entry.schema == VALUE_SCHEMA.canonical and entry.schema_id != mine
+        ]
+        if stale and mine is None:
+            raise ArchiveConflictError(
+                f"the archive of {source.topic!r} holds values that are no Avro, but source "
+                f"{source.name!r} ({source.place}) is declared without a format; give it the "
+                "format of the topic"
+            )
+        for entry in stale:
+            if entry.name not in indexed:
+                indexed[entry.name] = await self._index(entry)
+        if not indexed:
+            return snapshot
+        entries = {
+            partition: tuple(
+                replace(entry, objects=tuple(indexed.get(o.name, o) for o in entry.objects))
+                for entry in chain
+            )
+            for partition, chain in snapshot.entries.items()
+        }
+        return replace(snapshot, entries=entries)
+
+    async def _index(self, entry: ObjectEntry) -> ObjectEntry:
+        decoder = Decoder(self._source, NoRegistry())
+        hours: Counter[int] = Counter()
+        for _, datum in await self.read(entry):
+            try:
+                time = decoder.time_of(decoder.read_datum(VALUE_SCHEMA, datum))
+            except BadEventError:
+                continue
+            hours[floor_to(time, HOUR_MS)] += 1
+        timeless = entry.count - hours.total()
+        return replace(entry, hours=dict(sorted(hours.items())), timeless=timeless)
 
     async def read(self, entry: ObjectEntry) -> list[tuple[int, bytes]]:
         """Offsets and Avro datums of an object, ordered by offset.

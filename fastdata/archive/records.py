@@ -1,19 +1,43 @@
-"""Records as the archive keeps them: decoded once, for their hour, and copied."""
+"""Records as the archive keeps them: decoded once, for their hour, and copied.
+
+What cannot be decoded is kept as Avro, too, with all that the log knew of it.
+"""
 
 import io
+import json
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from fastdata.archive.rejects import REJECT_SCHEMA, Reject, dump_reject
+import fastavro
+
 from fastdata.coordinates.instants import HOUR_MS
 from fastdata.errors import BadEventError, CorruptStateError, UnknownSchemaError
 from fastdata.events.decoder import NO_TIMESTAMP, Decoder, read_as_written
 from fastdata.events.formats import VALUE_SCHEMA, ValueReader, dump_value
 from fastdata.events.schema import Schema
 
-__all__ = ["ArchivedRecord", "ArchivedRow", "NoRegistry", "read_datums", "read_record"]
+__all__ = [
+    "REJECT_SCHEMA",
+    "ArchivedRecord",
+    "ArchivedRow",
+    "NoRegistry",
+    "read_datums",
+    "read_record",
+]
 
 _HEAD_BYTES = 5
+REJECT_SCHEMA = (
+    '{"type":"record","name":"fastdata.Reject","fields":['
+    '{"name":"offset","type":"long"},'
+    '{"name":"timestamp_ms","type":"long"},'
+    '{"name":"key","type":["null","bytes"]},'
+    '{"name":"value","type":["null","bytes"]},'
+    '{"name":"headers","type":{"type":"array","items":'
+    '{"type":"record","name":"fastdata.Header","fields":['
+    '{"name":"key","type":"string"},{"name":"value","type":["null","bytes"]}]}}},'
+    '{"name":"reason","type":"string"}]}'
+)
+_PARSED_REJECT_SCHEMA = fastavro.parse_schema(json.loads(REJECT_SCHEMA))
 ArchivedRow = tuple[int, int | None, str, bytes, int | None]
 """Offset, id and JSON of the schema, datum and hour; rejects have no id, and no hour.
 
@@ -99,8 +123,11 @@ def _keep(
 
 
 def _reject(record: ArchivedRecord, reason: str) -> ArchivedRow:
-    datum = dump_reject(Reject(*record, reason=reason))
-    return record.offset, None, REJECT_SCHEMA, datum, None
+    headers = [{"key": key, "value": value} for key, value in record.headers]
+    values = record._asdict() | {"headers": headers, "reason": reason}
+    datum = io.BytesIO()
+    fastavro.schemaless_writer(datum, _PARSED_REJECT_SCHEMA, values)
+    return record.offset, None, REJECT_SCHEMA, datum.getvalue(), None
 
 
 def _hour_of(decoder: Decoder, fields: dict[str, object]) -> int | None:

@@ -16,9 +16,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 
-from fastdata.archive.manifest import ObjectEntry
 from fastdata.archive.reader import ArchiveReader, Snapshot
-from fastdata.archive.reindex import index_again
 from fastdata.archive.storage import ArchiveStorage
 from fastdata.batch.engine import choose_engine
 from fastdata.batch.job import Engine
@@ -163,7 +161,6 @@ class Replayer:
     engine: Engine | None = None
     contents: dict[Source, Contents] = field(default_factory=dict, init=False)
     _readers: dict[Source, ArchiveReader] = field(default_factory=dict, init=False)
-    _counted: dict[Source, dict[str, ObjectEntry]] = field(default_factory=dict, init=False)
 
     async def run(
         self,
@@ -225,9 +222,7 @@ class Replayer:
     async def _snapshot(self, source: Source) -> Snapshot:
         """What the archive of a source holds now, in whole segments."""
         reader = self._readers.setdefault(source, ArchiveReader(self.archive, source))
-        archived = await patiently(reader.snapshot)
-        counted = self._counted.setdefault(source, {})
-        return await patiently(index_again, reader, source, archived, counted)
+        return await patiently(reader.index_again, await patiently(reader.snapshot))
 
     async def _fold_and_publish(
         self, works: Sequence[Work], on_progress: Callable[[ReplayProgress], None] | None

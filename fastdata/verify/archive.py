@@ -8,7 +8,6 @@ from typing import Self
 
 from fastdata.archive.manifest import ObjectEntry
 from fastdata.archive.reader import ArchiveReader, Snapshot
-from fastdata.archive.reindex import index_again
 from fastdata.archive.storage import ArchiveStorage
 from fastdata.coordinates.segments import Coverage, segment_of, segment_start
 from fastdata.declare.metric import Metric
@@ -47,7 +46,7 @@ class ArchiveContents:
             StoreError: The store failed.
         """
         reader = ArchiveReader(archive, source)
-        snapshot = await index_again(reader, source, await reader.snapshot(), {})
+        snapshot = await reader.index_again(await reader.snapshot())
         hours: dict[int, list[ObjectEntry]] = {}
         for entry in snapshot.objects():
             for hour in entry.hours:

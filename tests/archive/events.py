@@ -4,7 +4,7 @@ import io
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import cast
+from typing import NamedTuple, cast
 
 import fastavro
 
@@ -15,7 +15,7 @@ from fastdata.archive import (
     ObjectEntry,
     PartitionArchive,
 )
-from fastdata.archive.rejects import REJECT_SCHEMA, Reject
+from fastdata.archive.records import REJECT_SCHEMA
 from fastdata.declare.source import Source
 from fastdata.events.decoder import Decoder
 from fastdata.events.registry import FolderRegistry
@@ -31,6 +31,17 @@ START = 1_356_998_400_000  # 2013-01-01
 
 OLD_SCHEMA = Schema.parse(OLD)
 NEW_SCHEMA = Schema.parse(NEW)
+
+
+class Reject(NamedTuple):
+    """A record of the log that could not be decoded, and why."""
+
+    offset: int
+    timestamp_ms: int
+    key: bytes | None
+    value: bytes | None
+    headers: Sequence[tuple[str, bytes | None]]
+    reason: str
 
 
 class Clock:

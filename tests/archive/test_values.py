@@ -10,7 +10,6 @@ import pytest
 from fastdata import Source, failpoints
 from fastdata.archive import ArchiveReader, ArchiveStorage, PartitionArchive, open_archive_storage
 from fastdata.archive.records import ArchivedRecord
-from fastdata.archive.reindex import index_again
 from fastdata.coordinates.instants import HOUR_MS
 from fastdata.errors import ArchiveConflictError
 from fastdata.events.decoder import Decoder
@@ -95,7 +94,7 @@ async def test_a_later_pattern_counts_the_hours_anew(
     later = source(tmp_path, WIDE)
     reader = ArchiveReader(storage, later)
 
-    snapshot = await index_again(reader, later, await reader.snapshot(), {})
+    snapshot = await reader.index_again(await reader.snapshot())
 
     (kept,) = snapshot.objects()
     assert (kept.hours, kept.timeless) == ({0: 1, HOUR_MS: 1}, 3)
@@ -110,7 +109,7 @@ async def test_the_hours_of_the_same_declaration_are_believed(
     reader = ArchiveReader(storage, lines)
     snapshot = await reader.snapshot()
 
-    assert await index_again(reader, lines, snapshot, {}) is snapshot
+    assert await reader.index_again(snapshot) is snapshot
 
 
 async def test_a_pattern_that_changes_within_a_segment_makes_two_objects(
@@ -121,7 +120,7 @@ async def test_a_pattern_that_changes_within_a_segment_makes_two_objects(
     await archive(later, storage, tmp_path)
     reader = ArchiveReader(storage, later)
 
-    snapshot = await index_again(reader, later, await reader.snapshot(), {})
+    snapshot = await reader.index_again(await reader.snapshot())
 
     assert [(each.first, each.count) for each in snapshot.objects()] == [(0, 2), (2, 3)]
     assert [each.hours for each in snapshot.objects()] == [{0: 1, HOUR_MS: 1}, {}]
@@ -150,4 +149,4 @@ async def test_a_source_that_is_declared_as_avro_by_mistake_is_told(
     reader = ArchiveReader(storage, wrong)
 
     with pytest.raises(ArchiveConflictError, match="give it the format of the topic"):
-        await index_again(reader, wrong, await reader.snapshot(), {})
+        await reader.index_again(await reader.snapshot())
