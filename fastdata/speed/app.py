@@ -104,17 +104,14 @@ def make_app(
 def _safe_settings(settings: "Settings") -> dict[str, Any]:
     broker = Broker.of(settings)
     return {
+        **{name: value for name, (value, _) in _RULES.items()},
         "broker": ";".join(f"kafka://{server}" for server in broker.servers.split(",")),
         "broker_credentials": _credentials(broker),
         "store": "rocksdb://",
         "datadir": settings.state,
         "autodiscover": False,
-        "processing_guarantee": "at_least_once",
         "web_enabled": False,
         "web_bind": "127.0.0.1",
-        "producer_acks": -1,
-        "producer_threaded": False,
-        "consumer_auto_offset_reset": "earliest",
         # Default 60 s: that long nobody reads the partitions of a worker that was killed.
         "broker_session_timeout": 10.0,
         # Faust takes a slow answer during a recovery for its own end, and stops reading.
@@ -123,7 +120,6 @@ def _safe_settings(settings: "Settings") -> dict[str, Any]:
         "stream_wait_empty": False,
         # Topics are created and checked by us, with the configuration that they need.
         "topic_allow_declare": False,
-        "topic_disable_leader": True,
         # A changelog that ends before the local store is handled by us; Faust would crash.
         "recovery_consistency_check": False,
         "table_standby_replicas": 0,

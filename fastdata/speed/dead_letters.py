@@ -31,11 +31,8 @@ class KafkaDeadLetters:
             BrokerError: Some may be written, some not.
         """
         for topic in sorted({letter.topic for letter in letters}):
-            messages = [
-                (letter.key, letter.value, [*letter.headers, *_headers(letter)])
-                for letter in letters
-                if letter.topic == topic
-            ]
+            records = ((letter, letter.record) for letter in letters if letter.topic == topic)
+            messages = [(r.key, r.value, [*r.headers, *_headers(letter)]) for letter, r in records]
             await self._producer.send(dead_letter_topic(topic), messages)
 
 
@@ -43,8 +40,8 @@ def _headers(letter: DeadLetter) -> list[tuple[str, bytes]]:
     values = {
         "topic": letter.topic,
         "partition": letter.partition,
-        "offset": letter.offset,
-        "timestamp": letter.timestamp_ms,
+        "offset": letter.record.offset,
+        "timestamp": letter.record.timestamp_ms,
         "stage": letter.stage,
         "reason": letter.reason,
         "detail": letter.detail[:1_000],

@@ -5,7 +5,6 @@ Knows no Faust and no sockets: records come in, rows go to a table, partials to 
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 
 from fastdata import failpoints
 from fastdata.coordinates.instants import HOUR_MS, floor_to
@@ -27,6 +26,7 @@ from fastdata.speed.state import (
     DeadLetter,
     DeadLetters,
     Partition,
+    Record,
     StateTable,
 )
 from fastdata.store import rules
@@ -37,17 +37,6 @@ __all__ = ["Commit", "Record", "SpeedLayer", "re_emit"]
 _REASONS = _LATE, _FUTURE, _REPEAT = "late", "future", "repeat"
 
 Commit = Callable[[Mapping[int, int]], Awaitable[bool]]
-
-
-@dataclass(slots=True)
-class Record:
-    """One record of the log; the timestamp is the log's, ms UTC, and not the event's time."""
-
-    offset: int
-    timestamp_ms: int
-    key: bytes | None
-    value: bytes | None
-    headers: Sequence[tuple[str, bytes]] = ()
 
 
 class SpeedLayer:
@@ -290,11 +279,8 @@ class SpeedLayer:
                 re_emit(owned.cells, key, cell)
 
     def _reject(self, owned: Partition, record: Record, error: BadEventError) -> None:
-        letter = DeadLetter(
-            self.source.topic, owned.number, record.offset, record.timestamp_ms,
-            record.key, record.value, record.headers, error.stage, error.reason, error.detail,
-        )  # fmt: skip
-        owned.letters.append(letter)
+        why = error.stage, error.reason, error.detail
+        owned.letters.append(DeadLetter(self.source.topic, owned.number, record, *why))
         window, reason = rules.DEAD_LETTERS_WINDOW, f"dead:{error.reason}"
         self._count_unfolded(owned, record.offset, window, reason)
 

@@ -18,6 +18,7 @@ __all__ = [
     "DeadLetter",
     "DeadLetters",
     "Partition",
+    "Record",
     "StateTable",
 ]
 
@@ -48,6 +49,17 @@ class StateTable(Protocol):
         ...
 
 
+@dataclass(slots=True)
+class Record:
+    """One record of the log; the timestamp is the log's, ms UTC, and not the event's time."""
+
+    offset: int
+    timestamp_ms: int
+    key: bytes | None
+    value: bytes | None
+    headers: Sequence[tuple[str, bytes]] = ()
+
+
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
     """A record that cannot be read, with the reason.
@@ -58,11 +70,7 @@ class DeadLetter:
 
     topic: str
     partition: int
-    offset: int
-    timestamp_ms: int
-    key: bytes | None
-    value: bytes | None
-    headers: Sequence[tuple[str, bytes]]
+    record: Record
     stage: str
     reason: str
     detail: str

@@ -7,7 +7,7 @@ the changelog and throws the acknowledgement away.
 
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 import faust
 import rocksdict
@@ -36,20 +36,6 @@ def rocksdb_options(partitions: int, budget_bytes: int = 128 << 20) -> dict[str,
         "max_write_buffer_number": 2,
         "max_open_files": 256,
     }
-
-
-class _LocalRows(Protocol):
-    """The rows that this worker has on its own disk or in its memory."""
-
-    def is_open(self, partition: int) -> bool: ...
-
-    def get(self, partition: int, key: bytes) -> bytes | None: ...
-
-    def scan(self, partition: int, prefix: bytes) -> Iterator[StateRow]: ...
-
-    def put(
-        self, partition: int, rows: Mapping[bytes, bytes | None], offset: int | None
-    ) -> None: ...
 
 
 class _RocksRows:
@@ -137,7 +123,7 @@ class ChangelogTable(faust.Table[bytes, bytes]):
         self._ends: dict[int, int] = {}
 
     @property
-    def local(self) -> _LocalRows:
+    def local(self) -> _RocksRows | _MemoryRows:
         """The rows on this worker's disk; in memory in tests."""
         return _RocksRows(self.data) if hasattr(self.data, "_dbs") else _MemoryRows(self.data)
 
@@ -213,15 +199,15 @@ class FaustTable:
         self._producer = producer
 
     def get(self, partition: int, key: bytes) -> bytes | None:
-        """The local value of a key."""
+        """See `StateTable`."""
         return self._table.local.get(partition, key)
 
     def scan(self, partition: int, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
-        """Local rows whose key begins with `prefix`, ordered by key."""
+        """See `StateTable`."""
         return cast(Iterator[tuple[bytes, bytes]], self._table.local.scan(partition, prefix))
 
     async def write(self, rows: Mapping[int, Sequence[StateRow]]) -> None:
-        """Write rows per partition, in order; None deletes.
+        """See `StateTable`.
 
         The changelog first, awaited, then one atomic batch per partition in the local store,
         so that the local store is never ahead of the changelog.

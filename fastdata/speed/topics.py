@@ -4,7 +4,6 @@ import asyncio
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Self
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
@@ -133,12 +132,7 @@ class TopicAdmin:
             raise BrokerError(f"the broker at {self.servers} cannot be used: {error!r}") from error
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *exc: object) -> None:
         await self._admin.close()
 
     async def is_served(self) -> bool:

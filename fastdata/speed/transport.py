@@ -8,7 +8,7 @@ compacted record) from a hole that Faust made.
 
 import functools
 import time
-from collections.abc import Awaitable, Mapping
+from collections.abc import Mapping
 from typing import Any, Protocol, cast
 
 import faust
@@ -99,29 +99,9 @@ class _FoldingThread(driver.AIOKafkaConsumerThread):
                 after = record.offset + 1
         self.consumer.fetched[tp] = last + 1
 
-    async def committed(self, tps: list[TP]) -> Mapping[TP, int | None]:
-        return cast(Mapping[TP, int | None], await self.call_thread(self._committed, tps))
-
     async def _committed(self, tps: list[TP]) -> Mapping[TP, int | None]:
         consumer = self._ensure_consumer()
         return {tp: await consumer.committed(TopicPartition(*tp)) for tp in tps}
-
-    def stay(self) -> None:
-        if self._consumer is not None:
-            self._consumer._subscription._last_fetch_ended = time.monotonic()
-
-    def group_error(self) -> BaseException | None:
-        coordinator = self._consumer and self._consumer._coordinator
-        pending: BaseException | None = getattr(coordinator, "_pending_exception", None)
-        return pending
-
-    def reach(self, tp: TP) -> tuple[int, int] | None:
-        assigned = self._ensure_consumer()._subscription.subscription
-        state = assigned and assigned.assignment and assigned.assignment.state_value(tp)
-        if not state or not state.has_valid_position or state.highwater is None:
-            return None
-        stable = state.lso
-        return state.position, state.highwater if stable in {None, -1} else stable
 
 
 class _ReadOffsets(dict[TP, int | None]):
@@ -180,13 +160,19 @@ class FoldingConsumer(driver.Consumer):
         if tp.topic not in self.seeker.topics:
             super().on_buffer_full(tp)
 
-    def committed(self, tps: list[TP]) -> Awaitable[Mapping[TP, int | None]]:
+    async def committed(self, tps: list[TP]) -> Mapping[TP, int | None]:
         """The group's offsets; None where it never committed."""
-        return self._thread.committed(tps)
+        committed = await self._thread.call_thread(self._thread._committed, tps)
+        return cast(Mapping[TP, int | None], committed)
 
     def reach(self, tp: TP) -> tuple[int, int] | None:
         """The next offset to fetch, and the end of what may be fetched; None when not known."""
-        return self._thread.reach(tp)
+        assigned = self._thread._ensure_consumer()._subscription.subscription
+        state = assigned and assigned.assignment and assigned.assignment.state_value(tp)
+        if not state or not state.has_valid_position or state.highwater is None:
+            return None
+        stable = state.lso
+        return state.position, state.highwater if stable in {None, -1} else stable
 
     def group_error(self) -> BaseException | None:
         """What has ended our part in the group for good; None while nothing has.
@@ -194,7 +180,8 @@ class FoldingConsumer(driver.Consumer):
         aiokafka raises it at the next fetch, which never comes: Faust fetches nothing while it
         waits for partitions.
         """
-        return self._thread.group_error()
+        consumer = self._thread._consumer
+        return getattr(consumer and consumer._coordinator, "_pending_exception", None)
 
     def stay(self) -> None:
         """Stay in the group although nothing is fetched, since a full queue makes the fetcher wait.
@@ -203,7 +190,8 @@ class FoldingConsumer(driver.Consumer):
         somebody does; Faust fetches when it has joined. Call it again and again: a worker that
         makes no progress is the watchdog's business.
         """
-        self._thread.stay()
+        if (consumer := self._thread._consumer) is not None:
+            consumer._subscription._last_fetch_ended = time.monotonic()
 
     def forget(self, tp: TP) -> None:
         """Forget what was fetched of a partition, before it is read from elsewhere."""

@@ -120,7 +120,7 @@ async def test_every_answer_is_true_at_every_moment(
         if segment_size < 1_000_000:
             await day.close_segments()
         broken = {place for place, one in day.auditor.records.items() if one.fate == "bad"}
-        letters = {(letter.partition, letter.offset) for letter in day.loop.letters}
+        letters = {(letter.partition, letter.record.offset) for letter in day.loop.letters}
         assert broken == {(p, o) for p, o in letters if (p, o) in day.auditor.records}
 
 

@@ -224,7 +224,7 @@ async def test_what_could_not_be_read_is_a_dead_letter_until_a_later_declaration
         loop = deployment.loop(log)
         await loop.start(store)
         await loop.drain()
-        bad = [letter for letter in loop.letters if letter.value is not None]
+        bad = [letter for letter in loop.letters if letter.record.value is not None]
         assert len(bad) == sum(not one.is_readable or not one.record for one in sent)
         assert {letter.stage for letter in bad} == {"decode"}
         log.fill(50)

@@ -235,8 +235,8 @@ async def test_a_bad_event_does_not_stop_the_stream(desk: Desk) -> None:
     await desk.deliver(1)
     await desk.agent.flush()
 
-    (letter,) = desk.bench.letters
-    assert (letter.offset, letter.timestamp_ms, letter.key, letter.value) == (0, NOW, b"k", b"?")
+    (record,) = (letter.record for letter in desk.bench.letters)
+    assert (record.offset, record.timestamp_ms, record.key, record.value) == (0, NOW, b"k", b"?")
     assert desk.position == 2
 
 

@@ -189,11 +189,11 @@ async def test_bad_events_go_to_the_dead_letters_first_and_the_rest_goes_on(benc
         layer.fold(0, record)
     await layer.flush()
 
-    assert [(b.offset, b.value, b.stage, b.reason) for b in bench.letters] == [
+    assert [(b.record.offset, b.record.value, b.stage, b.reason) for b in bench.letters] == [
         (1, b"oops", "decode", "no-magic"),
         (2, bench.record(2, None).value, "time", "time-null"),
     ]
-    assert bench.letters[0].headers == [("trace", b"7")]
+    assert bench.letters[0].record.headers == [("trace", b"7")]
     assert bench.order == ["dead letters", "commit"]
     assert await bench.counts() == {"[null]": 2}
     assert await bench.unfolded() == {(0, "dead:no-magic"): 1, (0, "dead:time-null"): 1}
