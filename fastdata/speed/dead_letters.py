@@ -25,11 +25,7 @@ class KafkaDeadLetters:
         self._producer = producer
 
     async def send(self, letters: Sequence[DeadLetter]) -> None:
-        """Send letters; acknowledged by all in-sync replicas when it returns.
-
-        Raises:
-            BrokerError: Some may be written, some not.
-        """
+        """See `DeadLetters`; acknowledged by all in-sync replicas when it returns."""
         for topic in sorted({letter.topic for letter in letters}):
             records = ((letter, letter.record) for letter in letters if letter.topic == topic)
             messages = [(r.key, r.value, [*r.headers, *_headers(letter)]) for letter, r in records]

@@ -45,11 +45,11 @@ def take_snapshot(
         rows = snapshot.rows[number] = []
         for key, cell in owned.cells.take_dirty():
             index, segment, window, _ = key
-            blob = owned.cells.value(key, cell)
+            metric = metrics[index]
+            blob = metric.dump(cell.states)
             rows.append((cell.row_key, stamped(cell.stamp, blob)))
-            metric = metrics[index].id
             snapshot.partials.append(
-                Partial(metric, window, cell.dims, number, segment, cell.stamp, blob)
+                Partial(metric.id, window, cell.dims, number, segment, cell.stamp, blob)
             )
         rows += _id_rows(owned)
         # It vouches for all rows before it, so a changelog that ends early must not have it.

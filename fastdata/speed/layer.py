@@ -5,6 +5,7 @@ Knows no Faust and no sockets: records come in, rows go to a table, partials to 
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass, field
 
 from fastdata import failpoints
 from fastdata.coordinates.instants import HOUR_MS, floor_to
@@ -39,6 +40,7 @@ _REASONS = _LATE, _FUTURE, _REPEAT = "late", "future", "repeat"
 Commit = Callable[[Mapping[int, int]], Awaitable[bool]]
 
 
+@dataclass(eq=False)
 class SpeedLayer:
     """Folds the events of one source in the partitions that are open. One event loop only.
 
@@ -47,44 +49,35 @@ class SpeedLayer:
     the layer unusable: what was dirty is no longer known, so the process must end and fold again
     from the committed offset.
 
-    Args:
-        metrics: All over `source`.
+    Attributes:
+        metrics: All over `source`; the layer adds that of what it does not fold.
         commit: Commits next offsets per partition; False when the group refused (a rebalance).
         clock: Now, ms UTC.
         max_dirty: So many changed cells, of all partitions, make the layer full.
         max_cells: Cells kept in memory, of all partitions.
+        partitions: Those that are open.
     """
 
-    def __init__(
-        self,
-        source: Source,
-        metrics: Sequence[Metric],
-        decoder: Decoder,
-        *,
-        table: StateTable,
-        store: ServingStore,
-        dead_letters: DeadLetters,
-        commit: Commit,
-        clock: Callable[[], int],
-        max_dirty: int = 20_000,
-        max_cells: int = 100_000,
-    ) -> None:
-        self.source = source
-        self.metrics = (*metrics, unfolded_of(source))
-        self._decoder = decoder
-        self._table = table
-        self._store = store
-        self._dead_letters = dead_letters
-        self._commit = commit
-        self._clock = clock
-        self._max_dirty = max_dirty
-        self._max_cells = max_cells
-        self._partitions: dict[int, Partition] = {}
+    source: Source
+    metrics: Sequence[Metric]
+    decoder: Decoder
+    _: KW_ONLY
+    table: StateTable
+    store: ServingStore
+    dead_letters: DeadLetters
+    commit: Commit
+    clock: Callable[[], int]
+    max_dirty: int = 20_000
+    max_cells: int = 100_000
+    partitions: dict[int, Partition] = field(default_factory=dict, init=False)
+
+    def __post_init__(self) -> None:
+        self._folding = [(i, m, m.window_ms) for i, m in enumerate(self.metrics)]
+        self._unfolded_index = len(self.metrics)
+        self.metrics = (*self.metrics, unfolded_of(self.source))
+        self._cleaner = Cleaner(self.metrics, self.table, self.store)
         self._lock = asyncio.Lock()
         self._failed = False
-        self._cleaner = Cleaner(self.metrics, table, store)
-        self._folding = [(i, m, m.window_ms) for i, m in enumerate(metrics)]
-        self._unfolded_index = len(metrics)
 
     async def open(
         self,
@@ -116,24 +109,24 @@ class SpeedLayer:
         if not is_intact:
             # The marker vouches for cells that are lost. A crash before they are folded again must
             # not find it.
-            await self._table.write({partition: [(key, None)]})
-        marker = load_marker(self._table.get(partition, key))
+            await self.table.write({partition: [(key, None)]})
+        marker = load_marker(self.table.get(partition, key))
         size = self.source.segment_size
         vouched = marker.next_offset if marker else None
         begin = start.plan_start(committed, vouched, log_start, size)
-        cells = Cells(partition, self.metrics, self._table)
+        cells = Cells(partition, self.metrics, self.table)
         repeats = Repeats(self.source.repeat_horizon, size)
         opened = Partition(partition, cells, repeats, begin.position, begin.position)
         opened.log_end = log_end
         if marker is not None:
             opened.watermark, opened.vouched = marker.watermark, marker.next_offset
-        opened.restore_ids(self._table)
+        opened.restore_ids(self.table)
         if begin.gap is not None:
             await self._record_gap(opened, begin.gap)
         # In a group that has folded nothing yet no metric is newer than another.
         if marker is not None or committed is not None:
             await self._begin_metrics(opened, marker, log_start)
-        self._partitions[partition] = opened
+        self.partitions[partition] = opened
         # The position may be an edge of a segment that the log has not reached yet.
         return max(log_start, min(opened.position, log_end))
 
@@ -152,37 +145,32 @@ class SpeedLayer:
         opened.new_metrics = frozenset(new)
         edge = start.edge_before(opened.position, size)
         opened.position = opened.durable = edge if edge >= log_start else opened.position
-        latest = self._clock() + self.source.skew_ms + 1
+        latest = self.clock() + self.source.skew_ms + 1
         if end := start.edge_after(opened.position, size):
             for index in new:
                 gap = Gap(self.metrics[index].id, opened.number, 0, end, 0, latest)
-                await self._store.record_gap(gap)
+                await self.store.record_gap(gap)
 
     async def _is_new(self, metric: Metric, marker: Marker | None) -> bool:
         if marker is not None:
             return metric.id not in marker.metrics
         # The state that could tell is lost: a metric of which the store has nothing is new.
-        has_partials = await self._store.has_partials(metric.id)
-        return not has_partials and not await self._store.heads(metric.id, *ALL_TIME)
+        has_partials = await self.store.has_partials(metric.id)
+        return not has_partials and not await self.store.heads(metric.id, *ALL_TIME)
 
     def close(self, partitions: Iterable[int]) -> None:
         """Own partitions no more; what was not flushed is folded again by the next owner."""
         for partition in partitions:
-            self._partitions.pop(partition, None)
-
-    @property
-    def partitions(self) -> Mapping[int, Partition]:
-        """The partitions that are open."""
-        return self._partitions
+            self.partitions.pop(partition, None)
 
     @property
     def is_full(self) -> bool:
         """Whether so many cells have changed that a flush must come before the next event."""
-        return sum(p.cells.dirty for p in self._partitions.values()) >= self._max_dirty
+        return sum(p.cells.dirty for p in self.partitions.values()) >= self.max_dirty
 
     def see_end(self, partition: int, log_end: int) -> None:
         """Learn how long the log is; a partition that is folded to its end is idle."""
-        if (opened := self._partitions.get(partition)) is not None:
+        if (opened := self.partitions.get(partition)) is not None:
             opened.log_end = log_end
 
     def fold(self, partition: int, record: Record) -> None:
@@ -198,11 +186,11 @@ class SpeedLayer:
         """
         if self._failed:
             raise TableError("the speed layer has failed; end the process and start it again")
-        owned = self._partitions[partition]
+        owned = self.partitions[partition]
         if record.offset < owned.position:
             return
         try:
-            event = self._decoder.decode(record.value, record.timestamp_ms)
+            event = self.decoder.decode(record.value, record.timestamp_ms)
         except BadEventError as error:
             self._reject(owned, record, error)
         else:
@@ -255,7 +243,7 @@ class SpeedLayer:
         elif event.time < owned.watermark - self.source.lateness_ms:
             return _LATE
         # What the watermark has reached is not in the future; only for the rest the clock is asked.
-        elif event.time > owned.watermark and event.time > self._clock() + self.source.skew_ms:
+        elif event.time > owned.watermark and event.time > self.clock() + self.source.skew_ms:
             return _FUTURE
         hour = floor_to(event.time, HOUR_MS)
         return _REPEAT if owned.repeats.is_repeat(event.id, offset, hour) else None
@@ -294,27 +282,27 @@ class SpeedLayer:
             FastdataError: Something was not written; the process must end.
         """
         async with self._lock:
-            if not any(p.is_changed for p in self._partitions.values()):
+            if not any(p.is_changed for p in self.partitions.values()):
                 return
             try:
-                await self._write(take_snapshot(self._partitions, self.metrics, self._clock()))
+                await self._write(take_snapshot(self.partitions, self.metrics, self.clock()))
             except BaseException:
                 # Also when cancelled: the snapshot is gone, and its cells are marked clean.
                 self._failed = True
                 raise
-            for owned in self._partitions.values():
-                owned.cells.evict(self._max_cells // len(self._partitions))
+            for owned in self.partitions.values():
+                owned.cells.evict(self.max_cells // len(self.partitions))
 
     async def _write(self, snapshot: FlushSnapshot) -> None:
         if snapshot.letters:
-            await self._dead_letters.send(snapshot.letters)
+            await self.dead_letters.send(snapshot.letters)
         failpoints.reach("flush.before_table")
-        await self._table.write(snapshot.rows)
+        await self.table.write(snapshot.rows)
         failpoints.reach("flush.after_table")
         await self._publish(snapshot)
         for partition, position in snapshot.positions.items():
             # It may have been closed meanwhile.
-            if (owned := self._partitions.get(partition)) is not None:
+            if (owned := self.partitions.get(partition)) is not None:
                 owned.durable = max(owned.durable, position)
 
     async def _publish(self, snapshot: FlushSnapshot) -> None:
@@ -322,9 +310,9 @@ class SpeedLayer:
 
         A commit that the group refuses does no harm: what is folded again finds itself in its cell.
         """
-        await self._store.upsert(snapshot.partials, snapshot.progress)
+        await self.store.upsert(snapshot.partials, snapshot.progress)
         failpoints.reach("flush.after_store")
-        await self._commit(snapshot.positions)
+        await self.commit(snapshot.positions)
         failpoints.reach("flush.after_commit")
 
     async def skip_ahead(self, partition: int, log_end: int) -> int:
@@ -341,7 +329,7 @@ class SpeedLayer:
             FastdataError: Something was not written; the process must end.
         """
         await self.flush()
-        owned = self._partitions[partition]
+        owned = self.partitions[partition]
         target = start.plan_skip(log_end, self.source.segment_size)
         if target > owned.position:
             await self._record_gap(owned, (owned.position, target))
@@ -351,8 +339,8 @@ class SpeedLayer:
 
     async def _record_gap(self, owned: Partition, gap: tuple[int, int]) -> None:
         # Events may be late by any time, but not come from the future: so all rows up to now.
-        latest = self._clock() + self.source.skew_ms + 1
-        await self._store.record_gap(Gap(self.source.topic, owned.number, *gap, 0, latest))
+        latest = self.clock() + self.source.skew_ms + 1
+        await self.store.record_gap(Gap(self.source.topic, owned.number, *gap, 0, latest))
 
     async def clean_up(self) -> int:
         """Drop the cells that the previous version of their own span covers.
@@ -367,9 +355,9 @@ class SpeedLayer:
         kept = await self._cleaner.kept_segments()
         dropped = 0
         for index, by_span in kept.items():
-            for partition in list(self._partitions):
+            for partition in list(self.partitions):
                 async with self._lock:
-                    if (owned := self._partitions.get(partition)) is not None:
+                    if (owned := self.partitions.get(partition)) is not None:
                         dropped += await self._cleaner.drop(owned, self.metrics[index], by_span)
         return dropped
 

@@ -1,7 +1,7 @@
 """Event ids that were seen, to recognize an event that a producer sent twice."""
 
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from hashlib import blake2b
 from itertools import takewhile
 
@@ -65,7 +65,8 @@ class Repeats:
 
     def restore(self, rows: Iterable[tuple[int, bytes]]) -> None:
         """Remember the ids of stored rows: first offset and bytes, as `drain` returned them."""
-        entries = (entry for first, payload in rows for entry in _entries(first, payload))
+        unpack = _ENTRY.iter_unpack
+        entries = ((first + n, key) for first, payload in rows for key, n in unpack(payload))
         for offset, key in sorted(entries):
             self._seen.setdefault(key, offset)
 
@@ -76,8 +77,3 @@ class Repeats:
         old = list(takewhile(lambda key: self._seen[key] < edge, self._seen))
         for key in old:
             del self._seen[key]
-
-
-def _entries(first: int, payload: bytes) -> Iterator[tuple[int, int]]:
-    for key, delta in _ENTRY.iter_unpack(payload):
-        yield first + delta, key

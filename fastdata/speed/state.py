@@ -166,10 +166,6 @@ class Cells:
             cell.is_dirty = False
         return taken
 
-    def value(self, key: CellKey, cell: Cell) -> bytes:
-        """The state of a cell as an envelope, as table and store keep it."""
-        return self._metrics[key[0]].dump(cell.states)
-
     def evict(self, keep: int) -> None:
         """Forget the oldest clean cells beyond `keep` cells. Call it when they are in the table."""
         surplus = len(self._cells) - keep

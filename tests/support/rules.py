@@ -29,7 +29,7 @@ _publish = SpeedLayer._publish
 
 
 async def _commit_first(speed: SpeedLayer, snapshot: FlushSnapshot) -> None:
-    await speed._commit(snapshot.positions)
+    await speed.commit(snapshot.positions)
     await _publish(speed, snapshot)
 
 
