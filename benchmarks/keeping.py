@@ -27,7 +27,7 @@ from fastdata.archive.storage import ArchiveStorage
 from fastdata.batch.job import Engine
 from fastdata.batch.plan import Contents, make_groups
 from fastdata.batch.processes import FoldingPool
-from fastdata.batch.rollups.hours import KeptHours
+from fastdata.batch.rollups.storage import KeptHours
 from fastdata.coordinates.instants import DAY_MS, parse_instant
 from fastdata.events.decoder import Decoder
 from fastdata.events.registry import FolderRegistry

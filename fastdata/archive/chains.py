@@ -1,21 +1,29 @@
-"""Following the chains of manifest entries of a topic, as they are in the store."""
+"""Following the chains of manifest entries of a topic, as they are in the store.
+
+A checkpoint has many entries of closed segments in one object, so that a reader far away asks once
+for many. It is a copy: entries that are not in one, or not as they were, are read each by itself.
+"""
 
 import asyncio
+import logging
+import zlib
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import stamina
 
-from fastdata.archive.checkpoints import SEGMENTS, load_checkpoints
-from fastdata.archive.layout import folder, place_of
+from fastdata.archive.layout import checkpoint_name, folder, place_of
 from fastdata.archive.manifest import Entry
 from fastdata.archive.storage import ArchiveStorage
 from fastdata.declare.source import Source
-from fastdata.errors import ArchiveHoleError
+from fastdata.errors import ArchiveHoleError, CorruptStateError
 
-__all__ = ["Chain", "follow_chains"]
+__all__ = ["SEGMENTS", "Chain", "follow_chains", "load_checkpoints", "save_checkpoints"]
 
+_log = logging.getLogger(__name__)
+SEGMENTS = 256
+"""Segments whose entries are in one checkpoint."""
 # A listing is no snapshot: an archiver that closes a segment meanwhile can make it look torn.
 _again = stamina.AsyncRetryingCaller(
     attempts=4, timeout=None, wait_initial=0.0, wait_max=0.0, wait_jitter=0.0
@@ -77,8 +85,8 @@ class _Walk:
 
     async def chains(self, partition: int | None) -> dict[int, Chain]:
         # Tiles first: one that is deleted meanwhile is then of a segment that is seen as closed.
-        tiles = await self._names("tiles", partition)
-        closed = await self._names("manifest", partition)
+        tiles = await _names(self.storage, "tiles", self.source, partition)
+        closed = await _names(self.storage, "manifest", self.source, partition)
         chains = {}
         if partition is None:
             await self._recall([name for names in closed.values() for name in names.values()])
@@ -87,14 +95,6 @@ class _Walk:
             entries = await self._closed(names if partition is None else names[-1:])
             chains[p] = Chain(entries, await self._tiles(entries, tiles[p]))
         return chains
-
-    async def _names(self, kind: str, partition: int | None) -> dict[int, dict[int, str]]:
-        """Names of entries by partition and number."""
-        names: dict[int, dict[int, str]] = defaultdict(dict)
-        for name in await self.storage.names(folder(kind, self.source.topic, partition)):
-            if name.endswith(".json") and (place := place_of(name)) is not None:
-                names[place[0]][place[1]] = name
-        return names
 
     async def _recall(self, names: list[str]) -> None:
         """Take the entries that are in checkpoints from there, if that is worth the while."""
@@ -146,3 +146,74 @@ def _tiling(entries: Sequence[Entry], start: int) -> tuple[Entry, ...]:
             )
         end = entry.next
     return tuple(entries)
+
+
+async def save_checkpoints(
+    storage: ArchiveStorage, source: Source, partition: int, closed_end: int
+) -> None:
+    """Write the checkpoints that are missing. Idempotent; they never change.
+
+    Args:
+        closed_end: Where the closed segments end.
+
+    Raises:
+        ArchiveUnavailableError: The store did not do it; retriable.
+        ArchiveRefusedError: The store refuses.
+    """
+    blocks = closed_end // source.segment_size // SEGMENTS
+    if not blocks:
+        return
+    saved = (await _names(storage, "checkpoints", source, partition))[partition]
+    missing = [block for block in range(blocks) if block * SEGMENTS not in saved]
+    if not missing:
+        return
+    names: dict[int, list[str]] = defaultdict(list)
+    closed = await _names(storage, "manifest", source, partition)
+    for segment, name in closed[partition].items():
+        names[segment // SEGMENTS].append(name)
+    for block in missing:
+        contents = await asyncio.gather(*map(storage.get, names[block]))
+        pairs = zip(names[block], contents, strict=True)
+        lines = [b"%s %s" % (name.encode(), data) for name, data in pairs if data is not None]
+        checkpoint = checkpoint_name(source.topic, partition, block * SEGMENTS)
+        await storage.create(checkpoint, zlib.compress(b"\n".join(lines)))
+
+
+async def load_checkpoints(
+    storage: ArchiveStorage, source: Source, wanted: Sequence[str]
+) -> dict[str, Entry]:
+    """Those of the wanted entries that are in a checkpoint, by name, each verified.
+
+    Raises:
+        ArchiveUnavailableError: The store did not answer; retriable.
+        ArchiveRefusedError: The store refuses.
+    """
+    blocks = {(place[0], place[1] // SEGMENTS) for place in map(place_of, wanted) if place}
+    names = [checkpoint_name(source.topic, p, block * SEGMENTS) for p, block in sorted(blocks)]
+    contents = await asyncio.gather(*map(storage.get, names))
+    entries: dict[str, Entry] = {}
+    for name, data in zip(names, contents, strict=True):
+        try:
+            entries |= _unpack(data) if data is not None else {}
+        except (CorruptStateError, ValueError, zlib.error) as error:
+            _log.warning("the checkpoint %s is not used: %s", name, error)
+    return {name: entries[name] for name in wanted if name in entries}
+
+
+def _unpack(data: bytes) -> dict[str, Entry]:
+    entries = {}
+    for line in zlib.decompress(data).splitlines():
+        name, _, content = line.partition(b" ")
+        entries[name.decode()] = Entry.load(content, name.decode())
+    return entries
+
+
+async def _names(
+    storage: ArchiveStorage, kind: str, source: Source, partition: int | None
+) -> dict[int, dict[int, str]]:
+    """Names of entries, or of checkpoints, by partition and number."""
+    names: dict[int, dict[int, str]] = defaultdict(dict)
+    for name in await storage.names(folder(kind, source.topic, partition)):
+        if name.endswith((".json", ".entries")) and (place := place_of(name)) is not None:
+            names[place[0]][place[1]] = name
+    return names

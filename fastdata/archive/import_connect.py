@@ -138,7 +138,7 @@ async def import_objects(
     look = partial(follow_chains, storage, source, cache={})
     before = await _patiently(look)
     importers = [
-        _PartitionImporter.plan(origin, storage, source, list(group), before.get(p, Chain()))
+        _PartitionImporter(origin, storage, source, list(group), before.get(p, Chain()))
         for p, group in groupby(objects, attrgetter("partition"))
     ]
     if not dry_run:
@@ -154,24 +154,15 @@ async def import_objects(
     return ImportReport(reports, foreign, is_complete)
 
 
-@dataclass(slots=True)
 class _PartitionImporter:
-    origin: ArchiveStorage
-    source: Source
-    objects: Sequence[ConnectObject]  # that are to be imported
-    archive: PartitionArchive
-    log_start: int
-    report: PartitionImport
-
-    @classmethod
-    def plan(
-        cls,
+    def __init__(
+        self,
         origin: ArchiveStorage,
         storage: ArchiveStorage,
         source: Source,
         objects: Sequence[ConnectObject],
         chain: Chain,
-    ) -> "_PartitionImporter":
+    ) -> None:
         partition, first = objects[0].partition, objects[0].first
         entries = chain.closed or chain.tiles
         begin = first - first % source.segment_size
@@ -184,20 +175,20 @@ class _PartitionImporter:
         end = first if chain.end is None else chain.end
         # The end of an object is known to lie before the next one's beginning only.
         skipped = sum(1 for following in objects[1:] if following.first <= end)
-        todo = objects[skipped:]
-        archive = PartitionArchive(
+        self.objects = objects[skipped:]
+        self.archive = PartitionArchive(
             storage, source, Decoder(source, NoRegistry()), partition,
             tile_bytes=_NO_TILES_BYTES, tile_age_s=math.inf,
         )  # fmt: skip
-        size = sum(obj.size for obj in todo)
-        report = PartitionImport(partition, len(objects), skipped, size, end, end)
-        return cls(origin, source, todo, archive, first, report)
+        size = sum(obj.size for obj in self.objects)
+        self.report = PartitionImport(partition, len(objects), skipped, size, end, end)
+        self._origin, self._log_start = origin, first
 
     async def run(self, stop: asyncio.Event, meter: "_ImportMeter") -> None:
         if not self.objects:
             return
-        await _patiently(self.archive.open, self.log_start)
-        async with aclosing(_read_ahead(self.origin, self.objects)) as contents:
+        await _patiently(self.archive.open, self._log_start)
+        async with aclosing(_read_ahead(self._origin, self.objects)) as contents:
             async for obj, container in contents:
                 if stop.is_set():
                     break
@@ -213,9 +204,9 @@ class _PartitionImporter:
         archived = _count(after.get(partition)) - _count(before.get(partition))
         if archived != self.report.records:
             raise ArchiveConflictError(
-                f"{self.report.records} records of {self.source.topic}, partition {partition}, "
-                f"were read and {archived} archived: somebody else wrote to the archive "
-                "meanwhile; stop the others and compare"
+                f"{self.report.records} records of {self.archive.source.topic}, partition "
+                f"{partition}, were read and {archived} archived: somebody else wrote to the "
+                "archive meanwhile; stop the others and compare"
             )
 
     def _take(self, obj: ConnectObject, container: Container) -> None:

@@ -12,8 +12,7 @@ from operator import itemgetter
 
 from fastdata import failpoints
 from fastdata.archive.avro_file import Records, build_object, gaps_of, is_same, read_object
-from fastdata.archive.chains import Chain, follow_chains
-from fastdata.archive.checkpoints import SEGMENTS, save_checkpoints
+from fastdata.archive.chains import SEGMENTS, Chain, follow_chains, save_checkpoints
 from fastdata.archive.layout import folder, object_name, place_of
 from fastdata.archive.manifest import Entry
 from fastdata.archive.records import ArchivedRecord, ArchivedRow, read_record

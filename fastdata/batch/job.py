@@ -4,6 +4,7 @@ import gc
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Literal
 
 from fastdata.coordinates.instants import HOUR_MS, to_datetime
@@ -88,45 +89,22 @@ class JobResult:
             windows: All that was folded of these spans, in any order.
         """
         totals: dict[int, list[WindowState]] = {span: [] for span in spans}
-        hours = _HourStates(metric, spans)
+        hours: dict[int, dict[tuple[int, str], States]] = {span: {} for span in spans}
+        day_of = cache(metric.calendar.day_of)
         for window, dims, states in windows:
-            totals[window - window % HOUR_MS].append((window, dims, metric.dump(states)))
-            hours.add(window, dims, states)
+            span = window - window % HOUR_MS
+            totals[span].append((window, dims, metric.dump(states)))
+            if metric.rollups:
+                # Where a day begins within an hour, this has states of two days.
+                merged = hours[span].setdefault((day_of(window), dims), states)
+                if merged is not states:
+                    metric.merge(merged, states)
         self.totals.update({(index, span): sorted(rows) for span, rows in totals.items()})
-        self.hours.update({(index, span): rows for span, rows in hours.rows()})
-
-
-class _HourStates:
-    """The whole states of hours by day and dimensions; of a metric without rollups nothing.
-
-    A day of a zone may begin within an hour, which then has states of two days.
-    """
-
-    def __init__(self, metric: Metric, spans: Sequence[int]) -> None:
-        self._metric = metric
-        self._hours: dict[int, dict[tuple[int, str], States]] = (
-            {span: {} for span in spans} if metric.rollups else {}
-        )
-        self._days: dict[int, int] = {}
-
-    def add(self, window: int, dims: str, states: States) -> None:
-        """Merge the states of a minute, which become this one's own."""
-        hour = self._hours.get(window - window % HOUR_MS)
-        if hour is None:
-            return
-        day = self._days.get(window)
-        if day is None:
-            day = self._days[window] = self._metric.calendar.day_of(window)
-        merged = hour.get((day, dims))
-        if merged is None:
-            hour[day, dims] = states
-        else:
-            self._metric.merge(merged, states)
-
-    def rows(self) -> Iterator[tuple[int, list[WindowState]]]:
-        dump = self._metric.dump_whole
-        for span, hour in self._hours.items():
-            yield span, sorted((day, dims, dump(states)) for (day, dims), states in hour.items())
+        if metric.rollups:
+            dump = metric.dump_whole
+            for span, hour in hours.items():
+                rows = sorted((day, dims, dump(states)) for (day, dims), states in hour.items())
+                self.hours[index, span] = rows
 
 
 @contextmanager

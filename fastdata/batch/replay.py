@@ -15,6 +15,7 @@
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import KW_ONLY, dataclass, field
+from itertools import groupby
 
 from fastdata.archive.reader import ArchiveReader, Snapshot
 from fastdata.archive.storage import ArchiveStorage
@@ -234,14 +235,11 @@ class Replayer:
                 await work.run(pool, meter)
 
     async def _clean_up(self, works: Sequence[Work], store: ServingStore) -> None:
-        by_source: dict[Source, list[Task]] = {}
-        for work in works:
-            for task in work.tasks:
-                by_source.setdefault(task.metric.source, []).append(task)
-        if any(task.run for tasks in by_source.values() for task in tasks):
+        tasks = [task for work in works for task in work.tasks]
+        if any(task.run for task in tasks):
             reach("batch.before_clean_up")
-            for tasks in by_source.values():
-                await _clean_up(store, tasks, self.complete)
+            for _, of_source in groupby(tasks, lambda task: task.metric.source):
+                await _clean_up(store, list(of_source), self.complete)
         for work in works:
             await work.sweep()
 

@@ -11,8 +11,8 @@ from fastdata.batch.plan import Contents, Group, Plan, make_groups, plan_spans
 from fastdata.batch.processes import FoldingPool
 from fastdata.batch.publish import confirm_spans, patiently, replace_spans
 from fastdata.batch.reports import MetricReport, ReplayProgress
-from fastdata.batch.rollups.hours import KeptHours
 from fastdata.batch.rollups.roll_up import count_stale, roll_up
+from fastdata.batch.rollups.storage import KeptHours
 from fastdata.coordinates.instants import HOUR_MS
 from fastdata.coordinates.segments import segment_of
 from fastdata.declare.metric import Metric
@@ -133,7 +133,6 @@ class Work:
     tasks: list[Task] = field(default_factory=list, init=False)
 
     def __post_init__(self) -> None:
-        """Look into the manifest once for all metrics."""
         snapshot, size = self.snapshot, self.source.segment_size
         self.contents = Contents.of(snapshot.coverage, snapshot.objects(), size)
 

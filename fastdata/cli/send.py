@@ -94,7 +94,7 @@ def _warn_of(topic: str, agents: str) -> None:
 
 async def _listen(sender: "LineSender", address: _Address) -> None:
     """Take connections until a signal comes; the first failure of the broker ends all."""
-    from fastdata.kafka.lines import send_connection
+    from fastdata.kafka.lines import read_connection, send_lines
 
     loop = asyncio.get_running_loop()
     ended: asyncio.Future[None] = loop.create_future()
@@ -111,7 +111,7 @@ async def _listen(sender: "LineSender", address: _Address) -> None:
     async def take(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         connections.add(asyncio.current_task())
         try:
-            await send_connection(sender, reader)
+            await send_lines(sender, read_connection(reader))
         except LineError as error:
             click.echo(f"fastdata: {error}; the connection is closed", err=True)
         except ConnectionResetError:

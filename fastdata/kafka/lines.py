@@ -13,7 +13,7 @@ from aiokafka.errors import KafkaError
 from fastdata.errors import BrokerError, LineError
 from fastdata.kafka.connection import Broker
 
-__all__ = ["LineSender", "read_descriptor", "send_connection", "send_lines"]
+__all__ = ["LineSender", "read_connection", "read_descriptor", "send_lines"]
 
 _START_TIMEOUT_S = 10.0
 _CHUNK_BYTES = 64 << 10
@@ -143,16 +143,10 @@ async def send_lines(sender: LineSender, chunks: AsyncIterator[bytes]) -> None:
         await sender.send(rest.removesuffix(b"\r"))
 
 
-async def send_connection(sender: LineSender, reader: asyncio.StreamReader) -> None:
-    """Send the lines of a TCP connection until its other side ends it.
-
-    While the sender has no room, nothing is read: the other side has to wait.
-
-    Raises:
-        LineError: A line is longer than 1 MiB; all before it were sent.
-        BrokerError: Lines were not acknowledged.
-    """
-    await send_lines(sender, _chunks(reader))
+async def read_connection(reader: asyncio.StreamReader) -> AsyncIterator[bytes]:
+    """The bytes of a TCP connection until its other side ends it; it waits while none is taken."""
+    while chunk := await reader.read(_CHUNK_BYTES):
+        yield chunk
 
 
 async def read_descriptor(descriptor: int) -> AsyncIterator[bytes]:
@@ -167,12 +161,7 @@ async def read_descriptor(descriptor: int) -> AsyncIterator[bytes]:
     protocol = asyncio.StreamReaderProtocol(reader)
     transport, _ = await asyncio.get_running_loop().connect_read_pipe(lambda: protocol, pipe)
     try:
-        async for chunk in _chunks(reader):
+        async for chunk in read_connection(reader):
             yield chunk
     finally:
         transport.close()
-
-
-async def _chunks(reader: asyncio.StreamReader) -> AsyncIterator[bytes]:
-    while chunk := await reader.read(_CHUNK_BYTES):
-        yield chunk

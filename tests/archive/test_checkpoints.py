@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from fastdata.archive import ArchiveReader, open_archive_storage
-from fastdata.archive.checkpoints import SEGMENTS, load_checkpoints
+from fastdata.archive.chains import SEGMENTS, load_checkpoints
 from fastdata.errors import ArchiveHoleError, CorruptStateError
 from tests.archive.events import World, clicks, feed, values
 

@@ -8,8 +8,7 @@ import pytest
 
 from fastdata import failpoints
 from fastdata.archive import open_archive_storage
-from fastdata.batch.schedule import ScheduledRun, replay_every
-from fastdata.batch.uncounted import Uncounted
+from fastdata.batch.schedule import ScheduledRun, Uncounted, replay_every
 from fastdata.coordinates.instants import DAY_MS, HOUR_MS, MINUTE_MS
 from fastdata.errors import (
     ArchiveUnavailableError,

@@ -8,8 +8,7 @@ from click.testing import CliRunner
 
 from fastdata.archive import open_archive_storage
 from fastdata.batch.reports import MetricReport, ReplayReport
-from fastdata.batch.schedule import ScheduledRun
-from fastdata.batch.uncounted import Uncounted
+from fastdata.batch.schedule import ScheduledRun, Uncounted
 from fastdata.cli.main import commands
 from fastdata.cli.reporting import show_report
 from fastdata.cli.schedule import show_run

@@ -9,7 +9,7 @@ import pytest
 
 from fastdata.archive import ArchiveReader, ArchiveStorage, PartitionArchive, open_archive_storage
 from fastdata.archive.avro_file import is_same
-from fastdata.archive.checkpoints import load_checkpoints
+from fastdata.archive.chains import load_checkpoints
 from fastdata.archive.manifest import Entry
 from tests.stored.written import PARTITIONS, Written, committed, declared, decoder, records
 
