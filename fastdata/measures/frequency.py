@@ -2,7 +2,7 @@
 
 import math
 import struct
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
@@ -12,6 +12,7 @@ from datasketches import count_min_sketch
 from fastdata.errors import CorruptStateError, DeclarationError
 from fastdata.events.fieldtypes import FieldType, Kind
 from fastdata.measures.estimates import Estimate
+from fastdata.measures.exact_or_sketch import EMPTY, CountsAggregate, CountsState
 from fastdata.measures.items import MAX_EXACT_BYTES, Item, Items
 from fastdata.measures.numbers import FieldMeasure, arrow_type, checked_type, widened_count
 
@@ -25,8 +26,6 @@ __all__ = ["Frequency"]
 _FEW_ITEMS = 512
 _MAX_CELLS = 1 << 16
 _FEW, _ALL, _SKETCH = range(3)
-# The library skips empty strings.
-_EMPTY = "\0 fastdata: the empty string"
 _HEAD = struct.Struct("<BIB")  # rows, columns, bytes of a cell
 _IMAGE_HEAD_SIZE = 16
 
@@ -79,23 +78,8 @@ class Frequency(FieldMeasure):
         )
 
 
-@dataclass(slots=True)
-class _FrequencyState:
-    """All counts, or a sketch.
-
-    Attributes:
-        is_few: Whether it becomes a sketch at more than 512 items; else at more than 64 KiB.
-        size: Bytes of the items.
-    """
-
-    counts: dict[Item, int] | None
-    is_few: bool
-    size: int = 0
-    sketch: Any = None
-
-
 @dataclass(frozen=True, slots=True)
-class _FrequencyAggregate:
+class _FrequencyAggregate(CountsAggregate):
     items: Items
     rows: int
     columns: int
@@ -113,53 +97,29 @@ class _FrequencyAggregate:
     def arrow_type(self) -> "pa.DataType":
         return arrow_type("int")
 
-    def zero(self, exact: bool = False) -> _FrequencyState:
-        return _FrequencyState({}, is_few=not exact)
-
-    def add(self, state: _FrequencyState, value: object) -> _FrequencyState:
+    def add(self, state: CountsState, value: object) -> CountsState:
         self.items.check(value)
         if state.counts is None:
-            state.sketch.update(value if value != "" else _EMPTY)
+            state.sketch.update(value if value != "" else EMPTY)
         else:
             self._count(state, {cast("Item", value): 1})
         return state
 
-    def exact_of(self, counted: Iterable[tuple[Item, int]]) -> _FrequencyState:
-        """The state that batch makes of values and how often each of them came."""
-        state = self.zero(exact=True)
-        self._count(state, dict(counted))
-        return state
-
-    def merge(self, state: _FrequencyState, other: _FrequencyState) -> _FrequencyState:
-        # An empty state is neutral, whether it was made to be exact or not.
-        if other.counts == {} and (state.counts != {} or other.is_few):
-            return state
-        if state.counts == {}:
-            state.is_few = other.is_few
-        if state.counts is not None and other.counts is not None:
-            state.is_few = state.is_few and other.is_few
-            self._count(state, other.counts)
-            return state
-        if state.counts is not None:
-            state.sketch, state.counts = self._sketch(state.counts), None
-        state.sketch.merge(other.sketch if other.counts is None else self._sketch(other.counts))
-        return state
-
-    def present(self, state: _FrequencyState) -> Estimate:
+    def present(self, state: CountsState) -> Estimate:
         total = self._total(state)
         if self.item is None:
             return Estimate.exact(total)
         if state.counts is not None:
             return Estimate.exact(state.counts.get(self.item, 0))
         # Other items can only add to a cell. The bounds of the library are turned around.
-        value = round(state.sketch.get_estimate(self.item if self.item != "" else _EMPTY))
+        value = round(state.sketch.get_estimate(self.item if self.item != "" else EMPTY))
         lower = max(0, value - math.floor(math.e / self.columns * total))
         return Estimate(value, lower, value, self.confidence)
 
     def widen(self, estimate: Estimate, events: int) -> Estimate:
         return widened_count(estimate, events)
 
-    def dump(self, state: _FrequencyState) -> bytes:
+    def dump(self, state: CountsState) -> bytes:
         if state.counts is not None:
             form = _FEW if state.is_few else _ALL
             return bytes((form,)) + self.items.dump_counts(state.counts)
@@ -168,23 +128,23 @@ class _FrequencyAggregate:
         head = _HEAD.pack(self.rows, self.columns, size)
         return bytes((_SKETCH,)) + head + cells.astype(f"<u{size}").tobytes()
 
-    def load(self, data: bytes) -> _FrequencyState:
+    def load(self, data: bytes) -> CountsState:
         if not data or data[0] > _SKETCH:
             raise CorruptStateError(f"{data[:1].hex()!r} begins no stored frequencies")
         if data[0] == _SKETCH:
-            return _FrequencyState(None, True, sketch=self._load_sketch(data[1:]))
-        state = _FrequencyState({}, data[0] == _FEW)
+            return CountsState(None, True, sketch=self._load_sketch(data[1:]))
+        state = CountsState({}, data[0] == _FEW)
         self._count(state, self.items.load_counts(data[1:]))
         if state.counts is None:
             raise CorruptStateError("stored items are more than are kept")
         return state
 
-    def _total(self, state: _FrequencyState) -> int:
+    def _total(self, state: CountsState) -> int:
         if state.counts is not None:
             return sum(state.counts.values())
         return int(state.sketch.total_weight)
 
-    def _count(self, state: _FrequencyState, counts: Mapping[Item, int]) -> None:
+    def _count(self, state: CountsState, counts: Mapping[Item, int]) -> None:
         counted = cast("dict[Item, int]", state.counts)
         for item, count in counts.items():
             if item not in counted:
@@ -195,9 +155,15 @@ class _FrequencyAggregate:
 
     def _sketch(self, counts: Mapping[Item, int]) -> Any:
         sketch = count_min_sketch(self.rows, self.columns)
-        for item, count in counts.items():
-            sketch.update(item if item != "" else _EMPTY, count)
+        self._feed(sketch, counts)
         return sketch
+
+    def _feed(self, sketch: Any, counts: Mapping[Item, int]) -> None:
+        for item, count in counts.items():
+            sketch.update(item if item != "" else EMPTY, count)
+
+    def _unite(self, state: CountsState, sketch: Any) -> None:
+        state.sketch.merge(sketch)
 
     def _load_sketch(self, data: bytes) -> Any:
         size = data[_HEAD.size - 1] if len(data) > _HEAD.size else 0

@@ -1,7 +1,7 @@
 """Quantiles: exact while values are few, then a KLL sketch."""
 
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import accumulate, pairwise
@@ -14,6 +14,7 @@ from fastdata.errors import CorruptStateError, DeclarationError
 from fastdata.events.fieldtypes import FieldType, Kind
 from fastdata.events.values import to_float
 from fastdata.measures.estimates import Estimate
+from fastdata.measures.exact_or_sketch import CountsAggregate, CountsState
 from fastdata.measures.items import MAX_EXACT_BYTES, dump_numbers, load_numbers
 from fastdata.measures.numbers import (
     FieldMeasure,
@@ -94,26 +95,11 @@ class Quantiles(FieldMeasure):
         return _QuantilesAggregate(self.field, type, tuple(map(float, self.at)), self.k)
 
 
-_Counts = dict[float, int]
-
-
-@dataclass(slots=True)
-class _QuantilesState:
-    """All different values and their numbers, or a sketch.
-
-    Attributes:
-        is_few: Whether it becomes a sketch at more than `k` values; else it stays exact.
-        answer: The exact quantiles of all values, where a sketch is all that was stored of them.
-    """
-
-    counts: _Counts | None
-    is_few: bool
-    sketch: Any = None
-    answer: tuple[float, ...] | None = None
+_Counts = Mapping[float, int]
 
 
 @dataclass(frozen=True, slots=True)
-class _QuantilesAggregate:
+class _QuantilesAggregate(CountsAggregate):
     field: str
     type: FieldType
     at: tuple[float, ...]
@@ -127,10 +113,7 @@ class _QuantilesAggregate:
 
         return pa.list_(pa.float64())
 
-    def zero(self, exact: bool = False) -> _QuantilesState:
-        return _QuantilesState({}, is_few=not exact)
-
-    def add(self, state: _QuantilesState, value: object) -> _QuantilesState:
+    def add(self, state: CountsState, value: object) -> CountsState:
         number = self._float(value)
         if number != number:
             return state
@@ -141,37 +124,16 @@ class _QuantilesAggregate:
             self._count(state, {number: 1})
         return state
 
-    def exact_of(self, counted: Iterable[tuple[object, int]]) -> _QuantilesState:
+    def exact_of(self, counted: Iterable[tuple[object, int]]) -> CountsState:
         """The state that batch makes of values and how often each of them came."""
-        numbers: _Counts = {}
+        numbers: dict[float, int] = {}
         for value, count in counted:
             number = self._float(value)
             if number == number:
                 numbers[number] = numbers.get(number, 0) + count
-        return _QuantilesState(numbers, is_few=False)
+        return CountsState(numbers, is_few=False)
 
-    def merge(self, state: _QuantilesState, other: _QuantilesState) -> _QuantilesState:
-        # An empty state is neutral, whether it was made to be exact or not.
-        if other.counts == {} and (state.counts != {} or other.is_few):
-            return state
-        if state.counts == {}:
-            if other.counts is None:
-                return self.load(self.dump(other))
-            return _QuantilesState(dict(other.counts), other.is_few)
-        if state.counts is not None and other.counts is not None:
-            state.is_few = state.is_few and other.is_few
-            self._count(state, other.counts)
-            return state
-        if state.counts is not None:
-            state.sketch, state.counts = self._sketch(state.counts), None
-        if other.counts is None:
-            state.sketch.merge(other.sketch)
-        else:
-            _feed(state.sketch, other.counts)
-        state.answer = None
-        return state
-
-    def present(self, state: _QuantilesState) -> Estimate:
+    def present(self, state: CountsState) -> Estimate:
         if state.counts is not None:
             return Estimate.exact(_exact_quantiles(state.counts, self.at))
         if state.answer is not None:
@@ -187,7 +149,7 @@ class _QuantilesAggregate:
     def widen(self, estimate: Estimate, events: int) -> Estimate:
         return unbounded(estimate) if events else estimate
 
-    def dump(self, state: _QuantilesState) -> bytes:
+    def dump(self, state: CountsState) -> bytes:
         answer, sketch = state.answer, state.sketch
         if state.counts is not None:
             if 8 * len(state.counts) <= MAX_EXACT_BYTES:
@@ -198,13 +160,13 @@ class _QuantilesAggregate:
         exact = struct.pack(f"<{len(answer)}d", *answer)
         return _HEAD.pack(_ANSWER, self.k) + exact + _image(sketch)
 
-    def dump_whole(self, state: _QuantilesState) -> bytes:
+    def dump_whole(self, state: CountsState) -> bytes:
         if state.counts is None:
             return self.dump(state)
         form = _FEW if state.is_few else _ALL
         return _HEAD.pack(form, self.k) + _dump_counts(state.counts)
 
-    def load(self, data: bytes) -> _QuantilesState:
+    def load(self, data: bytes) -> CountsState:
         form, k = _HEAD.unpack_from(data) if len(data) >= _HEAD.size else (None, 0)
         if form not in range(4) or k != self.k:
             head = data[: _HEAD.size].hex()
@@ -214,7 +176,7 @@ class _QuantilesAggregate:
             counts = _load_counts(data)
             if form == _FEW and len(counts) > self.k:
                 raise CorruptStateError(f"{len(counts)} stored values are not few")
-            return _QuantilesState(counts, form == _FEW)
+            return CountsState(counts, form == _FEW)
         answer = None
         if form == _ANSWER:
             size = 8 * len(self.at)
@@ -223,7 +185,7 @@ class _QuantilesAggregate:
             answer, data = struct.unpack(f"<{len(self.at)}d", data[:size]), data[size:]
         _check_image(data, self.k)
         # Without counts nothing is left to keep exact: `is_few` tells nothing then.
-        return _QuantilesState(None, True, kll_doubles_sketch.deserialize(data), answer)
+        return CountsState(None, True, kll_doubles_sketch.deserialize(data), answer)
 
     def _float(self, value: object) -> float:
         if self.type.kind == "decimal":
@@ -232,8 +194,8 @@ class _QuantilesAggregate:
         # Two zeros are equal but not the same: the order of folding would show.
         return to_float(self.field, value) + 0.0
 
-    def _count(self, state: _QuantilesState, counts: _Counts) -> None:
-        counted = cast("_Counts", state.counts)
+    def _count(self, state: CountsState, counts: _Counts) -> None:
+        counted = cast("dict[float, int]", state.counts)
         for value, count in counts.items():
             counted[value] = counted.get(value, 0) + count
         if state.is_few and len(counted) > self.k:
@@ -241,8 +203,16 @@ class _QuantilesAggregate:
 
     def _sketch(self, counts: _Counts) -> Any:
         sketch = kll_doubles_sketch(self.k)
-        _feed(sketch, counts)
+        self._feed(sketch, counts)
         return sketch
+
+    def _feed(self, sketch: Any, counts: _Counts) -> None:
+        for value, count in counts.items():
+            for first in range(0, count, _CHUNK):
+                sketch.update(np.full(min(_CHUNK, count - first), value))
+
+    def _unite(self, state: CountsState, sketch: Any) -> None:
+        state.sketch.merge(sketch)
 
 
 def _quantile(sketch: Any, share: float) -> float:
@@ -250,12 +220,6 @@ def _quantile(sketch: Any, share: float) -> float:
     if share <= 0:
         return float(sketch.get_min_value())
     return float(sketch.get_max_value() if share >= 1 else sketch.get_quantile(share, True))
-
-
-def _feed(sketch: Any, counts: _Counts) -> None:
-    for value, count in counts.items():
-        for first in range(0, count, _CHUNK):
-            sketch.update(np.full(min(_CHUNK, count - first), value))
 
 
 def _exact_quantiles(counts: _Counts, at: Sequence[float]) -> tuple[float, ...] | None:
@@ -275,7 +239,7 @@ def _dump_counts(counts: _Counts) -> bytes:
     return len(data).to_bytes(4, "little") + data + numbers
 
 
-def _load_counts(data: bytes) -> _Counts:
+def _load_counts(data: bytes) -> dict[float, int]:
     size = int.from_bytes(data[:4], "little")
     numbers = load_numbers(data[4 + size :])
     try:

@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from datasketches import (
@@ -15,14 +15,13 @@ from datasketches import (
 )
 
 from fastdata.errors import CorruptStateError, DeclarationError
-from fastdata.events.fieldtypes import FieldType, Kind
+from fastdata.events.fieldtypes import FieldType
 from fastdata.measures.estimates import Estimate
-from fastdata.measures.items import Item, Items
-from fastdata.measures.numbers import FieldMeasure, arrow_type, checked_type, widened_count
+from fastdata.measures.exact_or_sketch import DistinctAggregate, DistinctSketch
+from fastdata.measures.items import Items
+from fastdata.measures.numbers import FieldMeasure, checked_type
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
     from fastdata.measures.aggregate import Aggregate
 
 __all__ = ["SetComparison", "Sets", "compare_states"]
@@ -30,10 +29,6 @@ __all__ = ["SetComparison", "Sets", "compare_states"]
 # Three standard deviations; the library's Jaccard similarity has two.
 _DEVIATIONS, _CONFIDENCE, _JACCARD_CONFIDENCE = 3, 0.997, 0.954
 _LG_K = range(5, 16)
-_SKETCH_ONLY, _SET, _NUMBER = range(3)
-_HEAD_SIZE = 2
-# The library skips empty strings.
-_EMPTY = "\0 fastdata: the empty string"
 # Of an image: version 3, family 3, flags (1 << 2 is empty), hash of the default seed.
 _VERSION_AT, _FLAGS_AT, _SEED_HASH = 1, 5, b"\xcc\x93"
 _IS_EMPTY, _FLAGS = 1 << 2, 0x1A
@@ -76,21 +71,16 @@ class Sets(FieldMeasure):
 
 
 @dataclass(slots=True)
-class _ThetaState:
+class _ThetaSketch(DistinctSketch):
     """A theta sketch in up to three parts, which `compact` makes one.
 
     Attributes:
-        fed: What was folded here.
         stored: What was loaded.
         union: What was merged with it.
-        number: How many values there are, if that is known: folding or merging forgets it.
     """
 
-    lg_k: int
-    fed: Any
     stored: Any = None
     union: Any = None
-    number: int | None = None
 
     @property
     def is_empty(self) -> bool:
@@ -110,106 +100,33 @@ class _ThetaState:
                 union.update(sketch)
         return union.get_result()
 
-    def unite(self, sketch: Any) -> None:
+    def unite(self, other: "_ThetaSketch") -> None:
         self.union = self.union or theta_union(self.lg_k)
-        self.union.update(sketch)
+        self.union.update(other.compact())
 
-    def update(self, item: Item) -> None:
-        self.fed.update(item if item != "" else _EMPTY)
+    def estimate(self) -> Estimate:
+        return _count(self.compact())
 
-
-_SetsState = set[Item] | _ThetaState
+    def image(self) -> bytes:
+        return bytes(self.compact().serialize())
 
 
 @dataclass(frozen=True, slots=True)
-class _SetsAggregate:
-    items: Items
-    lg_k: int
-    kind: ClassVar[Kind] = "int"
+class _SetsAggregate(DistinctAggregate):
+    noun: ClassVar[str] = "set"
+    number_noun: ClassVar[str] = "number of values"
 
     @property
     def code(self) -> int:
         return 110 + (self.items.item_type is int)
 
-    def arrow_type(self) -> "pa.DataType":
-        return arrow_type("int")
+    def _new_sketch(self) -> _ThetaSketch:
+        return _ThetaSketch(self.lg_k, update_theta_sketch(self.lg_k))
 
-    def zero(self, exact: bool = False) -> _SetsState:
-        return set() if exact else _ThetaState(self.lg_k, update_theta_sketch(self.lg_k))
-
-    def add(self, state: _SetsState, value: Any) -> _SetsState:
-        self.items.check(value)
-        if isinstance(state, set):
-            state.add(value)
-        else:
-            state.update(value)
-            state.number = None
-        return state
-
-    def merge(self, state: _SetsState, other: _SetsState) -> _SetsState:
-        if isinstance(state, set) and isinstance(other, set):
-            state |= other
-            return state
-        # An empty state is neutral, whether it was made to be exact or not.
-        if _is_empty(other) and not (isinstance(other, set) and _is_empty(state)):
-            return state
-        number = None
-        if _is_empty(state):
-            if isinstance(other, set):
-                return other.copy()
-            state, number = self._sketch(()), other.number
-        if isinstance(state, set):
-            state = self._sketch(state)
-        state.unite((other if isinstance(other, _ThetaState) else self._sketch(other)).compact())
-        state.number = number
-        return state
-
-    def present(self, state: _SetsState) -> Estimate:
-        if isinstance(state, set):
-            return Estimate.exact(len(state))
-        sketch = state.compact()
-        if state.number is not None or sketch.is_empty():
-            return Estimate.exact(state.number or 0)
-        return _count(sketch)
-
-    def widen(self, estimate: Estimate, events: int) -> Estimate:
-        return widened_count(estimate, events)
-
-    def dump(self, state: _SetsState) -> bytes:
-        if isinstance(state, set):
-            if self.items.fit(state):
-                return self.dump_whole(state)
-            state = self._sketch(state, len(state))
-        image = bytes(state.compact().serialize())
-        if state.number is None:
-            return bytes((self.lg_k, _SKETCH_ONLY)) + image
-        return bytes((self.lg_k, _NUMBER)) + state.number.to_bytes(8, "little") + image
-
-    def dump_whole(self, state: _SetsState) -> bytes:
-        if not isinstance(state, set):
-            return self.dump(state)
-        return bytes((self.lg_k, _SET)) + self.items.dump(state)
-
-    def load(self, data: bytes) -> _SetsState:
-        if len(data) < _HEAD_SIZE or data[0] != self.lg_k or data[1] > _NUMBER:
-            head = data[:_HEAD_SIZE].hex()
-            raise CorruptStateError(f"{head!r} begins no set of lg_k {self.lg_k}")
-        if data[1] == _SET:
-            return set(self.items.load(data[_HEAD_SIZE:]))
-        image = data[_HEAD_SIZE:] if data[1] == _SKETCH_ONLY else data[_HEAD_SIZE + 8 :]
+    def _load_sketch(self, image: bytes) -> _ThetaSketch:
         _check_image(image, self.lg_k)
-        sketch = self._sketch(())
+        sketch = self._new_sketch()
         sketch.stored = compact_theta_sketch.deserialize(image)
-        if data[1] == _NUMBER:
-            sketch.number = int.from_bytes(data[_HEAD_SIZE : _HEAD_SIZE + 8], "little")
-            if sketch.is_empty:
-                raise CorruptStateError("a stored number of values contradicts its sketch")
-        return sketch
-
-    def _sketch(self, values: Any, number: int | None = None) -> _ThetaState:
-        sketch = _ThetaState(self.lg_k, update_theta_sketch(self.lg_k), number=number)
-        for value in values:
-            sketch.update(value)
         return sketch
 
 
@@ -236,7 +153,7 @@ class SetComparison:
     jaccard: Estimate
 
 
-def compare_states(aggregate: "Aggregate", left: object, right: object) -> SetComparison:
+def compare_states(aggregate: "Aggregate", left: Any, right: Any) -> SetComparison:
     """Compare two states of a `Sets`: exactly when both hold their values.
 
     Counts hold within their bounds with confidence 0.997, the similarity with 0.954.
@@ -246,14 +163,16 @@ def compare_states(aggregate: "Aggregate", left: object, right: object) -> SetCo
     """
     if not isinstance(aggregate, _SetsAggregate):
         raise DeclarationError(f"{aggregate!r} has no sets to compare; use Sets('field')")
-    left_size = aggregate.present(cast("_SetsState", left))
-    right_size = aggregate.present(cast("_SetsState", right))
+    left_size, right_size = aggregate.present(left), aggregate.present(right)
     if isinstance(left, set) and isinstance(right, set):
         both, either = len(left & right), len(left | right)
         similarity = both / either if either else None
         exact = (either, both, len(left - right), len(right - left), similarity)
         return SetComparison(left_size, right_size, *map(Estimate.exact, exact))
-    a, b = (_sketch_of(aggregate, state).compact() for state in (left, right))
+    sketches: list[Any] = [
+        aggregate.sketch_of(state) if isinstance(state, set) else state for state in (left, right)
+    ]
+    a, b = (sketch.compact() for sketch in sketches)
     union, intersection = theta_union(aggregate.lg_k), theta_intersection()
     for sketch in (a, b):
         union.update(sketch)
@@ -270,10 +189,6 @@ def compare_states(aggregate: "Aggregate", left: object, right: object) -> SetCo
     )
 
 
-def _sketch_of(aggregate: _SetsAggregate, state: object) -> _ThetaState:
-    return state if isinstance(state, _ThetaState) else aggregate._sketch(state)
-
-
 def _count(sketch: Any) -> Estimate:
     value = round(sketch.get_estimate())
     lower = math.ceil(sketch.get_lower_bound(_DEVIATIONS))
@@ -286,10 +201,6 @@ def _similarity(left: Any, right: Any) -> Estimate:
         return Estimate.exact(None)
     lower, value, upper = theta_jaccard_similarity.jaccard(left, right)
     return Estimate(value, lower, upper, _JACCARD_CONFIDENCE)
-
-
-def _is_empty(state: _SetsState) -> bool:
-    return not state if isinstance(state, set) else state.is_empty
 
 
 def _check_image(image: bytes, lg_k: int) -> None:

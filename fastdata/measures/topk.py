@@ -1,7 +1,7 @@
 """The most frequent items: exact counts while they are few, then a frequent-items sketch."""
 
 import struct
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
@@ -11,6 +11,7 @@ from fastdata.errors import CorruptStateError, DeclarationError, MapError
 from fastdata.events.fieldtypes import FieldType, Kind
 from fastdata.events.values import wrong_type
 from fastdata.measures.estimates import Estimate, Value
+from fastdata.measures.exact_or_sketch import CountsAggregate, CountsState
 from fastdata.measures.items import Item, Items
 from fastdata.measures.numbers import arrow_type, checked_type, from_unscaled, to_unscaled
 
@@ -90,23 +91,8 @@ class TopK:
         return _TopKAggregate(items, item, self.k, self.lg_size, self.weight, weight)
 
 
-@dataclass(slots=True)
-class _TopKState:
-    """All counts, or a sketch.
-
-    Attributes:
-        is_few: Whether it becomes a sketch past what one holds exactly; else it stays exact.
-        top: The exact answer, where a sketch is all that was stored of the counts.
-    """
-
-    counts: dict[Item, int] | None
-    is_few: bool
-    sketch: Any = None
-    top: dict[Item, int] | None = None
-
-
 @dataclass(frozen=True, slots=True)
-class _TopKAggregate:
+class _TopKAggregate(CountsAggregate):
     items: Items
     type: FieldType
     k: int
@@ -133,10 +119,7 @@ class _TopKAggregate:
         bounds = [(name, count) for name in ("count", "lower", "upper")]
         return pa.list_(pa.struct([("item", item), *bounds]))
 
-    def zero(self, exact: bool = False) -> _TopKState:
-        return _TopKState({}, is_few=not exact)
-
-    def add(self, state: _TopKState, value: object) -> _TopKState:
+    def add(self, state: CountsState, value: object) -> CountsState:
         item, weight = (value, 1) if self.weight is None else self._weighted(value)
         self.items.check(item)
         if weight <= 0:
@@ -144,40 +127,13 @@ class _TopKAggregate:
         if state.counts is None:
             self._check_total(state.sketch.total_weight + weight)
             state.sketch.update(str(item), weight)
-            state.top = None
+            state.answer = None
         else:
             self._count(state, {cast("Item", item): weight})
         return state
 
-    def exact_of(self, counted: Iterable[tuple[Item, int]]) -> _TopKState:
-        """The state that batch makes of values and how often each of them came."""
-        state = self.zero(exact=True)
-        self._count(state, dict(counted))
-        return state
-
-    def merge(self, state: _TopKState, other: _TopKState) -> _TopKState:
-        # An empty state is neutral, whether it was made to be exact or not.
-        if other.counts == {} and (state.counts != {} or other.is_few):
-            return state
-        if state.counts == {}:
-            return self.load(self.dump(other)) if other.counts is None else _copy(other)
-        if state.counts is not None and other.counts is not None:
-            state.is_few = state.is_few and other.is_few
-            self._count(state, other.counts)
-            return state
-        if state.counts is not None:
-            state.sketch, state.counts = self._sketch(state.counts), None
-        more = other.sketch.total_weight if other.counts is None else sum(other.counts.values())
-        self._check_total(state.sketch.total_weight + more)
-        if other.counts is None:
-            self._unite(state, other.sketch)
-        else:
-            _feed(state.sketch, other.counts)
-        state.top = None
-        return state
-
-    def present(self, state: _TopKState) -> Estimate:
-        counts = state.counts if state.counts is not None else state.top
+    def present(self, state: CountsState) -> Estimate:
+        counts = state.counts if state.counts is not None else state.answer
         if counts is not None:
             return Estimate.exact(self._value([(item, n, n, n) for item, n in counts.items()]))
         rows = state.sketch.get_frequent_items(_ANY)
@@ -193,23 +149,23 @@ class _TopKAggregate:
         value = tuple([(item, n, low, more and high + more) for item, n, low, high in rows])
         return Estimate(value, None, None)
 
-    def dump(self, state: _TopKState) -> bytes:
+    def dump(self, state: CountsState) -> bytes:
         if state.counts is None:
             image = self._image(state.sketch)
-            if state.top is None:
+            if state.answer is None:
                 return bytes((self.lg_size, _SKETCH)) + image
-            return self._dump_top(state.top, image)
+            return self._dump_top(state.answer, image)
         if state.is_few or self.items.fit(state.counts):
             return self.dump_whole(state)
         return self._dump_top(state.counts, self._image(self._sketch(state.counts)))
 
-    def dump_whole(self, state: _TopKState) -> bytes:
+    def dump_whole(self, state: CountsState) -> bytes:
         if state.counts is None:
             return self.dump(state)
         form = _FEW if state.is_few else _ALL
         return bytes((self.lg_size, form)) + self.items.dump_counts(state.counts)
 
-    def load(self, data: bytes) -> _TopKState:
+    def load(self, data: bytes) -> CountsState:
         if len(data) < _HEAD_SIZE or data[0] != self.lg_size or data[1] > _TOP:
             head = data[:_HEAD_SIZE].hex()
             raise CorruptStateError(f"{head!r} begins no top of lg_size {self.lg_size}")
@@ -218,7 +174,7 @@ class _TopKAggregate:
             counts = self.items.load_counts(data)
             if form == _FEW and len(counts) > self._capacity:
                 raise CorruptStateError(f"{len(counts)} stored items are not few")
-            return _TopKState(counts, form == _FEW)
+            return CountsState(counts, form == _FEW)
         top = None
         if form == _TOP:
             end = 4 + int.from_bytes(data[:4], "little")
@@ -226,7 +182,7 @@ class _TopKAggregate:
         if self._ordered(data) != data:
             raise CorruptStateError(f"a stored sketch of {len(data)} bytes is cut or changed")
         # Without counts nothing is left to keep exact: `is_few` tells nothing then.
-        return _TopKState(None, True, frequent_strings_sketch.deserialize(data), top)
+        return CountsState(None, True, frequent_strings_sketch.deserialize(data), top)
 
     @property
     def _scale(self) -> int | None:
@@ -241,7 +197,7 @@ class _TopKAggregate:
             raise wrong_type(str(self.weight), "an int (of 64 bits)", weight)
         return item, weight
 
-    def _count(self, state: _TopKState, counts: Mapping[Item, int]) -> None:
+    def _count(self, state: CountsState, counts: Mapping[Item, int]) -> None:
         counted = cast("dict[Item, int]", state.counts)
         for item, count in counts.items():
             counted[item] = counted.get(item, 0) + count
@@ -250,10 +206,15 @@ class _TopKAggregate:
             state.sketch, state.counts = self._sketch(counted), None
 
     def _sketch(self, counts: Mapping[Item, int]) -> Any:
-        self._check_total(sum(counts.values()))
         sketch = frequent_strings_sketch(self.lg_size)
-        _feed(sketch, counts)
+        self._feed(sketch, counts)
         return sketch
+
+    def _feed(self, sketch: Any, counts: Mapping[Item, int]) -> None:
+        self._check_total(sketch.total_weight + sum(counts.values()))
+        # Sorted: which counts a full sketch lowers depends on what came first.
+        for item in sorted(counts):
+            sketch.update(str(item), counts[item])
 
     def _check_total(self, total: int) -> None:
         # Past it the library would begin at 0 again.
@@ -276,15 +237,17 @@ class _TopKAggregate:
         top = self.items.dump_counts({item: counts[item] for item in first})
         return bytes((self.lg_size, _TOP)) + len(top).to_bytes(4, "little") + top + image
 
-    def _unite(self, state: _TopKState, other: Any) -> None:
-        if other.num_active_items:
+    def _unite(self, state: CountsState, sketch: Any) -> None:
+        total = state.sketch.total_weight + sketch.total_weight
+        self._check_total(total)
+        if sketch.num_active_items:
             # In the order of the image, not of the hash table: the result is a function of both.
-            state.sketch.merge(frequent_strings_sketch.deserialize(self._image(other)))
+            state.sketch.merge(frequent_strings_sketch.deserialize(self._image(sketch)))
             return
         # The library would take a sketch whose items have all been dropped for one of nothing.
         image = bytearray(self._image(state.sketch))
-        total, offset = state.sketch.total_weight + other.total_weight, _offset(other)
-        _TOTALS.pack_into(image, _TOTALS_AT, total, _offset(state.sketch) + offset)
+        offset = _offset(state.sketch) + _offset(sketch)
+        _TOTALS.pack_into(image, _TOTALS_AT, total, offset)
         state.sketch = frequent_strings_sketch.deserialize(bytes(image))
 
     def _image(self, sketch: Any) -> bytes:
@@ -335,13 +298,3 @@ class _TopKAggregate:
 def _offset(sketch: Any) -> int:
     """How much was taken off every count: the most that an item may have that is not there."""
     return int(sketch.get_upper_bound(_NO_ITEM))
-
-
-def _copy(state: _TopKState) -> _TopKState:
-    return _TopKState(dict(state.counts or {}), state.is_few)
-
-
-def _feed(sketch: Any, counts: Mapping[Item, int]) -> None:
-    # Sorted: which counts a full sketch lowers depends on what came first.
-    for item in sorted(counts):
-        sketch.update(str(item), counts[item])

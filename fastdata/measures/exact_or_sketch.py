@@ -1,0 +1,239 @@
+"""Exact while values are few, then a sketch: what measures that count items have in common.
+
+`CountsAggregate` keeps each different value with its count, `DistinctAggregate` the values alone.
+"""
+
+# ruff: noqa: D102 - `Aggregate` says what the methods do.
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from fastdata.errors import CorruptStateError
+from fastdata.events.fieldtypes import Kind
+from fastdata.events.values import wrong_type
+from fastdata.measures.estimates import Estimate
+from fastdata.measures.items import MAX_EXACT_BYTES, Item, Items
+from fastdata.measures.numbers import arrow_type, widened_count
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = ["EMPTY", "CountsAggregate", "CountsState", "DistinctAggregate", "DistinctSketch"]
+
+# What stands for the empty string, which the library skips.
+EMPTY = "\0 fastdata: the empty string"
+
+_HEAD_SIZE = 2
+_SKETCH_ONLY, _SET, _NUMBER = range(3)
+
+
+@dataclass(slots=True)
+class CountsState:
+    """All different values and their counts, or a sketch.
+
+    Attributes:
+        is_few: Whether it becomes a sketch past a number of values; else it stays exact.
+        answer: The exact answer, where a sketch is all that was stored of the counts.
+        size: Bytes of the values, where these decide on how long it stays exact.
+    """
+
+    counts: dict[Any, int] | None
+    is_few: bool
+    sketch: Any = None
+    answer: Any = None
+    size: int = 0
+
+
+class CountsAggregate:
+    """An aggregate whose state is a `CountsState`."""
+
+    __slots__ = ()
+
+    if TYPE_CHECKING:
+
+        def dump(self, state: CountsState) -> bytes: ...
+        def load(self, data: bytes) -> CountsState: ...
+        def _sketch(self, counts: Mapping[Any, int]) -> Any: ...
+        def _feed(self, sketch: Any, counts: Mapping[Any, int]) -> None: ...
+        def _unite(self, state: CountsState, sketch: Any) -> None: ...
+        def _count(self, state: CountsState, counts: Mapping[Any, int]) -> None: ...
+
+    def zero(self, exact: bool = False) -> CountsState:
+        return CountsState({}, is_few=not exact)
+
+    def exact_of(self, counted: Iterable[tuple[Any, int]]) -> CountsState:
+        """The state that batch makes of values and how often each of them came."""
+        state = self.zero(exact=True)
+        self._count(state, dict(counted))
+        return state
+
+    def merge(self, state: CountsState, other: CountsState) -> CountsState:
+        # An empty state is neutral, whether it was made to be exact or not.
+        if other.counts == {} and (state.counts != {} or other.is_few):
+            return state
+        if state.counts == {}:
+            if other.counts is None:
+                return self.load(self.dump(other))
+            return replace(other, counts=dict(other.counts))
+        if state.counts is not None and other.counts is not None:
+            state.is_few = state.is_few and other.is_few
+            self._count(state, other.counts)
+            return state
+        if state.counts is not None:
+            state.sketch, state.counts = self._sketch(state.counts), None
+        if other.counts is None:
+            self._unite(state, other.sketch)
+        else:
+            self._feed(state.sketch, other.counts)
+        state.answer = None
+        return state
+
+
+@dataclass(slots=True)
+class DistinctSketch(ABC):
+    """A sketch of distinct values.
+
+    Attributes:
+        fed: What values are folded into.
+        number: How many values there are, if that is known: folding or merging forgets it.
+    """
+
+    lg_k: int
+    fed: Any
+    number: int | None = None
+
+    @property
+    @abstractmethod
+    def is_empty(self) -> bool: ...
+
+    @abstractmethod
+    def unite(self, other: Any) -> None:
+        """Merge another sketch of this class into this one."""
+
+    @abstractmethod
+    def estimate(self) -> Estimate: ...
+
+    @abstractmethod
+    def image(self) -> bytes:
+        """The bytes to store: a function of the values alone."""
+
+    def feed(self, values: Iterable[Item]) -> None:
+        for value in values:
+            self.fed.update(value if value != "" else EMPTY)
+
+
+_Distinct = set[Any] | DistinctSketch
+
+
+@dataclass(frozen=True, slots=True)
+class DistinctAggregate(ABC):
+    """State: all values, to be exact, or a sketch."""
+
+    items: Items
+    lg_k: int
+    kind: ClassVar[Kind] = "int"
+    noun: ClassVar[str]
+    number_noun: ClassVar[str]
+
+    def arrow_type(self) -> "pa.DataType":
+        return arrow_type("int")
+
+    def zero(self, exact: bool = False) -> _Distinct:
+        return set() if exact else self._new_sketch()
+
+    def add(self, state: _Distinct, value: Any) -> _Distinct:
+        # As `Items.check`: a call for every event would show.
+        kind = self.items.item_type
+        if type(value) is not kind or (type(value) is int and not -(2**63) <= value < 2**63):
+            raise wrong_type(self.items.field, f"{kind.__name__} (of 64 bits)", value)
+        if isinstance(state, set):
+            state.add(value)
+        else:
+            state.fed.update(value if value != "" else EMPTY)
+            state.number = None
+        return state
+
+    def merge(self, state: _Distinct, other: _Distinct) -> _Distinct:
+        if isinstance(state, set) and isinstance(other, set):
+            state |= other
+            return state
+        # An empty state is neutral, whether it was made to be exact or not.
+        if _is_empty(other) and not (isinstance(other, set) and _is_empty(state)):
+            return state
+        number = None
+        if _is_empty(state):
+            if isinstance(other, set):
+                return other.copy()
+            state, number = self._new_sketch(), other.number
+        if isinstance(state, set):
+            state = self.sketch_of(state)
+        if isinstance(other, set):
+            state.feed(other)
+        else:
+            state.unite(other)
+        state.number = number
+        return state
+
+    def present(self, state: _Distinct) -> Estimate:
+        if isinstance(state, set):
+            return Estimate.exact(len(state))
+        if state.number is not None or state.is_empty:
+            return Estimate.exact(state.number or 0)
+        return state.estimate()
+
+    def widen(self, estimate: Estimate, events: int) -> Estimate:
+        return widened_count(estimate, events)
+
+    def dump(self, state: _Distinct) -> bytes:
+        if isinstance(state, set):
+            # Each value takes a byte at least.
+            if len(state) <= MAX_EXACT_BYTES:
+                data = self.dump_whole(state)
+                if len(data) - _HEAD_SIZE <= MAX_EXACT_BYTES:
+                    return data
+            number, state = len(state), self.sketch_of(state)
+            state.number = number
+        if state.number is None:
+            return bytes((self.lg_k, _SKETCH_ONLY)) + state.image()
+        return bytes((self.lg_k, _NUMBER)) + state.number.to_bytes(8, "little") + state.image()
+
+    def dump_whole(self, state: _Distinct) -> bytes:
+        if not isinstance(state, set):
+            return self.dump(state)
+        return bytes((self.lg_k, _SET)) + self.items.dump(state)
+
+    def load(self, data: bytes) -> _Distinct:
+        if len(data) < _HEAD_SIZE or data[0] != self.lg_k or data[1] > _NUMBER:
+            head = data[:_HEAD_SIZE].hex()
+            raise CorruptStateError(f"{head!r} begins no {self.noun} of lg_k {self.lg_k}")
+        form, data = data[1], data[_HEAD_SIZE:]
+        if form == _SET:
+            return self._load_values(data)
+        if form == _SKETCH_ONLY:
+            return self._load_sketch(data)
+        sketch = self._load_sketch(data[8:])
+        sketch.number = int.from_bytes(data[:8], "little")
+        if sketch.is_empty:
+            raise CorruptStateError(f"a stored {self.number_noun} contradicts its sketch")
+        return sketch
+
+    def sketch_of(self, values: Iterable[Item]) -> DistinctSketch:
+        """A sketch of these values."""
+        sketch = self._new_sketch()
+        sketch.feed(values)
+        return sketch
+
+    def _load_values(self, data: bytes) -> set[Any]:
+        return set(self.items.load(data))
+
+    @abstractmethod
+    def _new_sketch(self) -> DistinctSketch: ...
+
+    @abstractmethod
+    def _load_sketch(self, image: bytes) -> DistinctSketch: ...
+
+
+def _is_empty(state: _Distinct) -> bool:
+    return not state if isinstance(state, set) else state.is_empty
