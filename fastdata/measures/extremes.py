@@ -1,18 +1,14 @@
 """The smallest and the largest value."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, ClassVar, cast
 
 from fastdata.errors import CorruptStateError
 from fastdata.events.fieldtypes import FieldType, Kind
 from fastdata.measures.aggregate import Aggregate
 from fastdata.measures.estimates import Estimate
-from fastdata.measures.numbers import FieldMeasure, arrow_type, checked_type, unbounded
-from fastdata.measures.ordered import Key, Ordered
-
-if TYPE_CHECKING:
-    import pyarrow as pa
+from fastdata.measures.numbers import FieldMeasure, checked_type, unbounded
+from fastdata.measures.ordered import Key, Ordered, OrderedAggregate
 
 __all__ = ["Max", "Min"]
 
@@ -20,60 +16,46 @@ _ORDERED: tuple[Kind, ...] = ("int", "float", "decimal", "string", "timestamp", 
 
 
 @dataclass(frozen=True, slots=True)
-class Min(FieldMeasure):
+class _ExtremeMeasure(FieldMeasure):
+    largest: ClassVar[bool]
+
+    def bind(self, *types: FieldType) -> Aggregate:
+        """The aggregate over values of the field's type.
+
+        Raises:
+            DeclarationError: The type has no order.
+        """
+        ordered = Ordered(self.field, checked_type(self, types, _ORDERED))
+        return _Extreme(ordered, self.largest)
+
+
+@dataclass(frozen=True, slots=True)
+class Min(_ExtremeMeasure):
     """The smallest value of a field; None without any value.
 
     Strings go by code point, NaN is skipped, and -0.0 is 0.0. Stored: nothing, or the byte 1 and
     the value: float64 little-endian, UTF-8, or an integer as in `Sum`.
     """
 
-    def bind(self, *types: FieldType) -> Aggregate:
-        """The aggregate over values of the field's type.
-
-        Raises:
-            DeclarationError: The type has no order.
-        """
-        return _Extreme(_ordered(self, types), largest=False)
+    largest: ClassVar[bool] = False
 
 
 @dataclass(frozen=True, slots=True)
-class Max(FieldMeasure):
+class Max(_ExtremeMeasure):
     """The largest value of a field; None without any value. Order and stored form as of `Min`."""
 
-    def bind(self, *types: FieldType) -> Aggregate:
-        """The aggregate over values of the field's type.
-
-        Raises:
-            DeclarationError: The type has no order.
-        """
-        return _Extreme(_ordered(self, types), largest=True)
-
-
-def _ordered(measure: Min | Max, types: Sequence[FieldType]) -> Ordered:
-    return Ordered(measure.field, checked_type(measure, types, _ORDERED))
+    largest: ClassVar[bool] = True
 
 
 @dataclass(frozen=True, slots=True)
-class _Extreme:
+class _Extreme(OrderedAggregate):
     """State: None or the key of a value."""
 
-    values: Ordered
     largest: bool
 
     @property
     def code(self) -> int:
         return (32 if self.largest else 16) + _ORDERED.index(self.kind)
-
-    @property
-    def kind(self) -> Kind:
-        return self.values.type.kind
-
-    def arrow_type(self) -> "pa.DataType":
-        type_ = self.values.type
-        return arrow_type(type_.kind, type_.scale, type_.unit)
-
-    def zero(self, exact: bool = False) -> None:
-        return None
 
     def add(self, state: Key | None, value: object) -> Key | None:
         key = self.values.key(value)

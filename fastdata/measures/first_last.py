@@ -1,19 +1,16 @@
 """The first and the last value by event time."""
 
 import struct
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, cast
 
 from fastdata.errors import CorruptStateError
 from fastdata.events.fieldtypes import FieldType, Kind
 from fastdata.measures.estimates import Estimate
-from fastdata.measures.numbers import FieldMeasure, arrow_type, checked_type, unbounded
-from fastdata.measures.ordered import Key, Ordered
+from fastdata.measures.numbers import FieldMeasure, checked_type, unbounded
+from fastdata.measures.ordered import Key, Ordered, OrderedAggregate
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
     from fastdata.measures.aggregate import Aggregate
 
 __all__ = ["First", "Last"]
@@ -23,7 +20,22 @@ _TIME = struct.Struct("<q")
 
 
 @dataclass(frozen=True, slots=True)
-class First(FieldMeasure):
+class _EndMeasure(FieldMeasure):
+    timed: ClassVar[bool] = True
+    latest: ClassVar[bool]
+
+    def bind(self, *types: FieldType) -> "Aggregate":
+        """The aggregate over values of the field's type.
+
+        Raises:
+            DeclarationError: The type has no order.
+        """
+        ordered = Ordered(self.field, checked_type(self, types, _KINDS))
+        return _End(ordered, self.latest)
+
+
+@dataclass(frozen=True, slots=True)
+class First(_EndMeasure):
     """The value of a field with the smallest event time; None without any value.
 
     Of several values at that millisecond the smallest: false before true, strings by code point,
@@ -33,63 +45,31 @@ class First(FieldMeasure):
     little-endian, UTF-8, or an integer as in `Sum`; of a bool 0 or 1.
     """
 
-    timed: ClassVar[bool] = True
-
-    def bind(self, *types: FieldType) -> "Aggregate":
-        """The aggregate over values of the field's type.
-
-        Raises:
-            DeclarationError: The type has no order.
-        """
-        return _End(_ordered(self, types), latest=False)
+    latest: ClassVar[bool] = False
 
 
 @dataclass(frozen=True, slots=True)
-class Last(FieldMeasure):
+class Last(_EndMeasure):
     """The value of a field with the largest event time; None without any value.
 
     Of several values at that millisecond the largest. Order, bounds and stored form as of `First`.
     """
 
-    timed: ClassVar[bool] = True
-
-    def bind(self, *types: FieldType) -> "Aggregate":
-        """The aggregate over values of the field's type.
-
-        Raises:
-            DeclarationError: The type has no order.
-        """
-        return _End(_ordered(self, types), latest=True)
-
-
-def _ordered(measure: First | Last, types: Sequence[FieldType]) -> Ordered:
-    return Ordered(measure.field, checked_type(measure, types, _KINDS))
+    latest: ClassVar[bool] = True
 
 
 _TimedKey = tuple[int, Key]  # an event time, ms UTC, and what stands for the value
 
 
 @dataclass(frozen=True, slots=True)
-class _End:
+class _End(OrderedAggregate):
     """State: None, or the key of the first or last value, with its time."""
 
-    values: Ordered
     latest: bool
 
     @property
     def code(self) -> int:
         return (80 if self.latest else 72) + _KINDS.index(self.kind)
-
-    @property
-    def kind(self) -> Kind:
-        return self.values.type.kind
-
-    def arrow_type(self) -> "pa.DataType":
-        type_ = self.values.type
-        return arrow_type(type_.kind, type_.scale, type_.unit)
-
-    def zero(self, exact: bool = False) -> None:
-        return None
 
     def add(self, state: _TimedKey | None, value: object) -> _TimedKey | None:
         untimed, time = cast("tuple[object, int]", value)

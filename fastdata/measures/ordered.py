@@ -3,14 +3,24 @@
 import math
 import struct
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from fastdata.errors import CorruptStateError
 from fastdata.events.fieldtypes import FieldType, Kind
 from fastdata.events.values import to_float, wrong_type
 from fastdata.measures.estimates import Value
-from fastdata.measures.numbers import from_unscaled, int_from_bytes, int_to_bytes, to_unscaled
+from fastdata.measures.numbers import (
+    arrow_type,
+    from_unscaled,
+    int_from_bytes,
+    int_to_bytes,
+    to_unscaled,
+)
 
-__all__ = ["Key", "Ordered"]
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = ["Key", "Ordered", "OrderedAggregate"]
 
 Key = int | float | str
 _TYPES: dict[Kind, type] = {"string": str, "bool": bool}
@@ -89,3 +99,23 @@ class Ordered:
             case "bool":
                 return bool(int_from_bytes(data))
         return int_from_bytes(data)
+
+
+@dataclass(frozen=True, slots=True)
+class OrderedAggregate:
+    """An aggregate whose state is None, or one of these values."""
+
+    values: Ordered
+
+    @property
+    def kind(self) -> Kind:
+        """The kind of the values."""
+        return self.values.type.kind
+
+    def arrow_type(self) -> "pa.DataType":
+        """The Arrow type of the values."""
+        type_ = self.values.type
+        return arrow_type(type_.kind, type_.scale, type_.unit)
+
+    def zero(self, exact: bool = False) -> None:
+        """The state without any value."""
