@@ -75,7 +75,7 @@ class CountsAggregate:
             return state
         if state.counts == {}:
             if other.counts is None:
-                return self.load(self.dump(other))
+                return self._copy(other)
             return replace(other, counts=dict(other.counts))
         if state.counts is not None and other.counts is not None:
             state.is_few = state.is_few and other.is_few
@@ -89,6 +89,10 @@ class CountsAggregate:
             self._feed(state.sketch, other.counts)
         state.answer = None
         return state
+
+    def _copy(self, state: CountsState) -> CountsState:
+        """Another state of the same sketch."""
+        return self.load(self.dump(state))
 
 
 @dataclass(slots=True)
@@ -133,6 +137,7 @@ class DistinctAggregate(ABC):
 
     items: Items
     lg_k: int
+    item_type: type[str] | type[int]  # of the items: `add` asks for it with every event
     kind: ClassVar[Kind] = "int"
     noun: ClassVar[str]
     number_noun: ClassVar[str]
@@ -143,11 +148,17 @@ class DistinctAggregate(ABC):
     def zero(self, exact: bool = False) -> _Distinct:
         return set() if exact else self._new_sketch()
 
-    def add(self, state: _Distinct, value: Any) -> _Distinct:
+    def add(self, state: _Distinct, value: object) -> _Distinct:
+        """Fold one value.
+
+        Raises:
+            MapError: It is of another type, or an integer of more than 64 bits.
+        """
         # As `Items.check`: a call for every event would show.
-        kind = self.items.item_type
-        if type(value) is not kind or (type(value) is int and not -(2**63) <= value < 2**63):
-            raise wrong_type(self.items.field, f"{kind.__name__} (of 64 bits)", value)
+        if type(value) is not self.item_type or (
+            type(value) is int and not -(2**63) <= value < 2**63
+        ):
+            raise wrong_type(self.items.field, f"{self.item_type.__name__} (of 64 bits)", value)
         if isinstance(state, set):
             state.add(value)
         else:
@@ -205,6 +216,11 @@ class DistinctAggregate(ABC):
         return bytes((self.lg_k, _SET)) + self.items.dump(state)
 
     def load(self, data: bytes) -> _Distinct:
+        """The state that `dump` or `dump_whole` wrote.
+
+        Raises:
+            CorruptStateError: The bytes are no state of this aggregate.
+        """
         if len(data) < _HEAD_SIZE or data[0] != self.lg_k or data[1] > _NUMBER:
             head = data[:_HEAD_SIZE].hex()
             raise CorruptStateError(f"{head!r} begins no {self.noun} of lg_k {self.lg_k}")

@@ -162,6 +162,11 @@ class _FrequencyAggregate(CountsAggregate):
         for item, count in counts.items():
             sketch.update(item if item != "" else EMPTY, count)
 
+    def _copy(self, state: CountsState) -> CountsState:
+        sketch = self._sketch({})
+        sketch.merge(state.sketch)
+        return CountsState(None, True, sketch)
+
     def _unite(self, state: CountsState, sketch: Any) -> None:
         state.sketch.merge(sketch)
 

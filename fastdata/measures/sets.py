@@ -67,7 +67,8 @@ class Sets(FieldMeasure):
         fitting = checked_type(self, types, ("string", "int", "timestamp", "date"))
         if self.lg_k not in _LG_K:
             raise DeclarationError(f"{self!r}: lg_k goes from {_LG_K[0]} to {_LG_K[-1]}")
-        return _SetsAggregate(Items.of_type(self.field, fitting), self.lg_k)
+        items = Items.of_type(self.field, fitting)
+        return _SetsAggregate(items, self.lg_k, items.item_type)
 
 
 @dataclass(slots=True)
@@ -118,7 +119,7 @@ class _SetsAggregate(DistinctAggregate):
 
     @property
     def code(self) -> int:
-        return 110 + (self.items.item_type is int)
+        return 110 + (self.item_type is int)
 
     def _new_sketch(self) -> _ThetaSketch:
         return _ThetaSketch(self.lg_k, update_theta_sketch(self.lg_k))

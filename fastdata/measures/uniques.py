@@ -57,7 +57,8 @@ class Uniques(FieldMeasure):
         fitting = checked_type(self, types, ("string", "int", "timestamp", "date"))
         if self.lg_k not in _LG_K:
             raise DeclarationError(f"{self!r}: lg_k goes from {_LG_K[0]} to {_LG_K[-1]}")
-        return _UniquesAggregate(Items.of_type(self.field, fitting), self.lg_k)
+        items = Items.of_type(self.field, fitting)
+        return _UniquesAggregate(items, self.lg_k, items.item_type)
 
 
 @dataclass(slots=True)
@@ -105,7 +106,7 @@ class _UniquesAggregate(DistinctAggregate):
 
     @property
     def code(self) -> int:
-        return 8 + (self.items.item_type is int)
+        return 8 + (self.item_type is int)
 
     def _load_values(self, data: bytes) -> set[Any]:
         try:
