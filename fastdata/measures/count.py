@@ -1,16 +1,13 @@
 """Counts of events, or of values."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from fastdata.errors import CorruptStateError
 from fastdata.events.fieldtypes import FieldType, Kind
 from fastdata.measures.aggregate import Aggregate
 from fastdata.measures.estimates import Estimate
-from fastdata.measures.numbers import arrow_type, int_from_bytes, int_to_bytes, widened_count
-
-if TYPE_CHECKING:
-    import pyarrow as pa
+from fastdata.measures.numbers import CountingAggregate, int_from_bytes, int_to_bytes
 
 __all__ = ["Count"]
 
@@ -35,12 +32,9 @@ class Count:
 
 
 @dataclass(frozen=True, slots=True)
-class _CountAggregate:
+class _CountAggregate(CountingAggregate):
     code: ClassVar[int] = 1
     kind: ClassVar[Kind] = "int"
-
-    def arrow_type(self) -> "pa.DataType":
-        return arrow_type("int")
 
     def zero(self, exact: bool = False) -> int:
         return 0
@@ -53,9 +47,6 @@ class _CountAggregate:
 
     def present(self, state: int) -> Estimate:
         return Estimate.exact(state)
-
-    def widen(self, estimate: Estimate, events: int) -> Estimate:
-        return widened_count(estimate, events)
 
     def dump(self, state: int) -> bytes:
         return int_to_bytes(state)

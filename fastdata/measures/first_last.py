@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, cast
 from fastdata.errors import CorruptStateError
 from fastdata.events.fieldtypes import FieldType, Kind
 from fastdata.measures.estimates import Estimate
-from fastdata.measures.numbers import FieldMeasure, checked_type, unbounded
+from fastdata.measures.numbers import FieldMeasure, UnboundedAggregate, checked_type
 from fastdata.measures.ordered import Key, Ordered, OrderedAggregate
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ _TimedKey = tuple[int, Key]  # an event time, ms UTC, and what stands for the va
 
 
 @dataclass(frozen=True, slots=True)
-class _End(OrderedAggregate):
+class _End(OrderedAggregate, UnboundedAggregate):
     """State: None, or the key of the first or last value, with its time."""
 
     latest: bool
@@ -86,9 +86,6 @@ class _End(OrderedAggregate):
 
     def present(self, state: _TimedKey | None) -> Estimate:
         return Estimate.exact(None if state is None else self.values.value(state[1]))
-
-    def widen(self, estimate: Estimate, events: int) -> Estimate:
-        return unbounded(estimate) if events else estimate
 
     def dump(self, state: _TimedKey | None) -> bytes:
         return b"" if state is None else _TIME.pack(state[0]) + self.values.dump(state[1])

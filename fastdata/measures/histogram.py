@@ -11,16 +11,9 @@ from typing import TYPE_CHECKING, ClassVar, cast
 
 from fastdata.errors import CorruptStateError, DeclarationError
 from fastdata.events.fieldtypes import FieldType, Kind
-from fastdata.events.values import to_float, wrong_type
 from fastdata.measures.estimates import Estimate
-from fastdata.measures.numbers import (
-    FieldMeasure,
-    checked_type,
-    to_unscaled,
-    unsigned_from_bytes,
-    unsigned_to_bytes,
-    widened_count,
-)
+from fastdata.measures.items import dump_numbers, load_numbers
+from fastdata.measures.numbers import CountingAggregate, FieldMeasure, checked_type, to_number
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -91,7 +84,7 @@ def _least_value(edge: _Edge, type_: FieldType) -> int | float:
 
 
 @dataclass(frozen=True, slots=True)
-class _HistogramAggregate:
+class _HistogramAggregate(CountingAggregate):
     """State: a list of counts.
 
     Attributes:
@@ -113,7 +106,7 @@ class _HistogramAggregate:
         return [0] * (len(self.edges) + 1)
 
     def add(self, state: list[int], value: object) -> list[int]:
-        number = self._number(value)
+        number = to_number(self.field, self.type, value)
         if number == number:
             state[bisect_right(self.edges, number)] += 1
         return state
@@ -126,27 +119,11 @@ class _HistogramAggregate:
     def present(self, state: list[int]) -> Estimate:
         return Estimate.exact(tuple(state))
 
-    def widen(self, estimate: Estimate, events: int) -> Estimate:
-        return widened_count(estimate, events)
-
     def dump(self, state: list[int]) -> bytes:
-        return b"".join([unsigned_to_bytes(count) for count in state])
+        return dump_numbers(state)
 
     def load(self, data: bytes) -> list[int]:
-        state, at = [], 0
-        while at < len(data):
-            count, at = unsigned_from_bytes(data, at)
-            state.append(count)
+        state = load_numbers(data)
         if len(state) != len(self.edges) + 1:
             raise CorruptStateError(f"{data[:32].hex()!r} is no stored histogram of these edges")
         return state
-
-    def _number(self, value: object) -> int | float:
-        match self.type.kind:
-            case "float":
-                return to_float(self.field, value)
-            case "decimal":
-                return to_unscaled(self.field, self.type.scale, value)
-        if type(value) is not int:
-            raise wrong_type(self.field, "an int", value)
-        return value

@@ -8,20 +8,23 @@ from typing import TYPE_CHECKING
 
 from fastdata.errors import CorruptStateError, DeclarationError
 from fastdata.events.fieldtypes import FieldType, Kind
-from fastdata.events.values import wrong_type
+from fastdata.events.values import to_float, wrong_type
 from fastdata.measures.estimates import Estimate
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 __all__ = [
+    "CountingAggregate",
     "FieldMeasure",
+    "UnboundedAggregate",
     "arrow_type",
     "checked_type",
     "from_unscaled",
     "int_from_bytes",
     "int_to_bytes",
     "rounded_quotient",
+    "to_number",
     "to_unscaled",
     "unbounded",
     "unsigned_from_bytes",
@@ -46,6 +49,41 @@ class FieldMeasure:
         return (self.field,)
 
 
+class _KindAggregate:
+    """An aggregate whose answers have the Arrow type of their kind."""
+
+    __slots__ = ()
+
+    if TYPE_CHECKING:
+
+        @property
+        def kind(self) -> Kind: ...
+
+    def arrow_type(self) -> "pa.DataType":
+        """The Arrow type that holds the presented values."""
+        return arrow_type(self.kind)
+
+
+class CountingAggregate(_KindAggregate):
+    """An aggregate that answers with numbers, each of which an event makes larger by 1 or by 0."""
+
+    __slots__ = ()
+
+    def widen(self, estimate: Estimate, events: int) -> Estimate:
+        """The same estimate with up to `events` more of each number."""
+        return widened_count(estimate, events)
+
+
+class UnboundedAggregate(_KindAggregate):
+    """An aggregate whose bounds are lost while events are missing."""
+
+    __slots__ = ()
+
+    def widen(self, estimate: Estimate, events: int) -> Estimate:
+        """The same estimate, without bounds where events are missing."""
+        return unbounded(estimate) if events else estimate
+
+
 def checked_type(
     measure: object, types: Sequence[FieldType], fitting: tuple[Kind, ...]
 ) -> FieldType:
@@ -60,6 +98,22 @@ def checked_type(
             f"{measure!r} is given {argument}; what fits is: {', '.join(fitting)}"
         )
     return types[0]
+
+
+def to_number(field: str, type_: FieldType, value: object) -> int | float:
+    """A value of a field of numbers: floats and integers as they are, decimals in units.
+
+    Raises:
+        MapError: The value is not of the declared type.
+    """
+    match type_.kind:
+        case "float":
+            return to_float(field, value)
+        case "decimal":
+            return to_unscaled(field, type_.scale, value)
+    if type(value) is not int:
+        raise wrong_type(field, "an int", value)
+    return value
 
 
 def to_unscaled(field: str, scale: int, value: object) -> int:
@@ -154,29 +208,25 @@ def unbounded(estimate: Estimate, lower: bool = True, upper: bool = True) -> Est
 def widened_count(estimate: Estimate, events: int) -> Estimate:
     """The estimate of a count, or of a tuple of counts, with up to `events` more of each."""
     upper = estimate.upper
-    if isinstance(upper, tuple):
-        most = tuple([end + events if isinstance(end, int) else end for end in upper])
-        return replace(estimate, upper=most) if events else estimate
-    if not events or not isinstance(upper, int):
+    if not events:
         return estimate
-    return replace(estimate, upper=upper + events)
+    if isinstance(upper, tuple):
+        upper = tuple([end + events if isinstance(end, int) else end for end in upper])
+    elif isinstance(upper, int):
+        upper += events
+    return replace(estimate, upper=upper)
 
 
 def arrow_type(kind: Kind, scale: int = 0, unit: str = "ms") -> "pa.DataType":
     """The Arrow type of presented values: timestamps from epoch units, dates from epoch days."""
     import pyarrow as pa
 
-    match kind:
-        case "float":
-            return pa.float64()
-        case "decimal":
-            return pa.decimal128(38, scale)
-        case "string":
-            return pa.string()
-        case "timestamp":
-            return pa.timestamp(unit, tz="UTC")
-        case "date":
-            return pa.date32()
-        case "bool":
-            return pa.bool_()
-    return pa.int64()
+    types = {
+        "float": pa.float64(),
+        "decimal": pa.decimal128(38, scale),
+        "string": pa.string(),
+        "timestamp": pa.timestamp(unit, tz="UTC"),
+        "date": pa.date32(),
+        "bool": pa.bool_(),
+    }
+    return types.get(kind, pa.int64())

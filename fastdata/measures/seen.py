@@ -12,11 +12,14 @@ from fastdata.errors import CorruptStateError, DeclarationError
 from fastdata.events.fieldtypes import FieldType, Kind
 from fastdata.measures.estimates import Estimate
 from fastdata.measures.items import MAX_EXACT_BYTES, Item, Items
-from fastdata.measures.numbers import FieldMeasure, arrow_type, checked_type, widened_count
+from fastdata.measures.numbers import (
+    CountingAggregate,
+    FieldMeasure,
+    checked_type,
+    widened_count,
+)
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
     from fastdata.measures.aggregate import Aggregate
 
 __all__ = ["Seen"]
@@ -92,7 +95,7 @@ class _SeenState:
 
 
 @dataclass(frozen=True, slots=True)
-class _SeenAggregate:
+class _SeenAggregate(CountingAggregate):
     """Values, their hashes, or a filter, as `_SeenState` says.
 
     Attributes:
@@ -118,9 +121,6 @@ class _SeenAggregate:
 
     def about(self, item: object) -> "_SeenAggregate":
         return replace(self, item=self.items.parse(item))
-
-    def arrow_type(self) -> "pa.DataType":
-        return arrow_type(self.kind)
 
     def zero(self, exact: bool = False) -> _SeenState:
         return _SeenState(set() if exact else None, set())

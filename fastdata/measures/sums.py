@@ -5,7 +5,6 @@ states were split ever show.
 """
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -15,6 +14,7 @@ from fastdata.events.values import to_float, wrong_type
 from fastdata.measures.estimates import Estimate
 from fastdata.measures.numbers import (
     FieldMeasure,
+    UnboundedAggregate,
     arrow_type,
     checked_type,
     from_unscaled,
@@ -22,7 +22,6 @@ from fastdata.measures.numbers import (
     int_to_bytes,
     rounded_quotient,
     to_unscaled,
-    unbounded,
 )
 
 if TYPE_CHECKING:
@@ -37,7 +36,24 @@ _LEAST_EXPONENT, _GREATEST_EXPONENT = -1074, 4096
 
 
 @dataclass(frozen=True, slots=True)
-class Sum(FieldMeasure):
+class _SumMeasure(FieldMeasure):
+    is_mean: ClassVar[bool]
+
+    def bind(self, *types: FieldType) -> "Aggregate":
+        """The aggregate over values of the field's type.
+
+        Raises:
+            DeclarationError: It is neither int, float nor decimal.
+        """
+        type_ = checked_type(self, types, ("int", "float", "decimal"))
+        scale = type_.scale if type_.kind == "decimal" else None
+        is_float = type_.kind == "float"
+        total = _FloatSum(self.field) if is_float else _WholeSum(self.field, scale)
+        return _MeanAggregate(total) if self.is_mean else total
+
+
+@dataclass(frozen=True, slots=True)
+class Sum(_SumMeasure):
     """The sum of a field's values; 0 without any value.
 
     Exact for integers, of any size (Arrow takes up to int64), and for decimals (Arrow: 38
@@ -49,41 +65,22 @@ class Sum(FieldMeasure):
     to be multiplied by 2**exponent that is odd, or 0 with the exponent 0.
     """
 
-    def bind(self, *types: FieldType) -> "Aggregate":
-        """The aggregate over values of the field's type.
-
-        Raises:
-            DeclarationError: It is neither int, float nor decimal.
-        """
-        return _sum_of(self, self.field, types)
+    is_mean: ClassVar[bool] = False
 
 
 @dataclass(frozen=True, slots=True)
-class Mean(FieldMeasure):
+class Mean(_SumMeasure):
     """The mean of a field's values as a float, correctly rounded from the exact sum.
 
     None without any value. Bounds are lost while events are missing. Stored: the count (a byte of
     length, then a little-endian integer) and the sum as that of `Sum`.
     """
 
-    def bind(self, *types: FieldType) -> "Aggregate":
-        """The aggregate over values of the field's type.
-
-        Raises:
-            DeclarationError: It is neither int, float nor decimal.
-        """
-        return _MeanAggregate(_sum_of(self, self.field, types))
-
-
-def _sum_of(measure: Sum | Mean, field: str, types: Sequence[FieldType]) -> "_WholeSum | _FloatSum":
-    fitting = checked_type(measure, types, ("int", "float", "decimal"))
-    if fitting.kind == "float":
-        return _FloatSum(field)
-    return _WholeSum(field, fitting.scale if fitting.kind == "decimal" else None)
+    is_mean: ClassVar[bool] = True
 
 
 @dataclass(frozen=True, slots=True)
-class _WholeSum:
+class _WholeSum(UnboundedAggregate):
     """The sum of integers, or of decimals as integers in units of 10**-scale."""
 
     field: str
@@ -119,9 +116,6 @@ class _WholeSum:
     def ratio(self, state: int, count: int) -> float:
         return rounded_quotient(state, count * 10 ** (self.scale or 0))
 
-    def widen(self, estimate: Estimate, events: int) -> Estimate:
-        return unbounded(estimate) if events else estimate
-
     def dump(self, state: int) -> bytes:
         return int_to_bytes(state)
 
@@ -139,13 +133,10 @@ class _FloatTotal:
 
 
 @dataclass(frozen=True, slots=True)
-class _FloatSum:
+class _FloatSum(UnboundedAggregate):
     field: str
     code: ClassVar[int] = 4
     kind: ClassVar[Kind] = "float"
-
-    def arrow_type(self) -> "pa.DataType":
-        return arrow_type("float")
 
     def zero(self, exact: bool = False) -> _FloatTotal:
         return _FloatTotal()
@@ -176,9 +167,6 @@ class _FloatSum:
         if state.flags:
             return {_PLUS: math.inf, _MINUS: -math.inf}.get(state.flags, math.nan)
         return rounded_quotient(state.numerator, state.denominator * count)
-
-    def widen(self, estimate: Estimate, events: int) -> Estimate:
-        return unbounded(estimate) if events else estimate
 
     def dump(self, state: _FloatTotal) -> bytes:
         mantissa, exponent = state.numerator, 1 - state.denominator.bit_length()
@@ -215,16 +203,13 @@ class _MeanState:
 
 
 @dataclass(frozen=True, slots=True)
-class _MeanAggregate:
+class _MeanAggregate(UnboundedAggregate):
     sum: _WholeSum | _FloatSum
     kind: ClassVar[Kind] = "float"
 
     @property
     def code(self) -> int:
         return self.sum.code + 3
-
-    def arrow_type(self) -> "pa.DataType":
-        return arrow_type("float")
 
     def zero(self, exact: bool = False) -> _MeanState:
         return _MeanState(self.sum.zero())
@@ -242,9 +227,6 @@ class _MeanAggregate:
     def present(self, state: _MeanState) -> Estimate:
         mean = self.sum.ratio(state.total, state.count) if state.count else None
         return Estimate.exact(mean)
-
-    def widen(self, estimate: Estimate, events: int) -> Estimate:
-        return unbounded(estimate) if events else estimate
 
     def dump(self, state: _MeanState) -> bytes:
         count = int_to_bytes(state.count)

@@ -6,30 +6,25 @@ order gave.
 """
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from fastdata.errors import CorruptStateError
 from fastdata.events.fieldtypes import FieldType, Kind
-from fastdata.events.values import to_float, wrong_type
 from fastdata.measures.estimates import Estimate
 from fastdata.measures.numbers import (
     FieldMeasure,
-    arrow_type,
+    UnboundedAggregate,
     checked_type,
     int_from_bytes,
     int_to_bytes,
     rounded_quotient,
-    to_unscaled,
-    unbounded,
+    to_number,
     unsigned_from_bytes,
     unsigned_to_bytes,
 )
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
     from fastdata.measures.aggregate import Aggregate
 
 __all__ = ["StdDev", "Variance"]
@@ -39,7 +34,22 @@ _GREATEST_EXPONENT = 1074  # of a float's denominator
 
 
 @dataclass(frozen=True, slots=True)
-class Variance(FieldMeasure):
+class _SpreadMeasure(FieldMeasure):
+    population: bool = False
+    is_root: ClassVar[bool]
+
+    def bind(self, *types: FieldType) -> "Aggregate":
+        """The aggregate over values of the field's type.
+
+        Raises:
+            DeclarationError: It is neither int, float nor decimal.
+        """
+        type_ = checked_type(self, types, ("int", "float", "decimal"))
+        return _Moments(self.field, type_, 0 if self.population else 1, self.is_root)
+
+
+@dataclass(frozen=True, slots=True)
+class Variance(_SpreadMeasure):
     """The sample variance of a field's values as a float, as SQL's VARIANCE; None below two values.
 
     Correctly rounded from exact sums, whatever the order of folding. A NaN or an infinity makes it
@@ -56,19 +66,11 @@ class Variance(FieldMeasure):
             is None only without any value.
     """
 
-    population: bool = False
-
-    def bind(self, *types: FieldType) -> "Aggregate":
-        """The aggregate over values of the field's type.
-
-        Raises:
-            DeclarationError: It is neither int, float nor decimal.
-        """
-        return _moments_of(self, types, is_root=False)
+    is_root: ClassVar[bool] = False
 
 
 @dataclass(frozen=True, slots=True)
-class StdDev(FieldMeasure):
+class StdDev(_SpreadMeasure):
     """The standard deviation of a field's values as a float: the square root of their `Variance`.
 
     Correctly rounded from exact sums, not from the rounded variance. Bounds and stored form as of
@@ -79,22 +81,7 @@ class StdDev(FieldMeasure):
         population: Divide by the number of values, as STDDEV_POP does, and not by one less.
     """
 
-    population: bool = False
-
-    def bind(self, *types: FieldType) -> "Aggregate":
-        """The aggregate over values of the field's type.
-
-        Raises:
-            DeclarationError: It is neither int, float nor decimal.
-        """
-        return _moments_of(self, types, is_root=True)
-
-
-def _moments_of(
-    measure: Variance | StdDev, types: Sequence[FieldType], is_root: bool
-) -> "_Moments":
-    fitting = checked_type(measure, types, ("int", "float", "decimal"))
-    return _Moments(measure.field, fitting, 0 if measure.population else 1, is_root)
+    is_root: ClassVar[bool] = True
 
 
 @dataclass(slots=True)
@@ -123,7 +110,7 @@ class _VarianceState:
 
 
 @dataclass(frozen=True, slots=True)
-class _Moments:
+class _Moments(UnboundedAggregate):
     """The aggregate of both.
 
     Attributes:
@@ -141,16 +128,17 @@ class _Moments:
     def code(self) -> int:
         return 64 + _KINDS.index(self.type.kind)
 
-    def arrow_type(self) -> "pa.DataType":
-        return arrow_type("float")
-
     def zero(self, exact: bool = False) -> _VarianceState:
         return _VarianceState()
 
     def add(self, state: _VarianceState, value: object) -> _VarianceState:
-        number, denominator = self._ratio(value)
+        exact = to_number(self.field, self.type, value)
         state.count += 1
-        if not denominator:
+        if type(exact) is int:
+            number, denominator = exact, 1
+        elif math.isfinite(exact):
+            number, denominator = exact.as_integer_ratio()
+        else:
             state.is_finite = False
             return state
         if denominator > state.denominator:
@@ -173,9 +161,6 @@ class _Moments:
 
     def present(self, state: _VarianceState) -> Estimate:
         return Estimate.exact(self._value(state))
-
-    def widen(self, estimate: Estimate, events: int) -> Estimate:
-        return unbounded(estimate) if events else estimate
 
     def dump(self, state: _VarianceState) -> bytes:
         head = unsigned_to_bytes(state.count)
@@ -212,17 +197,6 @@ class _Moments:
         if self.is_root:
             return _rounded_root(numerator, denominator)
         return rounded_quotient(numerator, denominator)
-
-    def _ratio(self, value: object) -> tuple[int, int]:
-        """The value, decimals in units, as a numerator and a denominator; (0, 0) if not finite."""
-        if self.type.kind == "float":
-            number = to_float(self.field, value)
-            return number.as_integer_ratio() if math.isfinite(number) else (0, 0)
-        if self.type.kind == "decimal":
-            return to_unscaled(self.field, self.type.scale, value), 1
-        if type(value) is not int:
-            raise wrong_type(self.field, "an int", value)
-        return value, 1
 
 
 def _spread(state: _VarianceState) -> int:
