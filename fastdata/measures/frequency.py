@@ -14,11 +14,9 @@ from fastdata.events.fieldtypes import FieldType, Kind
 from fastdata.measures.estimates import Estimate
 from fastdata.measures.exact_or_sketch import EMPTY, CountsAggregate, CountsState
 from fastdata.measures.items import MAX_EXACT_BYTES, Item, Items
-from fastdata.measures.numbers import FieldMeasure, arrow_type, checked_type, widened_count
+from fastdata.measures.numbers import CountingAggregate, FieldMeasure, checked_type
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
     from fastdata.measures.aggregate import Aggregate
 
 __all__ = ["Frequency"]
@@ -79,7 +77,7 @@ class Frequency(FieldMeasure):
 
 
 @dataclass(frozen=True, slots=True)
-class _FrequencyAggregate(CountsAggregate):
+class _FrequencyAggregate(CountsAggregate, CountingAggregate):
     items: Items
     rows: int
     columns: int
@@ -93,9 +91,6 @@ class _FrequencyAggregate(CountsAggregate):
 
     def about(self, item: object) -> "_FrequencyAggregate":
         return replace(self, item=self.items.parse(item))
-
-    def arrow_type(self) -> "pa.DataType":
-        return arrow_type("int")
 
     def add(self, state: CountsState, value: object) -> CountsState:
         self.items.check(value)
@@ -115,9 +110,6 @@ class _FrequencyAggregate(CountsAggregate):
         value = round(state.sketch.get_estimate(self.item if self.item != "" else EMPTY))
         lower = max(0, value - math.floor(math.e / self.columns * total))
         return Estimate(value, lower, value, self.confidence)
-
-    def widen(self, estimate: Estimate, events: int) -> Estimate:
-        return widened_count(estimate, events)
 
     def dump(self, state: CountsState) -> bytes:
         if state.counts is not None:
@@ -153,22 +145,17 @@ class _FrequencyAggregate(CountsAggregate):
         if len(counted) > _FEW_ITEMS if state.is_few else state.size > MAX_EXACT_BYTES:
             state.sketch, state.counts = self._sketch(counted), None
 
-    def _sketch(self, counts: Mapping[Item, int]) -> Any:
-        sketch = count_min_sketch(self.rows, self.columns)
-        self._feed(sketch, counts)
-        return sketch
+    def _new_sketch(self) -> Any:
+        return count_min_sketch(self.rows, self.columns)
 
     def _feed(self, sketch: Any, counts: Mapping[Item, int]) -> None:
         for item, count in counts.items():
             sketch.update(item if item != "" else EMPTY, count)
 
     def _copy(self, state: CountsState) -> CountsState:
-        sketch = self._sketch({})
+        sketch = self._new_sketch()
         sketch.merge(state.sketch)
         return CountsState(None, True, sketch)
-
-    def _unite(self, state: CountsState, sketch: Any) -> None:
-        state.sketch.merge(sketch)
 
     def _load_sketch(self, data: bytes) -> Any:
         size = data[_HEAD.size - 1] if len(data) > _HEAD.size else 0

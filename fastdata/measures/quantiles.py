@@ -18,10 +18,10 @@ from fastdata.measures.exact_or_sketch import CountsAggregate, CountsState
 from fastdata.measures.items import MAX_EXACT_BYTES, dump_numbers, load_numbers
 from fastdata.measures.numbers import (
     FieldMeasure,
+    UnboundedAggregate,
     checked_type,
     rounded_quotient,
     to_unscaled,
-    unbounded,
 )
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ _Counts = Mapping[float, int]
 
 
 @dataclass(frozen=True, slots=True)
-class _QuantilesAggregate(CountsAggregate):
+class _QuantilesAggregate(CountsAggregate, UnboundedAggregate):
     field: str
     type: FieldType
     at: tuple[float, ...]
@@ -145,9 +145,6 @@ class _QuantilesAggregate(CountsAggregate):
             for shift in (-error, 0.0, error)
         )
         return Estimate(value, lower, upper, _CONFIDENCE)
-
-    def widen(self, estimate: Estimate, events: int) -> Estimate:
-        return unbounded(estimate) if events else estimate
 
     def dump(self, state: CountsState) -> bytes:
         answer, sketch = state.answer, state.sketch
@@ -201,18 +198,13 @@ class _QuantilesAggregate(CountsAggregate):
         if state.is_few and len(counted) > self.k:
             state.sketch, state.counts = self._sketch(counted), None
 
-    def _sketch(self, counts: _Counts) -> Any:
-        sketch = kll_doubles_sketch(self.k)
-        self._feed(sketch, counts)
-        return sketch
+    def _new_sketch(self) -> Any:
+        return kll_doubles_sketch(self.k)
 
     def _feed(self, sketch: Any, counts: _Counts) -> None:
         for value, count in counts.items():
             for first in range(0, count, _CHUNK):
                 sketch.update(np.full(min(_CHUNK, count - first), value))
-
-    def _unite(self, state: CountsState, sketch: Any) -> None:
-        state.sketch.merge(sketch)
 
 
 def _quantile(sketch: Any, share: float) -> float:

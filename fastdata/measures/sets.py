@@ -1,6 +1,5 @@
 """Distinct values that can be compared: exact sets where batch has them, else theta sketches."""
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -17,7 +16,11 @@ from datasketches import (
 from fastdata.errors import CorruptStateError, DeclarationError
 from fastdata.events.fieldtypes import FieldType
 from fastdata.measures.estimates import Estimate
-from fastdata.measures.exact_or_sketch import DistinctAggregate, DistinctSketch
+from fastdata.measures.exact_or_sketch import (
+    DistinctAggregate,
+    DistinctSketch,
+    distinct_estimate,
+)
 from fastdata.measures.items import Items
 from fastdata.measures.numbers import FieldMeasure, checked_type
 
@@ -26,8 +29,8 @@ if TYPE_CHECKING:
 
 __all__ = ["SetComparison", "Sets", "compare_states"]
 
-# Three standard deviations; the library's Jaccard similarity has two.
-_DEVIATIONS, _CONFIDENCE, _JACCARD_CONFIDENCE = 3, 0.997, 0.954
+# Two standard deviations of the library, where counts have three.
+_JACCARD_CONFIDENCE = 0.954
 _LG_K = range(5, 16)
 # Of an image: version 3, family 3, flags (1 << 2 is empty), hash of the default seed.
 _VERSION_AT, _FLAGS_AT, _SEED_HASH = 1, 5, b"\xcc\x93"
@@ -83,10 +86,9 @@ class _ThetaSketch(DistinctSketch):
     stored: Any = None
     union: Any = None
 
-    @property
-    def is_empty(self) -> bool:
+    def __bool__(self) -> bool:
         is_new = self.union is None and self.fed.is_empty()
-        return is_new and (self.stored is None or self.stored.is_empty())
+        return not (is_new and (self.stored is None or self.stored.is_empty()))
 
     def compact(self) -> Any:
         """The one sketch of all parts: a function of the values alone.
@@ -106,7 +108,7 @@ class _ThetaSketch(DistinctSketch):
         self.union.update(other.compact())
 
     def estimate(self) -> Estimate:
-        return _count(self.compact())
+        return distinct_estimate(self.compact())
 
     def image(self) -> bytes:
         return bytes(self.compact().serialize())
@@ -182,19 +184,12 @@ def compare_states(aggregate: "Aggregate", left: Any, right: Any) -> SetComparis
     return SetComparison(
         left_size,
         right_size,
-        _count(union.get_result()),
-        _count(intersection.get_result()),
-        _count(difference.compute(a, b)),
-        _count(difference.compute(b, a)),
+        distinct_estimate(union.get_result()),
+        distinct_estimate(intersection.get_result()),
+        distinct_estimate(difference.compute(a, b)),
+        distinct_estimate(difference.compute(b, a)),
         _similarity(a, b),
     )
-
-
-def _count(sketch: Any) -> Estimate:
-    value = round(sketch.get_estimate())
-    lower = math.ceil(sketch.get_lower_bound(_DEVIATIONS))
-    upper = math.floor(sketch.get_upper_bound(_DEVIATIONS))
-    return Estimate(value, min(lower, value), max(upper, value), _CONFIDENCE)
 
 
 def _similarity(left: Any, right: Any) -> Estimate:

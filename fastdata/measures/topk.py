@@ -205,10 +205,8 @@ class _TopKAggregate(CountsAggregate):
         if state.is_few and len(counted) > self._capacity:
             state.sketch, state.counts = self._sketch(counted), None
 
-    def _sketch(self, counts: Mapping[Item, int]) -> Any:
-        sketch = frequent_strings_sketch(self.lg_size)
-        self._feed(sketch, counts)
-        return sketch
+    def _new_sketch(self) -> Any:
+        return frequent_strings_sketch(self.lg_size)
 
     def _feed(self, sketch: Any, counts: Mapping[Item, int]) -> None:
         self._check_total(sketch.total_weight + sum(counts.values()))

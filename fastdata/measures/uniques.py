@@ -1,6 +1,5 @@
 """Distinct counts: a HyperLogLog sketch for every answer, an exact set where one is asked for."""
 
-import math
 from array import array
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -10,7 +9,11 @@ from datasketches import hll_sketch, hll_union, tgt_hll_type
 from fastdata.errors import CorruptStateError, DeclarationError
 from fastdata.events.fieldtypes import FieldType
 from fastdata.measures.estimates import Estimate
-from fastdata.measures.exact_or_sketch import DistinctAggregate, DistinctSketch
+from fastdata.measures.exact_or_sketch import (
+    DistinctAggregate,
+    DistinctSketch,
+    distinct_estimate,
+)
 from fastdata.measures.items import Items
 from fastdata.measures.numbers import FieldMeasure, checked_type
 
@@ -19,8 +22,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Uniques"]
 
-# Three standard deviations are quantiles 0.0013 and 0.9987 of the sketch's error (DataSketches).
-_DEVIATIONS, _CONFIDENCE = 3, 0.997
 _HLL_8 = tgt_hll_type.HLL_8
 _LG_K = range(7, 17)
 # Of a sketch's image: https://datasketches.apache.org/docs/HLL/HllSketches.html
@@ -65,9 +66,8 @@ class Uniques(FieldMeasure):
 class _HllSketch(DistinctSketch):
     """A HyperLogLog sketch that others can be merged into."""
 
-    @property
-    def is_empty(self) -> bool:
-        return bool(self.fed.is_empty())
+    def __bool__(self) -> bool:
+        return not self.fed.is_empty()
 
     def unite(self, other: "_HllSketch") -> None:
         # The union drops data of sketches that are larger: here all have one lg_k.
@@ -75,12 +75,8 @@ class _HllSketch(DistinctSketch):
 
     def estimate(self) -> Estimate:
         sketch = hll_sketch.deserialize(self.image())
-        value = round(sketch.get_estimate())
-        lower = math.ceil(sketch.get_lower_bound(_DEVIATIONS))
-        upper = math.floor(sketch.get_upper_bound(_DEVIATIONS))
         # Past 1,000 coupons a collision of two is likelier than the library's bounds allow.
-        collisions = 2 if value > 1_000 else 0
-        return Estimate(value, min(lower, value), max(upper, value) + collisions, _CONFIDENCE)
+        return distinct_estimate(sketch, 2 if round(sketch.get_estimate()) > 1_000 else 0)
 
     def image(self) -> bytes:
         """The bytes to store, whatever was fed or merged in which order.
@@ -110,7 +106,7 @@ class _UniquesAggregate(DistinctAggregate):
 
     def _load_values(self, data: bytes) -> set[Any]:
         try:
-            return set(self.items.load(data))
+            return set(self.items.load_any(data))
         except CorruptStateError:
             raise CorruptStateError(f"a stored set of {len(data)} bytes cannot be read") from None
 
@@ -119,12 +115,12 @@ class _UniquesAggregate(DistinctAggregate):
 
     def _load_sketch(self, image: bytes) -> _HllSketch:
         _check_image(image, self.lg_k)
-        sketch = self._new_sketch()
+        union = hll_union(self.lg_k)
         try:
-            sketch.fed.update(hll_sketch.deserialize(image))
+            union.update(hll_sketch.deserialize(image))
         except (ValueError, IndexError, RuntimeError, MemoryError) as error:
             raise CorruptStateError(f"a stored sketch cannot be read: {error}") from error
-        return sketch
+        return _HllSketch(self.lg_k, union)
 
 
 def _check_image(image: bytes, lg_k: int) -> None:
