@@ -1,31 +1,29 @@
 """Answers as Arrow tables: their columns, and their metadata."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TypedDict, cast
 
 import pyarrow as pa
 
-from fastdata.answer.merge import Row, fresh_until, unfolded_events
+from fastdata.answer.merge import Doubts, Row
 from fastdata.answer.request import QueryRequest
 from fastdata.coordinates.instants import to_datetime
 from fastdata.declare.metric import Metric
 from fastdata.errors import QueryError
 from fastdata.measures.numbers import arrow_type
-from fastdata.store.protocol import Reading
 
 __all__ = [
-    "INSTANT",
-    "KEY",
     "Description",
     "answer_schema",
     "answer_table",
     "describe",
-    "description",
+    "described",
+    "schema_of",
 ]
 
-KEY = b"fastdata"
-INSTANT = pa.timestamp("ms", tz="UTC")
+_KEY = b"fastdata"
+_INSTANT = pa.timestamp("ms", tz="UTC")
 
 
 class Description(TypedDict):
@@ -58,26 +56,28 @@ def answer_schema(metric: Metric, by: Sequence[str], layers: bool = False) -> pa
     Raises:
         QueryError: The column `layer` is asked for, and the metric has one of that name.
     """
-    fields = [pa.field("window", INSTANT), pa.field("window_end", INSTANT)]
-    types = [metric.dimension_type(name) for name in by]
-    fields += [
-        pa.field(name, arrow_type(type.kind, unit=type.unit))
-        for name, type in zip(by, types, strict=True)
-    ]
-    for name, column in metric.columns.items():
-        type = column.arrow_type()
-        fields += [pa.field(name + suffix, type) for suffix in ("", "_lower", "_upper")]
-    fields.append(pa.field("exact", pa.bool_()))
-    fields.append(pa.field("fresh_until", INSTANT))
-    fields.append(pa.field("gap", pa.bool_()))
+    types = {name: metric.dimension_type(name) for name in by}
+    dimensions = {name: arrow_type(type.kind, unit=type.unit) for name, type in types.items()}
+    measures = {name: column.arrow_type() for name, column in metric.columns.items()}
+    schema = schema_of(dimensions, measures)
     if layers:
-        if any(field.name == "layer" for field in fields):
+        if "layer" in schema.names:
             raise QueryError(
                 f"metric {metric.name!r} has a column 'layer' of its own, so its answers cannot"
                 " say which layer a row is of: give that dimension or measure another name"
             )
-        fields.append(pa.field("layer", pa.string()))
-    return pa.schema(fields)
+        schema = schema.append(pa.field("layer", pa.string()))
+    return schema
+
+
+def schema_of(
+    dimensions: Mapping[str, pa.DataType], measures: Mapping[str, pa.DataType]
+) -> pa.Schema:
+    """The columns of an answer of these dimensions and measures, by name."""
+    columns = {"window": _INSTANT, "window_end": _INSTANT, **dimensions}
+    for name, type in measures.items():
+        columns |= {name + suffix: type for suffix in ("", "_lower", "_upper")}
+    return pa.schema(columns | {"exact": pa.bool_(), "fresh_until": _INSTANT, "gap": pa.bool_()})
 
 
 def answer_table(schema: pa.Schema, rows: Iterable[Row], fresh: int | None) -> pa.Table:
@@ -112,26 +112,27 @@ def describe(table: pa.Table) -> Description:
         QueryError: The table is not one of `query`.
     """
     metadata = table.schema.metadata or {}
-    if KEY not in metadata:
+    if _KEY not in metadata:
         raise QueryError("this table was not made by a query")
-    return cast("Description", json.loads(metadata[KEY]))
+    return cast("Description", json.loads(metadata[_KEY]))
 
 
-def description(
-    metric: Metric, reading: Reading, request: QueryRequest, by: Sequence[str]
-) -> Description:
-    """What an answer is about, for its metadata.
+def described(
+    table: pa.Table,
+    metric: Metric,
+    request: QueryRequest,
+    doubts: Doubts,
+    about: Mapping[str, object],
+) -> pa.Table:
+    """The table with what it answers in its metadata.
 
     Args:
         request: With both ends known, unless nothing is stored.
-        by: The dimensions that were asked for.
-
-    Raises:
-        CorruptStateError: A stored state does not verify.
+        doubts: About what was read.
+        about: The dimensions that were asked for, as `by`, and what else is to be said.
     """
-    fresh = fresh_until(reading)
-    hours = unfolded_events(metric, reading.unfolded)
-    return {
+    fresh = doubts.fresh_until
+    description: Description = {
         "metric": metric.name,
         "definition": metric.id,
         "start": None if request.start is None else _iso(request.start),
@@ -139,10 +140,11 @@ def description(
         "every": request.grain,
         "rolling": request.rolling,
         "zone": request.calendar.zone,
-        "by": list(by),
+        "by": [],
         "fresh_until": None if fresh is None else _iso(fresh),
-        "unfolded": sum(hours.values()),
+        "unfolded": doubts.unfolded,
     }
+    return table.replace_schema_metadata({_KEY: json.dumps({**description, **about})})
 
 
 def _iso(time_ms: int) -> str:

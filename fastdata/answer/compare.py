@@ -1,26 +1,23 @@
 """Comparisons: the sets of values of two sides, each a selection of rows, beside each other."""
 
-import json
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import groupby
 
 import pyarrow as pa
 
-from fastdata.answer.arrow import INSTANT, KEY, description
-from fastdata.answer.merge import Buckets, MergedRow, fresh_until, merge_states
-from fastdata.answer.query import answer_range, opened_store
-from fastdata.answer.ready import read_hours
+from fastdata.answer.arrow import schema_of
+from fastdata.answer.merge import MergedRow, Row
+from fastdata.answer.query import answer
 from fastdata.answer.request import QueryRequest
 from fastdata.coordinates.dimensions import Dimension
 from fastdata.declare.metric import Metric
 from fastdata.errors import QueryError
-from fastdata.measures.estimates import Estimate
 from fastdata.measures.numbers import unbounded, widened_count
 from fastdata.measures.sets import SetComparison, Sets, compare_states
-from fastdata.store.protocol import Reading, ServingStore
+from fastdata.store.protocol import ServingStore
 
 __all__ = ["compare"]
 
@@ -85,27 +82,17 @@ async def compare(
         )
     sides = _Sides(metric, measure, left, right)
     request = QueryRequest.parse(metric, start, end, every, rolling, zone)
-    async with opened_store(store) as opened:
-        reading = await read_hours(metric, request, sides.by, opened)
-    request, buckets = answer_range(metric, request, reading)
-    rows = sides.rows(reading, buckets) if buckets else iter(())
-    table = _table(rows, fresh_until(reading))
-    about = {
-        **description(metric, reading, request, ()),
-        "measure": measure,
-        "left": dict(left),
-        "right": dict(right),
-    }
-    return table.replace_schema_metadata({KEY: json.dumps(about)})
-
-
-@dataclass(frozen=True, slots=True)
-class _ComparedRow:
-    start: int
-    end: int
-    comparison: SetComparison
-    is_exact: bool
-    has_gap: bool
+    return await answer(
+        metric,
+        request,
+        sides.by,
+        store,
+        schema=schema_of({}, _TYPES),
+        rows=sides.rows,
+        about={"measure": measure, "left": dict(left), "right": dict(right)},
+        # Ready sets that are large have been replaced by sketches.
+        takes_ready=False,
+    )
 
 
 class _Sides:
@@ -123,31 +110,21 @@ class _Sides:
         self._wanted = self._checked("left", left), self._checked("right", right)
         metric.set_for(self.by)
 
-    def rows(self, reading: Reading, buckets: Buckets) -> Iterator[_ComparedRow]:
+    def rows(self, merged: Iterator[MergedRow]) -> Iterator[Row]:
         """One row per bucket that has rows of either side."""
-        merged_rows = merge_states(self._metric, reading, buckets, self.by)
-        for _, group in groupby(merged_rows, key=lambda row: row.start):
+        for _, group in groupby(merged, key=lambda row: row.start):
             rows = list(group)
             sides = [[row for row in rows if _has(row, wanted)] for wanted in self._wanted]
             if any(sides):
                 yield self._row(rows[0], *sides)
 
-    def _row(
-        self, any_row: MergedRow, left: list[MergedRow], right: list[MergedRow]
-    ) -> _ComparedRow:
+    def _row(self, any_row: MergedRow, left: list[MergedRow], right: list[MergedRow]) -> Row:
+        comparison = compare_states(self._aggregate, self._merged(left), self._merged(right))
         # Doubts are about the bucket, so any row of it tells them.
-        doubt = any_row.doubt
-        states = [self._merged(rows) for rows in (left, right)]
-        comparison = compare_states(self._aggregate, *states)
-        estimates: list[Estimate] = [getattr(comparison, name) for name in _TYPES]
-        is_certain = doubt.is_complete and all(row.layer == "batch" for row in (*left, *right))
-        return _ComparedRow(
-            any_row.start,
-            any_row.end,
-            _widened(comparison, doubt.missing_events),
-            is_certain and all(estimate.is_exact for estimate in estimates),
-            doubt.has_gap,
-        )
+        comparison = _widened(comparison, any_row.doubt.missing_events)
+        is_batch = all(row.layer == "batch" for row in (*left, *right))
+        row = replace(any_row, dims=(), layer="batch" if is_batch else "both")
+        return row.row(tuple([getattr(comparison, name) for name in _TYPES]))
 
     def _merged(self, rows: list[MergedRow]) -> object:
         state = self._aggregate.zero(exact=True)
@@ -194,22 +171,3 @@ def _widened(comparison: SetComparison, events: int) -> SetComparison:
         lower = sizes[name].lower
         sizes[name] = replace(sizes[name], lower=max(0, int(str(lower)) - events))
     return SetComparison(**sizes, jaccard=unbounded(comparison.jaccard))
-
-
-def _table(rows: Iterator[_ComparedRow], fresh: int | None) -> pa.Table:
-    schema = [pa.field("window", INSTANT), pa.field("window_end", INSTANT)]
-    for name, type in _TYPES.items():
-        schema += [pa.field(name + suffix, type) for suffix in ("", "_lower", "_upper")]
-    ends = {"exact": pa.bool_(), "fresh_until": INSTANT, "gap": pa.bool_()}
-    schema += [pa.field(name, type) for name, type in ends.items()]
-    columns: list[list[object]] = [[] for _ in schema]
-    for row in rows:
-        values: list[object] = [row.start, row.end]
-        for name in _TYPES:
-            estimate = getattr(row.comparison, name)
-            values += (estimate.value, estimate.lower, estimate.upper)
-        values += (row.is_exact, fresh, row.has_gap)
-        for column, value in zip(columns, values, strict=True):
-            column.append(value)
-    arrays = [pa.array(values, f.type) for f, values in zip(schema, columns, strict=True)]
-    return pa.Table.from_arrays(arrays, schema=pa.schema(schema))

@@ -3,7 +3,7 @@
     answer(window) = totals of the head's version + partials of the segments it does not count
 
 The reading holds exactly these, so the states of a row are merged whatever layer they are of
-(`rows`). What the rest of a reading is for is honesty: `is_exact` and the bounds (`_Doubts`).
+(`rows`). What the rest of a reading is for is honesty: `is_exact` and the bounds (`Doubts`).
 
 **What makes a row exact.** A row is exact when it certainly counts every event that either layer
 has read and that belongs to it, once. Neither knows what it has not read; `fresh_until` says how
@@ -53,6 +53,7 @@ from fastdata.store.protocol import Gap, Head, Partial, Reading, Survey
 __all__ = [
     "Buckets",
     "Doubt",
+    "Doubts",
     "Layer",
     "MergedRow",
     "ReadyRows",
@@ -60,8 +61,6 @@ __all__ = [
     "fresh_until",
     "held_range",
     "merge",
-    "merge_states",
-    "unfolded_events",
 ]
 
 # Of what the speed layer left out, these reasons are of events that belong to an answer. Repeats
@@ -125,57 +124,42 @@ class MergedRow:
     layer: Layer
     doubt: Doubt
 
+    def estimated(self, metric: Metric) -> Row:
+        """The row with the estimates of all measures of its metric."""
+        folded = metric.estimate(self.states, self.doubt.missing_events)
+        return self.row(metric.answers(folded, self.end - self.start))
+
+    def row(self, estimates: tuple[Estimate, ...]) -> Row:
+        """The row with these estimates."""
+        is_certain = self.doubt.is_complete and self.layer == "batch"
+        return Row(
+            start=self.start,
+            end=self.end,
+            dims=self.dims,
+            estimates=estimates,
+            is_exact=is_certain and all(estimate.is_exact for estimate in estimates),
+            has_gap=self.doubt.has_gap,
+            layer=self.layer,
+        )
+
 
 def merge(
     metric: Metric,
     reading: Reading,
+    doubts: "Doubts",
     buckets: Buckets,
     by: Sequence[str] = (),
     ready: ReadyRows | None = None,
-) -> Iterator[Row]:
+) -> Iterator[MergedRow]:
     """The rows of an answer, ordered by start and dimensions, nulls first.
 
     Args:
         metric: Whose states they are.
         reading: Of this metric, over at least the hours that `buckets` touch.
+        doubts: About this reading.
         buckets: The intervals to answer.
         by: Some of the metric's dimensions; the others are merged. Only what is stored by the
             smallest grouping set that has these is read.
-        ready: States that take the place of totals; see `merge_states`.
-
-    Raises:
-        QueryError: No grouping set has all of these.
-        CorruptStateError: A stored state does not verify.
-    """
-    for row in merge_states(metric, reading, buckets, by, ready):
-        folded = metric.estimate(row.states, row.doubt.missing_events)
-        estimates = metric.answers(folded, row.end - row.start)
-        is_certain = row.doubt.is_complete and row.layer == "batch"
-        yield Row(
-            start=row.start,
-            end=row.end,
-            dims=row.dims,
-            estimates=estimates,
-            is_exact=is_certain and all(estimate.is_exact for estimate in estimates),
-            has_gap=row.doubt.has_gap,
-            layer=row.layer,
-        )
-
-
-def merge_states(
-    metric: Metric,
-    reading: Reading,
-    buckets: Buckets,
-    by: Sequence[str] = (),
-    ready: ReadyRows | None = None,
-) -> Iterator[MergedRow]:
-    """The rows of an answer as states, ordered by start and dimensions, nulls first.
-
-    Args:
-        metric: Whose states they are.
-        reading: Of this metric, over at least the hours that `buckets` touch.
-        buckets: The intervals to answer.
-        by: Some of the metric's dimensions; the others are merged.
         ready: By intervals, each one of `buckets.rows()`, and by stored dimensions: what the
             totals of the whole interval merge to, of the very versions that the reading's heads
             point to. They take the place of the reading's totals there, which may then be missing
@@ -186,7 +170,6 @@ def merge_states(
         QueryError: No grouping set has all of these.
         CorruptStateError: A stored state does not verify.
     """
-    doubts = _Doubts(metric, reading)
     chosen = ChosenDims(metric, by)
     grouped = group_reading(metric, reading, buckets, chosen, ready or {})
     # Grouping has looked up every stored text, so all that rows can have are chosen now.
@@ -220,12 +203,8 @@ def held_range(metric: Metric, reading: Reading) -> tuple[int, int] | None:
     return (min(spans), max(spans) + metric.span_ms) if spans else None
 
 
-def unfolded_events(metric: Metric, unfolded: Iterable[Partial]) -> dict[int, int]:
-    """Per hour, how many events the speed layer did not fold though they may belong to it.
-
-    Raises:
-        CorruptStateError: A stored state does not verify.
-    """
+def _unfolded_events(metric: Metric, unfolded: Iterable[Partial]) -> dict[int, int]:
+    """Per hour, how many events the speed layer did not fold though they may belong to it."""
     system = unfolded_of(metric.source)
     count = system.aggregates[0]
     hours: dict[int, int] = {}
@@ -238,22 +217,34 @@ def unfolded_events(metric: Metric, unfolded: Iterable[Partial]) -> dict[int, in
     return hours
 
 
-class _Doubts:
+class Doubts:
     """Says what a reading leaves open about an interval.
 
     It is asked about each row, of which there may be a million: what is looked up by time is
     sorted, and rows of one interval share their doubt.
+
+    Args:
+        metric: Whose states they are.
+        reading: Of this metric.
+
+    Attributes:
+        fresh_until: How far the speed layer has come; see `fresh_until`.
+        unfolded: How many events of the reading it did not fold though they may belong to it.
+
+    Raises:
+        CorruptStateError: A stored state does not verify.
     """
 
     def __init__(self, metric: Metric, reading: Reading) -> None:
         self._segment_size = metric.source.segment_size
         self._spans = sorted(reading.heads)
         self._heads = [reading.heads[span] for span in self._spans]
-        self._fresh_until = fresh_until(reading)
-        unfolded = unfolded_events(metric, reading.unfolded)
+        self.fresh_until = fresh_until(reading)
+        unfolded = _unfolded_events(metric, reading.unfolded)
         self._hours = sorted(unfolded)
         # Of the events of the hours before each; so two of these tell how many lie between.
         self._sums = [0, *accumulate(unfolded[hour] for hour in self._hours)]
+        self.unfolded = self._sums[-1]
         self._gaps = reading.gaps
         self._doubts: dict[tuple[int, int], Doubt] = {}
 
@@ -267,7 +258,7 @@ class _Doubts:
     def _judge(self, start: int, end: int) -> Doubt:
         """The rules above, but for partials and sketches, which only a row has."""
         has_heads = self._heads_of(start, end) is not None
-        is_fresh = self._fresh_until is not None and end <= self._fresh_until
+        is_fresh = self.fresh_until is not None and end <= self.fresh_until
         skipped = sum(self._skipped(gap, start, end) for gap in self._gaps)
         unfolded = self._unfolded(start, end)
         # What was left out of the hour that dead letters share is not in a reading.

@@ -1,23 +1,22 @@
 """Queries: from a metric and a range of time to an Arrow table."""
 
-import json
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from copy import copy
 from datetime import datetime, timedelta
 
 import pyarrow as pa
 
-from fastdata.answer.arrow import KEY, answer_schema, answer_table, description
-from fastdata.answer.merge import Buckets, fresh_until, held_range, merge
+from fastdata.answer.arrow import answer_schema, answer_table, described
+from fastdata.answer.merge import Doubts, MergedRow, Row, held_range, merge
 from fastdata.answer.ready import read_ready
 from fastdata.answer.request import QueryRequest
 from fastdata.declare.metric import Metric
 from fastdata.errors import QueryError
 from fastdata.settings import Settings
-from fastdata.store.protocol import Reading, ServingStore
+from fastdata.store.protocol import ServingStore
 
-__all__ = ["answer_range", "opened_store", "query"]
+__all__ = ["answer", "query"]
 
 
 async def query(
@@ -78,27 +77,54 @@ async def query(
     dims = _dims(metric, by)
     metric = _with_items(metric, items or {})
     request = QueryRequest.parse(metric, start, end, every, rolling, zone)
-    async with opened_store(store) as opened:
-        reading, windows = await read_ready(metric, request, dims, opened)
-    request, buckets = answer_range(metric, request, reading)
-    ready = windows.of_rows(metric, buckets) if windows and buckets else None
-    rows = merge(metric, reading, buckets, dims, ready) if buckets else ()
-    table = answer_table(answer_schema(metric, dims, layers), rows, fresh_until(reading))
-    about = description(metric, reading, request, dims)
-    return table.replace_schema_metadata({KEY: json.dumps(about)})
+    return await answer(
+        metric,
+        request,
+        dims,
+        store,
+        schema=answer_schema(metric, dims, layers),
+        rows=lambda merged: (row.estimated(metric) for row in merged),
+        about={"by": dims},
+    )
 
 
-def answer_range(
-    metric: Metric, request: QueryRequest, reading: Reading
-) -> tuple[QueryRequest, Buckets | None]:
-    """The request with both ends known, and the buckets to answer; None when there are none.
+async def answer(
+    metric: Metric,
+    request: QueryRequest,
+    by: Sequence[str],
+    store: ServingStore | str | None,
+    *,
+    schema: pa.Schema,
+    rows: Callable[[Iterator[MergedRow]], Iterable[Row]],
+    about: Mapping[str, object],
+    takes_ready: bool = True,
+) -> pa.Table:
+    """The answer of both layers, whatever is made of their states.
+
+    Args:
+        by: The dimensions of the rows that are merged.
+        store: As of `query`.
+        schema: The columns of the table.
+        rows: Makes its rows of merged ones.
+        about: What its metadata says besides the request; see `described`.
+        takes_ready: Whether ready windows may stand for the hours that they are merged from.
 
     Raises:
-        QueryError: The windows leave the years 1 to 9999.
+        QueryError: The windows leave the years 1 to 9999, or a value does not fit its type.
+        SettingsError: The URL is of no store, or a setting is wrong.
+        StoreUnavailableError: There is no store, or it cannot be read; retriable.
+        CorruptStateError: A stored state does not verify.
     """
+    async with _opened_store(store) as opened:
+        reading, windows = await read_ready(metric, request, by, opened, takes_ready)
     held = held_range(metric, reading)
     request = request.within(held)
-    return request, request.buckets(held)
+    buckets = request.buckets(held)
+    doubts = Doubts(metric, reading)
+    ready = windows.of_rows(metric, buckets) if windows and buckets else None
+    merged = merge(metric, reading, doubts, buckets, by, ready) if buckets else iter(())
+    table = answer_table(schema, rows(merged), doubts.fresh_until)
+    return described(table, metric, request, doubts, about)
 
 
 def _dims(metric: Metric, by: str | Sequence[str] | None) -> tuple[str, ...]:
@@ -114,16 +140,8 @@ def _dims(metric: Metric, by: str | Sequence[str] | None) -> tuple[str, ...]:
 
 
 @asynccontextmanager
-async def opened_store(store: ServingStore | str | None) -> AsyncIterator[ServingStore]:
-    """A store to read from, which is closed again if it was opened here.
-
-    Args:
-        store: An open store, the URL of one, or None for that of the settings.
-
-    Raises:
-        SettingsError: The URL is of no store, or a setting is wrong.
-        StoreUnavailableError: There is no store, or it cannot be reached; retriable.
-    """
+async def _opened_store(store: ServingStore | str | None) -> AsyncIterator[ServingStore]:
+    """A store to read from, which is closed again if it was opened here."""
     if store is not None and not isinstance(store, str):
         yield store
         return

@@ -25,7 +25,7 @@ from fastdata.store.rollups import (
     touched_hours,
 )
 
-__all__ = ["ReadyWindows", "read_hours", "read_ready"]
+__all__ = ["ReadyWindows", "read_ready"]
 
 _TRIES = 3
 _LONGEST_MS = 32 * DAY_MS  # more than the longest window that a range can cut, a month
@@ -55,43 +55,38 @@ class ReadyWindows:
 
 
 async def read_ready(
-    metric: Metric, request: QueryRequest, by: Sequence[str], store: ServingStore
+    metric: Metric,
+    request: QueryRequest,
+    by: Sequence[str],
+    store: ServingStore,
+    takes_ready: bool,
 ) -> tuple[Reading, ReadyWindows | None]:
     """What an answer is made of: a reading, and windows whose totals it may be without.
 
     Args:
         by: The dimensions that are asked for.
+        takes_ready: Whether there may be such windows.
 
     Raises:
         QueryError: The windows leave the years 1 to 9999, or no grouping set has the dimensions.
         StoreUnavailableError: The store did not answer; retriable.
     """
     grain = request.every
-    if isinstance(grain, Grain) and _is_rolled_up(metric, grain, request, by):
+    if takes_ready and isinstance(grain, Grain) and _is_rolled_up(metric, grain, request, by):
         answer = await _ReadyReading(metric, request, grain, by, store).read()
         if answer is not None:
             return answer
-    return await read_hours(metric, request, by, store), None
+    return await _read_hours(metric, request, by, store), None
 
 
-async def read_hours(
+async def _read_hours(
     metric: Metric,
     request: QueryRequest,
     by: Sequence[str],
     store: ServingStore,
     totals: Sequence[tuple[int, int]] | None = None,
 ) -> Reading:
-    """Read what an answer is made of, by the hour.
-
-    Args:
-        by: The dimensions that are asked for.
-        totals: The intervals `[start, end)` of hours whose totals are wanted, ms UTC, in order
-            and apart; None for all.
-
-    Raises:
-        QueryError: The windows leave the years 1 to 9999, or no grouping set has the dimensions.
-        StoreUnavailableError: The store did not answer; retriable.
-    """
+    """Read by the hour: of all hours, or only the totals of these intervals, in order and apart."""
     ids = metric.id, unfolded_of(metric.source).id, metric.source.topic
     limits = request.read_range(metric.span_ms)
     return await store.read(*ids, *limits, totals=totals, dims=metric.dims_prefix(by))
@@ -140,7 +135,7 @@ class _ReadyReading:
             if not ready:
                 return None
             others = _touched(window for window in windows if window not in ready)
-            reading = await read_hours(self.metric, self.request, self.by, self.store, others)
+            reading = await _read_hours(self.metric, self.request, self.by, self.store, others)
             if not has_later_rows and any(p.window >= windows[-1][1] for p in reading.partials):
                 has_later_rows = True
             elif _is_unmoved(ready, heads, reading, start, end):

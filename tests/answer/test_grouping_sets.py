@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 import fastdata
 from fastdata import Metric
-from fastdata.answer.merge import Buckets, merge
+from fastdata.answer.merge import Buckets
 from fastdata.answer.query import query as ask
 from fastdata.cli.compare import compare
 from fastdata.cli.export import export
@@ -20,7 +20,7 @@ from fastdata.coordinates.segments import Coverage
 from fastdata.store.memory import MemoryStore
 from fastdata.store.opening import open_store
 from fastdata.store.protocol import Flip, Partial, Reading, ServingStore, Total
-from tests.answer.trips import NOON, ONE, SCHEMA, TWO, head, progress, reading
+from tests.answer.trips import NOON, ONE, SCHEMA, TWO, head, merge, progress, reading
 
 DECLARATION = """
 from fastdata import Count, Metric, Sets, Source

@@ -1,17 +1,14 @@
 """Which rows a reading gives, and what they hold."""
 
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from fastdata import Count, Estimate, Metric, Rate, Ratio, Sum
-from fastdata.answer import merge as merging
-from fastdata.answer.merge import Buckets, Row, fresh_until, held_range
+from fastdata.answer.merge import Buckets, fresh_until, held_range
 from fastdata.coordinates.instants import DAY_MS, HOUR_MS, parse_instant
 from fastdata.errors import CorruptStateError
-from fastdata.store.protocol import Reading
 from tests.answer.trips import (
     MINUTE,
     NOON,
@@ -19,6 +16,7 @@ from tests.answer.trips import (
     TWO,
     declare,
     head,
+    merge,
     partial,
     progress,
     reading,
@@ -28,10 +26,6 @@ from tests.answer.trips import (
 
 NOON_TO_TWO = Buckets(NOON, TWO, None)
 ANNA, BEN, CLEO = (5, "anna"), (7, "ben"), (2, "cleo")
-
-
-def merge(metric: Metric, reading: Reading, buckets: Buckets, by: Sequence[str] = ()) -> list[Row]:
-    return list(merging.merge(metric, reading, buckets, by))
 
 
 @pytest.fixture

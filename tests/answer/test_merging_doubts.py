@@ -1,12 +1,10 @@
 """When a row is exact, and what its bounds allow for."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from fastdata import Estimate, Metric
-from fastdata.answer import merge as merging
 from fastdata.answer.merge import Buckets, Row
 from fastdata.coordinates.instants import HOUR_MS
 from fastdata.coordinates.segments import Coverage
@@ -19,6 +17,7 @@ from tests.answer.trips import (
     declare,
     gap,
     head,
+    merge,
     partial,
     progress,
     reading,
@@ -28,10 +27,6 @@ from tests.answer.trips import (
 
 HOURLY = Buckets(NOON, TWO, HOUR_MS)
 BOTH = (head(NOON), head(ONE))
-
-
-def merge(metric: Metric, reading: Reading, buckets: Buckets, by: Sequence[str] = ()) -> list[Row]:
-    return list(merging.merge(metric, reading, buckets, by))
 
 
 @pytest.fixture

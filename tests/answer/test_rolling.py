@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from fastdata import Metric
-from fastdata.answer.merge import Buckets, ReadyRows, Row, merge
+from fastdata.answer.merge import Buckets, ReadyRows, Row
 from fastdata.answer.sliding import merged
 from fastdata.coordinates.calendar import Calendar, Grain
 from fastdata.coordinates.instants import DAY_MS, HOUR_MS, parse_instant
 from fastdata.store.protocol import Reading, Total
-from tests.answer.trips import MINUTE, declare, gap, head, partial, progress, total, unfolded
+from tests.answer.trips import MINUTE, declare, gap, head, merge, partial, progress, total, unfolded
 
 START = parse_instant("2025-03-20")
 DAYS = 20
@@ -69,7 +69,7 @@ def test_each_row_is_what_one_bucket_of_its_window_is(
     reading = random_reading(rides, random.Random(seed))
     buckets = buckets_of(calendar, Grain.parse(grain))
 
-    rows = list(merge(rides, reading, buckets, ["city"]))
+    rows = merge(rides, reading, buckets, ["city"])
 
     assert rows == one_by_one(rides, reading, buckets)
     assert rows
@@ -86,7 +86,7 @@ def test_rolling_rows_are_exact_where_sets_do_not_fit_a_stored_state(rides: Metr
     )  # fmt: skip
     buckets = Buckets(START, days[-1], None, tuple(days), rolling=5)
 
-    rows = list(merge(rides, reading, buckets))
+    rows = merge(rides, reading, buckets)
 
     assert [(12_500, True)] * 3 == [(row.estimates[4].value, row.is_exact) for row in rows]
 
@@ -117,9 +117,9 @@ def test_ready_states_take_the_place_of_totals(rides: Metric, grain: str, seed: 
     rest, ready = made_ready(rides, reading, windows)
 
     assert len(rest.totals) < len(reading.totals)
-    rows = list(merge(rides, reading, buckets, ["city"]))
-    assert list(merge(rides, rest, buckets, ["city"], ready)) == rows
-    assert list(merge(rides, reading, buckets, ["city"], ready)) == rows
+    rows = merge(rides, reading, buckets, ["city"])
+    assert merge(rides, rest, buckets, ["city"], ready) == rows
+    assert merge(rides, reading, buckets, ["city"], ready) == rows
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -127,14 +127,14 @@ def test_ready_states_of_rolling_rows(rides: Metric, seed: int) -> None:
     rng = random.Random(seed)
     reading = random_reading(rides, rng)
     buckets = buckets_of(BERLIN, Grain("day", 7))
-    rows = list(merge(rides, reading, buckets, ["city"]))
+    rows = merge(rides, reading, buckets, ["city"])
     windows = list(buckets.rows())
 
     rest, ready = made_ready(rides, reading, windows)
     assert not any(buckets.start <= one.window < buckets.end for one in rest.totals)
-    assert list(merge(rides, rest, buckets, ["city"], ready)) == rows
+    assert merge(rides, rest, buckets, ["city"], ready) == rows
     some = {window: ready[window] for window in rng.sample(windows, 3)}
-    assert list(merge(rides, reading, buckets, ["city"], some)) == rows
+    assert merge(rides, reading, buckets, ["city"], some) == rows
 
 
 @pytest.mark.parametrize("grain", ["week", "7d"])
@@ -151,6 +151,4 @@ def test_states_of_whole_days_can_stand_in_a_reading(rides: Metric, grain: str) 
     ]
 
     daily = replace(rest, totals=[*rest.totals, *totals])
-    assert list(merge(rides, daily, buckets, ["city"])) == list(
-        merge(rides, reading, buckets, ["city"])
-    )
+    assert merge(rides, daily, buckets, ["city"]) == merge(rides, reading, buckets, ["city"])

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fastdata import Count, Max, Mean, Metric, Source, Sum, Uniques
+from fastdata.answer import merge as merging
+from fastdata.answer.merge import Buckets, Doubts, ReadyRows, Row
 from fastdata.coordinates.dimensions import Dimension, dump_dims
 from fastdata.coordinates.instants import parse_instant
 from fastdata.coordinates.segments import Coverage
@@ -128,3 +130,15 @@ def reading(
     progress: Sequence[Progress] = (progress(TWO),),
 ) -> Reading:
     return Reading({h.span: h for h in heads}, totals, partials, unfolded, gaps, progress)
+
+
+def merge(
+    metric: Metric,
+    reading: Reading,
+    buckets: Buckets,
+    by: Sequence[str] = (),
+    ready: ReadyRows | None = None,
+) -> list[Row]:
+    """The rows that a reading gives."""
+    merged = merging.merge(metric, reading, Doubts(metric, reading), buckets, by, ready)
+    return [row.estimated(metric) for row in merged]

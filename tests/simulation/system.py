@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import cast
 
 from fastdata import Count, Metric, Source, Sum, failpoints
-from fastdata.answer.merge import Buckets, merge
+from fastdata.answer.merge import Buckets, Doubts, merge
 from fastdata.archive import ArchivedRecord, ArchiveStorage, PartitionArchive, open_archive_storage
 from fastdata.batch.replay import replay
 from fastdata.coordinates.instants import HOUR_MS, MINUTE_MS
@@ -255,7 +255,9 @@ class System:
             self.metric.id, unfolded_of(source).id, source.topic, 0, end
         )
         answers: dict[int, set[tuple[int, int]]] = defaultdict(set)
-        for row in merge(self.metric, reading, Buckets(0, end, MINUTE_MS)):
+        doubts = Doubts(self.metric, reading)
+        for merged in merge(self.metric, reading, doubts, Buckets(0, end, MINUTE_MS)):
+            row = merged.estimated(self.metric)
             count, total = row.estimates
             assert isinstance(total.value, Decimal)
             digits = f"{int(total.value):x}"[::-1]

@@ -14,7 +14,7 @@ from pathlib import Path
 from obstore.store import MemoryStore as ObjectStore
 
 from fastdata import Count, Metric, Source, Sum, Uniques
-from fastdata.answer.merge import Buckets, Row, merge
+from fastdata.answer.merge import Buckets, Doubts, Row, merge
 from fastdata.archive import ArchivedRecord, ArchiveStorage, PartitionArchive
 from fastdata.batch.replay import Replayer
 from fastdata.batch.schedule import ScheduledReplay, ScheduledRun
@@ -301,5 +301,6 @@ class Year:
         reading = await self.store.read(
             self.metric.id, unfolded_of(source).id, source.topic, start, end
         )
-        rows = merge(self.metric, reading, Buckets(start, end, DAY_MS))
-        return {row.start: row for row in rows}
+        doubts = Doubts(self.metric, reading)
+        rows = merge(self.metric, reading, doubts, Buckets(start, end, DAY_MS))
+        return {row.start: row.estimated(self.metric) for row in rows}
