@@ -1,7 +1,7 @@
 """What is measured: a module for each kind of measure, and the bytes of its states.
 
-`aggregate` says what a measure becomes, and `numbers` and `items` what several have in common. What
-a measure of your own needs (docs/measures.md) is here: `unbounded` and `wrong_type`.
+`aggregate` says what a measure becomes; `numbers`, `items` and `exact_or_sketch` have what several
+share. What a measure of your own needs (docs/measures.md) is here: `unbounded` and `wrong_type`.
 """
 
 from fastdata.events.values import wrong_type

@@ -2,16 +2,14 @@
 
 import struct
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, cast
+from typing import ClassVar, cast
 
 from fastdata.errors import CorruptStateError
 from fastdata.events.fieldtypes import FieldType, Kind
+from fastdata.measures.aggregate import Aggregate
 from fastdata.measures.estimates import Estimate
 from fastdata.measures.numbers import FieldMeasure, UnboundedAggregate, checked_type
 from fastdata.measures.ordered import Key, Ordered, OrderedAggregate
-
-if TYPE_CHECKING:
-    from fastdata.measures.aggregate import Aggregate
 
 __all__ = ["First", "Last"]
 
@@ -24,7 +22,7 @@ class _EndMeasure(FieldMeasure):
     timed: ClassVar[bool] = True
     latest: ClassVar[bool]
 
-    def bind(self, *types: FieldType) -> "Aggregate":
+    def bind(self, *types: FieldType) -> Aggregate:
         """The aggregate over values of the field's type.
 
         Raises:

@@ -4,20 +4,18 @@ import math
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import Any, ClassVar, cast
 
 import numpy as np
 from datasketches import count_min_sketch
 
 from fastdata.errors import CorruptStateError, DeclarationError
 from fastdata.events.fieldtypes import FieldType, Kind
+from fastdata.measures.aggregate import Aggregate
 from fastdata.measures.estimates import Estimate
 from fastdata.measures.exact_or_sketch import EMPTY, CountsAggregate, CountsState
 from fastdata.measures.items import MAX_EXACT_BYTES, Item, Items
 from fastdata.measures.numbers import CountingAggregate, FieldMeasure, checked_type
-
-if TYPE_CHECKING:
-    from fastdata.measures.aggregate import Aggregate
 
 __all__ = ["Frequency"]
 
@@ -54,7 +52,7 @@ class Frequency(FieldMeasure):
     error: float = 0.001
     confidence: float = 0.99
 
-    def bind(self, *types: FieldType) -> "Aggregate":
+    def bind(self, *types: FieldType) -> Aggregate:
         """The aggregate over values of the field's type.
 
         Raises:

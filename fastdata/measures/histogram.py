@@ -11,14 +11,13 @@ from typing import TYPE_CHECKING, ClassVar, cast
 
 from fastdata.errors import CorruptStateError, DeclarationError
 from fastdata.events.fieldtypes import FieldType, Kind
+from fastdata.measures.aggregate import Aggregate
 from fastdata.measures.estimates import Estimate
 from fastdata.measures.items import dump_numbers, load_numbers
 from fastdata.measures.numbers import CountingAggregate, FieldMeasure, checked_type, to_number
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-    from fastdata.measures.aggregate import Aggregate
 
 __all__ = ["Histogram"]
 
@@ -46,7 +45,7 @@ class Histogram(FieldMeasure):
         # Of a list the declaration could be changed afterwards, and it would have no hash.
         object.__setattr__(self, "edges", tuple(self.edges))
 
-    def bind(self, *types: FieldType) -> "Aggregate":
+    def bind(self, *types: FieldType) -> Aggregate:
         """The aggregate over values of the field's type.
 
         Raises:

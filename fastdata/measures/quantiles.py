@@ -13,6 +13,7 @@ from datasketches import kll_doubles_sketch
 from fastdata.errors import CorruptStateError, DeclarationError
 from fastdata.events.fieldtypes import FieldType, Kind
 from fastdata.events.values import to_float
+from fastdata.measures.aggregate import Aggregate
 from fastdata.measures.estimates import Estimate
 from fastdata.measures.exact_or_sketch import CountsAggregate, CountsState
 from fastdata.measures.items import MAX_EXACT_BYTES, dump_numbers, load_numbers
@@ -26,8 +27,6 @@ from fastdata.measures.numbers import (
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-    from fastdata.measures.aggregate import Aggregate
 
 __all__ = ["Quantiles"]
 
@@ -81,7 +80,7 @@ class Quantiles(FieldMeasure):
         # Of a list the declaration could be changed afterwards, and it would have no hash.
         object.__setattr__(self, "at", tuple(self.at))
 
-    def bind(self, *types: FieldType) -> "Aggregate":
+    def bind(self, *types: FieldType) -> Aggregate:
         """The aggregate over values of the field's type.
 
         Raises:

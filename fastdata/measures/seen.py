@@ -4,12 +4,13 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 from rbloom import Bloom
 
 from fastdata.errors import CorruptStateError, DeclarationError
 from fastdata.events.fieldtypes import FieldType, Kind
+from fastdata.measures.aggregate import Aggregate
 from fastdata.measures.estimates import Estimate
 from fastdata.measures.items import MAX_EXACT_BYTES, Item, Items
 from fastdata.measures.numbers import (
@@ -18,9 +19,6 @@ from fastdata.measures.numbers import (
     checked_type,
     widened_count,
 )
-
-if TYPE_CHECKING:
-    from fastdata.measures.aggregate import Aggregate
 
 __all__ = ["Seen"]
 
@@ -61,7 +59,7 @@ class Seen(FieldMeasure):
     capacity: int = 10_000
     error: float = 0.01
 
-    def bind(self, *types: FieldType) -> "Aggregate":
+    def bind(self, *types: FieldType) -> Aggregate:
         """The aggregate over values of the field's type.
 
         Raises:
@@ -92,6 +90,9 @@ class _SeenState:
     hashes: set[int]
     bloom: Bloom | None = None
     size: int = 0
+
+    def __bool__(self) -> bool:
+        return bool(self.values or self.hashes or self.bloom is not None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,9 +139,9 @@ class _SeenAggregate(CountingAggregate):
             self._keep(state, other.values)
             return state
         # An empty state is neutral, whether it was made to be exact or not.
-        if _is_empty(other) and not (other.values is not None and _is_empty(state)):
+        if not other and (state or other.values is None):
             return state
-        if _is_empty(state) and other.values is not None:
+        if not state and other.values is not None:
             self._keep(state := self.zero(exact=True), other.values)
             return state
         self._drop_values(state)
@@ -253,10 +254,6 @@ class _SeenAggregate(CountingAggregate):
     @property
     def _probes(self) -> int:
         return int.from_bytes(self.empty[:8], "little")
-
-
-def _is_empty(state: _SeenState) -> bool:
-    return not (state.values or state.hashes or state.bloom is not None)
 
 
 def _set_bits(bloom: Bloom) -> int:

@@ -1,7 +1,7 @@
 """Distinct values that can be compared: exact sets where batch has them, else theta sketches."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from datasketches import (
@@ -15,6 +15,7 @@ from datasketches import (
 
 from fastdata.errors import CorruptStateError, DeclarationError
 from fastdata.events.fieldtypes import FieldType
+from fastdata.measures.aggregate import Aggregate
 from fastdata.measures.estimates import Estimate
 from fastdata.measures.exact_or_sketch import (
     DistinctAggregate,
@@ -23,9 +24,6 @@ from fastdata.measures.exact_or_sketch import (
 )
 from fastdata.measures.items import Items
 from fastdata.measures.numbers import FieldMeasure, checked_type
-
-if TYPE_CHECKING:
-    from fastdata.measures.aggregate import Aggregate
 
 __all__ = ["SetComparison", "Sets", "compare_states"]
 
@@ -61,7 +59,7 @@ class Sets(FieldMeasure):
 
     lg_k: int = 12
 
-    def bind(self, *types: FieldType) -> "Aggregate":
+    def bind(self, *types: FieldType) -> Aggregate:
         """The aggregate over values of the field's type.
 
         Raises:
@@ -156,7 +154,7 @@ class SetComparison:
     jaccard: Estimate
 
 
-def compare_states(aggregate: "Aggregate", left: Any, right: Any) -> SetComparison:
+def compare_states(aggregate: Aggregate, left: Any, right: Any) -> SetComparison:
     """Compare two states of a `Sets`: exactly when both hold their values.
 
     Counts hold within their bounds with confidence 0.997, the similarity with 0.954.

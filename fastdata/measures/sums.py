@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from fastdata.errors import CorruptStateError
 from fastdata.events.fieldtypes import FieldType, Kind
 from fastdata.events.values import to_float, wrong_type
+from fastdata.measures.aggregate import Aggregate
 from fastdata.measures.estimates import Estimate
 from fastdata.measures.numbers import (
     FieldMeasure,
@@ -27,8 +28,6 @@ from fastdata.measures.numbers import (
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from fastdata.measures.aggregate import Aggregate
-
 __all__ = ["Mean", "Sum"]
 
 _NAN, _PLUS, _MINUS = 1, 2, 4
@@ -39,7 +38,7 @@ _LEAST_EXPONENT, _GREATEST_EXPONENT = -1074, 4096
 class _SumMeasure(FieldMeasure):
     is_mean: ClassVar[bool]
 
-    def bind(self, *types: FieldType) -> "Aggregate":
+    def bind(self, *types: FieldType) -> Aggregate:
         """The aggregate over values of the field's type.
 
         Raises:

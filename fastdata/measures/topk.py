@@ -10,6 +10,7 @@ from datasketches import frequent_items_error_type, frequent_strings_sketch
 from fastdata.errors import CorruptStateError, DeclarationError, MapError
 from fastdata.events.fieldtypes import FieldType, Kind
 from fastdata.events.values import wrong_type
+from fastdata.measures.aggregate import Aggregate
 from fastdata.measures.estimates import Estimate, Value
 from fastdata.measures.exact_or_sketch import CountsAggregate, CountsState
 from fastdata.measures.items import Item, Items
@@ -17,8 +18,6 @@ from fastdata.measures.numbers import arrow_type, checked_type, from_unscaled, t
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-    from fastdata.measures.aggregate import Aggregate
 
 __all__ = ["TopK"]
 
@@ -73,7 +72,7 @@ class TopK:
         """The field, and the weight if there is one."""
         return (self.field,) if self.weight is None else (self.field, self.weight)
 
-    def bind(self, *types: FieldType) -> "Aggregate":
+    def bind(self, *types: FieldType) -> Aggregate:
         """The aggregate over values of the types of field and weight.
 
         Raises:

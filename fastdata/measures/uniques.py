@@ -2,12 +2,13 @@
 
 from array import array
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from datasketches import hll_sketch, hll_union, tgt_hll_type
 
 from fastdata.errors import CorruptStateError, DeclarationError
 from fastdata.events.fieldtypes import FieldType
+from fastdata.measures.aggregate import Aggregate
 from fastdata.measures.estimates import Estimate
 from fastdata.measures.exact_or_sketch import (
     DistinctAggregate,
@@ -16,9 +17,6 @@ from fastdata.measures.exact_or_sketch import (
 )
 from fastdata.measures.items import Items
 from fastdata.measures.numbers import FieldMeasure, checked_type
-
-if TYPE_CHECKING:
-    from fastdata.measures.aggregate import Aggregate
 
 __all__ = ["Uniques"]
 
@@ -49,7 +47,7 @@ class Uniques(FieldMeasure):
 
     lg_k: int = 12
 
-    def bind(self, *types: FieldType) -> "Aggregate":
+    def bind(self, *types: FieldType) -> Aggregate:
         """The aggregate over values of the field's type.
 
         Raises:

@@ -7,10 +7,11 @@ order gave.
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from fastdata.errors import CorruptStateError
 from fastdata.events.fieldtypes import FieldType, Kind
+from fastdata.measures.aggregate import Aggregate
 from fastdata.measures.estimates import Estimate
 from fastdata.measures.numbers import (
     FieldMeasure,
@@ -24,9 +25,6 @@ from fastdata.measures.numbers import (
     unsigned_to_bytes,
 )
 
-if TYPE_CHECKING:
-    from fastdata.measures.aggregate import Aggregate
-
 __all__ = ["StdDev", "Variance"]
 
 _KINDS: tuple[Kind, ...] = ("int", "decimal", "float")
@@ -38,7 +36,7 @@ class _SpreadMeasure(FieldMeasure):
     population: bool = False
     is_root: ClassVar[bool]
 
-    def bind(self, *types: FieldType) -> "Aggregate":
+    def bind(self, *types: FieldType) -> Aggregate:
         """The aggregate over values of the field's type.
 
         Raises:
