@@ -175,9 +175,9 @@ def merge(
     # Grouping has looked up every stored text, so all that rows can have are chosen now.
     values = {dims: load_dims(dims) for dims in set(chosen.values()) if dims is not None}
     ordered = sorted(values, key=lambda dims: _order(values[dims]))
-    for row in grouped.rows({dims: rank for rank, dims in enumerate(ordered)}):
-        doubt = doubts.about(row.start, row.end)
-        yield MergedRow(row.start, row.end, values[row.dims], row.states, row.layer, doubt)
+    ranks = {dims: rank for rank, dims in enumerate(ordered)}
+    for start, end, dims, states, layer in grouped.rows(ranks):
+        yield MergedRow(start, end, values[dims], states, layer, doubts.about(start, end))
 
 
 def fresh_until(reading: Reading | Survey) -> int | None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from fastdata.answer.buckets import Buckets
 from fastdata.answer.sliding import Sliding, merged, together
@@ -10,29 +10,15 @@ from fastdata.coordinates.dimensions import dump_dims
 from fastdata.declare.metric import Metric, States
 from fastdata.store.protocol import Partial, Reading, Total
 
-__all__ = ["ChosenDims", "Layer", "ReadyRows", "RowStates", "group_reading"]
+__all__ = ["ChosenDims", "Layer", "ReadyRows", "group_reading"]
 
 Layer = Literal["batch", "speed", "both"]
 ReadyRows = Mapping[tuple[int, int], Mapping[str, bytes]]
 """By interval `[start, end)` of a row, the ready states by stored dimensions."""
 
+# Start and end of a row, its chosen dimensions as JSON, its merged states, and whose they were.
+_RowStates = tuple[int, int, str, States, Layer]
 _Envelopes = dict[tuple[int, str], list[bytes]]  # by start of the bucket and chosen dimensions
-
-
-class RowStates(NamedTuple):
-    """The merged states of one row.
-
-    Attributes:
-        start: ms UTC; the row is about `[start, end)`.
-        dims: The chosen dimensions, as JSON.
-        layer: Whose states were merged.
-    """
-
-    start: int
-    end: int
-    dims: str
-    states: States
-    layer: Layer
 
 
 class ChosenDims(dict[str, str | None]):
@@ -70,7 +56,7 @@ class _GroupedReading:
     partials: _Envelopes
     ready: dict[tuple[int, int], dict[str, list[bytes]]]
 
-    def rows(self, ranks: Mapping[str, int]) -> Iterator[RowStates]:
+    def rows(self, ranks: Mapping[str, int]) -> Iterator[_RowStates]:
         """In order of start and rank of the chosen dimensions; once only.
 
         Raises:
@@ -78,7 +64,7 @@ class _GroupedReading:
         """
         return self._sliding(ranks) if self.buckets.rolling > 1 else self._tumbling(ranks)
 
-    def _tumbling(self, ranks: Mapping[str, int]) -> Iterator[RowStates]:
+    def _tumbling(self, ranks: Mapping[str, int]) -> Iterator[_RowStates]:
         # What is ready of a whole row takes the place of its totals.
         for (start, _), ready in self.ready.items():
             self.totals.update({(start, dims): states for dims, states in ready.items()})
@@ -89,9 +75,9 @@ class _GroupedReading:
             totals, partials = self.totals.pop(key, []), self.partials.pop(key, [])
             states = merged(self.metric, totals + partials)
             layer = _layer(bool(totals), bool(partials))
-            yield RowStates(start, self.buckets.end_of(start), dims, states, layer)
+            yield start, self.buckets.end_of(start), dims, states, layer
 
-    def _sliding(self, ranks: Mapping[str, int]) -> Iterator[RowStates]:
+    def _sliding(self, ranks: Mapping[str, int]) -> Iterator[_RowStates]:
         totals, partials = (
             Sliding(self.metric, self._days(envelopes))
             for envelopes in (self.totals, self.partials)
@@ -109,7 +95,7 @@ class _GroupedReading:
                     parts = [merged(self.metric, ready[dims])] if dims in ready else []
                 states = together(self.metric, parts + partials.parts(*days, dims))
                 layer = _layer(dims in with_totals, dims in with_partials)
-                yield RowStates(start, end, dims, states, layer)
+                yield start, end, dims, states, layer
 
     def _days(self, envelopes: _Envelopes) -> list[dict[str, list[bytes]]]:
         numbers = {start: number for number, start in enumerate(self.buckets.edges[:-1])}

@@ -324,9 +324,6 @@ class Metric:
         """What expressions may name."""
         return self.source.schema.fields
 
-    def _user(self, part: str) -> str:
-        return f"{self.place}: {part} of metric {self.name!r}"
-
     def _check_names(self) -> None:
         for name in (self.name, *self.measures):
             if not _NAME.fullmatch(name):
@@ -341,13 +338,13 @@ class Metric:
             self._fail(f"the measure name gives the column {min(doubled)!r}, which is taken")
 
     def _bind(self, label: str, measure: Measure, arguments: Sequence[Node]) -> Aggregate:
-        user = self._user(f"measure {label!r}")
         if type(measure).__repr__ is object.__repr__:
             # It would be another metric in each process.
             self._fail(f"measure {label!r} has no repr to be told by: make its class a dataclass")
         try:
             aggregate = measure.bind(*[node.type for node in arguments])
         except DeclarationError as error:
+            user = f"{self.place}: measure {label!r} of metric {self.name!r}"
             raise DeclarationError(f"{user}: {error}") from error
         if aggregate.code not in range(1, 256):
             self._fail(f"the code of measure {label!r} is {aggregate.code}; yours are 128 to 255")

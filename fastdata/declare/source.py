@@ -6,6 +6,7 @@ import json
 import re
 from datetime import timedelta
 from pathlib import Path
+from typing import NoReturn
 
 from fastdata.coordinates.instants import parse_duration
 from fastdata.declare.place import declaring_place
@@ -132,9 +133,7 @@ class Source:
         try:
             return open_reader(self.format, self.schema, self.time, self.pattern)
         except DeclarationError as error:
-            raise DeclarationError(
-                f"{self.place}: source {self.name!r}: {error} (the schema is {self.schema.name})"
-            ) from error
+            self._fail(f"{error} (the schema is {self.schema.name})")
 
     def _map_digest(self) -> str | None:
         if self.mapper is None:
@@ -176,7 +175,7 @@ class Source:
                 f"{self.place}: {setting} of source {self.name!r}: {error}"
             ) from error
 
-    def _fail(self, message: str) -> None:
+    def _fail(self, message: str) -> NoReturn:
         raise DeclarationError(f"{self.place}: source {self.name!r}: {message}")
 
 

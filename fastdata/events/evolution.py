@@ -59,17 +59,16 @@ class _Resolution:
     def compare(self, writer: Any, reader: Any, path: str) -> Iterator[str]:
         writer, reader = self.theirs.get(_key(writer), writer), self.ours.get(_key(reader), reader)
         if isinstance(writer, list):
-            if not self.enough(not list(self.compare(branch, reader, path)) for branch in writer):
-                yield f"{path}: {_shown(writer)} cannot be read as {_shown(reader)}"
+            fits = self.enough(not list(self.compare(branch, reader, path)) for branch in writer)
         elif isinstance(reader, list):
-            if all(list(self.compare(writer, branch, path)) for branch in reader):
-                yield f"{path}: {_shown(writer)} cannot be read as {_shown(reader)}"
+            fits = any(not list(self.compare(writer, branch, path)) for branch in reader)
         else:
             kinds = _kind(writer), _kind(reader)
-            if kinds[0] != kinds[1] and kinds not in _PROMOTIONS:
-                yield f"{path}: {_shown(writer)} cannot be read as {_shown(reader)}"
-            elif kinds[0] == kinds[1] and isinstance(writer, dict):
+            fits = kinds[0] == kinds[1] or kinds in _PROMOTIONS
+            if kinds[0] == kinds[1] and isinstance(writer, dict):
                 yield from self._compare_complex(writer, reader, path)
+        if not fits:
+            yield f"{path}: {_shown(writer)} cannot be read as {_shown(reader)}"
 
     def _compare_complex(
         self, writer: _JsonObject, reader: _JsonObject, path: str

@@ -108,11 +108,7 @@ class UrlRegistry:
         raise SchemaNeededError(schema_id)
 
     async def learn(self, schema_id: int) -> None:
-        """Ask once for a schema; `get` then has it, or says why not.
-
-        Where the registry did not answer, or may be behind, that is logged, nothing is raised, and
-        this returns after a pause: call it again.
-        """
+        """Ask once for a schema; see `Registry.learn`."""
         try:
             async with self._client() as client:
                 registered = await client.get_schema(schema_id)
