@@ -2,8 +2,9 @@
 
     answer(window) = totals of the head's version + partials of the segments it does not count
 
-The reading holds exactly these, so the states of a row are merged whatever layer they are of
-(`rows`). What the rest of a reading is for is honesty: `is_exact` and the bounds (`Doubts`).
+Of a segment that is still open the version has tips, which newer partials take the place of
+(`tips`). What stands is merged whatever layer it is of (`rows`). What the rest of a reading is for
+is honesty: `is_exact` and the bounds (`Doubts`).
 
 **What makes a row exact.** A row is exact when it certainly counts every event that either layer
 has read and that belongs to it, once. Neither knows what it has not read; `fresh_until` says how
@@ -13,8 +14,8 @@ far the speed layer has come. So each of these makes a row inexact:
   what the speed layer missed of it.
 * A partial is in the row. It may count a repeated event that only batch can tell (its first
   copy can lie further back than a worker remembers), and its distinct counts are sketches.
-* Late or future events of an hour that the row touches were counted but not folded, in a segment
-  that the hour's head does not cover.
+* Late or future events of an hour that the row touches were left out by the speed layer, and the
+  hour's version has not read as far.
 * An unhealed gap may hold events of the row.
 * The row ends after `fresh_until`: its events are still under way. Without a worker nobody knows
   what the open segment of the archive holds, so nothing is exact.
@@ -23,8 +24,9 @@ far the speed layer has come. So each of these makes a row inexact:
 **What a query does with a gap.** A gap says which offsets of a partition the speed layer skipped,
 and between which event times they may lie. Nobody knows which rows these events belong to, so each
 row that meets those times may miss all of them: it has `has_gap`, is not exact, and its bounds are
-wider by one event for each offset. Batch heals a gap segment by segment: an offset counts no more
-for a row when the heads of all hours that the row and the gap share cover its segment. When the
+wider by one event for each offset. Batch heals a gap from its start: an offset counts no more
+for a row when the heads of all hours that the row and the gap share have read it, in a closed
+segment or in a tip that stands. When the
 whole gap is covered the row forgets it, though it stays in the store. An hour without a head heals
 nothing.
 
@@ -35,15 +37,16 @@ event that was not folded may belong to one.
 """
 
 from bisect import bisect_left
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
 from fastdata.answer.buckets import Buckets
 from fastdata.answer.rows import ChosenDims, Layer, ReadyRows, group_reading
+from fastdata.answer.tips import settle
 from fastdata.coordinates.dimensions import Dimension, load_dims
 from fastdata.coordinates.instants import HOUR_MS, floor_to
-from fastdata.coordinates.segments import segment_start
 from fastdata.declare.metric import Metric, States
 from fastdata.declare.unfolded import unfolded_of
 from fastdata.measures.estimates import Estimate
@@ -145,7 +148,6 @@ class MergedRow:
 
 def merge(
     metric: Metric,
-    reading: Reading,
     doubts: "Doubts",
     buckets: Buckets,
     by: Sequence[str] = (),
@@ -155,8 +157,7 @@ def merge(
 
     Args:
         metric: Whose states they are.
-        reading: Of this metric, over at least the hours that `buckets` touch.
-        doubts: About this reading.
+        doubts: About a reading over at least the hours that `buckets` touch.
         buckets: The intervals to answer.
         by: Some of the metric's dimensions; the others are merged. Only what is stored by the
             smallest grouping set that has these is read.
@@ -171,7 +172,7 @@ def merge(
         CorruptStateError: A stored state does not verify.
     """
     chosen = ChosenDims(metric, by)
-    grouped = group_reading(metric, reading, buckets, chosen, ready or {})
+    grouped = group_reading(metric, doubts.settled, buckets, chosen, ready or {})
     # Grouping has looked up every stored text, so all that rows can have are chosen now.
     values = {dims: load_dims(dims) for dims in set(chosen.values()) if dims is not None}
     ordered = sorted(values, key=lambda dims: _order(values[dims]))
@@ -189,8 +190,7 @@ def fresh_until(reading: Reading | Survey) -> int | None:
     counted = {
         partition
         for head in reading.heads.values()
-        for partition, segments in head.coverage.segments.items()
-        if segments
+        for partition in (*head.coverage.segments, *head.coverage.until)
     }
     least = min(watermarks.values(), default=_NO_TIME)
     return None if least <= _NO_TIME or counted - watermarks.keys() else least
@@ -228,6 +228,7 @@ class Doubts:
         reading: Of this metric.
 
     Attributes:
+        settled: What of the reading counts.
         fresh_until: How far the speed layer has come; see `fresh_until`.
         unfolded: How many events of the reading it did not fold though they may belong to it.
 
@@ -239,8 +240,10 @@ class Doubts:
         self._segment_size = metric.source.segment_size
         self._spans = sorted(reading.heads)
         self._heads = [reading.heads[span] for span in self._spans]
+        self.settled = settle(reading)
         self.fresh_until = fresh_until(reading)
-        unfolded = _unfolded_events(metric, reading.unfolded)
+        hidden = self.settled.hidden
+        unfolded = Counter(_unfolded_events(metric, self.settled.unfolded)) + Counter(hidden)
         self._hours = sorted(unfolded)
         # Of the events of the hours before each; so two of these tell how many lie between.
         self._sums = [0, *accumulate(unfolded[hour] for hour in self._hours)]
@@ -281,10 +284,14 @@ class Doubts:
         if first >= last:
             return 0
         # The events can only be of the hours that both share. An offset is counted for sure when
-        # all of them count its segment; one without a head counts none.
+        # all of them count it; one without a head counts none.
         heads = self._heads_of(first, last)
-        segments = min((head.coverage.get(gap.partition) for head in heads or ()), default=0)
-        return max(0, gap.end - max(gap.start, segment_start(segments, self._segment_size)))
+        end = min((self._counted_end(head, gap.partition) for head in heads or ()), default=0)
+        return max(0, gap.end - max(gap.start, end))
+
+    def _counted_end(self, head: Head, partition: int) -> int:
+        coverage = head.coverage.closed() if head.span in self.settled.hidden else head.coverage
+        return coverage.end(partition, self._segment_size)
 
     def _heads_of(self, start: int, end: int) -> Sequence[Head] | None:
         """The heads of all hours that `[start, end)` touches; None when one has no head."""

@@ -122,7 +122,7 @@ async def answer(
     buckets = request.buckets(held)
     doubts = Doubts(metric, reading)
     ready = windows.of_rows(metric, buckets) if windows and buckets else None
-    merged = merge(metric, reading, doubts, buckets, by, ready) if buckets else iter(())
+    merged = merge(metric, doubts, buckets, by, ready) if buckets else iter(())
     table = answer_table(schema, rows(merged), doubts.fresh_until)
     return described(table, metric, request, doubts, about)
 

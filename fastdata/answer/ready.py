@@ -134,7 +134,9 @@ class _ReadyReading:
             ready = await self._ready(windows, heads)
             if not ready:
                 return None
-            others = _touched(window for window in windows if window not in ready)
+            # Tips are not in ready states: they are read with the totals of their hours.
+            with_tips = [(h, h + HOUR_MS) for h in hours if heads[h].coverage.has_tips]
+            others = _touched(sorted([*with_tips, *(w for w in windows if w not in ready)]))
             reading = await _read_hours(self.metric, self.request, self.by, self.store, others)
             if not has_later_rows and any(p.window >= windows[-1][1] for p in reading.partials):
                 has_later_rows = True

@@ -6,9 +6,10 @@ from typing import Literal
 
 from fastdata.answer.buckets import Buckets
 from fastdata.answer.sliding import Sliding, merged, together
+from fastdata.answer.tips import SettledReading
 from fastdata.coordinates.dimensions import dump_dims
 from fastdata.declare.metric import Metric, States
-from fastdata.store.protocol import Partial, Reading, Total
+from fastdata.store.protocol import Partial, Total
 
 __all__ = ["ChosenDims", "Layer", "ReadyRows", "group_reading"]
 
@@ -53,6 +54,7 @@ class _GroupedReading:
     metric: Metric
     buckets: Buckets
     totals: _Envelopes
+    tips: _Envelopes
     partials: _Envelopes
     ready: dict[tuple[int, int], dict[str, list[bytes]]]
 
@@ -68,34 +70,37 @@ class _GroupedReading:
         # What is ready of a whole row takes the place of its totals.
         for (start, _), ready in self.ready.items():
             self.totals.update({(start, dims): states for dims, states in ready.items()})
-        keys = self.totals.keys() | self.partials.keys()
+        keys = self.totals.keys() | self.tips.keys() | self.partials.keys()
         # One row at a time: a year of minutes would be millions of objects at once.
         for key in sorted(keys, key=lambda key: (key[0], ranks[key[1]])):
             start, dims = key
-            totals, partials = self.totals.pop(key, []), self.partials.pop(key, [])
-            states = merged(self.metric, totals + partials)
-            layer = _layer(bool(totals), bool(partials))
+            counted = self.totals.pop(key, []) + self.tips.pop(key, [])
+            partials = self.partials.pop(key, [])
+            states = merged(self.metric, counted + partials)
+            layer = _layer(bool(counted), bool(partials))
             yield start, self.buckets.end_of(start), dims, states, layer
 
     def _sliding(self, ranks: Mapping[str, int]) -> Iterator[_RowStates]:
-        totals, partials = (
+        totals, tips, partials = (
             Sliding(self.metric, self._days(envelopes))
-            for envelopes in (self.totals, self.partials)
+            for envelopes in (self.totals, self.tips, self.partials)
         )
         for first, (start, end) in enumerate(self.buckets.rows()):
             days = first, first + self.buckets.rolling
             with_totals, with_partials = totals.move(*days), partials.move(*days)
+            with_tips = tips.move(*days)
             ready = self.ready.get((start, end))
             if ready is not None:
                 with_totals = ready.keys()
-            for dims in sorted(with_totals | with_partials, key=ranks.__getitem__):
+            with_counted = with_totals | with_tips
+            for dims in sorted(with_counted | with_partials, key=ranks.__getitem__):
                 if ready is None:
                     parts = totals.parts(*days, dims)
                 else:
                     parts = [merged(self.metric, ready[dims])] if dims in ready else []
-                states = together(self.metric, parts + partials.parts(*days, dims))
-                layer = _layer(dims in with_totals, dims in with_partials)
-                yield start, end, dims, states, layer
+                parts = parts + tips.parts(*days, dims) + partials.parts(*days, dims)
+                layer = _layer(dims in with_counted, dims in with_partials)
+                yield start, end, dims, together(self.metric, parts), layer
 
     def _days(self, envelopes: _Envelopes) -> list[dict[str, list[bytes]]]:
         numbers = {start: number for number, start in enumerate(self.buckets.edges[:-1])}
@@ -106,7 +111,7 @@ class _GroupedReading:
 
 
 def group_reading(
-    metric: Metric, reading: Reading, buckets: Buckets, chosen: ChosenDims, ready: ReadyRows
+    metric: Metric, reading: SettledReading, buckets: Buckets, chosen: ChosenDims, ready: ReadyRows
 ) -> _GroupedReading:
     """Sort what was read by the rows that it belongs to; nothing is merged yet.
 
@@ -118,6 +123,7 @@ def group_reading(
         metric,
         buckets,
         _grouped(reading.totals, buckets, chosen),
+        _grouped(reading.tips, buckets, chosen),
         _grouped(reading.partials, buckets, chosen),
         {row: _by_chosen(states, chosen) for row, states in ready.items()},
     )

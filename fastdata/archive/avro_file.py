@@ -31,10 +31,12 @@ from fastdata.errors import CorruptStateError
 __all__ = [
     "Records",
     "build_object",
+    "cut_object",
     "gaps_of",
     "is_same",
     "join_objects",
     "read_object",
+    "records_of",
     "verified",
 ]
 
@@ -98,7 +100,20 @@ def read_object(data: bytes | None, entry: ObjectEntry) -> list[tuple[int, bytes
     Raises:
         CorruptStateError: It is not what the manifest says.
     """
-    return _unpack(verified(data, entry))[1]
+    return records_of(verified(data, entry))
+
+
+def records_of(data: bytes) -> list[tuple[int, bytes]]:
+    """The offsets and datums of an object that is verified, ordered by offset."""
+    return _unpack(data)[1]
+
+
+def cut_object(data: bytes, entry: ObjectEntry) -> bytes:
+    """Of an object that is verified, the records of a tile that was merged into it."""
+    rows = [row for row in records_of(data) if entry.first <= row[0] < entry.next]
+    offsets, datums = zip(*rows, strict=True)
+    records = Records(entry.schema, entry.schema_id, [*offsets], [*datums])
+    return build_object(entry.name, entry.partition, records)[1]
 
 
 def verified(data: bytes | None, entry: ObjectEntry) -> bytes:

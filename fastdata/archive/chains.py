@@ -65,7 +65,7 @@ async def follow_chains(
 
     Args:
         partition: Only this one, and of its closed segments only the last.
-        cache: Entries of closed segments read before, by name; what is read is added.
+        cache: Entries read before, by name; what is read is added.
 
     Raises:
         ArchiveHoleError: There is a hole, or an overlap.
@@ -106,10 +106,13 @@ class _Walk:
             self.cache[name] = entry
 
     async def _closed(self, names: list[str]) -> tuple[Entry, ...]:
+        chain = await self._entries(names)
+        return _tiling(chain, chain[0].first if chain else 0)
+
+    async def _entries(self, names: Sequence[str]) -> list[Entry]:
         new = [name for name in names if name not in self.cache]
         self.cache.update(zip(new, await asyncio.gather(*map(self._read, new)), strict=True))
-        chain = tuple(self.cache[name] for name in names)
-        return _tiling(chain, chain[0].first if chain else 0)
+        return [self.cache[name] for name in names]
 
     async def _tiles(
         self, closed: tuple[Entry, ...], names: Mapping[int, str]
@@ -119,7 +122,7 @@ class _Walk:
         # A crash between a closed segment's entry and the deletion of its tiles leaves these; they
         # would overlap it.
         open_ones = [name for first, name in sorted(names.items()) if first >= end]
-        return _tiling(await asyncio.gather(*map(self._read, open_ones)), end)
+        return _tiling(await self._entries(open_ones), end)
 
     async def _read(self, name: str) -> Entry:
         data = await self.storage.get(name)

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from fastdata.archive.avro_file import read_object, verified
+from fastdata.archive.avro_file import cut_object, records_of, verified
 from fastdata.archive.chains import Chain, follow_chains
 from fastdata.archive.manifest import Entry, ObjectEntry
 from fastdata.archive.records import NoRegistry
@@ -16,25 +16,28 @@ from fastdata.errors import ArchiveConflictError, ArchiveUnavailableError, BadEv
 from fastdata.events.decoder import Decoder
 from fastdata.events.formats import VALUE_SCHEMA
 
-__all__ = ["ArchiveReader", "Snapshot", "closed_part"]
+__all__ = ["ArchiveReader", "Snapshot", "closed_segments"]
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """What the archive of a topic held at one moment, in whole segments.
+    """What the archive of a topic held at one moment.
 
     Attributes:
-        coverage: Per partition, the first segment that is not complete in the archive.
+        coverage: Per partition, the first segment that is not complete in the archive, and the
+            offset up to which (exclusive) that one is in it.
         durable: Per partition, the first offset that is not durable in it.
-        entries: Per partition, the verified entries of the covered segments.
+        entries: Per partition, the verified entries up to there.
     """
 
     coverage: Coverage
     durable: Mapping[int, int]
     entries: Mapping[int, tuple[Entry, ...]]
 
-    def at(self, coverage: Coverage) -> "Snapshot":
+    def at(self, coverage: Coverage) -> "Snapshot | None":
         """The same, up to an earlier coverage: what a run that is resumed had begun with.
+
+        None when it ends within a segment that was closed since: its tiles are gone.
 
         Raises:
             ValueError: The archive holds less than that.
@@ -42,9 +45,14 @@ class Snapshot:
         if self.coverage.is_behind(coverage):
             raise ValueError(f"the archive covers {self.coverage.dump()}, not {coverage.dump()}")
         entries = {
-            partition: tuple(e for e in chain if coverage.covers(partition, e.segment))
-            for partition, chain in self.entries.items()
+            p: tuple(
+                e for e in chain if coverage.covers(p, e.segment) or coverage.has_read(p, e.first)
+            )
+            for p, chain in self.entries.items()
         }
+        ends = {p: chain[-1].next for p, chain in entries.items() if chain}
+        if any(ends.get(p) != until for p, until in coverage.until.items()):
+            return None
         return replace(self, coverage=coverage, entries=entries)
 
     def objects(self) -> list[ObjectEntry]:
@@ -58,17 +66,17 @@ class Snapshot:
 
     @property
     def rejects(self) -> int:
-        """Records of the covered segments that could not be decoded."""
+        """Records that could not be decoded."""
         return sum(entry.count for entry in self.rejected)
 
     @property
     def timeless(self) -> int:
-        """Events of the covered segments whose time is null or absurd."""
+        """Events whose time is null or absurd."""
         return sum(entry.timeless for entry in self.objects())
 
     @property
     def lost(self) -> dict[int, list[tuple[int, int]]]:
-        """Per partition, the covered offsets `[start, end)` that were never archived.
+        """Per partition, the offsets `[start, end)` that were never archived.
 
         The log had deleted them before the archive began, or while it was down.
         """
@@ -98,7 +106,7 @@ class ArchiveReader:
     async def snapshot(self) -> Snapshot:
         """What the archive holds now, verified to have no hole.
 
-        Entries of closed segments are read once only; they never change.
+        Entries are read once only; they never change.
 
         Raises:
             ArchiveHoleError: The manifest has a hole, or an overlap.
@@ -110,9 +118,11 @@ class ArchiveReader:
         size = self._source.segment_size
         chains = await follow_chains(self.storage, self._source, cache=self._cache)
         durable = {p: chain.end for p, chain in chains.items() if chain.end is not None}
-        closed = {p: closed_part(chain, size) for p, chain in chains.items()}
-        entries = {p: part for p, (part, _) in closed.items()}
-        coverage = Coverage({p: segment for p, (_, segment) in closed.items()})
+        entries = {p: (*chain.closed, *chain.tiles) for p, chain in chains.items()}
+        coverage = Coverage(
+            {p: closed_segments(chain, size) for p, chain in chains.items()},
+            {p: chain.tiles[-1].next for p, chain in chains.items() if chain.tiles},
+        )
         if coverage.is_behind(self._coverage):
             raise ArchiveUnavailableError(
                 f"the archive of {self._source.topic!r} holds {coverage.dump()} segments, and held "
@@ -179,17 +189,30 @@ class ArchiveReader:
             CorruptStateError: It is gone, or not what the manifest says.
             ArchiveUnavailableError: The store did not answer; retriable.
         """
-        return read_object(await self.storage.get(entry.name), entry)
+        return records_of(await self.read_whole(entry))
 
     async def read_whole(self, entry: ObjectEntry) -> bytes:
         """An object as it is, an Avro container file; raises what `read` raises."""
-        return verified(await self.storage.get(entry.name), entry)
+        data = await self.storage.get(entry.name)
+        if data is None and (merged := await self._merged(entry)) is not None:
+            return cut_object(verified(await self.storage.get(merged.name), merged), entry)
+        return verified(data, entry)
+
+    async def _merged(self, tile: ObjectEntry) -> ObjectEntry | None:
+        """The object that has the records of a tile that is gone: its segment was closed since."""
+        chains = await follow_chains(self.storage, self._source, cache=self._cache)
+        for entry in reversed(chains[tile.partition].closed):
+            for merged in entry.objects:
+                is_of_schema = (merged.schema_id, merged.schema) == (tile.schema_id, tile.schema)
+                if is_of_schema and merged.first <= tile.first and tile.next <= merged.next:
+                    return merged
+        return None
 
 
-def closed_part(chain: Chain, size: int) -> tuple[tuple[Entry, ...], int]:
-    """What batch counts of a chain: closed segments only, and the first one that is not.
+def closed_segments(chain: Chain, size: int) -> int:
+    """How many segments of a chain are closed: what batch counts as totals, and for good.
 
     The layers are cut at the edges of segments: a partial is of a whole segment, so of one that is
-    still open batch would count what the speed layer counts as well.
+    still open totals would count what the speed layer counts as well.
     """
-    return chain.closed, segment_of(chain.closed_end, size)
+    return segment_of(chain.closed_end, size)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Literal
 
+from fastdata.coordinates.dimensions import is_tip
 from fastdata.coordinates.instants import HOUR_MS, to_datetime
 from fastdata.declare.metric import Metric, States
 from fastdata.errors import ReplayError
@@ -23,7 +24,8 @@ __all__ = [
 ]
 
 Engine = Literal["rows", "columns"]
-# The start of a window in ms UTC, dimensions as text, and the states: live, or as an envelope.
+# The start of a window in ms UTC, dimensions as text (of a tip with its partition), and the states:
+# live, or as an envelope.
 FoldedWindow = tuple[int, str, States]
 WindowState = tuple[int, str, bytes]
 
@@ -36,6 +38,7 @@ class Piece:
         schema: Canonical JSON of the writer's schema.
         records: Offsets and Avro datums, in order of offset: for the row engine.
         data: The object itself: for the columnar one.
+        is_open: Whether it is of an open segment, so that its events are counted as tips.
     """
 
     partition: int
@@ -43,6 +46,7 @@ class Piece:
     schema: str
     records: Sequence[tuple[int, bytes]] = ()
     data: bytes = b""
+    is_open: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +56,8 @@ class Job:
     Attributes:
         spans: How many events each holds, repeats included.
         wanted: Per span, which metrics to compute, by their index.
-        pieces: In order of partition and segment.
+        pieces: In order of partition and segment; those of open segments after all others, so that
+            of a repeat the event in a closed one counts.
         engine: Which one folds it.
     """
 
@@ -68,10 +73,10 @@ class JobResult:
 
     Attributes:
         totals: By (index of the metric, span), in order of window and dimensions: what a `Total`
-            is made of, as tuples cost a process boundary a quarter.
+            is made of, tips among them, as tuples cost a process boundary a quarter.
         duplicates: Per span, events with an id that an earlier event of it had.
         hours: By (index of the metric, span), of metrics with rollups: the states of the hour by
-            day of the metric's zone, which are to be kept; see `KeptStates`.
+            day of the metric's zone, which are to be kept, without tips; see `KeptStates`.
     """
 
     totals: dict[tuple[int, int], list[WindowState]] = field(default_factory=dict)
@@ -94,7 +99,7 @@ class JobResult:
         for window, dims, states in windows:
             span = window - window % HOUR_MS
             totals[span].append((window, dims, metric.dump(states)))
-            if metric.rollups:
+            if metric.rollups and not is_tip(dims):
                 # Where a day begins within an hour, this has states of two days.
                 merged = hours[span].setdefault((day_of(window), dims), states)
                 if merged is not states:

@@ -32,16 +32,28 @@ _Verdict = Literal["recompute", "relabel", "empty", "ahead", "unchanged"]
 
 @dataclass(slots=True)
 class Hour:
-    """What the covered segments hold of one hour of event time.
+    """What the archive holds of one hour of event time.
 
     Attributes:
-        newest: Per partition, the last segment that has an event of it.
+        ends: Per partition, where the last object ends that has an event of it, exclusive.
         objects: Which objects hold it, by their index.
     """
 
     events: int
-    newest: dict[int, int]
+    ends: dict[int, int]
     objects: list[int]
+
+    def is_new(self, known: Coverage, now: Coverage, segment_size: int) -> bool:
+        """Whether a version at `now` has other totals or tips of it than one at `known`.
+
+        Events of an open segment that were read before are new in the totals once it is closed.
+        """
+        for partition, end in self.ends.items():
+            segment = segment_of(end - 1, segment_size)
+            is_tip = known.has_read(partition, end - 1) and not now.covers(partition, segment)
+            if not known.covers(partition, segment) and not is_tip:
+                return True
+        return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +62,8 @@ class Contents:
 
     Attributes:
         coverage: Where it ends.
-        objects: Of events, all up to there, in order of partition and first offset.
+        objects: Of events, all up to there: first those of closed segments, then those of open
+            ones, each in order of partition and first offset.
         hours: What these hold, by the start of the hour.
     """
 
@@ -61,11 +74,20 @@ class Contents:
 
     @classmethod
     def of(cls, coverage: Coverage, objects: Sequence[ObjectEntry], segment_size: int) -> Self:
-        """The contents with their hours."""
-        return cls(coverage, objects, segment_size, index_hours(objects, segment_size))
+        """The contents with their hours.
+
+        Args:
+            objects: In order of partition and first offset.
+        """
+
+        def is_open(entry: ObjectEntry) -> bool:
+            return not coverage.covers(entry.partition, segment_of(entry.first, segment_size))
+
+        ordered = sorted(objects, key=is_open)
+        return cls(coverage, ordered, segment_size, index_hours(ordered))
 
     def hour_key(self, start: int, coverage: Coverage) -> str | None:
-        """The key of what a coverage counts of an hour: equal keys are of equal events.
+        """The key of what a coverage closes of an hour: equal keys are of equal totals.
 
         A function of the archive alone, so all stores that are fed from it agree. An hour keeps its
         key while the segments that a coverage gains hold nothing of it.
@@ -75,12 +97,12 @@ class Contents:
             coverage: Of a head, or of a run; at most that of the contents.
 
         Returns:
-            32 lower-case hexadecimal digits; None when nothing of the hour is counted.
+            32 lower-case hexadecimal digits; None when nothing of the hour is in totals.
         """
         counted = [
             [entry.partition, entry.first, entry.digest, entry.hours[start]]
-            for entry, is_counted in self._objects_of(start, coverage)
-            if is_counted
+            for entry, segment in self._objects_of(start)
+            if coverage.covers(entry.partition, segment)
         ]
         if not counted:
             return None
@@ -93,15 +115,18 @@ class Contents:
         Args:
             start: Of the hour, ms UTC.
         """
-        objects = self._objects_of(start, coverage)
-        return sum(entry.hours[start] for entry, is_counted in objects if not is_counted)
+        return sum(
+            entry.hours[start]
+            for entry, segment in self._objects_of(start)
+            if not coverage.covers(entry.partition, segment)
+            and not coverage.has_read(entry.partition, entry.next - 1)
+        )
 
-    def _objects_of(self, start: int, coverage: Coverage) -> Iterator[tuple[ObjectEntry, bool]]:
-        """The objects that hold events of an hour, and whether a coverage counts them."""
+    def _objects_of(self, start: int) -> Iterator[tuple[ObjectEntry, int]]:
+        """The objects that hold events of an hour, and their segments."""
         hour = self.hours.get(start)
         for entry in (self.objects[index] for index in hour.objects) if hour else ():
-            segment = segment_of(entry.first, self.segment_size)
-            yield entry, coverage.covers(entry.partition, segment)
+            yield entry, segment_of(entry.first, self.segment_size)
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,15 +180,18 @@ class Group:
         return sum(self.spans.values())
 
 
-def index_hours(objects: Iterable[ObjectEntry], segment_size: int) -> dict[int, Hour]:
-    """What objects hold, by the start of the hour; `Hour.objects` are their indexes."""
+def index_hours(objects: Iterable[ObjectEntry]) -> dict[int, Hour]:
+    """What objects hold, by the start of the hour; `Hour.objects` are their indexes.
+
+    Args:
+        objects: Those of a partition in order of first offset.
+    """
     hours: dict[int, Hour] = {}
     for index, entry in enumerate(objects):
-        segment = segment_of(entry.first, segment_size)
         for start, events in entry.hours.items():
             hour = hours.setdefault(start, Hour(0, {}, []))
             hour.events += events
-            hour.newest[entry.partition] = max(segment, hour.newest.get(entry.partition, 0))
+            hour.ends[entry.partition] = entry.next
             hour.objects.append(index)
     return hours
 
@@ -234,22 +262,20 @@ def plan_spans(
             is_done = head is not None and head.version == forced_version
             verdict: _Verdict = "unchanged" if is_done else "recompute" if hour else "empty"
         else:
-            verdict = _judge(head, hour, coverage)
+            verdict = _judge(head, hour, contents)
         spans_by[verdict].append(span)
     recompute, relabel, empty, ahead, unchanged = map(tuple, spans_by.values())
     keep = frozenset(span for span in (*relabel, *unchanged) if span in missing)
     return Plan(coverage, heads, recompute, relabel, empty, ahead, keep)
 
 
-def _judge(head: Head, hour: Hour | None, coverage: Coverage) -> _Verdict:
+def _judge(head: Head, hour: Hour | None, contents: Contents) -> _Verdict:
+    coverage, size = contents.coverage, contents.segment_size
     if coverage.is_behind(head.coverage):
         return "ahead"
     if not head.coverage.is_behind(coverage):
         return "unchanged"
-    newest = hour.newest if hour else {}
-    if any(not head.coverage.covers(p, segment) for p, segment in newest.items()):
-        return "recompute"
-    return "relabel"
+    return "recompute" if hour and hour.is_new(head.coverage, coverage, size) else "relabel"
 
 
 def make_groups(spans: Iterable[int], hours: Mapping[int, Hour], max_events: int) -> list[Group]:

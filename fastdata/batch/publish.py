@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from typing import ParamSpec, TypeVar
 
@@ -9,6 +10,7 @@ import stamina
 
 from fastdata.batch.job import WindowState
 from fastdata.batch.plan import Plan
+from fastdata.coordinates.dimensions import is_tip
 from fastdata.errors import FastdataError, SpanConflictError
 from fastdata.failpoints import reach
 from fastdata.store.pace import Pace
@@ -65,7 +67,12 @@ async def replace_spans(
     except SpanConflictError:
         return []  # Somebody else resumed this run; what is left is planned again.
     reach("batch.before_flip")
-    flips = [_flip(run, plan, span, run.number, count) for span, count in written.items()]
+    flips = [
+        _flip(
+            run, plan, span, run.number, count, has_tips=any(is_tip(t.dims) for t in totals[span])
+        )
+        for span, count in written.items()
+    ]
     moved = await _publish(store, run, flips)
     reach("batch.after_flip")
     return moved
@@ -84,15 +91,20 @@ async def confirm_spans(store: ServingStore, run: Run, plan: Plan) -> list[int]:
         StoreUnavailableError: The store does not answer; what is published stays.
         CommitUnknownError: The same.
     """
-    flips = [_flip(run, plan, span, plan.heads[span].version, None) for span in plan.relabel]
+    flips = [
+        _flip(run, plan, span, head.version, None, has_tips=head.coverage.has_tips)
+        for span, head in ((span, plan.heads[span]) for span in plan.relabel)
+    ]
     flips += [_flip(run, plan, span, run.number, 0) for span in plan.empty]
     return await _publish(store, run, flips)
 
 
-def _flip(run: Run, plan: Plan, span: int, version: int, rows: int | None) -> Flip:
+def _flip(
+    run: Run, plan: Plan, span: int, version: int, rows: int | None, *, has_tips: bool = False
+) -> Flip:
     head = plan.heads.get(span)
     expected = (head.version, head.coverage) if head else None
-    return Flip(span, expected, version, run.coverage, rows)
+    return Flip(span, expected, version, replace(run.coverage, has_tips=has_tips), rows)
 
 
 async def _publish(store: ServingStore, run: Run, flips: Sequence[Flip]) -> list[int]:

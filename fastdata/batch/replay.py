@@ -1,6 +1,7 @@
 """A replay: exact totals of a range from the archive, published span by span.
 
-1. A *snapshot* of the archive says where the replay ends: at the segments that are whole.
+1. A *snapshot* of the archive says where the replay ends: it counts the segments that are whole as
+   totals, and what there is of the open ones as tips.
 2. A *plan* for each metric, of the snapshot and of what readers have: which spans are counted from
    the archive, which only get the newer coverage, and which are left alone (`plan`).
 3. The metrics of one source that end at one coverage are a *work*, which reads each object once for
@@ -95,7 +96,8 @@ async def replay(
         end: ms UTC, exclusive, widened to the hour; None: the last day with archived events.
         dry_run: Only say what would be done.
         resume: Finish the newest run of each metric, at its coverage, if it is unfinished and of
-            that range; without `start` and `end`, of any. What has none begins a new one.
+            that range; without `start` and `end`, of any. What has none begins a new one, and what
+            had ended within a segment that is closed by now.
         force: Count again what is up to date, too.
         workers: Processes; 0 computes in this one, None decides by the work and the machine.
         complete: `metrics` are all there are of their sources, so that what the speed layer
@@ -205,8 +207,10 @@ class Replayer:
             last = await patiently(store.last_run, metric.id)
             unfinished = None if last is None or last.is_done else last
             is_resumed = unfinished and request.resume and request.is_of(unfinished)
-            run, earlier = (unfinished, None) if is_resumed else (None, unfinished)
-            snapshot = _as_of(newest, run) if run else newest
+            snapshot = _as_of(newest, unfinished) if unfinished and is_resumed else None
+            # The tiles that it began with may be gone: what it left is then done by a new one.
+            run, earlier = (unfinished, None) if snapshot else (None, unfinished)
+            snapshot = snapshot or newest
             engine = choose_engine(self.engine, metric, schemas)
             key = snapshot.coverage.dump(), engine
             if key not in works:
@@ -244,7 +248,7 @@ class Replayer:
             await work.sweep()
 
 
-def _as_of(snapshot: Snapshot, run: Run) -> Snapshot:
+def _as_of(snapshot: Snapshot, run: Run) -> Snapshot | None:
     try:
         return snapshot.at(run.coverage)
     except ValueError as error:
@@ -280,7 +284,7 @@ def _agreed(tasks: Sequence[Task]) -> list[tuple[int, int]]:
 
     def is_agreed(span: int) -> bool:
         heads = (task.plan.heads.get(span) for task in tasks)
-        previous = [head.previous[1] if head and head.previous else None for head in heads]
+        previous = [head.previous[1].segments if head and head.previous else None for head in heads]
         return previous[0] is not None and all(other == previous[0] for other in previous)
 
     stretches: list[tuple[int, int]] = []

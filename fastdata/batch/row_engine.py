@@ -7,7 +7,7 @@ from itertools import groupby
 
 from fastdata.archive.records import NoRegistry
 from fastdata.batch.job import FoldedWindow, Job, JobResult, Piece, check_counts, without_collector
-from fastdata.coordinates.dimensions import Dimension, dump_dims
+from fastdata.coordinates.dimensions import Dimension, dump_dims, tip_dims
 from fastdata.coordinates.instants import HOUR_MS
 from fastdata.declare.metric import Metric, States
 from fastdata.errors import BadEventError, ReplayError
@@ -18,7 +18,8 @@ __all__ = ["fold"]
 
 # What a mistake in a map function, or in a measure of the user's own, raises.
 _BUGS = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
-_StatesByWindow = dict[tuple[int, tuple[Dimension, ...]], States]
+# By window, dimensions, and partition of a tip.
+_StatesByWindow = dict[tuple[int, tuple[Dimension, ...], int | None], States]
 
 
 @dataclass(slots=True)
@@ -26,7 +27,7 @@ class _Span:
     """What is folded of one span.
 
     Attributes:
-        metrics: Those that want the span, each with its states by window and dimensions.
+        metrics: Those that want the span, each with its states.
         seen: The ids of its events.
     """
 
@@ -40,8 +41,7 @@ class _Span:
 def fold(metrics: Sequence[Metric], job: Job) -> JobResult:
     """The exact totals of a job's spans.
 
-    A pure function: of events with one id the first in order of partition and offset counts,
-    whatever the order of reading.
+    A pure function: of events with one id the first in the order of the pieces counts.
 
     Args:
         metrics: Of one source; the job means them by their index.
@@ -55,8 +55,8 @@ def fold(metrics: Sequence[Metric], job: Job) -> JobResult:
         start: _Span([(metrics[index], {}) for index in job.wanted[start]]) for start in job.spans
     }
     decode = Decoder(metrics[0].source, NoRegistry()).decode_datum
-    for schema_text, records in _in_order(job.pieces):
-        schema = Schema.parse(schema_text)
+    for piece, records in _in_order(job.pieces):
+        schema, tip = Schema.parse(piece.schema), piece.partition if piece.is_open else None
         for offset, datum in records:
             try:
                 event = decode(schema, datum)
@@ -66,7 +66,7 @@ def fold(metrics: Sequence[Metric], job: Job) -> JobResult:
             span = spans.get(event.time - event.time % HOUR_MS)
             if span is not None:
                 try:
-                    _add(span, event)
+                    _add(span, event, tip)
                 except _BUGS as error:
                     raise _bug(metrics[0], offset, error) from error
     check_counts(job, {start: span.events for start, span in spans.items()})
@@ -79,8 +79,12 @@ def fold(metrics: Sequence[Metric], job: Job) -> JobResult:
     return result
 
 
-def _add(span: _Span, event: Event) -> None:
-    """Fold one event into all metrics that want its span, unless its id has come before."""
+def _add(span: _Span, event: Event, tip: int | None) -> None:
+    """Fold one event into all metrics that want its span, unless its id has come before.
+
+    Args:
+        tip: Its partition, if its segment is open.
+    """
     span.events += 1
     identity = event.id
     if identity is not None:
@@ -94,7 +98,7 @@ def _add(span: _Span, event: Event) -> None:
     for metric, states_by_window in span.metrics:
         window = event.time - event.time % metric.window_ms
         for dims, rows in metric.rows(fields, event.time):
-            key = (window, dims)
+            key = (window, dims, tip)
             states = states_by_window.get(key)
             if states is None:
                 states = states_by_window[key] = metric.zero(exact=True)
@@ -104,24 +108,25 @@ def _add(span: _Span, event: Event) -> None:
 
 def _taken(states_by_window: _StatesByWindow) -> Iterator[FoldedWindow]:
     """What was folded, one window after the other; each is let go, as all take much memory."""
-    texts = {dims: dump_dims(dims) for _, dims in states_by_window}
+    texts = {dims: dump_dims(dims) for _, dims, _ in states_by_window}
     while states_by_window:
-        (window, dims), states = states_by_window.popitem()
-        yield window, texts[dims], states
+        (window, dims, tip), states = states_by_window.popitem()
+        yield window, texts[dims] if tip is None else tip_dims(texts[dims], tip), states
 
 
-def _in_order(pieces: Iterable[Piece]) -> Iterator[tuple[str, Sequence[tuple[int, bytes]]]]:
+def _in_order(pieces: Iterable[Piece]) -> Iterator[tuple[Piece, Sequence[tuple[int, bytes]]]]:
     """By partition and offset: objects of one segment, one for each schema, may interleave."""
     for _, segment in groupby(pieces, key=lambda piece: (piece.partition, piece.segment)):
         first, *others = segment
         if not others:
-            yield first.schema, first.records
+            yield first, first.records
             continue
         tagged = (
-            [(*record, piece.schema) for record in piece.records] for piece in (first, *others)
+            [(offset, number, datum) for offset, datum in piece.records]
+            for number, piece in enumerate((first, *others))
         )
-        for offset, datum, schema in heapq.merge(*tagged):
-            yield schema, ((offset, datum),)
+        for offset, number, datum in heapq.merge(*tagged):
+            yield (first, *others)[number], ((offset, datum),)
 
 
 def _bug(metric: Metric, offset: int, error: Exception) -> ReplayError:

@@ -88,7 +88,7 @@ class UncountedHours:
         suspects = [
             start
             for start, hour in contents.hours.items()
-            if start < before and (start in self._uncounted or self._is_new(hour))
+            if start < before and (start in self._uncounted or self._is_new(hour, contents))
         ]
         uncounted: dict[int, int] = {}
         for hours in _stretches(suspects):
@@ -104,8 +104,8 @@ class UncountedHours:
         edges = min(uncounted), max(uncounted) + HOUR_MS
         return Uncounted(self._metric.name, len(uncounted), sum(uncounted.values()), *edges)
 
-    def _is_new(self, hour: Hour) -> bool:
-        return any(not self._looked_at.covers(p, segment) for p, segment in hour.newest.items())
+    def _is_new(self, hour: Hour, contents: Contents) -> bool:
+        return hour.is_new(self._looked_at, contents.coverage, contents.segment_size)
 
 
 @dataclass(frozen=True, slots=True)

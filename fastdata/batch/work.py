@@ -266,10 +266,13 @@ class Work:
 
     async def _piece(self, index: int) -> Piece:
         entry = self.contents.objects[index]
-        place = entry.partition, segment_of(entry.first, self.source.segment_size), entry.schema
+        segment = segment_of(entry.first, self.source.segment_size)
+        is_open = not self.contents.coverage.covers(entry.partition, segment)
+        place = entry.partition, segment, entry.schema
         if self.engine == "columns":
-            return Piece(*place, data=await patiently(self.reader.read_whole, entry))
-        return Piece(*place, await patiently(self.reader.read, entry))
+            data = await patiently(self.reader.read_whole, entry)
+            return Piece(*place, data=data, is_open=is_open)
+        return Piece(*place, await patiently(self.reader.read, entry), is_open=is_open)
 
     async def _keep(self, index: int, task: Task, result: JobResult) -> None:
         hours = {span: rows for (number, span), rows in result.hours.items() if number == index}

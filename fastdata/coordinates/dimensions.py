@@ -4,7 +4,15 @@ import json
 from collections.abc import Mapping, Sequence
 from json.encoder import encode_basestring
 
-__all__ = ["Dimension", "Dimensions", "dump_dims", "load_dims"]
+__all__ = [
+    "Dimension",
+    "Dimensions",
+    "dump_dims",
+    "is_tip",
+    "load_dims",
+    "split_tip",
+    "tip_dims",
+]
 
 Dimension = str | int | bool | None
 Dimensions = tuple[Dimension, ...]
@@ -30,3 +38,22 @@ def _dump_dim(value: Dimension) -> str:
 def load_dims(text: str) -> Dimensions:
     """The dimension values that `dump_dims` wrote."""
     return tuple(json.loads(text))
+
+
+def tip_dims(dims: str, partition: int) -> str:
+    """The text under which a tip is stored beside the totals: the dimensions, and its partition.
+
+    tip_dims('["NO",7,null]', 3)  # '["NO",7,null]@3'
+    """
+    return f"{dims}@{partition}"
+
+
+def is_tip(text: str) -> bool:
+    """Whether `tip_dims` wrote a text: that of dimensions alone ends with a bracket."""
+    return not text.endswith("]")
+
+
+def split_tip(text: str) -> tuple[str, int]:
+    """The dimensions and the partition that `tip_dims` wrote."""
+    dims, _, partition = text.rpartition("@")
+    return dims, int(partition)

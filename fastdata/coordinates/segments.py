@@ -19,35 +19,73 @@ def segment_start(segment: int, size: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Coverage:
-    """Per partition, the first segment that is *not* counted.
+    """What a version of a span has counted: whole segments, and of an open one what there was.
 
-    A partition without an entry has 0: nothing of it is counted.
+    Attributes:
+        segments: Per partition, the first segment that is *not* closed and counted; without an
+            entry 0, nothing of it is.
+        until: Per partition, the offset up to which (exclusive) that next segment is counted as
+            well, as tips; without an entry nothing of it is.
+        has_tips: Whether the version has any tip. Versions of one run differ in it alone.
     """
 
     segments: Mapping[int, int] = field(default_factory=dict)
+    until: Mapping[int, int] = field(default_factory=dict)
+    has_tips: bool = False
 
     def __post_init__(self) -> None:
         """Drop zeros and sort, so that coverages that mean the same are equal."""
-        counted = {partition: end for partition, end in sorted(self.segments.items()) if end}
-        object.__setattr__(self, "segments", counted)
+        for name in ("segments", "until"):
+            ends = {partition: end for partition, end in sorted(getattr(self, name).items()) if end}
+            object.__setattr__(self, name, ends)
 
     def get(self, partition: int) -> int:
-        """The first segment of `partition` that is not counted; 0 when none is."""
+        """The first segment of `partition` that is not closed and counted; 0 when none is."""
         return self.segments.get(partition, 0)
 
     def covers(self, partition: int, segment: int) -> bool:
-        """Whether `segment` of `partition` is counted."""
+        """Whether `segment` of `partition` is closed and counted."""
         return segment < self.get(partition)
+
+    def has_read(self, partition: int, offset: int) -> bool:
+        """Whether `offset`, of a segment that it does not cover, is counted as a tip."""
+        return offset < self.until.get(partition, 0)
+
+    def end(self, partition: int, segment_size: int) -> int:
+        """The first offset of `partition` that is not counted, whether in totals or in tips."""
+        closed = segment_start(self.get(partition), segment_size)
+        return max(closed, self.until.get(partition, 0))
 
     def is_behind(self, other: "Coverage") -> bool:
         """Whether `other` counts more than this one in any partition."""
-        return any(self.get(partition) < end for partition, end in other.segments.items())
+        return any(
+            (self.get(p), self.until.get(p, 0)) < (other.get(p), other.until.get(p, 0))
+            for p in other.segments.keys() | other.until.keys()
+        )
+
+    def closed(self) -> "Coverage":
+        """The same without what is counted of open segments."""
+        return Coverage(self.segments)
 
     def dump(self) -> str:
-        """Canonical JSON: equal coverages have equal text."""
-        return json.dumps({str(partition): end for partition, end in self.segments.items()})
+        """Canonical JSON: equal coverages have equal text.
+
+        The segments stand at its top, by partition: there the stores look for them.
+        """
+        body: dict[str, object] = {str(p): segment for p, segment in self.segments.items()}
+        if self.until:
+            body["until"] = {str(p): offset for p, offset in self.until.items()}
+        if self.has_tips:
+            body["tips"] = True
+        return json.dumps(body)
 
     @classmethod
     def load(cls, text: str) -> "Coverage":
         """The coverage that `dump` wrote."""
-        return cls({int(partition): end for partition, end in json.loads(text).items()})
+        body = json.loads(text)
+        until, has_tips = body.pop("until", {}), body.pop("tips", False)
+        return cls(_by_partition(body), _by_partition(until), has_tips)
+
+
+def _by_partition(ends: Mapping[str, int]) -> dict[int, int]:
+    return {int(partition): end for partition, end in ends.items()}

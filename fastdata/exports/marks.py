@@ -13,7 +13,6 @@ from bisect import bisect_left
 from collections.abc import Mapping
 
 from fastdata.coordinates.instants import HOUR_MS, floor_to
-from fastdata.coordinates.segments import segment_start
 from fastdata.exports.parts import Part, Parts
 from fastdata.store.protocol import Gap, Head, Survey
 from fastdata.store.rollups import span_of_window
@@ -93,5 +92,5 @@ def _gaps(survey: Survey, start: int, end: int, segment_size: int) -> _MarkParts
 
 
 def _missing(gap: Gap, head: Head | None, segment_size: int) -> int:
-    counted = segment_start(head.coverage.get(gap.partition), segment_size) if head else 0
+    counted = head.coverage.end(gap.partition, segment_size) if head else 0
     return max(0, gap.end - max(gap.start, counted))

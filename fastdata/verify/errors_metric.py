@@ -107,7 +107,7 @@ async def store_errors(
     stored: dict[int, list[Total]] = {}
     for total in reading.totals:
         stored.setdefault(total.window, []).append(total)
-    newest = heads[max(heads)].coverage
+    newest = heads[max(heads)].coverage.closed()
     run = await store.open_run(errors.id, start, end, newest)
     totals = {
         span: [*_earlier(stored.get(span, ()), since(heads[span])), *_totals(errors, report, head)]
@@ -120,7 +120,7 @@ async def store_errors(
             span,
             (old.version, old.coverage) if (old := reading.heads.get(span)) else None,
             run.number,
-            heads[span].coverage,
+            heads[span].coverage.closed(),
             rows,
         )
         for span, rows in written.items()
@@ -131,8 +131,8 @@ async def store_errors(
 
 
 def since(head: Head) -> Coverage:
-    """The coverage of the version before: what it covers may be cleaned up already."""
-    return head.previous[1] if head.previous else Coverage()
+    """The segments that the version before covers: they may be cleaned up already."""
+    return head.previous[1].closed() if head.previous else Coverage()
 
 
 def _earlier(totals: Iterable[Total], before: Coverage) -> Iterable[Total]:

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from fastdata.archive.storage import ArchiveStorage
+from fastdata.coordinates.dimensions import is_tip
 from fastdata.coordinates.instants import HOUR_MS, ceil_to, floor_to, to_datetime
 from fastdata.coordinates.segments import segment_of
 from fastdata.declare.metric import Metric
@@ -221,7 +222,11 @@ class _SourceVerification:
         groups = group(metric, counted)
         report = SpanReport(span, events=len(counted))
         batch = Comparison(metric, span, "batch", verified.sketches)
-        totals = {_key(total.window, total.dims): total.state for total in view.reading.totals}
+        totals = {
+            _key(total.window, total.dims): total.state
+            for total in view.reading.totals
+            if not is_tip(total.dims)
+        }
         compare_batch(batch, totals, _once(groups.values()))
         report.findings += batch.findings
         new = {segment: rows for segment, rows in groups.items() if _is_new(view.head, *segment)}

@@ -9,7 +9,7 @@ from fastdata import Metric, Source
 from fastdata.answer.query import query
 from fastdata.coordinates.instants import DAY_MS, floor_to, to_datetime
 from fastdata.coordinates.segments import Coverage
-from fastdata.store.protocol import ServingStore
+from fastdata.store.protocol import Head, ServingStore
 from tests.agreement import counting
 from tests.agreement.sets import Record
 from tests.agreement.traffic import HOUR, START, Sent
@@ -58,17 +58,21 @@ class _Group:
     missing: int = 0
     after_batch: int = 0
 
-    def add(self, identity: object, one: Sent, *, is_covered: bool, has_head: bool) -> None:
-        """Take a record that a layer has read."""
+    def add(self, identity: object, one: Sent, *, is_counted: bool, has_head: bool) -> None:
+        """Take a record that a layer has read.
+
+        Args:
+            is_counted: Whether what batch says of it stands.
+        """
         assert one.click is not None
         self.true[identity] = one.click
-        if is_covered and identity not in self.covered:
+        if is_counted and identity not in self.covered:
             self.covered.add(identity)
             self.included.append((identity, one.click))
-        elif not is_covered and one.fate == "fold":
+        elif not is_counted and one.fate == "fold":
             self.included.append((identity, one.click))
             self.after_batch += has_head
-        elif not is_covered:
+        elif not is_counted:
             self.missing += one.fate in ("late", "future")
 
     @property
@@ -121,19 +125,57 @@ class Auditor:
         heads = await store.heads(metric.id, 0, 1 << 42)
         folded = {each.partition: each.next_offset for each in await store.progress(source.topic)}
         groups: dict[object, _Group] = defaultdict(_Group)
-        for (partition, offset), one in self.records.items():
-            if one.click is None:
+        size, newer = source.segment_size, self._newer(heads, folded)
+        counted_ids: set[object] = set()
+
+        def closed_first(item: tuple[tuple[int, int], Sent]) -> tuple[bool, tuple[int, int]]:
+            (partition, offset), one = item
+            return not _coverage(heads, one).covers(partition, offset // size), (partition, offset)
+
+        readable = [item for item in self.records.items() if item[1].click is not None]
+        for (partition, offset), one in sorted(readable, key=closed_first):
+            assert one.click is not None
+            coverage = _coverage(heads, one)
+            is_closed = coverage.covers(partition, offset // size)
+            is_read = is_closed or coverage.has_read(partition, offset)
+            if not is_read and offset >= folded.get(partition, 0):
                 continue
             hour = one.at // HOUR * HOUR
-            head = heads.get(hour)
-            coverage = head.coverage if head else Coverage()
-            is_covered = coverage.covers(partition, offset // source.segment_size)
-            if is_covered or offset < folded.get(partition, 0):
-                name = one.click["click"]
-                identity = (partition, offset) if name is None else (name, hour)
-                key = (one.at // every_ms, *(one.click[each] for each in by))
-                groups[key].add(identity, one, is_covered=is_covered, has_head=head is not None)
+            name = one.click["click"]
+            identity = (partition, offset) if name is None else (name, hour)
+            is_first = is_read and identity not in counted_ids
+            if is_read:
+                counted_ids.add(identity)
+            is_counted = is_closed or (is_read and self._cell(partition, offset, one) not in newer)
+            key = (one.at // every_ms, *(one.click[each] for each in by))
+            if is_counted and not is_first:
+                groups[key].true[identity] = one.click
+            elif is_counted or offset < folded.get(partition, 0):
+                has_head = hour in heads
+                groups[key].add(identity, one, is_counted=is_counted, has_head=has_head)
+            else:  # read by batch alone, and hidden by a partial that stands
+                groups[key].true[identity] = one.click
+                groups[key].missing += 1
         return groups
+
+    def _newer(self, heads: Mapping[int, Head], folded: Mapping[int, int]) -> set[object]:
+        """The cells of open segments whose partials stand: they have folded what batch has not."""
+        size = self._loop.source.segment_size
+        return {
+            self._cell(partition, offset, one)
+            for (partition, offset), one in self.records.items()
+            if one.click is not None
+            and one.fate == "fold"
+            and offset < folded.get(partition, 0)
+            and not _coverage(heads, one).covers(partition, offset // size)
+            and not _coverage(heads, one).has_read(partition, offset)
+        }
+
+    def _cell(self, partition: int, offset: int, one: Sent) -> object:
+        assert one.click is not None
+        metric, segment = self._loop.metrics[0], offset // self._loop.source.segment_size
+        dims = tuple(one.click[each] for each in metric.by)
+        return partition, segment, one.at // metric.window_ms, dims
 
     def _check(self, group: _Group, row: Mapping[str, object]) -> None:
         included = [click for _, click in group.included]
@@ -157,6 +199,11 @@ class Auditor:
         self.seen.doubled += group.doubles > 0
         self.seen.widened += group.missing > 0
         self.seen.after_batch += group.after_batch > 0
+
+
+def _coverage(heads: Mapping[int, Head], one: Sent) -> Coverage:
+    head = heads.get(one.at // HOUR * HOUR)
+    return head.coverage if head else Coverage()
 
 
 def _is_within(value: object, lower: object, upper: object) -> bool:

@@ -53,7 +53,7 @@ def records(metric: Metric) -> list[Records]:
 
 def days(metric: Metric, records: Sequence[Records], engine: Engine) -> dict[int, Day]:
     built = [build_object(f"{n}", 0, each) for n, each in enumerate(records)]
-    hours = index_hours([entry for entry, _ in built], SEGMENT)
+    hours = index_hours([entry for entry, _ in built])
     totals: dict[int, list[object]] = {}
     for group in make_groups(hours, hours, 100_000):
         pieces = []

@@ -140,5 +140,5 @@ def merge(
     ready: ReadyRows | None = None,
 ) -> list[Row]:
     """The rows that a reading gives."""
-    merged = merging.merge(metric, reading, Doubts(metric, reading), buckets, by, ready)
+    merged = merging.merge(metric, Doubts(metric, reading), buckets, by, ready)
     return [row.estimated(metric) for row in merged]

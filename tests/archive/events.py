@@ -115,7 +115,7 @@ class World:
         return ArchiveReader(self.storage, self.source)
 
     async def archived(self) -> dict[int, bytes | None]:
-        """Value by offset of all that closed segments hold, as it was on the wire."""
+        """Value by offset of all that there is, as it was on the wire."""
         reader = self.reader()
         snapshot = await reader.snapshot()
         values: dict[int, bytes | None] = {}

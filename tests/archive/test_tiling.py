@@ -100,9 +100,9 @@ async def _drive(world: World, kinds: list[str], steps: list[tuple[str, int, obj
 
 
 async def _check(world: World, log: list[ArchivedRecord], end: int, durable: int) -> None:
-    """What is closed is the log up to there; what was said to be durable is."""
+    """What is read is the log up to there; what was said to be durable is."""
     snapshot = await world.reader().snapshot()
-    covered = snapshot.coverage.get(0) * world.source.segment_size
+    covered = snapshot.coverage.end(0, world.source.segment_size)
     assert await world.archived() == values([r for r in log if r.offset < covered])
     assert snapshot.durable.get(0, 0) >= durable
     assert sum(each.count for each in (*snapshot.objects(), *snapshot.rejected)) == sum(

@@ -174,8 +174,9 @@ async def test_a_hole_of_many_segments_is_one_entry(world: World) -> None:
     await archive.flush(force=True)
     snapshot = await world.reader().snapshot()
 
-    assert [(e.first, e.next) for e in snapshot.entries[0]] == [(0, 10), (10, 10_000_000)]
-    assert snapshot.coverage == Coverage({0: 1_000_000})
+    entries = [(e.first, e.next) for e in snapshot.entries[0]]
+    assert entries == [(0, 10), (10, 10_000_000), (10_000_000, 10_000_006)]
+    assert snapshot.coverage == Coverage({0: 1_000_000}, {0: 10_000_006})
     assert snapshot.durable == {0: 10_000_006}
 
 

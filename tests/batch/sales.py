@@ -98,7 +98,12 @@ class Sales:
         self.storage = storage or open_archive_storage("memory:///")
 
     async def archive(
-        self, sales: Sequence[Sale], partition: int = 0, *, log_start: int = 0
+        self,
+        sales: Sequence[Sale],
+        partition: int = 0,
+        *,
+        log_start: int = 0,
+        closes: bool = True,
     ) -> None:
         """Append events and close the last segment; the log has deleted all before its start."""
         decoder = Decoder(self.source, FolderRegistry(self.folder / "schemas"))
@@ -107,7 +112,8 @@ class Sales:
         for offset, sale in enumerate(sales, start):
             archive.append(ArchivedRecord(offset, DAY, None, sale.encode(self.source.schema)))
         size = self.source.segment_size
-        archive.advance(-(-(start + len(sales)) // size) * size)
+        if closes:
+            archive.advance(-(-(start + len(sales)) // size) * size)
         await archive.flush(force=True)
 
     async def replay(

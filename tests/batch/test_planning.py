@@ -19,7 +19,7 @@ from fastdata.store.protocol import Head
 
 ONE, TWO, THREE = HOUR_MS, 2 * HOUR_MS, 3 * HOUR_MS
 NOW = Coverage({0: 3, 1: 2})
-HOURS = {ONE: Hour(7, {0: 2, 1: 0}, [0, 1]), TWO: Hour(5, {0: 0, 1: 1}, [0, 2])}
+HOURS = {ONE: Hour(7, {0: 30, 1: 10}, [0, 1]), TWO: Hour(5, {0: 10, 1: 20}, [0, 2])}
 HELD = Contents(NOW, (), 10, HOURS)
 
 
@@ -90,16 +90,16 @@ def test_force_leaves_what_its_own_run_has_computed() -> None:
     assert (plan.ahead, plan.moves) == ((), 0)
 
 
-def test_hours_add_up_over_objects_and_know_their_newest_segments() -> None:
+def test_hours_add_up_over_objects_and_know_where_they_end() -> None:
     objects = [
         entry(0, {ONE: 2, TWO: 1}),
         entry(10, {ONE: 3}),
         entry(0, {TWO: 4}, partition=1),
     ]
 
-    assert index_hours(objects, 10) == {
-        ONE: Hour(5, {0: 1}, [0, 1]),
-        TWO: Hour(5, {0: 0, 1: 0}, [0, 2]),
+    assert index_hours(objects) == {
+        ONE: Hour(5, {0: 13}, [0, 1]),
+        TWO: Hour(5, {0: 3, 1: 4}, [0, 2]),
     }
 
 

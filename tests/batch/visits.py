@@ -91,7 +91,7 @@ class Visits:
             rollups=rollups, zone=self.zone,
         )  # fmt: skip
 
-    async def archive(self, visits: Iterable[Visit]) -> None:
+    async def archive(self, visits: Iterable[Visit], *, closes: bool = True) -> None:
         """Append events and close the last segment."""
         decoder = Decoder(self.source, FolderRegistry(self.folder))
         archive = PartitionArchive(self.storage, self.source, decoder, 0)
@@ -102,7 +102,8 @@ class Visits:
             archive.append(ArchivedRecord(offset, at, None, value))
             offset += 1
         size = self.source.segment_size
-        archive.advance(-(-offset // size) * size)
+        if closes:
+            archive.advance(-(-offset // size) * size)
         await archive.flush(force=True)
 
     async def replay(self, store: ServingStore, **options: object) -> MetricReport:

@@ -302,5 +302,5 @@ class Year:
             self.metric.id, unfolded_of(source).id, source.topic, start, end
         )
         doubts = Doubts(self.metric, reading)
-        rows = merge(self.metric, reading, doubts, Buckets(start, end, DAY_MS))
+        rows = merge(self.metric, doubts, Buckets(start, end, DAY_MS))
         return {row.start: row.estimated(self.metric) for row in rows}

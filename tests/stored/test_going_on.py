@@ -1,6 +1,10 @@
-"""All that version 0.1.0 has left goes on together, and is answered as that version answered."""
+"""All that version 0.1.0 has left goes on together, and is answered as that version answered.
+
+But for this: a replay counts what there is of open segments, too, which it did not.
+"""
 
 import asyncio
+from typing import Any
 
 from fastdata.archive import ArchiveReader, PartitionArchive
 from fastdata.batch.replay import replay
@@ -22,7 +26,20 @@ def test_later_events_change_the_answers_as_they_did(written: Written) -> None:
     asyncio.run(finish(written, written.archive()))
 
     for question, answer in zip(QUESTIONS, answers("after"), strict=True):
-        assert written.run(*question) == answer, question
+        assert_as_exact(written.run(*question), answer, question)
+
+
+def assert_as_exact(answer: dict[str, Any], before: dict[str, Any], question: list[str]) -> None:
+    """What was exact is the same; what is new is exact."""
+    assert answer["unfolded"] <= before["unfolded"]
+    assert {**answer, "rows": 0, "unfolded": 0} == {**before, "rows": 0, "unfolded": 0}
+    keys = "window", "window_end", *answer["by"]
+    rows = {tuple(row[name] for name in keys): row for row in answer["rows"]}
+    known = {tuple(row[name] for name in keys): row for row in before["rows"]}
+    assert all(rows[key]["exact"] for key in rows.keys() - known.keys())
+    for key, row in known.items():
+        if row["exact"]:
+            assert rows.get(key) == row, question
 
 
 async def test_a_replay_reads_the_hours_that_have_changed_and_no_others(written: Written) -> None:
@@ -42,6 +59,8 @@ async def test_a_replay_reads_the_hours_that_have_changed_and_no_others(written:
         for hour in each.hours
     }
     wanted = {each.name for each in objects if new & each.hours.keys()}
+    # Of open segments the archive itself reads all: of these, no more are closed.
+    wanted = {name for name in wanted if name.startswith("topics/")}
     read = {name for name in archive.read if name.startswith("topics/visits")}
     assert wanted == read
     assert len(read) < len(objects)

@@ -11,7 +11,8 @@ from contextlib import contextmanager
 import pytest
 from sqlalchemy import ColumnElement, func, select
 
-from fastdata.archive import Entry, reader
+from fastdata.answer import tips
+from fastdata.archive import reader
 from fastdata.archive.chains import Chain
 from fastdata.coordinates.segments import Coverage, segment_of
 from fastdata.speed import keys, layer, start
@@ -37,8 +38,8 @@ async def _record_nothing(*_: object) -> None:
     pass
 
 
-def _with_tiles(chain: Chain, size: int) -> tuple[tuple[Entry, ...], int]:
-    return chain.closed + chain.tiles, segment_of((chain.end or 0) + size - 1, size)
+def _open_ones_too(chain: Chain, size: int) -> int:
+    return segment_of((chain.end or 0) + size - 1, size)
 
 
 def _of_any_span(by_span: Mapping[int, Head | int], _span: int) -> Head | int | None:
@@ -61,7 +62,7 @@ RULES: dict[str, list[tuple[object, str, Callable[..., object]]]] = {
         (rules, "first_open", lambda head, _partition: _ALL_SEGMENTS if head else 0),
         (statements, "is_open", lambda _dialect: tables.heads.c.span.is_(None)),
     ],
-    "closed segments only": [(reader, "closed_part", _with_tiles)],
+    "closed segments only": [(reader, "closed_segments", _open_ones_too)],
     "larger stamp": [
         (rules, "is_newer", lambda _stamp, _than: True),
         (statements, "is_newer", lambda _new: None),
@@ -77,6 +78,8 @@ RULES: dict[str, list[tuple[object, str, Callable[..., object]]]] = {
         (rules, "of_own_span", _of_any_span),
         (statements, "is_of_own_span", _is_of_any_span),
     ],
+    "tip or partial": [(tips, "is_overtaken", lambda _tip, _newer: False)],
+    "tip wins by stamp": [(tips, "is_in_tip", lambda _head, _partial: False)],
     "clean one behind": [
         (rules, "previous_coverage", lambda head: head.coverage if head else Coverage()),
         (statements, "previous_coverage", lambda: tables.heads.c.coverage),

@@ -23,7 +23,7 @@ from fastdata.archive.avro_file import join_objects
 from fastdata.batch.columnar.grouping import grouped
 from fastdata.batch.columnar.measures import Argument, columns_of
 from fastdata.batch.job import FoldedWindow, Job, JobResult, Piece, check_counts, without_collector
-from fastdata.coordinates.dimensions import dump_dims
+from fastdata.coordinates.dimensions import dump_dims, tip_dims
 from fastdata.coordinates.instants import HOUR_MS
 from fastdata.declare.metric import Metric
 from fastdata.declare.source import Source
@@ -44,7 +44,7 @@ __all__ = ["fold_columns", "is_columnar"]
 
 # No field of Avro can have such a name.
 _TIME, _HOUR, _PLACE = "0time", "0hour", "0place"
-_OFFSET_BITS = 48
+_OFFSET_BITS, _OPEN_BIT = 48, 62  # of a place: events of open segments come after all others
 # Of DataFusion's hash tables and sorts; past it they go to files.
 _MAX_BYTES = 256 << 20
 # At least so many batches fit into that, and so many of the largest one that was read.
@@ -120,7 +120,8 @@ def fold_columns(metrics: Sequence[Metric], job: Job, max_bytes: int = _MAX_BYTE
     for index, metric in enumerate(metrics):
         spans = [span for span, wanted in job.wanted.items() if index in wanted]
         if spans:
-            result.add(index, metric, spans, _windows(context, metric, spans))
+            has_tips = any(piece.is_open for piece in job.pieces)
+            result.add(index, metric, spans, _windows(context, metric, spans, has_tips))
     return result
 
 
@@ -200,12 +201,16 @@ def _read(source: Source, names: Sequence[str], job: Job) -> pa.Table:
             context.deregister_table("object")
             path.unlink()
             places = [
-                np.arange(start, start + length) + (piece.partition << _OFFSET_BITS)
+                np.arange(start, start + length) + _base(piece)
                 for piece, runs in zip(pieces, runs_of_pieces, strict=True)
                 for start, length in runs
             ]
             tables.append(_placed(table, np.concatenate(places), source))
     return pa.concat_tables(tables).filter(pc.field(_HOUR).isin(hours))
+
+
+def _base(piece: Piece) -> int:
+    return (piece.is_open << _OPEN_BIT) + (piece.partition << _OFFSET_BITS)
 
 
 def _placed(table: pa.Table, places: np.ndarray[Any, Any], source: Source) -> pa.Table:
@@ -258,10 +263,12 @@ def _without_repeats(
 
 
 def _windows(
-    context: SessionContext, metric: Metric, spans: Sequence[int]
+    context: SessionContext, metric: Metric, spans: Sequence[int], has_tips: bool
 ) -> Iterator[FoldedWindow]:
     """What a metric folds of the registered events, one grouping set after the other."""
-    selection, time = metric.selection, quote_name(_TIME)
+    selection, time, place = metric.selection, quote_name(_TIME), quote_name(_PLACE)
+    partition = f"({place} - {1 << _OPEN_BIT}) / {1 << _OFFSET_BITS}"
+    tip_key = f"CASE WHEN {place} >= {1 << _OPEN_BIT} THEN {partition} END"
     columns = [
         columns_of(measure, aggregate, [Argument(to_sql(n), n.type) for n in nodes], time)
         for measure, aggregate, nodes in zip(
@@ -271,8 +278,14 @@ def _windows(
     events = _selected_events(metric, spans)
     for prefix, by in _sets(metric):
         keys = [f"{time} - {time} % {metric.window_ms}", *map(to_sql, by)]
-        for key_columns, states in grouped(context, keys, columns, events, quote_name(_PLACE)):
-            yield from _with_dims(prefix, key_columns, states)
+        keys += [tip_key] if has_tips else []
+        for key_columns, states in grouped(context, keys, columns, events, place):
+            tips = key_columns[-1].to_pylist() if has_tips else repeat(None)
+            dims = key_columns[: 1 + len(by)]
+            for tip, (window, text, of_group) in zip(
+                tips, _with_dims(prefix, dims, states), strict=False
+            ):
+                yield window, text if tip is None else tip_dims(text, tip), of_group
 
 
 def _sets(metric: Metric) -> Iterable[tuple[tuple[int, ...], Sequence[Node]]]:
