@@ -7,7 +7,7 @@ from fastdata import Count, Max, Mean, Metric, Source, Sum, Uniques
 
 flights = Source(
     "flights", topic="flights", schema="schemas/flight.avsc",
-    time="scheduled_departure", id="flight_id", lateness="24h",
+    time="scheduled_departure", id="flight_id",
 )
 departures = Metric(
     "departures", flights, by=["origin", "carrier"],            # base window: one minute

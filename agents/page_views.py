@@ -17,7 +17,6 @@ page_views = Source(
     schema="schemas/page_view.avsc",
     time="viewed_at",
     id="view_id",
-    lateness="1h",
 )
 
 

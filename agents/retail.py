@@ -15,7 +15,6 @@ invoice_lines = Source(
     schema="schemas/invoice_line.avsc",
     time="invoiced_at",
     id="line_id",
-    lateness="1d",
 )
 revenue = Metric(
     "revenue",

@@ -14,7 +14,6 @@ access_log = Source(
     topic="access_log",
     schema="schemas/web_request.avsc",
     time="requested_at",
-    lateness="1h",
     format="text",
     pattern=(
         r"(?P<host>\S+) \S+ \S+ \[(?P<requested_at>[^\]]+)\]"

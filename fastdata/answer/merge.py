@@ -182,18 +182,18 @@ def merge(
 
 
 def fresh_until(reading: Reading | Survey) -> int | None:
-    """How far the speed layer has come, ms UTC: the smallest of the partitions' watermarks.
+    """How far the speed layer has come in event time, ms UTC: the least of all partitions.
 
     None when no event was folded of a partition that batch or the speed layer knows.
     """
-    watermarks = {progress.partition: progress.watermark for progress in reading.progress}
+    fresh = {progress.partition: progress.fresh_until for progress in reading.progress}
     counted = {
         partition
         for head in reading.heads.values()
         for partition in (*head.coverage.segments, *head.coverage.until)
     }
-    least = min(watermarks.values(), default=_NO_TIME)
-    return None if least <= _NO_TIME or counted - watermarks.keys() else least
+    least = min(fresh.values(), default=_NO_TIME)
+    return None if least <= _NO_TIME or counted - fresh.keys() else least
 
 
 def held_range(metric: Metric, reading: Reading) -> tuple[int, int] | None:
@@ -280,14 +280,11 @@ class Doubts:
 
     def _skipped(self, gap: Gap, start: int, end: int) -> int:
         """How many events of `[start, end)` the gap may hold that batch has not counted."""
-        first, last = max(start, gap.earliest), min(end, gap.latest)
-        if first >= last:
-            return 0
-        # The events can only be of the hours that both share. An offset is counted for sure when
-        # all of them count it; one without a head counts none.
-        heads = self._heads_of(first, last)
-        end = min((self._counted_end(head, gap.partition) for head in heads or ()), default=0)
-        return max(0, gap.end - max(gap.start, end))
+        # Its events may be of any time. An offset is counted for sure when all hours count it; one
+        # without a head counts none.
+        heads = self._heads_of(start, end)
+        counted = min((self._counted_end(head, gap.partition) for head in heads or ()), default=0)
+        return max(0, gap.end - max(gap.start, counted))
 
     def _counted_end(self, head: Head, partition: int) -> int:
         coverage = head.coverage.closed() if head.span in self.settled.hidden else head.coverage

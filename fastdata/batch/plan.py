@@ -43,15 +43,15 @@ class Hour:
     ends: dict[int, int]
     objects: list[int]
 
-    def is_new(self, known: Coverage, now: Coverage, segment_size: int) -> bool:
-        """Whether a version at `now` has other totals or tips of it than one at `known`.
+    def is_new(self, before: Coverage, after: Coverage, segment_size: int) -> bool:
+        """Whether a version at `after` has other totals or tips of it than one at `before`.
 
         Events of an open segment that were read before are new in the totals once it is closed.
         """
         for partition, end in self.ends.items():
             segment = segment_of(end - 1, segment_size)
-            is_tip = known.has_read(partition, end - 1) and not now.covers(partition, segment)
-            if not known.covers(partition, segment) and not is_tip:
+            is_tip = before.has_read(partition, end - 1) and not after.covers(partition, segment)
+            if not before.covers(partition, segment) and not is_tip:
                 return True
         return False
 

@@ -56,10 +56,9 @@ def show_report(report: "ReplayReport") -> None:
 
 
 def _nothing(metric: "MetricReport") -> str:
-    if metric.coverage.segments:
-        return "no events of that time are archived in whole segments"
-    size = f"{metric.segment_size:,} offsets of a partition"
-    return f"nothing to count yet: no segment ({size}) is archived whole"
+    if metric.coverage.segments or metric.coverage.until:
+        return "no events of that time are archived"
+    return "nothing to count yet: nothing is archived"
 
 
 def _warn(metric: "MetricReport") -> None:

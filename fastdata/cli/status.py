@@ -100,8 +100,7 @@ def _partitions(source: "SourceStatus") -> "Table":
 def _show_rest(console: "Console", source: "SourceStatus") -> None:
     for gap in source.gaps:
         console.print(
-            f"gap: partition {gap.partition}, offsets {gap.start:,} to {gap.end:,} were skipped; "
-            f"event times {_span(gap.earliest, gap.latest)}",
+            f"gap: partition {gap.partition}, offsets {gap.start:,} to {gap.end:,} were skipped",
             soft_wrap=True,
         )
     for reason, count in source.unfolded.items():

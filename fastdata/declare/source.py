@@ -35,7 +35,7 @@ class Source:
         time: The field with the event time, a timestamp or a long in milliseconds.
         id: The field that identifies an event; batch removes repeated events by it.
         lateness: How far behind the newest event time of its partition the speed layer
-            still folds an event. What is later is counted, and left to batch.
+            still folds an event. What is later is counted, and left to batch. None: however late.
         skew: How far in the future an event time may be.
         segment_size: Offsets in a segment; fixed for the topic's life.
         repeat_horizon: How many offsets back of the same partition the speed layer
@@ -58,7 +58,7 @@ class Source:
         schema: str,
         time: str,
         id: str | None = None,
-        lateness: str | timedelta = "24h",
+        lateness: str | timedelta | None = None,
         skew: str | timedelta = "5m",
         segment_size: int = 10_000,
         repeat_horizon: int = 100_000,
@@ -75,7 +75,7 @@ class Source:
         self.format = format
         self.pattern = pattern
         self.reader = self._open_reader()
-        self.lateness_ms = self._duration("lateness", lateness)
+        self.lateness_ms = None if lateness is None else self._duration("lateness", lateness)
         self.skew_ms = self._duration("skew", skew)
         if segment_size < 1 or repeat_horizon < 0:
             self._fail("segment_size must be at least 1 and repeat_horizon at least 0")

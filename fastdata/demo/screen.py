@@ -136,7 +136,6 @@ def _cell(value: float | None, lower: float | None, upper: float | None, digits:
 def _drift(outcome: Outcome) -> list[str]:
     drift, sketch = outcome.drift, outcome.sketch
     uncovered = drift["not_yet_covered"]
-    share = f"{uncovered / max(outcome.events, 1):.1%} in open segments, answered fresh"
     held = f"published within the bounds {sketch.held} of {sketch.answers} times"
     return [
         "\n[bold]What makes fresh and exact numbers differ[/bold]",
@@ -144,7 +143,7 @@ def _drift(outcome: Outcome) -> list[str]:
         f"  repeats, counted once     {drift['repeats']:,} events",
         f"  dead letters              {drift['dead_letters']:,} events",
         f"  sketches of aircraft      {sketch.worst:.2%} off at most; {held}",
-        f"  not yet covered           {uncovered:,} events ({share})",
+        f"  not yet replayed          {uncovered:,} events",
     ]
 
 

@@ -80,15 +80,12 @@ def _of_span(survey: Survey, span: int) -> _MarkParts:
 
 
 def _gaps(survey: Survey, start: int, end: int, segment_size: int) -> _MarkParts:
-    """What of each gap may be in a part, and how much of it batch has not counted, by span."""
-    parts_of_gaps: _MarkParts = []
-    for gap in survey.gaps:
-        earliest, latest = max(gap.earliest, start), min(gap.latest, end)
-        if earliest < latest:
-            spans = range(floor_to(earliest, HOUR_MS), latest, HOUR_MS)
-            missing = [_missing(gap, survey.heads.get(span), segment_size) for span in spans]
-            parts_of_gaps.append([gap.topic, gap.partition, gap.start, earliest, latest, missing])
-    return parts_of_gaps
+    """Of each gap how much of it batch has not counted, by span of a part."""
+    heads = [survey.heads.get(span) for span in range(floor_to(start, HOUR_MS), end, HOUR_MS)]
+    return [
+        [gap.topic, gap.partition, gap.start, [_missing(gap, head, segment_size) for head in heads]]
+        for gap in survey.gaps
+    ]
 
 
 def _missing(gap: Gap, head: Head | None, segment_size: int) -> int:

@@ -286,8 +286,11 @@ def _closed(source: Source, partition: int, snapshot: Snapshot | None) -> int | 
 
 
 def _covered(source: Source, partition: int, runs: Mapping[str, Run | None]) -> int:
-    covered = [run.coverage.get(partition) if run and run.is_done else 0 for run in runs.values()]
-    return segment_start(min(covered, default=0), source.segment_size)
+    size = source.segment_size
+    return min(
+        (run.coverage.end(partition, size) if run and run.is_done else 0 for run in runs.values()),
+        default=0,
+    )
 
 
 def _age_s(

@@ -357,10 +357,10 @@ class SourceAgent:
             return None
         if (reach := self._consumer.reach(tp)) is None:
             return None
-        read_to, end = reach
+        read_to, end, seen = reach
         # The log may end with markers of transactions, which nobody folds.
         is_behind = owned.position < self._consumer.fetched.get(tp, 0) or read_to < end
-        layer.see_end(partition, end if is_behind else min(end, owned.position))
+        layer.see_end(partition, end if is_behind else min(end, owned.position), seen)
         return (owned.position, read_to) if is_behind else None
 
 

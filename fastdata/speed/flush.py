@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from fastdata.declare.metric import Metric
 from fastdata.speed.keys import Marker, StateRow, ids_key, marker_key, marker_value, stamped
-from fastdata.speed.state import NO_WATERMARK, DeadLetter, Partition
+from fastdata.speed.state import DeadLetter, Partition
 from fastdata.store.protocol import Partial, Progress
 
 __all__ = ["FlushSnapshot", "take_snapshot"]
@@ -40,7 +40,6 @@ def take_snapshot(
         now: ms UTC.
     """
     snapshot = FlushSnapshot()
-    watermarks = _watermarks(list(partitions.values()))
     for number, owned in partitions.items():
         rows = snapshot.rows[number] = []
         for key, cell in owned.cells.take_dirty():
@@ -55,23 +54,11 @@ def take_snapshot(
         # It vouches for all rows before it, so a changelog that ends early must not have it.
         marker = Marker(owned.position, owned.watermark, frozenset(m.id for m in metrics))
         rows.append((marker_key(number), marker_value(marker)))
-        topic = metrics[0].source.topic
-        snapshot.progress.append(Progress(topic, number, owned.position, watermarks[number], now))
+        snapshot.progress.append(owned.progress(metrics[0].source.topic, now))
         snapshot.letters.extend(owned.letters)
         snapshot.positions[number] = owned.position
         owned.letters.clear()
     return snapshot
-
-
-def _watermarks(owned: Sequence[Partition]) -> dict[int, int]:
-    """Watermarks as readers see them: an idle partition does not hold the others back.
-
-    It reports the least watermark of the busy ones of this worker when its own is less; when all
-    are idle, the largest.
-    """
-    busy = [p.watermark for p in owned if not p.is_idle]
-    least = min(busy) if busy else max((p.watermark for p in owned), default=NO_WATERMARK)
-    return {p.number: max(p.watermark, least) if p.is_idle else p.watermark for p in owned}
 
 
 def _id_rows(owned: Partition) -> list[StateRow]:

@@ -5,6 +5,7 @@ Knows no Faust and no sockets: records come in, rows go to a table, partials to 
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import KW_ONLY, dataclass, field
 
 from fastdata import failpoints
@@ -13,7 +14,7 @@ from fastdata.coordinates.segments import segment_of
 from fastdata.declare.metric import Metric
 from fastdata.declare.source import Source
 from fastdata.declare.unfolded import unfolded_of
-from fastdata.errors import BadEventError, TableError
+from fastdata.errors import BadEventError, CommitUnknownError, StoreUnavailableError, TableError
 from fastdata.events.decoder import Decoder, Event
 from fastdata.speed import start
 from fastdata.speed.clean_up import ALL_TIME, Cleaner
@@ -31,10 +32,12 @@ from fastdata.speed.state import (
     StateTable,
 )
 from fastdata.store import rules
-from fastdata.store.protocol import Gap, ServingStore
+from fastdata.store.protocol import NEVER, Gap, ServingStore
 
 __all__ = ["Commit", "Record", "SpeedLayer", "re_emit"]
 
+# How often readers are told that nothing has come.
+_SAY_EVERY_MS = 5_000
 _REASONS = _LATE, _FUTURE, _REPEAT = "late", "future", "repeat"
 
 Commit = Callable[[Mapping[int, int]], Awaitable[bool]]
@@ -78,6 +81,9 @@ class SpeedLayer:
         self._cleaner = Cleaner(self.metrics, self.table, self.store)
         self._lock = asyncio.Lock()
         self._failed = False
+        self._said_at = NEVER
+        lateness_ms = self.source.lateness_ms
+        self._lateness_ms = -NEVER if lateness_ms is None else lateness_ms
 
     async def open(
         self,
@@ -145,11 +151,9 @@ class SpeedLayer:
         opened.new_metrics = frozenset(new)
         edge = start.edge_before(opened.position, size)
         opened.position = opened.durable = edge if edge >= log_start else opened.position
-        latest = self.clock() + self.source.skew_ms + 1
         if end := start.edge_after(opened.position, size):
             for index in new:
-                gap = Gap(self.metrics[index].id, opened.number, 0, end, 0, latest)
-                await self.store.record_gap(gap)
+                await self.store.record_gap(Gap(self.metrics[index].id, opened.number, 0, end))
 
     async def _is_new(self, metric: Metric, marker: Marker | None) -> bool:
         if marker is not None:
@@ -168,10 +172,14 @@ class SpeedLayer:
         """Whether so many cells have changed that a flush must come before the next event."""
         return sum(p.cells.dirty for p in self.partitions.values()) >= self.max_dirty
 
-    def see_end(self, partition: int, log_end: int) -> None:
-        """Learn how long the log is; a partition that is folded to its end is idle."""
+    def see_end(self, partition: int, log_end: int, at: int) -> None:
+        """Learn how long the log is: a partition that is folded to its end is fresh.
+
+        Args:
+            at: When it was so long, ms UTC.
+        """
         if (opened := self.partitions.get(partition)) is not None:
-            opened.log_end = log_end
+            opened.log_end, opened.end_seen = log_end, at
 
     def fold(self, partition: int, record: Record) -> None:
         """Fold one record: to be called in the order of offsets, for a partition that is open.
@@ -196,7 +204,7 @@ class SpeedLayer:
         else:
             if event.fields is not None:  # None when the map function dropped it
                 self._fold_event(owned, record.offset, event, event.fields)
-        owned.position = record.offset + 1
+        owned.position, owned.written = record.offset + 1, record.timestamp_ms
 
     def _fold_event(
         self, owned: Partition, offset: int, event: Event, fields: dict[str, object]
@@ -240,7 +248,7 @@ class SpeedLayer:
             # seen depends on the log alone, and matters to metrics that have not folded it.
             if not owned.new_metrics:
                 return None
-        elif event.time < owned.watermark - self.source.lateness_ms:
+        elif event.time < owned.watermark - self._lateness_ms:
             return _LATE
         # What the watermark has reached is not in the future; only for the rest the clock is asked.
         elif event.time > owned.watermark and event.time > self.clock() + self.source.skew_ms:
@@ -276,13 +284,15 @@ class SpeedLayer:
         """Make everything that is folded durable, and commit it. May block; one at a time.
 
         Idempotent. When it returns without an error, changelog and store have all that was folded
-        when it began. Events may be folded meanwhile; they are the next flush's.
+        when it began. Events may be folded meanwhile; they are the next flush's. Where there is
+        nothing to write, readers are told every now and then that this is so.
 
         Raises:
             FastdataError: Something was not written; the process must end.
         """
         async with self._lock:
             if not any(p.is_changed for p in self.partitions.values()):
+                await self._say_fresh()
                 return
             try:
                 await self._write(take_snapshot(self.partitions, self.metrics, self.clock()))
@@ -293,7 +303,16 @@ class SpeedLayer:
             for owned in self.partitions.values():
                 owned.cells.evict(self.max_cells // len(self.partitions))
 
+    async def _say_fresh(self) -> None:
+        now, topic = self.clock(), self.source.topic
+        fresh = [p.progress(topic, now) for p in self.partitions.values() if p.is_at_end]
+        if fresh and now - self._said_at >= _SAY_EVERY_MS:
+            with suppress(StoreUnavailableError, CommitUnknownError):
+                await self.store.upsert([], fresh)
+                self._said_at = now
+
     async def _write(self, snapshot: FlushSnapshot) -> None:
+        self._said_at = self.clock()
         if snapshot.letters:
             await self.dead_letters.send(snapshot.letters)
         failpoints.reach("flush.before_table")
@@ -338,9 +357,7 @@ class SpeedLayer:
         return owned.position
 
     async def _record_gap(self, owned: Partition, gap: tuple[int, int]) -> None:
-        # Events may be late by any time, but not come from the future: so all rows up to now.
-        latest = self.clock() + self.source.skew_ms + 1
-        await self.store.record_gap(Gap(self.source.topic, owned.number, *gap, 0, latest))
+        await self.store.record_gap(Gap(self.source.topic, owned.number, *gap))
 
     async def clean_up(self) -> int:
         """Drop the cells that the previous version of their own span covers.

@@ -34,8 +34,8 @@ def edge_after(offset: int, size: int) -> int:
 def plan_start(committed: int | None, marker: int | None, log_start: int, size: int) -> Start:
     """Decide where to fold from, so that no segment is replaced by a part of it.
 
-    What the log does not hold any more is skipped up to the next edge. A new group begins where the
-    log does, also within a segment: nobody has a state of it that a part could replace.
+    What the log does not hold any more is skipped up to the next edge. So does a group that knows
+    nothing: the store may have a state of the segment that it would begin in, by another group.
 
     Args:
         committed: The group's offset; None when it never committed.
@@ -44,7 +44,8 @@ def plan_start(committed: int | None, marker: int | None, log_start: int, size: 
         size: Offsets in a segment.
     """
     if committed is None and marker is None:
-        return Start(log_start)  # a new group: nothing was folded that could be replaced
+        begin = edge_after(log_start, size)
+        return Start(begin, (0, begin) if begin else None)
     position = committed if committed is not None else log_start
     position = vouched_start(position, marker, size)
     if position >= log_start:

@@ -9,9 +9,9 @@ from fastdata.declare.metric import Metric, States
 from fastdata.errors import CorruptStateError
 from fastdata.speed.keys import StateRow, cell_key, cell_prefix, ids_prefix, unstamp
 from fastdata.speed.repeats import Repeats
+from fastdata.store.protocol import NEVER, Progress
 
 __all__ = [
-    "NO_WATERMARK",
     "Cell",
     "CellKey",
     "Cells",
@@ -22,7 +22,6 @@ __all__ = [
     "StateTable",
 ]
 
-NO_WATERMARK = -(1 << 62)
 CellKey = tuple[int, int, int, tuple[Dimension, ...]]  # metric, segment, window, dimensions
 
 
@@ -210,7 +209,9 @@ class Partition:
         position: The next offset to fold.
         durable: The position of the last flush that came through.
         watermark: The largest event time seen, ms UTC, never ahead of the clock and skew.
+        written: The timestamp of the last record folded, ms UTC.
         log_end: The end of the log, as far as it is known.
+        end_seen: When that was its end, ms UTC.
         vouched: Events before this offset were judged and folded before the start: the marker of
             the state that was found vouches for them.
         new_metrics: Metrics, by index, that the marker does not know.
@@ -223,8 +224,10 @@ class Partition:
     repeats: Repeats
     position: int
     durable: int
-    watermark: int = NO_WATERMARK
+    watermark: int = NEVER
+    written: int = NEVER
     log_end: int = 0
+    end_seen: int = NEVER
     vouched: int = 0
     new_metrics: frozenset[int] = frozenset()
     letters: list[DeadLetter] = field(default_factory=list)
@@ -245,9 +248,20 @@ class Partition:
         self.repeats.restore(rows)
 
     @property
-    def is_idle(self) -> bool:
-        """Whether everything in the log is folded."""
-        return self.position >= self.log_end
+    def is_at_end(self) -> bool:
+        """Whether everything is folded that was in the log when its end was seen last."""
+        return self.position >= self.log_end and self.end_seen > NEVER
+
+    def progress(self, topic: str, now: int) -> Progress:
+        """How far it is folded, for readers.
+
+        Args:
+            now: ms UTC.
+        """
+        read_until = self.end_seen if self.is_at_end else self.written
+        return Progress(
+            topic, self.number, self.position, self.watermark, now, read_until, self.is_at_end
+        )
 
     @property
     def is_changed(self) -> bool:

@@ -165,14 +165,18 @@ class FoldingConsumer(driver.Consumer):
         committed = await self._thread.call_thread(self._thread._committed, tps)
         return cast(Mapping[TP, int | None], committed)
 
-    def reach(self, tp: TP) -> tuple[int, int] | None:
-        """The next offset to fetch, and the end of what may be fetched; None when not known."""
+    def reach(self, tp: TP) -> tuple[int, int, int] | None:
+        """The next offset to fetch, the end of what may be fetched, and when that was so, ms UTC.
+
+        None when they are not known.
+        """
         assigned = self._thread._ensure_consumer()._subscription.subscription
         state = assigned and assigned.assignment and assigned.assignment.state_value(tp)
         if not state or not state.has_valid_position or state.highwater is None:
             return None
         stable = state.lso
-        return state.position, state.highwater if stable in {None, -1} else stable
+        end = state.highwater if stable in {None, -1} else stable
+        return state.position, end, state.timestamp
 
     def group_error(self) -> BaseException | None:
         """What has ended our part in the group for good; None while nothing has.

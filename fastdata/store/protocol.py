@@ -8,6 +8,7 @@ from fastdata.coordinates.segments import Coverage
 from fastdata.store.pace import Pace
 
 __all__ = [
+    "NEVER",
     "Flip",
     "Gap",
     "Head",
@@ -21,6 +22,10 @@ __all__ = [
     "Tally",
     "Total",
 ]
+
+
+NEVER = -(1 << 62)
+"""A moment before all others, ms UTC: that of what has not been yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,19 +103,17 @@ class Flip:
 class Gap:
     """Offsets `[start, end)` of one partition that the speed layer skipped.
 
+    Of what times their events are nobody knows: only clocks could tell, and clocks are wrong.
+
     Attributes:
         topic: The topic; or the id of a metric, when only that metric has not folded them
             because it was declared later.
-        earliest: The earliest event time they may have, ms UTC, as far as the worker knew.
-        latest: Exclusive end of the same, ms UTC.
     """
 
     topic: str
     partition: int
     start: int
     end: int
-    earliest: int
-    latest: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,9 +122,11 @@ class Progress:
 
     Attributes:
         next_offset: The next offset to fold; all before it are in the store.
-        watermark: The largest event time seen, ms UTC; of a partition that is folded to its end,
-            that of the others of its worker, which it does not hold back.
+        watermark: The largest event time seen, ms UTC.
         updated: When this was written, ms UTC of the worker's clock.
+        read_until: All that was written to the partition before is folded, ms UTC: the moment when
+            its end was seen, if all up to there is; else the timestamp of the last record that is.
+        is_at_end: Whether it is the moment when the end was seen.
     """
 
     topic: str
@@ -129,6 +134,16 @@ class Progress:
     next_offset: int
     watermark: int
     updated: int
+    read_until: int = NEVER
+    is_at_end: bool = False
+
+    @property
+    def fresh_until(self) -> int:
+        """How far in event time the partition is folded, ms UTC.
+
+        What is read to its end is fresh, also when no event came for a day.
+        """
+        return self.read_until if self.is_at_end else self.watermark
 
 
 @dataclass(frozen=True, slots=True)

@@ -151,12 +151,7 @@ def furthest(progress: Iterable[Progress]) -> dict[tuple[str, int], Progress]:
 
 def merge_gaps(gap: Gap, other: Gap) -> Gap:
     """The one gap that two records of the same start make."""
-    return replace(
-        gap,
-        end=max(gap.end, other.end),
-        earliest=min(gap.earliest, other.earliest),
-        latest=max(gap.latest, other.latest),
-    )
+    return replace(gap, end=max(gap.end, other.end))
 
 
 def move_heads(

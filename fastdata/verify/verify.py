@@ -222,11 +222,7 @@ class _SourceVerification:
         groups = group(metric, counted)
         report = SpanReport(span, events=len(counted))
         batch = Comparison(metric, span, "batch", verified.sketches)
-        totals = {
-            _key(total.window, total.dims): total.state
-            for total in view.reading.totals
-            if not is_tip(total.dims)
-        }
+        totals = _totals(view.reading)
         compare_batch(batch, totals, _once(groups.values()))
         report.findings += batch.findings
         new = {segment: rows for segment, rows in groups.items() if _is_new(view.head, *segment)}
@@ -315,6 +311,15 @@ def _partials(view: _View) -> dict[SegmentKey, dict[GroupKey, bytes]]:
             groups = segments.setdefault((partial.partition, partial.segment), {})
             groups[_key(partial.window, partial.dims)] = partial.state
     return segments
+
+
+def _totals(reading: Reading) -> dict[GroupKey, bytes]:
+    """What is counted of closed segments."""
+    return {
+        _key(total.window, total.dims): total.state
+        for total in reading.totals
+        if not is_tip(total.dims)
+    }
 
 
 def _key(window: int, dims: str) -> GroupKey:

@@ -97,7 +97,7 @@ class Loop:
         """Fold up to so many records of one partition; returns how many there were."""
         records = self.log.partitions[partition]
         first = self._read[partition]
-        self.layer.see_end(partition, len(records))
+        self.layer.see_end(partition, len(records), self.now)
         for offset, (at, value) in enumerate(records[first : first + count], first):
             self.now = at
             self.layer.fold(partition, Record(offset, at, None, value))

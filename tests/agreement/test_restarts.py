@@ -66,13 +66,18 @@ async def fold_in_steps(loop: Loop, store: ServingStore, wipe: bool | None) -> l
     return answers
 
 
+def without_freshness(tables: list[pa.Table]) -> list[pa.Table]:
+    return [table.drop_columns(["fresh_until"]) for table in tables]
+
+
 @pytest.mark.parametrize("wipe", [False, True], ids=["state kept", "state lost"])
 async def test_a_reader_does_not_notice_that_workers_die(tmp_path: Path, wipe: bool) -> None:
     deployment = deploy(tmp_path)
     async with MemoryStore() as one, MemoryStore() as other:
         expected = await fold_in_steps(deployment.loop(tidy_log(deployment)), one, None)
         answers = await fold_in_steps(deployment.loop(tidy_log(deployment)), other, wipe)
-        assert expected == answers
+        # When the end of the log was seen depends on how often workers looked.
+        assert without_freshness(expected) == without_freshness(answers)
         assert expected[-1]["clicks"].to_pylist() != expected[0]["clicks"].to_pylist()
 
 
@@ -124,10 +129,7 @@ async def test_a_metric_declared_later_is_a_gap_until_it_is_replayed(
         # The first hundred of each partition are a segment that the new metric never folded.
         young = await answer(loop, store, metric=1)
         assert sum(young["clicks"].to_pylist()) == 900 - 300
-        declared = START + 3 * HOUR
-        assert young["gap"].to_pylist() == [
-            window.timestamp() * 1000 <= declared for window in young["window"].to_pylist()
-        ]
+        assert set(young["gap"].to_pylist()) == {True}
         old = await answer(loop, store)
         assert set(old["gap"].to_pylist()) == {False}
         assert old.slice(0, 3) == before.slice(0, 3).set_column(

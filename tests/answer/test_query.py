@@ -216,7 +216,7 @@ async def test_unfolded_events_and_gaps_are_forgotten_when_batch_covers_them(
         return [table.column(name)[0].as_py() for name in ("n", "n_upper", "exact", "gap")]
 
     await store.upsert([unfolded(rides, NOON, "late", 4)], [])
-    await store.record_gap(gap(350, 400, NOON, ONE))
+    await store.record_gap(gap(350, 400))
     assert [2, 56, False, True] == await ask()
     # The new segments held no event of the hour after all: the same rows, another label.
     relabelling = Flip(NOON, (1, Coverage({0: 3})), 1, Coverage({0: 4}), None)

@@ -40,7 +40,7 @@ def random_reading(metric: Metric, rng: random.Random) -> Reading:
         [total(metric, *cell) for cell in cells[: 80 if is_old else 60]],
         [] if is_old else [partial(metric, *cell) for cell in cells[60:]],
         [unfolded(metric, rng.choice(hours), "late", 2)],
-        [gap(350, 360, middle := rng.choice(hours), middle + HOUR_MS)],
+        [gap(350, 360)],
         [progress(START + rng.randrange(2 * DAYS * 24) * HOUR_MS)],
     )
 

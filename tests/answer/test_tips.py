@@ -137,7 +137,7 @@ def test_a_flush_that_is_under_way_may_not_have_said_what_it_left_out(rides: Met
 
 
 def test_a_gap_is_healed_by_what_was_read_of_the_open_segment(rides: Metric) -> None:
-    skipped = gap(UNTIL - 20, UNTIL, NOON, ONE)
+    skipped = gap(UNTIL - 20, UNTIL)
 
     (row,) = merge(rides, reading([head()], [tip(rides, [(5, "ann")])], gaps=[skipped]), HOURLY)
 
@@ -145,7 +145,7 @@ def test_a_gap_is_healed_by_what_was_read_of_the_open_segment(rides: Metric) -> 
 
 
 def test_a_gap_is_open_again_where_the_tip_does_not_stand(rides: Metric) -> None:
-    skipped = gap(UNTIL - 20, UNTIL, NOON, ONE)
+    skipped = gap(UNTIL - 20, UNTIL)
     newer = stamped(rides, [(6, "cem")], UNTIL)
 
     (row,) = merge(

@@ -113,8 +113,8 @@ def head(span: int, segments: int = 3, version: int = 1) -> Head:
     return Head(span, version, Coverage({0: segments}))
 
 
-def gap(start: int, end: int, earliest: int, latest: int) -> Gap:
-    return Gap("trips", 0, start, end, earliest, latest)
+def gap(start: int, end: int) -> Gap:
+    return Gap("trips", 0, start, end)
 
 
 def progress(watermark: int, partition: int = 0) -> Progress:

@@ -114,11 +114,8 @@ def test_longer_windows_are_told_of(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 @pytest.mark.parametrize(
     ("coverage", "said"),
     [
-        (
-            Coverage(),
-            "nothing to count yet: no segment (1,000 offsets of a partition) is archived whole",
-        ),
-        (Coverage({0: 3}), "no events of that time are archived in whole segments"),
+        (Coverage(), "nothing to count yet: nothing is archived"),
+        (Coverage({}, {0: 3}), "no events of that time are archived"),
     ],
 )
 def test_that_there_is_nothing_to_count_is_told_with_its_reason(

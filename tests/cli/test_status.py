@@ -127,7 +127,7 @@ async def test_what_was_not_folded_is_counted_by_reason(catalog: Catalog) -> Non
 
 
 async def test_gaps_are_listed(catalog: Catalog) -> None:
-    gap = Gap("flights", 1, 100, 300, earliest=0, latest=60_000)
+    gap = Gap("flights", 1, 100, 300)
     async with MemoryStore() as store:
         await store.record_gap(gap)
         source, _ = await read(catalog, store, {0: 0, 1: 300})

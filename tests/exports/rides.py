@@ -123,7 +123,7 @@ class Changes:
 
     async def _gap(self, hour: int) -> None:
         self._offset += SIZE
-        await self._store.record_gap(gap(self._offset, self._offset + 9, hour, hour + HOUR_MS))
+        await self._store.record_gap(gap(self._offset, self._offset + 9))
 
     async def _time(self, hour: int) -> None:
         self._watermark += self._rng.randrange(9 * HOUR_MS)

@@ -147,7 +147,7 @@ async def test_the_table_learns_what_was_left_out_and_that_it_was_healed(
     assert [False] == await exactness(rides, store, place)
     await confirm(rides, store, 4)
     assert [True] == await exactness(rides, store, place)
-    await store.record_gap(gap(510, 520, NOON, ONE))
+    await store.record_gap(gap(510, 520))
     assert [False] == await exactness(rides, store, place)
     await confirm(rides, store, 6)
     assert [True] == await exactness(rides, store, place)

@@ -27,7 +27,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 from fastdata import Count, Metric, Source, Sum, failpoints
 from fastdata.answer.merge import Buckets, Doubts, merge
@@ -37,22 +37,15 @@ from fastdata.coordinates.instants import HOUR_MS, MINUTE_MS
 from fastdata.coordinates.segments import Coverage
 from fastdata.declare.unfolded import unfolded_of
 from fastdata.errors import SpanConflictError
-from fastdata.events.decoder import Decoder, Event
+from fastdata.events.decoder import Decoder
 from fastdata.events.registry import FolderRegistry
 from fastdata.events.schema import encode
 from fastdata.failpoints import FailpointError
 from fastdata.measures.estimates import Estimate
-from fastdata.speed.layer import Record, SpeedLayer
-from fastdata.speed.state import Partition
+from fastdata.speed.layer import Record
 from fastdata.store.protocol import Head, Partial, Reading, ServingStore
-from tests.simulation.fakes import (
-    Budget,
-    CrashError,
-    CutStore,
-    FakeTable,
-    NoDeadLetters,
-    ViolationError,
-)  # fmt: skip
+from tests.simulation.fakes import CrashError, ViolationError
+from tests.simulation.worker import Worker
 
 PARTITIONS, SEGMENT, WINDOWS, SPAN = 2, 5, 6, 2
 FIRST_MS = HOUR_MS  # of the hour before, what is left out is in no reading
@@ -79,59 +72,6 @@ STEPS = {
 }  # fmt: skip
 
 
-class LeavingOut(SpeedLayer):
-    """Leaves out which events the schedule has drawn, as if they were late."""
-
-    def __init__(self, system: "System", *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)
-        self._system = system
-
-    def _reason_to_leave_out(
-        self, owned: Partition, offset: int, event: Event, is_vouched: bool
-    ) -> str | None:
-        if not is_vouched and (owned.number, offset) in self._system.left_out:
-            return "late"
-        return super()._reason_to_leave_out(owned, offset, event, is_vouched)
-
-
-class Worker:
-    """One owner of all partitions and the writes that it may still do."""
-
-    def __init__(self, system: "System") -> None:
-        self.system = system
-        self.budget = Budget()
-        self.is_fenced = False
-        self.layer = LeavingOut(
-            system,
-            system.source,
-            [system.metric],
-            system.decoder,
-            table=FakeTable(system.table, self.budget),
-            store=CutStore(system.store, self.budget),
-            dead_letters=NoDeadLetters(),
-            commit=self.commit,
-            clock=lambda: system.now,
-            max_cells=4,
-        )
-
-    async def commit(self, offsets: Mapping[int, int]) -> bool:
-        for partition, offset in offsets.items():
-            self.budget.spend()
-            if not self.is_fenced:  # the broker refuses the commit of a zombie, not its writes
-                self.system.committed[partition] = offset
-        return not self.is_fenced
-
-    async def start(self) -> "Worker":
-        for p in range(PARTITIONS):
-            log = self.system.log[p]
-            await self.layer.open(p, self.system.committed.get(p), 0, len(log))
-        return self
-
-    @property
-    def dirty(self) -> int:
-        return sum(p.cells.dirty for p in self.layer.partitions.values())
-
-
 class System:
     """One schedule. The same seed gives the same one."""
 
@@ -152,6 +92,7 @@ class System:
         self.seen: set[tuple[int, int]] = set()
         self.seen_folded: set[tuple[int, int]] = set()  # in a partial that a reader saw
         self.left_out: set[tuple[int, int]] = set()
+        self.inexact: list[int] = []  # rows of the last answer
         self.zombie: Worker | None = None
         self.worker: Worker
 
@@ -180,7 +121,7 @@ class System:
             if offset >= len(self.log[p]):
                 return
             layer.fold(p, Record(offset, self.now, None, self.log[p][offset][1]))
-            layer.see_end(p, len(self.log[p]))
+            layer.see_end(p, len(self.log[p]), self.now)
 
     async def flush(self) -> None:
         await self.worker.layer.flush()
@@ -283,6 +224,7 @@ class System:
         reading = await self.store.read(
             self.metric.id, unfolded_of(source).id, source.topic, 0, end
         )
+        self.inexact = []
         answers: dict[int, set[tuple[int, int]]] = defaultdict(set)
         doubts = Doubts(self.metric, reading)
         self.note_folded(doubts.settled.partials)
@@ -293,6 +235,8 @@ class System:
             events = self.events_in(total.value, f"window {row.start}")
             answers[row.start] = events
             self.check_claims(row.start, events, count, row.is_exact, reading)
+            if not row.is_exact:
+                self.inexact.append(row.start)
         return answers
 
     def events_in(self, total: Decimal, place: str) -> set[tuple[int, int]]:
@@ -352,10 +296,12 @@ class System:
 
     async def settle(self) -> None:
         """Drain everything and compare with the log."""
+        self.now += HOUR_MS  # later reports are told by the clock
         await self.start_worker()
         for p, log in self.log.items():
             for offset in range(self.worker.layer.partitions[p].position, len(log)):
                 self.worker.layer.fold(p, Record(offset, self.now, None, log[offset][1]))
+            self.worker.layer.see_end(p, len(log), self.now)
         await self.flush()
         await self.query()
         everything = {(p, o) for p, log in self.log.items() for o in range(len(log))}
@@ -368,6 +314,8 @@ class System:
         await self.query()
         if lost := everything - self.seen:
             raise ViolationError(f"not healed: {sorted(lost)[:4]}")
+        if self.inexact:
+            raise ViolationError(f"all is counted, and these are not exact: {self.inexact}")
 
     async def run(self, steps: int) -> None:
         await self.start_worker()

@@ -233,7 +233,7 @@ class Year:
             self.archives[p].append(ArchivedRecord(offset, visit.at, None, value))
         self.now = morning + DAY_MS
         for p, log in self.log.items():
-            self.worker.see_end(p, len(log))
+            self.worker.see_end(p, len(log), self.now)
             await self.archives[p].flush()
         await self.worker.flush()
         if self.rng.random() < 0.1:

@@ -55,8 +55,8 @@ class Group:
         self.commits.append(offsets)
         return True
 
-    def reach(self, tp: TP) -> tuple[int, int] | None:
-        return self.fetched.get(tp, 0), self.log_end
+    def reach(self, tp: TP) -> tuple[int, int, int] | None:
+        return self.fetched.get(tp, 0), self.log_end, 1
 
     def forget(self, tp: TP) -> None:
         self.holes.pop(tp, None)
@@ -310,14 +310,14 @@ async def test_a_partition_that_is_behind_shows_its_progress_and_an_idle_one_non
 
     assert behind == {"the flush of fastdata-events": None, "events/0": (2, 40, 0)}
     assert idle == {"the flush of fastdata-events": None, "events/0": None}
-    assert desk.layer.partitions[0].is_idle
+    assert desk.layer.partitions[0].is_at_end
 
 
 async def test_markers_at_the_end_of_the_log_do_not_make_a_partition_late(desk: Desk) -> None:
     desk.group.log_end = 3  # one record more than there are events: the end of a transaction
     await desk.deliver(0, 1)
     desk.group.fetched[TP0] = 2
-    desk.group.reach = lambda tp: (3, 3)  # type: ignore[method-assign]
+    desk.group.reach = lambda tp: (3, 3, 1)  # type: ignore[method-assign]
 
     assert {sign.progress for sign in desk.agent.signs()} == {None}
-    assert desk.layer.partitions[0].is_idle
+    assert desk.layer.partitions[0].is_at_end

@@ -9,7 +9,6 @@ from fastdata.coordinates.segments import Coverage
 from fastdata.errors import CorruptStateError, MapError, TableError
 from fastdata.failpoints import FailpointError
 from fastdata.speed.keys import marker_key
-from fastdata.speed.state import NO_WATERMARK
 from fastdata.store.protocol import Flip, Gap, Total
 from tests.speed.conftest import DAY_MS, HOUR_MS, MINUTE_MS, NOW, Bench
 
@@ -246,26 +245,15 @@ async def test_a_layer_is_full_at_its_bound_of_changed_cells(bench: Bench) -> No
     assert layer.is_full
 
 
-async def test_an_idle_partition_does_not_hold_the_watermark_back(bench: Bench) -> None:
+async def test_without_a_limit_an_event_is_folded_however_late(bench: Bench) -> None:
+    bench.source.lateness_ms = None
     layer = bench.layer()
-    await layer.open(0, None, 0, 1)
-    await layer.open(1, None, 0, 0)
+    await layer.open(0, None, 0, 2)
     layer.fold(0, bench.record(0))
+    layer.fold(0, bench.record(1, at=NOW - 400 * 24 * HOUR_MS))
     await layer.flush()
 
-    watermarks = {p.partition: p.watermark for p in await bench.store.progress("events")}
-    assert watermarks == {0: NOW, 1: NOW}
-
-
-async def test_a_busy_partition_holds_it_back(bench: Bench) -> None:
-    layer = bench.layer()
-    await layer.open(0, None, 0, 1)
-    await layer.open(1, None, 0, 5)
-    layer.fold(0, bench.record(0))
-    await layer.flush()
-
-    watermarks = {p.partition: p.watermark for p in await bench.store.progress("events")}
-    assert watermarks == {0: NOW, 1: NO_WATERMARK}
+    assert len(await bench.partials()) == 2
 
 
 async def test_skipping_lands_on_an_edge_and_is_recorded_before(bench: Bench) -> None:
@@ -274,7 +262,7 @@ async def test_skipping_lands_on_an_edge_and_is_recorded_before(bench: Bench) ->
     layer.fold(0, bench.record(0))
     assert await layer.skip_ahead(0, 35) == 30
 
-    gap = Gap("events", 0, 1, 30, 0, NOW + 5 * MINUTE_MS + 1)
+    gap = Gap("events", 0, 1, 30)
     assert await bench.store.gaps("events") == [gap]
     assert bench.committed == {0: 30}
 

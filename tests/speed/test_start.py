@@ -9,7 +9,8 @@ from fastdata.speed.start import Start, edge_after, plan_start
     ("committed", "marker", "log_start", "start"),
     [
         pytest.param(None, None, 0, Start(0), id="a new topic from its beginning"),
-        pytest.param(None, None, 7, Start(7), id="a new group from where the log begins"),
+        pytest.param(None, None, 7, Start(10, (0, 10)), id="a new group on a log that was trimmed"),
+        pytest.param(None, None, 30, Start(30, (0, 30)), id="trimmed at an edge"),
         pytest.param(23, 23, 0, Start(23), id="an orderly restart"),
         pytest.param(23, 28, 0, Start(23), id="a crash before the commit: replayed, re-emitted"),
         pytest.param(23, None, 0, Start(20), id="lost state: its segment from the edge"),

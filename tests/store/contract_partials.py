@@ -8,7 +8,7 @@ import pytest
 from fastdata.coordinates.instants import HOUR_MS, MINUTE_MS
 from fastdata.coordinates.segments import Coverage
 from fastdata.errors import StoreError
-from fastdata.store.protocol import Flip, Gap, Progress, Reading, ServingStore, Tally, Total
+from fastdata.store.protocol import NEVER, Flip, Gap, Progress, Reading, ServingStore, Tally, Total
 from tests.store.samples import (
     METRIC,
     NOON,
@@ -130,19 +130,31 @@ class PartialsContract:
         await store.upsert([], [first])
         assert [later] == list(await store.progress(TOPIC))
 
+    async def test_how_far_all_is_read_is_kept_to_the_millisecond(
+        self, store: ServingStore
+    ) -> None:
+        reports = [
+            Progress(TOPIC, 0, 90, 5, 100, read_until=99, is_at_end=True),
+            Progress(TOPIC, 1, 90, NEVER, 100, read_until=-7, is_at_end=False),
+            Progress(TOPIC, 2, 90, 5, 100),
+        ]
+        await store.upsert([], reports)
+        assert reports == list(await store.progress(TOPIC))
+        assert [99, NEVER, 5] == [report.fresh_until for report in reports]
+
     async def test_gaps_of_one_start_are_merged(self, store: ServingStore) -> None:
-        await store.record_gap(Gap(TOPIC, 0, 100, 300, 50, 70))
-        await store.record_gap(Gap(TOPIC, 0, 100, 200, 40, 90))
-        await store.record_gap(Gap(TOPIC, 0, 100, 300, 50, 70))
-        await store.record_gap(Gap(TOPIC, 1, 100, 150, 1, 2))
-        await store.record_gap(Gap("weather", 0, 0, 1, 1, 2))
-        both = [Gap(TOPIC, 0, 100, 300, 40, 90), Gap(TOPIC, 1, 100, 150, 1, 2)]
+        await store.record_gap(Gap(TOPIC, 0, 100, 300))
+        await store.record_gap(Gap(TOPIC, 0, 100, 200))
+        await store.record_gap(Gap(TOPIC, 0, 100, 300))
+        await store.record_gap(Gap(TOPIC, 1, 100, 150))
+        await store.record_gap(Gap("weather", 0, 0, 1))
+        both = [Gap(TOPIC, 0, 100, 300), Gap(TOPIC, 1, 100, 150)]
         assert both == list(await store.gaps(TOPIC))
         assert both == list((await read(store)).gaps)
 
     async def test_gaps_of_one_metric_are_read_with_it_alone(self, store: ServingStore) -> None:
-        of_all, own = Gap(TOPIC, 0, 0, 5, 1, 2), Gap(METRIC, 0, 5, 9, 1, 2)
-        for gap in (of_all, own, Gap("arrivals-000000000000", 0, 5, 9, 1, 2)):
+        of_all, own = Gap(TOPIC, 0, 0, 5), Gap(METRIC, 0, 5, 9)
+        for gap in (of_all, own, Gap("arrivals-000000000000", 0, 5, 9)):
             await store.record_gap(gap)
         assert [of_all, own] == list((await read(store)).gaps)
         other = await store.read("departures-000000000000", UNFOLDED, TOPIC, NOON, TWO)
@@ -240,8 +252,8 @@ class PartialsContract:
         rows += [partial(ONE, stamp=huge), partial(ONE, dims="[1]"), partial(ONE + MINUTE_MS)]
         rows += [partial(s, metric=UNFOLDED, dims='["late"]', segment=3) for s in (0, NOON, ONE)]
         await store.upsert(rows, [Progress(TOPIC, 0, 90, 5, 1)])
-        await store.record_gap(Gap(TOPIC, 0, 100, 300, 50, 70))
-        await store.record_gap(Gap(METRIC, 0, 100, 300, 50, 70))
+        await store.record_gap(Gap(TOPIC, 0, 100, 300))
+        await store.record_gap(Gap(METRIC, 0, 100, 300))
         await publish(store, covering(p0=2), b"a")
 
         survey = await store.survey(METRIC, UNFOLDED, TOPIC, 0, TWO)

@@ -80,6 +80,7 @@ class Worker:
             for record in log[position:]:
                 content = (record.key, record.value, record.headers)
                 self.layer.fold(partition, Record(record.offset, record.timestamp_ms, *content))  # type: ignore[arg-type]
+            self.layer.see_end(partition, len(log), NOW)
         await self.layer.flush()
 
     async def finish(self) -> None:

@@ -71,7 +71,7 @@ _TABLES = (
         topic text, partition int, cell blob, PRIMARY KEY (topic, partition)
     ) WITH {updated}""",
     """CREATE TABLE IF NOT EXISTS KS.gaps (
-        topic text, partition int, first bigint, until bigint, earliest bigint, latest bigint,
+        topic text, partition int, first bigint, until bigint,
         PRIMARY KEY (topic, partition, first)
     ) WITH {updated}""",
     """CREATE TABLE IF NOT EXISTS KS.totals (
@@ -139,11 +139,7 @@ class Statements:
     )
     read_progress: Any = "SELECT partition, cell FROM KS.progress WHERE topic = ?"
     put_gap_end: Any = f"UPDATE KS.gaps USING TIMESTAMP ? SET until = ? WHERE {_GAP}"
-    put_gap_earliest: Any = f"UPDATE KS.gaps USING TIMESTAMP ? SET earliest = ? WHERE {_GAP}"
-    put_gap_latest: Any = f"UPDATE KS.gaps USING TIMESTAMP ? SET latest = ? WHERE {_GAP}"
-    read_gaps: Any = (
-        "SELECT topic, partition, first, until, earliest, latest FROM KS.gaps WHERE topic = ?"
-    )
+    read_gaps: Any = "SELECT topic, partition, first, until FROM KS.gaps WHERE topic = ?"
     put_total: Any = (
         f"UPDATE KS.totals USING TIMESTAMP 1 SET state = ? WHERE {_OF_TOTALS}"
         " AND window = ? AND dims = ?"
@@ -189,7 +185,7 @@ def bucket_of(dims: str, buckets: int) -> int:
 
 
 _STAMP = struct.Struct(">q")
-_PROGRESS = struct.Struct(">Qqq")
+_PROGRESS, _READ = struct.Struct(">Qqq"), struct.Struct(">q?")
 _MIDDLE = 1 << 63
 
 
@@ -216,10 +212,12 @@ def load_partial(place: PartialsPlace, row: tuple[int, int, str, bytes]) -> Part
 
 def dump_progress(progress: Progress) -> bytes:
     """The cell of a progress: of one offset, the later report has the larger bytes."""
-    return _PROGRESS.pack(progress.updated + _MIDDLE, progress.next_offset, progress.watermark)
+    cell = _PROGRESS.pack(progress.updated + _MIDDLE, progress.next_offset, progress.watermark)
+    return cell + _READ.pack(progress.read_until, progress.is_at_end)
 
 
 def load_progress(topic: str, partition: int, cell: bytes) -> Progress:
-    """The progress that `dump_progress` wrote."""
-    updated, next_offset, watermark = _PROGRESS.unpack(cell)
-    return Progress(topic, partition, next_offset, watermark, updated - _MIDDLE)
+    """The progress that `dump_progress` wrote, of this version or the one before."""
+    updated, next_offset, watermark = _PROGRESS.unpack_from(cell)
+    read = _READ.unpack(cell[_PROGRESS.size :]) if len(cell) > _PROGRESS.size else ()
+    return Progress(topic, partition, next_offset, watermark, updated - _MIDDLE, *read)

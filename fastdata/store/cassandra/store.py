@@ -88,14 +88,9 @@ class CassandraStore(protocol.ServingStore):
         )
 
     async def record_gap(self, gap: Gap) -> None:
-        """See `ServingStore`; each number of the gap is its own write timestamp."""
+        """See `ServingStore`; the end of the gap is its own write timestamp."""
         key = (gap.topic, gap.partition, gap.start)
-        rows = [
-            (self._do.put_gap_end, (gap.end, gap.end, *key)),
-            (self._do.put_gap_earliest, (-gap.earliest, gap.earliest, *key)),
-            (self._do.put_gap_latest, (gap.latest, gap.latest, *key)),
-        ]
-        await self._session.write([Batch(rows)])
+        await self._session.write([Batch([(self._do.put_gap_end, (gap.end, gap.end, *key))])])
 
     async def read(
         self,

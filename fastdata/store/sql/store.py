@@ -6,7 +6,7 @@ from dataclasses import astuple
 from functools import partial
 from typing import Self
 
-from sqlalchemy import Delete, Table, inspect, select
+from sqlalchemy import Delete, Table, inspect, select, text, update
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -51,8 +51,10 @@ class SqlStore(protocol.ServingStore):
             StoreError: It was written by another version of fastdata.
         """
         try:
-            if await self._layout() is None:
+            if (layout := await self._layout()) is None:
                 await self._create_tables()
+            elif layout in tables.MIGRATIONS:
+                await self._migrate()
             self._check_layout(await self._layout())
         except BaseException:
             await self._engine.dispose()
@@ -70,7 +72,7 @@ class SqlStore(protocol.ServingStore):
             for key, p in rules.newest(partials).items()
         ]
         reports = [
-            (*key, p.next_offset, p.watermark, p.updated)
+            (*key, p.next_offset, p.watermark, p.updated, p.read_until, p.is_at_end)
             for key, p in rules.furthest(progress).items()
         ]
         async with self._transaction("write partials", WRITE) as connection:
@@ -320,6 +322,18 @@ class SqlStore(protocol.ServingStore):
             await self._dialect.lock(connection, tables.layout.name)
             await connection.run_sync(tables.metadata.create_all)
             await self._put(connection, tables.layout, [(tables.LAYOUT,)])
+
+    @to_its_end
+    async def _migrate(self) -> None:
+        """Bring the tables of an earlier version to this layout; processes may race."""
+        async with self._transaction("migrate the tables", WRITE) as connection:
+            await self._dialect.lock(connection, tables.layout.name)
+            version = (await connection.execute(select(tables.layout.c.version))).scalar_one()
+            while version in tables.MIGRATIONS:
+                for statement in tables.MIGRATIONS[version]:
+                    await connection.execute(text(statement))
+                version += 1
+            await connection.execute(update(tables.layout).values(version=version))
 
     def _check_layout(self, version: int | None) -> None:
         if version != tables.LAYOUT:

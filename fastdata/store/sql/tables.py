@@ -2,8 +2,11 @@
 
 from sqlalchemy import BigInteger, Boolean, Column, Integer, LargeBinary, MetaData, Table, Text
 
+from fastdata.store.protocol import NEVER
+
 __all__ = [
     "LAYOUT",
+    "MIGRATIONS",
     "gaps",
     "heads",
     "layout",
@@ -14,8 +17,8 @@ __all__ = [
     "totals",
 ]
 
-LAYOUT = 1
-"""The version of this layout; another one is refused."""
+LAYOUT = 2
+"""The version of this layout; a newer one is refused."""
 
 metadata = MetaData()
 
@@ -92,8 +95,6 @@ gaps = Table(
     _key("partition"),
     _key("start"),
     _number("end"),
-    _number("earliest"),
-    _number("latest"),
 )
 
 progress = Table(
@@ -104,4 +105,16 @@ progress = Table(
     _number("next_offset"),
     _number("watermark"),
     _number("updated"),
+    _number("read_until"),
+    Column("is_at_end", Boolean, nullable=False),
 )
+
+MIGRATIONS = {
+    1: (
+        f"ALTER TABLE progress ADD COLUMN read_until BIGINT NOT NULL DEFAULT {NEVER}",
+        "ALTER TABLE progress ADD COLUMN is_at_end BOOLEAN NOT NULL DEFAULT FALSE",
+        "ALTER TABLE gaps DROP COLUMN earliest",
+        "ALTER TABLE gaps DROP COLUMN latest",
+    )
+}
+"""What makes the next layout of an earlier one."""

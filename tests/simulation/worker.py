@@ -1,0 +1,64 @@
+"""A worker of the simulation: one owner of all partitions."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from fastdata.events.decoder import Event
+from fastdata.speed.layer import SpeedLayer
+from fastdata.speed.state import Partition
+from tests.simulation.fakes import Budget, CutStore, FakeTable, NoDeadLetters
+
+if TYPE_CHECKING:
+    from tests.simulation.system import System
+
+
+class LeavingOut(SpeedLayer):
+    """Leaves out which events the schedule has drawn, as if they were late."""
+
+    def __init__(self, system: "System", *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._system = system
+
+    def _reason_to_leave_out(
+        self, owned: Partition, offset: int, event: Event, is_vouched: bool
+    ) -> str | None:
+        if not is_vouched and (owned.number, offset) in self._system.left_out:
+            return "late"
+        return super()._reason_to_leave_out(owned, offset, event, is_vouched)
+
+
+class Worker:
+    """One owner of all partitions and the writes that it may still do."""
+
+    def __init__(self, system: "System") -> None:
+        self.system = system
+        self.budget = Budget()
+        self.is_fenced = False
+        self.layer = LeavingOut(
+            system,
+            system.source,
+            [system.metric],
+            system.decoder,
+            table=FakeTable(system.table, self.budget),
+            store=CutStore(system.store, self.budget),
+            dead_letters=NoDeadLetters(),
+            commit=self.commit,
+            clock=lambda: system.now,
+            max_cells=4,
+        )
+
+    async def commit(self, offsets: Mapping[int, int]) -> bool:
+        for partition, offset in offsets.items():
+            self.budget.spend()
+            if not self.is_fenced:  # the broker refuses the commit of a zombie, not its writes
+                self.system.committed[partition] = offset
+        return not self.is_fenced
+
+    async def start(self) -> "Worker":
+        for p, log in self.system.log.items():
+            await self.layer.open(p, self.system.committed.get(p), 0, len(log))
+        return self
+
+    @property
+    def dirty(self) -> int:
+        return sum(p.cells.dirty for p in self.layer.partitions.values())
