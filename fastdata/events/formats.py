@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import Any, Literal, Never, Protocol, cast
 
 import fastavro
+import re2
 
 from fastdata.errors import BadEventError, DeclarationError
 from fastdata.events.conversions import Conversion, Conversions, Misfit, copied_default
@@ -17,6 +18,7 @@ __all__ = ["VALUE_SCHEMA", "Format", "ValueReader", "dump_value", "load_value", 
 
 Format = Literal["avro", "json", "text"]
 _LINE = "(?P<line>.*)"
+_GROUP = re.compile(r"\\.|\(\?P?<(\w+)>")  # or what is escaped
 VALUE_SCHEMA = Schema.parse(
     '{"type":"record","name":"fastdata.Value","fields":['
     '{"name":"timestamp_ms","type":"long"},{"name":"value","type":"bytes"}]}'
@@ -98,10 +100,7 @@ class _JsonReader:
 class _LineReader:
     def __init__(self, schema: Schema, time: str, pattern: str) -> None:
         self.id = _id_of("text", schema.canonical, time, pattern)
-        try:
-            self._pattern = re.compile(pattern)
-        except re.error as error:
-            raise DeclarationError(f"the pattern is no regular expression: {error}") from error
+        self._pattern = _compiled(pattern)
         groups = self._pattern.groupindex
         fields = cast("list[Any]", schema.parsed["fields"])
         declared = {field["name"]: field for field in fields}
@@ -112,7 +111,7 @@ class _LineReader:
             )
         self._stamped = None if time in groups else time
         self._per_ms = 1000 if schema.fields[time].unit == "us" else 1
-        self._fields: list[tuple[str, Conversion | None, bool, Any]] = []
+        self._fields: list[tuple[str, int, Conversion | None, bool, Any]] = []
         conversions = Conversions(schema.parsed)
         for name, field in declared.items():
             convert = self._conversion(conversions, field) if name in groups else None
@@ -122,27 +121,29 @@ class _LineReader:
                     f"nothing gives the field {name!r} a value: name a group of the pattern so, "
                     "or give it a default"
                 )
-            self._fields.append((name, convert, has_default, field.get("default")))
+            group = groups.get(name, 0)
+            self._fields.append((name, group, convert, has_default, field.get("default")))
 
     def read(self, value: bytes | None, timestamp_ms: int) -> dict[str, object]:
         if value is None:
             raise BadEventError("decode", "empty", "the record has no value")
         try:
-            line = value.decode()
+            value.decode()
         except UnicodeDecodeError as error:
             raise BadEventError("decode", "malformed", f"it is no UTF-8: {error}") from error
-        groups = self._pattern.fullmatch(line.removesuffix("\n").removesuffix("\r"))
-        if groups is None:
+        match = self._pattern.fullmatch(value.removesuffix(b"\n").removesuffix(b"\r"))
+        if match is None:
             raise BadEventError("decode", "no-match", "the line does not match the pattern")
         fields: dict[str, object] = {}
-        for name, convert, has_default, default in self._fields:
+        for name, group, convert, has_default, default in self._fields:
+            part = match[group] if group else None
             if name == self._stamped:
                 fields[name] = self._time_of(timestamp_ms)
-            elif convert is None or (has_default and groups[name] is None):
+            elif convert is None or (has_default and part is None):
                 fields[name] = copied_default(default)
             else:
                 try:
-                    fields[name] = convert(groups[name])
+                    fields[name] = convert(None if part is None else part.decode(errors="replace"))
                 except Misfit as misfit:
                     detail = str(misfit.inside(name))
                     raise BadEventError("decode", "schema-mismatch", detail) from misfit
@@ -157,6 +158,28 @@ class _LineReader:
 
     def _time_of(self, timestamp_ms: int) -> int | None:
         return timestamp_ms * self._per_ms if timestamp_ms >= 0 else None
+
+
+def _compiled(pattern: str) -> Any:
+    """The regular expression, which takes linear time of each line.
+
+    Raises:
+        DeclarationError: It is none of RE2, or names a group twice.
+    """
+    options = re2.Options()
+    options.log_errors = False
+    try:
+        compiled = re2.compile(pattern, options)
+    except re2.error as error:
+        (reason,) = error.args
+        raise DeclarationError(
+            f"the pattern is no regular expression of RE2: {reason.decode()}; look-around, back "
+            "references and \\Z are not supported"
+        ) from error
+    names = [name for name in _GROUP.findall(pattern) if name]
+    if doubled := [name for name in names if names.count(name) > 1]:
+        raise DeclarationError(f"the pattern names the group {doubled[0]!r} twice")
+    return compiled
 
 
 def dump_value(timestamp_ms: int, value: bytes) -> bytes:

@@ -221,6 +221,25 @@ def test_a_line_that_cannot_be_read_is_told(
     assert refusal(decoder, value).startswith(reason)
 
 
+def test_a_line_takes_linear_time_whatever_the_pattern(tmp_path: Path) -> None:
+    decoder = declare(tmp_path, LINE, format="text", pattern=r"(?P<x>(\w+\s*)+):(?:.*,){12}end")
+
+    assert refusal(decoder, b"a" * 100_000) == (
+        "decode: no-match: the line does not match the pattern"
+    )
+    assert refusal(decoder, b"a:" + b"," * 100_000).startswith("decode: no-match")
+    assert decoder.decode(b"a b:" + b"," * 100_000 + b"end", NOON).fields == {
+        "at": NOON,
+        "x": "a b",
+    }
+
+
+def test_groups_are_text_whatever_letters_they_have(tmp_path: Path) -> None:
+    decoder = declare(tmp_path, LINE, format="text", pattern=r"é(?P<x>[\pL]+), (?:.{2})\S*")
+
+    assert decoder.decode("éäß日, 😀😀é".encode(), NOON).fields == {"at": NOON, "x": "äß日"}
+
+
 @pytest.mark.parametrize(
     ("type", "text", "meant"),
     [
@@ -255,7 +274,10 @@ def test_a_record_without_a_timestamp_has_no_time(tmp_path: Path) -> None:
         ([LINE], {"format": "csv"}, "no format 'csv'; there are: avro, json, text"),
         ([LINE], {"format": "json", "pattern": "a"}, "a pattern is for format='text'"),
         ([x(["int", "string"])], {}, "field 'x': a union of several types"),
-        ([LINE], {"format": "text", "pattern": "("}, "no regular expression"),
+        ([LINE], {"format": "text", "pattern": "("}, "of RE2: missing ): (; look-around"),
+        ([LINE], {"format": "text", "pattern": "(?P<x>a)(?!b)"}, "invalid perl operator: (?!"),
+        ([LINE], {"format": "text", "pattern": r"(?P<x>.)\1"}, r"invalid escape sequence: \1"),
+        ([LINE], {"format": "text", "pattern": "(?P<x>a)|(?P<x>b)"}, "names the group 'x' twice"),
         ([LINE], {"format": "text"}, "no such field; it has: at, x"),
         ([LINE, COUNT], {"format": "text", "pattern": "(?P<count>.)"}, "nothing gives the field"),
         (

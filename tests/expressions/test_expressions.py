@@ -67,6 +67,33 @@ def test_equal_meaning_has_equal_text(texts: list[str], canonical: str) -> None:
     assert {parse_expression(text, FIELDS, "here").text for text in texts} == {canonical}
 
 
+@pytest.mark.parametrize(
+    ("pattern", "text", "fits"),
+    [
+        ("%/%/%/%.php", "/" * 20_000, False),
+        ("%/%/%/%.php", "/" * 20_000 + ".php", True),
+        ("%a_%a_%a_%b", "a" * 20_000, False),
+        ("ab%ba", "aba", False),
+        ("ab%ba", "abba", True),
+        ("%a%a%", "ba", False),
+        ("%a%ab", "aab", True),
+        ("a%_b%c", "abbc", True),
+        ("a%_b%c", "abc", False),
+        ("%ab%", "a\nab", True),
+        ("%%", "", True),
+        ("", "a", False),
+    ],
+)
+def test_like_looks_for_each_part_once(pattern: str, text: str, fits: bool) -> None:
+    nodes = [
+        parse_expression(f"t {like} '{pattern}'", FIELDS, "here") for like in ("like", "ilike")
+    ]
+    row = {**ROW, "t": text}
+
+    assert [compile_value(node)(row) for node in nodes] == [fits, fits]
+    assert [[fits], [fits]] == [list(column) for column in answers(nodes, [row])]
+
+
 def test_a_name_of_a_field_is_that_field_whatever_it_looks_like() -> None:
     fields = {"a-b": FIELDS["j"], "case": FIELDS["j"], "1": FIELDS["t"]}
 
