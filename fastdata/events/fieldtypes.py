@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal, cast
 
 from fastdata.errors import DeclarationError
+from fastdata.events.nesting import MAX_LEVELS
 
 __all__ = ["FieldType", "Kind", "SchemaNode", "field_types"]
 
@@ -76,11 +77,38 @@ def field_types(parsed: Mapping[str, Any], place: str) -> dict[str, FieldType]:
         place: Where the schema is from, for the message.
 
     Raises:
-        DeclarationError: A record contains itself, or an array holds what takes no bytes.
+        DeclarationError: A record contains itself, an array holds what takes no bytes, or types
+            are nested too deep.
     """
     names = cast("Mapping[str, SchemaNode]", parsed["__named_schemas"])
     reader = _TypeReader(names, place, above=(str(parsed["name"]),))
-    return {member["name"]: reader.type_of(member["type"]) for member in parsed["fields"]}
+    fields = {member["name"]: reader.type_of(member["type"]) for member in parsed["fields"]}
+    if _levels(parsed, {}) > MAX_LEVELS:
+        raise DeclarationError(f"{place}: types are nested more than {MAX_LEVELS} levels deep")
+    return fields
+
+
+def _levels(node: SchemaNode, levels: dict[str, int]) -> int:
+    """How deep the values of a type are nested.
+
+    Args:
+        node: A type that does not contain itself.
+        levels: Those of the named types that come before it; others are added.
+    """
+    if isinstance(node, str):
+        return levels.get(node, 0)
+    if isinstance(node, list):
+        return max([_levels(branch, levels) for branch in node], default=0)
+    match node["type"]:
+        case "record" | "error":
+            inner = [_levels(member["type"], levels) for member in node["fields"]]
+            levels[node["name"]] = 1 + max(inner, default=0)
+            return levels[node["name"]]
+        case "array":
+            return 1 + _levels(node["items"], levels)
+        case "map":
+            return 1 + _levels(node["values"], levels)
+    return 0
 
 
 @dataclass(slots=True)

@@ -12,6 +12,7 @@ import re2
 
 from fastdata.errors import BadEventError, DeclarationError
 from fastdata.events.conversions import Conversion, Conversions, Misfit, copied_default
+from fastdata.events.nesting import MAX_LEVELS, is_too_deep
 from fastdata.events.schema import Schema
 
 __all__ = ["VALUE_SCHEMA", "Format", "ValueReader", "dump_value", "load_value", "open_reader"]
@@ -83,12 +84,15 @@ class _JsonReader:
     def read(self, value: bytes | None, timestamp_ms: int) -> dict[str, object]:
         if not value:
             raise BadEventError("decode", "empty", "the record has no value")
+        if is_too_deep(value):
+            detail = f"it is nested more than {MAX_LEVELS} levels deep"
+            raise BadEventError("decode", "malformed", detail)
         try:
             parsed = self._decoder.decode(value.decode())
             if b"\\u" in value:
                 # Half of a surrogate pair is no text: it could not be stored.
                 json.dumps(parsed, ensure_ascii=False, default=str).encode()
-        except (ValueError, ArithmeticError, RecursionError) as error:
+        except (ValueError, ArithmeticError) as error:
             detail = f"it is no JSON: {type(error).__name__}: {error}"
             raise BadEventError("decode", "malformed", detail) from error
         try:

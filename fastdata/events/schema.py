@@ -15,6 +15,7 @@ from fastavro.schema import SchemaParseException
 from fastdata.errors import DeclarationError
 from fastdata.events.fieldtypes import FieldType, field_types
 from fastdata.events.logical import prepare_defaults, without_foreign_types
+from fastdata.events.nesting import MAX_LEVELS, is_too_deep
 
 __all__ = ["Schema", "encode", "split_wire"]
 
@@ -22,7 +23,6 @@ _HEAD_BYTES = 5
 _PARSE_ERRORS = (
     AttributeError,
     LookupError,
-    RecursionError,
     SchemaParseException,
     TypeError,
     ValueError,
@@ -72,13 +72,15 @@ class Schema:
 
         Raises:
             DeclarationError: It is no Avro record, contains itself, has a default that does not
-                fit, or an array of what takes no bytes.
+                fit, an array of what takes no bytes, or is nested too deep.
         """
         return _parse(text, place)
 
 
 @lru_cache(maxsize=1024)
 def _parse(text: str, place: str) -> Schema:
+    if is_too_deep(text.encode(errors="replace")):
+        raise DeclarationError(f"{place} is nested more than {MAX_LEVELS} levels deep")
     try:
         raw = json.loads(text)
         declared = fastavro.parse_schema(raw)

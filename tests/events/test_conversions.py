@@ -168,6 +168,27 @@ def test_names_without_a_namespace_are_of_the_record_around_them() -> None:
     )
 
 
+def chained(records: int) -> dict[str, object]:
+    """A record of records in which each holds the one before it, by name."""
+    fields: list[dict[str, object]] = []
+    for n in range(records):
+        inner = {"name": "a", "type": f"R{n - 1}" if n else "int"}
+        record = {"type": "record", "name": f"R{n}", "fields": [inner]}
+        fields.append({"name": f"f{n}", "type": record})
+    return {"type": "record", "name": "Chain", "fields": fields}
+
+
+def test_types_are_nested_100_levels_deep_at_most() -> None:
+    Schema.parse(event({"name": "x", "type": chained(98)}))
+    with pytest.raises(DeclarationError, match="types are nested more than 100 levels deep"):
+        Schema.parse(event({"name": "x", "type": chained(99)}))
+    arrays: object = "int"
+    for _ in range(101):
+        arrays = {"type": "array", "items": arrays}
+    with pytest.raises(DeclarationError, match="is nested more than 100 levels deep"):
+        Schema.parse(event({"name": "x", "type": arrays}))
+
+
 def test_a_record_that_contains_itself_by_its_full_name_is_refused() -> None:
     node = {**PLACE, "fields": [{"name": "next", "type": ["null", "geo.Place"]}]}
 

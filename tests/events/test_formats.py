@@ -184,6 +184,40 @@ LINE = x("string")
 COUNT = {"name": "count", "type": ["null", "int"], "default": None}
 
 
+@pytest.mark.parametrize("frames", [0, 200])
+def test_what_becomes_of_nested_json_depends_on_its_bytes_alone(
+    tmp_path: Path, frames: int
+) -> None:
+    decoder = declare(tmp_path, x("int"))
+    too_deep = "decode: malformed: it is nested more than 100 levels deep"
+
+    def nested(more: str, levels: int) -> bytes:
+        return f'{{"at": 5, {more} "y": {"[" * levels}{"]" * levels}, "x": 1}}'.encode()
+
+    def below(frames: int, value: bytes) -> str:
+        if frames:
+            return below(frames - 1, value)
+        try:
+            return str(decoder.decode(value).fields)
+        except BadEventError as error:
+            return f"{error.stage}: {error.reason}: {error.detail}"
+
+    assert below(frames, nested("", 99)) == "{'at': 5, 'x': 1}"
+    for levels in (100, 700, 972, 100_000):
+        assert below(frames, nested("", levels)) == too_deep
+    assert below(frames, nested('"y": 1,', 700)) == too_deep
+    assert below(frames, nested('"z": "\\\\",', 700)) == too_deep
+    # What is in a text, or beside each other, is not nested.
+    assert below(frames, nested(f'"z": "{"[" * 500}\\"{"{" * 500}",', 1)) == "{'at': 5, 'x': 1}"
+    assert below(frames, nested(f'"z": [{"[{}]," * 500} 1],', 1)) == "{'at': 5, 'x': 1}"
+
+
+def test_the_nesting_of_what_is_no_json_is_told_in_linear_time(tmp_path: Path) -> None:
+    value = b'["' + b'\\"' * 500_000 + b"[" * 200
+
+    assert refusal(declare(tmp_path, x("int")), value).startswith("decode: malformed")
+
+
 def test_a_line_without_a_pattern_is_the_field_line(tmp_path: Path) -> None:
     decoder = declare(tmp_path, {"name": "line", "type": "string"}, format="text")
 
