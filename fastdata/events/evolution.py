@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from fastdata.events.fieldtypes import FieldType
+from fastdata.events.fieldtypes import FieldType, scalar_type
+from fastdata.events.logical import MEANING
 from fastdata.events.schema import Schema
 
 __all__ = ["differences"]
@@ -22,6 +23,7 @@ _PROMOTIONS = {
     ("string", "bytes"),
     ("bytes", "string"),
 }
+_HOLDERS = ("record", "error", "array", "map")
 _JsonObject = Mapping[str, Any]
 
 
@@ -36,9 +38,10 @@ def differences(writer: Schema, reader: Schema, *, in_part: bool = False) -> lis
     """
     names = (writer.parsed["__named_schemas"], reader.parsed["__named_schemas"])
     resolution = _Resolution(names[0], names[1], any if in_part else all)  # type: ignore[arg-type]
-    reasons = list(resolution.compare(writer.parsed, reader.parsed, ""))
-    for name in writer.fields.keys() & reader.fields.keys():
-        reasons += _other_meanings(writer.fields[name], reader.fields[name], name)
+    reasons = {
+        *resolution.compare(writer.parsed, reader.parsed, ""),
+        *resolution.other_meanings(writer.parsed, reader.parsed, ""),
+    }
     return sorted(reasons)
 
 
@@ -57,15 +60,14 @@ class _Resolution:
     enough: Callable[[Iterator[bool]], bool]
 
     def compare(self, writer: Any, reader: Any, path: str) -> Iterator[str]:
-        writer, reader = self.theirs.get(_key(writer), writer), self.ours.get(_key(reader), reader)
+        writer, reader = self._resolved(writer, reader)
         if isinstance(writer, list):
             fits = self.enough(not list(self.compare(branch, reader, path)) for branch in writer)
         elif isinstance(reader, list):
             fits = any(not list(self.compare(writer, branch, path)) for branch in reader)
         else:
-            kinds = _kind(writer), _kind(reader)
-            fits = kinds[0] == kinds[1] or kinds in _PROMOTIONS
-            if kinds[0] == kinds[1] and isinstance(writer, dict):
+            fits = _is_read_as(writer, reader)
+            if _kind(writer) == _kind(reader) and isinstance(writer, dict):
                 yield from self._compare_complex(writer, reader, path)
         if not fits:
             yield f"{path}: {_shown(writer)} cannot be read as {_shown(reader)}"
@@ -95,15 +97,52 @@ class _Resolution:
                     yield f"{path}: the reader does not know the symbols {', '.join(more)}"
 
     def _compare_fields(self, writer: _JsonObject, reader: _JsonObject, path: str) -> Iterator[str]:
-        theirs = {field["name"]: field for field in writer["fields"]}
         for field in reader["fields"]:
             inside = f"{path}.{field['name']}".lstrip(".")
-            names = (field["name"], *field.get("aliases", ()))
-            written = next((theirs[name] for name in names if name in theirs), None)
-            if written is not None:
-                yield from self.compare(written["type"], field["type"], inside)
-            elif "default" not in field:
+            written = _written(writer, field)
+            for member in written:
+                yield from self.compare(member["type"], field["type"], inside)
+            if len(written) > 1:
+                names = " and ".join([member["name"] for member in written])
+                yield f"{inside}: the writer has {names}, of which one alone can be meant"
+            elif not written and "default" not in field:
                 yield f"{inside}: the writer does not have it, and it has no default"
+
+    def other_meanings(self, writer: Any, reader: Any, path: str) -> Iterator[str]:
+        """What is read as another number: Avro ignores logical types, and with them units."""
+        writer, reader = self._resolved(writer, reader)
+        if isinstance(writer, list):
+            for branch in writer:
+                yield from self.other_meanings(branch, reader, path)
+        elif isinstance(reader, list):
+            fitting = (branch for branch in reader if not list(self.compare(writer, branch, path)))
+            meanings = [list(self.other_meanings(writer, branch, path)) for branch in fitting]
+            yield from min(meanings, key=len, default=())
+        elif not _is_read_as(writer, reader):
+            return
+        elif _kind(writer) in _HOLDERS:
+            yield from self._meanings_inside(_kind(writer), writer, reader, path)
+        else:
+            theirs, ours = _scalar(writer), _scalar(reader)
+            if not _means_the_same(theirs, ours):
+                yield f"{path}: {_meaning(theirs)} is not {_meaning(ours)}"
+
+    def _meanings_inside(
+        self, kind: str, writer: _JsonObject, reader: _JsonObject, path: str
+    ) -> Iterator[str]:
+        match kind:
+            case "array":
+                yield from self.other_meanings(writer["items"], reader["items"], f"{path}[]")
+            case "map":
+                yield from self.other_meanings(writer["values"], reader["values"], f"{path}{{}}")
+            case _:
+                for field in reader["fields"]:
+                    inside = f"{path}.{field['name']}".lstrip(".")
+                    for member in _written(writer, field):
+                        yield from self.other_meanings(member["type"], field["type"], inside)
+
+    def _resolved(self, writer: Any, reader: Any) -> tuple[Any, Any]:
+        return self.theirs.get(_key(writer), writer), self.ours.get(_key(reader), reader)
 
 
 def _key(schema: Any) -> str:
@@ -113,6 +152,11 @@ def _key(schema: Any) -> str:
 def _kind(schema: Any) -> str:
     kind = schema["type"] if isinstance(schema, dict) else schema
     return kind if isinstance(kind, str) else _kind(kind)
+
+
+def _is_read_as(writer: Any, reader: Any) -> bool:
+    kinds = _kind(writer), _kind(reader)
+    return kinds[0] == kinds[1] or kinds in _PROMOTIONS
 
 
 def _logical(schema: _JsonObject) -> str:
@@ -129,22 +173,23 @@ def _shown(schema: Any) -> str:
     return str(schema["name"]) if isinstance(schema, dict) and "name" in schema else _kind(schema)
 
 
-def _other_meanings(theirs: FieldType, ours: FieldType, path: str) -> Iterator[str]:
-    """Avro ignores logical types; another unit or scale would be another number."""
-    if not _means_the_same(theirs, ours):
-        yield f"{path}: {_meaning(theirs)} is not {_meaning(ours)}"
-    if theirs.items is not None and ours.items is not None:
-        yield from _other_meanings(theirs.items, ours.items, f"{path}[]")
-    mine = dict(ours.fields)
-    for name, inner in theirs.fields:
-        if name in mine:
-            yield from _other_meanings(inner, mine[name], f"{path}.{name}")
+def _written(writer: _JsonObject, field: _JsonObject) -> list[_JsonObject]:
+    """The fields of the writer's record that are read as one of the reader's."""
+    names = (field["name"], *field.get("aliases", ()))
+    return [member for member in writer["fields"] if member["name"] in names]
+
+
+def _scalar(node: Any) -> FieldType:
+    node = node if isinstance(node, dict) else {"type": node}
+    return scalar_type(node, node.get(MEANING))
 
 
 def _means_the_same(theirs: FieldType, ours: FieldType) -> bool:
     if theirs.kind == ours.kind:
         return (theirs.unit, theirs.scale) == (ours.unit, ours.scale)
     logical = {theirs.kind, ours.kind} & {"timestamp", "date", "decimal"}
+    if theirs.kind == "int" and theirs.bits == 32 and ours.kind == "timestamp":
+        return False  # so many milliseconds are a month
     return not logical or ("int" in (theirs.kind, ours.kind) and theirs.unit == ours.unit)
 
 
@@ -156,4 +201,6 @@ def _meaning(field: FieldType) -> str:
             return f"decimal of scale {field.scale}"
         case "int" if field.unit != "ms":
             return f"time in {field.unit}" if field.unit else "time of another unit"
+        case "int" if field.bits == 32:
+            return "int of 32 bits"
     return field.kind

@@ -7,7 +7,7 @@ from typing import Any, Literal, cast
 from fastdata.errors import DeclarationError
 from fastdata.events.nesting import MAX_LEVELS
 
-__all__ = ["FieldType", "Kind", "SchemaNode", "field_types"]
+__all__ = ["FieldType", "Kind", "SchemaNode", "field_types", "scalar_type"]
 
 Kind = Literal[
     "int", "float", "decimal", "string", "bytes", "bool", "timestamp", "date",
@@ -67,6 +67,21 @@ _LOGICAL: Mapping[tuple[str, str], FieldType] = {
     ("int", "date"): FieldType("date"),
     ("fixed", "uuid"): FieldType("string"),
 }
+
+
+def scalar_type(node: SchemaNode, logical: str | None) -> FieldType:
+    """The type of what is neither record, array, map nor union.
+
+    Args:
+        node: Its JSON object, with names resolved.
+        logical: Its logical type, as it was declared.
+    """
+    kind = node["type"]
+    if logical == "decimal" and kind in ("bytes", "fixed"):
+        return FieldType("decimal", scale=node.get("scale", 0), precision=node["precision"])
+    if logical == "uuid" and kind == "fixed" and node["size"] != _UUID_BYTES:
+        return _PLAIN[kind]
+    return _LOGICAL.get((kind, logical or ""), _PLAIN[kind])
 
 
 def field_types(parsed: Mapping[str, Any], place: str) -> dict[str, FieldType]:
@@ -151,12 +166,7 @@ class _TypeReader:
                 return FieldType("array", items=self.type_of(node["items"]))
             case "map":
                 return FieldType("map", items=self.type_of(node["values"]))
-        logical = node.get("logicalType")
-        if logical == "decimal" and kind in ("bytes", "fixed"):
-            return FieldType("decimal", scale=node.get("scale", 0), precision=node["precision"])
-        if logical == "uuid" and kind == "fixed" and node["size"] != _UUID_BYTES:
-            logical = None
-        return _LOGICAL.get((kind, logical), None) or self.type_of(kind)
+        return scalar_type(node, node.get("logicalType"))
 
     def _named(self, name: str, node: SchemaNode) -> FieldType:
         if node["type"] not in ("record", "error"):

@@ -181,6 +181,19 @@ def test_a_schema_that_cannot_be_used_is_refused(text: str, message: str) -> Non
         Schema.parse(text, "x.avsc")
 
 
+def test_an_event_time_of_another_unit_is_a_mismatch_whatever_its_name_was(
+    tmp_path: Path,
+) -> None:
+    micros = {"type": "long", "logicalType": "timestamp-micros"}
+    old = write(tmp_path, "old", [{"name": "at_us", "type": micros}, *FIELDS[1:]])
+    renamed = {"name": "at", "type": ["null", {**micros, "logicalType": "timestamp-millis"}]}
+    write(tmp_path, "sale", [{**renamed, "aliases": ["at_us"]}, *FIELDS[1:]])
+    reader = Source("sales", topic="sales", schema=str(tmp_path / "sale.avsc"), time="at", id="id")
+    value = encode(old, {"at_us": 1_700_000_000_000_000, "id": "a", "price": None})
+
+    assert reason(Decoder(reader, FolderRegistry(tmp_path)), value) == "decode: schema-mismatch"
+
+
 @pytest.mark.parametrize(
     ("name", "field", "value"),
     [

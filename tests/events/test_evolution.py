@@ -19,10 +19,18 @@ def field(type: object, **more: object) -> dict[str, object]:
 MONEY = {"type": "bytes", "logicalType": "decimal", "precision": 9, "scale": 2}
 CENTS = {**MONEY, "scale": 3}
 MILLIS = {"type": "long", "logicalType": "timestamp-millis"}
+DAY = {"type": "int", "logicalType": "date"}
+DAYTIME = {"type": "int", "logicalType": "time-millis"}
 MICROS = {"type": "long", "logicalType": "timestamp-micros"}
 COLORS = {"type": "enum", "name": "Color", "symbols": ["red", "blue"]}
 RED = {**COLORS, "symbols": ["red"]}
 PLACE = {"type": "record", "name": "Place", "fields": [{"name": "city", "type": "string"}]}
+
+
+def place(member: dict[str, object]) -> dict[str, object]:
+    return {"type": "record", "name": "Place", "fields": [member]}
+
+
 STREET = {**PLACE, "fields": [{"name": "street", "type": "string"}]}
 
 
@@ -39,6 +47,9 @@ STREET = {**PLACE, "fields": [{"name": "street", "type": "string"}]}
         (field({"type": "array", "items": "int"}), field({"type": "array", "items": "long"})),
         ({"name": "y", "type": "int"}, field("int", aliases=["y"])),
         ({"name": "y", "type": "int"}, field("int", default=7)),
+        ({"name": "y", "type": MICROS}, field(["null", MICROS], aliases=["y"])),
+        (field(["null", MILLIS, "string"]), field(["string", MILLIS, "null"])),
+        (field("int"), field(DAY)),
     ],
 )
 def test_types_that_avro_resolves_differ_in_nothing(
@@ -58,6 +69,38 @@ def test_types_that_avro_resolves_differ_in_nothing(
         (field(MONEY), field(CENTS), "x: decimal of scale 2 is not decimal of scale 3"),
         (field(MICROS), field(MILLIS), "x: timestamp in us is not timestamp in ms"),
         (
+            {"name": "y", "type": MILLIS},
+            field(MICROS, aliases=["y"]),
+            "x: timestamp in ms is not timestamp in us",
+        ),
+        (
+            {"name": "y", "type": DAYTIME},
+            field(DAY, aliases=["y"]),
+            "x: time of another unit is not date",
+        ),
+        (field("int"), field(MILLIS), "x: int of 32 bits is not timestamp in ms"),
+        (field(DAY), field(MILLIS), "x: date is not timestamp in ms"),
+        (
+            field(["null", MILLIS, "string"]),
+            field(["null", MICROS, "string"]),
+            "x: timestamp in ms is not timestamp in us",
+        ),
+        (
+            field({"type": "array", "items": ["null", MONEY]}),
+            field({"type": "array", "items": ["null", CENTS]}),
+            "x[]: decimal of scale 2 is not decimal of scale 3",
+        ),
+        (
+            field(place({"name": "was", "type": MILLIS})),
+            field(["null", place({"name": "at", "type": MICROS, "aliases": ["was"]})]),
+            "x.at: timestamp in ms is not timestamp in us",
+        ),
+        (
+            field({"type": "map", "values": place({"name": "was", "type": MILLIS})}),
+            field({"type": "map", "values": place(field(MICROS, aliases=["was"]))}),
+            "x{}.x: timestamp in ms is not timestamp in us",
+        ),
+        (
             field(PLACE),
             field(STREET),
             "x.street: the writer does not have it, and it has no default",
@@ -73,6 +116,25 @@ def test_a_difference_says_where_it_is(
     writer: dict[str, object], reader: dict[str, object], reason: str
 ) -> None:
     assert differences(schema(writer), schema(reader)) == [reason]
+
+
+def test_of_two_fields_that_are_read_as_one_nobody_knows_which_is_meant() -> None:
+    old: dict[str, object] = {"name": "was", "type": "long"}
+    for writer in (schema(field("long"), old), schema(old, field("long"))):
+        names = " and ".join(writer.fields)
+
+        assert differences(writer, schema(field("long", aliases=["was"])), in_part=True) == [
+            f"x: the writer has {names}, of which one alone can be meant"
+        ]
+
+
+def test_a_unit_differs_for_all_events_though_some_can_be_null() -> None:
+    writer, reader = schema(field(["null", MILLIS])), schema(field(MICROS))
+
+    assert differences(writer, reader, in_part=True) == [
+        "x: timestamp in ms is not timestamp in us"
+    ]
+    assert differences(writer, schema(field(MILLIS)), in_part=True) == []
 
 
 def test_records_of_different_names_are_different() -> None:
