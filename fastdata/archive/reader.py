@@ -132,11 +132,12 @@ class ArchiveReader:
         return Snapshot(coverage, durable, entries)
 
     async def index_again(self, snapshot: Snapshot) -> Snapshot:
-        """The snapshot with the hours that the present declaration reads of what is no Avro.
+        """The snapshot with the hours that the present declaration reads.
 
         The manifest counts events by hour with the declaration of the day on which they were
-        archived. Another schema or pattern may read other times, read what could not be read, or
-        not read what could. Such objects are read again, once only; what they hold does not change.
+        archived. Of what is no Avro another schema or pattern may read other times, read what could
+        not be read, or not read what could. Such objects are read again, once only; what they hold
+        does not change. Events before the oldest that there can be are in no hour.
 
         Raises:
             ArchiveConflictError: The source is declared as Avro, and values of the archive are not.
@@ -159,11 +160,17 @@ class ArchiveReader:
         for entry in stale:
             if entry.name not in indexed:
                 indexed[entry.name] = await self._index(entry)
-        if not indexed:
+        oldest = source.oldest_ms
+        bounded = {
+            entry.name: _bounded(indexed.get(entry.name, entry), oldest)
+            for entry in snapshot.objects()
+            if entry.name in indexed or any(hour < oldest for hour in entry.hours)
+        }
+        if not bounded:
             return snapshot
         entries = {
             partition: tuple(
-                replace(entry, objects=tuple(indexed.get(o.name, o) for o in entry.objects))
+                replace(entry, objects=tuple(bounded.get(o.name, o) for o in entry.objects))
                 for entry in chain
             )
             for partition, chain in snapshot.entries.items()
@@ -207,6 +214,12 @@ class ArchiveReader:
                 if is_of_schema and merged.first <= tile.first and tile.next <= merged.next:
                     return merged
         return None
+
+
+def _bounded(entry: ObjectEntry, oldest: int) -> ObjectEntry:
+    """The entry without the hours before the oldest."""
+    hours = {hour: events for hour, events in entry.hours.items() if hour >= oldest}
+    return replace(entry, hours=hours, timeless=entry.count - sum(hours.values()))
 
 
 def closed_segments(chain: Chain, size: int) -> int:

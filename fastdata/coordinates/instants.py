@@ -43,7 +43,7 @@ def parse_duration(value: str | timedelta) -> int:
         if value < timedelta(0):
             raise ValueError(f"a duration cannot be negative: {value}")
         return value // timedelta(milliseconds=1)
-    match = _DURATION.fullmatch(value.strip())
+    match = _DURATION.fullmatch(value.strip()) if isinstance(value, str) else None
     if match is None:
         raise ValueError(
             f"not a duration: {value!r}; write a whole number and ms, s, m, h, d or w, as in '24h'"
@@ -70,6 +70,8 @@ def parse_instant(value: str | datetime, zone: tzinfo = UTC) -> int:
                 f"not a date or time: {value!r}; write '2013-01-31' or '2013-01-31T06:00:00Z'"
             ) from None
         moment = moment.replace(tzinfo=zone) if moment.tzinfo is None else moment
+    elif not isinstance(value, datetime):
+        raise ValueError(f"not a date or time: {value!r}; give text or an aware datetime")
     else:
         moment = value
         if moment.tzinfo is None:

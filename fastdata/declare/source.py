@@ -4,14 +4,14 @@ import hashlib
 import inspect
 import json
 import re
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import NoReturn
 
-from fastdata.coordinates.instants import parse_duration
+from fastdata.coordinates.instants import HOUR_MS, parse_duration, parse_instant
 from fastdata.declare.place import declaring_place
 from fastdata.errors import DeclarationError
-from fastdata.events.decoder import Mapper
+from fastdata.events.decoder import EARLIEST_MS, LATEST_MS, Mapper
 from fastdata.events.fieldtypes import FieldType
 from fastdata.events.formats import Format, ValueReader, open_reader
 from fastdata.events.schema import Schema
@@ -19,6 +19,7 @@ from fastdata.events.schema import Schema
 __all__ = ["Source"]
 
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,47}")
+_OLDEST = "1971-01-01"  # as seconds, all times until the year 2969 are before it
 _TOPIC = re.compile(r"[A-Za-z0-9._-]{1,249}")
 
 
@@ -37,6 +38,9 @@ class Source:
         lateness: How far behind the newest event time of its partition the speed layer
             still folds an event. What is later is counted, and left to batch. None: however late.
         skew: How far in the future an event time may be.
+        oldest: The first hour in which there can be events, from 1970 on; as an aware `datetime`
+            or ISO text. What is older is a dead letter: mostly it is seconds read as
+            milliseconds, or 0.
         segment_size: Offsets in a segment; fixed for the topic's life.
         repeat_horizon: How many offsets back of the same partition the speed layer
             recognizes a repeated id, in whole segments; 0 turns it off.
@@ -60,6 +64,7 @@ class Source:
         id: str | None = None,
         lateness: str | timedelta | None = None,
         skew: str | timedelta = "5m",
+        oldest: str | datetime = _OLDEST,
         segment_size: int = 10_000,
         repeat_horizon: int = 100_000,
         format: Format = "avro",
@@ -77,6 +82,7 @@ class Source:
         self.reader = self._open_reader()
         self.lateness_ms = None if lateness is None else self._duration("lateness", lateness)
         self.skew_ms = self._duration("skew", skew)
+        self.oldest_ms = self._oldest(oldest)
         if segment_size < 1 or repeat_horizon < 0:
             self._fail("segment_size must be at least 1 and repeat_horizon at least 0")
         self.segment_size = segment_size
@@ -127,6 +133,8 @@ class Source:
         parts = [self.name, self.topic, self.time, self.id, self.segment_size, self._map_digest()]
         if self.reader is not None:
             parts += [self.format, self.pattern]
+        if self.oldest_ms != parse_instant(_OLDEST):
+            parts.append(self.oldest_ms)
         return json.dumps(parts)
 
     def _open_reader(self) -> ValueReader | None:
@@ -174,6 +182,15 @@ class Source:
             raise DeclarationError(
                 f"{self.place}: {setting} of source {self.name!r}: {error}"
             ) from error
+
+    def _oldest(self, value: str | datetime) -> int:
+        try:
+            oldest_ms = parse_instant(value)
+        except ValueError as error:
+            self._fail(f"oldest: {error}")
+        if not EARLIEST_MS <= oldest_ms < LATEST_MS or oldest_ms % HOUR_MS:
+            self._fail(f"oldest is {value}; it must be a whole hour of the years 1970 to 2199")
+        return oldest_ms
 
     def _fail(self, message: str) -> NoReturn:
         raise DeclarationError(f"{self.place}: source {self.name!r}: {message}")

@@ -5,6 +5,7 @@ import io
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Protocol, cast
 
 import fastavro
@@ -35,6 +36,7 @@ NO_TIMESTAMP = -1
 # 1970-01-01 to 2200-01-01: outside of it a clock is broken or a unit is wrong.
 EARLIEST_MS = 0
 LATEST_MS = 7_258_118_400_000
+_UNITS = {"seconds": 1, "milliseconds": 10**3, "microseconds": 10**6, "nanoseconds": 10**9}
 
 _DECODE_ERRORS = (
     ArithmeticError,
@@ -58,6 +60,7 @@ class EventSource(Protocol):
         place: Where it is declared, for messages.
         schema: The reader's schema.
         time: The field with the event time.
+        oldest_ms: The earliest time that an event can have, ms UTC.
         id: The field that identifies an event, if there is one.
         mapper: Changes each event, or drops it by returning None.
         reader: What reads values that are no Avro; None when they are.
@@ -67,6 +70,7 @@ class EventSource(Protocol):
     place: str
     schema: Schema
     time: str
+    oldest_ms: int
     id: str | None
     mapper: Mapper | None
     reader: ValueReader | None
@@ -185,7 +189,7 @@ class Decoder:
         return copy.deepcopy(record) if reader is not None and self._is_copying else record
 
     def time_of(self, record: dict[str, object]) -> int:
-        """Event time of a record, ms UTC.
+        """Event time of a record, ms UTC, also before the oldest that an event can have.
 
         Raises:
             BadEventError: It is null, or before 1970 or after 2199; the stage is `time`.
@@ -195,11 +199,25 @@ class Decoder:
             raise BadEventError("time", "time-null", f"{self._source.time} is null")
         time = cast("int", value) // self._per_ms
         if not EARLIEST_MS <= time < LATEST_MS:
-            raise BadEventError("time", "time-out-of-range", f"{self._source.time} is {value}")
+            raise self._absurd(record)
         return time
+
+    def _absurd(self, record: dict[str, object]) -> BadEventError:
+        name, earliest = self._source.time, self._source.oldest_ms
+        value = cast("int", record[name])
+        detail = f"{name} is {value}"
+        for unit, per_s in _UNITS.items():
+            if earliest <= value * 1000 // per_s < LATEST_MS:
+                return BadEventError("time", "time-out-of-range", f"{detail}: looks like {unit}")
+        if EARLIEST_MS <= value // self._per_ms < earliest:
+            first = datetime.fromtimestamp(earliest // 1000, UTC)
+            detail += f", before {first:%Y-%m-%d %H:%M}: see oldest of the source"
+        return BadEventError("time", "time-out-of-range", detail)
 
     def _event(self, record: dict[str, object]) -> Event:
         time = self.time_of(record)
+        if time < self._source.oldest_ms:
+            raise self._absurd(record)
         name = self._source.id
         identity = cast("str | int | None", record[name]) if name else None
         mapper = self._source.mapper

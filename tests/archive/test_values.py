@@ -42,7 +42,7 @@ def source(folder: Path, pattern: str | None = NARROW, **more: object) -> Source
     declared = {"format": "text", "pattern": pattern, **more}
     return Source(
         "lines", topic="lines", schema=str(folder / "line.avsc"), time="at", segment_size=6,
-        **declared,  # type: ignore[arg-type]
+        **{"oldest": "1970-01-01", **declared},  # type: ignore[arg-type]
     )  # fmt: skip
 
 
@@ -110,6 +110,22 @@ async def test_the_hours_of_the_same_declaration_are_believed(
     snapshot = await reader.snapshot()
 
     assert await reader.index_again(snapshot) is snapshot
+
+
+async def test_events_before_the_oldest_are_in_no_hour_until_the_source_has_them(
+    tmp_path: Path, storage: ArchiveStorage
+) -> None:
+    one_o_clock = source(tmp_path, WIDE, oldest="1970-01-01T01:00Z")
+    await archive(one_o_clock, storage, tmp_path)
+
+    async def hours(of: Source) -> list[tuple[dict[int, int], int]]:
+        reader = ArchiveReader(storage, of)
+        objects = (await reader.index_again(await reader.snapshot())).objects()
+        return [(entry.hours, entry.timeless) for entry in objects]
+
+    assert await hours(one_o_clock) == [({HOUR_MS: 1}, 4)]
+    assert await hours(source(tmp_path, WIDE)) == [({0: 1, HOUR_MS: 1}, 3)]
+    assert await hours(source(tmp_path, WIDE, oldest="1971-01-01")) == [({}, 5)]
 
 
 async def test_a_pattern_that_changes_within_a_segment_makes_two_objects(

@@ -200,7 +200,13 @@ def source() -> Source:
     path = Path(tempfile.mkdtemp()) / "event.avsc"
     path.write_text(json.dumps(schema_of()))
     return Source(
-        "events", topic="events", schema=str(path), time="at", id="id", segment_size=1_000
+        "events",
+        topic="events",
+        schema=str(path),
+        time="at",
+        id="id",
+        segment_size=1_000,
+        oldest="1970-01-01",
     )
 
 

@@ -1,7 +1,9 @@
 """Declarations: what is right, and what a wrong one says."""
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -41,6 +43,16 @@ def test_a_metric_folds_nulls_in_by_and_skips_them_in_measures(flights: Source) 
 
     assert [a.present(s).value for a, s in zip(metric.aggregates, states, strict=True)] == [2, 1]
     assert metric.rows({"origin": None, "delay": None})[0][0] == (None,)
+
+
+def test_another_oldest_event_is_another_definition(schema: str) -> None:
+    def described(**more: Any) -> str:
+        return Source("f", topic="f", schema=schema, time="at", id="id", **more).describe()
+
+    assert described() == '["f", "f", "at", "id", 10000, null]'
+    assert described(oldest="1971-01-01") == described()
+    assert described(oldest=datetime(1980, 1, 1, tzinfo=UTC)) == described(oldest="1980-01-01")
+    assert described(oldest="1980-01-01") != described()
 
 
 def test_a_timed_measure_is_given_the_event_time(flights: Source) -> None:
@@ -112,6 +124,10 @@ def test_the_same_declaration_has_the_same_id(schema: str) -> None:
         ({"name": "Flights"}, "a name is"),
         ({"topic": "a b"}, "no name of a Kafka topic"),
         ({"topic": ".."}, "no name of a Kafka topic"),
+        ({"oldest": "1969-12-31"}, "it must be a whole hour of the years 1970 to 2199"),
+        ({"oldest": "1999-01-01T00:30Z"}, "it must be a whole hour of the years 1970 to 2199"),
+        ({"oldest": "early"}, "source 'flights': oldest: not a date or time: 'early'"),
+        ({"oldest": 1999}, "oldest: not a date or time: 1999; give text or an aware datetime"),
         ({"lateness": "soon"}, "lateness of source 'flights': not a duration"),
         ({"segment_size": 0}, "segment_size must be at least 1"),
         ({"schema": "nowhere.avsc"}, "there is no schema 'nowhere.avsc'"),

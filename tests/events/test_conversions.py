@@ -29,7 +29,9 @@ def event(*fields: dict[str, Any]) -> str:
 
 def decoder(folder: Path, text: str) -> Decoder:
     (folder / "event.avsc").write_text(text)
-    source = Source("events", topic="events", schema=str(folder / "event.avsc"), time="at")
+    source = Source(
+        "events", topic="events", schema=str(folder / "event.avsc"), time="at", oldest="1970-01-01"
+    )
     return Decoder(source, FolderRegistry(folder))
 
 

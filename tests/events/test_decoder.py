@@ -31,7 +31,14 @@ def write(folder: Path, name: str, fields: Sequence[object]) -> Schema:
 @pytest.fixture
 def source(tmp_path: Path) -> Source:
     write(tmp_path, "sale", FIELDS)
-    return Source("sales", topic="sales", schema=str(tmp_path / "sale.avsc"), time="at", id="id")
+    return Source(
+        "sales",
+        topic="sales",
+        schema=str(tmp_path / "sale.avsc"),
+        time="at",
+        id="id",
+        oldest="1970-01-01",
+    )
 
 
 @pytest.fixture
@@ -88,6 +95,47 @@ def test_a_null_or_absurd_time_is_told(
     assert reason(decoder, value) == expected
 
 
+@pytest.mark.parametrize(
+    ("unit", "time", "detail"),
+    [
+        ("millis", 1_700_000_000, "at is 1700000000: looks like seconds"),
+        ("millis", 1_700_000_000_000_000, "at is 1700000000000000: looks like microseconds"),
+        ("millis", 1_700_000_000_000_000_000, "at is 1700000000000000000: looks like nanoseconds"),
+        ("micros", 1_700_000_000, "at is 1700000000: looks like seconds"),
+        ("micros", 1_700_000_000_000, "at is 1700000000000: looks like milliseconds"),
+        ("millis", 0, "at is 0, before 1971-01-01 00:00: see oldest of the source"),
+        ("millis", -1, "at is -1"),
+    ],
+)
+def test_a_time_that_is_absurd_says_which_unit_it_looks_like(
+    tmp_path: Path, unit: str, time: int, detail: str
+) -> None:
+    at = {"name": "at", "type": {"type": "long", "logicalType": f"timestamp-{unit}"}}
+    schema = write(tmp_path, "sale", [at])
+    source = Source("sales", topic="sales", schema=str(tmp_path / "sale.avsc"), time="at")
+
+    with pytest.raises(BadEventError) as caught:
+        Decoder(source, FolderRegistry(tmp_path)).decode(encode(schema, {"at": time}))
+
+    assert caught.value.reason == "time-out-of-range"
+    assert caught.value.detail == detail
+
+
+def test_the_oldest_event_is_what_the_source_says(tmp_path: Path) -> None:
+    schema = write(tmp_path, "sale", FIELDS)
+    source = Source(
+        "sales", topic="sales", schema=str(tmp_path / "sale.avsc"), time="at", oldest="2000-01-01"
+    )
+    decoder = Decoder(source, FolderRegistry(tmp_path))
+    first = 946_684_800_000
+
+    def sale(at: int) -> bytes:
+        return encode(schema, {"at": at, "id": "a", "price": None})
+
+    assert decoder.decode(sale(first)).time == first
+    assert reason(decoder, sale(first - 1)) == "time: time-out-of-range"
+
+
 def test_a_schema_whose_field_has_another_type_does_not_fit(
     decoder: Decoder, source: Source, tmp_path: Path
 ) -> None:
@@ -101,7 +149,14 @@ def test_an_older_schema_is_read_with_the_defaults(source: Source, tmp_path: Pat
     older = write(tmp_path, "older", FIELDS)
     note = {"name": "note", "type": "string", "default": "none"}
     write(tmp_path, "sale", [*FIELDS, note])
-    newer = Source("sales", topic="sales", schema=str(tmp_path / "sale.avsc"), time="at", id="id")
+    newer = Source(
+        "sales",
+        topic="sales",
+        schema=str(tmp_path / "sale.avsc"),
+        time="at",
+        id="id",
+        oldest="1970-01-01",
+    )
     decoder = Decoder(newer, FolderRegistry(tmp_path))
 
     event = decoder.decode(encode(older, {"at": 5, "id": "a", "price": None}))
@@ -134,7 +189,9 @@ def test_a_map_function_that_raises_is_no_bad_event(source: Source, decoder: Dec
 def test_microseconds_become_milliseconds(tmp_path: Path) -> None:
     micros = {"name": "at", "type": {"type": "long", "logicalType": "timestamp-micros"}}
     schema = write(tmp_path, "micros", [micros])
-    source = Source("m", topic="m", schema=str(tmp_path / "micros.avsc"), time="at")
+    source = Source(
+        "m", topic="m", schema=str(tmp_path / "micros.avsc"), time="at", oldest="1970-01-01"
+    )
 
     event = Decoder(source, FolderRegistry(tmp_path)).decode(encode(schema, {"at": 5_999}))
 
@@ -147,7 +204,14 @@ def test_no_bytes_do_more_than_be_bad(
 ) -> None:
     folder = tmp_path_factory.mktemp("schemas")
     schema = write(folder, "sale", FIELDS)
-    source = Source("sales", topic="sales", schema=str(folder / "sale.avsc"), time="at", id="id")
+    source = Source(
+        "sales",
+        topic="sales",
+        schema=str(folder / "sale.avsc"),
+        time="at",
+        id="id",
+        oldest="1970-01-01",
+    )
     decoder = Decoder(source, FolderRegistry(folder))
     try:
         event = decoder.decode(b"\0" + schema.id.to_bytes(4, "big") + tail)
@@ -188,7 +252,14 @@ def test_an_event_time_of_another_unit_is_a_mismatch_whatever_its_name_was(
     old = write(tmp_path, "old", [{"name": "at_us", "type": micros}, *FIELDS[1:]])
     renamed = {"name": "at", "type": ["null", {**micros, "logicalType": "timestamp-millis"}]}
     write(tmp_path, "sale", [{**renamed, "aliases": ["at_us"]}, *FIELDS[1:]])
-    reader = Source("sales", topic="sales", schema=str(tmp_path / "sale.avsc"), time="at", id="id")
+    reader = Source(
+        "sales",
+        topic="sales",
+        schema=str(tmp_path / "sale.avsc"),
+        time="at",
+        id="id",
+        oldest="1970-01-01",
+    )
     value = encode(old, {"at_us": 1_700_000_000_000_000, "id": "a", "price": None})
 
     assert reason(Decoder(reader, FolderRegistry(tmp_path)), value) == "decode: schema-mismatch"
@@ -209,7 +280,7 @@ def test_an_event_that_does_not_resolve_is_a_mismatch(
     declared = {"type": "record", "name": "A", "fields": [{"name": "at", "type": "long"}]}
     (tmp_path / "x.avsc").write_text(json.dumps(declared))
     writer = Schema.parse(json.dumps({"type": "record", "name": name, "fields": [field]}))
-    source = Source("x", topic="x", schema=str(tmp_path / "x.avsc"), time="at")
+    source = Source("x", topic="x", schema=str(tmp_path / "x.avsc"), time="at", oldest="1970-01-01")
     decoder = Decoder(source, FolderRegistry(tmp_path))
 
     with pytest.raises(BadEventError, match="schema-mismatch"):

@@ -26,7 +26,13 @@ def declare(
     path = folder / "event.avsc"
     path.write_text(json.dumps({"type": "record", "name": "Event", "fields": [AT, *fields]}))
     source = Source(
-        "events", topic="events", schema=str(path), time="at", format=format, pattern=pattern
+        "events",
+        topic="events",
+        schema=str(path),
+        time="at",
+        format=format,
+        pattern=pattern,
+        oldest="1970-01-01",
     )
     return Decoder(source, FolderRegistry(folder))
 
@@ -61,7 +67,13 @@ def test_json_gives_what_avro_gives(tmp_path: Path, typed: Typed, data: st.DataO
     found = decoder.decode(json.dumps({"at": 5, "x": typed.written(value, "json")}).encode())
 
     as_avro = Decoder(
-        Source("events", topic="events", schema=str(tmp_path / "event.avsc"), time="at"),
+        Source(
+            "events",
+            topic="events",
+            schema=str(tmp_path / "event.avsc"),
+            time="at",
+            oldest="1970-01-01",
+        ),
         FolderRegistry(tmp_path),
     ).decode(encode(schema, {"at": 5, "x": value}))
     assert repr(found) == repr(as_avro)

@@ -337,6 +337,6 @@ def declare(folder: Path) -> tuple[Source, Metric]:
         schema.write_text(json.dumps(SCHEMA))
     source = Source(
         "events", topic="events", schema=str(schema), time="at", id="id", lateness="30d",
-        segment_size=SEGMENT,
+        oldest="1970-01-01", segment_size=SEGMENT,
     )  # fmt: skip
     return source, Metric("seen", source, measures={"count": Count(), "sum": Sum("digit")})
