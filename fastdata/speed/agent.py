@@ -13,7 +13,7 @@ from faust.types.tuples import Message
 
 from fastdata.declare.metric import Metric
 from fastdata.declare.source import Source
-from fastdata.errors import SchemaNeededError
+from fastdata.errors import BrokerError, SchemaNeededError
 from fastdata.events.decoder import NO_TIMESTAMP
 from fastdata.events.registry import Registry
 from fastdata.speed.layer import Record, SpeedLayer
@@ -29,6 +29,7 @@ Fail = Callable[[str, BaseException], None]
 _QUEUE_EVENTS = 4_096
 _REREAD_EVERY_S = 5.0
 _REVOKE_DEADLINE_S = 5.0
+_FINISH_DEADLINE_S = 15.0  # half of what the watchdog gives a shutdown
 _DELIVERY_LIMIT_S = 60.0
 _FLUSH_LIMIT_S = 60.0
 
@@ -326,9 +327,13 @@ class SourceAgent:
             self._live.pop(partition, None)
 
     async def finish(self) -> None:
-        """Flush the tail and let everything go: the app stops."""
+        """Flush the tail, for at most 15 s, and let everything go: the app stops."""
         if self.layer is not None:
-            await self.flush()
+            try:
+                await asyncio.wait_for(self.flush(), _FINISH_DEADLINE_S)
+            except TimeoutError:
+                waiting = f"broker or store did not take it within {_FINISH_DEADLINE_S:.0f} s"
+                self._fail(f"the last flush of {self.name}", BrokerError(waiting))
             self.layer.close(list(self.layer.partitions))
             self._live.clear()
 

@@ -121,11 +121,26 @@ class SpeedService(Service):
 
     def fail(self, action: str, error: BaseException) -> None:
         """End the process, since going on could lose or repeat events."""
+        if self._app.should_stop and _is_outage(error):
+            # Nobody has a bug to look for: the process is asked to go while something is away.
+            logger.critical(
+                "fastdata stops with its last events not written out: %s failed: %s; "
+                "nothing is lost: the next start folds them again",
+                action, error,
+            )  # fmt: skip
+            self._leave(EXIT_FAILED)
+            return
         logger.critical(
             "fastdata ends this worker: %s failed: %s: %s",
             action, type(error).__name__, error, exc_info=error,
         )  # fmt: skip
         self.end(EXIT_FAILED)
+
+    def _leave(self, code: int) -> None:
+        """End the process at once where there are no stacks to look at."""
+        if self.end is end_process:
+            os._exit(code)
+        self.end(code)
 
     def _end(self, code: int) -> None:
         self.end(code)  # which a test may have replaced since the watchdog was made
@@ -175,6 +190,8 @@ class SpeedService(Service):
 
     async def on_stop(self) -> None:
         """Close the store and the producer; everything was flushed when the tables stopped."""
+        # mode ends them later, and a timer would connect to the store again after it was closed.
+        await self._stop_futures()
         if self._store is not None:
             await self._store.__aexit__(None, None, None)
         if self._producer is not None:
@@ -262,3 +279,12 @@ class SpeedService(Service):
         yield Sign("the recovery of the state", progress, limit_s)
         for agent in self._agents.values():
             yield from agent.signs()
+
+
+def _is_outage(error: BaseException | None) -> bool:
+    """Whether something was away that may come back: the broker, the store, the registry."""
+    while error is not None:
+        if isinstance(error, FastdataError) and error.retriable:
+            return True
+        error = error.__cause__
+    return False

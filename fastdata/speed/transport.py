@@ -6,7 +6,9 @@ record; we commit a position, so we must tell a hole of the log (a transaction m
 compacted record) from a hole that Faust made.
 """
 
+import asyncio
 import functools
+import logging
 import time
 from collections.abc import Mapping
 from typing import Any, Protocol, cast
@@ -21,6 +23,9 @@ from fastdata.errors import SettingsError
 __all__ = ["FoldingConsumer", "Hole", "Seeker", "install"]
 
 _MAX_HOLES = 100_000
+_STOP_LIMIT_S = 10.0
+
+logger = logging.getLogger(__name__)
 
 # First missing offset; whether it lies at the head of a fetch: then retention may have made it.
 Hole = tuple[int, bool]
@@ -50,6 +55,20 @@ class _FoldingThread(driver.AIOKafkaConsumerThread):
             raise SettingsError("this version of aiokafka cannot be told to read committed only")
         consumer._isolation_level = "read_committed"
         return consumer
+
+    async def on_thread_stop(self) -> None:
+        """Stop the consumer. At most 10 s, and whatever becomes of it.
+
+        aiokafka cancels its requests and awaits them, and one that waits for a broker that is away
+        is cancelled in earnest. That would end this thread before it says so, for which Faust waits
+        for ever.
+        """
+        stopping = asyncio.ensure_future(super().on_thread_stop())
+        await asyncio.wait({stopping}, timeout=_STOP_LIMIT_S)
+        if not stopping.done():
+            stopping.cancel()
+        elif not stopping.cancelled() and (error := stopping.exception()) is not None:
+            logger.warning("the consumer did not stop in order: %r", error)
 
     async def _fetch_records(
         self,

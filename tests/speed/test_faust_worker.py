@@ -2,7 +2,9 @@
 
 import re
 import shutil
+import signal
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -95,3 +97,72 @@ async def test_two_workers_share_the_partitions_and_one_takes_over(lab: Lab) -> 
 
     assert folders == ["worker-0", "worker-1"]
     assert await lab.answer() == lab.expected()
+
+
+OTHER_SOURCE = """
+other = Source("other", topic="{topic}-other", schema="schemas/click.avsc", time="at", id="id")
+others = Metric("others", other, by=["page"], measures={{"n": Count()}})
+"""
+
+
+@pytest.mark.processes
+def test_a_timer_that_is_due_while_the_worker_stops_does_not_keep_it(
+    lab: Lab, broker: MockBroker
+) -> None:
+    broker.create(f"{lab.topic}-other")
+    with (lab.folder / "agents/clicks.py").open("a") as agents:
+        agents.write(OTHER_SOURCE.format(topic=lab.topic))
+    lab.produce(100)
+    with lab.worker("fastdata", FASTDATA_CLEAN_UP_INTERVAL_S="0.01") as worker:
+        lab.wait_until_folded(100)
+        worker.send_signal(signal.SIGTERM)
+
+        assert worker.wait(15) == 0
+
+
+@pytest.fixture
+def mortal(tmp_path: Path) -> Iterator[tuple[Lab, ExitStack]]:
+    """A lab whose broker goes when the stack is closed."""
+    with ExitStack() as stack:
+        broker = stack.enter_context(MockBroker())
+        broker.create("mortal")
+        yield Lab(tmp_path, broker.address, "mortal"), stack
+
+
+@pytest.mark.processes
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_worker_with_nothing_to_write_stops_without_a_broker(
+    mortal: tuple[Lab, ExitStack], number: signal.Signals
+) -> None:
+    lab, broker = mortal
+    lab.produce(100)
+    with lab.worker("fastdata") as worker:
+        lab.wait_until_folded(100)
+        broker.close()
+        lab.wait_for("marking coordinator dead")
+        worker.send_signal(number)
+
+        assert worker.wait(15) == 0
+
+    assert "Traceback" not in (lab.folder / "worker.log").read_text()
+
+
+@pytest.mark.processes
+def test_a_worker_that_cannot_write_its_last_events_says_so_in_one_line(
+    mortal: tuple[Lab, ExitStack],
+) -> None:
+    lab, broker = mortal
+    with (lab.folder / "agents/clicks.py").open("a") as agents:
+        agents.write(NOTE_EACH)
+    noted = lab.folder / "noted"
+    lab.produce(100)
+    with lab.worker("fastdata", FASTDATA_COMMIT_INTERVAL_S="60") as worker:
+        lab.wait_until(lambda: noted.exists() and noted.stat().st_size == 100)
+        broker.close()
+        worker.send_signal(signal.SIGTERM)
+
+        assert worker.wait(60) == 70
+
+    *_, said = (lab.folder / "worker.log").read_text().splitlines()
+    assert "fastdata stops with its last events not written out" in said
+    assert "nothing is lost: the next start folds them again" in said

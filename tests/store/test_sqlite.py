@@ -3,6 +3,8 @@
 import asyncio
 import re
 import sqlite3
+import subprocess
+import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -75,6 +77,27 @@ async def test_a_store_is_there_after_it_was_closed(url: str) -> None:
     assert [partial(stamp=4)] == list(reading.partials)
     assert totals(NOON, b"a") == list(reading.totals)
     assert [Progress(TOPIC, 0, 5, 6, 7)] == list(reading.progress)
+
+
+UNCLOSED = """
+import asyncio, sys
+from fastdata.store.opening import open_store
+
+opened = []
+
+async def leave():
+    opened.append(open_store(sys.argv[1]))
+    await opened[0].__aenter__()
+    await opened[0].progress("topic")
+
+asyncio.run(leave())
+"""
+
+
+def test_a_store_that_nobody_closed_does_not_keep_its_process(url: str) -> None:
+    program = [sys.executable, "-c", UNCLOSED, url]
+
+    assert subprocess.run(program, check=False, timeout=60, capture_output=True).returncode == 0
 
 
 async def test_run_numbers_are_never_used_again(url: str, tmp_path: Path) -> None:

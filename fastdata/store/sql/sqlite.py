@@ -58,6 +58,8 @@ class Sqlite(Dialect):
 
     async def _connect(self) -> aiosqlite.Connection:
         connection = aiosqlite.connect(self._url.database or "", timeout=self._busy_timeout_s)
+        # A connection that nobody has closed must not keep the interpreter from its end.
+        connection._thread.daemon = True
         try:
             return await connection
         except BaseException:
