@@ -3,30 +3,29 @@
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from fastdata.declare.catalog import load
-from fastdata.declare.metric import Metric
-from fastdata.declare.source import Source
-from fastdata.errors import FastdataError
-from fastdata.measures.count import Count
-from fastdata.measures.estimates import Estimate
-from fastdata.measures.extremes import Max, Min
-from fastdata.measures.first_last import First, Last
-from fastdata.measures.frequency import Frequency
-from fastdata.measures.histogram import Histogram
-from fastdata.measures.quantiles import Quantiles
-from fastdata.measures.ratios import Rate, Ratio
-from fastdata.measures.seen import Seen
-from fastdata.measures.sets import Sets
-from fastdata.measures.sums import Mean, Sum
-from fastdata.measures.topk import TopK
-from fastdata.measures.uniques import Uniques
-from fastdata.measures.variance import StdDev, Variance
-from fastdata.settings import Settings
-
 if TYPE_CHECKING:
     from fastdata.answer.compare import compare
     from fastdata.answer.query import query
+    from fastdata.declare.catalog import load
+    from fastdata.declare.metric import Metric
+    from fastdata.declare.source import Source
+    from fastdata.errors import FastdataError
     from fastdata.exports.export import export
+    from fastdata.measures.count import Count
+    from fastdata.measures.estimates import Estimate
+    from fastdata.measures.extremes import Max, Min
+    from fastdata.measures.first_last import First, Last
+    from fastdata.measures.frequency import Frequency
+    from fastdata.measures.histogram import Histogram
+    from fastdata.measures.quantiles import Quantiles
+    from fastdata.measures.ratios import Rate, Ratio
+    from fastdata.measures.seen import Seen
+    from fastdata.measures.sets import Sets
+    from fastdata.measures.sums import Mean, Sum
+    from fastdata.measures.topk import TopK
+    from fastdata.measures.uniques import Uniques
+    from fastdata.measures.variance import StdDev, Variance
+    from fastdata.settings import Settings
     from fastdata.speed.app import make_app
     from fastdata.speed.attach import attach
 
@@ -62,21 +61,49 @@ __all__ = [
     "query",
 ]
 
-_LAZY = {
-    "app": ("fastdata.app", "app"),
-    "attach": ("fastdata.speed.attach", "attach"),
-    "compare": ("fastdata.answer.compare", "compare"),
-    "export": ("fastdata.exports.export", "export"),
-    "make_app": ("fastdata.speed.app", "make_app"),
-    "query": ("fastdata.answer.query", "query"),
+_PLACES = {
+    "Count": "fastdata.measures.count",
+    "Estimate": "fastdata.measures.estimates",
+    "FastdataError": "fastdata.errors",
+    "First": "fastdata.measures.first_last",
+    "Frequency": "fastdata.measures.frequency",
+    "Histogram": "fastdata.measures.histogram",
+    "Last": "fastdata.measures.first_last",
+    "Max": "fastdata.measures.extremes",
+    "Mean": "fastdata.measures.sums",
+    "Metric": "fastdata.declare.metric",
+    "Min": "fastdata.measures.extremes",
+    "Quantiles": "fastdata.measures.quantiles",
+    "Rate": "fastdata.measures.ratios",
+    "Ratio": "fastdata.measures.ratios",
+    "Seen": "fastdata.measures.seen",
+    "Sets": "fastdata.measures.sets",
+    "Settings": "fastdata.settings",
+    "Source": "fastdata.declare.source",
+    "StdDev": "fastdata.measures.variance",
+    "Sum": "fastdata.measures.sums",
+    "TopK": "fastdata.measures.topk",
+    "Uniques": "fastdata.measures.uniques",
+    "Variance": "fastdata.measures.variance",
+    "app": "fastdata.app",
+    "attach": "fastdata.speed.attach",
+    "compare": "fastdata.answer.compare",
+    "export": "fastdata.exports.export",
+    "load": "fastdata.declare.catalog",
+    "make_app": "fastdata.speed.app",
+    "query": "fastdata.answer.query",
 }
 
 
 def __getattr__(name: str) -> object:
-    # Kafka, Faust and the stores are loaded by what uses them, not by a declaration.
-    if name not in _LAZY:
+    # Nothing is loaded before it is asked for: a declaration needs no Kafka, Faust or store, and a
+    # command must know what to do with a signal before it begins to load.
+    if name not in _PLACES:
         raise AttributeError(f"module 'fastdata' has no attribute {name!r}")
-    module, attribute = _LAZY[name]
-    value = getattr(import_module(module), attribute)
+    value = getattr(import_module(_PLACES[name]), name)
     globals()[name] = value
     return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_PLACES})

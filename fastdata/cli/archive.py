@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import signal
 import time
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from fastdata.cli.importing import import_archive
+from fastdata.cli.signals import SIGNALS
 from fastdata.declare.catalog import load_folder
 from fastdata.events.registry import open_registry
 from fastdata.settings import Settings
@@ -62,7 +62,7 @@ async def _archive(once: bool, accept_loss: bool, as_json: bool) -> None:
     sources = list(load_folder(settings.agents).sources.values())
     reporter = _Reporter(len({source.topic for source in sources}), once, as_json)
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in SIGNALS:
         loop.add_signal_handler(number, reporter.stop.set)
     registry = open_registry(settings.registry, settings.registry_ca)
     await registry.check()

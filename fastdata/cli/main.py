@@ -8,6 +8,7 @@ from typing import NoReturn, cast
 import click
 import stamina
 
+from fastdata.cli.signals import exit_code
 from fastdata.errors import FastdataError
 from fastdata.settings import mask_url
 
@@ -63,7 +64,7 @@ def commands() -> None:
 
 
 def main() -> NoReturn:
-    """Run the command line and exit: 0 done, 1 failed, 2 called wrongly, 130 interrupted.
+    """Run the command line and exit: 0 done, 1 failed, 2 called wrongly, 130 or 143 interrupted.
 
     An error of fastdata is one message on stderr; FASTDATA_DEBUG=1 shows where it came from.
     """
@@ -75,7 +76,7 @@ def main() -> NoReturn:
         error.show()
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
-        sys.exit(130)
+        sys.exit(exit_code())
     except BrokenPipeError:
         # The reader, such as `head`, has seen enough.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

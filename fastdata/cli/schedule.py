@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import signal
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from functools import partial
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from fastdata.cli.reporting import minute, show_report
+from fastdata.cli.signals import SIGNALS
 from fastdata.coordinates.instants import to_datetime
 from fastdata.declare.catalog import load_folder
 from fastdata.errors import ReplayError
@@ -68,12 +68,12 @@ async def _until_stopped(task: asyncio.Task[object], say: Callable[[str], None])
 
     def stop(number: int) -> None:
         stopped.append(number)
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in SIGNALS:
             loop.remove_signal_handler(number)
         say("stopping; what is published stays, and the next start goes on")
         task.cancel()
 
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in SIGNALS:
         loop.add_signal_handler(number, stop, number)
     try:
         await task

@@ -1,13 +1,15 @@
 """`fastdata send`."""
 
 import asyncio
-import signal
+import os
+import stat
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from fastdata.cli.signals import SIGNALS
 from fastdata.declare.catalog import load_folder
 from fastdata.errors import FastdataError, LineError
 from fastdata.settings import Settings
@@ -37,8 +39,9 @@ def send(topic: str, from_file: Path | None, listen: str | None) -> None:
 
     A line is one value, for a source with format="text" or format="json", and goes to any
     partition. At least once: what is acknowledged is in Kafka, and after a failure the rest must
-    be sent again. When Kafka is slow, nothing more is read, so who writes has to wait. Whoever
-    can connect to --listen can write: keep it on the loopback.
+    be sent again. When Kafka is slow, nothing more is read, so who writes has to wait. SIGTERM and
+    Ctrl-C end a pipe, or --listen, when the whole lines that were read are there. Whoever can
+    connect to --listen can write: keep it on the loopback.
 
     \b
     Examples:
@@ -69,11 +72,21 @@ async def _send(topic: str, from_file: Path | None, address: _Address | None) ->
         if address is not None:
             await _listen(sender, address)
         elif from_file is None:
-            await send_lines(sender, read_descriptor(sys.stdin.fileno()))
+            stop = _stop_of_pipe(sys.stdin.fileno())
+            await send_lines(sender, read_descriptor(sys.stdin.fileno(), stop), stop)
         else:
             with from_file.open("rb") as file:
                 await send_lines(sender, read_descriptor(file.fileno()))
     click.echo(f"{sender.acknowledged} lines are in {topic}", err=True)
+
+
+def _stop_of_pipe(descriptor: int) -> asyncio.Event:
+    """Set by a signal where a pipe or a terminal is read, which has no end of its own."""
+    stop = asyncio.Event()
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        for number in SIGNALS:
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    return stop
 
 
 def _warn_of(topic: str, agents: str) -> None:
@@ -103,7 +116,7 @@ async def _listen(sender: "LineSender", address: _Address) -> None:
         if not ended.done():
             ended.set_result(None)
 
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in SIGNALS:
         loop.add_signal_handler(number, end)
 
     connections = set[asyncio.Task[None] | None]()

@@ -49,7 +49,7 @@ class Processes:
                 for suffix in ("out", "log")
             )
             self._running[command] = subprocess.Popen(  # noqa: S603  (our own command)
-                [sys.executable, "-m", "fastdata.cli.main", command, *options],
+                [sys.executable, "-m", "fastdata", command, *options],
                 cwd=self._folder,
                 env=env | self._secret,
                 stdin=subprocess.DEVNULL,

@@ -123,10 +123,13 @@ class LineSender:
         )
 
 
-async def send_lines(sender: LineSender, chunks: AsyncIterator[bytes]) -> None:
+async def send_lines(
+    sender: LineSender, chunks: AsyncIterator[bytes], stop: asyncio.Event | None = None
+) -> None:
     """Send the lines in chunks of bytes; the last line may have no end.
 
-    Reads no further while the sender has no room.
+    Reads no further while the sender has no room. What has no end because of `stop` is half a line,
+    and is not sent.
 
     Raises:
         LineError: A line is longer than 1 MiB; all before it were sent.
@@ -139,7 +142,7 @@ async def send_lines(sender: LineSender, chunks: AsyncIterator[bytes]) -> None:
             await sender.send(line.removesuffix(b"\r"))
         if len(rest) > _MAX_LINE_BYTES:
             raise LineError(f"a line is longer than {_MAX_LINE_BYTES} bytes; is it text?")
-    if rest:
+    if rest and not (stop and stop.is_set()):
         await sender.send(rest.removesuffix(b"\r"))
 
 
@@ -149,8 +152,13 @@ async def read_connection(reader: asyncio.StreamReader) -> AsyncIterator[bytes]:
         yield chunk
 
 
-async def read_descriptor(descriptor: int) -> AsyncIterator[bytes]:
-    """The bytes of an open file or pipe, as they come."""
+async def read_descriptor(
+    descriptor: int, stop: asyncio.Event | None = None
+) -> AsyncIterator[bytes]:
+    """The bytes of an open file or pipe, as they come.
+
+    Ends when `stop` is set, unless it is a regular file, with all that was taken out of the pipe.
+    """
     if stat.S_ISREG(os.fstat(descriptor).st_mode):
         while chunk := await asyncio.to_thread(os.read, descriptor, _CHUNK_BYTES):
             yield chunk
@@ -160,8 +168,10 @@ async def read_descriptor(descriptor: int) -> AsyncIterator[bytes]:
     pipe = os.fdopen(os.dup(descriptor), "rb", buffering=0)
     protocol = asyncio.StreamReaderProtocol(reader)
     transport, _ = await asyncio.get_running_loop().connect_read_pipe(lambda: protocol, pipe)
+    stopping = asyncio.ensure_future((stop or asyncio.Event()).wait())
+    stopping.add_done_callback(lambda _: transport.close())  # the reader ends with what it has
     try:
         async for chunk in read_connection(reader):
             yield chunk
     finally:
-        transport.close()
+        stopping.cancel()

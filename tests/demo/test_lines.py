@@ -81,6 +81,20 @@ async def test_a_pipe_is_sent_while_it_is_open(broker: EmbeddedBroker) -> None:
     assert held(broker, 3) == Counter([b"to be", b"", b"or not"])
 
 
+async def test_a_signal_ends_a_pipe_when_whole_lines_are_there(broker: EmbeddedBroker) -> None:
+    process = await run(broker)
+    assert process.stdin is not None
+    process.stdin.write(b"whole\nlines\nand half a")
+    await process.stdin.drain()
+    assert (await asyncio.to_thread(held, broker, 2)) == Counter([b"whole", b"lines"])
+
+    process.send_signal(signal.SIGTERM)
+
+    assert await said(process) == "2 lines are in lines\n"
+    assert await process.wait() == 0
+    assert held(broker, 3) == Counter([b"whole", b"lines"])
+
+
 async def test_connections_are_taken_until_a_signal_comes(broker: EmbeddedBroker) -> None:
     process = await run(broker, "--listen", "127.0.0.1:0")
     host, _, port = (await said(process)).split()[-1].rpartition(":")

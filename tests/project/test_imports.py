@@ -19,6 +19,7 @@ MODULES = {
 
 # All that each folder, or module beside them, imports. An arrow points down: to a later line.
 MAY_IMPORT = {
+    "__main__": {"cli"},
     "cli": {
         "demo", "app", "exports", "answer", "batch", "verify", "operate", "archive", "store",
         "declare", "events", "kafka", "settings", "coordinates", "errors",

@@ -52,7 +52,7 @@ def test_the_wheel_is_typed_and_licensed(wheel: zipfile.ZipFile) -> None:
 def test_the_wheel_installs_the_command(wheel: zipfile.ZipFile) -> None:
     entries = wheel.read(f"{INFO}/entry_points.txt").decode()
 
-    assert "fastdata = fastdata.cli.main:main" in entries
+    assert "fastdata = fastdata.__main__:main" in entries
 
 
 def test_faust_is_pinned_because_its_internals_are_used(wheel: zipfile.ZipFile) -> None:

@@ -159,7 +159,7 @@ class Lab:
     def fastdata(self, *command: str, **environment: str) -> "subprocess.CompletedProcess[str]":
         """Run a command of fastdata to its end, within a minute."""
         return subprocess.run(
-            [sys.executable, "-m", "fastdata.cli.main", *command],
+            [sys.executable, "-m", "fastdata", *command],
             cwd=self.folder,
             env=self.environment | environment,
             capture_output=True,
