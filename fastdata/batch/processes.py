@@ -49,7 +49,8 @@ def choose_workers(wanted: int | None, groups: Mapping[Engine, Sequence[int]]) -
 class FoldingPool:
     """Folds jobs, in worker processes or, with none, in this one.
 
-    Use as a context manager: leaving it stops the processes.
+    Use as a context manager: leaving it stops the processes, in the midst of their jobs where an
+    error or a cancellation leaves it.
     """
 
     def __init__(self, workers: int) -> None:
@@ -63,9 +64,14 @@ class FoldingPool:
             self._pool = ProcessPoolExecutor(self._workers, context, initializer=_prepare)
         return self
 
-    def __exit__(self, *exc: object) -> None:
-        if self._pool is not None:
-            self._pool.shutdown(cancel_futures=True)
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
+        if self._pool is None:
+            return
+        if kind is not None:
+            # Nobody waits for their jobs, which can be done again; an executor would.
+            for process in list((self._pool._processes or {}).values()):
+                process.kill()
+        self._pool.shutdown(cancel_futures=True)
 
     async def results(
         self, metrics: Sequence[Metric], jobs: AsyncIterator[tuple[_T, Job]]

@@ -109,7 +109,7 @@ def replay(
     and shows readers each hour's new numbers at once. What is up to date stays as it is.
     --from and --to are widened to whole hours; without them it is all days with archived events.
 
-    With --every it goes on until SIGTERM or Ctrl-C, which end it between two writes, with exit
+    With --every it goes on until SIGTERM or Ctrl-C, which end it within some 2 s, with exit
     code 0; the next start finishes what was interrupted. Hours before the window are left alone:
     when events come for them, a line says which command counts them. A store or an archive that
     is away is tried again; what trying again cannot heal ends it with exit code 1. --json prints

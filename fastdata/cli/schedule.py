@@ -2,9 +2,12 @@
 
 import asyncio
 import json
+import os
+import signal
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from functools import partial
+from types import FrameType
 from typing import TYPE_CHECKING
 
 import click
@@ -20,6 +23,8 @@ if TYPE_CHECKING:
     from fastdata.batch.schedule import ScheduledRun
 
 __all__ = ["repeat", "show_run"]
+
+_STOP_LIMIT_S = 2.0
 
 
 async def repeat(
@@ -62,19 +67,29 @@ async def repeat(
 
 
 async def _until_stopped(task: asyncio.Task[object], say: Callable[[str], None]) -> None:
-    """Wait for the task; a signal cancels it, and a second one does what it does by default."""
+    """Wait for the task; a signal cancels it, and a second one does what it does by default.
+
+    The process ends within some 2 s of the signal, whatever is under way: all of it can be done
+    again.
+    """
     loop = asyncio.get_running_loop()
     stopped: list[int] = []
 
-    def stop(number: int) -> None:
-        stopped.append(number)
-        for number in SIGNALS:
-            loop.remove_signal_handler(number)
+    def cancel() -> None:
         say("stopping; what is published stays, and the next start goes on")
         task.cancel()
 
+    def stop(number: int, _frame: FrameType | None) -> None:
+        stopped.append(number)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        # Not by the loop: it stands still while this process computes a job itself.
+        signal.signal(signal.SIGALRM, lambda *_: os._exit(0))
+        signal.setitimer(signal.ITIMER_REAL, _STOP_LIMIT_S)
+        loop.call_soon_threadsafe(cancel)
+
     for number in SIGNALS:
-        loop.add_signal_handler(number, stop, number)
+        signal.signal(number, stop)
     try:
         await task
     except (asyncio.CancelledError, ReplayError):

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -203,6 +204,26 @@ async def test_a_schedule_ends_within_a_run_and_the_next_one_finishes_it(
     assert finish(again)[0] == 0
     assert line["resumed"]["metrics"][0]["run"] == 1
     assert await world.shown(database) == count({0: OLD})
+
+
+@pytest.mark.parametrize("workers", ["0", "1"])
+async def test_a_schedule_does_not_wait_for_a_job(world: Sales, workers: str) -> None:
+    await world.archive(OLD)
+    mark = world.folder / "folding"
+    slow = f"    open({str(mark)!r}, 'w').close(); time.sleep(60)\n    return None if"
+    text = world.file.read_text().replace("    return None if", slow)
+    world.file.write_text("import time\n" + text)
+    options = ("--every", "1d", "--window", "36500d", "--metric", "by_shop")
+    process = start(world, *options, "--workers", workers)
+    while process.poll() is None and not mark.exists():
+        continue
+
+    began = time.monotonic()
+    process.send_signal(signal.SIGTERM)
+    code, _, _ = finish(process)
+
+    assert code == 0
+    assert time.monotonic() - began < 10
 
 
 async def test_a_schedule_outlives_a_store_that_is_away(world: Sales) -> None:
