@@ -90,10 +90,10 @@ class UnknownMetricError(FastdataError, LookupError):
 
 
 class BadEventError(FastdataError, ValueError):
-    """One event cannot be read.
+    """One event cannot be read, or has a key that is too long for a metric.
 
     Attributes:
-        stage: `decode` or `time`.
+        stage: `decode`, `time` or `key`.
         reason: A short fixed word, such as `malformed`; such events are counted by it.
         detail: What was wrong, for people; may be empty.
     """

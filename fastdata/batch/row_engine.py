@@ -97,7 +97,11 @@ def _add(span: _Span, event: Event, tip: int | None) -> None:
         return
     for metric, states_by_window in span.metrics:
         window = event.time - event.time % metric.window_ms
-        for dims, rows in metric.rows(fields, event.time):
+        try:
+            keys = metric.rows(fields, event.time)
+        except BadEventError:
+            continue  # A key of it is too long for this metric.
+        for dims, rows in keys:
             key = (window, dims, tip)
             states = states_by_window.get(key)
             if states is None:

@@ -5,8 +5,10 @@ from collections.abc import Mapping, Sequence
 from json.encoder import encode_basestring
 
 __all__ = [
+    "MAX_DIMS_BYTES",
     "Dimension",
     "Dimensions",
+    "dims_bytes",
     "dump_dims",
     "is_tip",
     "load_dims",
@@ -16,6 +18,13 @@ __all__ = [
 
 Dimension = str | int | bool | None
 Dimensions = tuple[Dimension, ...]
+
+MAX_DIMS_BYTES = 2_048
+"""Of the dimensions of an event, as `dump_dims` writes them in UTF-8.
+
+An index of PostgreSQL takes rows of up to 2,704 bytes, which also hold the metric and four numbers.
+It is the same over all stores, so that what is counted is no matter of the store.
+"""
 
 _LITERALS: Mapping[bool | None, str] = {None: "null", True: "true", False: "false"}
 
@@ -33,6 +42,11 @@ def _dump_dim(value: Dimension) -> str:
     if isinstance(value, str):
         return encode_basestring(value)
     return _LITERALS[value] if value is None or isinstance(value, bool) else str(value)
+
+
+def dims_bytes(dims: Sequence[Dimension]) -> int:
+    """How many bytes dimension values take in a key."""
+    return len(dump_dims(dims).encode(errors="surrogatepass"))
 
 
 def load_dims(text: str) -> Dimensions:

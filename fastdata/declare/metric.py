@@ -69,6 +69,7 @@ class Folding(Protocol):
             time: Event time, ms UTC.
 
         Raises:
+            BadEventError: A key is too long; the event is none of this metric.
             MapError: A map function took a field away, or changed its type.
         """
         ...
@@ -214,6 +215,7 @@ class Metric:
             time: Event time, ms UTC.
 
         Raises:
+            BadEventError: A key is too long; the event is none of this metric.
             MapError: A map function took a field away, or changed its type.
         """
         for dims, elements in self.rows(fields, time):

@@ -1,6 +1,7 @@
 """Expressions of events: field names or SQL text, typed by the schema, for both engines alike."""
 
 from fastdata.expressions.coercion import describe
+from fastdata.expressions.keys import is_too_long
 from fastdata.expressions.reading import parse_expression
 from fastdata.expressions.rows import ExpressionRows, Selection, compile_rows, compile_value
 from fastdata.expressions.sql import ELEMENT, is_too_large, quote_name, to_sql
@@ -17,6 +18,7 @@ __all__ = [
     "compile_value",
     "describe",
     "is_too_large",
+    "is_too_long",
     "nodes_of",
     "parse_expression",
     "quote_name",

@@ -7,6 +7,7 @@ from typing import Any, cast
 from fastdata.errors import MapError
 from fastdata.events.values import to_float, wrong_type
 from fastdata.expressions import runtime
+from fastdata.expressions.keys import check_key, safe_length
 from fastdata.expressions.python import Code
 from fastdata.expressions.tree import Node, array_of
 
@@ -53,8 +54,9 @@ def compile_rows(
 ) -> Callable[..., ExpressionRows]:
     """The function from an event's fields and its time, ms UTC, to its rows.
 
-    It raises MapError, naming the expression, for what only a map function can have made of an
-    event: a field that is missing or of another type.
+    It raises BadEventError for an event with a key that is too long, and MapError, naming the
+    expression, for what only a map function can have made of an event: a field that is missing or
+    of another type.
 
     Args:
         selection: The expressions.
@@ -105,11 +107,17 @@ def _row(code: Code, selection: Selection, otherwise: str) -> None:
 def _parts(code: Code, selection: Selection) -> tuple[list[str], str]:
     """Python of the dimensions of each grouping set, and of the values of all measures."""
     dims = [code.result(node) for node in selection.by]
-    if selection.sets:
+    limit = safe_length(selection.by)
+    if selection.sets or limit is not None:
         dims = [code.named(value) for value in dims]
-        sets = [[str(n), *[dims[i] for i in chosen]] for n, chosen in enumerate(selection.sets)]
-    else:
-        sets = [dims]
+    if limit is not None:
+        strings = [v for v, n in zip(dims, selection.by, strict=True) if n.type.kind == "string"]
+        is_long = [f"type({name}) is str and len({name}) > {limit}" for name in strings]
+        texts = code.constant([node.text for node in selection.by])
+        code.line(f"if {' or '.join(is_long) if limit else True}:")
+        code.line(f"    check_key({texts}, [{', '.join(dims)}])")
+    sets = [[str(n), *[dims[i] for i in chosen]] for n, chosen in enumerate(selection.sets)]
+    sets = sets or [dims]
     pairs = zip(selection.arguments, selection.timed, strict=True)
     values = ", ".join([_values(code, nodes, is_timed) for nodes, is_timed in pairs])
     return [f"({''.join([f'{value}, ' for value in chosen])})" for chosen in sets], f"[{values}]"
@@ -131,7 +139,7 @@ def _compiled(
     head = ["def rows(fields, time=0):", "    try:"]
     tail = ["    except missing as error:", "        raise explain(fields, error) from error"]
     names = {**vars(runtime), "to_float": to_float, "wrong_type": wrong_type, **code.names}
-    names |= {"missing": _MISSING, "explain": explain}
+    names |= {"missing": _MISSING, "explain": explain, "check_key": check_key}
     source = "\n".join([*head, *code.lines, *tail])
     exec(compile(source, "<expressions>", "exec"), names)  # noqa: S102 - all of it is made above
     return cast("Callable[..., Any]", names["rows"])

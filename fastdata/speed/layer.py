@@ -203,19 +203,26 @@ class SpeedLayer:
             self._reject(owned, record, error)
         else:
             if event.fields is not None:  # None when the map function dropped it
-                self._fold_event(owned, record.offset, event, event.fields)
+                self._fold_event(owned, record, event, event.fields)
         owned.position, owned.written = record.offset + 1, record.timestamp_ms
 
     def _fold_event(
-        self, owned: Partition, offset: int, event: Event, fields: dict[str, object]
+        self, owned: Partition, record: Record, event: Event, fields: dict[str, object]
     ) -> None:
+        offset = record.offset
         segment = segment_of(offset, self.source.segment_size)
         is_vouched = offset < owned.vouched
         reason = self._reason_to_leave_out(owned, offset, event, is_vouched)
         cells, time = owned.cells, event.time
+        misfit: BadEventError | None = None
         for index, metric, window_ms in self._folding:
             is_out = reason is not None or (is_vouched and index not in owned.new_metrics)
-            for dims, entries in metric.rows(fields, time):
+            try:
+                rows = metric.rows(fields, time)
+            except BadEventError as error:
+                misfit = error
+                continue
+            for dims, entries in rows:
                 key = (index, segment, time - time % window_ms, dims)
                 # What is left out now may have been folded before a crash: only its cell knows.
                 cell = cells.find(key) if is_out else cells.find_or_make(key)
@@ -231,14 +238,23 @@ class SpeedLayer:
                     cells.mark(key, cell)
                 else:
                     re_emit(cells, key, cell)
-        hour = floor_to(event.time, HOUR_MS)
+        if misfit is not None:
+            # Of the metrics with that key alone, and whatever else becomes of it.
+            self._reject(owned, record, misfit)
+        self._remember(owned, offset, event.time, reason, is_vouched)
+
+    def _remember(
+        self, owned: Partition, offset: int, time: int, reason: str | None, is_vouched: bool
+    ) -> None:
+        """Count an event that was left out, or let the watermark know of one that was not."""
+        hour = floor_to(time, HOUR_MS)
         if is_vouched:
             # It was counted when it was judged; under which reason is not known any more.
             self._emit_unfolded(owned, offset, hour)
         elif reason:
             self._count_unfolded(owned, offset, hour, reason)
         else:
-            owned.watermark = max(owned.watermark, event.time)
+            owned.watermark = max(owned.watermark, time)
 
     def _reason_to_leave_out(
         self, owned: Partition, offset: int, event: Event, is_vouched: bool

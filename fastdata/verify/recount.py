@@ -17,6 +17,7 @@ from fastavro.read import SchemaResolutionError
 
 from fastdata.archive.manifest import ObjectEntry
 from fastdata.archive.storage import ArchiveStorage
+from fastdata.coordinates.dimensions import MAX_DIMS_BYTES
 from fastdata.coordinates.instants import HOUR_MS
 from fastdata.coordinates.segments import Coverage
 from fastdata.declare.metric import Metric
@@ -38,6 +39,7 @@ __all__ = [
 
 SegmentKey = tuple[int, int]  # partition, segment
 GroupKey = tuple[int, str]  # start of the window in ms UTC, dimensions as JSON with spaces
+_COMPACT = (",", ":")
 _BROKEN = (ValueError, LookupError, TypeError, EOFError, AssertionError, SchemaResolutionError)
 
 
@@ -173,8 +175,12 @@ def _rows(
     """Dimensions and values of each row of an event; of plain fields without code of the layers."""
     fields = cast("Mapping[str, object]", event.fields)
     if not is_plain:
-        for dims, several in metric.rows(fields, event.time):
-            yield from ((dims, values) for values in several)
+        with suppress(BadEventError):
+            for dims, several in metric.rows(fields, event.time):
+                yield from ((dims, values) for values in several)
+        return
+    key = json.dumps([fields[name] for name in metric.by], ensure_ascii=False, separators=_COMPACT)
+    if len(key.encode(errors="surrogatepass")) > MAX_DIMS_BYTES:
         return
     values: list[object] = []
     for measure in metric.folded.values():

@@ -50,7 +50,7 @@ MAY_IMPORT = {
     "testing": {"measures"},
     "declare": {"measures", "expressions", "events", "coordinates", "errors"},
     "measures": {"events", "errors"},
-    "expressions": {"events", "errors"},
+    "expressions": {"events", "coordinates", "errors"},
     "events": {"settings", "errors"},
     "kafka": {"settings", "errors"},
     "settings": {"errors"},

@@ -2,9 +2,11 @@
 
 import itertools
 import random
+import string
 
 import pytest
 
+from fastdata.coordinates.dimensions import MAX_DIMS_BYTES
 from fastdata.coordinates.instants import HOUR_MS, MINUTE_MS
 from fastdata.coordinates.segments import Coverage
 from fastdata.errors import StoreError
@@ -90,6 +92,18 @@ class PartialsContract:
         reading = await read(store)
         assert [partial(dims=dims)] == list(reading.partials)
         assert [Total(ONE, dims, b"")] == list(reading.totals)
+
+    async def test_a_key_may_be_as_long_as_a_key_can_be(self, store: ServingStore) -> None:
+        metric = "a" * 48 + "-0123456789ab"
+        text = "".join(random.Random(7).choices(string.printable[:62], k=MAX_DIMS_BYTES - 4))
+        dims = f'[999,"{text}"]'  # with the number of a grouping set
+        stored = partial(dims=dims, metric=metric)
+        await store.upsert([stored], [])
+        await store.write_totals(metric, 99, {NOON: [Total(NOON, dims, b"")]})
+        assert [stored] == list(await store.partials(metric, NOON, ONE))
+        await store.publish(metric, [Flip(NOON, None, 99, Coverage(), 1)])
+        reading = await store.read(metric, UNFOLDED, TOPIC, NOON, ONE)
+        assert [Total(NOON, dims, b"")] == list(reading.totals)
 
     async def test_any_bytes_come_back_as_they_went(self, store: ServingStore) -> None:
         states = [b"", bytes(range(256)), random.Random(1).randbytes(1 << 20)]

@@ -34,6 +34,7 @@ from fastdata.expressions import (
     Column,
     Node,
     is_too_large,
+    is_too_long,
     nodes_of,
     quote_name,
     to_sql,
@@ -121,7 +122,8 @@ def fold_columns(metrics: Sequence[Metric], job: Job, max_bytes: int = _MAX_BYTE
         spans = [span for span, wanted in job.wanted.items() if index in wanted]
         if spans:
             has_tips = any(piece.is_open for piece in job.pieces)
-            result.add(index, metric, spans, _windows(context, metric, spans, has_tips))
+            fitting = _without_long_keys(context, metric, spans, events)
+            result.add(index, metric, spans, _windows(context, metric, spans, fitting, has_tips))
     return result
 
 
@@ -262,10 +264,27 @@ def _without_repeats(
     return events.filter(pc.invert(is_other)), _counts(others)
 
 
+def _without_long_keys(
+    context: SessionContext, metric: Metric, spans: Sequence[int], events: pa.Table
+) -> str:
+    """The name of a registered table of the events that have no key that is too long."""
+    condition = is_too_long(metric.selection.by)
+    if condition is None:
+        return "events"
+    place, selected = quote_name(_PLACE), _selected_events(metric, spans, "events")
+    sql = f"SELECT DISTINCT {place} {selected} AND {condition}"
+    long = context.sql(sql).to_arrow_table()[_PLACE].combine_chunks()
+    if not len(long):
+        return "events"
+    name = f"events_{metric.name}"
+    _register(context, name, events.filter(pc.invert(pc.is_in(events[_PLACE], value_set=long))))
+    return name
+
+
 def _windows(
-    context: SessionContext, metric: Metric, spans: Sequence[int], has_tips: bool
+    context: SessionContext, metric: Metric, spans: Sequence[int], table: str, has_tips: bool
 ) -> Iterator[FoldedWindow]:
-    """What a metric folds of the registered events, one grouping set after the other."""
+    """What a metric folds of a registered table, one grouping set after the other."""
     selection, time, place = metric.selection, quote_name(_TIME), quote_name(_PLACE)
     partition = f"({place} - {1 << _OPEN_BIT}) / {1 << _OFFSET_BITS}"
     tip_key = f"CASE WHEN {place} >= {1 << _OPEN_BIT} THEN {partition} END"
@@ -275,7 +294,7 @@ def _windows(
             metric.folded.values(), metric.aggregates, selection.arguments, strict=True
         )
     ]
-    events = _selected_events(metric, spans)
+    events = _selected_events(metric, spans, table)
     for prefix, by in _sets(metric):
         keys = [f"{time} - {time} % {metric.window_ms}", *map(to_sql, by)]
         keys += [tip_key] if has_tips else []
@@ -299,16 +318,16 @@ def _sets(metric: Metric) -> Iterable[tuple[tuple[int, ...], Sequence[Node]]]:
     ]
 
 
-def _selected_events(metric: Metric, spans: Sequence[int]) -> str:
+def _selected_events(metric: Metric, spans: Sequence[int], table: str) -> str:
     """The events that a metric folds, from FROM on."""
     selection = metric.selection
     conditions = f"{quote_name(_HOUR)} IN ({', '.join(map(str, spans))})"
     if selection.where is not None:
         conditions += f" AND {to_sql(selection.where)}"
-    events = "events"
+    events = table
     if selection.array is not None:
         element = f"unnest({to_sql(selection.array)}) AS {quote_name(ELEMENT)}"
-        events = f"(SELECT *, {element} FROM events)"
+        events = f"(SELECT *, {element} FROM {table})"
     return f"FROM {events} WHERE {conditions}"
 
 
