@@ -4,6 +4,8 @@ import asyncio
 import os
 import stat
 import sys
+from collections.abc import Callable, Iterable
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +13,7 @@ import click
 
 from fastdata.cli.signals import SIGNALS
 from fastdata.declare.catalog import load_folder
+from fastdata.declare.source import Source
 from fastdata.errors import FastdataError, LineError
 from fastdata.settings import Settings
 
@@ -34,13 +37,15 @@ _Address = tuple[str, int]
     metavar="HOST:PORT",
     help="Take TCP connections and send each of their lines, until Ctrl-C.",
 )
-def send(topic: str, from_file: Path | None, listen: str | None) -> None:
+@click.option("--force", is_flag=True, help="Also to a topic that no source in the agents reads.")
+def send(topic: str, from_file: Path | None, listen: str | None, *, force: bool) -> None:
     """Send lines of a file, a pipe or TCP connections to a topic of FASTDATA_BROKER.
 
-    A line is one value, for a source with format="text" or format="json", and goes to any
-    partition. At least once: what is acknowledged is in Kafka, and after a failure the rest must
-    be sent again. When Kafka is slow, nothing more is read, so who writes has to wait. SIGTERM and
-    Ctrl-C end a pipe, or --listen, when the whole lines that were read are there. Whoever can
+    A line is one value, for a source with format="text" or format="json". Where the agents declare
+    that source with an id, a line has its id for a key, so that repeats meet in one partition;
+    others go to any. At least once: what is acknowledged is in Kafka, and after a failure the rest
+    must be sent again. When Kafka is slow, nothing more is read, so who writes has to wait. SIGTERM
+    and Ctrl-C end a pipe, or --listen, when the whole lines that were read are there. Whoever can
     connect to --listen can write: keep it on the loopback.
 
     \b
@@ -52,7 +57,7 @@ def send(topic: str, from_file: Path | None, listen: str | None) -> None:
     if from_file is not None and listen is not None:
         raise click.UsageError("give --from-file or --listen, not both")
     address = None if listen is None else _address(listen)
-    asyncio.run(_send(topic, from_file, address))
+    asyncio.run(_send(topic, from_file, address, force))
 
 
 def _address(text: str) -> _Address:
@@ -62,13 +67,13 @@ def _address(text: str) -> _Address:
     return host.strip("[]"), int(port)
 
 
-async def _send(topic: str, from_file: Path | None, address: _Address | None) -> None:
+async def _send(topic: str, from_file: Path | None, address: _Address | None, force: bool) -> None:
     from fastdata.kafka.connection import Broker
     from fastdata.kafka.lines import LineSender, read_descriptor, send_lines
 
     settings = Settings.load()
-    _warn_of(topic, settings.agents)
-    async with LineSender(Broker.of(settings), topic) as sender:
+    key_of = _key_of(_readers(topic, settings.agents, force))
+    async with LineSender(Broker.of(settings), topic, key_of) as sender:
         if address is not None:
             await _listen(sender, address)
         elif from_file is None:
@@ -89,20 +94,42 @@ def _stop_of_pipe(descriptor: int) -> asyncio.Event:
     return stop
 
 
-def _warn_of(topic: str, agents: str) -> None:
-    """Say that nobody here reads such lines; who only sends may have no agents at all."""
+def _readers(topic: str, agents: str, force: bool) -> list[Source]:
+    """The sources that read the topic, with a warning when lines are of no use to them.
+
+    Who only sends may have no agents at all.
+
+    Raises:
+        UsageError: There are agents, and none of their sources reads the topic.
+    """
+    if not Path(agents).is_dir():
+        return []
     try:
         sources = load_folder(agents).sources.values()
-    except FastdataError:
-        return
-    if not (formats := [source.format for source in sources if source.topic == topic]):
-        have = ", ".join(sorted(source.topic for source in sources))
-        click.echo(f"warning: no source in {agents} reads {topic}; topics are: {have}", err=True)
-    elif set(formats) == {"avro"}:
-        click.echo(
-            f"warning: the source in {agents} reads Avro from {topic}: lines become dead letters",
-            err=True,
+    except FastdataError as error:
+        _warn(f"{error}; lines are sent without a key, so repeats may lie in several partitions")
+        return []
+    readers = [source for source in sources if source.topic == topic]
+    if not readers and not force:
+        topics = sorted({source.topic for source in sources})
+        near = get_close_matches(topic, topics, n=1)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        raise click.UsageError(
+            f"no source in {agents} reads {topic!r}; {hint}The topics are: {', '.join(topics)}. "
+            "--force sends there all the same"
         )
+    if {source.format for source in readers} == {"avro"}:
+        _warn(f"the source in {agents} reads Avro from {topic}: lines become dead letters")
+    return readers
+
+
+def _key_of(readers: Iterable[Source]) -> Callable[[bytes], bytes | None]:
+    identified = [source for source in readers if source.id and source.reader]
+    return identified[0].key_of if identified else lambda _: None
+
+
+def _warn(message: str) -> None:
+    click.echo(f"warning: {message}", err=True)
 
 
 async def _listen(sender: "LineSender", address: _Address) -> None:

@@ -4,7 +4,7 @@ import asyncio
 import os
 import stat
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any, Self
 
 from aiokafka import AIOKafkaProducer
@@ -22,21 +22,30 @@ _MAX_WAITING = 10_000
 
 
 class LineSender:
-    """Sends lines to a topic, in any partition: at least once, and only so many ahead.
+    """Sends lines to a topic: at least once, and only so many ahead.
 
     A context manager; leaving it without an error waits until all are acknowledged.
 
     Args:
         broker: Of the topic.
         topic: Must be there.
+        key_of: The key of a line, by which Kafka chooses its partition; where it is None, any.
         max_waiting: Lines that may be under way; `send` waits when there are more.
 
     Attributes:
         acknowledged: Lines that all in-sync replicas have.
     """
 
-    def __init__(self, broker: Broker, topic: str, *, max_waiting: int = _MAX_WAITING) -> None:
+    def __init__(
+        self,
+        broker: Broker,
+        topic: str,
+        key_of: Callable[[bytes], bytes | None] = lambda _: None,
+        *,
+        max_waiting: int = _MAX_WAITING,
+    ) -> None:
         self.acknowledged = 0
+        self._key_of = key_of
         self._broker = broker
         self._topic = topic
         self._max_waiting = max_waiting
@@ -92,10 +101,11 @@ class LineSender:
         Raises:
             BrokerError: An earlier line was not acknowledged.
         """
+        key = self._key_of(line)
         async with self._lock:
             await self._settle(self._max_waiting - 1)
             try:
-                self._waiting.append(await self._producer.send(self._topic, line))
+                self._waiting.append(await self._producer.send(self._topic, line, key))
             except (KafkaError, OSError) as error:
                 raise self._failure(error) from error
 

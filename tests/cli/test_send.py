@@ -25,8 +25,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def warning(topic: str) -> str:
-    done = CliRunner().invoke(commands, ["send", topic], input="one\n")
+def warning(topic: str, *options: str) -> str:
+    done = CliRunner().invoke(commands, ["send", topic, *options], input="one\n")
     assert isinstance(done.exception, BrokerError)
     return done.stderr
 
@@ -35,10 +35,27 @@ def test_a_topic_that_a_source_reads_lines_from_is_fine() -> None:
     assert warning("lines") == ""
 
 
-def test_a_topic_that_nobody_reads_is_a_warning() -> None:
-    assert warning("line") == (
-        "warning: no source in agents reads line; topics are: flights, lines\n"
+def test_a_topic_that_nobody_reads_is_refused_before_a_line_is_sent() -> None:
+    done = CliRunner().invoke(commands, ["send", "line"], input="one\n")
+
+    assert done.exit_code == 2
+    assert done.stderr.splitlines()[-1] == (
+        "Error: no source in agents reads 'line'; did you mean 'lines'? The topics are: flights, "
+        "lines. --force sends there all the same"
     )
+
+
+def test_a_topic_of_others_may_be_sent_to() -> None:
+    assert warning("line", "--force") == ""
+
+
+def test_agents_that_cannot_be_loaded_are_a_warning(folder: Path) -> None:
+    (folder / "agents" / "word_count.py").write_text("import nothing_of_that_name\n")
+
+    said = warning("lines")
+
+    assert said.startswith("warning: cannot load ")
+    assert said.endswith("lines are sent without a key, so repeats may lie in several partitions\n")
 
 
 def test_lines_for_a_source_of_avro_are_a_warning() -> None:

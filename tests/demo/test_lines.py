@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
-from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, Consumer, Message, TopicPartition
 
 from fastdata.demo.broker import EMBEDDED_PARTITIONS, EmbeddedBroker
 from fastdata.errors import BrokerError, LineError
@@ -28,25 +28,32 @@ def broker() -> Iterator[EmbeddedBroker]:
 
 def held(broker: EmbeddedBroker, count: int) -> Counter[bytes]:
     """The values of the topic, as soon as there are so many."""
+    return Counter(message.value() or b"" for message in read(broker, count))
+
+
+def read(broker: EmbeddedBroker, count: int) -> list[Message]:
+    """What is in the topic, as soon as there is so much."""
     reader = Consumer({"bootstrap.servers": broker.address, "group.id": "test"})
     places = range(EMBEDDED_PARTITIONS)
     reader.assign([TopicPartition("lines", p, OFFSET_BEGINNING) for p in places])
-    found = Counter[bytes]()
+    messages: list[Message] = []
     for _ in range(100):
-        for message in reader.consume(1000, timeout=0.1):
-            assert message.error() is None
-            found[message.value() or b""] += 1
-        if found.total() >= count:
+        messages += reader.consume(1000, timeout=0.1)
+        if len(messages) >= count:
             break
     reader.close()
-    return found
+    assert not any(message.error() for message in messages)
+    return messages
 
 
-async def run(broker: EmbeddedBroker, *options: str) -> asyncio.subprocess.Process:
+async def run(
+    broker: EmbeddedBroker, *options: str, folder: Path = ROOT
+) -> asyncio.subprocess.Process:
     return await asyncio.create_subprocess_exec(
         sys.executable, "-m", "fastdata.cli.main", "send", "lines", *options,
         stdin=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
+        cwd=folder,
         env={**os.environ, "FASTDATA_BROKER": broker.address, "PYTHONPATH": str(ROOT)},
     )  # fmt: skip
 
@@ -115,6 +122,41 @@ async def test_connections_are_taken_until_a_signal_comes(broker: EmbeddedBroker
     process.send_signal(signal.SIGTERM)
     assert await said(process) == "2000 lines are in lines\n"
     assert await process.wait() == 0
+
+
+async def test_lines_of_one_id_lie_in_one_partition(broker: EmbeddedBroker, tmp_path: Path) -> None:
+    (tmp_path / "agents").mkdir()
+    (tmp_path / "order.avsc").write_text(
+        '{"type": "record", "name": "Order", "fields": ['
+        '{"name": "at", "type": {"type": "long", "logicalType": "timestamp-millis"}}, '
+        '{"name": "number", "type": ["null", "long"]}]}'
+    )
+    (tmp_path / "agents" / "orders.py").write_text(
+        "from fastdata import Source\n"
+        'others = Source("others", topic="lines", schema="order.avsc", time="at", format="json")\n'
+        'orders = Source("orders", topic="lines", schema="order.avsc", time="at", id="number", '
+        'format="json")\n'
+    )
+    line = '{{"at": 1700000000000, "number": {}}}\n'
+    lines = [line.format(n % 30) for n in range(90)] + [line.format("null"), "no JSON\n"]
+    (tmp_path / "orders.log").write_text("".join(lines))
+
+    process = await run(broker, "--from-file", str(tmp_path / "orders.log"), folder=tmp_path)
+
+    assert await said(process) == "92 lines are in lines\n"
+    assert await process.wait() == 0
+    places: dict[bytes, set[tuple[int, bytes | None]]] = {}
+    for message in read(broker, 92):
+        assert message.value() is not None
+        places.setdefault(message.value() or b"", set()).add(
+            (message.partition() or 0, message.key())
+        )
+    assert len(places) == 32
+    for value, of_value in places.items():
+        ((_, key),) = of_value
+        number = value.decode().rpartition(" ")[2].removesuffix("}")
+        assert key == (number.encode() if number.isdigit() else None)
+    assert len({partition for of_value in places.values() for partition, _ in of_value}) > 1
 
 
 async def test_nothing_is_read_while_there_is_no_room(broker: EmbeddedBroker) -> None:
