@@ -37,10 +37,12 @@ class Chain:
     Attributes:
         closed: Entries of closed segments; only the last one if no more was asked for.
         tiles: Entries of the open segment.
+        first: Where the first entry begins, which is 0 unless it was lost.
     """
 
     closed: tuple[Entry, ...] = ()
     tiles: tuple[Entry, ...] = ()
+    first: int = 0
 
     @property
     def closed_end(self) -> int:
@@ -53,6 +55,16 @@ class Chain:
         entries = self.tiles or self.closed
         return entries[-1].next if entries else None
 
+    @property
+    def begin(self) -> int:
+        """The first offset that was in the log when the archive began; of a whole chain."""
+        begin = 0
+        for start, length in (loss for e in (*self.closed, *self.tiles) for loss in e.lost):
+            if start != begin:
+                break
+            begin += length
+        return begin
+
 
 async def follow_chains(
     storage: ArchiveStorage,
@@ -63,8 +75,12 @@ async def follow_chains(
 ) -> dict[int, Chain]:
     """Read the chains of a topic's partitions, and prove that no offset is missing or twice.
 
+    A chain begins at offset 0: an archive that was begun when the log's beginning was gone has an
+    entry that says so. Without it nobody could tell whether an entry was lost.
+
     Args:
-        partition: Only this one, and of its closed segments only the last.
+        partition: Only this one, and of its closed segments only the last; where it begins is told
+            and not judged, so that the archive can go on.
         cache: Entries read before, by name; what is read is added.
 
     Raises:
@@ -92,8 +108,12 @@ class _Walk:
             await self._recall([name for names in closed.values() for name in names.values()])
         for p in sorted(tiles.keys() | closed.keys()):
             names = [name for _, name in sorted(closed[p].items())]
+            size = self.source.segment_size
+            first = min(closed[p], default=min(tiles[p], default=0) // size) * size
+            if first and partition is None:
+                raise _headless(self.source.topic, p, first)
             entries = await self._closed(names if partition is None else names[-1:])
-            chains[p] = Chain(entries, await self._tiles(entries, tiles[p]))
+            chains[p] = Chain(entries, await self._tiles(entries, tiles[p]), first)
         return chains
 
     async def _recall(self, names: list[str]) -> None:
@@ -131,6 +151,15 @@ class _Walk:
         entry = Entry.load(data, name)
         entry.check(self.source)
         return entry
+
+
+def _headless(topic: str, partition: int, first: int) -> ArchiveHoleError:
+    return ArchiveHoleError(
+        f"the manifest of {topic}, partition {partition}, has a hole: its first entry begins at "
+        f"{first}, and none says what became of the offsets before; restore what is missing from "
+        "a copy. If the archive was begun there, `fastdata archive --accept-loss` records that "
+        "they are lost"
+    )
 
 
 def _tiling(entries: Sequence[Entry], start: int) -> tuple[Entry, ...]:

@@ -164,12 +164,10 @@ class _PartitionImporter:
         chain: Chain,
     ) -> None:
         partition, first = objects[0].partition, objects[0].first
-        entries = chain.closed or chain.tiles
-        begin = first - first % source.segment_size
-        if entries and entries[0].first > begin:
+        if chain.begin > first:
             raise ArchiveConflictError(
                 f"the archive of {source.topic}, partition {partition}, begins at "
-                f"{entries[0].first} and the objects at {first}; nothing can be put before: "
+                f"{chain.begin} and the objects at {first}; nothing can be put before: "
                 "import into an empty archive, then let `fastdata archive` go on from there"
             )
         end = first if chain.end is None else chain.end

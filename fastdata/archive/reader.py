@@ -82,8 +82,7 @@ class Snapshot:
         """
         lost: dict[int, list[tuple[int, int]]] = {}
         for partition, entries in self.entries.items():
-            before = [(0, entries[0].first)] if entries and entries[0].first else []
-            for start, length in (*before, *(loss for entry in entries for loss in entry.lost)):
+            for start, length in (loss for entry in entries for loss in entry.lost):
                 ranges = lost.setdefault(partition, [])
                 is_next = ranges and ranges[-1][1] == start
                 ranges.append((ranges.pop()[0] if is_next else start, start + length))

@@ -71,8 +71,8 @@ class PartitionArchive:
     async def open(self, log_start: int = 0) -> int:
         """Find out where to go on, and repair what a crash has left.
 
-        Idempotent. An archive begun when the log's beginning was gone already starts with the
-        segment of `log_start`, and says that the part of it before is lost.
+        Idempotent. An archive that is begun when the log's beginning is gone says in its first
+        entries that what came before `log_start` is lost.
 
         Args:
             log_start: The first offset that the log still holds.
@@ -90,10 +90,12 @@ class PartitionArchive:
         chain = await self._chain()
         await self._sweep(chain.closed_end)
         await save_checkpoints(self.storage, self.source, self.partition, chain.closed_end)
-        end = log_start - log_start % self.source.segment_size if chain.end is None else chain.end
+        end = chain.end or 0
         self._go_on(end, chain.tiles)
+        where = f"topic {self.source.topic}, partition {self.partition}"
+        if chain.first:
+            await self._begin_at(chain.first, where)
         if log_start > end:
-            where = f"topic {self.source.topic}, partition {self.partition}"
             if chain.end is not None and not self.accept_loss:
                 raise ArchiveHoleError(
                     f"offsets [{end}, {log_start}) of {where} were deleted from the log "
@@ -104,6 +106,24 @@ class PartitionArchive:
             self._lost_end = self.position = log_start
             await self.flush(force=True)
         return self.position
+
+    async def _begin_at(self, first: int, where: str) -> None:
+        """Record that an archive whose manifest does not tell of its beginning has none."""
+        if not self.accept_loss:
+            _log.warning(
+                "%s: the manifest begins at offset %d; its first entry is lost, or the archive was "
+                "begun there: `fastdata replay` refuses it until the entry is restored, or "
+                "`fastdata archive --accept-loss` says that the offsets before are lost",
+                where, first,
+            )  # fmt: skip
+            return
+        source, size = self.source, self.source.segment_size
+        loss = ((0, first),)
+        entry = Entry(
+            source.topic, self.partition, size, source.time, True, 0, first, (), loss, ()
+        )  # fmt: skip
+        await self._create(entry.name, entry.dump())
+        _log.warning("%s: the manifest now says that [0, %d) is lost", where, first)
 
     def append(self, record: ArchivedRecord) -> None:
         """Take the next record. One before `position` is known already and ignored.

@@ -30,7 +30,8 @@ _REPORT_S = 2.0
 @click.option(
     "--accept-loss",
     is_flag=True,
-    help="Go on when Kafka has deleted events before they were archived; record them as lost.",
+    help="Go on when Kafka has deleted events before they were archived, or nothing tells how the "
+    "archive began; record them as lost.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Report progress as a JSON object a line.")
 @click.pass_context

@@ -22,15 +22,8 @@ from fastdata.speed.flush import FlushSnapshot, take_snapshot
 from fastdata.speed.keys import Marker, load_marker, marker_key
 from fastdata.speed.repeats import Repeats
 from fastdata.speed.state import (
-    Cell,
-    CellKey,
-    Cells,
-    DeadLetter,
-    DeadLetters,
-    Partition,
-    Record,
-    StateTable,
-)
+    Cell, CellKey, Cells, DeadLetter, DeadLetters, Partition, Record, StateTable,
+)  # fmt: skip
 from fastdata.store import rules
 from fastdata.store.protocol import NEVER, Gap, ServingStore
 
