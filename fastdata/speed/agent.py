@@ -220,7 +220,6 @@ class SourceAgent:
             logger.warning("%s/%d is read again from offset %d", *tp, offset)
             if log_start > offset:
                 offset = await self._open_again(layer, partition, log_start)
-            self._consumer.forget(tp)
             await self._seek({tp: offset})
 
     async def _open_again(self, layer: SpeedLayer, partition: int, log_start: int) -> int:
@@ -305,7 +304,6 @@ class SourceAgent:
                     ends[tp],
                     is_intact=self.table.is_intact(tp.partition, starts[log], ends[log]),
                 )
-                consumer.forget(tp)  # holes of fetches before the seek
             self._is_settled = False
             self._live = dict.fromkeys(logs, generation)
             await consumer.seek_wait(seeks)

@@ -8,9 +8,11 @@ compacted record) from a hole that Faust made.
 
 import asyncio
 import functools
+import itertools
 import logging
 import time
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Protocol, cast
 
 import faust
@@ -90,10 +92,28 @@ class _FoldingThread(driver.AIOKafkaConsumerThread):
             for tp in consumer.assignment() & records.keys():
                 consumer.seek(tp, records[tp][0].offset)
             return {}
+        kept: dict[TP, Iterable[Any]] = {**records}
         for tp, fetched in records.items():
             if tp.topic in self.consumer.seeker.topics:
-                self._note_holes(TP(tp.topic, tp.partition), fetched, before.get(tp))
-        return records
+                own = TP(tp.topic, tp.partition)
+                self._note_holes(own, fetched, before.get(tp))
+                kept[tp] = self._until_sought(own, fetched)
+        return kept
+
+    def _until_sought(self, tp: TP, records: list[Any]) -> Iterator[Any]:
+        """Some records that were just fetched, until the partition is read from elsewhere.
+
+        One fetch hands over all that was prefetched, and Faust delivers all of it before it fetches
+        again: tens of thousands that nobody waits for any more.
+        """
+        seeks = self.consumer.seeks[tp]
+        return itertools.takewhile(lambda _: self.consumer.seeks[tp] == seeks, records)
+
+    async def _seek_wait(self, consumer: AIOKafkaConsumer, partitions: Mapping[TP, int]) -> None:
+        # Here, since no fetch can come between the two in this thread.
+        for tp in partitions:
+            self.consumer.forget(tp)
+        await super()._seek_wait(consumer, partitions)
 
     def _positions(self, consumer: AIOKafkaConsumer) -> dict[TP, int]:
         assigned = consumer._subscription.subscription
@@ -147,6 +167,7 @@ class FoldingConsumer(driver.Consumer):
     Attributes:
         holes: Per partition and offset, the hole of the log just before it.
         fetched: Per partition, the offset after the last record that left the fetcher.
+        seeks: Per partition, how many times it was sought.
     """
 
     _thread: _FoldingThread
@@ -155,6 +176,7 @@ class FoldingConsumer(driver.Consumer):
         self.seeker = seeker
         self.holes: dict[TP, dict[int, Hole]] = {}
         self.fetched: dict[TP, int] = {}
+        self.seeks = Counter[TP]()
         super().__init__(*args, **kwargs)
         self._read_offset = _ReadOffsets(seeker.topics)
 
@@ -217,7 +239,8 @@ class FoldingConsumer(driver.Consumer):
             consumer._subscription._last_fetch_ended = time.monotonic()
 
     def forget(self, tp: TP) -> None:
-        """Forget what was fetched of a partition, before it is read from elsewhere."""
+        """Forget and drop what was fetched of a partition, before it is read from elsewhere."""
+        self.seeks[tp] += 1
         self.holes.pop(tp, None)
         self.fetched.pop(tp, None)
 

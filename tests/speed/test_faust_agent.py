@@ -58,9 +58,6 @@ class Group:
     def reach(self, tp: TP) -> tuple[int, int, int] | None:
         return self.fetched.get(tp, 0), self.log_end, 1
 
-    def forget(self, tp: TP) -> None:
-        self.holes.pop(tp, None)
-
 
 class Desk:
     """An agent with a layer of the bench, in generation 7 of a group."""

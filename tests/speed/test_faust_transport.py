@@ -165,6 +165,33 @@ async def test_what_comes_while_the_flow_is_stopped_is_read_again(
     assert offsets == [0, 1, 2]
 
 
+async def test_what_was_fetched_before_a_seek_is_dropped_at_once(
+    consumer: FoldingConsumer, log: AIOKafkaConsumer
+) -> None:
+    thread, place = consumer._thread, TopicPartition(*TP0)
+    records = await thread._fetch_records(log, {TP0}, 10.0)
+    delivery = iter(records[place])
+    first = next(delivery)
+
+    await thread._seek_wait(log, {TP0: 1})
+
+    assert (first.offset, list(delivery)) == (0, [])
+    assert (consumer.holes, consumer.fetched) == ({}, {})
+    again = await thread._fetch_records(log, {TP0}, 10.0)
+    assert [record.offset for record in again[place]] == [1, 2]
+
+
+async def test_a_seek_of_one_partition_drops_nothing_of_another(
+    consumer: FoldingConsumer, log: AIOKafkaConsumer
+) -> None:
+    thread, place = consumer._thread, TopicPartition(*TP0)
+    records = await thread._fetch_records(log, {TP0}, 10.0)
+
+    await thread._seek_wait(log, {CHANGELOG: 0})
+
+    assert [record.offset for record in records[place]] == [0, 1, 2]
+
+
 @pytest.mark.parametrize(("is_flowing", "seeks"), [(True, 1), (False, 0)])
 async def test_partitions_are_opened_after_the_recovery_and_not_when_the_fetcher_seeks(
     consumer: FoldingConsumer,
