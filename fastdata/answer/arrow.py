@@ -74,7 +74,7 @@ def schema_of(
     dimensions: Mapping[str, pa.DataType], measures: Mapping[str, pa.DataType]
 ) -> pa.Schema:
     """The columns of an answer of these dimensions and measures, by name."""
-    columns = {"window": _INSTANT, "window_end": _INSTANT, **dimensions}
+    columns = {"window_start": _INSTANT, "window_end": _INSTANT, **dimensions}
     for name, type in measures.items():
         columns |= {name + suffix: type for suffix in ("", "_lower", "_upper")}
     return pa.schema(columns | {"exact": pa.bool_(), "fresh_until": _INSTANT, "gap": pa.bool_()})

@@ -5,14 +5,13 @@ import json
 import math
 import sys
 import time
-from collections.abc import Callable, Coroutine, Mapping, Sequence
-from decimal import Decimal
+from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Unpack
 
 import click
 
-from fastdata.cli.windows import RangeOptions, ranged, show_instant, show_window, window_title
+from fastdata.cli.windows import RangeOptions, ranged
 from fastdata.declare.catalog import load_folder
 from fastdata.declare.metric import Metric
 from fastdata.settings import Settings
@@ -21,7 +20,6 @@ from fastdata.verify.errors_metric import find_metric
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from fastdata.answer.arrow import Description
 
 __all__ = ["deliver", "listed", "pairs", "printed", "query"]
 
@@ -131,7 +129,8 @@ def deliver(
         return
     with output.open("wb") as out:
         _write(table, form, took_s, out)
-    click.echo(f"{_counted(table.num_rows, 'row')} written to {output}", err=True)
+    rows = "row" if table.num_rows == 1 else "rows"
+    click.echo(f"{table.num_rows:,} {rows} written to {output}", err=True)
 
 
 def _write(table: "pa.Table", form: str, took_s: float, out: BinaryIO) -> None:
@@ -146,7 +145,10 @@ def _write(table: "pa.Table", form: str, took_s: float, out: BinaryIO) -> None:
     elif form == "json":
         out.write(_json(table, took_s).encode())
     else:
-        out.write(_text(table, took_s, is_terminal=out.isatty()).encode())
+        from fastdata.cli.tables import table_text
+
+        plain = _with_iso_times(table)
+        out.write(table_text(plain, took_s, is_terminal=out.isatty()).encode())
     out.flush()
 
 
@@ -209,113 +211,3 @@ def _jsonable(value: object) -> object:
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
     return value if value is None or isinstance(value, bool | int | float) else str(value)
-
-
-def _text(table: "pa.Table", took_s: float, is_terminal: bool) -> str:
-    """The rows as a table for people, and a line about how sure it is."""
-    from rich.box import SIMPLE_HEAD
-    from rich.console import Console
-    from rich.measure import Measurement
-    from rich.table import Table
-    from rich.text import Text
-
-    from fastdata.answer.arrow import describe
-
-    about = describe(table)
-    plain = _with_iso_times(table)
-    names = plain.schema.names
-    measures = [n for n in names if f"{n}_lower" in names and f"{n}_upper" in names]
-    shown = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False)
-    for name in (window_title(about), *about["by"]):
-        shown.add_column(name, overflow="fold")
-    for name in measures:
-        shown.add_column(name, justify="right", overflow="fold")
-    shown.add_column("")
-    for row in plain.to_pylist():
-        cells = [show_window(row, about), *(_shown(row[name]) for name in about["by"])]
-        cells += [_bounded(row, name) for name in measures]
-        # As `Text`: a value may look like markup.
-        shown.add_row(*map(Text, cells), Text(_state(row)))
-    console = Console(highlight=False, force_terminal=is_terminal, color_system="auto")
-    if not is_terminal:
-        # No reader of a file or a pipe wants lines that are cut at 80 characters.
-        console.width = max(
-            80, Measurement.get(console, console.options.update(max_width=10_000), shown).maximum
-        )
-    with console.capture() as capture:
-        if table.num_rows:
-            console.print(shown)
-        console.print(Text(_footer(table, about, took_s)), soft_wrap=True)
-    return capture.get()
-
-
-def _footer(table: "pa.Table", about: "Description", took_s: float) -> str:
-    exact, gaps = (sum(table.column(name).to_pylist()) for name in ("exact", "gap"))
-    rows = table.num_rows
-    certain = "all exact" if exact == rows else f"{exact:,} exact"
-    fresh = about["fresh_until"]
-    parts = [
-        f"{_counted(rows, 'row')}, {certain}" if rows else "nothing is stored there",
-        f"fresh until {show_instant(fresh)} UTC" if fresh else "no worker has run",
-        f"{gaps:,} with gaps" if gaps else "no gaps",
-        about["definition"],
-        f"{took_s:.2f} s",
-    ]
-    if about["unfolded"]:
-        parts.insert(2, f"{_counted(about['unfolded'], 'late or future event')} left to batch")
-    return " · ".join(parts)
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number:,} {noun}" + ("" if number == 1 else "s")
-
-
-def _state(row: Mapping[str, object]) -> str:
-    return "gap" if row["gap"] else "exact" if row["exact"] else "fresh"
-
-
-def _bounded(row: Mapping[str, object], name: str) -> str:
-    value, lower, upper = (row[name + suffix] for suffix in ("", "_lower", "_upper"))
-    # As text a NaN is equal to itself.
-    if repr(lower) == repr(value) == repr(upper) or _has_bounds(value):
-        return _shown(value)
-    if isinstance(value, list) and _sizes(value) >= _sizes(lower, upper):
-        lowers, uppers = (
-            side if isinstance(side, list) else [None] * len(value) for side in (lower, upper)
-        )
-        rows = zip(value, lowers, uppers, strict=True)
-        parts = [_bounded({"": v, "_lower": low, "_upper": up}, "") for v, low, up in rows]
-        return ", ".join(parts) or "none"
-    bounds = ("?" if bound is None else _shown(bound) for bound in (lower, upper))
-    return f"{_shown(value)} [{', '.join(bounds)}]"
-
-
-def _has_bounds(value: object) -> bool:
-    """Whether it has bounds of its own, as an item of a `TopK`."""
-    return isinstance(value, dict) and {"item", "count", "lower", "upper"} == value.keys()
-
-
-def _sizes(*lists: object) -> set[int]:
-    return {len(items) for items in lists if isinstance(items, list)}
-
-
-def _shown(value: object) -> str:
-    match value:
-        case None:
-            return "-"
-        case bool():
-            return str(value).lower()
-        case float():
-            return f"{value:,.3f}" if value == 0 or abs(value) >= 1 else f"{value:.4g}"
-        case int() | Decimal():
-            return f"{value:,}"
-        case list():
-            return ", ".join(map(_shown, value)) or "none"
-        case {"item": item, "count": count, "lower": lower, "upper": upper}:
-            counted = {"count": count, "count_lower": lower, "count_upper": upper}
-            return f"{_shown(item)} {_bounded(counted, 'count')}"
-        case dict():
-            return " ".join(map(_shown, value.values()))
-    text = str(value)
-    # What a terminal would obey is shown, not sent.
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 import click
 
 from fastdata.coordinates.calendar import Calendar, Grain
-from fastdata.coordinates.instants import parse_instant, to_datetime
+from fastdata.coordinates.instants import floor_to, parse_duration, parse_instant, to_datetime
 
 if TYPE_CHECKING:
     from fastdata.answer.arrow import Description
@@ -68,22 +68,45 @@ def window_title(about: "Description") -> str:
 
 
 def show_window(row: Mapping[str, object], about: "Description") -> str:
-    """Its beginning in the zone: a date, a month, or a time; of rolling days the last one.
+    """A window in the zone, and what of it a row is about, where that is not all of it.
+
+    A date, a month, or a time, as in `2013-01-01`, or `2013-01-01 from 05:00`; of rolling days the
+    last one.
 
     Args:
         row: Of the answer, with instants as ISO text.
         about: What it answers.
     """
+    start, end = (parse_instant(str(row[name])) for name in ("window_start", "window_end"))
     calendar, every = Calendar(about["zone"]), about["every"]
-    start = parse_instant(str(row["window"]))
     if about["rolling"] is not None:
-        start = calendar.day_of(parse_instant(str(row["window_end"])) - 1)
-    local = to_datetime(start).astimezone(ZoneInfo(about["zone"]))
+        # It begins before the range that was asked for, and is whole all the same.
+        start = calendar.day_of(end - 1)
+    begins, ends = _whole(every, calendar, start, end)
+    shown = _local(begins, about["zone"])
     if every in ("day", "week", "month"):
-        ((begins, _),) = calendar.windows(Grain.parse(every), start, start + 1)
-        if begins == start:
-            return local.date().isoformat()[: 7 if every == "month" else 10]
-    return local.replace(tzinfo=None).isoformat(" ", "minutes")
+        shown = shown[: 7 if every == "month" else 10]
+    since = f" from {_local(start, about['zone'], shown)}" if begins < start else ""
+    until = f" until {_local(end, about['zone'], shown)}" if end < ends else ""
+    return shown + since + until
+
+
+def _whole(every: str, calendar: Calendar, start: int, end: int) -> tuple[int, int]:
+    """The window that a row lies in, which the ends of the range may have cut."""
+    if every in ("day", "week", "month"):
+        return next(calendar.windows(Grain.parse(every), start, start + 1))
+    if every == "all":
+        return start, end
+    width = parse_duration(every)
+    begins = floor_to(start, width)
+    return begins, begins + width
+
+
+def _local(instant: int, zone: str, beside: str = "") -> str:
+    """An instant in a zone, without the date that stands beside it."""
+    local = to_datetime(instant).astimezone(ZoneInfo(zone)).replace(tzinfo=None)
+    text = local.isoformat(" ", "minutes")
+    return text.removeprefix(f"{beside[:10]} ")
 
 
 def show_instant(text: object) -> str:

@@ -19,6 +19,7 @@ from fastdata.events.schema import Schema
 __all__ = ["Source"]
 
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,47}")
+_EVER_MS = 1 << 62  # later than any event
 _OLDEST = "1971-01-01"  # as seconds, all times until the year 2969 are before it
 _TOPIC = re.compile(r"[A-Za-z0-9._-]{1,249}")
 
@@ -80,7 +81,7 @@ class Source:
         self.format = format
         self.pattern = pattern
         self.reader = self._open_reader()
-        self.lateness_ms = None if lateness is None else self._duration("lateness", lateness)
+        self.lateness_ms = _EVER_MS if lateness is None else self._duration("lateness", lateness)
         self.skew_ms = self._duration("skew", skew)
         self.oldest_ms = self._oldest(oldest)
         if segment_size < 1 or repeat_horizon < 0:

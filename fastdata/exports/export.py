@@ -246,7 +246,7 @@ class Exporter:
         """Without rows of days that have not come yet."""
         part_of = self._target.parts.of
         begins = [part_of(part).begins for part, mark in marks.items() if mark is not None]
-        windows = answer.column("window")
+        windows = answer.column("window_start")
         return answer.filter(pc.is_in(windows, value_set=pa.array(begins, windows.type)))
 
     async def _survey(self, start: int, end: int) -> Survey:

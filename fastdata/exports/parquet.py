@@ -71,6 +71,12 @@ class ParquetTarget:
             await self._remember()
             return {}
         definition, marks = _load(self._flat.name, data, self._zone)
+        if definition == self._flat.former_definition:
+            raise ExportError(
+                f"the files of {self._flat.name!r} have a column 'window' instead of"
+                " 'window_start', as an earlier version wrote them: remove the folder and export"
+                " again, or choose a new name with --table"
+            )
         if definition != self._flat.definition:
             raise ExportError(
                 f"{self._flat.name!r} was exported by definition {definition}, and the metric or"
@@ -83,7 +89,7 @@ class ParquetTarget:
 
     async def replace(self, marks: PartMarks, rows: pa.Table) -> int:
         """Replace the files of some days, then remember their marks; see `Target`."""
-        starts = rows.column("window").cast(pa.int64()).to_numpy()
+        starts = rows.column("window_start").cast(pa.int64()).to_numpy()
         after = self.parts.of(max(marks)).end
         edges = starts.searchsorted([self.parts.of(part).begins for part in (*marks, after)])
         for part, first, last in zip(marks, edges[:-1], edges[1:], strict=True):

@@ -101,6 +101,7 @@ class SqlTarget:
         async with self._transaction("open the table", WRITE) as connection:
             await self._dialect.lock(connection, _exports.name)
             await connection.run_sync(_metadata.create_all)
+            await self._rename_windows(connection)
             shown = await self._book_entry(connection, self._flat.name)
             self._written = self._flat.name
             if shown is not None and shown.definition != self._flat.definition:
@@ -115,6 +116,16 @@ class SqlTarget:
             of_this = _marks.c.table_name == self._written
             rows = await connection.execute(select(_marks.c.part, _marks.c.mark).where(of_this))
             return {row.part: row.mark for row in rows}
+
+    async def _rename_windows(self, connection: AsyncConnection) -> None:
+        """Let a table be of the present layout that differs from it in the name of a column."""
+        former, present = self._flat.former_definition, self._flat.definition
+        of_this = and_(_exports.c.table_name == self._flat.name, _exports.c.definition == former)
+        renamed = update(_exports).where(of_this).values(definition=present)
+        if (await connection.execute(renamed)).rowcount:
+            table = connection.dialect.identifier_preparer.quote(self._flat.name)
+            to = f'ALTER TABLE {table} RENAME COLUMN "window" TO window_start'
+            await connection.execute(text(to))
 
     async def _make(self, connection: AsyncConnection) -> None:
         is_ours = await self._book_entry(connection, self._written) is not None
@@ -146,9 +157,9 @@ class SqlTarget:
             for first in range(0, len(records), _ROWS_AT_ONCE):
                 await connection.execute(insert(stage), records[first : first + _ROWS_AT_ONCE])
             gone = _missing_in(stage, table, [c.name for c in table.c if c.name != "updated_at"])
-            window = table.c.window
+            window = table.c.window_start
             await connection.execute(delete(table).where(window >= start, window < end, gone))
-            new = select(stage).where(_missing_in(table, stage, ["window", KEY]))
+            new = select(stage).where(_missing_in(table, stage, ["window_start", KEY]))
             done = await connection.execute(insert(table).from_select(stage.c.keys(), new))
             await connection.run_sync(stage.drop, checkfirst=False)
             await self._remember(connection, marks)
@@ -206,7 +217,7 @@ def _missing_in(other: Table, table: Table, names: Sequence[str]) -> Any:
     """That `other` has no row with the values of these columns of a row of `table`."""
     same = [
         other.c[name] == table.c[name]
-        if name in ("window", KEY)
+        if name in ("window_start", KEY)
         else other.c[name].is_not_distinct_from(table.c[name])
         for name in names
     ]

@@ -30,9 +30,9 @@ from fastdata.errors import ExportError
 __all__ = ["KEY", "columns_of", "records_of"]
 
 KEY = "row_key"
-"""With `window` the primary key: a digest of the dimensions, since null is one of their values."""
+"""With `window_start` the primary key: a digest of the dimensions, of which any can be null."""
 
-_NEVER_NULL = ("window", "window_end", "layer", "exact", "updated_at")
+_NEVER_NULL = ("window_start", "window_end", "layer", "exact", "updated_at")
 _FIRST, _LAST = datetime(1, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, tzinfo=UTC)
 
 
@@ -46,7 +46,7 @@ def columns_of(schema: pa.Schema) -> list[Column[Any]]:
         Column(
             field.name,
             _sql_type(field),
-            primary_key=field.name == "window",
+            primary_key=field.name == "window_start",
             nullable=field.name not in _NEVER_NULL,
         )
         for field in schema

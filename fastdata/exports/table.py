@@ -23,7 +23,7 @@ __all__ = ["MAX_NAME", "FlatTable", "flat_table"]
 MAX_NAME = 50
 """PostgreSQL has 63 characters for a name; a table that is kept needs 13 for its definition."""
 
-_LAYOUT = 1
+_LAYOUT = 2
 _MAX_COLUMN = 63
 _NAME = re.compile(rf"[A-Za-z_][A-Za-z0-9_]{{0,{MAX_NAME - 1}}}")
 _OURS = ("layer", "updated_at", "row_key", "window_day")
@@ -51,10 +51,18 @@ class FlatTable:
     @property
     def definition(self) -> str:
         """12 hexadecimal digits of everything that the rows depend on."""
+        return self._digest(_LAYOUT)
+
+    @property
+    def former_definition(self) -> str:
+        """The definition of the same rows when `window_start` was called `window`."""
+        return self._digest(_LAYOUT - 1)
+
+    def _digest(self, layout: int) -> str:
         # The metric's id knows nothing of derived measures, nor of the order of columns.
         measures = [[name, repr(measure)] for name, measure in self.metric.measures.items()]
         every = self.every if isinstance(self.every, int) else [str(self.every), self.zone]
-        parts = [_LAYOUT, self.metric.id, measures, every, self.by, self.has_bounds]
+        parts = [layout, self.metric.id, measures, every, self.by, self.has_bounds]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:12]
 
     @property
@@ -77,7 +85,7 @@ class FlatTable:
     def schema(self) -> pa.Schema:
         """The columns, in order."""
         answer = answer_schema(self.metric, self.by)
-        names = ["window", "window_end", *self.by]
+        names = ["window_start", "window_end", *self.by]
         for column in self.metric.columns:
             names += [column, f"{column}_lower", f"{column}_upper"][: 3 if self.has_bounds else 1]
         fields = [answer.field(name) for name in names]
@@ -105,8 +113,9 @@ class FlatTable:
             if column.type != field.type:
                 raise ExportError(
                     f"{self.metric.name}: {field.name!r} has a value of more than 64 bits between"
-                    f" {answer.column('window')[0]} and {answer.column('window_end')[-1]}, which no"
-                    " column of integers can hold: declare the field as a decimal or a double"
+                    f" {answer.column('window_start')[0]} and {answer.column('window_end')[-1]},"
+                    " which no column of integers can hold: declare the field as a decimal or a"
+                    " double"
                 )
             if field.name == "exact":
                 until = pa.scalar(fresh, _INSTANT)

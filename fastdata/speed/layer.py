@@ -22,15 +22,21 @@ from fastdata.speed.flush import FlushSnapshot, take_snapshot
 from fastdata.speed.keys import Marker, load_marker, marker_key
 from fastdata.speed.repeats import Repeats
 from fastdata.speed.state import (
-    Cell, CellKey, Cells, DeadLetter, DeadLetters, Partition, Record, StateTable,
+    Cell,
+    CellKey,
+    Cells,
+    DeadLetter,
+    DeadLetters,
+    Partition,
+    Record,
+    StateTable,
 )  # fmt: skip
 from fastdata.store import rules
 from fastdata.store.protocol import NEVER, Gap, ServingStore
 
 __all__ = ["Commit", "Record", "SpeedLayer", "re_emit"]
 
-# How often readers are told that nothing has come.
-_SAY_EVERY_MS = 5_000
+_SAY_EVERY_MS = 5_000  # how often readers are told that nothing has come
 _REASONS = _LATE, _FUTURE, _REPEAT = "late", "future", "repeat"
 
 Commit = Callable[[Mapping[int, int]], Awaitable[bool]]
@@ -75,8 +81,6 @@ class SpeedLayer:
         self._lock = asyncio.Lock()
         self._failed = False
         self._said_at = NEVER
-        lateness_ms = self.source.lateness_ms
-        self._lateness_ms = -NEVER if lateness_ms is None else lateness_ms
 
     async def open(
         self,
@@ -257,7 +261,7 @@ class SpeedLayer:
             # seen depends on the log alone, and matters to metrics that have not folded it.
             if not owned.new_metrics:
                 return None
-        elif event.time < owned.watermark - self._lateness_ms:
+        elif event.time < owned.watermark - self.source.lateness_ms:
             return _LATE
         # What the watermark has reached is not in the future; only for the rest the clock is asked.
         elif event.time > owned.watermark and event.time > self.clock() + self.source.skew_ms:

@@ -113,7 +113,7 @@ class Auditor:
         table = await query(loop.metrics[0], *self._days, every=every, by=by, store=loop.store)
         groups = await self._groups(every_ms, by)
         rows = {
-            (row["window"].timestamp() * 1000 // every_ms, *(row[name] for name in by)): row
+            (row["window_start"].timestamp() * 1000 // every_ms, *(row[name] for name in by)): row
             for row in table.to_pylist()
         }
         assert {key for key, group in groups.items() if group.included} == rows.keys()

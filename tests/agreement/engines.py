@@ -45,7 +45,7 @@ class Answered:
         whole = {"": lambda group: group}
         groups = counting.count(records, "at", every, question.by, whole, start)
         rows = self.rows(stage, question)
-        found = {(row["window"], *(row[name] for name in question.by)): row for row in rows}
+        found = {(row["window_start"], *(row[name] for name in question.by)): row for row in rows}
         assert groups.keys() == found.keys()
         for key, group in groups.items():
             for name, holds in checks.items():

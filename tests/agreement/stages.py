@@ -235,7 +235,7 @@ def assert_agrees(
     is_batch: bool,
 ) -> None:
     """Every row is the truth: to the event, or for `uniques` before batch, within its bounds."""
-    answered = {(row["window"], *(row[name] for name in by)): row for row in rows}
+    answered = {(row["window_start"], *(row[name] for name in by)): row for row in rows}
     assert truth.keys() == answered.keys()
     for key, expected in truth.items():
         row = answered[key]

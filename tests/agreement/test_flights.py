@@ -99,7 +99,10 @@ def test_local_days_are_those_of_the_data_set(
 
 def test_days_of_a_change_of_the_clocks_have_23_and_25_hours(answers: Answers) -> None:
     rows = answers["batch", DAYS]
-    ends = [[datetime.fromisoformat(str(row[n])) for n in ("window", "window_end")] for row in rows]
+    ends = [
+        [datetime.fromisoformat(str(row[n])) for n in ("window_start", "window_end")]
+        for row in rows
+    ]
     lengths = {f"{start:%m-%d}": (end - start) // timedelta(hours=1) for start, end in ends}
     assert len(lengths) == 365
     assert {"03-10": 23, "11-03": 25} == {day: n for day, n in lengths.items() if n != 24}

@@ -240,7 +240,7 @@ async def test_what_could_not_be_read_is_a_dead_letter_until_a_later_declaration
         table = await query(metrics[0], store=store, every="1h", by=[case.dimension])
 
     answered: dict[counting.Key, Record] = {
-        (counting.iso(round(row["window"].timestamp() * 1000)), row[case.dimension]): row
+        (counting.iso(round(row["window_start"].timestamp() * 1000)), row[case.dimension]): row
         for row in table.to_pylist()
     }
     truth = case.truth(sent, is_later=True)

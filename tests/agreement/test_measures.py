@@ -110,7 +110,7 @@ def test_each_layer_answers_the_plain_count(
     answers: Answers, sent: list[Record], stage: str, question: Question
 ) -> None:
     rows = {
-        (row["window"], *(row[name] for name in question.by)): row
+        (row["window_start"], *(row[name] for name in question.by)): row
         for row in answers[stage, question]
     }
     expected = truth(sent, question)

@@ -151,7 +151,7 @@ async def test_a_metric_declared_later_is_a_gap_until_it_is_replayed(
 
 
 def keys(table: pa.Table) -> list[tuple[object, object]]:
-    return [(row["window"], row["place"]) for row in table.to_pylist()]
+    return [(row["window_start"], row["place"]) for row in table.to_pylist()]
 
 
 async def test_what_is_behind_the_watermark_after_a_crash_is_counted_once(tmp_path: Path) -> None:

@@ -99,7 +99,7 @@ def test_every_day_is_as_published(answers: Answers, stage: str) -> None:
     ]
     assert expected == [
         [
-            str(row["window"])[:10],
+            str(row["window_start"])[:10],
             *(str(row[name]) for name in ("lines", "quantity")),
             int(Decimal(str(row["revenue"])) * 1000),
             *(row[name] for name in ("invoices", "customers")),

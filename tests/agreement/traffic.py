@@ -139,7 +139,7 @@ def _judge(sent: Sequence[Sent], source: Source) -> list[Sent]:
         if one.click is not None:
             edge = (offset // size - reach) * size
             identity = (p, one.click["click"], one.at // HOUR)
-            if source.lateness_ms is not None and one.at < watermarks[p] - source.lateness_ms:
+            if one.at < watermarks[p] - source.lateness_ms:
                 fate = "late"
             elif one.at > one.came + source.skew_ms:
                 fate = "future"

@@ -144,7 +144,7 @@ async def answered(
         )
     rows = table.to_pylist()
     found = {
-        ((instant(row["window"]), instant(row["window_end"])), row["city"]): (
+        ((instant(row["window_start"]), instant(row["window_end"])), row["city"]): (
             row["n"], row["km"], row["riders"], row["rate"], row["layer"],
         )
         for row in rows

@@ -65,7 +65,7 @@ async def test_one_row_of_each_bucket_and_combination(rides: Metric, store: Memo
     )
     noon, one, two = (datetime(2013, 1, 1, hour, tzinfo=UTC) for hour in (12, 13, 14))
     assert {
-        "window": [noon, one, one],
+        "window_start": [noon, one, one],
         "window_end": [one, two, two],
         "city": ["Oslo", None, "Oslo"],
         "n": [2, 1, 1],
@@ -93,7 +93,12 @@ async def test_the_schema_is_the_same_with_and_without_rows(
     rides: Metric, store: MemoryStore
 ) -> None:
     expected = pa.schema(
-        [("window", INSTANT), ("window_end", INSTANT), ("city", pa.string()), ("line", pa.int64())]
+        [
+            ("window_start", INSTANT),
+            ("window_end", INSTANT),
+            ("city", pa.string()),
+            ("line", pa.int64()),
+        ]
         + [
             (name + suffix, pa.float64() if name == "mean" else pa.int64())
             for name in ("n", "km", "mean", "longest", "riders")
@@ -229,7 +234,7 @@ async def test_before_1970(rides: Metric) -> None:
     late = partial(rides, -3 * HOUR_MS, ["Oslo", 1], [(5, "anna")])
     await store.upsert([late], [progress(-HOUR_MS)])
     table = await query(rides, every="1d", store=store)
-    assert [datetime(1969, 12, 31, 21, tzinfo=UTC)] == table.column("window").to_pylist()
+    assert [datetime(1969, 12, 31, 21, tzinfo=UTC)] == table.column("window_start").to_pylist()
     assert "1969-12-31T23:00:00Z" == describe(table)["fresh_until"]
 
 

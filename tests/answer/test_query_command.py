@@ -131,7 +131,7 @@ def test_json_is_one_object_with_rows(rides: Metric) -> None:
         "unfolded": 0,
         "rows": [
             {
-                "window": "2013-01-01T12:00:00Z",
+                "window_start": "2013-01-01T12:00:00Z",
                 "window_end": "2013-01-01T14:00:00Z",
                 "n": 4,
                 "n_lower": 4,
@@ -205,16 +205,23 @@ def shown_windows(*arguments: str) -> list[str]:
     ("arguments", "expected"),
     [
         (["--every", "day", "--from", "2013-01-01"], ["window", "2013-01-01"]),
-        (["--every", "day"], ["window", "2013-01-01 12:00"]),
-        (["--every", "week", "--from", "2012-01-01"], ["window", "2012-12-31"]),
-        (["--every", "month", "--from", "2012-01-01"], ["window", "2013-01"]),
+        (["--every", "day"], ["window", "2013-01-01 from 12:00"]),
+        (
+            ["--every", "week", "--from", "2012-01-01"],
+            ["window", "2012-12-31 until 2013-01-02 18:00"],
+        ),
+        (
+            ["--every", "month", "--from", "2012-01-01"],
+            ["window", "2013-01 until 2013-01-02 18:00"],
+        ),
+        (["--every", "1h", "--from", "2013-01-01T12:30"], ["window", "2013-01-01 13:00"]),
         (
             ["--every", "day", "--rolling", "7d", "--from", "2013-01-02"],
-            ["7d to", "2013-01-02"],
+            ["7d to", "2013-01-02 until 18:00"],
         ),
         (
             ["--every", "day", "--from", "2012-01-01", "--zone", "Pacific/Kiritimati"],
-            ["window (Pacific/Kiritimati)", "2013-01-02"],
+            ["window (Pacific/Kiritimati)", "2013-01-02 until 18:00"],
         ),
         (
             ["--every", "1h", "--zone", "Asia/Kolkata"],
@@ -239,7 +246,7 @@ def test_json_has_instants_in_utc_and_says_the_zone(rides: Metric) -> None:
     assert ["day", "2d", "Asia/Kolkata"] == [answer[key] for key in ("every", "rolling", "zone")]
     [row] = answer["rows"]
     assert ["2012-12-31T18:30:00Z", "2013-01-02T18:30:00Z", 4] == [
-        row[key] for key in ("window", "window_end", "n")
+        row[key] for key in ("window_start", "window_end", "n")
     ]
 
 

@@ -127,7 +127,7 @@ async def test_two_sides_of_batch_are_compared_exactly(rides: Metric) -> None:
     assert values(table) == [(2, 3, 4, 1, 1, 2, 0.25)]
     assert table.column("jaccard_lower").to_pylist() == [0.25]
     assert table.column("exact").to_pylist() == [True]
-    assert table.column("window").to_pylist() == [datetime(2013, 1, 1, 12, tzinfo=UTC)]
+    assert table.column("window_start").to_pylist() == [datetime(2013, 1, 1, 12, tzinfo=UTC)]
 
 
 async def test_sides_are_merged_from_both_layers_and_all_rows(rides: Metric) -> None:
@@ -149,7 +149,7 @@ async def test_sides_are_compared_by_days_of_a_zone_and_by_rolling_ones(rides: M
     days = await compare(*sides, every="day", **apart)
     assert values(days) == [(2, 3, 4, 1, 1, 2, 0.25), (0, 1, 1, 0, 0, 1, 0.0)]
     both = await compare(*sides, start="2013-01-02", every="day", rolling="2d", **apart)
-    assert both.column("window").to_pylist() == [datetime(2012, 12, 31, 13, tzinfo=UTC)]
+    assert both.column("window_start").to_pylist() == [datetime(2012, 12, 31, 13, tzinfo=UTC)]
     assert values(both) == values(await compare(*sides, store=STORE))
 
 

@@ -38,7 +38,7 @@ async def store(rides: Metric) -> AsyncIterator[MemoryStore]:
 async def rows(metric: Metric, store: MemoryStore, **asked: Any) -> list[tuple[str, str, int]]:
     """Day and time of windows in UTC, and how many trips they have."""
     table = await query(metric, store=store, **asked)
-    starts, ends = table.column("window").to_pylist(), table.column("window_end").to_pylist()
+    starts, ends = table.column("window_start").to_pylist(), table.column("window_end").to_pylist()
     assert all(moment.tzinfo is UTC or str(moment.tzinfo) == "UTC" for moment in starts + ends)
     trips = table.column("n").to_pylist()
     found = zip(starts, ends, trips, strict=True)

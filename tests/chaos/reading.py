@@ -85,7 +85,7 @@ class Reader:
         for one in progress:
             self._check_progress(one.partition, one.next_offset)
         for row in answer.to_pylist():
-            group = (round(row["window"].timestamp() * 1000), row["page"])
+            group = (round(row["window_start"].timestamp() * 1000), row["page"])
             self._check_answer(group, int(row["n"]), int(row["sum"]))
         self.answers += 1
 

@@ -43,7 +43,9 @@ class SqliteFile:
     def rows(self, table: str = "rides_1h") -> Rows:
         with closing(sqlite3.connect(self.file)) as connection:
             connection.row_factory = sqlite3.Row
-            found = connection.execute(f'SELECT * FROM "{table}" ORDER BY "window"').fetchall()
+            found = connection.execute(
+                f'SELECT * FROM "{table}" ORDER BY "window_start"'
+            ).fetchall()
         return [_of_sqlite(dict(row)) for row in found]
 
 
@@ -60,7 +62,7 @@ class ParquetFolder:
 
 def _of_sqlite(row: dict[str, object]) -> dict[str, object]:
     assert isinstance(row.pop("row_key"), str)
-    for name in ("window", "window_end", "updated_at"):
+    for name in ("window_start", "window_end", "updated_at"):
         row[name] = datetime.fromisoformat(str(row[name])).replace(tzinfo=UTC)
     return row | {"exact": bool(row["exact"])}
 
@@ -79,7 +81,7 @@ async def answer(
     first, last = datetime(2012, 12, 1, tzinfo=UTC), datetime(2013, 3, 1, tzinfo=UTC)
     table = await query(metric, first, last, every=every, by=metric.by, layers=True, store=store)
     columns = [f"{m}{suffix}" for m in metric.measures for suffix in SUFFIXES[: 3 if bounds else 1]]
-    names = ["window", "window_end", *metric.by, *columns, "layer", "exact"]
+    names = ["window_start", "window_end", *metric.by, *columns, "layer", "exact"]
     rows: Rows = table.select(names).to_pylist()
     return rows
 

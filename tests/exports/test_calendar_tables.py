@@ -45,7 +45,7 @@ async def answer(metric: Metric, store: MemoryStore, every: str, rolling: str | 
         metric, first, last, every=every, rolling=rolling, by=metric.by, layers=True, store=store
     )
     measures = [f"{measure}{suffix}" for measure in metric.measures for suffix in SUFFIXES]
-    names = ["window", "window_end", *metric.by, *measures, "layer", "exact"]
+    names = ["window_start", "window_end", *metric.by, *measures, "layer", "exact"]
     rows: Rows = table.select(names).to_pylist()
     return rows
 
@@ -215,7 +215,7 @@ async def test_another_zone_is_another_definition(
     assert (await export(moved, place.url, every="day", store=store)).swapped
     assert not (await export(moved, place.url, every="1d", store=store)).swapped
     [row] = place.rows("rides_day")
-    assert datetime(2012, 12, 31, 15, tzinfo=UTC) == row["window"]
+    assert datetime(2012, 12, 31, 15, tzinfo=UTC) == row["window_start"]
 
 
 NO_WINDOW = (

@@ -19,7 +19,7 @@ from tests.answer.trips import declare_source
 ITEM = pa.struct([("item", pa.string()), ("count", pa.int64())])
 SCHEMA = pa.schema(
     [
-        ("window", pa.timestamp("ms", tz="UTC")),
+        ("window_start", pa.timestamp("ms", tz="UTC")),
         ("when", pa.timestamp("us", tz="UTC")),
         ("day", pa.date32()),
         ("is_night", pa.bool_()),
@@ -33,7 +33,7 @@ NOON = datetime(2013, 1, 1, 12, tzinfo=UTC)
 
 
 def row(**values: object) -> pa.Table:
-    given = {"window": NOON, **values}
+    given = {"window_start": NOON, **values}
     arrays = [pa.array([given.get(field.name)], field.type) for field in SCHEMA]
     return pa.Table.from_arrays(arrays, schema=SCHEMA)
 
@@ -48,13 +48,13 @@ def test_each_type_has_a_column() -> None:
     on_postgres = str(CreateTable(table).compile(dialect=postgresql.dialect()))  # type: ignore[no-untyped-call]
     on_sqlite = str(CreateTable(table).compile(dialect=sqlite.dialect()))
     for part in (
-        '"window" TIMESTAMP WITH TIME ZONE NOT NULL',
+        "window_start TIMESTAMP WITH TIME ZONE NOT NULL",
         "day DATE",
         "is_night BOOLEAN",
         "fare NUMERIC(38, 2)",
         "share DOUBLE PRECISION",
         "top JSONB",
-        'PRIMARY KEY ("window", row_key)',
+        "PRIMARY KEY (window_start, row_key)",
     ):
         assert part in on_postgres
     for part in ("fare DOUBLE", "top JSON", "day DATE"):
@@ -102,7 +102,15 @@ def test_the_columns_are_those_of_the_answer(tmp_path: Path) -> None:
         measures={"fare": Sum("fare"), "mean": Mean("km")},
     )
     schema = flat_table(metric, "1h", has_bounds=False).schema
-    assert ["window", "window_end", "day", "is_night", "city", "fare", "mean"] == schema.names[:7]
+    assert [
+        "window_start",
+        "window_end",
+        "day",
+        "is_night",
+        "city",
+        "fare",
+        "mean",
+    ] == schema.names[:7]
     assert ["layer", "exact", "updated_at"] == schema.names[7:]
     assert (pa.date32(), pa.bool_()) == (schema.field("day").type, schema.field("is_night").type)
     assert pa.decimal128(38, 2) == schema.field("fare").type

@@ -250,3 +250,34 @@ async def test_an_exporter_closes_what_it_opened_when_a_place_cannot_be_opened(
     with pytest.raises(StoreUnavailableError, match="there is no store"):
         async with Exporter(flat_table(rides, "1h"), str(tmp_path), store=url):
             pass
+
+
+async def test_a_table_with_the_former_name_of_a_column_is_renamed_and_left_alone(
+    rides: Metric, store: MemoryStore, flat: SqliteFile
+) -> None:
+    await replay_hours(rides, store, [NOON])
+    await export(rides, flat.url, store=store)
+    expected, table = flat.rows(), flat_table(rides, "1h")
+    with closing(sqlite3.connect(flat.file)) as connection:
+        connection.execute('ALTER TABLE rides_1h RENAME COLUMN window_start TO "window"')
+        connection.execute("UPDATE fastdata_exports SET definition = ?", [table.former_definition])
+        connection.commit()
+
+    report = await export(rides, flat.url, store=store)
+
+    assert (0, False) == (report.refreshed, report.swapped)
+    assert expected == flat.rows()
+    assert {"rides_1h"} == tables(flat)
+
+
+async def test_a_folder_with_the_former_name_of_a_column_is_refused(
+    rides: Metric, store: MemoryStore, tmp_path: Path
+) -> None:
+    await replay_hours(rides, store, [NOON])
+    folder = ParquetFolder(tmp_path)
+    await export(rides, folder.url, store=store)
+    state, table = folder.folder / "rides_1h" / "_fastdata" / "state.json", flat_table(rides, "1h")
+    state.write_text(state.read_text().replace(table.definition, table.former_definition))
+
+    with pytest.raises(ExportError, match=r"a column 'window' instead .*: remove the folder"):
+        await export(rides, folder.url, store=store)

@@ -78,7 +78,7 @@ async def test_files_lie_in_folders_of_days(
     ] == sorted(str(p.relative_to(place)) for p in place.rglob("*") if p.is_file())
     days = dataset.dataset(place, partitioning="hive")
     one = days.to_table(filter=dataset.field("window_day") == "2013-01-03")
-    assert [date(2013, 1, 3)] == [at.date() for at in one.column("window").to_pylist()]
+    assert [date(2013, 1, 3)] == [at.date() for at in one.column("window_start").to_pylist()]
 
 
 async def test_a_week_is_one_file(rides: Metric, store: MemoryStore, folder: ParquetFolder) -> None:

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from fastdata import Count, Metric, failpoints
+from fastdata import Count, Metric, Source, failpoints
 from fastdata.coordinates.segments import Coverage
 from fastdata.errors import CorruptStateError, MapError, TableError
 from fastdata.failpoints import FailpointError
@@ -246,7 +246,11 @@ async def test_a_layer_is_full_at_its_bound_of_changed_cells(bench: Bench) -> No
 
 
 async def test_without_a_limit_an_event_is_folded_however_late(bench: Bench) -> None:
-    bench.source.lateness_ms = None
+    source = Source(
+        "events", topic="events", schema=str(bench.folder / "event.avsc"), time="at", id="id",
+        segment_size=10,
+    )  # fmt: skip
+    bench.source, bench.metric = source, Metric("m", source, measures={"n": Count()})
     layer = bench.layer()
     await layer.open(0, None, 0, 2)
     layer.fold(0, bench.record(0))

@@ -34,7 +34,7 @@ def assert_as_exact(answer: dict[str, Any], before: dict[str, Any], question: li
     assert answer.pop("unfolded") <= before["unfolded"]
     assert answer.pop("fresh_until") >= before["fresh_until"]
     assert answer == {name: before[name] for name in answer} | {"rows": answer["rows"]}
-    keys = "window", "window_end", *answer["by"]
+    keys = "window_start", "window_end", *answer["by"]
     rows = {tuple(row[name] for name in keys): row for row in answer["rows"]}
     known = {tuple(row[name] for name in keys): row for row in before["rows"]}
     assert all(rows[key]["exact"] for key in rows.keys() - known.keys())

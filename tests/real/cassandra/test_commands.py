@@ -55,7 +55,8 @@ async def test_a_query_answers_what_worker_processes_replayed(world: Sales, url:
         amounts[sale.minute // 60, str(sale.shop)] += sale.amount
     rows = json.loads(await run(world, url, *asked, "--json"))["rows"]
     assert amounts == {
-        (datetime.fromisoformat(row["window"]).hour, row["shop"]): row["amount"] for row in rows
+        (datetime.fromisoformat(row["window_start"]).hour, row["shop"]): row["amount"]
+        for row in rows
     }
 
 

@@ -47,7 +47,7 @@ SEGMENT, STAMP = 3_000, 8
 KEY_OF = """SELECT column_name FROM system_schema.columns
     WHERE keyspace_name = %s AND table_name = %s AND kind IN ('partition_key', 'clustering')
     ALLOW FILTERING"""
-INSTANTS = ("window", "window_end", "fresh_until")
+INSTANTS = ("window_start", "window_end", "fresh_until")
 LISTS = ("top", "spent", "bins", "shares")
 NUMBERS = (
     "place", "clicks", "amount", "mean", "variance", "first", "last", "users", "users_lower",
@@ -239,10 +239,12 @@ def compare_tables(world: World) -> None:
     assert 0 < len(rows)
     with closing(sqlite3.connect("flat.db")) as database:
         database.row_factory = sqlite3.Row
-        found = database.execute('SELECT * FROM every_1h ORDER BY "window", place').fetchall()
+        found = database.execute('SELECT * FROM every_1h ORDER BY "window_start", place').fetchall()
     flat = [dict(row) for row in found]
-    files = parquet.read_table("parquet/every_1h").sort_by([("window", "ascending")]).to_pylist()
-    files.sort(key=lambda row: (row["window"], row["place"] is not None, row["place"]))
+    files = (
+        parquet.read_table("parquet/every_1h").sort_by([("window_start", "ascending")]).to_pylist()
+    )
+    files.sort(key=lambda row: (row["window_start"], row["place"] is not None, row["place"]))
     assert len(rows) == len(flat) == len(files)
     for row, one, other in zip(rows, flat, files, strict=True):
         for name in NUMBERS:

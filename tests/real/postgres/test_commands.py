@@ -38,7 +38,8 @@ async def test_worker_processes_replay_what_a_query_answers(world: Sales, url: s
         amounts[sale.minute // 60, str(sale.shop)] += sale.amount
     rows = json.loads(out)["rows"]
     assert amounts == {
-        (datetime.fromisoformat(row["window"]).hour, row["shop"]): row["amount"] for row in rows
+        (datetime.fromisoformat(row["window_start"]).hour, row["shop"]): row["amount"]
+        for row in rows
     }
 
 

@@ -60,7 +60,7 @@ async def reader(url: str) -> AsyncIterator[Connection]:
 
 
 async def rows_of(reader: Connection, table: str = "rides_1h") -> Rows:
-    found = await reader.fetch(f'SELECT * FROM {table} ORDER BY "window", row_key')
+    found = await reader.fetch(f'SELECT * FROM {table} ORDER BY "window_start", row_key')
     rows: Rows = [dict(row) for row in found]
     for row in rows:
         del row["row_key"]
@@ -122,7 +122,7 @@ async def test_values_keep_their_types(
         "SELECT column_name, data_type FROM information_schema.columns"
         " WHERE table_name = 'rides_1h'"
     )
-    expected = {"fare": "numeric", "kms": "jsonb", "window": "timestamp with time zone"}
+    expected = {"fare": "numeric", "kms": "jsonb", "window_start": "timestamp with time zone"}
     assert expected.items() <= dict(types).items()
 
 
@@ -162,7 +162,7 @@ async def watch(reader: Connection, is_done: Callable[[], bool]) -> list[int]:
     seen = []
     while not is_done():
         rows = await reader.fetch(
-            'SELECT "window", min(km), max(km), count(*) FROM rides_1h GROUP BY 1 ORDER BY 1'
+            'SELECT "window_start", min(km), max(km), count(*) FROM rides_1h GROUP BY 1 ORDER BY 1'
         )
         assert 8 == len(rows)
         for _, least, most, count in rows:

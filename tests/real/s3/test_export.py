@@ -53,7 +53,7 @@ async def test_a_bucket_holds_a_data_set_of_days(rides: Metric, s3: S3, bucket: 
             str(day)[:10] for day in table.column("window_day").to_pylist()
         }
         rows: Rows = table.drop_columns(["window_day"]).to_pylist()
-        assert all(isinstance(row["window"], datetime) for row in rows)
+        assert all(isinstance(row["window_start"], datetime) for row in rows)
         assert comparable(await answer(rides, store)) == comparable(rows)
         with pytest.raises(ExportError, match="choose a new name"):
             await export(rides, url, bounds=True, store=store)
