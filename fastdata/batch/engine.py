@@ -12,7 +12,7 @@ from fastdata.batch.row_engine import fold
 from fastdata.coordinates.calendar import Grain
 from fastdata.declare.catalog import load
 from fastdata.declare.metric import Metric
-from fastdata.errors import ReplayError
+from fastdata.errors import FastdataError, ReplayError
 
 __all__ = ["DeclaredMetric", "choose_engine", "fold_declared", "fold_job"]
 
@@ -75,15 +75,25 @@ def fold_job(metrics: Sequence[Metric], job: Job) -> JobResult:
         metrics: Of one source; the job means them by their index.
 
     Raises:
-        ReplayError: A span has not the number of events that the manifest says, or a metric
-            cannot fold an event.
+        ReplayError: A span has not the number of events that the manifest says, a metric cannot
+            fold an event, or the columnar engine failed.
         MapError: The source's map function raised, or a value is not of its declared type.
     """
     if job.engine == "rows":
         return fold(metrics, job)
     from fastdata.batch.columnar.engine import fold_columns
 
-    return fold_columns(metrics, job)
+    try:
+        return fold_columns(metrics, job)
+    except FastdataError:
+        raise
+    except Exception as error:
+        names = ", ".join([repr(metric.name) for metric in metrics])
+        reason = str(error).strip().partition("\n")[0]
+        raise ReplayError(
+            f"the columnar engine failed at {names}: {type(error).__name__}: {reason}; nothing was "
+            "published of these hours. The row engine may do it: --engine rows"
+        ) from error
 
 
 def fold_declared(declared: Sequence[DeclaredMetric], job: Job) -> JobResult:

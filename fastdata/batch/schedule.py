@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import NoReturn
 
 from fastdata.archive.storage import ArchiveStorage
+from fastdata.batch.job import Engine
 from fastdata.batch.plan import Contents, Hour
 from fastdata.batch.publish import patiently
 from fastdata.batch.replay import Replayer, Request, open_pace
@@ -215,6 +216,7 @@ async def replay_every(
     workers: int | None = None,
     complete: bool = False,
     max_writes_per_s: float | None = None,
+    engine: Engine | None = None,
     on_run: Callable[[ScheduledRun], None] | None = None,
     clock: Callable[[], int] = _now_ms,
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
@@ -237,6 +239,7 @@ async def replay_every(
         workers: Processes; 0 computes in this one, None decides by the work and the machine.
         complete: Whether these are all metrics of their sources; see `replay`.
         max_writes_per_s: Totals written a second at most; None for no limit.
+        engine: `rows` or `columns`; None takes the columnar one wherever it can.
         on_run: Called after each run.
         clock: ms UTC.
         sleep: Called with seconds.
@@ -250,7 +253,7 @@ async def replay_every(
     if not every_ms or not window_ms:
         raise ValueError("the interval and the window of a schedule must be above 0")
     pace = open_pace(max_writes_per_s)
-    replayer = Replayer(archive, workers=workers, complete=complete, pace=pace)
+    replayer = Replayer(archive, workers=workers, complete=complete, pace=pace, engine=engine)
     schedule = ScheduledReplay(metrics, replayer, window_ms)
     failures = 0
     while True:

@@ -20,6 +20,7 @@ from fastdata.errors import ReplayError
 from fastdata.settings import Settings, mask_url
 
 if TYPE_CHECKING:
+    from fastdata.batch.job import Engine
     from fastdata.batch.schedule import ScheduledRun
 
 __all__ = ["repeat", "show_run"]
@@ -33,6 +34,7 @@ async def repeat(
     window: timedelta | None,
     workers: int | None,
     max_writes_per_s: float | None,
+    engine: "Engine | None",
     as_json: bool,
 ) -> None:
     """Replay at the multiples of an interval until SIGTERM or Ctrl-C.
@@ -59,6 +61,7 @@ async def repeat(
                 workers=workers,
                 complete=not names,
                 max_writes_per_s=max_writes_per_s,
+                engine=engine,
                 on_run=_print_json if as_json else show_run,
             )
         ),

@@ -26,6 +26,7 @@ from tests.batch.sales import DAY, FIRST, Sales
         (["--window", "30d"], "--window belongs to --every"),
         (["--every", "often"], "not a duration: 'often'"),
         (["--every", "0h"], "it must be above 0"),
+        (["--engine", "cells"], "'cells' is not one of 'rows', 'columns'"),
         (["--max-writes-per-s", "0"], "0 is not in the range x>=1"),
     ],
 )

@@ -7,9 +7,9 @@ What its hash tables and sorts have no room for, it spills to the temporary fold
 
 import json
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
-from itertools import repeat
+from itertools import chain, repeat
 from pathlib import Path
 from typing import Any
 
@@ -288,15 +288,18 @@ def _windows(
     selection, time, place = metric.selection, quote_name(_TIME), quote_name(_PLACE)
     partition = f"({place} - {1 << _OPEN_BIT}) / {1 << _OFFSET_BITS}"
     tip_key = f"CASE WHEN {place} >= {1 << _OPEN_BIT} THEN {partition} END"
+    nodes = dict.fromkeys([*selection.by, *chain.from_iterable(selection.arguments)])
+    # Each has a name of its own: DataFusion names two by their text without casts.
+    named = {node: quote_name(f"0e{number}") for number, node in enumerate(nodes)}
     columns = [
-        columns_of(measure, aggregate, [Argument(to_sql(n), n.type) for n in nodes], time)
-        for measure, aggregate, nodes in zip(
+        columns_of(measure, aggregate, [Argument(named[n], n.type) for n in arguments], time)
+        for measure, aggregate, arguments in zip(
             metric.folded.values(), metric.aggregates, selection.arguments, strict=True
         )
     ]
-    events = _selected_events(metric, spans, table)
+    events = _named(_selected_events(metric, spans, table), named)
     for prefix, by in _sets(metric):
-        keys = [f"{time} - {time} % {metric.window_ms}", *map(to_sql, by)]
+        keys = [f"{time} - {time} % {metric.window_ms}", *[named[node] for node in by]]
         keys += [tip_key] if has_tips else []
         for key_columns, states in grouped(context, keys, columns, events, place):
             tips = key_columns[-1].to_pylist() if has_tips else repeat(None)
@@ -329,6 +332,13 @@ def _selected_events(metric: Metric, spans: Sequence[int], table: str) -> str:
         element = f"unnest({to_sql(selection.array)}) AS {quote_name(ELEMENT)}"
         events = f"(SELECT *, {element} FROM {table})"
     return f"FROM {events} WHERE {conditions}"
+
+
+def _named(events: str, named: Mapping[Node, str]) -> str:
+    """Selected events with expressions of them by name, from FROM on."""
+    places = ", ".join(map(quote_name, (_TIME, _PLACE)))
+    expressions = "".join([f", {to_sql(node)} AS {name}" for node, name in named.items()])
+    return f"FROM (SELECT {places}{expressions} {events})"
 
 
 def _with_dims(
