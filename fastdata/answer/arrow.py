@@ -155,9 +155,10 @@ def _widened(field: pa.Field, values: Sequence[object]) -> pa.Field:
     """The field itself, or one for integers past 64 bits: sums are exact at any size."""
     if field.type != pa.int64():
         return field
-    largest = max((abs(value) for value in values if isinstance(value, int)), default=0)
-    if largest < 1 << 63:
+    whole = [value for value in values if isinstance(value, int)]
+    if all(-(1 << 63) <= value < 1 << 63 for value in whole):
         return field
+    largest = max(map(abs, whole))
     return field.with_type(pa.decimal128(38) if largest < 10**38 else pa.decimal256(76))
 
 

@@ -144,7 +144,7 @@ class Parser:
             number = int(sign + text)
             if not INT64[0] <= number <= INT64[1]:
                 raise self.refused(tree, "an integer has 64 bits; write a decimal, as in 1.0")
-            bits = number.bit_length() + 1
+            bits = min(number.bit_length() + 1, 64)
             return Literal(FieldType("int", bits=bits), number, str(number))
         if re.fullmatch(r"[0-9]*\.[0-9]*", text) and len(text) > 1:
             return self._decimal(tree, Decimal(sign + text))

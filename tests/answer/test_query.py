@@ -261,7 +261,13 @@ async def test_a_wrong_argument_is_an_error_that_says_what_to_do(
 
 
 @pytest.mark.parametrize(
-    ("each", "type"), [(2**62, pa.decimal128(38)), (10**40, pa.decimal256(76))]
+    ("each", "type"),
+    [
+        (-(2**62), pa.int64()),
+        (-(2**62) - 1, pa.decimal128(38)),
+        (2**62, pa.decimal128(38)),
+        (10**40, pa.decimal256(76)),
+    ],
 )
 async def test_a_sum_past_64_bits_is_exact_all_the_same(
     rides: Metric, each: int, type: pa.DataType

@@ -94,6 +94,12 @@ def test_like_looks_for_each_part_once(pattern: str, text: str, fits: bool) -> N
     assert [[fits], [fits]] == [list(column) for column in answers(nodes, [row])]
 
 
+def test_the_smallest_integer_has_64_bits() -> None:
+    node = parse_expression("cast(-9223372036854775808 as decimal(19))", FIELDS, "here")
+
+    assert bits(compile_value(node)(ROW)) == bits(Decimal(-(2**63)))
+
+
 def test_a_name_of_a_field_is_that_field_whatever_it_looks_like() -> None:
     fields = {"a-b": FIELDS["j"], "case": FIELDS["j"], "1": FIELDS["t"]}
 
