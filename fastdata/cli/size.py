@@ -28,8 +28,8 @@ store, writes  {upserts_per_s:,} partials/s, {upserts_at_peak_per_s:,} at the pe
 SQL            {sql_bytes}
 Cassandra      {cassandra_bytes}; buckets={cassandra_buckets}, partitions of partials up to \
 {cassandra_partition_bytes}
-workers        {workers}, each of {worker_bytes} of memory; {catch_up_minutes:,} minutes to \
-catch up with an hour
+workers        {workers}, each of {worker_bytes} of memory and {worker_files:,} open files; \
+{catch_up_minutes:,} minutes to catch up with an hour
 Kafka and Cassandra with {replicas} copies, before compression."""
 
 

@@ -47,6 +47,8 @@ _WORKER_BYTES = 120 * _MB
 _CELL_BYTES = 1_300
 _SEEN_BYTES = 190
 _ROCKSDB_BYTES = 128 << 20
+# A partition's store has 6 files open and at least 10 tables; the rest of a worker some 20.
+_WORKER_FILES, _PARTITION_FILES = 100, 16
 # One process on one busy core, decoding, folding and flushing: a third of what was measured.
 _EVENTS_PER_WORKER_S = 5_000
 _MOST_SAMPLES = 100_000
@@ -113,6 +115,7 @@ class Sizing:
         cassandra_partition_bytes: The largest, in an hour at the peak.
         workers: One more than the peak needs, but no more than partitions.
         worker_bytes: Memory of each, when one has failed.
+        worker_files: Files that each must be allowed to open then.
         catch_up_minutes: After an hour in which none ran.
     """
 
@@ -136,6 +139,7 @@ class Sizing:
     cassandra_partition_bytes: int
     workers: int
     worker_bytes: int
+    worker_files: int
     catch_up_minutes: float
 
     def as_dict(self) -> dict[str, int | float]:
@@ -276,6 +280,7 @@ def _workers(load: Load, needs: Sequence[_Need], remembered: int) -> dict[str, A
     return {
         "workers": workers,
         "worker_bytes": round(_WORKER_BYTES + _ROCKSDB_BYTES + in_memory + ids),
+        "worker_files": _WORKER_FILES + partitions * _PARTITION_FILES,
         "catch_up_minutes": round(60 * load.events_per_s / spare, 1),
     }
 

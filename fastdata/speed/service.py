@@ -25,6 +25,7 @@ from fastdata.kafka.connection import watch_servers
 from fastdata.settings import Settings
 from fastdata.speed.agent import SourceAgent
 from fastdata.speed.dead_letters import KafkaDeadLetters
+from fastdata.speed.files import raise_limit, tables_of_partition
 from fastdata.speed.layer import SpeedLayer
 from fastdata.speed.producer import AckedProducer
 from fastdata.speed.table import FaustTable, rocksdb_options
@@ -121,6 +122,10 @@ class SpeedService(Service):
 
     def fail(self, action: str, error: BaseException) -> None:
         """End the process, since going on could lose or repeat events."""
+        if isinstance(error, SettingsError):
+            logger.critical("fastdata cannot go on: %s", error)
+            self._leave(EXIT_CANNOT_START)
+            return
         if self._app.should_stop and _is_outage(error):
             # Nobody has a bug to look for: the process is asked to go while something is away.
             logger.critical(
@@ -170,10 +175,15 @@ class SpeedService(Service):
         await registry.check()
         await producer.start()
         self._store = await open_store(self.settings.store).__aenter__()
-        for agent in self._agents.values():
-            changelog = agent.table.changelog_topic_name
-            partitions = await prepare_topics(producer, agent.source.topic, changelog)
-            agent.table.options = rocksdb_options(partitions)
+        partitions = {
+            name: await prepare_topics(
+                producer, agent.source.topic, agent.table.changelog_topic_name
+            )
+            for name, agent in self._agents.items()
+        }
+        open_files = tables_of_partition(raise_limit(), sum(partitions.values()))
+        for name, agent in self._agents.items():
+            agent.table.options = rocksdb_options(partitions[name], open_files)
             agent.registry = registry
             agent.layer = SpeedLayer(
                 agent.source,

@@ -14,8 +14,8 @@ import rocksdict
 from faust.types import TP, EventT
 
 from fastdata import failpoints
-from fastdata.errors import BrokerError, TableError
-from fastdata.speed import keys
+from fastdata.errors import BrokerError, SettingsError, TableError
+from fastdata.speed import files, keys
 from fastdata.speed.keys import StateRow
 from fastdata.speed.producer import AckedProducer
 
@@ -24,17 +24,22 @@ __all__ = ["ChangelogTable", "FaustTable", "rocksdb_options"]
 logger = logging.getLogger(__name__)
 
 
-def rocksdb_options(partitions: int, budget_bytes: int = 128 << 20) -> dict[str, int]:
+def rocksdb_options(
+    partitions: int, max_open_files: int = 256, budget_bytes: int = 128 << 20
+) -> dict[str, int]:
     """Options that keep all partitions of a table within a memory budget.
 
     Faust's own are 2 GiB of cache and 192 MiB of write buffers *per partition*.
+
+    Args:
+        max_open_files: Of each partition.
     """
     share = max(1 << 20, budget_bytes // max(1, partitions))
     return {
         "block_cache_size": share // 2,
         "write_buffer_size": share // 4,
         "max_write_buffer_number": 2,
-        "max_open_files": 256,
+        "max_open_files": max_open_files,
     }
 
 
@@ -135,6 +140,17 @@ class ChangelogTable(faust.Table[bytes, bytes]):
         """Flush before the local store closes; Faust's own shutdown signal comes after that."""
         await self._before_close()
         await super().on_stop()
+
+    async def on_rebalance(
+        self, assigned: set[TP], revoked: set[TP], newly_assigned: set[TP], generation_id: int = 0
+    ) -> None:
+        """Open the local stores of partitions, if so many files may be open."""
+        changelog = self.changelog_topic_name
+        try:
+            files.check_room(sum(tp.topic == changelog for tp in newly_assigned))
+        except SettingsError as error:
+            self._fail("opening the state", error)
+        await super().on_rebalance(assigned, revoked, newly_assigned, generation_id)
 
     def persisted_offset(self, tp: TP) -> int | None:
         """The changelog offset up to which the local store has everything; None for none."""

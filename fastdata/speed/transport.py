@@ -95,9 +95,9 @@ class _FoldingThread(driver.AIOKafkaConsumerThread):
         kept: dict[TP, Iterable[Any]] = {**records}
         for tp, fetched in records.items():
             if tp.topic in self.consumer.seeker.topics:
-                own = TP(tp.topic, tp.partition)
-                self._note_holes(own, fetched, before.get(tp))
-                kept[tp] = self._until_sought(own, fetched)
+                place = TP(tp.topic, tp.partition)
+                self._note_holes(place, fetched, before.get(tp))
+                kept[tp] = self._until_sought(place, fetched)
         return kept
 
     def _until_sought(self, tp: TP, records: list[Any]) -> Iterator[Any]:

@@ -86,6 +86,12 @@ def test_there_are_no_more_workers_than_partitions(departures: Metric) -> None:
     assert size(more, departures.source, [departures]).workers == 9
 
 
+def test_a_worker_opens_the_files_of_its_share_while_another_is_gone(departures: Metric) -> None:
+    needs = size(replace(MONTHS, partitions=128), departures.source, [departures])
+
+    assert (needs.workers, needs.worker_files) == (2, 100 + 16 * 128)
+
+
 @pytest.mark.parametrize(
     ("events_per_s", "partitions", "expected"),
     [(300, 6, 100_000), (1, 1, 2_000), (0.001, 8, 100), (100_000 / 3_600, 1, 100_000)],

@@ -1,5 +1,6 @@
 """The state table over Faust's: what is restored, what is written and in which order."""
 
+import resource
 import struct
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -246,3 +247,15 @@ def test_the_memory_of_rocksdb_is_shared_by_the_partitions() -> None:
     total = many["block_cache_size"] + many["write_buffer_size"] * 2
 
     assert 64 * total <= one["block_cache_size"] + one["write_buffer_size"] * 2
+
+
+async def test_a_table_opens_no_more_stores_than_files_may_be_open(
+    table: ChangelogTable, failures: Failures, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (10, 10))
+
+    await table.on_rebalance(set(), set(), {TP(TOPIC, 0)})
+
+    ((what, error),) = failures.seen
+    assert what == "opening the state"
+    assert "start more workers" in str(error)
