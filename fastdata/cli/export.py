@@ -78,11 +78,11 @@ def export(
 ) -> None:
     """Keep a flat table of METRIC up to date, for BI tools.
 
-    One row for each window and combination of dimensions: window, window_end, the dimensions, the
-    measures, the layer that knew (batch, speed or both), exact, and updated_at. Each call replaces
-    only what has changed since the last one; readers never see half of a window. In SQL the table
-    is called like the metric and the grain, as in departures_1h; Parquet files lie in a folder of
-    that name, one for each day.
+    One row for each window and combination of dimensions: window_start, window_end, the
+    dimensions, the measures, the layer that knew (batch, speed or both), exact, and updated_at.
+    Each call replaces only what has changed since the last one; readers never see half of a
+    window. In SQL the table is called like the metric and the grain, as in departures_1h; Parquet
+    files lie in a folder of that name, one for each day.
 
     \b
     Examples:

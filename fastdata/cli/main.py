@@ -2,6 +2,7 @@
 
 import os
 import sys
+from difflib import get_close_matches
 from importlib import import_module
 from typing import NoReturn, cast
 
@@ -32,6 +33,15 @@ _SUMMARIES = {
 
 class _Commands(click.Group):
     """A group that imports a command only when it is called."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in _SUMMARIES and not args[0].startswith("-"):
+            near = get_close_matches(args[0], _SUMMARIES, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else "-h lists them"
+            ctx.fail(f"there is no command {args[0]!r}; {hint}")
+        return super().resolve_command(ctx, args)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return sorted(_SUMMARIES)

@@ -183,11 +183,13 @@ async def _replay(
     settings = Settings.load()
     catalog = load_folder(settings.agents)
     metrics = [catalog.metric(name) for name in dict.fromkeys(names)] or [*catalog.metrics.values()]
+    # First: who has no archive has nothing to count, whatever there is of a store.
+    archive = open_archive_storage(settings.archive, create=False)
     async with open_store(settings.store) as store:
         return await replay_metrics(
             metrics,
             store=store,
-            archive=open_archive_storage(settings.archive, create=False),
+            archive=archive,
             complete=not names,
             on_progress=on_progress,
             **options,

@@ -179,6 +179,10 @@ def _choose(settings: Settings, names: tuple[str, ...], subject: str | None) -> 
     if len(files) < len(names) or not names:
         sources = load_folder(settings.agents).sources
         named = [name for name in names if name not in files]
+        others = [] if named else [name for name in sources if sources[name].format != "avro"]
+        for name in others:
+            form = sources[name].format
+            click.echo(f"{name}: its values are {form}, which no registry knows", err=True)
         for name in named or [name for name in sources if sources[name].format == "avro"]:
             if name not in sources:
                 raise click.UsageError(f"there is no source {name!r}; there are: {list(sources)}")

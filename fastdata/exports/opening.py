@@ -1,5 +1,6 @@
 """From a URL to the place of a flat table."""
 
+import re
 from typing import TYPE_CHECKING
 
 from fastdata.errors import ExportError, SettingsError
@@ -12,6 +13,13 @@ __all__ = ["open_target"]
 
 _SQL = ("sqlite", "postgres")
 _NO_TABLES = ("memory:", "cassandra:")
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
+_FILES = (".csv", ".tsv", ".txt", ".json", ".xlsx", ".db", ".sqlite")
+_PLACES = (
+    "postgresql://user:password@host/database, sqlite:///flat.db, s3://bucket/flat or a folder for "
+    "Parquet"
+)
+_NO_PLACE = f"which is no place for a flat table; give it as in {_PLACES}"
 
 
 def open_target(flat: "FlatTable", url: str) -> "Target":
@@ -28,9 +36,16 @@ def open_target(flat: "FlatTable", url: str) -> "Target":
     """
     if not url or url.startswith(_NO_TABLES):
         raise ExportError(
-            f"{url.partition(':')[0] or 'this'} is no place for a flat table: say with --to where,"
-            " as in postgresql://user:password@host/database, sqlite:///flat.db, s3://bucket/flat"
-            " or a folder for Parquet"
+            f"{url.partition(':')[0] or 'this'} is no place for a flat table: say with --to where, "
+            f"as in {_PLACES}"
+        )
+    scheme = _SCHEME.match(url)
+    if scheme is not None and not url.startswith((*_SQL, "file:", "s3:")):
+        raise ExportError(f"--to is {scheme[0]}…, {_NO_PLACE}")
+    if (name := url.rpartition("/")[2]).lower().endswith(_FILES) and not url.startswith(_SQL):
+        raise ExportError(
+            f"--to names the file {name!r}, {_NO_PLACE}. For one file of an answer: fastdata query "
+            f"{flat.metric.name} --format csv --output {name}"
         )
     # SQLAlchemy and the object store are slow to import.
     if url.startswith(_SQL):

@@ -98,7 +98,7 @@ def test_version_is_that_of_the_package(tmp_path: Path) -> None:
 def test_an_unknown_command_is_a_wrong_call(folder: Path) -> None:
     done = run(folder, "fly")
     assert done.returncode == 2
-    assert "No such command 'fly'" in done.stderr
+    assert "there is no command 'fly'" in done.stderr
 
 
 @pytest.mark.parametrize("name", ["worker", "archive", "status"])
@@ -151,3 +151,12 @@ def test_passwords_of_urls_do_not_show_in_errors(folder: Path) -> None:
     done = run(folder, "status", FASTDATA_STORE="mysql://me:hunter2@db/store")
     assert done.returncode == 1
     assert "hunter2" not in done.stderr + done.stdout
+
+
+def test_a_misspelt_command_is_told_what_it_may_mean() -> None:
+    close = CliRunner().invoke(commands, ["qurey", "departures"])
+    other = CliRunner().invoke(commands, ["xyz"])
+
+    assert (close.exit_code, other.exit_code) == (2, 2)
+    assert close.stderr.endswith("Error: there is no command 'qurey'; did you mean 'query'?\n")
+    assert other.stderr.endswith("Error: there is no command 'xyz'; -h lists them\n")

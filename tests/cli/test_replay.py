@@ -138,3 +138,22 @@ def test_longer_windows_that_are_not_ready_are_told_of(capsys: pytest.CaptureFix
         "  0 longer windows made ready; 2 are not: replay all of their hours\n"
         in capsys.readouterr().out
     )
+
+
+def test_where_there_is_nothing_the_archive_is_missed_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("agents").mkdir()
+    Path("sale.avsc").write_text(
+        '{"type": "record", "name": "Sale", "fields": [{"name": "at", "type": "long"}]}'
+    )
+    Path("agents/sales.py").write_text(
+        "from fastdata import Metric, Source\n"
+        'sales = Metric("sales", Source("s", topic="s", schema="sale.avsc", time="at"))\n'
+    )
+
+    done = CliRunner().invoke(commands, ["replay"])
+
+    assert "there is no archive at" in str(done.exception)
+    assert not Path("data").exists()

@@ -67,6 +67,7 @@ def test_sources_that_are_no_avro_have_no_subject() -> None:
     everything = CliRunner().invoke(commands, ["schema", "check", "--json"])
     by_name = CliRunner().invoke(commands, ["schema", "check", "sales"])
 
-    assert (everything.exit_code, json.loads(everything.output)) == (0, [])
+    assert (everything.exit_code, json.loads(everything.stdout)) == (0, [])
+    assert everything.stderr == "sales: its values are json, which no registry knows\n"
     assert by_name.exit_code == 2
     assert "the values of source 'sales' are json" in by_name.output
