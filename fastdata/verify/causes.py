@@ -198,7 +198,11 @@ class SpeedComparison:
         is_whole = count == len(rows) and not lost
         is_likely = count is None or (least <= count <= most and not is_whole)
         if not (allowed or lost) or not is_likely:
-            detail = "the partial is not what the events of its segment make"
+            detail = (
+                "the store has no partial of these events"
+                if blob is None
+                else "the partial is not what the events of its segment make"
+            )
             present = [row for row in rows if self._known.cause(row.event) is None]
             comparison.check(presented, present, place, detail)
         return len(rows) if count is None else count

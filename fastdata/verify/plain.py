@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from decimal import Decimal
 from fractions import Fraction
 from itertools import pairwise
-from typing import Any, cast
+from typing import Any, TypeGuard, cast
 
 from fastdata.declare.metric import Measure
 from fastdata.measures.count import Count
@@ -102,7 +102,7 @@ def deviation(answer: object, expected: object) -> float:
     """
     if is_same(answer, expected):
         return 0.0
-    if isinstance(answer, tuple) and isinstance(expected, tuple) and len(answer) == len(expected):
+    if _is_numbers(answer) and _is_numbers(expected) and len(answer) == len(expected):
         return max(map(deviation, answer, expected))
     wrong, right = _number(answer), _number(expected)
     if wrong is None or not right:
@@ -111,6 +111,11 @@ def deviation(answer: object, expected: object) -> float:
         return float(abs(wrong - right) / abs(right))
     except OverflowError:
         return math.inf
+
+
+def _is_numbers(value: object) -> TypeGuard[tuple[object, ...]]:
+    """Whether it is a list of numbers; of items, those at one place may be different ones."""
+    return isinstance(value, tuple) and all(v is None or _number(v) is not None for v in value)
 
 
 def _number(value: object) -> Fraction | None:

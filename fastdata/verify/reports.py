@@ -1,6 +1,7 @@
 """What a verification found."""
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from fractions import Fraction
@@ -252,11 +253,17 @@ def _summary(facts: list[Fact]) -> dict[str, object]:
 
 
 def _plain(value: object) -> object:
-    if isinstance(value, Fraction) and value.denominator == 1:
-        return int(value)
-    if isinstance(value, Fraction | Decimal) or (isinstance(value, float) and not isfinite(value)):
+    if isinstance(value, tuple | list):
+        return str(_listed(value))
+    if isinstance(value, Fraction):
+        return int(value) if value.denominator == 1 else float(value)
+    if isinstance(value, Decimal) or (isinstance(value, float) and not isfinite(value)):
         return str(value)
     return value if isinstance(value, int | float | str | None) else repr(value)
+
+
+def _listed(values: Sequence[object]) -> list[object]:
+    return [_listed(v) if isinstance(v, tuple | list) else _plain(v) for v in values]
 
 
 def _iso(time_ms: int) -> str:

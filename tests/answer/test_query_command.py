@@ -193,6 +193,10 @@ def test_a_range_without_rows_is_no_error(rides: Metric) -> None:
     shown = run("--from", "2020-01-01")
     assert 0 == shown.exit_code
     assert shown.stdout.startswith("nothing is stored there · fresh until ")
+    assert shown.stdout.splitlines()[-1] == (
+        "If the declaration of rides was changed, its answers are still there under the one "
+        f"before; fastdata replay counts the past of {rides.id}."
+    )
 
 
 def shown_windows(*arguments: str) -> list[str]:

@@ -32,6 +32,7 @@ from fastdata.verify.plain import (
     is_within,
     recount,
 )
+from fastdata.verify.reports import Finding
 
 KINDS: dict[str, tuple[FieldType, st.SearchStrategy[object]]] = {
     "int": (FieldType("int"), st.integers(-(2**63), 2**63 - 1)),
@@ -118,7 +119,8 @@ def test_sameness_is_of_numbers_and_not_of_types(
 @pytest.mark.parametrize(
     ("found", "expected", "error"),
     [(90, 100, 0.1), (110.0, 100, 0.1), (0, 0, 0.0), (1, 0, 1.0), (None, 5, 1.0), ("a", "b", 1.0),
-     (Decimal(3), Decimal(2), 0.5), (-1, 1, 2.0), (math.nan, 1.0, 1.0)],
+     (Decimal(3), Decimal(2), 0.5), (-1, 1, 2.0), (math.nan, 1.0, 1.0),
+     ((9, None, 30), (10, None, 20), 0.5), ((("/", 99),), (("/a", 1),), 1.0)],
 )  # fmt: skip
 def test_the_deviation_is_relative(found: object, expected: object, error: float) -> None:
     assert error == pytest.approx(deviation(found, expected))
@@ -128,3 +130,10 @@ def test_bounds_can_be_stretched() -> None:
     estimate = Estimate(100, 90, 120, 0.997)
     assert [is_within(estimate, n) for n in (89, 90, 120, 121)] == [False, True, True, False]
     assert [is_within(estimate, n, 2) for n in (79, 80, 140, 141)] == [False, True, True, False]
+
+
+def test_a_finding_shows_numbers_as_people_write_them() -> None:
+    found = (("/home", Fraction(1, 1)), ("/", Fraction(1, 2)))
+    fields = Finding("m", "batch", 0, "there", "top", found, Fraction(3), "wrong").as_dict()
+
+    assert (fields["found"], fields["expected"]) == ("[['/home', 1], ['/', 0.5]]", 3)

@@ -94,6 +94,7 @@ async def test_a_partial_that_is_gone_is_unexplained(clicks: Clicks) -> None:
         finding.measure for finding in metric.findings
     }
     assert {f"{at(0, 'Oslo')}, partition 0, segment 0"} == {f.place for f in metric.findings}
+    assert {"the store has no partial of these events"} == {f.detail for f in metric.findings}
     assert 3 == sum(span.unexplained for span in metric.spans)
 
 
