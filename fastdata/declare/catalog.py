@@ -2,6 +2,7 @@
 
 import hashlib
 import importlib.util
+import re
 import sys
 import traceback
 from collections.abc import Iterable
@@ -17,6 +18,15 @@ from fastdata.errors import DeclarationError, FastdataError, LoadError, UnknownM
 
 __all__ = ["Catalog", "catalog_of", "load", "load_folder"]
 
+_UNKNOWN_NAME = re.compile(r"cannot import name '(\w+)' from 'fastdata' ")
+_UNKNOWN_ARGUMENT = re.compile(
+    r"(Metric|Source)\.__init__\(\) got an unexpected keyword argument '(\w+)'"
+)
+_OTHER_NAMES = {
+    "avg": "Mean", "average": "Mean", "median": "Quantiles", "percentile": "Quantiles",
+    "percentiles": "Quantiles", "distinct": "Uniques", "countdistinct": "Uniques",
+    "std": "StdDev", "var": "Variance", "minimum": "Min", "maximum": "Max",
+}  # fmt: skip
 _T = TypeVar("_T", Metric, Source)
 
 
@@ -130,4 +140,16 @@ def _where(file: Path, error: Exception) -> str:
 
 def _message(error: Exception) -> str:
     text = error.msg if isinstance(error, SyntaxError) else str(error)
+    if match := _UNKNOWN_NAME.match(text):
+        name = match[1]
+        have = sys.modules["fastdata"].__all__
+        close = [_OTHER_NAMES.get(name.lower()), *get_close_matches(name, have, n=1)]
+        hint = next((f"; did you mean {word}?" for word in close if word), "")
+        return f"there is no fastdata.{name}{hint}"
+    if match := _UNKNOWN_ARGUMENT.match(text):
+        taker, name = match.groups()
+        hint = f"help(fastdata.{taker}) lists what there is"
+        if name in ("window", "every"):
+            hint = "a metric counts by the minute, and a query asks for more, as in every='1h'"
+        return f"{taker} takes no argument {name!r}; {hint}"
     return f"{type(error).__name__}: {text}"

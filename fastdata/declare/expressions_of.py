@@ -160,6 +160,11 @@ class ExpressionReader:
         return node
 
     def _arguments(self, label: str, measure: _HasArguments) -> tuple[Node, ...]:
+        if isinstance(measure, type):
+            self._fail(
+                f"measure {label!r} is the class {measure.__name__}; call it, as in "
+                f"{measure.__name__}('field')"
+            )
         if not hasattr(measure, "bind"):
             self._fail(f"measure {label!r} is {measure!r}; use Count(), Sum('field') or the like")
         return tuple([self._read(text, f"measure {label!r}") for text in measure.arguments])

@@ -129,6 +129,12 @@ class Metric:
         self.place = declaring_place()
         self.name = name
         self.source = source
+        if not isinstance(cast("object", source), Source):
+            self._fail(f"its source is {source!r}; a metric is of one Source: declare one for each")
+        if measures is not None and not isinstance(cast("object", measures), Mapping):
+            self._fail(
+                f"measures is {measures!r}; give them names, as in measures={{'events': Count()}}"
+            )
         try:
             self.calendar = Calendar(zone)
             self.rollups = tuple(dict.fromkeys(map(Grain.parse, rollups)))

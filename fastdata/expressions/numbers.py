@@ -19,7 +19,6 @@ from fastdata.expressions.coercion import (
     convert,
     decimal_type,
     describe,
-    is_null,
 )
 from fastdata.expressions.conversions import CONVERSIONS, to_decimal, to_int
 from fastdata.expressions.parsing import Handlers, Parser
@@ -110,7 +109,7 @@ def arithmetic(parser: Parser, tree: exp.Expr) -> Node:
                 tree, "of timestamps and dates only an interval can be added or subtracted; "
                 "epoch_ms(...) is a number"
             )  # fmt: skip
-        if node.type.kind not in NUMBERS and not is_null(node):
+        if node.type.kind not in NUMBERS and node.type != NULL:
             hint = "; || puts texts together" if node.type.kind == "string" else ""
             raise parser.refused(part, f"{sign} takes numbers, not {describe(node.type)}{hint}")
     a, b = _typed_null(a, b), _typed_null(b, a)
@@ -174,7 +173,7 @@ def _signed(parser: Parser, tree: exp.Expr) -> Node:
 
 def _rounded(parser: Parser, tree: exp.Expr) -> Node:
     name = type(tree).__name__.lower()
-    node = parser.of_kind(tree.this, *NUMBERS, taker=name)
+    node = parser.of_kind(parser.part(tree, "this", name), *NUMBERS, taker=name)
     digits = tree.args.get("decimals")
     scale = 0
     if digits is not None:

@@ -115,6 +115,13 @@ class Parser:
         start = min((p[0] for p in places), default=0)
         return RefusedError(message, start, max((p[1] for p in places), default=self._chars))
 
+    def part(self, tree: exp.Expr, key: str, taker: str) -> exp.Expr:
+        """An argument of a tree, by sqlglot's name of it, which `taker` cannot do without."""
+        part: exp.Expr | None = tree.args.get(key)
+        if part is None:
+            raise self.refused(tree, f"an argument of {taker} is missing")
+        return part
+
     def of_kind(self, tree: exp.Expr, *kinds: str, taker: str) -> Node:
         """The typed node, if its kind is one of those that `taker` takes; NULL takes the first."""
         node = self.typed(tree)
@@ -166,7 +173,10 @@ class Parser:
         first, *rest = tree.parts if isinstance(tree, exp.Column) else [tree]
         name = first.name
         if name not in self._fields:
-            raise self.refused(first, _unknown("field", name, list(self._fields)))
+            unknown = _unknown("field", name, list(self._fields))
+            if first.args.get("quoted"):
+                unknown += f"; a text has single quotes, as in '{name}'"
+            raise self.refused(first, unknown)
         node: Node = Column(self._fields[name], name, quoted(name))
         for part in rest:
             node = self.inside(node, part)
@@ -257,7 +267,7 @@ class Function:
         nodes = [
             reader(parser, part, self.name)
             for key, reader in self.takes.items()
-            for part in ensure_list(tree.args[key])
+            for part in ensure_list(parser.part(tree, key, self.name))
         ]
         texts = [node.text for node in nodes]
         text = self.text.format(*texts, name=self.name.upper(), all=", ".join(texts))

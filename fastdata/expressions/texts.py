@@ -42,8 +42,10 @@ def _pattern(parser: Parser, tree: exp.Expr, taker: str) -> Node:
 
 def _split_part(parser: Parser, tree: exp.Expr) -> Node:
     node = parser.of_kind(tree.this, "string", taker="split_part")
-    delimiter = parser.text_of(tree.args["delimiter"], "the delimiter of split_part")
-    index = parser.typed(tree.args["part_index"])
+    delimiter = parser.text_of(
+        parser.part(tree, "delimiter", "split_part"), "the delimiter of split_part"
+    )
+    index = parser.typed(parser.part(tree, "part_index", "split_part"))
     if not delimiter.value:
         raise parser.refused(tree.args["delimiter"], "the delimiter has at least one character")
     if not isinstance(index, Literal) or not isinstance(index.value, int) or index.value < 1:

@@ -33,6 +33,7 @@ __all__ = [
 ]
 
 _MAX_UNSIGNED_BYTES = 9
+_MOST_DIGITS = 38  # of Arrow's decimal128
 # The default context rounds at 28 digits.
 _EXACT = Context(prec=MAX_PREC, Emax=MAX_EMAX, Emin=MIN_EMIN)
 
@@ -90,12 +91,17 @@ def checked_type(
     """The type of a measure's first argument, if it is of a kind that fits.
 
     Raises:
-        DeclarationError: It is of another kind, or there is no argument.
+        DeclarationError: It is of another kind, has too many digits, or there is no argument.
     """
     if not types or types[0].kind not in fitting:
         argument = f"a field of kind {types[0].kind}" if types else "no field"
         raise DeclarationError(
             f"{measure!r} is given {argument}; what fits is: {', '.join(fitting)}"
+        )
+    if types[0].precision > _MOST_DIGITS:
+        raise DeclarationError(
+            f"{measure!r} is given a decimal of {types[0].precision} digits; an answer has "
+            f"{_MOST_DIGITS} at most: declare the field with fewer, or as a double"
         )
     return types[0]
 

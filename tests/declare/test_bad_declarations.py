@@ -337,6 +337,20 @@ BAD = [
         "source 's': 'a b' is no name of a Kafka topic",
     ),
     pytest.param(
+        where('country = "DE"'),
+        "where of metric 'm': there is no field 'DE'; there are: at, id, status, country, "
+        "device, delay, quantity, price, total, paid, day, user, labels, tags, items, raw, "
+        "mixed; a text has single quotes, as in 'DE'\n"
+        '    country = "DE"\n'
+        "              ^^^^",
+    ),
+    pytest.param(
+        where("CAST(NULL AS VARCHAR) + status > 1"),
+        "where of metric 'm': + takes numbers, not string; || puts texts together\n"
+        "    CAST(NULL AS VARCHAR) + status > 1\n"
+        "    ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^",
+    ),
+    pytest.param(
         source(lateness="soon"),
         "lateness of source 's': not a duration: 'soon'; write a whole number and ms, s, "
         "m, h, d or w, as in '24h'",

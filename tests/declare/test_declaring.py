@@ -55,6 +55,66 @@ def test_another_oldest_event_is_another_definition(schema: str) -> None:
     assert described(oldest="1980-01-01") != described()
 
 
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        ("from fastdata import Avg", "there is no fastdata.Avg; did you mean Mean?"),
+        ("from fastdata import Metrics", "there is no fastdata.Metrics; did you mean Metric?"),
+        (
+            "from fastdata import Metric\nMetric('m', None, window='1h')",
+            (
+                "Metric takes no argument 'window'; a metric counts by the minute, and a query "
+                "asks for more, as in every='1h'"
+            ),
+        ),
+        (
+            "from fastdata import Source\nSource('s', key='a')",
+            "Source takes no argument 'key'; help(fastdata.Source) lists what there is",
+        ),
+    ],
+)
+def test_what_fastdata_has_not_is_told_with_what_it_has(
+    tmp_path: Path, code: str, message: str
+) -> None:
+    file = tmp_path / "agents.py"
+    file.write_text(code)
+
+    with pytest.raises(LoadError) as caught:
+        load(file)
+
+    assert str(caught.value) == f"cannot load {file}:{code.count(chr(10)) + 1}: {message}"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"measures": {"n": Count}}, "measure 'n' is the class Count; call it, as in Count("),
+        ({"measures": [Count()]}, "give them names, as in measures={'events': Count()}"),
+        ({"source": [1, 2]}, "its source is [1, 2]; a metric is of one Source: declare one for"),
+    ],
+)
+def test_what_is_of_another_kind_is_told_with_what_to_write(
+    flights: Source, arguments: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(DeclarationError) as caught:
+        Metric("m", **{"source": flights, **arguments})
+
+    assert message in str(caught.value)
+
+
+def test_a_decimal_that_no_answer_can_hold_is_refused(tmp_path: Path) -> None:
+    number = {"type": "bytes", "logicalType": "decimal", "precision": 50, "scale": 2}
+    fields = [FIELDS[0], {"name": "n", "type": number}]
+    path = tmp_path / "n.avsc"
+    path.write_text(json.dumps({"type": "record", "name": "N", "fields": fields}))
+    numbers = Source("n", topic="n", schema=str(path), time="at")
+
+    Metric("m", numbers, measures={"n": Count("n")})
+    for measure in (Sum("n"), Mean("n"), Max("n")):
+        with pytest.raises(DeclarationError, match="a decimal of 50 digits; an answer has 38 at"):
+            Metric("m", numbers, measures={"n": measure})
+
+
 def test_a_timed_measure_is_given_the_event_time(flights: Source) -> None:
     class Latest(Max):
         timed = True
@@ -128,6 +188,7 @@ def test_the_same_declaration_has_the_same_id(schema: str) -> None:
         ({"oldest": "1999-01-01T00:30Z"}, "it must be a whole hour of the years 1970 to 2199"),
         ({"oldest": "early"}, "source 'flights': oldest: not a date or time: 'early'"),
         ({"oldest": 1999}, "oldest: not a date or time: 1999; give text or an aware datetime"),
+        ({"lateness": 3600}, "lateness of source 'flights': not a duration: 3600; write a whole"),
         ({"lateness": "soon"}, "lateness of source 'flights': not a duration"),
         ({"segment_size": 0}, "segment_size must be at least 1"),
         ({"schema": "nowhere.avsc"}, "there is no schema 'nowhere.avsc'"),

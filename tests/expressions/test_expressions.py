@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from fastdata.errors import MapError
+from fastdata.errors import DeclarationError, MapError
 from fastdata.expressions import (
     Node,
     Selection,
@@ -92,6 +92,23 @@ def test_like_looks_for_each_part_once(pattern: str, text: str, fits: bool) -> N
 
     assert [compile_value(node)(row) for node in nodes] == [fits, fits]
     assert [[fits], [fits]] == [list(column) for column in answers(nodes, [row])]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["replace(s, 'a')", "split_part(s)", "split_part(s, 'a')", "substring(s)", "floor()", "ceil()"],
+)
+def test_an_argument_that_is_missing_is_told(text: str) -> None:
+    name = text.partition("(")[0]
+    with pytest.raises(DeclarationError, match=f"here: an argument of {name} is missing"):
+        parse_expression(text, FIELDS, "here")
+
+
+@pytest.mark.parametrize("type", ["varchar", "boolean"])
+def test_a_null_of_another_type_is_no_number(type: str) -> None:
+    for text in (f"cast(null as {type}) + i", f"i * cast(null as {type})"):
+        with pytest.raises(DeclarationError, match=r"takes numbers, not (string|bool)"):
+            parse_expression(text, FIELDS, "here")
 
 
 def test_the_smallest_integer_has_64_bits() -> None:
