@@ -2,7 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -22,8 +23,10 @@ from fastdata.archive.writer import PartitionArchive
 from fastdata.declare.source import Source
 from fastdata.errors import (
     ArchiveConflictError,
+    ArchiveHoleError,
     ArchiveUnavailableError,
     BrokerError,
+    CorruptStateError,
     FastdataError,
     SchemaNeededError,
     SettingsError,
@@ -38,6 +41,7 @@ _log = logging.getLogger(__name__)
 _MAX_RECORDS = 4000
 _POLL_MS = 200
 _TIMEOUT_S = 10
+_REPEAT_S = 60
 _PAUSES_S = (0.2, 0.4, 0.8, 1.6, 3.2)
 
 
@@ -68,20 +72,24 @@ async def run_archive(
     stop: asyncio.Event,
     tile_bytes: int = 4 << 20,
     tile_age_s: float = 10.0,
-    accept_loss: bool = False,
+    accept_loss: bool | Collection[str] = False,
     application_id: str = "fastdata",
     on_progress: Callable[[ArchiveProgress], None] | None = None,
+    on_failure: Callable[[str], None] | None = None,
 ) -> None:
     """Archive the topics of some sources until `stop` is set; then make all durable and leave.
 
     At least once from the log, exactly once in the archive. A store that has answered is waited
     for while it fails, for as long as it takes: nothing is lost. Each source has a consumer group
     of its own, `<application_id>-archive-<source>`, so that several processes share the
-    partitions.
+    partitions. A source whose archive needs a person fails alone: that is said again and again
+    while the others go on, and raised at the end, or when none is left.
 
     Args:
         sources: Two of one topic must agree in `time`, `segment_size` and `format`.
+        accept_loss: Of all sources, or of those with these names.
         on_progress: Called after each round of each source.
+        on_failure: Called with the name of a source that has failed alone.
 
     Raises:
         SettingsError: Two sources of one topic do not agree.
@@ -95,23 +103,28 @@ async def run_archive(
     chosen = _one_per_topic(sources)
     await broker.check()
     watching = asyncio.create_task(watch_servers(**broker.aiokafka()))
+    company = _Company(len(chosen), stop, on_failure)
     try:
         async with asyncio.TaskGroup() as group:
             for source in chosen:
                 open_partition = partial(
                     PartitionArchive, storage, source, Decoder(source, registry),
-                    tile_bytes=tile_bytes, tile_age_s=tile_age_s, accept_loss=accept_loss,
+                    tile_bytes=tile_bytes, tile_age_s=tile_age_s,
+                    accept_loss=accept_loss if isinstance(accept_loss, bool)
+                    else source.name in accept_loss,
                 )  # fmt: skip
                 group_id = f"{application_id}-archive-{source.name}"
                 run = _SourceArchive(
                     source, group_id, broker, registry, open_partition, on_progress
                 )
-                group.create_task(run.run(stop))
+                group.create_task(company.run(run))
     except* FastdataError as errors:
         first = errors.exceptions[0]
         raise first from first.__cause__
     finally:
         watching.cancel()
+    if company.failures:
+        raise company.failures[0]
 
 
 def _one_per_topic(sources: Sequence[Source]) -> list[Source]:
@@ -262,3 +275,28 @@ class _SourceArchive(ConsumerRebalanceListener):  # type: ignore[misc]
     def on_partitions_assigned(self, assigned: set[TopicPartition]) -> None:
         """They are opened in the next round, where an error stops the archive."""
         self.assigned = set(assigned)
+
+
+@dataclass(eq=False)
+class _Company:
+    """Sources of one process, each of which may fail alone."""
+
+    size: int
+    stop: asyncio.Event
+    on_failure: Callable[[str], None] | None
+    failures: list[FastdataError] = field(default_factory=list)
+
+    async def run(self, archive: _SourceArchive) -> None:
+        """Archive one source; when that needs a person, say so each minute until all stop."""
+        try:
+            await archive.run(self.stop)
+        except (ArchiveHoleError, ArchiveConflictError, CorruptStateError) as error:
+            self.failures.append(error)
+            if len(self.failures) == self.size:
+                raise
+            if self.on_failure is not None:
+                self.on_failure(archive.source.name)
+            while not self.stop.is_set():
+                _log.error("%s is not archived any more: %s", archive.source.name, error)
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self.stop.wait(), _REPEAT_S)

@@ -99,8 +99,9 @@ class PartitionArchive:
             if chain.end is not None and not self.accept_loss:
                 raise ArchiveHoleError(
                     f"offsets [{end}, {log_start}) of {where} were deleted from the log "
-                    "before they were archived; they are lost. `fastdata archive --accept-loss` "
-                    "records the loss and goes on. Give the topic a longer retention"
+                    "before they were archived; they are lost. `fastdata archive "
+                    f"--accept-loss-of {self.source.name}` records the loss and goes on. Give the "
+                    "topic a longer retention"
                 )
             _log.warning("%s: offsets [%d, %d) are gone from the log", where, end, log_start)
             self._lost_end = self.position = log_start

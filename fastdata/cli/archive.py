@@ -33,14 +33,24 @@ _REPORT_S = 2.0
     help="Go on when Kafka has deleted events before they were archived, or nothing tells how the "
     "archive began; record them as lost.",
 )
+@click.option(
+    "--accept-loss-of",
+    "lossy",
+    multiple=True,
+    metavar="SOURCE",
+    help="The same of this source alone; repeatable.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Report progress as a JSON object a line.")
 @click.pass_context
-def archive(ctx: click.Context, once: bool, accept_loss: bool, as_json: bool) -> None:
+def archive(
+    ctx: click.Context, once: bool, accept_loss: bool, lossy: tuple[str, ...], as_json: bool
+) -> None:
     """Copy the events of all sources from Kafka to the archive.
 
     Every event is kept as it came, in objects that end at segment edges, with a manifest that
     shows that none is missing. Runs until Ctrl-C, which makes everything read so far durable.
-    Any number of archivers share the partitions.
+    Any number of archivers share the partitions. A source of which Kafka has deleted events that
+    were not archived fails alone, and says so; the others go on.
 
     \b
     Examples:
@@ -49,18 +59,21 @@ def archive(ctx: click.Context, once: bool, accept_loss: bool, as_json: bool) ->
       FASTDATA_ARCHIVE=/mnt/archive fastdata archive
     """  # noqa: D301  (click wants the backspace)
     if ctx.invoked_subcommand is None:
-        asyncio.run(_archive(once, accept_loss, as_json))
+        asyncio.run(_archive(once, accept_loss or lossy, as_json))
 
 
 archive.add_command(import_archive)
 
 
-async def _archive(once: bool, accept_loss: bool, as_json: bool) -> None:
+async def _archive(once: bool, accept_loss: bool | tuple[str, ...], as_json: bool) -> None:
     from fastdata.archive import open_archive_storage, run_archive
     from fastdata.kafka.connection import Broker
 
     settings = Settings.load()
     sources = list(load_folder(settings.agents).sources.values())
+    for name in accept_loss if isinstance(accept_loss, tuple) else ():
+        if name not in (names := sorted(source.name for source in sources)):
+            raise click.UsageError(f"no source {name!r} is declared; there are: {', '.join(names)}")
     reporter = _Reporter(len({source.topic for source in sources}), once, as_json)
     loop = asyncio.get_running_loop()
     for number in SIGNALS:
@@ -78,6 +91,7 @@ async def _archive(once: bool, accept_loss: bool, as_json: bool) -> None:
         accept_loss=accept_loss,
         application_id=settings.application_id,
         on_progress=reporter.report,
+        on_failure=reporter.leave_out,
     )
     reporter.finish()
 
@@ -102,6 +116,11 @@ class _Reporter:
             self.stop.set()
         if time.monotonic() - self._shown_at >= _REPORT_S:
             self.show()
+
+    def leave_out(self, source: str) -> None:
+        """Wait no more for a source that has failed alone."""
+        self._topics -= 1
+        self._latest.pop(source, None)
 
     def finish(self) -> None:
         """Print the last state: a clean end has made everything durable that was read."""

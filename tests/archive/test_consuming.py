@@ -8,7 +8,7 @@ import sys
 import textwrap
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 import pytest
@@ -72,13 +72,19 @@ class Run:
     """An archiver in this process."""
 
     def __init__(
-        self, world: World, address: str, *, accept_loss: bool = False, tile_age_s: float = 0.3
+        self,
+        world: World,
+        address: str,
+        *others: Source,
+        accept_loss: bool | Collection[str] = False,
+        tile_age_s: float = 0.3,
     ) -> None:
         self.stop = asyncio.Event()
         self.progress: ArchiveProgress | None = None
+        self.failed: list[str] = []
         self.task = asyncio.create_task(
             run_archive(
-                [world.source],
+                [world.source, *others],
                 world.registry,
                 world.storage,
                 broker=Broker(address),
@@ -86,6 +92,7 @@ class Run:
                 tile_age_s=tile_age_s,
                 accept_loss=accept_loss,
                 on_progress=self._note,
+                on_failure=self.failed.append,
             )
         )
 
@@ -189,15 +196,36 @@ async def test_events_deleted_while_the_archiver_was_down_stop_it_until_accepted
     for _ in range(70):
         broker.producer.produce(topic, os.urandom(100_000), partition=0)
         broker.producer.flush(10)
-    with pytest.raises(ArchiveHoleError, match="--accept-loss"):
-        await Run(world, broker.address).task
+    with pytest.raises(ArchiveHoleError, match=f"--accept-loss-of {world.source.name}"):
+        await Run(world, broker.address, accept_loss=["another"]).task
     world.source = named("again", topic, tmp_path)
-    accepting = Run(world, broker.address, accept_loss=True)
+    accepting = Run(world, broker.address, accept_loss=["again"])
     await accepting.until_durable({0: 70, 1: 0, 2: 0, 3: 0})
     await accepting.close()
     snapshot = await ArchiveReader(world.storage, world.source).snapshot()
 
     assert snapshot.lost[0][0][0] == 1
+
+
+async def test_a_source_fails_alone_and_loudly(
+    world: World, broker: MockBroker, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    broker.produce(world.source.topic, 0, 4)
+    archive = await world.opened()
+    archive.advance(100)
+    await archive.flush()
+    other = named(f"{world.source.name}-other", f"{world.source.topic}.other", tmp_path)
+    broker.produce(other.topic, 0, 40)
+
+    run = Run(world, broker.address, other)
+    await run.until_durable(dict.fromkeys(range(PARTITIONS), 10))
+    while not run.failed:
+        await asyncio.wait([run.task], timeout=0.05)
+
+    assert run.failed == [world.source.name]
+    assert f"{world.source.name} is not archived any more: " in caplog.text
+    with pytest.raises(ArchiveConflictError, match="ends at 100, after the log's end 1"):
+        await run.close()
 
 
 async def test_an_unreachable_broker_is_an_error_that_says_what_to_check(world: World) -> None:
