@@ -21,6 +21,7 @@ DAY_MS = 24 * HOUR_MS
 _UNITS = {"ms": 1, "s": 1_000, "m": MINUTE_MS, "h": HOUR_MS, "d": DAY_MS, "w": 7 * DAY_MS}
 _DURATION = re.compile(r"(\d+)\s*(ms|s|m|h|d|w)")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_FIRST_MS, _END_MS = -719_162 * DAY_MS, 2_932_897 * DAY_MS  # of the years 1 to 9999
 
 
 def floor_to(time_ms: int, size_ms: int, origin_ms: int = 0) -> int:
@@ -60,7 +61,8 @@ def parse_instant(value: str | datetime, zone: tzinfo = UTC) -> int:
             meant; a time that they skip is taken with the offset before.
 
     Raises:
-        ValueError: The text is no date or time, or the `datetime` has no time zone.
+        ValueError: The text is no date or time, the `datetime` has no time zone, or it is outside
+            of the years 1 to 9999, UTC.
     """
     if isinstance(value, str):
         try:
@@ -76,7 +78,10 @@ def parse_instant(value: str | datetime, zone: tzinfo = UTC) -> int:
         moment = value
         if moment.tzinfo is None:
             raise ValueError(f"{moment!r} has no time zone; add one, as in tzinfo=UTC")
-    return (moment - _EPOCH) // timedelta(milliseconds=1)
+    time_ms = (moment - _EPOCH) // timedelta(milliseconds=1)
+    if not _FIRST_MS <= time_ms < _END_MS:
+        raise ValueError(f"{moment.isoformat()} is outside of the years 1 to 9999, UTC")
+    return time_ms
 
 
 def to_datetime(time_ms: int) -> datetime:

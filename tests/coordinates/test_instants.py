@@ -111,3 +111,12 @@ def test_the_zone_of_a_datetime_does_not_matter() -> None:
 )
 def test_text_without_an_offset_is_of_the_zone(text: str, expected: str) -> None:
     assert parse_instant(expected) == parse_instant(text, ZoneInfo("Europe/Berlin"))
+
+
+@pytest.mark.parametrize(
+    ("text", "zone"), [("0001-01-01", "Asia/Tokyo"), ("9999-12-31T23:00", "America/New_York")]
+)
+def test_an_instant_is_of_the_years_1_to_9999_in_utc(text: str, zone: str) -> None:
+    assert to_datetime(parse_instant(text)).year in (1, 9999)
+    with pytest.raises(ValueError, match="is outside of the years 1 to 9999, UTC"):
+        parse_instant(text, ZoneInfo(zone))
