@@ -10,6 +10,7 @@ from sqlalchemy import (
     ARRAY,
     JSON,
     BigInteger,
+    Boolean,
     ColumnElement,
     LargeBinary,
     Table,
@@ -49,6 +50,7 @@ _SESSION = {
 _ARRAYS: dict[type, ARRAY[Any]] = {
     Text: ARRAY(Text),
     BigInteger: ARRAY(BigInteger),
+    Boolean: ARRAY(Boolean),
     LargeBinary: ARRAY(LargeBinary),
 }
 # A message of PostgreSQL holds at most 1 GiB, a state at most 1 MiB.

@@ -27,7 +27,7 @@ def test_a_lost_store_is_filled_by_a_replay_and_by_reading_again(lab: Lab) -> No
         file.unlink()
 
     replayed = lab.fastdata("replay", "--json")
-    assert json.loads(replayed.stdout)["metrics"][0]["events"] == 4_000
+    assert json.loads(replayed.stdout)["metrics"][0]["events"] == 4_300
     take_back(lab)
     with lab.worker() as worker:
         lab.wait_until_folded(lab.produced)

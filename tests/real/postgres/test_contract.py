@@ -8,7 +8,7 @@ import pytest
 from fastdata.coordinates.segments import Coverage
 from fastdata.errors import StoreError, StoreUnavailableError
 from fastdata.store.opening import open_store
-from fastdata.store.protocol import ServingStore
+from fastdata.store.protocol import Gap, Progress, ServingStore
 from tests.store.contract import StoreContract
 from tests.store.samples import METRIC, NOON, TWO
 from tests.support.services.postgres import Postgres
@@ -48,8 +48,24 @@ async def test_a_store_of_another_layout_is_refused(url: str) -> None:
         pass
     await change(url, "update layout set version = 7")
     for create in (True, False):
-        with pytest.raises(StoreError, match="layout 7, this fastdata needs 1"):
+        with pytest.raises(StoreError, match="layout 7, this fastdata needs 2"):
             await open_store(url, create).__aenter__()
+
+
+async def test_tables_of_the_layout_before_are_migrated(url: str) -> None:
+    async with open_store(url) as store:
+        await store.upsert([], [Progress("visits", 0, 9, 5, 7)])
+        await store.record_gap(Gap("visits", 0, 1, 3))
+    await change(
+        url,
+        "alter table progress drop column read_until, drop column is_at_end;"
+        "alter table gaps add column earliest bigint not null default 0,"
+        " add column latest bigint not null default 0;"
+        "update layout set version = 1",
+    )
+    async with open_store(url, create=False) as store:
+        assert [Progress("visits", 0, 9, 5, 7)] == list(await store.progress("visits"))
+        assert [Gap("visits", 0, 1, 3)] == list(await store.gaps("visits"))
 
 
 async def test_a_reader_makes_no_tables(url: str) -> None:

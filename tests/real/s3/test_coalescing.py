@@ -15,7 +15,7 @@ from fastdata.batch.replay import replay
 from fastdata.coordinates.instants import HOUR_MS
 from fastdata.declare.metric import Metric
 from fastdata.store.memory import MemoryStore
-from tests.archive.sink import START, Written, declare, write_sink
+from tests.archive.sink import START, declare, write_sink
 
 OBJECTS = int(os.environ.get("FASTDATA_TEST_OBJECTS", "2000"))
 SEGMENT = 10_000 if OBJECTS > 10_000 else 500
@@ -52,7 +52,7 @@ class Site:
         return report
 
     async def archived(self) -> dict[int, int]:
-        """Records by partition, as the manifest counts them; of closed segments."""
+        """Records by partition, as the manifest counts them."""
         snapshot = await ArchiveReader(self.storage(), self.metric.source).snapshot()
         return {
             partition: sum(each.count for entry in entries for each in entry.objects)
@@ -63,10 +63,6 @@ class Site:
 @pytest.fixture
 def site(tmp_path: Path, bucket: str) -> Site:
     return Site(tmp_path, bucket)
-
-
-def closed(written: Written) -> dict[int, int]:
-    return {p: count // SEGMENT * SEGMENT for p, count in written.records.items()}
 
 
 @pytest.mark.timeout(1800)
@@ -87,8 +83,8 @@ async def test_small_objects_become_an_archive_and_every_count_is_right(site: Si
 
     assert written.objects == report["done"] == OBJECTS
     assert report["records"] == report["end"] == written.records[0]
-    assert await site.archived() == closed(written)
-    assert replayed.events == closed(written)[0]
+    assert await site.archived() == written.records
+    assert replayed.events == written.records[0]
     assert len(objects) == written.records[0] // SEGMENT
     assert seconds < 900
 
@@ -103,7 +99,7 @@ async def test_an_import_that_is_killed_again_and_again_is_finished(site: Site) 
     report = await site.take()
 
     assert [each["end"] for each in report["partitions"]] == [*written.records.values()]
-    assert await site.archived() == closed(written)
+    assert await site.archived() == written.records
 
 
 async def test_ctrl_c_keeps_what_is_done_and_the_same_command_goes_on(site: Site) -> None:

@@ -67,7 +67,7 @@ async def test_an_archiver_that_is_killed_at_any_point_is_gone_on_with(
         codes.append(await process.wait())
 
     assert codes == [-signal.SIGKILL] * len(KILLS) + [0]
-    assert await world.archived() == values(clicks(0, 90))
+    assert await world.archived() == values(clicks(0, 95))
 
 
 @pytest.mark.parametrize("how", ["paused", "killed"])
