@@ -29,6 +29,8 @@ from decimal import Decimal
 from pathlib import Path
 from typing import cast
 
+import pytest
+
 from fastdata import Count, Metric, Source, Sum, failpoints
 from fastdata.answer.merge import Buckets, Doubts, merge
 from fastdata.archive import ArchivedRecord, ArchiveStorage, PartitionArchive, open_archive_storage
@@ -41,6 +43,7 @@ from fastdata.events.decoder import Decoder
 from fastdata.events.registry import FolderRegistry
 from fastdata.events.schema import encode
 from fastdata.failpoints import FailpointError
+from fastdata.measures import numbers
 from fastdata.measures.estimates import Estimate
 from fastdata.speed.layer import Record
 from fastdata.store.protocol import Head, Partial, Reading, ServingStore
@@ -339,4 +342,7 @@ def declare(folder: Path) -> tuple[Source, Metric]:
         "events", topic="events", schema=str(schema), time="at", id="id", lateness="30d",
         oldest="1970-01-01", segment_size=SEGMENT,
     )  # fmt: skip
-    return source, Metric("seen", source, measures={"count": Count(), "sum": Sum("digit")})
+    with pytest.MonkeyPatch.context() as patch:
+        # No column of an answer has so many, but no answer is made a table here.
+        patch.setattr(numbers, "_MOST_DIGITS", 120)
+        return source, Metric("seen", source, measures={"count": Count(), "sum": Sum("digit")})
