@@ -11,7 +11,7 @@ from contextlib import contextmanager
 import pytest
 from sqlalchemy import ColumnElement, func, select
 
-from fastdata.answer import tips
+from fastdata.answer import merge, tips
 from fastdata.archive import reader
 from fastdata.archive.chains import Chain
 from fastdata.coordinates.segments import Coverage, segment_of
@@ -78,6 +78,7 @@ RULES: dict[str, list[tuple[object, str, Callable[..., object]]]] = {
         (rules, "of_own_span", _of_any_span),
         (statements, "is_of_own_span", _is_of_any_span),
     ],
+    "gaps in exact": [(merge.Doubts, "_skipped", lambda *_: 0)],
     "tip or partial": [(tips, "is_overtaken", lambda _tip, _newer: False)],
     "tip wins by stamp": [(tips, "is_in_tip", lambda _head, _partial: False)],
     "clean one behind": [
