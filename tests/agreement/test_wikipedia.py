@@ -98,17 +98,19 @@ def test_nothing_is_called_exact_before_batch_and_every_past_hour_after_it(
     assert_exact_until_fresh(answers["batch", HOURLY])
 
 
-def test_a_topic_shorter_than_its_segment_is_answered_by_the_speed_layer_alone(
+def test_a_topic_shorter_than_its_segment_is_exact_after_a_replay(
     deploy: Deploy, edits: list[sets.Record], tmp_path: Path
 ) -> None:
     agents = DECLARED / "agents" / "wikipedia.py"
     size = {"segment_size=1_000": "segment_size=1_000_000"}
     deployment = deploy(tmp_path, agents, DECLARED / "schemas", size)
     log = send(deployment, edits, key="user", partitions=3, at=NEXT_DAY)
-    answers = stage_answers(deployment, log, [HOURLY, CHANNELS], ["speed", "both"])
-    for (_, question), rows in answers.items():
-        assert_agrees(truth(edits, question), rows, question.by, ["users"], is_batch=False)
-        assert not any(row["exact"] for row in rows)
+    answers = stage_answers(deployment, log, [HOURLY, CHANNELS], STAGES)
+    for (stage, question), rows in answers.items():
+        batch = stage == "batch"
+        assert_agrees(truth(edits, question), rows, question.by, ["users"], is_batch=batch)
+    assert not any(row["exact"] for row in answers["speed", HOURLY])
+    assert_exact_until_fresh(answers["batch", HOURLY])
 
 
 @pytest.mark.parametrize("stage", STAGES)
