@@ -194,7 +194,9 @@ async def test_one_schema_under_two_ids_is_read_alike(
 
 def decoder(folder: Path, schemas: Schemas) -> Decoder:
     (folder / "sale.avsc").write_text(TEXT)
-    source = Source("sales", topic="sales", schema=str(folder / "sale.avsc"), time="at")
+    source = Source(
+        "sales", topic="sales", schema=str(folder / "sale.avsc"), time="at", oldest="1970-01-01"
+    )
     return Decoder(source, schemas)
 
 

@@ -5,7 +5,7 @@ Each pytest process has its own servers, and starts one when the first test asks
 
 import os
 from collections.abc import Callable, Generator, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import TypeVar
 
@@ -18,7 +18,7 @@ from tests.support.services.postgres import Postgres
 from tests.support.services.programs import NEEDED
 from tests.support.services.registry import Registry
 from tests.support.services.s3 import S3
-from tests.support.services.server import new_folder
+from tests.support.services.server import StartError, new_folder
 
 NAMES = {
     "cassandra",
@@ -134,12 +134,23 @@ def fetched(pytestconfig: pytest.Config) -> None:
 
 @contextmanager
 def running(config: pytest.Config, make: Callable[[Path], Service]) -> Iterator[Service]:
-    """A service in a folder that is removed at the end; skips, or fails, when it cannot run."""
-    with new_folder() as folder:
-        with skipped_when_missing(config):
-            service = make(folder)
-        with service:
-            yield service
+    """A service in a folder that is removed at the end; skips, or fails, when it cannot run.
+
+    One that does not start is made anew, on other ports: of two processes that look for free ones
+    at the same moment, both may have found the same.
+    """
+    with ExitStack() as stack:
+        for may_fail in (True, True, False):
+            folder = stack.enter_context(new_folder())
+            with skipped_when_missing(config):
+                service = make(folder)
+            try:
+                stack.enter_context(service)
+                break
+            except StartError:
+                if not may_fail:
+                    raise
+        yield service
 
 
 @contextmanager

@@ -274,7 +274,11 @@ class KafkaCluster:
         create(self.bootstrap, topic, partitions, **config)
 
     def __enter__(self) -> Self:
-        self.start_all()
+        try:
+            self.start_all()
+        except BaseException:
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *error: object) -> None:
