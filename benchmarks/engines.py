@@ -77,7 +77,7 @@ async def fold(metric: Metric, reader: ArchiveReader, engine: Engine, processes:
     """One line."""
     snapshot = await reader.snapshot()
     size = metric.source.segment_size
-    hours = index_hours(snapshot.objects(), size)
+    hours = index_hours(snapshot.objects())
     groups = make_groups(hours, hours, GROUPS[engine])
     choose_engine(engine, metric, {entry.schema for entry in snapshot.objects()})
     events = totals = 0
