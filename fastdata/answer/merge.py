@@ -18,17 +18,15 @@ far the speed layer has come. So each of these makes a row inexact:
   hour's version has not read as far.
 * An unhealed gap may hold events of the row.
 * The row ends after `fresh_until`: its events are still under way. Without a worker nobody knows
-  what the open segment of the archive holds, so nothing is exact.
+  what the log holds beyond the archive, so nothing is exact.
 * A measure is a sketch, even over totals.
 
 **What a query does with a gap.** A gap says which offsets of a partition the speed layer skipped,
-and between which event times they may lie. Nobody knows which rows these events belong to, so each
-row that meets those times may miss all of them: it has `has_gap`, is not exact, and its bounds are
-wider by one event for each offset. Batch heals a gap from its start: an offset counts no more
-for a row when the heads of all hours that the row and the gap share have read it, in a closed
-segment or in a tip that stands. When the
-whole gap is covered the row forgets it, though it stays in the store. An hour without a head heals
-nothing.
+and nothing of the times of their events. So every row may miss all of them: it has `has_gap`, is
+not exact, and its bounds are wider by one event for each offset. Batch heals a gap from its start:
+an offset counts no more for a row when the heads of all its hours have read it, in a closed segment
+or in a tip that stands. When the whole gap is read the row forgets it, though it stays in the
+store. An hour without a head heals nothing.
 
 **What the bounds hold.** The same events: what was not folded, or lies in an unhealed gap, widens
 every row that it could belong to by as many events. They know nothing of repeats that a worker did
