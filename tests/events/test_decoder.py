@@ -28,17 +28,16 @@ def write(folder: Path, name: str, fields: Sequence[object]) -> Schema:
     return Schema.load(path)
 
 
+def declare(folder: Path) -> Source:
+    """The source of `sale.avsc`; its times are near 0."""
+    path = str(folder / "sale.avsc")
+    return Source("sales", topic="sales", schema=path, time="at", id="id", oldest="1970-01-01")
+
+
 @pytest.fixture
 def source(tmp_path: Path) -> Source:
     write(tmp_path, "sale", FIELDS)
-    return Source(
-        "sales",
-        topic="sales",
-        schema=str(tmp_path / "sale.avsc"),
-        time="at",
-        id="id",
-        oldest="1970-01-01",
-    )
+    return declare(tmp_path)
 
 
 @pytest.fixture
@@ -149,14 +148,7 @@ def test_an_older_schema_is_read_with_the_defaults(source: Source, tmp_path: Pat
     older = write(tmp_path, "older", FIELDS)
     note = {"name": "note", "type": "string", "default": "none"}
     write(tmp_path, "sale", [*FIELDS, note])
-    newer = Source(
-        "sales",
-        topic="sales",
-        schema=str(tmp_path / "sale.avsc"),
-        time="at",
-        id="id",
-        oldest="1970-01-01",
-    )
+    newer = declare(tmp_path)
     decoder = Decoder(newer, FolderRegistry(tmp_path))
 
     event = decoder.decode(encode(older, {"at": 5, "id": "a", "price": None}))
@@ -204,14 +196,7 @@ def test_no_bytes_do_more_than_be_bad(
 ) -> None:
     folder = tmp_path_factory.mktemp("schemas")
     schema = write(folder, "sale", FIELDS)
-    source = Source(
-        "sales",
-        topic="sales",
-        schema=str(folder / "sale.avsc"),
-        time="at",
-        id="id",
-        oldest="1970-01-01",
-    )
+    source = declare(folder)
     decoder = Decoder(source, FolderRegistry(folder))
     try:
         event = decoder.decode(b"\0" + schema.id.to_bytes(4, "big") + tail)
@@ -252,14 +237,7 @@ def test_an_event_time_of_another_unit_is_a_mismatch_whatever_its_name_was(
     old = write(tmp_path, "old", [{"name": "at_us", "type": micros}, *FIELDS[1:]])
     renamed = {"name": "at", "type": ["null", {**micros, "logicalType": "timestamp-millis"}]}
     write(tmp_path, "sale", [{**renamed, "aliases": ["at_us"]}, *FIELDS[1:]])
-    reader = Source(
-        "sales",
-        topic="sales",
-        schema=str(tmp_path / "sale.avsc"),
-        time="at",
-        id="id",
-        oldest="1970-01-01",
-    )
+    reader = declare(tmp_path)
     value = encode(old, {"at_us": 1_700_000_000_000_000, "id": "a", "price": None})
 
     assert reason(Decoder(reader, FolderRegistry(tmp_path)), value) == "decode: schema-mismatch"
