@@ -126,7 +126,7 @@ def connect(options: CassandraOptions) -> Any:
             ssl_context=secured,
             execution_profiles={EXEC_PROFILE_DEFAULT: profile},
             control_connection_timeout=10.0,
-            reconnection_policy=ExponentialReconnectionPolicy(0.25, 5.0),
+            reconnection_policy=ExponentialReconnectionPolicy(0.25, 1.0),
         )
         session = cluster.connect()
     except DRIVER_ERRORS as error:

@@ -1,8 +1,9 @@
 """The node is killed and started again while somebody works with it."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
@@ -14,6 +15,8 @@ from tests.batch.sales import Sale, Sales, count
 from tests.real.postgres.commands import finish, start
 from tests.store.samples import METRIC, NOON, ONE, partial
 from tests.support.services.cassandra import Cassandra
+
+Answer = TypeVar("Answer")
 
 SALES = [Sale(f"o{n}", n * 7 % 1_440, f"shop {n % 50}", n, f"b{n % 7}") for n in range(50_000)]
 
@@ -34,6 +37,16 @@ async def until_runs(store: ServingStore, metric: str) -> None:
     async with asyncio.timeout(180):
         while not await store.heads(metric, 0, 1 << 60):  # noqa: ASYNC110 - another process
             await asyncio.sleep(0.005)
+
+
+async def until_answered(ask: Callable[[], Awaitable[Answer]]) -> Answer:
+    """What it is told as soon as the driver of this process has found the node again."""
+    async with asyncio.timeout(180):
+        while True:
+            try:
+                return await ask()
+            except StoreUnavailableError:
+                await asyncio.sleep(0.1)
 
 
 async def watch(world: Sales, store: ServingStore, done: asyncio.Event) -> int:
@@ -73,7 +86,7 @@ async def test_a_replay_is_resumed_after_the_node_was_killed(
     assert (0, "") == (await asyncio.to_thread(finish, again))[::2]
     done.set()
 
-    assert count({0: SALES}) == await world.shown(store)
+    assert count({0: SALES}) == await until_answered(lambda: world.shown(store))
     run = await store.last_run(world.by_shop.id)
     assert run is not None
     assert run.is_done
