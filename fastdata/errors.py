@@ -167,6 +167,13 @@ class StoreUnavailableError(StoreError):
     retriable = True
 
 
+class StoreLostError(StoreError):
+    """The store has not what it had: it is another one, or an earlier state of it.
+
+    Nothing that readers see claims too much: the next start of a worker writes all again.
+    """
+
+
 class SpanConflictError(StoreError):
     """Another run moved the pointer of a span first; nothing that readers see was changed."""
 

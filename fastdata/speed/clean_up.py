@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from fastdata.coordinates.instants import floor_to
 from fastdata.declare.metric import Metric
-from fastdata.speed.keys import cell_prefix, segment_and_window
+from fastdata.speed.keys import cell_prefix, place_of
 from fastdata.speed.state import Partition, StateTable
 from fastdata.store import rules
 from fastdata.store.protocol import Head, ServingStore
@@ -66,7 +66,7 @@ class Cleaner:
         prefix = cell_prefix(partition, metric.id)
         covered: set[bytes] = set()
         for count, (key, _) in enumerate(self._table.scan(partition, prefix), 1):
-            segment, window = segment_and_window(key, prefix)
+            segment, window, _ = place_of(key, prefix)
             if segment >= newest:
                 break
             if segment < (rules.of_own_span(firsts, floor_to(window, metric.span_ms)) or 0):

@@ -12,7 +12,7 @@ from fastdata.errors import CorruptStateError
 
 __all__ = [
     "Marker", "StateRow", "cell_key", "cell_prefix", "ids_key", "ids_prefix", "is_older",
-    "load_marker", "marker_key", "marker_value", "segment_and_window", "stamped", "unstamp",
+    "load_marker", "marker_key", "marker_value", "place_of", "stamped", "unstamp",
 ]  # fmt: skip
 
 StateRow = tuple[bytes, bytes | None]  # key and value; None deletes
@@ -49,10 +49,10 @@ def cell_key(prefix: bytes, segment: int, window: int, dims: str) -> bytes:
     return prefix + _CELL.pack(segment, window) + dims.encode()
 
 
-def segment_and_window(key: bytes, prefix: bytes) -> tuple[int, int]:
-    """Segment and window of a cell's key."""
+def place_of(key: bytes, prefix: bytes) -> tuple[int, int, str]:
+    """Segment, window and dimensions of a cell's key."""
     segment, window = _CELL.unpack_from(key, len(prefix))
-    return segment, window
+    return segment, window, key[len(prefix) + _CELL.size :].decode()
 
 
 def marker_key(partition: int) -> bytes:

@@ -17,9 +17,10 @@ from fastdata.declare.unfolded import unfolded_of
 from fastdata.errors import BadEventError, CommitUnknownError, StoreUnavailableError, TableError
 from fastdata.events.decoder import Decoder, Event
 from fastdata.speed import start
-from fastdata.speed.clean_up import ALL_TIME, Cleaner
+from fastdata.speed.clean_up import Cleaner
 from fastdata.speed.flush import FlushSnapshot, take_snapshot
-from fastdata.speed.keys import Marker, load_marker, marker_key
+from fastdata.speed.keys import load_marker, marker_key
+from fastdata.speed.opening import ask_store, begin_metrics
 from fastdata.speed.repeats import Repeats
 from fastdata.speed.state import (
     Cell,
@@ -32,7 +33,7 @@ from fastdata.speed.state import (
     StateTable,
 )  # fmt: skip
 from fastdata.store import rules
-from fastdata.store.protocol import NEVER, Gap, ServingStore
+from fastdata.store.protocol import NEVER, Gap, Partial, Progress, ServingStore
 
 __all__ = ["Commit", "Record", "SpeedLayer", "re_emit"]
 
@@ -126,38 +127,14 @@ class SpeedLayer:
         opened.restore_ids(self.table)
         if begin.gap is not None:
             await self._record_gap(opened, begin.gap)
+        folded = committed if committed is not None else opened.vouched
+        await ask_store(self.store, self.table, self.metrics, opened, folded)
         # In a group that has folded nothing yet no metric is newer than another.
         if marker is not None or committed is not None:
-            await self._begin_metrics(opened, marker, log_start)
+            await begin_metrics(self.store, self.metrics[:-1], opened, marker, log_start)
         self.partitions[partition] = opened
         # The position may be an edge of a segment that the log has not reached yet.
         return max(log_start, min(opened.position, log_end))
-
-    async def _begin_metrics(
-        self, opened: Partition, marker: Marker | None, log_start: int
-    ) -> None:
-        """Begin the metrics that the state does not know at the edge of the segment.
-
-        What lies before was not folded for them: a gap of theirs, healed by batch. The others see
-        the start of the segment again and skip what they have.
-        """
-        size = self.source.segment_size
-        new = [i for i, metric, _ in self._folding if await self._is_new(metric, marker)]
-        if not new:
-            return
-        opened.new_metrics = frozenset(new)
-        edge = start.edge_before(opened.position, size)
-        opened.position = opened.durable = edge if edge >= log_start else opened.position
-        if end := start.edge_after(opened.position, size):
-            for index in new:
-                await self.store.record_gap(Gap(self.metrics[index].id, opened.number, 0, end))
-
-    async def _is_new(self, metric: Metric, marker: Marker | None) -> bool:
-        if marker is not None:
-            return metric.id not in marker.metrics
-        # The state that could tell is lost: a metric of which the store has nothing is new.
-        has_partials = await self.store.has_partials(metric.id)
-        return not has_partials and not await self.store.heads(metric.id, *ALL_TIME)
 
     def close(self, partitions: Iterable[int]) -> None:
         """Own partitions no more; what was not flushed is folded again by the next owner."""
@@ -321,8 +298,16 @@ class SpeedLayer:
         fresh = [p.progress(topic, now) for p in self.partitions.values() if p.is_at_end]
         if fresh and now - self._said_at >= _SAY_EVERY_MS:
             with suppress(StoreUnavailableError, CommitUnknownError):
-                await self.store.upsert([], fresh)
+                await self._tell_store([], fresh)
                 self._said_at = now
+
+    async def _tell_store(self, partials: Sequence[Partial], reports: Sequence[Progress]) -> None:
+        opened = self.partitions.values()
+        expected = [p.stored for p in opened if p.stored is not None]
+        await self.store.upsert(partials, reports, expected)
+        for report in reports:
+            if (owned := self.partitions.get(report.partition)) is not None:
+                owned.stored = report
 
     async def _write(self, snapshot: FlushSnapshot) -> None:
         self._said_at = self.clock()
@@ -342,7 +327,7 @@ class SpeedLayer:
 
         A commit that the group refuses does no harm: what is folded again finds itself in its cell.
         """
-        await self.store.upsert(snapshot.partials, snapshot.progress)
+        await self._tell_store(snapshot.partials, snapshot.progress)
         failpoints.reach("flush.after_store")
         await self.commit(snapshot.positions)
         failpoints.reach("flush.after_commit")

@@ -18,7 +18,7 @@ from mode import Service
 from fastdata.declare.catalog import catalog_of
 from fastdata.declare.metric import Metric
 from fastdata.declare.source import Source
-from fastdata.errors import DeclarationError, FastdataError, SettingsError
+from fastdata.errors import DeclarationError, FastdataError, SettingsError, StoreLostError
 from fastdata.events.decoder import Decoder
 from fastdata.events.registry import open_registry
 from fastdata.kafka.connection import watch_servers
@@ -125,6 +125,10 @@ class SpeedService(Service):
         if isinstance(error, SettingsError):
             logger.critical("fastdata cannot go on: %s", error)
             self._leave(EXIT_CANNOT_START)
+            return
+        if isinstance(error, StoreLostError):
+            logger.critical("fastdata ends this worker: %s", error)
+            self._leave(EXIT_FAILED)
             return
         if self._app.should_stop and _is_outage(error):
             # Nobody has a bug to look for: the process is asked to go while something is away.

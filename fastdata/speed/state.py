@@ -215,6 +215,7 @@ class Partition:
         vouched: Events before this offset were judged and folded before the start: the marker of
             the state that was found vouches for them.
         new_metrics: Metrics, by index, that the marker does not know.
+        stored: What the store is known to have of it; None when it has nothing of it.
         letters: Dead letters that wait for the next flush.
         id_rows: First offsets of the rows with event ids in the table, ascending.
     """
@@ -230,6 +231,7 @@ class Partition:
     end_seen: int = NEVER
     vouched: int = 0
     new_metrics: frozenset[int] = frozenset()
+    stored: Progress | None = None
     letters: list[DeadLetter] = field(default_factory=list)
     id_rows: list[int] = field(default_factory=list)
 

@@ -43,8 +43,14 @@ class MemoryStore(ServingStore):
     async def __aexit__(self, *exc: object) -> None:
         pass
 
-    async def upsert(self, partials: Sequence[Partial], progress: Sequence[Progress]) -> None:
+    async def upsert(
+        self,
+        partials: Sequence[Partial],
+        progress: Sequence[Progress],
+        expected: Sequence[Progress] = (),
+    ) -> None:
         """See `ServingStore`; atomic as a whole."""
+        rules.check_kept(expected, self._progress.values(), "the store in memory")
         # A late flush of a slower worker brings smaller stamps: row by row, the larger one stays.
         for key, partial in rules.newest(partials).items():
             stored = self._partials.get(key)

@@ -232,7 +232,12 @@ class ServingStore(Protocol):
 
     async def __aexit__(self, *exc: object) -> None: ...
 
-    async def upsert(self, partials: Sequence[Partial], progress: Sequence[Progress]) -> None:
+    async def upsert(
+        self,
+        partials: Sequence[Partial],
+        progress: Sequence[Progress],
+        expected: Sequence[Progress] = (),
+    ) -> None:
         """Write partials and progress.
 
         Atomic per row and durable when it returns; progress never before the partials that it
@@ -241,8 +246,13 @@ class ServingStore(Protocol):
         two progresses of one (topic, partition) the larger `next_offset` wins, and of equal ones
         the later `updated`. The caller may repeat a key.
 
+        Args:
+            expected: What the store has told of these partitions, or was told: it must have that
+                still, or more.
+
         Raises:
             StoreError: A state is larger than 1 MiB; nothing was written.
+            StoreLostError: It has less than it is known to have; no progress was written.
         """
 
     async def record_gap(self, gap: Gap) -> None:

@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from fastdata.coordinates.instants import HOUR_MS, floor_to
 from fastdata.coordinates.segments import Coverage
-from fastdata.errors import SpanConflictError, StoreError
+from fastdata.errors import SpanConflictError, StoreError, StoreLostError
 from fastdata.store.protocol import Flip, Gap, Head, Partial, Progress, Total
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "MAX_STATE_BYTES",
     "Coverages",
     "PartialKey",
+    "check_kept",
     "first_open",
     "first_timed",
     "furthest",
@@ -132,6 +133,27 @@ def portions(
         left -= size
     if portion:
         yield portion
+
+
+def check_kept(expected: Iterable[Progress], stored: Iterable[Progress], shown: str) -> None:
+    """Make sure that a store has still what it had.
+
+    Args:
+        expected: What it is known to have had, of one topic.
+        stored: What it says of that topic now.
+        shown: The store, for messages.
+
+    Raises:
+        StoreLostError: It has less.
+    """
+    has = {(p.topic, p.partition): p.next_offset for p in stored}
+    for p in expected:
+        if has.get((p.topic, p.partition), 0) < p.next_offset:
+            raise StoreLostError(
+                f"{shown} does not know any more that {p.topic}, partition {p.partition}, is folded"
+                f" up to {p.next_offset}: it was deleted, replaced, or restored from a copy. The"
+                " next start of a worker writes to it all that the worker has"
+            )
 
 
 def is_further(report: Progress, than: Progress) -> bool:

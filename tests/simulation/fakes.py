@@ -60,15 +60,25 @@ class CutStore:
         self._store = store
         self._budget = budget
 
-    async def upsert(self, partials: Sequence[Partial], progress: Sequence[Progress]) -> None:
+    async def upsert(
+        self,
+        partials: Sequence[Partial],
+        progress: Sequence[Progress],
+        expected: Sequence[Progress] = (),
+    ) -> None:
         left = self._budget.left
         if left is None or left >= len(partials) + len(progress):
-            await self._store.upsert(partials, progress)
+            await self._store.upsert(partials, progress, expected)
             for _ in range(len(partials) + len(progress)):
                 self._budget.spend()
             return
-        await self._store.upsert(partials[:left], progress[: max(0, left - len(partials))])
+        await self._store.upsert(
+            partials[:left], progress[: max(0, left - len(partials))], expected
+        )
         raise CrashError
+
+    async def progress(self, topic: str) -> Sequence[Progress]:
+        return await self._store.progress(topic)
 
     async def record_gap(self, gap: Gap) -> None:
         await self._store.record_gap(gap)

@@ -10,7 +10,8 @@ two single writes. Three promises are checked:
                 out, and after batch has read everything they hold every event, those of open
                 segments, too, and every row is exact.
 
-And with every answer: the bounds hold, and what is called exact is complete.
+And with every answer: the bounds hold, what is called exact is complete, and there is no gap that
+neither a skip nor a lost store has made.
 
 The speed layer leaves out some events, as late ones. What only batch has read of an open segment,
 of these or of a gap, may go out of sight until the next run when the speed layer folds another
@@ -23,7 +24,7 @@ digit in base 16, how often it holds each event.
 import json
 import random
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from decimal import Decimal
 from pathlib import Path
@@ -46,7 +47,7 @@ from fastdata.failpoints import FailpointError
 from fastdata.measures import numbers
 from fastdata.measures.estimates import Estimate
 from fastdata.speed.layer import Record
-from fastdata.store.protocol import Head, Partial, Reading, ServingStore
+from fastdata.store.protocol import Gap, Head, Partial, Reading, ServingStore
 from tests.simulation.fakes import CrashError, ViolationError
 from tests.simulation.worker import Worker
 
@@ -68,19 +69,21 @@ SCHEMA = {
         },
     ],
 }
+OpenStore = Callable[[], Awaitable[ServingStore]]
 STEPS = {
     "produce": 30, "fold": 20, "flush": 6, "crash": 3, "rebalance_with_zombie": 1,
-    "zombie_wakes": 2, "lose_state": 0.5, "skip_ahead": 0.5, "archive": 8, "batch": 2, "undo": 0.5,
-    "clean_up": 3, "query": 10,
+    "zombie_wakes": 2, "lose_state": 0.5, "lose_store": 0.3, "skip_ahead": 0.5, "archive": 8,
+    "batch": 2, "undo": 0.5, "clean_up": 3, "query": 10,
 }  # fmt: skip
 
 
 class System:
     """One schedule. The same seed gives the same one."""
 
-    def __init__(self, seed: int, store: ServingStore, folder: Path) -> None:
+    def __init__(self, seed: int, open_store: OpenStore, folder: Path) -> None:
         self.rng = random.Random(seed)
-        self.store = store
+        self.open_store = open_store
+        self.store: ServingStore
         self.source, self.metric = declare(folder)
         self.decoder = Decoder(self.source, FolderRegistry(folder))
         self.registry = FolderRegistry(folder)
@@ -89,12 +92,14 @@ class System:
         self.numbers: dict[int, tuple[int, int]] = {}
         self.table: dict[int, dict[bytes, bytes]] = {p: {} for p in range(PARTITIONS)}
         self.committed: dict[int, int] = {}
-        self.gaps: list[tuple[int, int, int]] = []
         self.storage: ArchiveStorage = open_archive_storage("memory:///")
         self.archives: dict[int, PartitionArchive] = {}
         self.seen: set[tuple[int, int]] = set()
         self.seen_folded: set[tuple[int, int]] = set()  # in a partial that a reader saw
         self.left_out: set[tuple[int, int]] = set()
+        self.skips: set[tuple[int, int, int]] = set()
+        # Partitions of which a worker cannot know that the store has all.
+        self.doubted: set[int] = set()
         self.inexact: list[int] = []  # rows of the last answer
         self.zombie: Worker | None = None
         self.worker: Worker
@@ -156,17 +161,17 @@ class System:
         self.zombie = None
         await self.start_worker()
 
+    async def lose_store(self) -> None:
+        """All that readers have is gone, gaps too; every owner was stopped."""
+        self.store = await self.open_store()
+        self.doubted = set(self.log)
+        self.seen, self.seen_folded, self.zombie = set(), set(), None
+        await self.start_worker()
+
     async def skip_ahead(self) -> None:
         p = self.rng.randrange(PARTITIONS)
-        layer = self.worker.layer
-        here = layer.partitions[p].position
-        target = await layer.skip_ahead(p, len(self.log[p]))
-        if target > here and await self.is_recorded(p, here, target):
-            self.gaps.append((p, here, target))
-
-    async def is_recorded(self, p: int, start: int, end: int) -> bool:
-        gaps = await self.store.gaps(self.source.topic)
-        return any((gap.partition, gap.start) == (p, start) and gap.end >= end for gap in gaps)
+        here = self.worker.layer.partitions[p].position
+        self.skips.add((p, here, await self.worker.layer.skip_ahead(p, len(self.log[p]))))
 
     async def clean_up(self) -> None:
         if self.rng.random() < 0.5:
@@ -279,7 +284,11 @@ class System:
     async def query(self) -> None:
         now = await self.visible()
         heads = await self.store.heads(self.metric.id, 0, WINDOWS * HOUR_MS)
-        if gone := {event for event in self.seen - now if not self.may_hide(event, heads)}:
+        gaps = await self.store.gaps(self.source.topic)
+        found = {(gap.partition, gap.start, gap.end) for gap in gaps} - self.skips
+        if not {p for p, _, _ in found} <= self.doubted:
+            raise ViolationError(f"gaps that nothing has made: {found}")
+        if gone := {e for e in self.seen - now if not self.may_hide(e, heads, gaps)}:
             raise ViolationError(f"flicker: {sorted(gone)[:4]} seen before, gone now")
         self.seen = now
 
@@ -287,13 +296,15 @@ class System:
         """All events that readers see."""
         return {event for events in (await self.answer()).values() for event in events}
 
-    def may_hide(self, event: tuple[int, int], heads: Mapping[int, Head]) -> bool:
+    def may_hide(
+        self, event: tuple[int, int], heads: Mapping[int, Head], gaps: Sequence[Gap]
+    ) -> bool:
         """Whether only batch has read it, of a segment that is open to the current version."""
         p, offset = event
         start = window_start(self.log[p][offset][0])
         head = heads.get(start - start % HOUR_MS)
         is_open = head is None or not head.coverage.covers(p, offset // SEGMENT)
-        is_in_gap = any(q == p and first <= offset < end for q, first, end in self.gaps)
+        is_in_gap = any(gap.partition == p and gap.start <= offset < gap.end for gap in gaps)
         is_unfolded = event in self.left_out or is_in_gap
         return is_open and is_unfolded and event not in self.seen_folded
 
@@ -308,7 +319,8 @@ class System:
         await self.flush()
         await self.query()
         everything = {(p, o) for p, log in self.log.items() for o in range(len(log))}
-        in_gaps = {(p, o) for p, start, end in self.gaps for o in range(start, end)}
+        gaps = await self.store.gaps(self.source.topic)
+        in_gaps = {(gap.partition, o) for gap in gaps for o in range(gap.start, gap.end)}
         if lost := everything - self.seen - in_gaps - self.left_out:
             raise ViolationError(f"lost: {sorted(lost)[:4]}")
         for p, log in self.log.items():
@@ -321,6 +333,7 @@ class System:
             raise ViolationError(f"all is counted, and these are not exact: {self.inexact}")
 
     async def run(self, steps: int) -> None:
+        self.store = await self.open_store()
         await self.start_worker()
         names, weights = zip(*STEPS.items(), strict=True)
         for name in self.rng.choices(names, weights, k=steps):

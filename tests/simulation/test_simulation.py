@@ -6,7 +6,9 @@ as well, where one takes ten times as long. FASTDATA_TEST_SEED runs a single one
 
 import asyncio
 import os
+import tempfile
 from collections.abc import Sequence
+from contextlib import AsyncExitStack
 from pathlib import Path
 from random import SystemRandom
 
@@ -14,6 +16,7 @@ import pytest
 
 from fastdata.store.memory import MemoryStore
 from fastdata.store.opening import open_store
+from fastdata.store.protocol import ServingStore
 from fastdata.store.sql import statements
 from tests.simulation.fakes import ViolationError
 from tests.simulation.system import System
@@ -24,19 +27,25 @@ NEW_SEEDS = int(os.environ.get("FASTDATA_TEST_SEEDS", "2000"))
 ONE = os.environ.get("FASTDATA_TEST_SEED")
 SHARES = 16  # of the new ones, so that two processes have enough to share
 STEPS = 250
+FIRST_SEEDS = {"gap to the largest stamp": 1_000}
+"""Where to begin without a rule that few schedules need."""
 
 
 def run(seed: int, folder: Path, store: str) -> None:
     async def schedule() -> None:
-        async with (
-            MemoryStore() if store == "memory" else open_store(f"sqlite:///{file}") as opened
-        ):
-            await System(seed, opened, folder).run(STEPS)
+        async with AsyncExitStack() as stack:
 
-    file = folder / f"{seed}.db"
+            async def open_new() -> ServingStore:
+                """A store that has nothing."""
+                if store == "memory":
+                    return MemoryStore()
+                file = Path(tempfile.mkdtemp(dir=folder)) / "store.db"
+                return await stack.enter_async_context(open_store(f"sqlite:///{file}"))
+
+            await System(seed, open_new, folder).run(STEPS)
+
     try:
         asyncio.run(schedule())
-        file.unlink(missing_ok=True)
     except Exception as error:
         error.add_note(f"run it again with FASTDATA_TEST_SEED={seed} and the store {store!r}")
         raise
@@ -67,8 +76,9 @@ def test_new_schedules_keep_the_promises(tmp_path: Path, store: str, share: int)
     [*((rule, "memory") for rule in RULES), *((rule, "sqlite") for rule in rules_in(statements))],
 )
 def test_taking_a_rule_away_is_noticed(tmp_path: Path, rule: str, store: str) -> None:
+    first = FIRST_SEEDS.get(rule, 0)
     with without(rule):
-        for seed in range(20_000):
+        for seed in range(first, first + 20_000):
             try:
                 run(seed, tmp_path, store)
             except ViolationError:

@@ -9,7 +9,7 @@ from fastdata.coordinates.segments import Coverage
 from fastdata.errors import CorruptStateError, MapError, TableError
 from fastdata.failpoints import FailpointError
 from fastdata.speed.keys import marker_key
-from fastdata.store.protocol import Flip, Gap, Total
+from fastdata.store.protocol import Flip, Gap, Progress, Total
 from tests.speed.conftest import DAY_MS, HOUR_MS, MINUTE_MS, NOW, Bench
 
 
@@ -89,6 +89,7 @@ async def test_a_table_that_is_not_intact_is_not_trusted(bench: Bench) -> None:
 
 
 async def test_what_the_log_has_lost_is_a_gap_and_the_next_edge_the_start(bench: Bench) -> None:
+    await bench.store.upsert([], [Progress("events", 0, 3, NOW, NOW)])
     layer = bench.layer()
     assert await layer.open(0, 3, 14, 30, is_intact=False) == 20
 

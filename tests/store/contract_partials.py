@@ -9,7 +9,7 @@ import pytest
 from fastdata.coordinates.dimensions import MAX_DIMS_BYTES
 from fastdata.coordinates.instants import HOUR_MS, MINUTE_MS
 from fastdata.coordinates.segments import Coverage
-from fastdata.errors import StoreError
+from fastdata.errors import StoreError, StoreLostError
 from fastdata.store.protocol import NEVER, Flip, Gap, Progress, Reading, ServingStore, Tally, Total
 from tests.store.samples import (
     METRIC,
@@ -137,6 +137,19 @@ class PartialsContract:
         await store.upsert([], [other, Progress("weather", 0, 7, 7, 7)])
         assert [far, other] == list(await store.progress(TOPIC))
         assert [far, other] == list((await read(store)).progress)
+
+    async def test_a_store_that_lost_what_it_had_takes_no_progress(
+        self, store: ServingStore
+    ) -> None:
+        had = [Progress(TOPIC, 0, 90, 5, 1), Progress(TOPIC, 1, 10, 5, 1)]
+        await store.upsert([], had)
+        further = Progress(TOPIC, 0, 95, 5, 2)
+        await store.upsert([], [further], expected=had)
+        assert [further, had[1]] == list(await store.progress(TOPIC))
+        for lost in (Progress(TOPIC, 1, 11, 5, 3), Progress(TOPIC, 2, 1, 5, 3)):
+            with pytest.raises(StoreLostError, match=f"{TOPIC}, partition {lost.partition}, "):
+                await store.upsert([], [Progress(TOPIC, 0, 99, 5, 9)], expected=[*had, lost])
+        assert [further, had[1]] == list(await store.progress(TOPIC))
 
     async def test_a_later_report_of_the_same_offset_is_kept(self, store: ServingStore) -> None:
         first, later = Progress(TOPIC, 0, 90, 5, 100), Progress(TOPIC, 0, 90, 5, 200)

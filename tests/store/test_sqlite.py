@@ -21,6 +21,7 @@ from fastdata.errors import (
     CommitUnknownError,
     SpanConflictError,
     StoreError,
+    StoreLostError,
     StoreUnavailableError,
 )
 from fastdata.store.memory import MemoryStore
@@ -50,6 +51,23 @@ from tests.store.samples import (
 @pytest.fixture
 def url(tmp_path: Path) -> str:
     return f"sqlite:///{tmp_path / 'store.db'}"
+
+
+async def test_what_is_written_goes_to_the_file_that_is_there(url: str, tmp_path: Path) -> None:
+    file = tmp_path / "store.db"
+    had = Progress(TOPIC, 0, 90, 5, 1)
+    async with open_store(url) as store:
+        await store.upsert([partial()], [had])
+        file.rename(tmp_path / "moved.db")
+        with pytest.raises(StoreUnavailableError, match="removed"):
+            await store.upsert([partial(stamp=1)], [had], expected=[had])
+        assert not file.exists()
+        async with open_store(url):
+            with pytest.raises(StoreLostError):
+                await store.upsert([partial(stamp=1)], [had], expected=[had])
+            await store.upsert([partial(stamp=1)], [had])
+        async with open_store(url, create=False) as reader:
+            assert [1] == [p.stamp for p in await reader.partials(METRIC, NOON, ONE)]
 
 
 class TestSqlite(StoreContract):

@@ -15,7 +15,7 @@ from fastdata.answer import merge, tips
 from fastdata.archive import reader
 from fastdata.archive.chains import Chain
 from fastdata.coordinates.segments import Coverage, segment_of
-from fastdata.speed import keys, layer, start
+from fastdata.speed import keys, layer, opening, start
 from fastdata.speed.flush import FlushSnapshot
 from fastdata.speed.layer import SpeedLayer
 from fastdata.store import rules
@@ -32,6 +32,10 @@ _publish = SpeedLayer._publish
 async def _commit_first(speed: SpeedLayer, snapshot: FlushSnapshot) -> None:
     await speed.commit(snapshot.positions)
     await _publish(speed, snapshot)
+
+
+async def _no_stamp(*_: object) -> int:
+    return -1
 
 
 async def _record_nothing(*_: object) -> None:
@@ -81,6 +85,8 @@ RULES: dict[str, list[tuple[object, str, Callable[..., object]]]] = {
     "gaps in exact": [(merge.Doubts, "_skipped", lambda *_: 0)],
     "tip or partial": [(tips, "is_overtaken", lambda _tip, _newer: False)],
     "tip wins by stamp": [(tips, "is_in_tip", lambda _head, _partial: False)],
+    "know the store": [(opening, "has_all", lambda _stored, _folded: True)],
+    "gap to the largest stamp": [(opening, "largest_stamp", _no_stamp)],
     "clean one behind": [
         (rules, "previous_coverage", lambda head: head.coverage if head else Coverage()),
         (statements, "previous_coverage", lambda: tables.heads.c.coverage),

@@ -78,9 +78,20 @@ class CassandraStore(protocol.ServingStore):
     async def __aexit__(self, *exc: object) -> None:
         await asyncio.to_thread(self._keyspace.session.cluster.shutdown)
 
-    async def upsert(self, partials: Sequence[Partial], progress: Sequence[Progress]) -> None:
-        """See `ServingStore`; of two partials of one key and stamp the larger bytes stay."""
+    async def upsert(
+        self,
+        partials: Sequence[Partial],
+        progress: Sequence[Progress],
+        expected: Sequence[Progress] = (),
+    ) -> None:
+        """See `ServingStore`; of two partials of one key and stamp the larger bytes stay.
+
+        What it has is looked at just before the progress is written, not together with it.
+        """
         await self._partials.put(rules.newest(partials).values())
+        for topic in {p.topic for p in expected}:
+            of_topic = (p for p in expected if p.topic == topic)
+            rules.check_kept(of_topic, await self.progress(topic), self._options.shown)
         put = self._do.put_progress
         await self._session.write(
             Batch([(put, (p.next_offset, dump_progress(p), p.topic, p.partition))])

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import aiosqlite
@@ -20,6 +21,7 @@ __all__ = ["Sqlite"]
 # A plain BEGIN that reads first and writes later fails at once when another process wrote between.
 _BEGIN = {READ: "BEGIN", WRITE: "BEGIN IMMEDIATE", NONE: ""}
 _OPTION = "fastdata_begin"
+_FILE = "fastdata_file"
 
 _ADVICE = {
     "SQLITE_BUSY": "another process keeps it locked; look for one that hangs, or try again",
@@ -68,6 +70,18 @@ class Sqlite(Dialect):
             raise
 
     async def begin(self, connection: AsyncConnection, how: str) -> None:
+        """Say how the transaction of `connection` begins; in the file that is there now.
+
+        A connection goes on in the file that it has opened, although that was moved or deleted.
+
+        Raises:
+            StoreUnavailableError: There is no file any more.
+        """
+        info = (await connection.get_raw_connection()).info
+        if (file := _file_of(self._url.database or "")) is None:
+            raise StoreUnavailableError(f"{self.shown} was removed; start again what used it")
+        if info.setdefault(_FILE, file) != file:
+            await connection.invalidate()  # the next statement connects anew
         await connection.execution_options(**{_OPTION: _BEGIN[how]})
 
     async def prepare(self, engine: AsyncEngine) -> None:
@@ -119,6 +133,15 @@ class Sqlite(Dialect):
         if is_committing and not name.startswith(_SURELY_NOT_COMMITTED):
             return CommitUnknownError(f"{message}; whether it is done is unknown, so do it again")
         return StoreUnavailableError(message)
+
+
+def _file_of(path: str) -> tuple[int, int] | None:
+    """Which file that is, whatever its name; None when there is none."""
+    try:
+        status = Path(path).stat()
+    except FileNotFoundError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 def _name(error: Exception) -> str:

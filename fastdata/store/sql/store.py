@@ -65,7 +65,12 @@ class SqlStore(protocol.ServingStore):
         await self._engine.dispose()
 
     @to_its_end
-    async def upsert(self, partials: Sequence[Partial], progress: Sequence[Progress]) -> None:
+    async def upsert(
+        self,
+        partials: Sequence[Partial],
+        progress: Sequence[Progress],
+        expected: Sequence[Progress] = (),
+    ) -> None:
         """See `ServingStore`; atomic as a whole."""
         rows = [
             (*key, rules.span_of(p.window), p.stamp, p.state)
@@ -76,6 +81,10 @@ class SqlStore(protocol.ServingStore):
             for key, p in rules.furthest(progress).items()
         ]
         async with self._transaction("write partials", WRITE) as connection:
+            for topic in {p.topic for p in expected}:
+                stored = await statements.fetch_progress(connection, topic)
+                of_topic = (p for p in expected if p.topic == topic)
+                rules.check_kept(of_topic, stored, self._dialect.shown)
             await self._put(connection, tables.partials, rows)
             await self._put(connection, tables.progress, reports)
 

@@ -1,41 +1,58 @@
-"""A serving store that is lost is filled again, as docs/production.md tells."""
+"""A serving store that is lost, or another one, fills itself again, as docs/production.md tells."""
 
 import json
 
-from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
-from confluent_kafka.admin import AdminClient
-
-from tests.support.lab import PARTITIONS, Lab, stop
+from tests.support.lab import Lab, stop
+from tests.support.services.postgres import Postgres
 
 
-def take_back(lab: Lab) -> None:
-    """What `kafka-consumer-groups.sh --reset-offsets --to-earliest --execute` does."""
-    client = AdminClient({"bootstrap.servers": lab.environment["FASTDATA_BROKER"]})
-    places = [TopicPartition(lab.topic, p, 0) for p in range(PARTITIONS)]
-    group = ConsumerGroupTopicPartitions(lab.topic, places)
-    for moved in client.alter_consumer_group_offsets([group]).values():
-        moved.result(30)
+def answer(lab: Lab, **environment: str) -> dict[str, tuple[int, int, bool]]:
+    """Events, amounts and whether they are exact, by page."""
+    ask = ("query", "pages", "--every", "all", "--by", "page", "--json")
+    rows = json.loads(lab.fastdata(*ask, **environment).stdout)["rows"]
+    return {row["page"]: (row["n"], row["amount"], row["exact"]) for row in rows}
 
 
-def test_a_lost_store_is_filled_by_a_replay_and_by_reading_again(lab: Lab) -> None:
+def expected(lab: Lab, *, exact: bool) -> dict[str, tuple[int, int, bool]]:
+    counts, amounts = lab.expected()
+    return {name: (counts[name], amounts[name], exact) for name in counts}
+
+
+def archive_and_replay(lab: Lab, **environment: str) -> None:
+    for command in (("archive", "--once"), ("replay", "--json")):
+        done = lab.fastdata(*command, **environment)
+        assert done.returncode == 0, done.stderr
+
+
+def test_a_lost_store_is_filled_again(lab: Lab) -> None:
     lab.produce(4_300)  # two closed segments of each partition, and 75 events of an open one
     with lab.worker() as worker:
         lab.wait_until_folded(lab.produced)
         assert stop(worker) == 0
-    assert lab.fastdata("archive", "--once").returncode == 0
+    archive_and_replay(lab)
     for file in (lab.folder / "data").glob("fastdata.db*"):
         file.unlink()
 
-    replayed = lab.fastdata("replay", "--json")
-    assert json.loads(replayed.stdout)["metrics"][0]["events"] == 4_300
-    take_back(lab)
+    lab.produce(100)
+    with lab.worker() as worker:
+        lab.wait_until_folded(lab.produced)
+        assert answer(lab) == expected(lab, exact=False)
+        archive_and_replay(lab)
+        assert answer(lab) == expected(lab, exact=True)
+        assert stop(worker) == 0
+
+
+def test_another_store_is_one_setting(lab: Lab, postgres: Postgres) -> None:
+    lab.produce(2_300)
     with lab.worker() as worker:
         lab.wait_until_folded(lab.produced)
         assert stop(worker) == 0
-
-    found = lab.fastdata("query", "pages", "--every", "all", "--by", "page", "--json")
-    rows = json.loads(found.stdout)["rows"]
-    counts, amounts = lab.expected()
-    assert {row["page"]: (row["n"], row["amount"]) for row in rows} == {
-        name: (counts[name], amounts[name]) for name in counts
-    }
+    archive_and_replay(lab)
+    lab.store = postgres.url()
+    moved = {"FASTDATA_STORE": lab.store}
+    lab.produce(100)
+    with lab.worker(**moved) as worker:
+        lab.wait_until_folded(lab.produced)
+        archive_and_replay(lab, **moved)
+        assert answer(lab, **moved) == expected(lab, exact=True)
+        assert stop(worker) == 0
