@@ -18,6 +18,7 @@
     ├── BrokerError(ConnectionError)      the broker cannot be reached or refuses
     ├── StoreError
     │   ├── StoreUnavailableError         the serving store did not answer, or failed; retriable
+    │   ├── StoreLostError                it has less than it had: another one, or an old copy
     │   ├── SpanConflictError             another run moved the pointer first
     │   └── CommitUnknownError            nobody knows whether it was done; call again
     ├── ArchiveError
@@ -25,6 +26,7 @@
     │   ├── ArchiveRefusedError           wrong key, no permission, no such bucket
     │   ├── ArchiveHoleError              events are missing between two objects
     │   └── ArchiveConflictError          an object of that name holds other events
+    ├── EpochError                        a topic is another log than before
     ├── ReplayError                       a replay cannot be planned or resumed
     ├── VerifyError                       a plain recount cannot be made
     └── ExportError(ValueError)           a flat table cannot be made or kept up to date
@@ -46,6 +48,7 @@ __all__ = [
     "CommitUnknownError",
     "CorruptStateError",
     "DeclarationError",
+    "EpochError",
     "ExportError",
     "FastdataError",
     "IncompatibleSchemaError",
@@ -59,6 +62,7 @@ __all__ = [
     "SettingsError",
     "SpanConflictError",
     "StoreError",
+    "StoreLostError",
     "StoreUnavailableError",
     "TableError",
     "UnknownMetricError",
@@ -204,6 +208,10 @@ class ArchiveHoleError(ArchiveError):
 
 class ArchiveConflictError(ArchiveError):
     """An object of that name exists and holds other events; nothing was overwritten."""
+
+
+class EpochError(FastdataError):
+    """A topic is not the log that it was: another cluster, or made again; nothing was counted."""
 
 
 class ReplayError(FastdataError):

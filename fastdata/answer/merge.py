@@ -44,6 +44,7 @@ from fastdata.answer.buckets import Buckets
 from fastdata.answer.rows import ChosenDims, Layer, ReadyRows, group_reading
 from fastdata.answer.tips import settle
 from fastdata.coordinates.dimensions import Dimension, load_dims
+from fastdata.coordinates.epochs import epoch_start
 from fastdata.coordinates.instants import HOUR_MS, floor_to
 from fastdata.declare.metric import Metric, States
 from fastdata.declare.unfolded import unfolded_of
@@ -184,11 +185,13 @@ def fresh_until(reading: Reading | Survey) -> int | None:
 
     None when no event was folded of a partition that batch or the speed layer knows.
     """
-    fresh = {progress.partition: progress.fresh_until for progress in reading.progress}
+    fresh = {p.partition: p.fresh_until for p in rules.living(reading.progress)}
+    living = epoch_start(min(fresh, default=0))
     counted = {
         partition
         for head in reading.heads.values()
         for partition in (*head.coverage.segments, *head.coverage.until)
+        if partition >= living
     }
     least = min(fresh.values(), default=_NO_TIME)
     return None if least <= _NO_TIME or counted - fresh.keys() else least

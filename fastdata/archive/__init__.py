@@ -1,6 +1,7 @@
 """Every event of a topic, kept for good: Kafka to an object store, and back to batch."""
 
 from fastdata.archive.consumer import ArchiveProgress, run_archive
+from fastdata.archive.epochs import add_epoch, load_epochs
 from fastdata.archive.manifest import Entry, ObjectEntry
 from fastdata.archive.reader import ArchiveReader, Snapshot
 from fastdata.archive.records import ArchivedRecord
@@ -16,6 +17,8 @@ __all__ = [
     "ObjectEntry",
     "PartitionArchive",
     "Snapshot",
+    "add_epoch",
+    "load_epochs",
     "open_archive_storage",
     "run_archive",
 ]

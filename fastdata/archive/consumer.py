@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
+from typing import TypeVar
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import (
@@ -17,9 +18,11 @@ from aiokafka.errors import (
 )
 
 from fastdata import failpoints
+from fastdata.archive.epochs import check_log, open_epoch
 from fastdata.archive.records import ArchivedRecord
 from fastdata.archive.storage import ArchiveStorage
 from fastdata.archive.writer import PartitionArchive
+from fastdata.coordinates.epochs import Epoch, LogIdentity
 from fastdata.declare.source import Source
 from fastdata.errors import (
     ArchiveConflictError,
@@ -27,6 +30,7 @@ from fastdata.errors import (
     ArchiveUnavailableError,
     BrokerError,
     CorruptStateError,
+    EpochError,
     FastdataError,
     SchemaNeededError,
     SettingsError,
@@ -34,6 +38,7 @@ from fastdata.errors import (
 from fastdata.events.decoder import NO_TIMESTAMP, Decoder
 from fastdata.events.registry import Registry
 from fastdata.kafka.connection import Broker, watch_servers
+from fastdata.kafka.identity import identify
 
 __all__ = ["ArchiveProgress", "run_archive"]
 
@@ -42,6 +47,7 @@ _MAX_RECORDS = 4000
 _POLL_MS = 200
 _TIMEOUT_S = 10
 _REPEAT_S = 60
+_T = TypeVar("_T")
 _PAUSES_S = (0.2, 0.4, 0.8, 1.6, 3.2)
 
 
@@ -97,6 +103,7 @@ async def run_archive(
         ArchiveHoleError: Events were deleted from the log before they were archived.
         ArchiveConflictError: The archive is that of another topic or declaration.
         CorruptStateError: The manifest does not verify.
+        EpochError: A topic is another log than the one that was archived.
         ArchiveUnavailableError: The store failed from the start, or at the end, for some seconds.
         ArchiveRefusedError: The store refuses.
     """
@@ -115,7 +122,7 @@ async def run_archive(
                 )  # fmt: skip
                 group_id = f"{application_id}-archive-{source.name}"
                 run = _SourceArchive(
-                    source, group_id, broker, registry, open_partition, on_progress
+                    source, group_id, broker, registry, storage, open_partition, on_progress
                 )
                 group.create_task(company.run(run))
     except* FastdataError as errors:
@@ -146,12 +153,14 @@ class _SourceArchive(ConsumerRebalanceListener):  # type: ignore[misc]
     group_id: str
     broker: Broker
     registry: Registry
+    storage: ArchiveStorage
     open_partition: Callable[[int], PartitionArchive]
     on_progress: Callable[[ArchiveProgress], None] | None
     archives: dict[TopicPartition, PartitionArchive] = field(default_factory=dict)
     assigned: set[TopicPartition] = field(default_factory=set)
     records: int = 0
     consumer: AIOKafkaConsumer = field(init=False)
+    epoch: Epoch = field(init=False)
     stop: asyncio.Event = field(init=False)
     has_answered: bool = False
 
@@ -168,6 +177,7 @@ class _SourceArchive(ConsumerRebalanceListener):  # type: ignore[misc]
         )
         try:
             await self.consumer.start()
+            self.epoch = await self._patiently(self._open_epoch)
             self.consumer.subscribe([self.source.topic], listener=self)
             while not stop.is_set():
                 await self._round()
@@ -179,6 +189,12 @@ class _SourceArchive(ConsumerRebalanceListener):  # type: ignore[misc]
             ) from error
         finally:
             await self.consumer.stop()
+
+    async def _identify(self) -> LogIdentity | None:
+        return await identify(self.consumer._client, self.source.topic)
+
+    async def _open_epoch(self) -> Epoch:
+        return await open_epoch(self.storage, self.source.topic, await self._identify())
 
     async def _round(self) -> None:
         """Read some records and write what is due."""
@@ -206,10 +222,11 @@ class _SourceArchive(ConsumerRebalanceListener):  # type: ignore[misc]
 
     async def _open_assigned(self) -> None:
         for tp in self.assigned - self.archives.keys():
-            archive = self.open_partition(tp.partition)
+            archive = self.open_partition(self.epoch.number(tp.partition))
             starts = await self.consumer.beginning_offsets([tp])
             ends = await self.consumer.end_offsets([tp])
-            position = await self._patiently(partial(archive.open, starts[tp]))
+            start = max(starts[tp], self.epoch.begin.get(tp.partition, 0))
+            position = await self._patiently(partial(archive.open, start))
             if position > ends[tp]:
                 raise ArchiveConflictError(
                     f"the archive of {tp.topic}, partition {tp.partition}, ends at {position}, "
@@ -222,6 +239,9 @@ class _SourceArchive(ConsumerRebalanceListener):  # type: ignore[misc]
 
     async def _flush(self, *, force: bool = False) -> None:
         commits = {}
+        if any(archive.is_due(force=force) for archive in self.archives.values()):
+            # What was read before the broker said so is of the log that it should be.
+            check_log(self.source.topic, self.epoch, await self._identify())
         for tp, archive in list(self.archives.items()):
             before = archive.durable
             durable = await self._patiently(partial(archive.flush, force=force))
@@ -250,7 +270,7 @@ class _SourceArchive(ConsumerRebalanceListener):  # type: ignore[misc]
                 )
             )
 
-    async def _patiently(self, action: Callable[[], Awaitable[int]]) -> int:
+    async def _patiently(self, action: Callable[[], Awaitable[_T]]) -> _T:
         """Do it again while the store fails: for some seconds, or if it has worked, for ever."""
         tries = 0
         while True:
@@ -290,7 +310,7 @@ class _Company:
         """Archive one source; when that needs a person, say so each minute until all stop."""
         try:
             await archive.run(self.stop)
-        except (ArchiveHoleError, ArchiveConflictError, CorruptStateError) as error:
+        except (ArchiveHoleError, ArchiveConflictError, CorruptStateError, EpochError) as error:
             self.failures.append(error)
             if len(self.failures) == self.size:
                 raise

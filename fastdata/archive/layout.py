@@ -3,6 +3,7 @@
     topics/<topic>/partition=<p>/<topic>+<p>+<first>.avro          events of a closed segment
     rejects/<topic>/partition=<p>/<topic>+<p>+<first>.avro         what could not be decoded of it
     manifest/<topic>/partition=<p>/segment=<n>.json                its manifest entry
+    epochs/<topic>/epoch=<n>.json                                  which log the topic is
     checkpoints/<topic>/partition=<p>/segments=<n>.entries         copies of the entries from n on
     tiles/<topic>/partition=<p>/<topic>+<p>+<first>+<next>.avro    the same three for a piece of
     tiles/<topic>/partition=<p>/<topic>+<p>+<first>+<next>.rejects.avro        the open segment
@@ -16,7 +17,7 @@ import re
 
 from fastdata.errors import SettingsError
 
-__all__ = ["checkpoint_name", "entry_name", "folder", "object_name", "place_of"]
+__all__ = ["checkpoint_name", "entry_name", "epoch_name", "folder", "object_name", "place_of"]
 
 _TOPIC = re.compile(r"[A-Za-z0-9._-]{1,249}")
 _PLACE = re.compile(r"/partition=(\d{1,10})/(?:segments?=|tile=|[^/+]+\+\d+\+)(\d{10,19})[+.]")
@@ -26,7 +27,7 @@ def folder(kind: str, topic: str, partition: int | None = None) -> str:
     """The folder of a partition, or of all partitions.
 
     Args:
-        kind: `topics`, `rejects`, `manifest`, `checkpoints` or `tiles`.
+        kind: `topics`, `rejects`, `manifest`, `epochs`, `checkpoints` or `tiles`.
 
     Raises:
         SettingsError: The topic is no name of a Kafka topic.
@@ -56,6 +57,11 @@ def entry_name(topic: str, partition: int, number: int, *, is_closed: bool) -> s
     if is_closed:
         return f"{folder('manifest', topic, partition)}/segment={number:010}.json"
     return f"{folder('tiles', topic, partition)}/tile={number:010}.json"
+
+
+def epoch_name(topic: str, number: int) -> str:
+    """The epoch before which there are as many."""
+    return f"{folder('epochs', topic)}/epoch={number:010}.json"
 
 
 def checkpoint_name(topic: str, partition: int, segment: int) -> str:

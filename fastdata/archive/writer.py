@@ -148,6 +148,10 @@ class PartitionArchive:
         """Say that the log holds no other records before `position`, a consumer's position."""
         self.position = max(self.position, position)
 
+    def is_due(self, *, force: bool = False) -> bool:
+        """Whether a flush would write something."""
+        return self._due(force) > self.durable
+
     async def flush(self, *, force: bool = False) -> int:
         """Write what is due: closed segments, and of the open one what is large or old enough.
 

@@ -18,6 +18,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from itertools import groupby
 
+from fastdata.archive.epochs import load_epochs
 from fastdata.archive.reader import ArchiveReader, Snapshot
 from fastdata.archive.storage import ArchiveStorage
 from fastdata.batch.engine import choose_engine
@@ -27,11 +28,12 @@ from fastdata.batch.processes import FoldingPool, choose_workers
 from fastdata.batch.publish import patiently
 from fastdata.batch.reports import ReplayProgress, ReplayReport
 from fastdata.batch.work import Meter, Task, Work
+from fastdata.coordinates.epochs import LogIdentity, epoch_of
 from fastdata.coordinates.instants import HOUR_MS, ceil_to, floor_to
 from fastdata.declare.metric import Metric
 from fastdata.declare.source import Source
 from fastdata.declare.unfolded import unfolded_of
-from fastdata.errors import ReplayError
+from fastdata.errors import EpochError, ReplayError
 from fastdata.failpoints import reach
 from fastdata.store.pace import Pace
 from fastdata.store.protocol import Run, ServingStore
@@ -111,6 +113,7 @@ async def replay(
         What was done for each metric, or in a dry run would be.
 
     Raises:
+        EpochError: The store has another log of a source than the archive.
         ReplayError: The range is empty, the archive does not fit the run to resume or the
             declaration, or a worker process died.
         SpanConflictError: Other runs kept moving the same spans.
@@ -200,7 +203,7 @@ class Replayer:
         self, source: Source, metrics: Sequence[Metric], store: ServingStore, request: Request
     ) -> list[Work]:
         """One work for each engine and coverage: the archive's, and those of resumed runs."""
-        newest, reader = await self._snapshot(source), self._readers[source]
+        newest, reader = await self._snapshot(source, store), self._readers[source]
         schemas = {entry.schema for entry in newest.objects()}
         works: dict[tuple[str, Engine], Work] = {}
         for metric in metrics:
@@ -224,8 +227,17 @@ class Replayer:
             await works[key].add(metric, spans, run, earlier)
         return list(works.values())
 
-    async def _snapshot(self, source: Source) -> Snapshot:
-        """What the archive of a source holds now, in whole segments."""
+    async def _snapshot(self, source: Source, store: ServingStore) -> Snapshot:
+        """What the archive of a source holds now, in whole segments; of the log of the store."""
+        epochs = await patiently(load_epochs, self.archive, source.topic)
+        for report in await store.progress(source.topic):
+            epoch, log = epoch_of(epochs, report.partition), LogIdentity.load(report.epoch)
+            if epoch is not None and log.is_other(epoch.log):
+                raise EpochError(
+                    f"the store has events of another log of {source.topic!r}, {log.shown}, than "
+                    f"the archive, {epoch.log.shown}: check FASTDATA_STORE and FASTDATA_ARCHIVE; "
+                    "where both are right, see `fastdata epoch`"
+                )
         reader = self._readers.setdefault(source, ArchiveReader(self.archive, source))
         return await patiently(reader.index_again, await patiently(reader.snapshot))
 

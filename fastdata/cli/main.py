@@ -19,6 +19,7 @@ _SUMMARIES = {
     "archive": "Copy the events of all sources from Kafka to the archive.",
     "compare": "Compare the sets of values of two selections.",
     "demo": "See it all work on 336,776 real events, with nothing else installed.",
+    "epoch": "Count a topic on that was made again or moved to another cluster.",
     "export": "Keep a flat table of a metric up to date, for BI tools.",
     "query": "Answer a metric over an interval.",
     "replay": "Count an interval again from the archive, exactly.",

@@ -11,6 +11,7 @@ from aiokafka.errors import KafkaError
 from faust.types import TP, StreamT
 from faust.types.tuples import Message
 
+from fastdata.coordinates.epochs import Epoch, LogIdentity
 from fastdata.declare.metric import Metric
 from fastdata.declare.source import Source
 from fastdata.errors import BrokerError, SchemaNeededError
@@ -53,6 +54,7 @@ class SourceAgent:
         self.table = ChangelogTable(app, self.name, before_close=self.finish, fail=fail)
         self.layer: SpeedLayer | None = None
         self.registry: Registry | None = None
+        self.epoch = Epoch(LogIdentity())
         self._app = app
         self._fail = fail
         self._lock = asyncio.Lock()
@@ -117,7 +119,7 @@ class SourceAgent:
         generation = self._app.consumer_generation_id
         if message.generation_id != generation or self._live.get(partition) != generation:
             return True
-        position = layer.partitions[partition].position
+        position = layer.partitions[self.epoch.number(partition)].position
         if offset < position:
             return True
         if offset > position:
@@ -131,13 +133,12 @@ class SourceAgent:
             del holes[offset]
         return True
 
-    @staticmethod
-    def _fold(layer: SpeedLayer, message: Message) -> None:
+    def _fold(self, layer: SpeedLayer, message: Message) -> None:
         sent_s = message.timestamp
         timestamp_ms = NO_TIMESTAMP if sent_s is None else round(sent_s * 1000)
         headers = cast(list[tuple[str, bytes]], message.headers or ())
         layer.fold(
-            message.partition,
+            self.epoch.number(message.partition),
             Record(message.offset, timestamp_ms, message.key, message.value, headers),
         )
 
@@ -146,16 +147,16 @@ class SourceAgent:
         if not self._is_settled:
             return  # `settle` will seek anyway
         partition, offset = message.partition, message.offset
-        tp = self._tp(partition)
+        tp, number = self._tp(partition), self.epoch.number(partition)
         holes = self._consumer.holes.get(tp, {})
         start, _ = holes.get(offset, (offset, True))
-        owned = layer.partitions[partition]
+        owned = layer.partitions[number]
         if start <= owned.position:
             # Nobody but the log made this hole, unless retention has passed us by.
             log_start = await self._log_start(tp)
             if log_start is not None and log_start <= owned.position:
                 # The partition may have gone, or come again, while the broker was asked.
-                if layer.partitions.get(partition) is owned and offset >= owned.position:
+                if layer.partitions.get(number) is owned and offset >= owned.position:
                     self._fold(layer, message)
                 holes.pop(offset, None)
                 return
@@ -193,8 +194,8 @@ class SourceAgent:
         """
         self._is_settled = True
         if self.layer is not None and self._live:
-            opened = self.layer.partitions
-            await self._seek({self._tp(p): _read_from(opened[p]) for p in self._live})
+            opened, number = self.layer.partitions, self.epoch.number
+            await self._seek({self._tp(p): _read_from(opened[number(p)]) for p in self._live})
 
     async def reread(self, partition: int) -> None:
         """Read a live partition again from where its state is, at most once in 5 s.
@@ -216,7 +217,7 @@ class SourceAgent:
                 return
             if self._live.get(partition) != generation:
                 return  # revoked while the broker was asked
-            offset = _read_from(layer.partitions[partition])
+            offset = _read_from(layer.partitions[self.epoch.number(partition)])
             logger.warning("%s/%d is read again from offset %d", *tp, offset)
             if log_start > offset:
                 offset = await self._open_again(layer, partition, log_start)
@@ -225,10 +226,12 @@ class SourceAgent:
     async def _open_again(self, layer: SpeedLayer, partition: int, log_start: int) -> int:
         """Go on where the log begins now: retention has passed a worker that was too slow."""
         await layer.flush()
-        position, generation = layer.partitions[partition].position, self._live.pop(partition)
-        layer.close([partition])
+        number, generation = self.epoch.number(partition), self._live.pop(partition)
+        position = layer.partitions[number].position
+        layer.close([number])
         reach = self._consumer.reach(self._tp(partition)) or (log_start, log_start)
-        position = await layer.open(partition, position, log_start, max(reach))
+        first = self.epoch.begin.get(partition, 0)
+        position = await layer.open(number, position, log_start, max(reach), first=first)
         self._live[partition] = generation
         return position
 
@@ -255,7 +258,7 @@ class SourceAgent:
         assigned = self._consumer.assignment()
         offsets = {
             self._tp(p): offset
-            for p, offset in positions.items()
+            for p, offset in ((self.epoch.partition(n), offset) for n, offset in positions.items())
             if self._live.get(p) == generation and self._tp(p) in assigned
         }
         return bool(offsets) and await self._consumer._commit(offsets)
@@ -288,6 +291,8 @@ class SourceAgent:
         starts = await consumer.earliest_offsets(*tps, *logs.values())
         ends = await consumer.highwaters(*tps, *logs.values())
         committed = await consumer.committed(tps)
+        reports = await layer.store.progress(self.source.topic)
+        stored = {report.partition for report in reports}
         async with self._lock:  # a flush of the generation before may still be under way
             if self._app.consumer_generation_id != generation:
                 return  # the group has changed meanwhile, and calls again
@@ -297,12 +302,16 @@ class SourceAgent:
             for tp in tps:
                 log = logs[tp.partition]
                 self.table.begin(tp.partition, ends[log])
+                number = self.epoch.number(tp.partition)
+                # The group's offset may be of the epoch before, or a translation of it.
+                is_begun = self.epoch.first == 0 or number in stored
                 seeks[tp] = await layer.open(
-                    tp.partition,
-                    committed[tp],
+                    number,
+                    committed[tp] if is_begun else None,
                     starts[tp],
                     ends[tp],
                     is_intact=self.table.is_intact(tp.partition, starts[log], ends[log]),
+                    first=self.epoch.begin.get(tp.partition, 0),
                 )
             self._is_settled = False
             self._live = dict.fromkeys(logs, generation)
@@ -320,7 +329,7 @@ class SourceAgent:
         await asyncio.wait({flushing}, timeout=_REVOKE_DEADLINE_S)
         if not flushing.done():
             logger.warning("%s: partitions go before their flush is done", self.name)
-        self.layer.close(gone)
+        self.layer.close(map(self.epoch.number, gone))
         for partition in gone:
             self._live.pop(partition, None)
 
@@ -356,14 +365,15 @@ class SourceAgent:
     def _lag(self, partition: int) -> tuple[int, int] | None:
         """Position and reach of a partition that is behind; None when it is not."""
         layer, tp = self.layer, self._tp(partition)
-        if layer is None or (owned := layer.partitions.get(partition)) is None:
+        number = self.epoch.number(partition)
+        if layer is None or (owned := layer.partitions.get(number)) is None:
             return None
         if (reach := self._consumer.reach(tp)) is None:
             return None
         read_to, end, seen = reach
         # The log may end with markers of transactions, which nobody folds.
         is_behind = owned.position < self._consumer.fetched.get(tp, 0) or read_to < end
-        layer.see_end(partition, end if is_behind else min(end, owned.position), seen)
+        layer.see_end(number, end if is_behind else min(end, owned.position), seen)
         return (owned.position, read_to) if is_behind else None
 
 

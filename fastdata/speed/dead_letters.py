@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from fastdata.coordinates.epochs import Epoch, LogIdentity
 from fastdata.speed.producer import AckedProducer
 from fastdata.speed.state import DeadLetter
 
@@ -13,33 +14,40 @@ def dead_letter_topic(topic: str) -> str:
     return f"{topic}.dead-letters"
 
 
+_FIRST = Epoch(LogIdentity())
+
+
 class KafkaDeadLetters:
     """`DeadLetters` in a Kafka topic beside the source's own.
 
     Key, value and headers are the record's, byte for byte. Headers of ours come after them:
-    `fastdata.topic`, `.partition`, `.offset`, `.timestamp`, `.stage`, `.reason`, `.detail`.
+    `fastdata.topic`, `.partition`, `.offset`, `.timestamp`, `.stage`, `.reason`, `.detail`, and
+    `.epoch`: which log that was, as cluster id and topic id.
     At least once: a letter may come again after a crash, with the same offset.
     """
 
-    def __init__(self, producer: AckedProducer) -> None:
+    def __init__(self, producer: AckedProducer, epoch: Epoch = _FIRST) -> None:
         self._producer = producer
+        self._epoch = epoch
 
     async def send(self, letters: Sequence[DeadLetter]) -> None:
         """See `DeadLetters`; acknowledged by all in-sync replicas when it returns."""
         for topic in sorted({letter.topic for letter in letters}):
             records = ((letter, letter.record) for letter in letters if letter.topic == topic)
-            messages = [(r.key, r.value, [*r.headers, *_headers(letter)]) for letter, r in records]
+            messages = [
+                (r.key, r.value, [*r.headers, *self._headers(letter)]) for letter, r in records
+            ]
             await self._producer.send(dead_letter_topic(topic), messages)
 
-
-def _headers(letter: DeadLetter) -> list[tuple[str, bytes]]:
-    values = {
-        "topic": letter.topic,
-        "partition": letter.partition,
-        "offset": letter.record.offset,
-        "timestamp": letter.record.timestamp_ms,
-        "stage": letter.stage,
-        "reason": letter.reason,
-        "detail": letter.detail[:1_000],
-    }
-    return [(f"fastdata.{name}", str(value).encode()) for name, value in values.items()]
+    def _headers(self, letter: DeadLetter) -> list[tuple[str, bytes]]:
+        values = {
+            "topic": letter.topic,
+            "partition": self._epoch.partition(letter.partition),
+            "offset": letter.record.offset,
+            "timestamp": letter.record.timestamp_ms,
+            "stage": letter.stage,
+            "reason": letter.reason,
+            "detail": letter.detail[:1_000],
+            "epoch": self._epoch.log,
+        }
+        return [(f"fastdata.{name}", str(value).encode()) for name, value in values.items()]

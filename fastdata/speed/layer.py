@@ -56,6 +56,8 @@ class SpeedLayer:
         metrics: All over `source`; the layer adds that of what it does not fold.
         commit: Commits next offsets per partition; False when the group refused (a rebalance).
         clock: Now, ms UTC.
+        epoch: Which log the events are of, for readers.
+        confirm: Asked in each flush, before anything is written: raises when it is another log.
         max_dirty: So many changed cells, of all partitions, make the layer full.
         max_cells: Cells kept in memory, of all partitions.
         partitions: Those that are open.
@@ -70,6 +72,8 @@ class SpeedLayer:
     dead_letters: DeadLetters
     commit: Commit
     clock: Callable[[], int]
+    epoch: str = ""
+    confirm: Callable[[], Awaitable[object]] | None = None
     max_dirty: int = 20_000
     max_cells: int = 100_000
     partitions: dict[int, Partition] = field(default_factory=dict, init=False)
@@ -91,6 +95,7 @@ class SpeedLayer:
         log_end: int,
         *,
         is_intact: bool = True,
+        first: int = 0,
     ) -> int:
         """Own a partition from now on, after its table has recovered.
 
@@ -99,6 +104,7 @@ class SpeedLayer:
             log_start: The first offset that the log holds.
             log_end: The offset after the last.
             is_intact: False when the table was restored from a changelog that had lost its head.
+            first: The first offset that belongs to the partition.
 
         Returns:
             The offset to read from: before `committed` when state was lost, and after it where
@@ -117,11 +123,11 @@ class SpeedLayer:
         marker = load_marker(self.table.get(partition, key))
         size = self.source.segment_size
         vouched = marker.next_offset if marker else None
-        begin = start.plan_start(committed, vouched, log_start, size)
+        begin = start.plan_start(committed, vouched, log_start, size, first)
         cells = Cells(partition, self.metrics, self.table)
         repeats = Repeats(self.source.repeat_horizon, size)
         opened = Partition(partition, cells, repeats, begin.position, begin.position)
-        opened.log_end = log_end
+        opened.log_end, opened.epoch = log_end, self.epoch
         if marker is not None:
             opened.watermark, opened.vouched = marker.watermark, marker.next_offset
         opened.restore_ids(self.table)
@@ -311,6 +317,8 @@ class SpeedLayer:
 
     async def _write(self, snapshot: FlushSnapshot) -> None:
         self._said_at = self.clock()
+        if self.confirm is not None:
+            await self.confirm()
         if snapshot.letters:
             await self.dead_letters.send(snapshot.letters)
         failpoints.reach("flush.before_table")

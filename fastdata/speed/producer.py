@@ -13,8 +13,10 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 from faust.transport.drivers.aiokafka import credentials_to_aiokafka_auth, server_list
 
+from fastdata.coordinates.epochs import LogIdentity
 from fastdata.errors import BrokerError
 from fastdata.kafka.connection import check_servers
+from fastdata.kafka.identity import identify
 from fastdata.speed.keys import StateRow
 
 __all__ = ["AckedProducer", "OutgoingMessage"]
@@ -86,6 +88,14 @@ class AckedProducer:
         except (KafkaError, TimeoutError):
             return 0
         return len(numbers)
+
+    async def identify(self, topic: str) -> LogIdentity | None:
+        """Which log a topic is; None when there is none.
+
+        Raises:
+            BrokerError: The broker did not answer within 30 s.
+        """
+        return await identify(self._producer.client, topic, _SEND_TIMEOUT_S)
 
     async def send_rows(self, topic: str, rows: Mapping[int, Sequence[StateRow]]) -> dict[int, int]:
         """Append rows to partitions, in order, whole batches at a time.

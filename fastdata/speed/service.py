@@ -6,6 +6,9 @@ import logging
 import os
 import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator
+from contextlib import suppress
+from dataclasses import replace
+from functools import partial
 from typing import Any, cast
 from weakref import WeakKeyDictionary
 
@@ -15,10 +18,20 @@ from faust.tables.manager import TableManager
 from faust.types import TP
 from mode import Service
 
+from fastdata.archive.epochs import check_log, load_epochs
+from fastdata.archive.storage import open_archive_storage
+from fastdata.coordinates.epochs import Epoch, LogIdentity
 from fastdata.declare.catalog import catalog_of
 from fastdata.declare.metric import Metric
 from fastdata.declare.source import Source
-from fastdata.errors import DeclarationError, FastdataError, SettingsError, StoreLostError
+from fastdata.errors import (
+    BrokerError,
+    DeclarationError,
+    EpochError,
+    FastdataError,
+    SettingsError,
+    StoreLostError,
+)
 from fastdata.events.decoder import Decoder
 from fastdata.events.registry import open_registry
 from fastdata.kafka.connection import watch_servers
@@ -40,6 +53,7 @@ __all__ = ["SpeedService"]
 EXIT_CANNOT_START = 1
 
 _REPORT_EVERY_S = 1.0
+_CONFIRM_EVERY_S = 10.0
 _REREAD_AFTER_S = 20.0
 _LOOP_LIMIT_S = 30.0
 _RECOVERY_LIMIT_S = 300.0
@@ -122,7 +136,7 @@ class SpeedService(Service):
 
     def fail(self, action: str, error: BaseException) -> None:
         """End the process, since going on could lose or repeat events."""
-        if isinstance(error, SettingsError):
+        if isinstance(error, SettingsError | EpochError):
             logger.critical("fastdata cannot go on: %s", error)
             self._leave(EXIT_CANNOT_START)
             return
@@ -172,6 +186,7 @@ class SpeedService(Service):
         self._repeat(self.settings.commit_interval_s, self._flush_all)
         self._repeat(self.settings.clean_up_interval_s, self._clean_up_all)
         self._repeat(_REPORT_EVERY_S, self._report)
+        self._repeat(_CONFIRM_EVERY_S, self._confirm_all)
 
     async def _open(self) -> None:
         producer = self._producer = AckedProducer(self._app)
@@ -189,18 +204,40 @@ class SpeedService(Service):
         for name, agent in self._agents.items():
             agent.table.options = rocksdb_options(partitions[name], open_files)
             agent.registry = registry
+            agent.epoch = epoch = await self._open_epoch(agent.source.topic, producer, self._store)
             agent.layer = SpeedLayer(
                 agent.source,
                 agent.metrics,
                 Decoder(agent.source, registry),
-                table=FaustTable(agent.table, producer),
+                table=FaustTable(agent.table, producer, epoch),
                 store=self._store,
-                dead_letters=KafkaDeadLetters(producer),
+                dead_letters=KafkaDeadLetters(producer, epoch),
                 commit=agent.commit,
                 clock=lambda: time.time_ns() // 1_000_000,
+                epoch=str(epoch.log),
+                confirm=partial(_confirm, producer, agent.source.topic, epoch),
                 max_dirty=self.settings.max_dirty_cells,
                 max_cells=self.settings.max_cells,
             )
+
+    async def _open_epoch(self, topic: str, producer: AckedProducer, store: ServingStore) -> Epoch:
+        """The epoch of a topic that the archive tells of, or the store; a new one is the first.
+
+        Raises:
+            EpochError: The topic is another log than that.
+        """
+        try:
+            archive = open_archive_storage(self.settings.archive, create=False)
+        except SettingsError:  # no archive has been begun, or not here
+            epochs: tuple[Epoch, ...] = ()
+        else:
+            epochs = await load_epochs(archive, topic)
+        newest = epochs[-1] if epochs else Epoch(LogIdentity())
+        log = check_log(topic, newest, await producer.identify(topic))
+        for report in await store.progress(topic):
+            if report.partition >= newest.first:
+                check_log(topic, replace(newest, log=LogIdentity.load(report.epoch)), log)
+        return replace(newest, log=log)
 
     async def on_stop(self) -> None:
         """Close the store and the producer; everything was flushed when the tables stopped."""
@@ -266,6 +303,13 @@ class SpeedService(Service):
         for agent in self._agents.values():
             await agent.clean_up()
 
+    async def _confirm_all(self) -> None:
+        """Notice that a topic is another log, also when nothing comes of it any more."""
+        for agent in self._agents.values():
+            if agent.layer is not None and agent.layer.confirm is not None:
+                with suppress(BrokerError):  # which is said elsewhere
+                    await agent.layer.confirm()
+
     async def _report(self) -> None:
         self.watchdog.report(self._signs())
         consumer = cast(FoldingConsumer, self._app.consumer)
@@ -293,6 +337,10 @@ class SpeedService(Service):
         yield Sign("the recovery of the state", progress, limit_s)
         for agent in self._agents.values():
             yield from agent.signs()
+
+
+async def _confirm(producer: AckedProducer, topic: str, epoch: Epoch) -> None:
+    check_log(topic, epoch, await producer.identify(topic))
 
 
 def _is_outage(error: BaseException | None) -> bool:

@@ -31,7 +31,9 @@ def edge_after(offset: int, size: int) -> int:
     return edge_before(offset + size - 1, size)
 
 
-def plan_start(committed: int | None, marker: int | None, log_start: int, size: int) -> Start:
+def plan_start(
+    committed: int | None, marker: int | None, log_start: int, size: int, first: int = 0
+) -> Start:
     """Decide where to fold from, so that no segment is replaced by a part of it.
 
     What the log does not hold any more is skipped up to the next edge. So does a group that knows
@@ -42,12 +44,14 @@ def plan_start(committed: int | None, marker: int | None, log_start: int, size: 
         marker: How far the state says it has folded; None when it does not say.
         log_start: The first offset that the log holds.
         size: Offsets in a segment.
+        first: Offsets before it are nobody's: the epoch begins here.
     """
+    log_start = max(log_start, first)
     if committed is None and marker is None:
-        begin = edge_after(log_start, size)
-        return Start(begin, (0, begin) if begin else None)
+        begin = edge_after(log_start, size) if log_start > first else first
+        return Start(begin, (first, begin) if begin > first else None)
     position = committed if committed is not None else log_start
-    position = vouched_start(position, marker, size)
+    position = max(vouched_start(position, marker, size), first)
     if position >= log_start:
         return Start(position)
     # What was committed is in the store, even when the state that it was folded into is lost.

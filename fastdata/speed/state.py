@@ -218,6 +218,7 @@ class Partition:
         stored: What the store is known to have of it; None when it has nothing of it.
         letters: Dead letters that wait for the next flush.
         id_rows: First offsets of the rows with event ids in the table, ascending.
+        epoch: Which log it is of, for its progress.
     """
 
     number: int
@@ -234,6 +235,7 @@ class Partition:
     stored: Progress | None = None
     letters: list[DeadLetter] = field(default_factory=list)
     id_rows: list[int] = field(default_factory=list)
+    epoch: str = ""
 
     def restore_ids(self, table: StateTable) -> None:
         """Remember the event ids that the table has.
@@ -262,8 +264,9 @@ class Partition:
         """
         read_until = self.end_seen if self.is_at_end else self.written
         return Progress(
-            topic, self.number, self.position, self.watermark, now, read_until, self.is_at_end
-        )
+            topic, self.number, self.position, self.watermark, now, read_until, self.is_at_end,
+            self.epoch,
+        )  # fmt: skip
 
     @property
     def is_changed(self) -> bool:

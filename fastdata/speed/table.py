@@ -14,6 +14,7 @@ import rocksdict
 from faust.types import TP, EventT
 
 from fastdata import failpoints
+from fastdata.coordinates.epochs import Epoch, LogIdentity
 from fastdata.errors import BrokerError, SettingsError, TableError
 from fastdata.speed import files, keys
 from fastdata.speed.keys import StateRow
@@ -22,6 +23,8 @@ from fastdata.speed.producer import AckedProducer
 __all__ = ["ChangelogTable", "FaustTable", "rocksdb_options"]
 
 logger = logging.getLogger(__name__)
+
+_FIRST = Epoch(LogIdentity())
 
 
 def rocksdb_options(
@@ -208,19 +211,27 @@ class ChangelogTable(faust.Table[bytes, bytes]):
 
 
 class FaustTable:
-    """The `StateTable` over a `ChangelogTable`."""
+    """The `StateTable` over a `ChangelogTable`.
 
-    def __init__(self, table: ChangelogTable, producer: AckedProducer) -> None:
+    Args:
+        epoch: Gives the partitions of Kafka, and of the changelog, their numbers.
+    """
+
+    def __init__(
+        self, table: ChangelogTable, producer: AckedProducer, epoch: Epoch = _FIRST
+    ) -> None:
         self._table = table
         self._producer = producer
+        self._epoch = epoch
 
     def get(self, partition: int, key: bytes) -> bytes | None:
         """See `StateTable`."""
-        return self._table.local.get(partition, key)
+        return self._table.local.get(self._epoch.partition(partition), key)
 
     def scan(self, partition: int, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
         """See `StateTable`."""
-        return cast(Iterator[tuple[bytes, bytes]], self._table.local.scan(partition, prefix))
+        rows = self._table.local.scan(self._epoch.partition(partition), prefix)
+        return cast(Iterator[tuple[bytes, bytes]], rows)
 
     async def write(self, rows: Mapping[int, Sequence[StateRow]]) -> None:
         """See `StateTable`.
@@ -231,7 +242,8 @@ class FaustTable:
         Raises:
             TableError: Some may be written, some not; the worker must stop.
         """
-        newer = {p: new for p, all_rows in rows.items() if (new := self._newer_rows(p, all_rows))}
+        mine = {self._epoch.partition(number): new for number, new in rows.items()}
+        newer = {p: new for p, all_rows in mine.items() if (new := self._newer_rows(p, all_rows))}
         try:
             offsets = await self._producer.send_rows(self._table.changelog_topic_name, newer)
             failpoints.reach("table.after_send")

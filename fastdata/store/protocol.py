@@ -127,6 +127,7 @@ class Progress:
         read_until: All that was written to the partition before is folded, ms UTC: the moment when
             its end was seen, if all up to there is; else the timestamp of the last record that is.
         is_at_end: Whether it is the moment when the end was seen.
+        epoch: Which log the partition is of, as `str(LogIdentity)`; empty when that is not known.
     """
 
     topic: str
@@ -136,6 +137,7 @@ class Progress:
     updated: int
     read_until: int = NEVER
     is_at_end: bool = False
+    epoch: str = ""
 
     @property
     def fresh_until(self) -> int:

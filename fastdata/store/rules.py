@@ -26,6 +26,7 @@ __all__ = [
     "furthest",
     "is_further",
     "is_newer",
+    "living",
     "merge_gaps",
     "move_heads",
     "newest",
@@ -133,6 +134,13 @@ def portions(
         left -= size
     if portion:
         yield portion
+
+
+def living(reports: Sequence[Progress]) -> list[Progress]:
+    """The partitions of the newest epoch; the log of the others has ended, and they with it."""
+    newest = max(reports, key=lambda report: report.partition, default=None)
+    log = newest.epoch if newest else ""
+    return [p for p in reports if p.epoch == log or not (p.epoch and log)]
 
 
 def check_kept(expected: Iterable[Progress], stored: Iterable[Progress], shown: str) -> None:

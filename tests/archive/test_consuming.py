@@ -152,6 +152,7 @@ async def test_partitions_that_are_assigned_again_are_archived_once(
         "group",
         Broker(broker.address),
         world.registry,
+        world.storage,
         lambda number: world.archiver(partition=number),
         None,
     )

@@ -43,7 +43,8 @@ MAY_IMPORT = {
         "archive", "store", "declare", "expressions", "events", "kafka", "coordinates", "errors",
     },
     "speed": {
-        "store", "declare", "events", "kafka", "settings", "coordinates", "failpoints", "errors",
+        "archive", "store", "declare", "events", "kafka", "settings", "coordinates", "failpoints",
+        "errors",
     },
     "archive": {"declare", "events", "kafka", "coordinates", "failpoints", "errors"},
     "store": {"coordinates", "failpoints", "errors"},
@@ -52,7 +53,7 @@ MAY_IMPORT = {
     "measures": {"events", "errors"},
     "expressions": {"events", "coordinates", "errors"},
     "events": {"settings", "errors"},
-    "kafka": {"settings", "errors"},
+    "kafka": {"settings", "coordinates", "errors"},
     "settings": {"errors"},
     "coordinates": set[str](),
     "failpoints": set[str](),

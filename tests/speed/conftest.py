@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -82,7 +83,7 @@ class Bench:
             "m", self.source, by=["page"], measures={"n": Count(), "size": Sum("size")}
         )
 
-    def layer(self, *metrics: Metric, **arguments: int) -> SpeedLayer:
+    def layer(self, *metrics: Metric, **arguments: Any) -> SpeedLayer:
         return SpeedLayer(
             self.source,
             metrics or [self.metric],

@@ -26,7 +26,7 @@ The worst case of a metric is that each event makes a row of its own:
 
 import struct
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from fastdata.store.protocol import Partial, Progress
@@ -213,11 +213,15 @@ def load_partial(place: PartialsPlace, row: tuple[int, int, str, bytes]) -> Part
 def dump_progress(progress: Progress) -> bytes:
     """The cell of a progress: of one offset, the later report has the larger bytes."""
     cell = _PROGRESS.pack(progress.updated + _MIDDLE, progress.next_offset, progress.watermark)
-    return cell + _READ.pack(progress.read_until, progress.is_at_end)
+    return cell + _READ.pack(progress.read_until, progress.is_at_end) + progress.epoch.encode()
 
 
 def load_progress(topic: str, partition: int, cell: bytes) -> Progress:
     """The progress that `dump_progress` wrote, of this version or the one before."""
     updated, next_offset, watermark = _PROGRESS.unpack_from(cell)
-    read = _READ.unpack(cell[_PROGRESS.size :]) if len(cell) > _PROGRESS.size else ()
-    return Progress(topic, partition, next_offset, watermark, updated - _MIDDLE, *read)
+    progress = Progress(topic, partition, next_offset, watermark, updated - _MIDDLE)
+    if len(cell) == _PROGRESS.size:
+        return progress
+    read_until, is_at_end = _READ.unpack_from(cell, _PROGRESS.size)
+    epoch = cell[_PROGRESS.size + _READ.size :].decode()
+    return replace(progress, read_until=read_until, is_at_end=is_at_end, epoch=epoch)

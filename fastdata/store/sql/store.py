@@ -77,7 +77,7 @@ class SqlStore(protocol.ServingStore):
             for key, p in rules.newest(partials).items()
         ]
         reports = [
-            (*key, p.next_offset, p.watermark, p.updated, p.read_until, p.is_at_end)
+            (*key, p.next_offset, p.watermark, p.updated, p.read_until, p.is_at_end, p.epoch)
             for key, p in rules.furthest(progress).items()
         ]
         async with self._transaction("write partials", WRITE) as connection:

@@ -107,12 +107,14 @@ progress = Table(
     _number("updated"),
     _number("read_until"),
     Column("is_at_end", Boolean, nullable=False),
+    Column("epoch", Text, nullable=False),
 )
 
 MIGRATIONS = {
     1: (
         f"ALTER TABLE progress ADD COLUMN read_until BIGINT NOT NULL DEFAULT {NEVER}",
         "ALTER TABLE progress ADD COLUMN is_at_end BOOLEAN NOT NULL DEFAULT FALSE",
+        "ALTER TABLE progress ADD COLUMN epoch TEXT NOT NULL DEFAULT ''",
         "ALTER TABLE gaps DROP COLUMN earliest",
         "ALTER TABLE gaps DROP COLUMN latest",
     )

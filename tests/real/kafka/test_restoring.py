@@ -38,7 +38,7 @@ def test_a_lost_store_is_filled_again(lab: Lab) -> None:
         lab.wait_until_folded(lab.produced)
         assert answer(lab) == expected(lab, exact=False)
         archive_and_replay(lab)
-        assert answer(lab) == expected(lab, exact=True)
+        lab.wait_until(lambda: answer(lab) == expected(lab, exact=True))
         assert stop(worker) == 0
 
 
@@ -54,5 +54,5 @@ def test_another_store_is_one_setting(lab: Lab, postgres: Postgres) -> None:
     with lab.worker(**moved) as worker:
         lab.wait_until_folded(lab.produced)
         archive_and_replay(lab, **moved)
-        assert answer(lab, **moved) == expected(lab, exact=True)
+        lab.wait_until(lambda: answer(lab, **moved) == expected(lab, exact=True))
         assert stop(worker) == 0
