@@ -7,8 +7,9 @@ Of a segment that is still open the version has tips, which newer partials take 
 is honesty: `is_exact` and the bounds (`Doubts`).
 
 **What makes a row exact.** A row is exact when it certainly counts every event that either layer
-has read and that belongs to it, once. Neither knows what it has not read; `fresh_until` says how
-far the speed layer has come. So each of these makes a row inexact:
+has read and that belongs to it, once. Neither knows what it has not read; `read_until` says how far
+the speed layer has come in the log: each event of the row that was written before is in it.
+`fresh_until` says how far in event time. So each of these makes a row inexact:
 
 * An hour that the row touches has no head. Batch has never looked at it, and nobody can tell
   what the speed layer missed of it.
@@ -36,7 +37,7 @@ event that was not folded may belong to one.
 
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
@@ -62,12 +63,13 @@ __all__ = [
     "fresh_until",
     "held_range",
     "merge",
+    "read_until",
 ]
 
 # Of what the speed layer left out, these reasons are of events that belong to an answer. Repeats
 # do not, and dead letters cannot be read.
 _MISSING = ("late", "future")
-_NO_TIME = -(1 << 61)  # a watermark before it is of a partition that had no event yet
+_NO_TIME = -(1 << 61)  # a moment before it is of a partition of which none is known yet
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,14 +186,32 @@ def fresh_until(reading: Reading | Survey) -> int | None:
 
     None when no event was folded of a partition that batch or the speed layer knows.
     """
-    fresh = {progress.partition: progress.fresh_until for progress in reading.progress}
+    return _least(reading, {p.partition: p.fresh_until for p in reading.progress})
+
+
+def read_until(reading: Reading | Survey) -> int | None:
+    """Up to when the log is read, by its own time, ms UTC: what was written before is folded.
+
+    Of all partitions the one that is least far. What batch has read beyond is not in it, as it
+    stores offsets and no times; so an exact row may know more, and never less. None when it is not
+    known of a partition that batch or the speed layer knows.
+    """
+    return _least(reading, {p.partition: p.read_until for p in reading.progress})
+
+
+def _least(reading: Reading | Survey, moments: Mapping[int, int]) -> int | None:
     counted = {
         partition
         for head in reading.heads.values()
         for partition in (*head.coverage.segments, *head.coverage.until)
     }
-    least = min(fresh.values(), default=_NO_TIME)
-    return None if least <= _NO_TIME or counted - fresh.keys() else least
+    least = of_all_partitions(moments)
+    return None if least <= _NO_TIME or counted - moments.keys() else least
+
+
+def of_all_partitions(moments: Mapping[int, int]) -> int:
+    """How far all partitions are, of how far each is: as the one that is least far."""
+    return min(moments.values(), default=_NO_TIME)
 
 
 def held_range(metric: Metric, reading: Reading) -> tuple[int, int] | None:
@@ -228,6 +248,7 @@ class Doubts:
     Attributes:
         settled: What of the reading counts.
         fresh_until: How far the speed layer has come; see `fresh_until`.
+        read_until: Up to when the log is read; see `read_until`.
         unfolded: How many events of the reading it did not fold though they may belong to it.
 
     Raises:
@@ -240,6 +261,7 @@ class Doubts:
         self._heads = [reading.heads[span] for span in self._spans]
         self.settled = settle(reading)
         self.fresh_until = fresh_until(reading)
+        self.read_until = read_until(reading)
         hidden = self.settled.hidden
         unfolded = Counter(_unfolded_events(metric, self.settled.unfolded)) + Counter(hidden)
         self._hours = sorted(unfolded)

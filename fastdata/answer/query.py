@@ -41,9 +41,11 @@ async def query(
 
     * `exact`: the row certainly counts all of its events that either layer has read, each once;
     * `fresh_until`: how far in event time the speed layer has come, null when it has not run;
+    * `read_until`: up to when the log is read, by its own time: an exact row counts each of its
+      events that was written before. Null when that is not known of every partition;
     * `gap`: events of the row may have been skipped and not been counted by batch yet.
 
-    `fastdata.answer.merge` defines the three. The bounds hold at every moment. A column of
+    `fastdata.answer.merge` defines the four. The bounds hold at every moment. A column of
     integers past 64 bits is `decimal128(38)`, or `decimal256(76)`, instead of `int64`.
 
         departures = fastdata.load("agents/flights.py").metric("departures")
@@ -123,7 +125,7 @@ async def answer(
     doubts = Doubts(metric, reading)
     ready = windows.of_rows(metric, buckets) if windows and buckets else None
     merged = merge(metric, doubts, buckets, by, ready) if buckets else iter(())
-    table = answer_table(schema, rows(merged), doubts.fresh_until)
+    table = answer_table(schema, rows(merged), doubts)
     return described(table, metric, request, doubts, about)
 
 
