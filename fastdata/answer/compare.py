@@ -60,7 +60,7 @@ async def compare(
         left: Values of dimensions, all of which a row of that side has; empty: every row.
         right: The same; sides may overlap.
         start: ISO text (without an offset: local time of the zone) or an aware `datetime`, in whole
-            minutes. None: from the first hour that the store holds.
+            minutes. None: from the first hour of which the store knows anything.
         end: Exclusive; the same. None: to the last one.
         every: Width of the buckets: "day", "week" (from Monday) or "month" of the zone; or "1m" or
             more in whole minutes, which begin at multiples of it since 1970 UTC; "all" for one.

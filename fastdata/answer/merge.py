@@ -45,7 +45,7 @@ from fastdata.answer.buckets import Buckets
 from fastdata.answer.rows import ChosenDims, Layer, ReadyRows, group_reading
 from fastdata.answer.tips import settle
 from fastdata.coordinates.dimensions import Dimension, load_dims
-from fastdata.coordinates.instants import HOUR_MS, floor_to
+from fastdata.coordinates.instants import DAY_MS, HOUR_MS, floor_to
 from fastdata.declare.metric import Metric, States
 from fastdata.declare.unfolded import unfolded_of
 from fastdata.measures.estimates import Estimate
@@ -66,6 +66,7 @@ __all__ = [
     "read_until",
 ]
 
+_A_YEAR_MS = 366 * DAY_MS
 # Of what the speed layer left out, these reasons are of events that belong to an answer. Repeats
 # do not, and dead letters cannot be read.
 _MISSING = ("late", "future")
@@ -214,11 +215,27 @@ def of_all_partitions(moments: Mapping[int, int]) -> int:
     return min(moments.values(), default=_NO_TIME)
 
 
-def held_range(metric: Metric, reading: Reading) -> tuple[int, int] | None:
-    """The hours `[start, end)` of which anything was read, ms UTC; None when nothing was."""
+def held_range(metric: Metric, reading: Reading, with_left_out: bool) -> tuple[int, int] | None:
+    """The hours `[start, end)` of which anything was read, ms UTC; None when nothing was.
+
+    Args:
+        with_left_out: Whether hours count, too, of which only events are known that the speed layer
+            left out. Dead letters and repeats have none, and nothing counts that is later than a
+            year after all else: such times are mistakes, and a range would reach to the year 9999.
+    """
     spans = set(reading.heads)
     spans.update(floor_to(partial.window, metric.span_ms) for partial in reading.partials)
+    if with_left_out:
+        moments = [*spans, *(report.updated for report in reading.progress)]
+        latest = max(moments, default=_NO_TIME) + _A_YEAR_MS
+        left_out = (partial.window for partial in _missing(reading.unfolded))
+        spans.update(hour for hour in left_out if hour <= latest)
     return (min(spans), max(spans) + metric.span_ms) if spans else None
+
+
+def _missing(unfolded: Iterable[Partial]) -> Iterator[Partial]:
+    """Of what the speed layer left out, the counts of events that belong to an answer."""
+    return (partial for partial in unfolded if load_dims(partial.dims)[0] in _MISSING)
 
 
 def _unfolded_events(metric: Metric, unfolded: Iterable[Partial]) -> dict[int, int]:
@@ -226,12 +243,10 @@ def _unfolded_events(metric: Metric, unfolded: Iterable[Partial]) -> dict[int, i
     system = unfolded_of(metric.source)
     count = system.aggregates[0]
     hours: dict[int, int] = {}
-    for partial in unfolded:
-        (reason,) = load_dims(partial.dims)
-        if reason in _MISSING:
-            events = count.present(system.load(partial.state)[0]).value
-            number = events if isinstance(events, int) else 0
-            hours[partial.window] = hours.get(partial.window, 0) + number
+    for partial in _missing(unfolded):
+        events = count.present(system.load(partial.state)[0]).value
+        number = events if isinstance(events, int) else 0
+        hours[partial.window] = hours.get(partial.window, 0) + number
     return hours
 
 

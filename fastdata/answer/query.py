@@ -55,7 +55,7 @@ async def query(
     Args:
         metric: What to answer.
         start: ISO text (without an offset: local time of the zone) or an aware `datetime`, in whole
-            minutes. None: from the first hour that the store holds.
+            minutes. None: from the first hour of which the store knows anything.
         end: Exclusive; the same. None: to the last one.
         every: Width of the buckets: "day", "week" (from Monday) or "month" of the zone; or "1m" or
             more in whole minutes, which begin at multiples of it since 1970 UTC; "all" for one.
@@ -119,7 +119,8 @@ async def answer(
     """
     async with _opened_store(store) as opened:
         reading, windows = await read_ready(metric, request, by, opened, takes_ready)
-    held = held_range(metric, reading)
+    # Rolling days of which only left out events are known have not come yet, and have no row.
+    held = held_range(metric, reading, with_left_out=request.rolling is None)
     request = request.within(held)
     buckets = request.buckets(held)
     doubts = Doubts(metric, reading)

@@ -259,9 +259,24 @@ def test_a_row_says_exact_although_the_worker_is_behind_and_read_until_says_so(
 
 def test_the_held_range_is_that_of_heads_and_partials(rides: Metric) -> None:
     late = [partial(rides, NOON - 30 * MINUTE, ["Oslo", 1], [ANNA])]
-    held = held_range(rides, reading([head(ONE)], partials=late))
+    held = held_range(rides, reading([head(ONE)], partials=late), with_left_out=True)
     assert (NOON - HOUR_MS, TWO) == held
 
 
+def test_the_held_range_has_the_hours_of_events_that_were_left_out(rides: Metric) -> None:
+    left_out = [unfolded(rides, NOON, "late", 1), unfolded(rides, TWO, "future", 1)]
+    of_nobody = [unfolded(rides, 0, "repeat", 1), unfolded(rides, TWO + HOUR_MS, "repeat", 1)]
+    counted = reading([head(ONE)], unfolded=left_out + of_nobody)
+    assert (NOON, TWO + HOUR_MS) == held_range(rides, counted, with_left_out=True)
+    assert (ONE, TWO) == held_range(rides, counted, with_left_out=False)
+
+
+def test_a_time_that_is_a_mistake_is_not_in_the_held_range(rides: Metric) -> None:
+    year = 366 * 24 * HOUR_MS
+    times = (TWO + year, TWO + year + HOUR_MS, parse_instant("9999-12-31T23:00Z"))
+    counted = reading([head(ONE)], unfolded=[unfolded(rides, at, "future", 1) for at in times])
+    assert (ONE, TWO + year + HOUR_MS) == held_range(rides, counted, with_left_out=True)
+
+
 def test_an_empty_reading_holds_no_range(rides: Metric) -> None:
-    assert None is held_range(rides, reading())
+    assert None is held_range(rides, reading(), with_left_out=True)
