@@ -43,6 +43,7 @@ class Description(TypedDict):
     zone: str
     by: list[str]
     fresh_until: str | None
+    read_until: str | None
     unfolded: int
 
 
@@ -77,16 +78,17 @@ def schema_of(
     columns = {"window_start": _INSTANT, "window_end": _INSTANT, **dimensions}
     for name, type in measures.items():
         columns |= {name + suffix: type for suffix in ("", "_lower", "_upper")}
-    return pa.schema(columns | {"exact": pa.bool_(), "fresh_until": _INSTANT, "gap": pa.bool_()})
+    columns |= {"exact": pa.bool_(), "fresh_until": _INSTANT, "read_until": _INSTANT}
+    return pa.schema(columns | {"gap": pa.bool_()})
 
 
-def answer_table(schema: pa.Schema, rows: Iterable[Row], fresh: int | None) -> pa.Table:
+def answer_table(schema: pa.Schema, rows: Iterable[Row], doubts: Doubts) -> pa.Table:
     """The rows as a table.
 
     Args:
         schema: Columns of `answer_schema`.
         rows: In the order of the table.
-        fresh: How far in event time the speed layer has come, ms UTC; None when it has not run.
+        doubts: About what was read.
 
     Raises:
         QueryError: A value does not fit its column's type.
@@ -96,7 +98,7 @@ def answer_table(schema: pa.Schema, rows: Iterable[Row], fresh: int | None) -> p
         values: list[object] = [row.start, row.end, *row.dims]
         for estimate in row.estimates:
             values += (estimate.value, estimate.lower, estimate.upper)
-        values += (row.is_exact, fresh, row.has_gap, row.layer)
+        values += (row.is_exact, doubts.fresh_until, doubts.read_until, row.has_gap, row.layer)
         # The layer is the last, and not always asked for.
         for column, value in zip(columns, values[: len(columns)], strict=True):
             column.append(value)
@@ -131,24 +133,24 @@ def described(
         doubts: About what was read.
         about: The dimensions that were asked for, as `by`, and what else is to be said.
     """
-    fresh = doubts.fresh_until
     description: Description = {
         "metric": metric.name,
         "definition": metric.id,
-        "start": None if request.start is None else _iso(request.start),
-        "end": None if request.end is None else _iso(request.end),
+        "start": _iso(request.start),
+        "end": _iso(request.end),
         "every": request.grain,
         "rolling": request.rolling,
         "zone": request.calendar.zone,
         "by": [],
-        "fresh_until": None if fresh is None else _iso(fresh),
+        "fresh_until": _iso(doubts.fresh_until),
+        "read_until": _iso(doubts.read_until),
         "unfolded": doubts.unfolded,
     }
     return table.replace_schema_metadata({_KEY: json.dumps({**description, **about})})
 
 
-def _iso(time_ms: int) -> str:
-    return to_datetime(time_ms).isoformat().replace("+00:00", "Z")
+def _iso(time_ms: int | None) -> str | None:
+    return None if time_ms is None else to_datetime(time_ms).isoformat().replace("+00:00", "Z")
 
 
 def _widened(field: pa.Field, values: Sequence[object]) -> pa.Field:

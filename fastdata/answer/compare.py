@@ -46,8 +46,8 @@ async def compare(
     One row per bucket of time of which anything is stored. Columns: `window` and `window_end`,
     then with `_lower` and `_upper` each: `left` and `right` (how many values a side has), `union`,
     `intersection`, `left_only`, `right_only`, and `jaccard`, the share of the union that both
-    have (null of two empty sides); then `exact`, `fresh_until` and `gap` as in `query`. Counts
-    hold within their bounds with confidence 0.997, the similarity with 0.954.
+    have (null of two empty sides); then `exact`, `fresh_until`, `read_until` and `gap` as in
+    `query`. Counts hold within their bounds with confidence 0.997, the similarity with 0.954.
 
         visits = fastdata.load("agents/visits.py").metric("visits")
         germany, france = {"country": "DE"}, {"country": "FR"}
@@ -60,7 +60,7 @@ async def compare(
         left: Values of dimensions, all of which a row of that side has; empty: every row.
         right: The same; sides may overlap.
         start: ISO text (without an offset: local time of the zone) or an aware `datetime`, in whole
-            minutes. None: from the first hour that the store holds.
+            minutes. None: from the first hour of which the store knows anything.
         end: Exclusive; the same. None: to the last one.
         every: Width of the buckets: "day", "week" (from Monday) or "month" of the zone; or "1m" or
             more in whole minutes, which begin at multiples of it since 1970 UTC; "all" for one.

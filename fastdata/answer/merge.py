@@ -7,8 +7,9 @@ Of a segment that is still open the version has tips, which newer partials take 
 is honesty: `is_exact` and the bounds (`Doubts`).
 
 **What makes a row exact.** A row is exact when it certainly counts every event that either layer
-has read and that belongs to it, once. Neither knows what it has not read; `fresh_until` says how
-far the speed layer has come. So each of these makes a row inexact:
+has read and that belongs to it, once. Neither knows what it has not read; `read_until` says how far
+the speed layer has come in the log: each event of the row that was written before is in it.
+`fresh_until` says how far in event time. So each of these makes a row inexact:
 
 * An hour that the row touches has no head. Batch has never looked at it, and nobody can tell
   what the speed layer missed of it.
@@ -36,7 +37,7 @@ event that was not folded may belong to one.
 
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
@@ -45,7 +46,7 @@ from fastdata.answer.rows import ChosenDims, Layer, ReadyRows, group_reading
 from fastdata.answer.tips import settle
 from fastdata.coordinates.dimensions import Dimension, load_dims
 from fastdata.coordinates.epochs import epoch_start
-from fastdata.coordinates.instants import HOUR_MS, floor_to
+from fastdata.coordinates.instants import DAY_MS, HOUR_MS, floor_to
 from fastdata.declare.metric import Metric, States
 from fastdata.declare.unfolded import unfolded_of
 from fastdata.measures.estimates import Estimate
@@ -63,12 +64,14 @@ __all__ = [
     "fresh_until",
     "held_range",
     "merge",
+    "read_until",
 ]
 
+_A_YEAR_MS = 366 * DAY_MS
 # Of what the speed layer left out, these reasons are of events that belong to an answer. Repeats
 # do not, and dead letters cannot be read.
 _MISSING = ("late", "future")
-_NO_TIME = -(1 << 61)  # a watermark before it is of a partition that had no event yet
+_NO_TIME = -(1 << 61)  # a moment before it is of a partition of which none is known yet
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,23 +188,57 @@ def fresh_until(reading: Reading | Survey) -> int | None:
 
     None when no event was folded of a partition that batch or the speed layer knows.
     """
-    fresh = {p.partition: p.fresh_until for p in rules.living(reading.progress)}
-    living = epoch_start(min(fresh, default=0))
+    return _least(reading, {p.partition: p.fresh_until for p in rules.living(reading.progress)})
+
+
+def read_until(reading: Reading | Survey) -> int | None:
+    """Up to when the log is read, by its own time, ms UTC: what was written before is folded.
+
+    Of all partitions the one that is least far. What batch has read beyond is not in it, as it
+    stores offsets and no times; so an exact row may know more, and never less. None when it is not
+    known of a partition that batch or the speed layer knows.
+    """
+    return _least(reading, {p.partition: p.read_until for p in rules.living(reading.progress)})
+
+
+def _least(reading: Reading | Survey, moments: Mapping[int, int]) -> int | None:
+    living = epoch_start(min(moments, default=0))
     counted = {
         partition
         for head in reading.heads.values()
         for partition in (*head.coverage.segments, *head.coverage.until)
         if partition >= living
     }
-    least = min(fresh.values(), default=_NO_TIME)
-    return None if least <= _NO_TIME or counted - fresh.keys() else least
+    least = of_all_partitions(moments)
+    return None if least <= _NO_TIME or counted - moments.keys() else least
 
 
-def held_range(metric: Metric, reading: Reading) -> tuple[int, int] | None:
-    """The hours `[start, end)` of which anything was read, ms UTC; None when nothing was."""
+def of_all_partitions(moments: Mapping[int, int]) -> int:
+    """How far all partitions are, of how far each is: as the one that is least far."""
+    return min(moments.values(), default=_NO_TIME)
+
+
+def held_range(metric: Metric, reading: Reading, with_left_out: bool) -> tuple[int, int] | None:
+    """The hours `[start, end)` of which anything was read, ms UTC; None when nothing was.
+
+    Args:
+        with_left_out: Whether hours count, too, of which only events are known that the speed layer
+            left out. Dead letters and repeats have none, and nothing counts that is later than a
+            year after all else: such times are mistakes, and a range would reach to the year 9999.
+    """
     spans = set(reading.heads)
     spans.update(floor_to(partial.window, metric.span_ms) for partial in reading.partials)
+    if with_left_out:
+        moments = [*spans, *(report.updated for report in reading.progress)]
+        latest = max(moments, default=_NO_TIME) + _A_YEAR_MS
+        left_out = (partial.window for partial in _missing(reading.unfolded))
+        spans.update(hour for hour in left_out if hour <= latest)
     return (min(spans), max(spans) + metric.span_ms) if spans else None
+
+
+def _missing(unfolded: Iterable[Partial]) -> Iterator[Partial]:
+    """Of what the speed layer left out, the counts of events that belong to an answer."""
+    return (partial for partial in unfolded if load_dims(partial.dims)[0] in _MISSING)
 
 
 def _unfolded_events(metric: Metric, unfolded: Iterable[Partial]) -> dict[int, int]:
@@ -209,12 +246,10 @@ def _unfolded_events(metric: Metric, unfolded: Iterable[Partial]) -> dict[int, i
     system = unfolded_of(metric.source)
     count = system.aggregates[0]
     hours: dict[int, int] = {}
-    for partial in unfolded:
-        (reason,) = load_dims(partial.dims)
-        if reason in _MISSING:
-            events = count.present(system.load(partial.state)[0]).value
-            number = events if isinstance(events, int) else 0
-            hours[partial.window] = hours.get(partial.window, 0) + number
+    for partial in _missing(unfolded):
+        events = count.present(system.load(partial.state)[0]).value
+        number = events if isinstance(events, int) else 0
+        hours[partial.window] = hours.get(partial.window, 0) + number
     return hours
 
 
@@ -231,6 +266,7 @@ class Doubts:
     Attributes:
         settled: What of the reading counts.
         fresh_until: How far the speed layer has come; see `fresh_until`.
+        read_until: Up to when the log is read; see `read_until`.
         unfolded: How many events of the reading it did not fold though they may belong to it.
 
     Raises:
@@ -243,6 +279,7 @@ class Doubts:
         self._heads = [reading.heads[span] for span in self._spans]
         self.settled = settle(reading)
         self.fresh_until = fresh_until(reading)
+        self.read_until = read_until(reading)
         hidden = self.settled.hidden
         unfolded = Counter(_unfolded_events(metric, self.settled.unfolded)) + Counter(hidden)
         self._hours = sorted(unfolded)

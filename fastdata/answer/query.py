@@ -41,9 +41,11 @@ async def query(
 
     * `exact`: the row certainly counts all of its events that either layer has read, each once;
     * `fresh_until`: how far in event time the speed layer has come, null when it has not run;
+    * `read_until`: up to when the log is read, by its own time: an exact row counts each of its
+      events that was written before. Null when that is not known of every partition;
     * `gap`: events of the row may have been skipped and not been counted by batch yet.
 
-    `fastdata.answer.merge` defines the three. The bounds hold at every moment. A column of
+    `fastdata.answer.merge` defines the four. The bounds hold at every moment. A column of
     integers past 64 bits is `decimal128(38)`, or `decimal256(76)`, instead of `int64`.
 
         departures = fastdata.load("agents/flights.py").metric("departures")
@@ -53,7 +55,7 @@ async def query(
     Args:
         metric: What to answer.
         start: ISO text (without an offset: local time of the zone) or an aware `datetime`, in whole
-            minutes. None: from the first hour that the store holds.
+            minutes. None: from the first hour of which the store knows anything.
         end: Exclusive; the same. None: to the last one.
         every: Width of the buckets: "day", "week" (from Monday) or "month" of the zone; or "1m" or
             more in whole minutes, which begin at multiples of it since 1970 UTC; "all" for one.
@@ -117,13 +119,14 @@ async def answer(
     """
     async with _opened_store(store) as opened:
         reading, windows = await read_ready(metric, request, by, opened, takes_ready)
-    held = held_range(metric, reading)
+    # Rolling days of which only left out events are known have not come yet, and have no row.
+    held = held_range(metric, reading, with_left_out=request.rolling is None)
     request = request.within(held)
     buckets = request.buckets(held)
     doubts = Doubts(metric, reading)
     ready = windows.of_rows(metric, buckets) if windows and buckets else None
     merged = merge(metric, doubts, buckets, by, ready) if buckets else iter(())
-    table = answer_table(schema, rows(merged), doubts.fresh_until)
+    table = answer_table(schema, rows(merged), doubts)
     return described(table, metric, request, doubts, about)
 
 

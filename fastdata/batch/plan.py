@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal, Self, get_args
 
 from fastdata.archive.manifest import ObjectEntry
@@ -23,8 +24,10 @@ __all__ = [
     "plan_spans",
 ]
 
-# Some eleven years of hours: in a longer range, days without events get no heads.
+# Some eleven years of hours. In a longer range, days without events get no heads; but between two
+# days with events that are at most a year apart they do, if these are not too many.
 _MAX_SPANS = 100_000
+_SILENCE_MS = 366 * DAY_MS
 _KEY_DIGITS = 32
 
 _Verdict = Literal["recompute", "relabel", "empty", "ahead", "unchanged"]
@@ -201,8 +204,8 @@ def choose_spans(
 ) -> Sequence[int]:
     """The spans of a range, also those without events: a head is what makes an answer exact.
 
-    There are none while nothing is archived; in a range that is too long for a head an hour, days
-    without events have none.
+    There are none while nothing is archived. In a range that is too long for a head an hour, as one
+    to the year 9999 for an event whose time is a mistake, a year without events has none.
 
     Args:
         hours: What is archived.
@@ -233,8 +236,17 @@ def choose_spans(
     spans = range(first, edge, HOUR_MS)
     if len(spans) <= _MAX_SPANS:
         return [*spans, *later] if later else spans
-    every_hour = (hour for day in days for hour in range(day, day + DAY_MS, HOUR_MS))
+    every_hour = (hour for day in _near(days) for hour in range(day, day + DAY_MS, HOUR_MS))
     return [*(hour for hour in every_hour if hour in spans), *later]
+
+
+def _near(days: Sequence[int]) -> Sequence[int]:
+    """The days, and those between two that are at most a year apart, unless they are too many."""
+    near = list(days[:1])
+    for before, day in pairwise(days):
+        first = before + DAY_MS if day - before <= _SILENCE_MS else day
+        near += range(first, day + DAY_MS, DAY_MS)
+    return near if len(near) * DAY_MS // HOUR_MS <= _MAX_SPANS else days
 
 
 def plan_spans(

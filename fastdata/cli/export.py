@@ -11,7 +11,7 @@ import click
 
 from fastdata.cli.bars import open_bar
 from fastdata.cli.query import listed
-from fastdata.cli.reporting import minute
+from fastdata.cli.reporting import minute, second
 from fastdata.declare.catalog import load_folder
 from fastdata.errors import FastdataError
 from fastdata.settings import Settings, mask_url
@@ -143,11 +143,12 @@ def _show(report: "ExportReport", as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(report.as_dict()))
         return
-    fresh = report.fresh_until
+    fresh, read = report.fresh_until, report.read_until
     click.echo(
         f"{report.table}: {report.refreshed:,} of {report.parts:,} parts were new, "
         f"{report.rows:,} rows written; "
         + ("no worker has run" if fresh is None else f"fresh until {minute(fresh)} UTC")
+        + ("" if read is None else f", read until {second(read)} UTC")
         + (", shown in the place of the old table" if report.swapped else "")
         + f" ({report.seconds:.2f} s)"
     )

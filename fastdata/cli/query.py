@@ -70,7 +70,8 @@ def query(
 
     Days, weeks and months are those of --zone, and so are times without an offset; 1h and other
     widths are multiples since 1970 UTC. Without --by, all dimensions are merged. A measure whose
-    value is not certain shows its bounds, as in 4,021 [3,950, 4,093].
+    value is not certain shows its bounds, as in 4,021 [3,950, 4,093]. Below the rows stands up to
+    when the log is read: what is exact counts all that was written before.
 
     \b
     Examples:

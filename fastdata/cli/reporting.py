@@ -10,12 +10,17 @@ from fastdata.coordinates.instants import to_datetime
 if TYPE_CHECKING:
     from fastdata.batch.reports import MetricReport, ReplayReport
 
-__all__ = ["left_out", "minute", "show_report"]
+__all__ = ["left_out", "minute", "second", "show_report"]
 
 
 def minute(time_ms: int) -> str:
     """An instant in UTC, up to its minute."""
     return f"{to_datetime(time_ms):%Y-%m-%d %H:%M}"
+
+
+def second(time_ms: int) -> str:
+    """An instant in UTC, up to its second."""
+    return f"{to_datetime(time_ms):%Y-%m-%d %H:%M:%S}"
 
 
 def left_out(counts: Mapping[str, int]) -> str:

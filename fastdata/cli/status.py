@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fastdata.cli.reporting import minute
+from fastdata.cli.reporting import minute, second
 from fastdata.declare.catalog import load_folder
 from fastdata.errors import SettingsError, StoreUnavailableError
 from fastdata.settings import Settings
@@ -31,8 +31,9 @@ def status(as_json: bool) -> None:
 
     Per partition: the end of the log and, as offsets, what is folded, archived (closed: in
     finished segments) and covered by a replay; the lag of the speed layer in events, and in
-    seconds since the oldest of them was sent. Then gaps, events that were not folded, dead
-    letters, and the newest replay of each metric.
+    seconds since the oldest of them was sent. Then up to when the log is read, as answers say it,
+    and how long ago that was; gaps, events that were not folded, dead letters, and the newest
+    replay of each metric.
 
     Exit code 1 when something could not be reached; the rest is shown.
 
@@ -41,7 +42,7 @@ def status(as_json: bool) -> None:
       fastdata status
       fastdata status --json | jq '.sources[].partitions[].lag'
     """  # noqa: D301  (click wants the backspace)
-    status = asyncio.run(_read(Settings.load()))
+    status = asyncio.run(_status(Settings.load()))
     if as_json:
         click.echo(json.dumps(status.as_dict(), indent=2))
     else:
@@ -56,7 +57,7 @@ def status(as_json: bool) -> None:
     sys.exit(1 if status.problems else 0)
 
 
-async def _read(settings: Settings) -> "Status":
+async def _status(settings: Settings) -> "Status":
     from fastdata.archive import open_archive_storage
     from fastdata.kafka.connection import Broker
     from fastdata.operate.status import LogReader, StatusReader
@@ -98,6 +99,7 @@ def _partitions(source: "SourceStatus") -> "Table":
 
 
 def _show_rest(console: "Console", source: "SourceStatus") -> None:
+    console.print(_read(source), soft_wrap=True)
     for gap in source.gaps:
         console.print(
             f"gap: partition {gap.partition}, offsets {gap.start:,} to {gap.end:,} were skipped",
@@ -108,6 +110,12 @@ def _show_rest(console: "Console", source: "SourceStatus") -> None:
         console.print(f"{name}: {count:,}")
     for metric, run in source.runs.items():
         console.print(f"{metric}: {_describe(run)}", soft_wrap=True)
+
+
+def _read(source: "SourceStatus") -> str:
+    if source.read_until is None or source.read_lag_s is None:
+        return "read until an unknown time: not every partition has been read"
+    return f"read until {second(source.read_until)} UTC, {source.read_lag_s:,.1f} s ago"
 
 
 def _describe(run: "Run | None") -> str:

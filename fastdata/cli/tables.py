@@ -58,7 +58,7 @@ class _ShownColumn:
 
 
 def table_text(table: "pa.Table", took_s: float, is_terminal: bool) -> str:
-    """The rows as a table, and a line about how sure it is.
+    """The rows as a table, and below it how sure it is.
 
     In a terminal, measures that have no room beside the others come below them, with the same rows.
     No date and no number is broken, only texts and lists are.
@@ -87,7 +87,7 @@ def table_text(table: "pa.Table", took_s: float, is_terminal: bool) -> str:
     with console.capture() as capture:
         for group in _fitting(keys, columns, states, width) if rows else ():
             _print(console, [*keys, *group, states], is_terminal)
-        console.print(Text(_footer(table, about, took_s)), soft_wrap=True)
+        console.print(Text(_footer(table, about, took_s, width)), soft_wrap=True)
         if not rows:
             console.print(Text(_hint(about)), soft_wrap=True)
     return capture.get()
@@ -129,21 +129,34 @@ def _print(console: Console, columns: Sequence[_ShownColumn], is_terminal: bool)
     console.print(shown)
 
 
-def _footer(table: "pa.Table", about: "Description", took_s: float) -> str:
+def _footer(table: "pa.Table", about: "Description", took_s: float, width: int) -> str:
     exact, gaps = (sum(table.column(name).to_pylist()) for name in ("exact", "gap"))
     rows = table.num_rows
     certain = "all exact" if exact == rows else f"{exact:,} exact"
-    fresh = about["fresh_until"]
+    fresh, read = about["fresh_until"], about["read_until"]
     parts = [
         f"{_counted(rows, 'row')}, {certain}" if rows else "nothing is stored there",
         f"fresh until {show_instant(fresh)} UTC" if fresh else "no worker has run",
+        f"read until {show_instant(read)} UTC" if read else "read until an unknown time",
         f"{gaps:,} with gaps" if gaps else "no gaps",
         about["definition"],
         f"{took_s:.2f} s",
     ]
     if about["unfolded"]:
-        parts.insert(2, f"{_counted(about['unfolded'], 'late or future event')} left to batch")
-    return " · ".join(parts)
+        parts.insert(3, f"{_counted(about['unfolded'], 'late or future event')} left to batch")
+    return _joined(parts, width)
+
+
+def _joined(parts: Sequence[str], width: int) -> str:
+    """Parts beside each other, none of them broken, in as few lines as have room for them."""
+    lines = [parts[0]]
+    for part in parts[1:]:
+        longer = f"{lines[-1]} · {part}"
+        if cell_len(longer) <= width:
+            lines[-1] = longer
+        else:
+            lines.append(part)
+    return "\n".join(lines)
 
 
 def _hint(about: "Description") -> str:

@@ -45,7 +45,7 @@ def ranged(every: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
             help="Start, such as 2013-01-01 or 2013-01-01T06:00Z.",
         ),
         click.option(
-            "--to", "end", metavar="TIME", help="Exclusive end. Without both: all that is stored."
+            "--to", "end", metavar="TIME", help="Exclusive end. Without both: all that is known."
         ),
         click.option(
             "--every",
@@ -110,5 +110,5 @@ def _local(instant: int, zone: str, beside: str = "") -> str:
 
 
 def show_instant(text: object) -> str:
-    """Shorter than ISO."""
-    return str(text).removesuffix("Z").replace("T", " ").removesuffix(":00")
+    """Shorter than ISO, and up to its second."""
+    return str(text)[:19].replace("T", " ").removesuffix(":00")

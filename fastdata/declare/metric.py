@@ -28,7 +28,7 @@ States = list[object]  # one for each of `Metric.aggregates`
 _MeasureValues = Sequence[object]  # one for each of `Metric.aggregates`; None is skipped
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,47}")
-_COLUMNS = frozenset({"window_start", "window_end", "exact", "fresh_until", "gap"})
+_COLUMNS = frozenset({"window_start", "window_end", "exact", "fresh_until", "read_until", "gap"})
 _ANY_NUMBER = 1 << 62
 
 

@@ -13,7 +13,7 @@ import pyarrow as pa
 from pyarrow import compute as pc
 
 from fastdata import failpoints
-from fastdata.answer.merge import fresh_until
+from fastdata.answer.merge import fresh_until, read_until
 from fastdata.answer.query import query
 from fastdata.coordinates.calendar import Grain
 from fastdata.coordinates.instants import ceil_to, floor_to, parse_instant, to_datetime
@@ -49,6 +49,7 @@ class ExportReport:
         rows: How many rows were written for it.
         swapped: Whether the table took the place of one of another definition.
         fresh_until: How far in event time the speed layer had come, ms UTC.
+        read_until: Up to when the log had been read, by its own time, ms UTC.
         seconds: How long it took.
     """
 
@@ -59,13 +60,17 @@ class ExportReport:
     rows: int
     swapped: bool
     fresh_until: int | None
+    read_until: int | None
     seconds: float
 
     def as_dict(self) -> dict[str, object]:
-        """For JSON; the instant as ISO text."""
-        fresh = self.fresh_until
-        shown = None if fresh is None else to_datetime(fresh).isoformat().replace("+00:00", "Z")
-        return {**asdict(self), "fresh_until": shown, "seconds": round(self.seconds, 3)}
+        """For JSON; instants as ISO text."""
+        instants = {
+            name: None if at is None else to_datetime(at).isoformat().replace("+00:00", "Z")
+            for name in ("fresh_until", "read_until")
+            for at in [getattr(self, name)]
+        }
+        return asdict(self) | instants | {"seconds": round(self.seconds, 3)}
 
 
 async def export(
@@ -191,7 +196,7 @@ class Exporter:
         start, end = self._range()
         written = await self._target.open()
         survey = await self._survey(start, end)
-        fresh = fresh_until(survey)
+        fresh, read = fresh_until(survey), read_until(survey)
         marks = await self._marks(survey, fresh, start, end)
         held = {part: mark for part, mark in written.items() if start <= part < end}
         changed = sorted(p for p in marks.keys() | held.keys() if marks.get(p) != held.get(p))
@@ -200,7 +205,7 @@ class Exporter:
         for portion in portions:
             if stop is not None and stop.is_set():
                 break
-            answered = await self._replace({p: marks.get(p) for p in portion}, fresh)
+            answered = await self._replace({p: marks.get(p) for p in portion}, fresh, read)
             portions.learn(len(portion), answered[0])
             done, rows = done + len(portion), rows + answered[1]
             failpoints.reach("export.after_part")
@@ -215,11 +220,12 @@ class Exporter:
             rows=rows,
             swapped=swapped,
             fresh_until=fresh,
+            read_until=read,
             seconds=time.perf_counter() - began,
         )
 
     async def _replace(
-        self, before: Mapping[int, str | None], fresh: int | None
+        self, before: Mapping[int, str | None], fresh: int | None, read: int | None
     ) -> tuple[int, int]:
         """Ask for the answer of adjacent parts and write it: rows in all, and rows written."""
         start, end = min(before), self._target.parts.of(max(before)).end
@@ -239,7 +245,7 @@ class Exporter:
         # What moved meanwhile may have moved back: no mark says which of the two was read.
         after = await self._marks(await self._survey(start, end), fresh, start, end)
         marks = {p: mark if after.get(p) == mark else "" for p, mark in before.items()}
-        rows = self._flat.rows(answer, fresh, int(self._clock() * 1000))
+        rows = self._flat.rows(answer, fresh, read, int(self._clock() * 1000))
         return rows.num_rows, await self._target.replace(marks, rows)
 
     def _of_parts(self, answer: pa.Table, marks: Mapping[int, str | None]) -> pa.Table:

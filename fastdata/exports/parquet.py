@@ -71,11 +71,11 @@ class ParquetTarget:
             await self._remember()
             return {}
         definition, marks = _load(self._flat.name, data, self._zone)
-        if definition == self._flat.former_definition:
+        if definition in self._flat.former_definitions:
             raise ExportError(
-                f"the files of {self._flat.name!r} have a column 'window' instead of"
-                " 'window_start', as an earlier version wrote them: remove the folder and export"
-                " again, or choose a new name with --table"
+                f"the files of {self._flat.name!r} have no column 'read_until', as an earlier"
+                " version wrote them: remove the folder and export again, or choose a new name with"
+                " --table"
             )
         if definition != self._flat.definition:
             raise ExportError(

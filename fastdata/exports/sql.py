@@ -2,7 +2,8 @@
 
 The rows of some adjacent parts are replaced in one transaction, with their marks: new rows go into
 a temporary table, then rows that differ or have vanished are deleted, and rows that are not there
-inserted. So readers see the parts before or after, and `updated_at` of a row that stayed stays.
+inserted. So readers see the parts before or after. A row that stayed keeps `updated_at` and
+`read_until`: both are of the moment when it became what it is.
 
 **Another definition** (of the metric, or of the table) is built beside, as `<table>_<definition>`,
 and takes the place of the old one in one transaction when it holds all that the store has. The old
@@ -17,6 +18,7 @@ import pyarrow as pa
 from sqlalchemy import (
     BigInteger,
     Column,
+    DateTime,
     MetaData,
     Row,
     Table,
@@ -101,7 +103,7 @@ class SqlTarget:
         async with self._transaction("open the table", WRITE) as connection:
             await self._dialect.lock(connection, _exports.name)
             await connection.run_sync(_metadata.create_all)
-            await self._rename_windows(connection)
+            await self._bring_up(connection)
             shown = await self._book_entry(connection, self._flat.name)
             self._written = self._flat.name
             if shown is not None and shown.definition != self._flat.definition:
@@ -117,15 +119,17 @@ class SqlTarget:
             rows = await connection.execute(select(_marks.c.part, _marks.c.mark).where(of_this))
             return {row.part: row.mark for row in rows}
 
-    async def _rename_windows(self, connection: AsyncConnection) -> None:
-        """Let a table be of the present layout that differs from it in the name of a column."""
-        former, present = self._flat.former_definition, self._flat.definition
-        of_this = and_(_exports.c.table_name == self._flat.name, _exports.c.definition == former)
-        renamed = update(_exports).where(of_this).values(definition=present)
-        if (await connection.execute(renamed)).rowcount:
-            table = connection.dialect.identifier_preparer.quote(self._flat.name)
-            to = f'ALTER TABLE {table} RENAME COLUMN "window" TO window_start'
-            await connection.execute(text(to))
+    async def _bring_up(self, connection: AsyncConnection) -> None:
+        """Let a table be of the present layout that lacks a column, or has one of another name."""
+        instant = DateTime(timezone=True).compile(dialect=connection.dialect)
+        steps = ('RENAME COLUMN "window" TO window_start', f"ADD COLUMN read_until {instant}")
+        former, present = self._flat.former_definitions, self._flat.definition
+        name, table = self._flat.name, connection.dialect.identifier_preparer.quote(self._flat.name)
+        for step, before, after in zip(steps, former, (*former[1:], present), strict=True):
+            of_this = and_(_exports.c.table_name == name, _exports.c.definition == before)
+            changed = update(_exports).where(of_this).values(definition=after)
+            if (await connection.execute(changed)).rowcount:
+                await connection.execute(text(f"ALTER TABLE {table} {step}"))
 
     async def _make(self, connection: AsyncConnection) -> None:
         is_ours = await self._book_entry(connection, self._written) is not None
@@ -156,7 +160,8 @@ class SqlTarget:
             await connection.run_sync(stage.create, checkfirst=False)
             for first in range(0, len(records), _ROWS_AT_ONCE):
                 await connection.execute(insert(stage), records[first : first + _ROWS_AT_ONCE])
-            gone = _missing_in(stage, table, [c.name for c in table.c if c.name != "updated_at"])
+            names = [c.name for c in table.c if c.name not in ("read_until", "updated_at")]
+            gone = _missing_in(stage, table, names)
             window = table.c.window_start
             await connection.execute(delete(table).where(window >= start, window < end, gone))
             new = select(stage).where(_missing_in(table, stage, ["window_start", KEY]))

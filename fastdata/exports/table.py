@@ -23,10 +23,10 @@ __all__ = ["MAX_NAME", "FlatTable", "flat_table"]
 MAX_NAME = 50
 """PostgreSQL has 63 characters for a name; a table that is kept needs 13 for its definition."""
 
-_LAYOUT = 2
+_LAYOUT = 3
 _MAX_COLUMN = 63
 _NAME = re.compile(rf"[A-Za-z_][A-Za-z0-9_]{{0,{MAX_NAME - 1}}}")
-_OURS = ("layer", "updated_at", "row_key", "window_day")
+_OURS = ("layer", "read_until", "updated_at", "row_key", "window_day")
 _UNITS = ((DAY_MS, "d"), (HOUR_MS, "h"), (MINUTE_MS, "m"))
 _INSTANT = pa.timestamp("ms", tz="UTC")
 
@@ -54,9 +54,9 @@ class FlatTable:
         return self._digest(_LAYOUT)
 
     @property
-    def former_definition(self) -> str:
-        """The definition of the same rows when `window_start` was called `window`."""
-        return self._digest(_LAYOUT - 1)
+    def former_definitions(self) -> tuple[str, str]:
+        """Of the same rows without `read_until`: with a column `window`, and `window_start`."""
+        return self._digest(1), self._digest(2)
 
     def _digest(self, layout: int) -> str:
         # The metric's id knows nothing of derived measures, nor of the order of columns.
@@ -90,24 +90,28 @@ class FlatTable:
             names += [column, f"{column}_lower", f"{column}_upper"][: 3 if self.has_bounds else 1]
         fields = [answer.field(name) for name in names]
         fields += [pa.field("layer", pa.string()), pa.field("exact", pa.bool_())]
-        return pa.schema([*fields, pa.field("updated_at", _INSTANT)])
+        fields += [pa.field(name, _INSTANT) for name in ("read_until", "updated_at")]
+        return pa.schema(fields)
 
-    def rows(self, answer: pa.Table, fresh: int | None, now_ms: int) -> pa.Table:
+    def rows(self, answer: pa.Table, fresh: int | None, read: int | None, now_ms: int) -> pa.Table:
         """The rows that an answer with layers gives.
 
         Args:
             answer: Of `query`, by the dimensions of this table.
             fresh: How far the speed layer has come in all parts of the table, ms UTC; the answer
                 knows it of its own range. No later window is exact.
+            read: Up to when the log was read before the answer was made, ms UTC.
             now_ms: What `updated_at` says, ms UTC.
 
         Raises:
             ExportError: An integer is larger than its column can be in every part of the table.
         """
         columns = []
+        same = {"read_until": read, "updated_at": now_ms}
         for field in self.schema:
-            if field.name == "updated_at":
-                columns.append(pa.repeat(pa.scalar(now_ms, field.type), answer.num_rows))
+            if field.name in same:
+                instant = pa.scalar(same[field.name], field.type)
+                columns.append(pa.repeat(instant, answer.num_rows))
                 continue
             column = answer.column(field.name)
             if column.type != field.type:

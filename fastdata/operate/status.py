@@ -12,13 +12,14 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from fastdata.archive import ArchiveReader, ArchiveStorage, Snapshot
 from fastdata.coordinates.dimensions import load_dims
+from fastdata.coordinates.instants import to_datetime
 from fastdata.coordinates.segments import segment_start
 from fastdata.declare.catalog import Catalog
 from fastdata.declare.source import Source
 from fastdata.declare.unfolded import unfolded_of
 from fastdata.errors import ArchiveError, BrokerError, CorruptStateError, StoreError
 from fastdata.kafka.connection import Broker
-from fastdata.store.protocol import Gap, Run, ServingStore
+from fastdata.store.protocol import NEVER, Gap, Progress, Run, ServingStore
 
 __all__ = ["LogReader", "PartitionStatus", "SourceStatus", "Status", "StatusReader"]
 
@@ -62,6 +63,9 @@ class SourceStatus:
             were left to batch, `repeat` had an id that was seen before, `dead:...` could
             not be read.
         runs: The newest run of batch by metric.
+        read_until: All that was written to the log before, by its own time, is folded, ms UTC: what
+            answers say. None when that is not known of every partition.
+        read_lag_s: How long ago that was, in seconds.
     """
 
     source: str
@@ -70,6 +74,8 @@ class SourceStatus:
     gaps: tuple[Gap, ...]
     unfolded: dict[str, int]
     runs: dict[str, Run | None]
+    read_until: int | None = None
+    read_lag_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +89,7 @@ class Status:
         """For JSON."""
         sources = [
             asdict(source)
+            | {"read_until": _iso(source.read_until)}
             | {"runs": {name: _run_as_dict(run) for name, run in source.runs.items()}}
             for source in self.sources
         ]
@@ -226,11 +233,8 @@ class StatusReader:
         folded = {row.partition: row.next_offset for row in rows}
         next_ = {p: max(folded.get(p, 0), start) for p, (start, _) in log.items()}
         behind = {p: offset for p, offset in next_.items() if offset < log[p][1]}
-        times: Mapping[int, int | None] = {}
-        if behind:
-            reading = asyncio.to_thread(self._log.append_times, source.topic, behind)
-            times = await self._attempt(reading, times)
-            behind = {p: offset for p, offset in behind.items() if times.get(p, 0) is not None}
+        times = await self._append_times(source.topic, behind)
+        behind = {p: offset for p, offset in behind.items() if times.get(p, 0) is not None}
         runs = await self._attempt(self._runs(source), {})
         archived = snapshot.durable if snapshot else {}
         partitions = []
@@ -249,6 +253,7 @@ class StatusReader:
                     lag_s=None if end is None else _age_s(p, behind, times, now_ms),
                 )
             )
+        read = _read_until(rows, [partition.partition for partition in partitions])
         return SourceStatus(
             source=source.name,
             topic=source.topic,
@@ -256,7 +261,17 @@ class StatusReader:
             gaps=tuple(await self._attempt(self._store.gaps(source.topic), ())),
             unfolded=await self._attempt(self._unfolded(source), {}),
             runs=runs,
+            read_until=read,
+            read_lag_s=None if read is None else max(0, now_ms - read) / 1000,
         )
+
+    async def _append_times(
+        self, topic: str, offsets: Mapping[int, int]
+    ) -> Mapping[int, int | None]:
+        if not offsets:
+            return {}
+        reading = asyncio.to_thread(self._log.append_times, topic, offsets)
+        return await self._attempt(reading, {})
 
     async def _runs(self, source: Source) -> dict[str, Run | None]:
         metrics = self._catalog.of_source(source)
@@ -293,6 +308,12 @@ def _covered(source: Source, partition: int, runs: Mapping[str, Run | None]) -> 
     )
 
 
+def _read_until(reports: Sequence[Progress], partitions: Sequence[int]) -> int | None:
+    moments = {report.partition: report.read_until for report in reports}
+    least = min((moments.get(partition, NEVER) for partition in partitions), default=NEVER)
+    return None if least == NEVER else least
+
+
 def _age_s(
     partition: int, behind: Mapping[int, int], times: Mapping[int, int | None], now_ms: int
 ) -> float | None:
@@ -300,6 +321,10 @@ def _age_s(
         return 0.0
     appended = times.get(partition)
     return None if appended is None else max(0, now_ms - appended) / 1000
+
+
+def _iso(time_ms: int | None) -> str | None:
+    return None if time_ms is None else to_datetime(time_ms).isoformat().replace("+00:00", "Z")
 
 
 def _run_as_dict(run: Run | None) -> dict[str, object] | None:

@@ -159,7 +159,7 @@ class SpeedLayer:
             at: When it was so long, ms UTC.
         """
         if (opened := self.partitions.get(partition)) is not None:
-            opened.log_end, opened.end_seen = log_end, at
+            opened.see_end(log_end, at)
 
     def fold(self, partition: int, record: Record) -> None:
         """Fold one record: to be called in the order of offsets, for a partition that is open.
@@ -184,7 +184,7 @@ class SpeedLayer:
         else:
             if event.fields is not None:  # None when the map function dropped it
                 self._fold_event(owned, record, event, event.fields)
-        owned.position, owned.written = record.offset + 1, record.timestamp_ms
+        owned.pass_by(record)
 
     def _fold_event(
         self, owned: Partition, record: Record, event: Event, fields: dict[str, object]

@@ -7,6 +7,7 @@ from typing import Protocol
 from fastdata.coordinates.dimensions import Dimension, dump_dims
 from fastdata.declare.metric import Metric, States
 from fastdata.errors import CorruptStateError
+from fastdata.events.decoder import NO_TIMESTAMP
 from fastdata.speed.keys import StateRow, cell_key, cell_prefix, ids_prefix, unstamp
 from fastdata.speed.repeats import Repeats
 from fastdata.store.protocol import NEVER, Progress
@@ -212,6 +213,7 @@ class Partition:
         written: The timestamp of the last record folded, ms UTC.
         log_end: The end of the log, as far as it is known.
         end_seen: When that was its end, ms UTC.
+        caught_up: When an end was seen last up to which all is folded, ms UTC.
         vouched: Events before this offset were judged and folded before the start: the marker of
             the state that was found vouches for them.
         new_metrics: Metrics, by index, that the marker does not know.
@@ -230,6 +232,7 @@ class Partition:
     written: int = NEVER
     log_end: int = 0
     end_seen: int = NEVER
+    caught_up: int = NEVER
     vouched: int = 0
     new_metrics: frozenset[int] = frozenset()
     stored: Progress | None = None
@@ -256,15 +259,35 @@ class Partition:
         """Whether everything is folded that was in the log when its end was seen last."""
         return self.position >= self.log_end and self.end_seen > NEVER
 
+    def pass_by(self, record: Record) -> None:
+        """Go on after a record that was folded, or left out."""
+        self.position = record.offset + 1
+        if record.timestamp_ms != NO_TIMESTAMP:
+            self.written = record.timestamp_ms
+
+    def see_end(self, log_end: int, at: int) -> None:
+        """Learn where the log ended, and when that was, ms UTC."""
+        if self.is_at_end:
+            # What was folded up to then stays so, whatever has been written since.
+            self.caught_up = self.end_seen
+        self.log_end, self.end_seen = log_end, at
+
+    @property
+    def read_until(self) -> int:
+        """All that was written to the log before is folded, ms UTC; see `Progress`."""
+        return self.end_seen if self.is_at_end else max(self.written, self.caught_up)
+
     def progress(self, topic: str, now: int) -> Progress:
         """How far it is folded, for readers.
 
         Args:
             now: ms UTC.
         """
-        read_until = self.end_seen if self.is_at_end else self.written
+        read_until = self.read_until
+        # Who has just begun does not know it yet: at the same offset the report before stays.
+        updated = now if read_until > NEVER else NEVER
         return Progress(
-            topic, self.number, self.position, self.watermark, now, read_until, self.is_at_end,
+            topic, self.number, self.position, self.watermark, updated, read_until, self.is_at_end,
             self.epoch,
         )  # fmt: skip
 

@@ -123,9 +123,11 @@ class Progress:
     Attributes:
         next_offset: The next offset to fold; all before it are in the store.
         watermark: The largest event time seen, ms UTC.
-        updated: When this was written, ms UTC of the worker's clock.
+        updated: When this was written, ms UTC of the worker's clock; `NEVER` of who has just begun
+            and does not know `read_until` yet, so that at this offset any other report stands.
         read_until: All that was written to the partition before is folded, ms UTC: the moment when
-            its end was seen, if all up to there is; else the timestamp of the last record that is.
+            its end was seen, if all up to there is; else the timestamp of the last record that is,
+            or the last such moment, whichever is later. `NEVER` when it is not known.
         is_at_end: Whether it is the moment when the end was seen.
         epoch: Which log the partition is of, as `str(LogIdentity)`; empty when that is not known.
     """

@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 
 from fastdata import Count, Estimate, Metric, Rate, Ratio, Sum
-from fastdata.answer.merge import Buckets, fresh_until, held_range
+from fastdata.answer.merge import Buckets, Doubts, fresh_until, held_range, read_until
 from fastdata.coordinates.instants import DAY_MS, HOUR_MS, parse_instant
 from fastdata.errors import CorruptStateError
+from fastdata.store.protocol import NEVER
 from tests.answer.trips import (
     MINUTE,
     NOON,
@@ -232,11 +233,50 @@ def test_fresh_until_is_unknown_when_batch_knows_a_partition_that_was_never_fold
     assert None is fresh_until(reading([head(NOON)], progress=[progress(NOON, 1)]))
 
 
+def test_read_until_is_that_of_the_partition_that_is_least_far() -> None:
+    far, near = progress(TWO, 0, read_until=ONE), progress(TWO, 1, read_until=NOON)
+    assert NOON == read_until(reading(progress=[far, near]))
+
+
+def test_read_until_is_unknown_when_it_is_of_one_partition() -> None:
+    unknown = progress(TWO, 1, read_until=NEVER)
+    assert None is read_until(reading(progress=[]))
+    assert None is read_until(reading(progress=[progress(TWO), unknown]))
+    assert None is read_until(reading([head(NOON)], progress=[progress(TWO, 1)]))
+
+
+def test_a_row_says_exact_although_the_worker_is_behind_and_read_until_says_so(
+    rides: Metric,
+) -> None:
+    # The worker has read what was written up to ONE. Behind it lies an event of noon, written
+    # after: nobody has read it, and the watermark tells nothing of it.
+    behind = progress(TWO, read_until=ONE)
+    counted = reading([head(NOON)], [total(rides, NOON, ["Oslo", 1], [ANNA])], progress=[behind])
+    (row,) = merge(rides, counted, Buckets(NOON, ONE, HOUR_MS))
+    doubts = Doubts(rides, counted)
+    assert (True, TWO, ONE) == (row.is_exact, doubts.fresh_until, doubts.read_until)
+
+
 def test_the_held_range_is_that_of_heads_and_partials(rides: Metric) -> None:
     late = [partial(rides, NOON - 30 * MINUTE, ["Oslo", 1], [ANNA])]
-    held = held_range(rides, reading([head(ONE)], partials=late))
+    held = held_range(rides, reading([head(ONE)], partials=late), with_left_out=True)
     assert (NOON - HOUR_MS, TWO) == held
 
 
+def test_the_held_range_has_the_hours_of_events_that_were_left_out(rides: Metric) -> None:
+    left_out = [unfolded(rides, NOON, "late", 1), unfolded(rides, TWO, "future", 1)]
+    of_nobody = [unfolded(rides, 0, "repeat", 1), unfolded(rides, TWO + HOUR_MS, "repeat", 1)]
+    counted = reading([head(ONE)], unfolded=left_out + of_nobody)
+    assert (NOON, TWO + HOUR_MS) == held_range(rides, counted, with_left_out=True)
+    assert (ONE, TWO) == held_range(rides, counted, with_left_out=False)
+
+
+def test_a_time_that_is_a_mistake_is_not_in_the_held_range(rides: Metric) -> None:
+    year = 366 * 24 * HOUR_MS
+    times = (TWO + year, TWO + year + HOUR_MS, parse_instant("9999-12-31T23:00Z"))
+    counted = reading([head(ONE)], unfolded=[unfolded(rides, at, "future", 1) for at in times])
+    assert (ONE, TWO + year + HOUR_MS) == held_range(rides, counted, with_left_out=True)
+
+
 def test_an_empty_reading_holds_no_range(rides: Metric) -> None:
-    assert None is held_range(rides, reading())
+    assert None is held_range(rides, reading(), with_left_out=True)

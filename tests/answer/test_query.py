@@ -85,6 +85,7 @@ async def test_one_row_of_each_bucket_and_combination(rides: Metric, store: Memo
         "riders_upper": [2, 0, 1],
         "exact": [True, True, False],
         "fresh_until": [two, two, two],
+        "read_until": [two, two, two],
         "gap": [False, False, False],
     } == table.to_pydict()
 
@@ -104,7 +105,12 @@ async def test_the_schema_is_the_same_with_and_without_rows(
             for name in ("n", "km", "mean", "longest", "riders")
             for suffix in ("", "_lower", "_upper")
         ]
-        + [("exact", pa.bool_()), ("fresh_until", INSTANT), ("gap", pa.bool_())]
+        + [
+            ("exact", pa.bool_()),
+            ("fresh_until", INSTANT),
+            ("read_until", INSTANT),
+            ("gap", pa.bool_()),
+        ]
     )
     by = ["city", "line"]
     full = await query(rides, by=by, store=store)
@@ -149,6 +155,7 @@ async def test_the_table_says_what_it_answers(rides: Metric, store: MemoryStore)
         "zone": "UTC",
         "by": ["city"],
         "fresh_until": "2013-01-01T14:00:00Z",
+        "read_until": "2013-01-01T14:00:00Z",
         "unfolded": 4,
     } == describe(table)
 

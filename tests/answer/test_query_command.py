@@ -87,7 +87,8 @@ def test_the_table_shows_rows_and_how_sure_they_are(rides: Metric) -> None:
     ] == [lines[0], *lines[2:5]]
     footer = shown.stdout.splitlines()[-1]
     assert footer.startswith(
-        f"3 rows, 2 exact · fresh until 2013-01-01 14:00 UTC · no gaps · {rides.id} · "
+        f"3 rows, 2 exact · fresh until 2013-01-01 14:00 UTC · "
+        f"read until 2013-01-01 14:00 UTC · no gaps · {rides.id} · "
     )
 
 
@@ -128,6 +129,7 @@ def test_json_is_one_object_with_rows(rides: Metric) -> None:
         "zone": "UTC",
         "by": [],
         "fresh_until": "2013-01-01T14:00:00Z",
+        "read_until": "2013-01-01T14:00:00Z",
         "unfolded": 0,
         "rows": [
             {
@@ -150,6 +152,7 @@ def test_json_is_one_object_with_rows(rides: Metric) -> None:
                 "riders_upper": 2,
                 "exact": False,
                 "fresh_until": "2013-01-01T14:00:00Z",
+                "read_until": "2013-01-01T14:00:00Z",
                 "gap": False,
             }
         ],

@@ -117,8 +117,10 @@ def gap(start: int, end: int) -> Gap:
     return Gap("trips", 0, start, end)
 
 
-def progress(watermark: int, partition: int = 0) -> Progress:
-    return Progress("trips", partition, 400, watermark, watermark)
+def progress(watermark: int, partition: int = 0, read_until: int | None = None) -> Progress:
+    """Of a worker that is behind; what it read last was written when it happened, by default."""
+    read = watermark if read_until is None else read_until
+    return Progress("trips", partition, 400, watermark, watermark, read)
 
 
 def reading(

@@ -12,7 +12,7 @@ from fastdata.batch.plan import (
     make_groups,
     plan_spans,
 )
-from fastdata.coordinates.instants import DAY_MS, HOUR_MS
+from fastdata.coordinates.instants import DAY_MS, HOUR_MS, parse_instant
 from fastdata.coordinates.segments import Coverage
 from fastdata.errors import ReplayError
 from fastdata.store.protocol import Head
@@ -129,6 +129,24 @@ def test_in_a_range_of_many_years_only_days_with_events_get_heads() -> None:
         *range(0, DAY_MS, HOUR_MS),
         *range(9_000 * DAY_MS, 9_001 * DAY_MS, HOUR_MS),
     ]
+
+
+def test_a_mistake_in_the_year_9999_takes_no_head_from_a_day_without_events() -> None:
+    days, mistake = (0, 3 * DAY_MS, 369 * DAY_MS), parse_instant("9999-12-31")
+    hours = {day + ONE: HOURS[ONE] for day in (*days, mistake)}
+
+    assert list(choose_spans(hours, None, None)) == [
+        *range(0, 370 * DAY_MS, HOUR_MS),
+        *range(mistake, mistake + DAY_MS, HOUR_MS),
+    ]
+
+
+def test_in_a_range_of_very_many_days_only_those_with_events_get_heads() -> None:
+    days = [366 * DAY_MS * year for year in range(20)]
+
+    spans = list(choose_spans(dict.fromkeys(days, HOURS[ONE]), None, None))
+
+    assert spans == [hour for day in days for hour in range(day, day + DAY_MS, HOUR_MS)]
 
 
 def test_groups_stay_below_the_bound_and_name_each_object_once() -> None:

@@ -12,9 +12,9 @@ from fastdata.coordinates.segments import Coverage
 from fastdata.declare.catalog import Catalog, catalog_of
 from fastdata.declare.unfolded import unfolded_of
 from fastdata.errors import BrokerError
-from fastdata.operate.status import LogReader, PartitionStatus, SourceStatus, StatusReader
+from fastdata.operate.status import LogReader, PartitionStatus, SourceStatus, Status, StatusReader
 from fastdata.store.memory import MemoryStore
-from fastdata.store.protocol import Gap, Partial, Progress
+from fastdata.store.protocol import NEVER, Gap, Partial, Progress
 
 NOW = 1_700_000_000_000
 
@@ -57,8 +57,8 @@ async def read(
     return source, status.problems
 
 
-def progress(partition: int, next_offset: int) -> Progress:
-    return Progress("flights", partition, next_offset, watermark=NOW, updated=NOW)
+def progress(partition: int, next_offset: int, read_until: int = NEVER) -> Progress:
+    return Progress("flights", partition, next_offset, NOW, NOW, read_until)
 
 
 async def test_a_partition_that_is_behind_lags_since_its_oldest_unfolded_event(
@@ -124,6 +124,18 @@ async def test_what_was_not_folded_is_counted_by_reason(catalog: Catalog) -> Non
         )
         source, _ = await read(catalog, store, {0: 250})
     assert source.unfolded == {"dead:malformed": 4, "late": 5, "repeat": 1}
+
+
+async def test_a_source_is_read_until_its_partition_that_is_least_far(catalog: Catalog) -> None:
+    async with MemoryStore() as store:
+        await store.upsert([], [progress(0, 230, NOW - 1), progress(1, 50, NOW - 600_000)])
+        source, _ = await read(catalog, store, {0: 250, 1: 50})
+        assert (source.read_until, source.read_lag_s) == (NOW - 600_000, 600.0)
+        shown = Status((source,), ()).as_dict()["sources"]
+        assert isinstance(shown, list)
+        assert shown[0]["read_until"] == "2023-11-14T22:03:20Z"
+        unread, _ = await read(catalog, store, {0: 250, 1: 50, 2: 0})
+        assert (unread.read_until, unread.read_lag_s) == (None, None)
 
 
 async def test_gaps_are_listed(catalog: Catalog) -> None:

@@ -22,10 +22,11 @@ def lines(by: dict[str, object], every: str = "1h", **measures: object) -> list[
     for name, value in measures.items():
         lower, best, upper = value if isinstance(value, tuple) else (value, value, value)
         row |= {name: best, f"{name}_lower": lower, f"{name}_upper": upper}
-    row |= {"exact": False, "fresh_until": None, "gap": False}
+    row |= {"exact": False, "fresh_until": None, "read_until": None, "gap": False}
     about = {
         "metric": "m", "definition": "m-0", "every": every, "rolling": None, "zone": "UTC",
-        "by": list(by), "start": None, "fresh_until": None, "unfolded": 0,
+        "by": list(by), "start": None, "fresh_until": "2025-03-01T06:00:00Z",
+        "read_until": "2025-03-01T06:00:01.234000Z", "unfolded": 0,
     }  # fmt: skip
     table = pa.table({name: _column(value) for name, value in row.items()})
     table = table.replace_schema_metadata({b"fastdata": json.dumps(about)})
@@ -49,7 +50,16 @@ def test_measures_without_room_come_below_with_the_same_rows() -> None:
     assert [line for line in shown if bounds in line] == [
         f"2025-03-01 from 05:00   DE        {bounds}   fresh"
     ] * 3
-    assert max(map(len, shown[:-1])) <= 80
+    assert max(map(len, shown)) <= 80
+
+
+def test_the_lines_about_how_sure_it_is_are_broken_between_their_parts() -> None:
+    shown = lines({}, n=7)
+
+    assert [line for line in shown if "·" in line or "until" in line] == [
+        "1 row, 0 exact · fresh until 2025-03-01 06:00 UTC",
+        "read until 2025-03-01 06:00:01 UTC · no gaps · m-0 · 0.10 s",
+    ]
 
 
 def test_a_number_that_has_no_room_at_all_is_not_broken() -> None:
@@ -64,6 +74,6 @@ def test_a_number_that_has_no_room_at_all_is_not_broken() -> None:
 def test_long_texts_are_broken_and_dates_beside_them_are_not() -> None:
     shown = lines({"page": "/a/long/path" * 20, "day": "2025-03-01T00:00:00Z"}, n=7)
 
-    assert max(map(len, shown[:-1])) <= 80
+    assert max(map(len, shown)) <= 80
     assert "2025-03-01T00:00:00Z" in shown[2]
     assert "/a/long/path" in shown[3]

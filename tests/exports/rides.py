@@ -64,13 +64,16 @@ def _of_sqlite(row: dict[str, object]) -> dict[str, object]:
     assert isinstance(row.pop("row_key"), str)
     for name in ("window_start", "window_end", "updated_at"):
         row[name] = datetime.fromisoformat(str(row[name])).replace(tzinfo=UTC)
+    if row["read_until"] is not None:
+        row["read_until"] = datetime.fromisoformat(str(row["read_until"])).replace(tzinfo=UTC)
     return row | {"exact": bool(row["exact"])}
 
 
 def comparable(rows: Rows) -> list[str]:
-    """Rows in one order, without the time at which they were written."""
+    """Rows in one order, without the moments at which they were written."""
+    moments = ("read_until", "updated_at")
     return sorted(
-        repr(sorted((k, str(v)) for k, v in row.items() if k != "updated_at")) for row in rows
+        repr(sorted((k, str(v)) for k, v in row.items() if k not in moments)) for row in rows
     )
 
 

@@ -111,6 +111,6 @@ def test_the_columns_are_those_of_the_answer(tmp_path: Path) -> None:
         "fare",
         "mean",
     ] == schema.names[:7]
-    assert ["layer", "exact", "updated_at"] == schema.names[7:]
+    assert ["layer", "exact", "read_until", "updated_at"] == schema.names[7:]
     assert (pa.date32(), pa.bool_()) == (schema.field("day").type, schema.field("is_night").type)
     assert pa.decimal128(38, 2) == schema.field("fare").type

@@ -254,32 +254,40 @@ async def test_an_exporter_closes_what_it_opened_when_a_place_cannot_be_opened(
             pass
 
 
-async def test_a_table_with_the_former_name_of_a_column_is_renamed_and_left_alone(
-    rides: Metric, store: MemoryStore, flat: SqliteFile
+@pytest.mark.parametrize("layout", [0, 1])
+async def test_a_table_of_a_former_layout_is_altered_and_its_rows_are_left_alone(
+    rides: Metric, store: MemoryStore, flat: SqliteFile, layout: int
 ) -> None:
     await replay_hours(rides, store, [NOON])
     await export(rides, flat.url, store=store)
-    expected, table = flat.rows(), flat_table(rides, "1h")
+    expected, former = flat.rows(), flat_table(rides, "1h").former_definitions
     with closing(sqlite3.connect(flat.file)) as connection:
-        connection.execute('ALTER TABLE rides_1h RENAME COLUMN window_start TO "window"')
-        connection.execute("UPDATE fastdata_exports SET definition = ?", [table.former_definition])
+        connection.execute("ALTER TABLE rides_1h DROP COLUMN read_until")
+        if layout == 0:
+            connection.execute('ALTER TABLE rides_1h RENAME COLUMN window_start TO "window"')
+        connection.execute("UPDATE fastdata_exports SET definition = ?", [former[layout]])
         connection.commit()
 
     report = await export(rides, flat.url, store=store)
 
     assert (0, False) == (report.refreshed, report.swapped)
-    assert expected == flat.rows()
+    assert [row | {"read_until": None} for row in expected] == flat.rows()
     assert {"rides_1h"} == tables(flat)
+    await replay_hours(rides, store, [NOON], km=9)
+    await export(rides, flat.url, store=store)
+    assert [expected[0]["read_until"]] == [row["read_until"] for row in flat.rows()]
 
 
-async def test_a_folder_with_the_former_name_of_a_column_is_refused(
-    rides: Metric, store: MemoryStore, tmp_path: Path
+@pytest.mark.parametrize("layout", [0, 1])
+async def test_a_folder_of_a_former_layout_is_refused(
+    rides: Metric, store: MemoryStore, tmp_path: Path, layout: int
 ) -> None:
     await replay_hours(rides, store, [NOON])
     folder = ParquetFolder(tmp_path)
     await export(rides, folder.url, store=store)
     state, table = folder.folder / "rides_1h" / "_fastdata" / "state.json", flat_table(rides, "1h")
-    state.write_text(state.read_text().replace(table.definition, table.former_definition))
+    former = table.former_definitions[layout]
+    state.write_text(state.read_text().replace(table.definition, former))
 
-    with pytest.raises(ExportError, match=r"a column 'window' instead .*: remove the folder"):
+    with pytest.raises(ExportError, match=r"no column 'read_until'.*: remove the folder"):
         await export(rides, folder.url, store=store)

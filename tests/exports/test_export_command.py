@@ -64,8 +64,8 @@ def test_without_more_the_table_is_in_the_store(rides: Metric, tmp_path: Path) -
     shown = run()
     assert 0 == shown.exit_code
     assert re.fullmatch(
-        r"rides_1h: 6 of 6 parts were new, 6 rows written; fresh until 2013-01-01 14:00 UTC"
-        r" \(\d+\.\d\d s\)\n",
+        r"rides_1h: 6 of 6 parts were new, 6 rows written; fresh until 2013-01-01 14:00 UTC,"
+        r" read until 2013-01-01 14:00:00 UTC \(\d+\.\d\d s\)\n",
         shown.stdout,
     )
     assert [5] * 6 == [row["km"] for row in SqliteFile(tmp_path).rows()]
@@ -83,6 +83,7 @@ def test_json_is_one_object(rides: Metric, tmp_path: Path) -> None:
         "rows": 6,
         "swapped": False,
         "fresh_until": "2013-01-01T14:00:00Z",
+        "read_until": "2013-01-01T14:00:00Z",
     } == said
     assert 6 == len(ParquetFolder(tmp_path).rows("rides_1d_total"))
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from fastdata import Metric, export, failpoints
-from fastdata.coordinates.instants import DAY_MS, HOUR_MS
+from fastdata.coordinates.instants import DAY_MS, HOUR_MS, parse_instant
 from fastdata.coordinates.segments import Coverage
 from fastdata.exports.export import Exporter
 from fastdata.exports.table import flat_table
@@ -56,6 +56,24 @@ async def test_a_refresh_without_news_writes_nothing(
     again = await export(rides, place.url, store=store)
     assert (first.rows, again.refreshed, again.rows) == (2, 0, 0)
     assert before == place.rows()
+
+
+async def test_a_row_says_until_when_all_was_read_when_it_became_what_it_is(
+    rides: Metric, store: MemoryStore, place: Place
+) -> None:
+    late = NOON + 2 * DAY_MS
+    await replay_hours(rides, store, [NOON, NOON + DAY_MS])
+    await store.upsert([], [progress(late, read_until=late + 1)])
+    first = await export(rides, place.url, store=store)
+    await replay_hours(rides, store, [NOON + DAY_MS], km=7)
+    await store.upsert([], [progress(late + 1, read_until=late + 2)])
+    again = await export(rides, place.url, store=store)
+
+    assert (late + 1, late + 2) == (first.read_until, again.read_until)
+    assert (2, 1) == (first.rows, again.rows)
+    assert [(5, late + 1), (7, late + 2)] == [
+        (row["km"], parse_instant(str(row["read_until"]))) for row in place.rows()
+    ]
 
 
 async def test_rows_that_vanished_from_the_answer_vanish(

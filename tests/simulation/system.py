@@ -10,8 +10,9 @@ two single writes. Three promises are checked:
                 out, and after batch has read everything they hold every event, those of open
                 segments, too, and every row is exact.
 
-And with every answer: the bounds hold, what is called exact is complete, and there is no gap that
-neither a skip nor a lost store has made.
+And with every answer: the bounds hold, and what is called exact is complete: it has every event
+that either layer has read, and every one that was written to the log before `read_until`. There is
+no gap that neither a skip nor a lost store has made.
 
 The speed layer leaves out some events, as late ones. What only batch has read of an open segment,
 of these or of a gap, may go out of sight until the next run when the speed layer folds another
@@ -89,6 +90,7 @@ class System:
         self.registry = FolderRegistry(folder)
         self.now = WINDOWS * HOUR_MS
         self.log: dict[int, list[tuple[int, bytes]]] = {p: [] for p in range(PARTITIONS)}
+        self.written: dict[tuple[int, int], int] = {}  # when an event was, by the log's own time
         self.numbers: dict[int, tuple[int, int]] = {}
         self.table: dict[int, dict[bytes, bytes]] = {p: {} for p in range(PARTITIONS)}
         self.committed: dict[int, int] = {}
@@ -101,6 +103,7 @@ class System:
         # Partitions of which a worker cannot know that the store has all.
         self.doubted: set[int] = set()
         self.inexact: list[int] = []  # rows of the last answer
+        self.read_until: int | None = None  # of the last answer
         self.zombie: Worker | None = None
         self.worker: Worker
 
@@ -116,7 +119,12 @@ class System:
                 self.left_out.add(self.numbers[number])
             at, id = window_start(late), f"e{number}"
             record = {"at": at, "id": id, "digit": Decimal(16**number)}
+            self.now += 1
+            self.written[self.numbers[number]] = self.now
             self.log[p].append((late, encode(self.source.schema, record)))
+
+    def record(self, p: int, offset: int) -> Record:
+        return Record(offset, self.written[p, offset], None, self.log[p][offset][1])
 
     # --- the speed layer ----------------------------------------------------------------------
     async def start_worker(self) -> None:
@@ -128,7 +136,7 @@ class System:
             offset = layer.partitions[p].position
             if offset >= len(self.log[p]):
                 return
-            layer.fold(p, Record(offset, self.now, None, self.log[p][offset][1]))
+            layer.fold(p, self.record(p, offset))
             layer.see_end(p, len(self.log[p]), self.now)
 
     async def flush(self) -> None:
@@ -190,7 +198,8 @@ class System:
             await archive.open(0)
             self.archives[p] = archive
         for offset in range(archive.position, min(len(self.log[p]), archive.position + count)):
-            archive.append(ArchivedRecord(offset, self.now, None, self.log[p][offset][1]))
+            at = self.written[p, offset]
+            archive.append(ArchivedRecord(offset, at, None, self.log[p][offset][1]))
         await archive.flush(force=True)
 
     async def batch(self) -> None:
@@ -235,6 +244,7 @@ class System:
         self.inexact = []
         answers: dict[int, set[tuple[int, int]]] = defaultdict(set)
         doubts = Doubts(self.metric, reading)
+        self.read_until = doubts.read_until
         self.note_folded(doubts.settled.partials)
         for merged in merge(self.metric, doubts, Buckets(0, end, MINUTE_MS)):
             row = merged.estimated(self.metric)
@@ -280,6 +290,16 @@ class System:
             raise ViolationError(f"{len(events | all_read)} is not in [{lower}, {upper}]")
         if exact and not all_read <= events:
             raise ViolationError(f"called exact without {sorted(all_read - events)[:4]}")
+        if exact and (late := self.written_before(self.read_until, start) - events):
+            raise ViolationError(f"read until {self.read_until}, and exact without {sorted(late)}")
+
+    def written_before(self, moment: int | None, start: int) -> set[tuple[int, int]]:
+        """The events of a window that were written to the log before a moment."""
+        return {
+            (p, offset)
+            for (p, offset), at in self.written.items()
+            if moment is not None and at < moment and window_start(self.log[p][offset][0]) == start
+        }
 
     async def query(self) -> None:
         now = await self.visible()
@@ -314,10 +334,12 @@ class System:
         await self.start_worker()
         for p, log in self.log.items():
             for offset in range(self.worker.layer.partitions[p].position, len(log)):
-                self.worker.layer.fold(p, Record(offset, self.now, None, log[offset][1]))
+                self.worker.layer.fold(p, self.record(p, offset))
             self.worker.layer.see_end(p, len(log), self.now)
         await self.flush()
         await self.query()
+        if self.read_until != self.now:
+            raise ViolationError(f"all is read at {self.now}, and told until {self.read_until}")
         everything = {(p, o) for p, log in self.log.items() for o in range(len(log))}
         gaps = await self.store.gaps(self.source.topic)
         in_gaps = {(gap.partition, o) for gap in gaps for o in range(gap.start, gap.end)}

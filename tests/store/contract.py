@@ -6,6 +6,7 @@ import pytest
 
 from fastdata import failpoints
 from fastdata.store.protocol import ServingStore
+from tests.store.contract_answers import AnswersContract
 from tests.store.contract_clean_up import CleanUpContract
 from tests.store.contract_partials import PartialsContract
 from tests.store.contract_rollups import RollupsContract
@@ -14,7 +15,9 @@ from tests.store.samples import METRIC, NOON, ONE, TWO, covering, partial, publi
 from tests.support.rules import without
 
 
-class StoreContract(PartialsContract, VersionsContract, CleanUpContract, RollupsContract):
+class StoreContract(
+    PartialsContract, VersionsContract, CleanUpContract, RollupsContract, AnswersContract
+):
     """The promises of `ServingStore`; the fixture `store` is an open, empty store."""
 
     @pytest.fixture(autouse=True)

@@ -142,7 +142,10 @@ def answers(when: str) -> list[Any]:
     given: list[Any] = unpacked("answers")[when]
     for answer in given:
         answer.pop("took_s", None)
+        # That version did not store when records were written to the log.
+        answer["read_until"] = None
         for row in answer["rows"]:
+            row["read_until"] = None
             # That version had a reserved word of SQL for the name.
             row["window_start"] = row.pop("window", row.get("window_start"))
     return given

@@ -18,9 +18,10 @@ from fastdata.coordinates.segments import Coverage, segment_of
 from fastdata.speed import keys, layer, opening, start
 from fastdata.speed.flush import FlushSnapshot
 from fastdata.speed.layer import SpeedLayer
+from fastdata.speed.state import Partition
 from fastdata.store import rules
 from fastdata.store.cassandra import schema
-from fastdata.store.protocol import Head
+from fastdata.store.protocol import NEVER, Head
 from fastdata.store.sql import statements, tables
 
 __all__ = ["RULES", "rules_in", "without"]
@@ -60,8 +61,12 @@ def _is_of_any_span() -> ColumnElement[bool]:
     return tables.heads.c.span == select(func.min(heads.span)).where(*judged).scalar_subquery()
 
 
+def _the_furthest(moments: Mapping[int, int]) -> int:
+    return max(moments.values(), default=NEVER)
+
+
 # Per rule: where its functions are, their names, and what is called instead of them.
-RULES: dict[str, list[tuple[object, str, Callable[..., object]]]] = {
+RULES: dict[str, list[tuple[object, str, Callable[..., object] | property]]] = {
     "join by segment": [
         (rules, "first_open", lambda head, _partition: _ALL_SEGMENTS if head else 0),
         (statements, "is_open", lambda _dialect: tables.heads.c.span.is_(None)),
@@ -83,6 +88,8 @@ RULES: dict[str, list[tuple[object, str, Callable[..., object]]]] = {
         (statements, "is_of_own_span", _is_of_any_span),
     ],
     "gaps in exact": [(merge.Doubts, "_skipped", lambda *_: 0)],
+    "read by all partitions": [(merge, "of_all_partitions", _the_furthest)],
+    "read to the end": [(Partition, "is_at_end", property(lambda p: p.end_seen > NEVER))],
     "tip or partial": [(tips, "is_overtaken", lambda _tip, _newer: False)],
     "tip wins by stamp": [(tips, "is_in_tip", lambda _head, _partial: False)],
     "know the store": [(opening, "has_all", lambda _stored, _folded: True)],

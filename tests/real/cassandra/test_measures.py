@@ -47,7 +47,7 @@ SEGMENT, STAMP = 3_000, 8
 KEY_OF = """SELECT column_name FROM system_schema.columns
     WHERE keyspace_name = %s AND table_name = %s AND kind IN ('partition_key', 'clustering')
     ALLOW FILTERING"""
-INSTANTS = ("window_start", "window_end", "fresh_until")
+INSTANTS = ("window_start", "window_end", "fresh_until", "read_until")
 LISTS = ("top", "spent", "bins", "shares")
 NUMBERS = (
     "place", "clicks", "amount", "mean", "variance", "first", "last", "users", "users_lower",

@@ -29,6 +29,7 @@ from tests.answer.trips import (
     SCHEMA,
     declare,
     declare_source,
+    progress,
     total,
 )
 from tests.exports.rides import Changes, Rows, answer, comparable, replay_hours
@@ -189,6 +190,27 @@ async def test_a_swap_is_one_moment_and_keeps_the_old_table(
     assert 5 == await reader.fetchval("SELECT km FROM best")
     kept = f"rides_1h_{flat_table(rides, '1h').definition}"
     assert 40 == len(await rows_of(reader, kept))
+
+
+async def test_a_table_of_a_former_layout_gets_the_column_that_it_lacks(
+    rides: Metric, store: MemoryStore, url: str, reader: Connection
+) -> None:
+    await replay_hours(rides, store, HOURS[:1])
+    await store.upsert([], [progress(HOURS[1], read_until=HOURS[1])])
+    await export(rides, url, store=store)
+    before = await rows_of(reader)
+    former = flat_table(rides, "1h").former_definitions[0]
+    await reader.execute("ALTER TABLE rides_1h DROP COLUMN read_until")
+    await reader.execute('ALTER TABLE rides_1h RENAME COLUMN window_start TO "window"')
+    await reader.execute("UPDATE fastdata_exports SET definition = $1", former)
+
+    report = await export(rides, url, store=store)
+
+    assert (0, False) == (report.refreshed, report.swapped)
+    assert [row | {"read_until": None} for row in before] == await rows_of(reader)
+    await replay_hours(rides, store, HOURS[:1], km=9)
+    await export(rides, url, store=store)
+    assert [before[0]["read_until"]] == [row["read_until"] for row in await rows_of(reader)]
 
 
 async def test_two_exporters_at_once_leave_one_table(
