@@ -169,7 +169,7 @@ class _ReadyReading:
         self,
         reading: Reading,
         ready: Mapping[_CalendarWindow, _ByDims],
-        days: "_Days",
+        days: "_ReadyDays",
         windows: Sequence[_CalendarWindow],
     ) -> tuple[Reading, ReadyWindows] | None:
         """The reading with the states of days, of which rolling days are merged.
@@ -196,13 +196,15 @@ class _ReadyReading:
 
     async def _small_days(
         self, windows: Sequence[_CalendarWindow], heads: Mapping[int, Head]
-    ) -> "_Days | None":
+    ) -> "_ReadyDays | None":
         """The small states of all days of rolling windows; None when windows do not roll."""
         if self.grain.rolling == 1 or not windows:
             return None
         limits = windows[0][0], windows[-1][1]
         days = list(self.metric.calendar.windows(DAY, *limits))
-        return _Days(days, heads, _ready_only(await self._marked(DAY, days, heads, is_small=True)))
+        return _ReadyDays(
+            days, heads, _ready_only(await self._marked(DAY, days, heads, is_small=True))
+        )
 
     def _windows(self, hours: Sequence[int], has_later_rows: bool) -> list[_CalendarWindow]:
         """The windows of all rows that the totals of some hours belong to."""
@@ -242,7 +244,7 @@ class _ReadyReading:
         small = await self._marked(DAY, days, heads, is_small=True)
         # Where nothing is known of small ones, all are in one place.
         both = {day: (states, small.get(day, {})) for day, states in large.items()}
-        return {day: {**one, **other} for day, (one, other) in both.items() if other is not None}
+        return {day: {**rest, **few} for day, (rest, few) in both.items() if few is not None}
 
     async def _marked(
         self,
@@ -302,7 +304,7 @@ class _ReadyReading:
         return is_same and all(total.window < request.end for total in reading.totals)
 
 
-class _Days:
+class _ReadyDays:
     """The days of rolling windows.
 
     Args:
@@ -336,9 +338,9 @@ class _Days:
         """Whether all days of a rolling window are ready that have totals."""
         return not _has_any(self._missing, window)
 
-    def with_large(self, states: Mapping[_CalendarWindow, _ByDims]) -> "_Days":
+    def with_large(self, states: Mapping[_CalendarWindow, _ByDims]) -> "_ReadyDays":
         """The days of which all states are ready, large and small."""
-        return _Days(self.windows, self.heads, states)
+        return _ReadyDays(self.windows, self.heads, states)
 
     def outside(self, windows: Sequence[_CalendarWindow]) -> dict[int, _ByDims]:
         """By start, the days that none of these windows holds."""

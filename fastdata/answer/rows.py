@@ -110,13 +110,14 @@ class _GroupedReading:
             ready = self.ready.get((start, end), {})
             with_counted = with_totals | with_tips | ready.keys()
             for dims in sorted(with_counted | with_partials, key=ranks.__getitem__):
-                layer = _layer(dims in with_counted, dims in with_partials)
+                whose = _layer(dims in with_counted, dims in with_partials)
                 if dims in ready and dims not in with_tips and dims not in with_partials:
-                    yield start, end, dims, load_estimates(*ready[dims]), layer
+                    yield start, end, dims, load_estimates(*ready[dims]), whose
                     continue
-                layers = totals, tips, partials
-                parts = [part for each in layers for part in each.parts(*days, dims)]
-                yield start, end, dims, together(self.metric, parts), layer
+                parts = [
+                    part for layer in (totals, tips, partials) for part in layer.parts(*days, dims)
+                ]
+                yield start, end, dims, together(self.metric, parts), whose
 
     def _days(self, envelopes: _Envelopes) -> list[dict[str, list[bytes]]]:
         numbers = {start: number for number, start in enumerate(self.buckets.edges[:-1])}

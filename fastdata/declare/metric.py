@@ -267,8 +267,8 @@ class Metric:
         if not missing_events:
             return tuple(estimates)
         if self.selection.array is None:
-            return tuple([a.widen(one, missing_events) for a, one in pairs])
-        return tuple([widened_by_any(a, one) for a, one in pairs])
+            return tuple([a.widen(seen, missing_events) for a, seen in pairs])
+        return tuple([widened_by_any(a, seen) for a, seen in pairs])
 
     def answers(self, folded: Sequence[Estimate], length_ms: int) -> tuple[Estimate, ...]:
         """One estimate for each measure, derived or not, in order.

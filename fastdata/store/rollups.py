@@ -20,6 +20,7 @@ from fastdata.store.protocol import Head
 __all__ = [
     "DAY",
     "OVERALL",
+    "ROW_BYTES",
     "Kept",
     "Marks",
     "cost_of",
@@ -36,9 +37,12 @@ DAY = Grain("day")
 OVERALL = dump_dims(())
 """The dimensions of the one total of a window that is of all its events, where there is one."""
 
+ROW_BYTES = 256
+"""What a row takes besides its state, for a store and for readers."""
+
 _PAIR = struct.Struct(">qq")
-# Of what a reader has to merge; and what a row takes besides its state, at least.
-_LARGE_BYTES, _ROW_BYTES = 8 << 10, 256
+# Of what a reader has to merge.
+_LARGE_BYTES = 8 << 10
 
 
 def rollup_id(metric_id: str, grain: Grain, zone: str, is_small: bool = False) -> str:
@@ -81,12 +85,20 @@ def kept_of(grains: Sequence[Grain]) -> list[Kept]:
 
 def cost_of(state: bytes) -> int:
     """What a reader has to do for a state of a day, in bytes."""
-    return len(state) + _ROW_BYTES
+    return len(state) + ROW_BYTES
 
 
-def is_large(cost: int) -> bool:
-    """Whether states of days that cost so much together are too many to be merged by readers."""
-    return cost > _LARGE_BYTES
+def is_large(cost: int, days: int = 1) -> bool:
+    """Whether states that cost so much together are too many to be merged by readers.
+
+    The limit grows with the days of a window: a day is in as many windows as these have days, each
+    of which stores a row for it, and all these rows shall take about what the day takes.
+
+    Args:
+        cost: Of the states of all days.
+        days: How many days a window has.
+    """
+    return cost > max(_LARGE_BYTES, days * ROW_BYTES)
 
 
 def has_overall(by: Sequence[str], sets: Sequence[object]) -> bool:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from fastdata import failpoints
+from fastdata.batch.reports import ReplayProgress
 from fastdata.coordinates.calendar import Grain
 from fastdata.coordinates.instants import DAY_MS, HOUR_MS
 from fastdata.store.memory import MemoryStore
@@ -309,6 +310,21 @@ async def test_windows_whose_hours_are_not_kept_are_left_and_told(
     assert report.rollups_left
     for grain in GRAINS:
         assert (await world.ready(store, grain)).items() <= world.count(grain).items()
+
+
+async def test_progress_goes_on_while_windows_are_merged(tmp_path: Path) -> None:
+    world, store = Visits(tmp_path, ("month", "3d")), MemoryStore()
+    await world.archive(draw(["2024-05-01", "2024-05-02"], "Europe/Berlin"))
+    seen: list[ReplayProgress] = []
+
+    await world.replay(store, on_progress=seen.append)
+
+    folding = [one for one in seen if not one.total_rollups]
+    assert (folding[-1].spans, folding[-1].events) == (folding[-1].total_spans, len(world.sent))
+    # Two months; four days of which large and small states are apart, and as many of three days.
+    total = 2 + 2 * 4 + 4
+    rolling = [(one.rollups, one.total_rollups) for one in seen[len(folding) :]]
+    assert rolling == [(number, total) for number in range(total + 1)]
 
 
 async def test_a_dry_run_tells_which_windows_would_not_be_ready(tmp_path: Path) -> None:

@@ -71,7 +71,7 @@ class Days:
         return self._cache[start]
 
     async def merged(
-        self, start: int, end: int, *, large: bool = False
+        self, start: int, end: int, *, large_of: int | None = None
     ) -> dict[str, States] | None:
         """The whole states of a window by dimensions; its days are merged where needed.
 
@@ -80,13 +80,13 @@ class Days:
         Args:
             start: ms UTC, at the start of a day.
             end: ms UTC, exclusive.
-            large: Only what readers should not merge of days themselves.
+            large_of: Only what readers should not merge themselves of a window of so many days.
 
         Raises:
             ArchiveUnavailableError: The archive's store did not answer; retriable.
             CorruptStateError: A kept state does not verify.
         """
-        merging = _Merging(self._metric, large)
+        merging = _Merging(self._metric, large_of)
         for day in self._metric.calendar.windows(DAY, start, end):
             rows = await self.rows(*day)
             if rows is None:
@@ -156,31 +156,32 @@ class _Merging:
     """Merges rows of days by dimensions.
 
     Args:
-        large: Leave out what costs readers little.
+        large_of: Leave out what costs readers little of a window of so many days.
 
     Attributes:
         merged: The states, by dimensions.
     """
 
-    def __init__(self, metric: Metric, large: bool = False) -> None:
+    def __init__(self, metric: Metric, large_of: int | None = None) -> None:
         self._metric = metric
-        self._large = large
+        self._large_of = large_of
         self._small: dict[str, tuple[int, list[bytes]]] = {}  # cost and envelopes
         self.merged: dict[str, States] = {}
 
     def add(self, rows: Iterable[WindowState]) -> None:
         for _, dims, blob in rows:
-            if not self._large or dims in self.merged:
+            if self._large_of is None or dims in self.merged:
                 self._merge(dims, blob)
                 continue
             cost, blobs = self._small.get(dims, (0, []))
             cost += cost_of(blob)
             blobs.append(blob)
             self._small[dims] = cost, blobs
-            if is_large(cost):
+            # The large states of days lie apart.
+            if is_large(cost, self._large_of) or is_large(cost_of(blob)):
                 del self._small[dims]
-                for one in blobs:
-                    self._merge(dims, one)
+                for small in blobs:
+                    self._merge(dims, small)
 
     def _merge(self, dims: str, blob: bytes) -> None:
         states = self._metric.load(blob)

@@ -95,7 +95,7 @@ async def roll_up(
         contents: Of the archive; windows with hours that are ahead of it are left.
         again: Merge the days of the range also where they are kept.
         pace: Waited for before totals are written.
-        on_progress: Told how many windows were looked at, of how many.
+        on_progress: Told how many windows there are to look at, then that one more was.
 
     Returns:
         How many windows were made ready, and how many are left to readers to merge, as states of
@@ -112,9 +112,10 @@ async def roll_up(
     days = Days(metric, storage, contents, heads, again=hours)
     publisher = _Publisher(store, pace)
     left: set[tuple[str, int]] = set()
-    for number, window in enumerate(stale):
-        if on_progress is not None:
-            on_progress(number, len(stale))
+    tell = on_progress or (lambda _windows, _total: None)
+    tell(0, len(stale))
+    for window in stale:
+        tell(1, 0)
         if await _undo(window, store):
             publisher.ready.append(window)
             continue
@@ -125,8 +126,6 @@ async def roll_up(
         reach("batch.before_rollup")
         await publisher.add(window, totals)
     await publisher.flush()
-    if on_progress is not None and stale:
-        on_progress(len(stale), len(stale))
     await days.sweep()
     await _clean_up(publisher.ready, store)
     return len({window.name for window in publisher.ready}), len(left)
@@ -166,11 +165,8 @@ async def _look(
     for kept in kept_of(metric.rollups):
         # Rolling days are of no use without all of their days.
         wider = (rolling - 1) * DAY_MS if kept.grain == DAY else 0
-        marked = [
-            (window, mark)
-            for window in _windows(metric, kept.grain, start - wider, end + wider, newest)
-            if (mark := marks.of(*window)) is not None
-        ]
+        windows = _windows(metric, kept.grain, start - wider, end + wider, newest)
+        marked = [(window, mark) for window in windows if (mark := marks.of(*window)) is not None]
         if not marked:
             continue
         id = rollup_id(metric.id, kept.grain, metric.calendar.zone, kept.is_small)
@@ -209,7 +205,8 @@ async def _totals(metric: Metric, window: _Window, days: Days) -> list[Total] | 
         if rows is None:
             return None
         return [Total(*row) for row in rows if not is_large(cost_of(row[2]))]
-    merged = await days.merged(start, end, large=kept.grain == DAY or kept.grain.rolling > 1)
+    large_of = kept.grain.rolling if kept.grain.unit == "day" else None
+    merged = await days.merged(start, end, large_of=large_of)
     if merged is None:
         return None
     dump = metric.dump if kept.grain.rolling == 1 else partial(_dump_final, metric)
@@ -272,7 +269,7 @@ class _Publisher:
         """Show what is written: small states of days, their others, and what is merged of them."""
         kinds = dict.fromkeys(window.kept for window, _ in self._written)
         for kept in sorted(kinds, key=lambda kept: (not kept.is_small, kept.grain != DAY)):
-            await self._publish([one for one in self._written if one[0].kept == kept])
+            await self._publish([pair for pair in self._written if pair[0].kept == kept])
         self._written.clear()
 
     async def _publish(self, written: Sequence[tuple[_Window, Flip]]) -> None:
@@ -282,8 +279,8 @@ class _Publisher:
         except SpanConflictError:
             # Somebody else has just done the same with some of them.
             if len(written) > 1:
-                for one in written:
-                    await self._publish([one])
+                for pair in written:
+                    await self._publish([pair])
         else:
             self.ready += [window for window, _ in written]
 
