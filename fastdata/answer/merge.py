@@ -118,8 +118,9 @@ class MergedRow:
     Attributes:
         start: ms UTC; `[start, end)` is what the row is about.
         dims: Values of the dimensions that were asked for.
-        states: Of all measures.
+        states: Of all measures; none where only estimates are stored.
         layer: Whose states were merged.
+        estimates: Those that are stored, one for each of the metric's aggregates.
     """
 
     start: int
@@ -128,10 +129,15 @@ class MergedRow:
     states: States
     layer: Layer
     doubt: Doubt
+    estimates: tuple[Estimate, ...] | None = None
 
     def estimated(self, metric: Metric) -> Row:
         """The row with the estimates of all measures of its metric."""
-        folded = metric.estimate(self.states, self.doubt.missing_events)
+        missing = self.doubt.missing_events
+        if self.estimates is None:
+            folded = metric.estimate(self.states, missing)
+        else:
+            folded = metric.widened(self.estimates, missing)
         return self.row(metric.answers(folded, self.end - self.start))
 
     def row(self, estimates: tuple[Estimate, ...]) -> Row:
@@ -163,24 +169,25 @@ def merge(
         buckets: The intervals to answer.
         by: Some of the metric's dimensions; the others are merged. Only what is stored by the
             smallest grouping set that has these is read.
-        ready: By intervals, each one of `buckets.rows()`, and by stored dimensions: what the
-            totals of the whole interval merge to, of the very versions that the reading's heads
-            point to. They take the place of the reading's totals there, which may then be missing
-            from it, and of nothing else: heads and partials count as ever. An interval without
-            any total is there too, and empty.
+        ready: By stored dimensions, what the totals of rows and days merge to, of the very versions
+            that the reading's heads point to. It takes the place of the reading's totals there,
+            which may then be missing from it, and of nothing else: heads and partials count as
+            ever.
 
     Raises:
         QueryError: No grouping set has all of these.
         CorruptStateError: A stored state does not verify.
     """
     chosen = ChosenDims(metric, by)
-    grouped = group_reading(metric, doubts.settled, buckets, chosen, ready or {})
+    grouped = group_reading(metric, doubts.settled, buckets, chosen, ready or ReadyRows())
     # Grouping has looked up every stored text, so all that rows can have are chosen now.
     values = {dims: load_dims(dims) for dims in set(chosen.values()) if dims is not None}
     ordered = sorted(values, key=lambda dims: _order(values[dims]))
     ranks = {dims: rank for rank, dims in enumerate(ordered)}
-    for start, end, dims, states, layer in grouped.rows(ranks):
-        yield MergedRow(start, end, values[dims], states, layer, doubts.about(start, end))
+    for start, end, dims, merged, layer in grouped.rows(ranks):
+        states, estimates = ([], merged) if isinstance(merged, tuple) else (merged, None)
+        doubt = doubts.about(start, end)
+        yield MergedRow(start, end, values[dims], states, layer, doubt, estimates)
 
 
 def fresh_until(reading: Reading | Survey) -> int | None:

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from fastdata.answer.arrow import answer_schema, answer_table, described
 from fastdata.answer.merge import Doubts, MergedRow, Row, held_range, merge
-from fastdata.answer.ready import read_ready
+from fastdata.answer.ready import read_hours, read_ready
 from fastdata.answer.request import QueryRequest
 from fastdata.declare.metric import Metric
 from fastdata.errors import QueryError
@@ -87,6 +87,8 @@ async def query(
         schema=answer_schema(metric, dims, layers),
         rows=lambda merged: (row.estimated(metric) for row in merged),
         about={"by": dims},
+        # What an item is asked about is not among the estimates that are stored.
+        takes_estimates=not items,
     )
 
 
@@ -100,6 +102,7 @@ async def answer(
     rows: Callable[[Iterator[MergedRow]], Iterable[Row]],
     about: Mapping[str, object],
     takes_ready: bool = True,
+    takes_estimates: bool = True,
 ) -> pa.Table:
     """The answer of both layers, whatever is made of their states.
 
@@ -110,6 +113,7 @@ async def answer(
         rows: Makes its rows of merged ones.
         about: What its metadata says besides the request; see `described`.
         takes_ready: Whether ready windows may stand for the hours that they are merged from.
+        takes_estimates: Whether estimates may be all that there is of a ready window.
 
     Raises:
         QueryError: The windows leave the years 1 to 9999, or a value does not fit its type.
@@ -118,7 +122,11 @@ async def answer(
         CorruptStateError: A stored state does not verify.
     """
     async with _opened_store(store) as opened:
-        reading, windows = await read_ready(metric, request, by, opened, takes_ready)
+        reading, windows = (
+            await read_ready(metric, request, by, opened, takes_estimates)
+            if takes_ready
+            else (await read_hours(metric, request, by, opened), None)
+        )
     # Rolling days of which only left out events are known have not come yet, and have no row.
     held = held_range(metric, reading, with_left_out=request.rolling is None)
     request = request.within(held)

@@ -5,6 +5,7 @@ made of exactly the versions that they show. The reading is made without the tot
 only such windows need; if a head of one has moved in between, all of it is done again.
 """
 
+from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -12,11 +13,12 @@ from fastdata.answer.buckets import Buckets
 from fastdata.answer.request import QueryRequest
 from fastdata.answer.rows import ReadyRows
 from fastdata.coordinates.calendar import Grain
-from fastdata.coordinates.instants import DAY_MS, HOUR_MS
+from fastdata.coordinates.instants import DAY_MS, HOUR_MS, floor_to
 from fastdata.declare.metric import Metric
 from fastdata.declare.unfolded import unfolded_of
 from fastdata.store.protocol import Head, Reading, ServingStore
 from fastdata.store.rollups import (
+    DAY,
     OVERALL,
     Marks,
     has_overall,
@@ -25,7 +27,7 @@ from fastdata.store.rollups import (
     touched_hours,
 )
 
-__all__ = ["ReadyWindows", "read_ready"]
+__all__ = ["ReadyWindows", "read_hours", "read_ready"]
 
 _TRIES = 3
 _LONGEST_MS = 32 * DAY_MS  # more than the longest window that a range can cut, a month
@@ -36,22 +38,25 @@ _ByDims = Mapping[str, bytes]
 
 @dataclass(frozen=True, slots=True)
 class ReadyWindows:
-    """What the totals of windows of one grain merge to.
+    """What the totals of windows of one grain merge to, by stored dimensions.
 
     Attributes:
-        states: By window, whole as in the calendar, and by stored dimensions.
+        states: By window, whole as in the calendar; of rolling days, estimates.
+        days: Of rolling days: by start of a day, the states of its totals.
     """
 
     grain: Grain
     states: Mapping[_CalendarWindow, _ByDims]
+    days: Mapping[int, _ByDims]
 
     def of_rows(self, metric: Metric, buckets: Buckets) -> ReadyRows:
-        """The states by the intervals of rows, which may be cut where nothing is stored."""
+        """The same by the intervals of rows, which may be cut where nothing is stored."""
         rows = list(buckets.rows())
         # The ends of rows find their windows: of rolling days, a window is found by its last day.
         windows = metric.calendar.windows(self.grain, rows[0][1] - 1, rows[-1][1])
         pairs = zip(rows, windows, strict=True)
-        return {row: self.states[window] for row, window in pairs if window in self.states}
+        states = {row: self.states[window] for row, window in pairs if window in self.states}
+        return ReadyRows(states, self.days)
 
 
 async def read_ready(
@@ -59,34 +64,43 @@ async def read_ready(
     request: QueryRequest,
     by: Sequence[str],
     store: ServingStore,
-    takes_ready: bool,
+    takes_estimates: bool,
 ) -> tuple[Reading, ReadyWindows | None]:
     """What an answer is made of: a reading, and windows whose totals it may be without.
 
     Args:
         by: The dimensions that are asked for.
-        takes_ready: Whether there may be such windows.
+        takes_estimates: Whether estimates may be all that there is of such a window.
 
     Raises:
         QueryError: The windows leave the years 1 to 9999, or no grouping set has the dimensions.
         StoreUnavailableError: The store did not answer; retriable.
     """
     grain = request.every
-    if takes_ready and isinstance(grain, Grain) and _is_rolled_up(metric, grain, request, by):
-        answer = await _ReadyReading(metric, request, grain, by, store).read()
+    if isinstance(grain, Grain) and _is_rolled_up(metric, grain, request, by):
+        answer = await _ReadyReading(metric, request, grain, by, store, takes_estimates).read()
         if answer is not None:
             return answer
-    return await _read_hours(metric, request, by, store), None
+    return await read_hours(metric, request, by, store), None
 
 
-async def _read_hours(
+async def read_hours(
     metric: Metric,
     request: QueryRequest,
     by: Sequence[str],
     store: ServingStore,
     totals: Sequence[tuple[int, int]] | None = None,
 ) -> Reading:
-    """Read by the hour: of all hours, or only the totals of these intervals, in order and apart."""
+    """Read by the hour, without ready windows.
+
+    Args:
+        by: The dimensions that are asked for.
+        totals: The intervals whose totals are wanted, in order and apart; None for all.
+
+    Raises:
+        QueryError: No grouping set has the dimensions.
+        StoreUnavailableError: The store did not answer; retriable.
+    """
     ids = metric.id, unfolded_of(metric.source).id, metric.source.topic
     limits = request.read_range(metric.span_ms)
     return await store.read(*ids, *limits, totals=totals, dims=metric.dims_prefix(by))
@@ -110,6 +124,7 @@ class _ReadyReading:
 
     Attributes:
         by: The dimensions that are asked for.
+        takes_estimates: Whether estimates may be all that there is of rolling days.
     """
 
     metric: Metric
@@ -117,6 +132,7 @@ class _ReadyReading:
     grain: Grain
     by: Sequence[str]
     store: ServingStore
+    takes_estimates: bool
 
     async def read(self) -> tuple[Reading, ReadyWindows] | None:
         """The reading and the ready windows beside it; None when there are none of use."""
@@ -132,17 +148,63 @@ class _ReadyReading:
             hours = [hour for hour in heads if start <= hour < end]
             windows = self._windows(hours, has_later_rows)
             ready = await self._ready(windows, heads)
+            days = await self._small_days(windows, heads)
+            if days is not None:
+                ready = {w: s for w, s in ready.items() if days.has_all_of(w)}
             if not ready:
                 return None
             # Tips are not in ready states: they are read with the totals of their hours.
             with_tips = [(h, h + HOUR_MS) for h in hours if heads[h].coverage.has_tips]
             others = _touched(sorted([*with_tips, *(w for w in windows if w not in ready)]))
-            reading = await _read_hours(self.metric, self.request, self.by, self.store, others)
+            reading = await read_hours(self.metric, self.request, self.by, self.store, others)
             if not has_later_rows and any(p.window >= windows[-1][1] for p in reading.partials):
                 has_later_rows = True
             elif _is_unmoved(ready, heads, reading, start, end):
-                return reading, ReadyWindows(self.grain, ready)
+                if days is None:
+                    return reading, ReadyWindows(self.grain, ready, {})
+                return await self._with_days(reading, ready, days, windows)
         return None
+
+    async def _with_days(
+        self,
+        reading: Reading,
+        ready: Mapping[_CalendarWindow, _ByDims],
+        days: "_ReadyDays",
+        windows: Sequence[_CalendarWindow],
+    ) -> tuple[Reading, ReadyWindows] | None:
+        """The reading with the states of days, of which rolling days are merged.
+
+        That is of days whose totals are not read by the hour; None when large states are missing.
+
+        Args:
+            ready: The estimates of windows that are ready.
+            days: Small states.
+            windows: All.
+        """
+        if not self.takes_estimates:
+            ready = {window: {} for window in ready}
+        tips = [head.span for head in reading.heads.values() if head.coverage.has_tips]
+        fresh = sorted([*tips, *(partial.window for partial in reading.partials)])
+        # Estimates cannot be merged: what fresh events come to is merged from days, large or small.
+        merged = [w for w in ready if not self.takes_estimates or _has_any(fresh, w)]
+        if merged:
+            days = days.with_large(await self._ready_days(days.windows, days.heads))
+            if not all(map(days.has_all_of, merged)):
+                return None
+        others = [window for window in windows if window not in ready]
+        return reading, ReadyWindows(self.grain, ready, days.outside(others))
+
+    async def _small_days(
+        self, windows: Sequence[_CalendarWindow], heads: Mapping[int, Head]
+    ) -> "_ReadyDays | None":
+        """The small states of all days of rolling windows; None when windows do not roll."""
+        if self.grain.rolling == 1 or not windows:
+            return None
+        limits = windows[0][0], windows[-1][1]
+        days = list(self.metric.calendar.windows(DAY, *limits))
+        return _ReadyDays(
+            days, heads, _ready_only(await self._marked(DAY, days, heads, is_small=True))
+        )
 
     def _windows(self, hours: Sequence[int], has_later_rows: bool) -> list[_CalendarWindow]:
         """The windows of all rows that the totals of some hours belong to."""
@@ -162,20 +224,41 @@ class _ReadyReading:
         self, windows: Sequence[_CalendarWindow], heads: Mapping[int, Head]
     ) -> dict[_CalendarWindow, _ByDims]:
         """The states of the windows that can stand for all totals of their rows."""
-        marked = await self._marked(windows, heads) if windows else {}
+        if not windows:
+            return {}
+        if self.grain == DAY:
+            ready = await self._ready_days(windows, heads)
+        else:
+            ready = _ready_only(await self._marked(self.grain, windows, heads))
         return {
             window: states
-            for window, states in marked.items()
+            for window, states in ready.items()
             if await self._is_whole(window, heads)
         }
 
-    async def _marked(
-        self, windows: Sequence[_CalendarWindow], heads: Mapping[int, Head]
+    async def _ready_days(
+        self, days: Sequence[_CalendarWindow], heads: Mapping[int, Head]
     ) -> dict[_CalendarWindow, _ByDims]:
-        """The states of the windows that are made of what these heads show."""
-        id = rollup_id(self.metric.id, self.grain, self.metric.calendar.zone)
+        """The states of the days that are ready, large and small."""
+        large = _ready_only(await self._marked(DAY, days, heads))
+        small = await self._marked(DAY, days, heads, is_small=True)
+        # Where nothing is known of small ones, all are in one place.
+        both = {day: (states, small.get(day, {})) for day, states in large.items()}
+        return {day: {**rest, **few} for day, (rest, few) in both.items() if few is not None}
+
+    async def _marked(
+        self,
+        grain: Grain,
+        windows: Sequence[_CalendarWindow],
+        heads: Mapping[int, Head],
+        is_small: bool = False,
+    ) -> dict[_CalendarWindow, _ByDims | None]:
+        """What is kept of windows of a grain; None of those made of other heads than these."""
+        id = rollup_id(self.metric.id, grain, self.metric.calendar.zone, is_small)
         first, last = span_of_window(windows[0][1]), span_of_window(windows[-1][1])
-        dims = self.metric.dims_prefix(self.by)
+        # No other dimensions begin like those of all events.
+        is_overall = not self.by and _has_overall(self.metric)
+        dims = OVERALL if is_overall else self.metric.dims_prefix(self.by)
         # Of ready windows there are neither unfolded events nor gaps: any id stands for theirs.
         reading = await self.store.read(id, id, id, first, last + 1, dims=dims)
         marks = Marks(heads)
@@ -187,10 +270,14 @@ class _ReadyReading:
                 states[window[0]] = {}
         for total in reading.totals:
             # A total of all events is kept beside those that it is made of: take one or the others.
-            is_wanted = not _has_overall(self.metric) or (total.dims == OVERALL) == (not self.by)
+            is_wanted = is_overall or not _has_overall(self.metric) or total.dims != OVERALL
             if is_wanted and total.window in states:
                 states[total.window][total.dims] = total.state
-        return {window: states[window[0]] for window in windows if window[0] in states}
+        return {
+            window: states.get(window[0])
+            for window in windows
+            if span_of_window(window[1]) in reading.heads
+        }
 
     async def _is_whole(self, window: _CalendarWindow, heads: Mapping[int, Head]) -> bool:
         """Whether the row of a window has all of its totals, though it may be cut.
@@ -215,6 +302,66 @@ class _ReadyReading:
         reading = await self.store.read(id, id, id, later[0], last)
         is_same = all(reading.heads.get(hour) == heads[hour] for hour in later)
         return is_same and all(total.window < request.end for total in reading.totals)
+
+
+class _ReadyDays:
+    """The days of rolling windows.
+
+    Args:
+        windows: Those of all days, in order.
+        heads: Of the metric's hours.
+        states: What is kept of the days that are ready.
+
+    Attributes:
+        windows: Those of all days.
+        heads: Of the metric's hours.
+    """
+
+    def __init__(
+        self,
+        windows: Sequence[_CalendarWindow],
+        heads: Mapping[int, Head],
+        states: Mapping[_CalendarWindow, _ByDims],
+    ) -> None:
+        self.windows = windows
+        self.heads = heads
+        self._states = states
+        hours = sorted(heads)
+        # A day without any head has no totals.
+        self._missing = [
+            start
+            for start, end in windows
+            if (start, end) not in states and _has_any(hours, (floor_to(start, HOUR_MS), end))
+        ]
+
+    def has_all_of(self, window: _CalendarWindow) -> bool:
+        """Whether all days of a rolling window are ready that have totals."""
+        return not _has_any(self._missing, window)
+
+    def with_large(self, states: Mapping[_CalendarWindow, _ByDims]) -> "_ReadyDays":
+        """The days of which all states are ready, large and small."""
+        return _ReadyDays(self.windows, self.heads, states)
+
+    def outside(self, windows: Sequence[_CalendarWindow]) -> dict[int, _ByDims]:
+        """By start, the days that none of these windows holds."""
+        held = _touched(windows)
+        return {
+            start: states
+            for (start, end), states in self._states.items()
+            if not any(first <= start and end <= last for first, last in held)
+        }
+
+
+def _ready_only(
+    kept: Mapping[_CalendarWindow, _ByDims | None],
+) -> dict[_CalendarWindow, _ByDims]:
+    return {window: states for window, states in kept.items() if states is not None}
+
+
+def _has_any(times: Sequence[int], window: _CalendarWindow) -> bool:
+    """Whether one of these times, in order, lies in the hours that a window touches."""
+    at = bisect_left(times, floor_to(window[0], HOUR_MS))
+    return at < len(times) and times[at] < window[1]
 
 
 def _is_unmoved(

@@ -1,7 +1,7 @@
 """The states of each row of an answer, from totals and partials."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from fastdata.answer.buckets import Buckets
@@ -9,16 +9,34 @@ from fastdata.answer.sliding import Sliding, merged, together
 from fastdata.answer.tips import SettledReading
 from fastdata.coordinates.dimensions import dump_dims
 from fastdata.declare.metric import Metric, States
+from fastdata.measures.estimates import Estimate
+from fastdata.measures.presented import load_estimates
 from fastdata.store.protocol import Partial, Total
 
 __all__ = ["ChosenDims", "Layer", "ReadyRows", "group_reading"]
 
 Layer = Literal["batch", "speed", "both"]
-ReadyRows = Mapping[tuple[int, int], Mapping[str, bytes]]
-"""By interval `[start, end)` of a row, the ready states by stored dimensions."""
+_ByDims = Mapping[str, bytes]  # by stored dimensions
 
-# Start and end of a row, its chosen dimensions as JSON, its merged states, and whose they were.
-_RowStates = tuple[int, int, str, States, Layer]
+
+@dataclass(frozen=True, slots=True)
+class ReadyRows:
+    """What takes the place of totals in some rows of an answer.
+
+    Attributes:
+        rows: By interval `[start, end)` of a row: its states, or the estimates of rolling days. An
+            interval without any total is there too, and empty. Of rolling days, what has no
+            estimates is merged from totals.
+        days: By start of a day: the states that stand for all of its totals, of rolling days.
+    """
+
+    rows: Mapping[tuple[int, int], _ByDims] = field(default_factory=dict)
+    days: Mapping[int, _ByDims] = field(default_factory=dict)
+
+
+# Start and end of a row, its chosen dimensions as JSON, its merged states or what was made of them,
+# and whose they were.
+_RowStates = tuple[int, int, str, States | tuple[Estimate, ...], Layer]
 _Envelopes = dict[tuple[int, str], list[bytes]]  # by start of the bucket and chosen dimensions
 
 
@@ -56,7 +74,7 @@ class _GroupedReading:
     totals: _Envelopes
     tips: _Envelopes
     partials: _Envelopes
-    ready: dict[tuple[int, int], dict[str, list[bytes]]]
+    ready: dict[tuple[int, int], dict[str, list[bytes]]]  # of rolling days, estimates
 
     def rows(self, ranks: Mapping[str, int]) -> Iterator[_RowStates]:
         """In order of start and rank of the chosen dimensions; once only.
@@ -89,18 +107,17 @@ class _GroupedReading:
             days = first, first + self.buckets.rolling
             with_totals, with_partials = totals.move(*days), partials.move(*days)
             with_tips = tips.move(*days)
-            ready = self.ready.get((start, end))
-            if ready is not None:
-                with_totals = ready.keys()
-            with_counted = with_totals | with_tips
+            ready = self.ready.get((start, end), {})
+            with_counted = with_totals | with_tips | ready.keys()
             for dims in sorted(with_counted | with_partials, key=ranks.__getitem__):
-                if ready is None:
-                    parts = totals.parts(*days, dims)
-                else:
-                    parts = [merged(self.metric, ready[dims])] if dims in ready else []
-                parts = parts + tips.parts(*days, dims) + partials.parts(*days, dims)
-                layer = _layer(dims in with_counted, dims in with_partials)
-                yield start, end, dims, together(self.metric, parts), layer
+                whose = _layer(dims in with_counted, dims in with_partials)
+                if dims in ready and dims not in with_tips and dims not in with_partials:
+                    yield start, end, dims, load_estimates(*ready[dims]), whose
+                    continue
+                parts = [
+                    part for layer in (totals, tips, partials) for part in layer.parts(*days, dims)
+                ]
+                yield start, end, dims, together(self.metric, parts), whose
 
     def _days(self, envelopes: _Envelopes) -> list[dict[str, list[bytes]]]:
         numbers = {start: number for number, start in enumerate(self.buckets.edges[:-1])}
@@ -117,15 +134,18 @@ def group_reading(
 
     Args:
         chosen: The dimensions of the rows; it has all stored ones afterwards.
-        ready: States that take the place of a row's totals.
+        ready: What takes the place of totals.
     """
+    totals = _grouped(reading.totals, buckets, chosen)
+    for day, states in ready.days.items():
+        totals.update({(day, dims): blobs for dims, blobs in _by_chosen(states, chosen).items()})
     return _GroupedReading(
         metric,
         buckets,
-        _grouped(reading.totals, buckets, chosen),
+        totals,
         _grouped(reading.tips, buckets, chosen),
         _grouped(reading.partials, buckets, chosen),
-        {row: _by_chosen(states, chosen) for row, states in ready.items()},
+        {row: _by_chosen(states, chosen) for row, states in ready.rows.items()},
     )
 
 

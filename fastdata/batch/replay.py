@@ -107,7 +107,7 @@ async def replay(
         max_writes_per_s: Totals written a second at most; None for no limit.
         engine: `rows` or `columns`; None takes the columnar one wherever it can. Both give the
             same totals.
-        on_progress: Called after each group of spans.
+        on_progress: Called after each group of spans, and with each longer window.
 
     Returns:
         What was done for each metric, or in a dry run would be.
@@ -190,10 +190,11 @@ class Replayer:
         works: list[Work] = []
         for source, of_source in by_source.items():
             works += await self._plan(source, of_source, store, request)
+        meter = Meter(works, None if dry_run else on_progress)
         if not dry_run:
-            await self._fold_and_publish(works, on_progress)
+            await self._fold_and_publish(works, meter)
         for work in works:
-            await work.roll_up(dry_run)
+            await work.roll_up(dry_run, meter)
         if not dry_run:
             await self._clean_up(works, store)
         reports = tuple(task.finish(dry_run) for work in works for task in work.tasks)
@@ -241,10 +242,7 @@ class Replayer:
         reader = self._readers.setdefault(source, ArchiveReader(self.archive, source))
         return await patiently(reader.index_again, await patiently(reader.snapshot))
 
-    async def _fold_and_publish(
-        self, works: Sequence[Work], on_progress: Callable[[ReplayProgress], None] | None
-    ) -> None:
-        meter = Meter(works, on_progress)
+    async def _fold_and_publish(self, works: Sequence[Work], meter: Meter) -> None:
         meter.add(0, 0)
         with FoldingPool(choose_workers(self.workers, meter.group_events)) as pool:
             for work in works:

@@ -15,12 +15,16 @@ class ReplayProgress:
     Attributes:
         events: Folded and published, of `total_events`; an event counts once for its source.
         spans: Given their new head, of `total_spans`; counted per metric.
+        rollups: Windows of rollups looked at, of `total_rollups`, which is 0 until the spans are
+            done, and grows with each metric.
     """
 
     events: int
     total_events: int
     spans: int
     total_spans: int
+    rollups: int = 0
+    total_rollups: int = 0
 
 
 @dataclass(slots=True)

@@ -95,16 +95,28 @@ class Meter:
         self._total_events = sum(map(sum, self.group_events.values()))
         self._total_spans = sum(task.plan.moves for work in works for task in work.tasks)
         self._on_progress = on_progress
-        self._events = self._spans = 0
+        self._events = self._spans = self._rollups = self._total_rollups = 0
 
     def add(self, events: int, spans: int) -> None:
         """Tell of events that are folded, and of spans that are published."""
         self._events += events
         self._spans += spans
+        self._tell()
+
+    def add_rollups(self, windows: int, total: int) -> None:
+        """Tell of windows that are looked at, and of more of them that will be."""
+        self._rollups += windows
+        self._total_rollups += total
+        self._tell()
+
+    def _tell(self) -> None:
         if self._on_progress is not None:
             self._on_progress(
-                ReplayProgress(self._events, self._total_events, self._spans, self._total_spans)
-            )
+                ReplayProgress(
+                    self._events, self._total_events, self._spans, self._total_spans,
+                    self._rollups, self._total_rollups,
+                )
+            )  # fmt: skip
 
 
 @dataclass(eq=False, slots=True)
@@ -190,8 +202,12 @@ class Work:
             )
         await self._close_runs()
 
-    async def roll_up(self, dry_run: bool) -> None:
+    async def roll_up(self, dry_run: bool, meter: Meter) -> None:
         """Make longer windows of metrics with rollups ready, or tell how many would not be.
+
+        Args:
+            dry_run: Only tell.
+            meter: Told of windows.
 
         Raises:
             FastdataError: What `replay` raises of archive and store.
@@ -207,6 +223,7 @@ class Work:
             report.rollups, report.rollups_left = await roll_up(
                 task.metric, *task.range, store=self.store, storage=self.reader.storage,
                 contents=self.contents, again=self.force, pace=self.pace,
+                on_progress=meter.add_rollups,
             )  # fmt: skip
 
     async def sweep(self) -> None:

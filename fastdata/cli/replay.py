@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from fastdata.batch.job import Engine
     from fastdata.batch.reports import ReplayProgress, ReplayReport
 
-__all__ = ["Instant", "replay"]
+__all__ = ["Instant", "progress_fields", "replay"]
 
 
 class _ReplayOptions(TypedDict):
@@ -142,7 +142,7 @@ def replay(
         raise click.UsageError("--window belongs to --every; name a range with --from and --to")
     with ExitStack() as stack:
         try:
-            bar = None if as_json else open_bar(stack, "replay", "events, 0/s", _fields())
+            bar = None if as_json else open_bar(stack, "replay", "events, 0/s", progress_fields())
             report = asyncio.run(_replay(names, options, bar))
         except KeyboardInterrupt:
             stack.close()
@@ -196,10 +196,18 @@ async def _replay(
         )
 
 
-def _fields() -> "Callable[[ReplayProgress], dict[str, Any]]":
+def progress_fields() -> "Callable[[ReplayProgress], dict[str, Any]]":
+    """What the bar shows of a replay that begins now: events, then longer windows."""
     began = time.monotonic()
 
     def fields(progress: "ReplayProgress") -> dict[str, Any]:
+        if progress.total_rollups:
+            return {
+                "total": progress.total_rollups,
+                "completed": progress.rollups,
+                "unit": "longer windows",
+                "description": "rolling up",
+            }
         rate = progress.events / max(time.monotonic() - began, 0.001)
         return {
             "total": progress.total_events,

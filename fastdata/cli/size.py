@@ -30,7 +30,7 @@ Cassandra      {cassandra_bytes}; buckets={cassandra_buckets}, partitions of par
 {cassandra_partition_bytes}
 workers        {workers}, each of {worker_bytes} of memory and {worker_files:,} open files; \
 {catch_up_minutes:,} minutes to catch up with an hour
-Kafka and Cassandra with {replicas} copies, before compression."""
+{of_rollups}Kafka and Cassandra with {replicas} copies, before compression."""
 
 
 @click.command(short_help="Calculate disks, rows, memory and workers for a load.")
@@ -87,6 +87,12 @@ def size(name: str | None, as_json: bool, peak_per_s: float | None, **options: f
         click.echo(f"source {source.name}: {', '.join(metric.name for metric in metrics)}")
         numbers = needs.as_dict()
         shown = {n: _bytes(v) if n.endswith("_bytes") else v for n, v in numbers.items()}
+        shown["of_rollups"] = "".join(
+            f"rollups        {name}: SQL {_bytes(need.sql_bytes)}, Cassandra "
+            f"{_bytes(need.cassandra_bytes)}, archive {_bytes(need.archive_bytes)}, which are in "
+            f"the sums; {need.rows:,} rows\n"
+            for name, need in needs.rollups.items()
+        )
         click.echo(_SHOWN.format(**shown, days=load.days, replicas=load.replicas))
 
 

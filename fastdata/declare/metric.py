@@ -4,7 +4,6 @@ import hashlib
 import json
 import re
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
 from typing import Protocol, cast
 
 from fastdata.coordinates.calendar import Calendar, Grain
@@ -16,7 +15,7 @@ from fastdata.declare.source import Source
 from fastdata.errors import DeclarationError, QueryError
 from fastdata.events.fieldtypes import FieldType
 from fastdata.expressions import Column, Node, compile_rows
-from fastdata.measures.aggregate import Aggregate, dump_whole
+from fastdata.measures.aggregate import Aggregate, dump_whole, widened_by_any
 from fastdata.measures.count import Count
 from fastdata.measures.envelope import MAX_WHOLE_BYTES, pack, unpack
 from fastdata.measures.estimates import Estimate
@@ -29,7 +28,6 @@ _MeasureValues = Sequence[object]  # one for each of `Metric.aggregates`; None i
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,47}")
 _COLUMNS = frozenset({"window_start", "window_end", "exact", "fresh_until", "read_until", "gap"})
-_ANY_NUMBER = 1 << 62
 
 
 class Measure(Protocol):
@@ -253,12 +251,24 @@ class Metric:
             states: Of this metric.
             missing_events: How many more events may belong to them; the bounds allow for it.
         """
-        pairs = list(zip(self.aggregates, states, strict=True))
+        pairs = zip(self.aggregates, states, strict=True)
+        return self.widened([a.present(state) for a, state in pairs], missing_events)
+
+    def widened(
+        self, estimates: Sequence[Estimate], missing_events: int = 0
+    ) -> tuple[Estimate, ...]:
+        """The estimates that `estimate` gives with missing events, of those without.
+
+        Args:
+            estimates: One for each of `aggregates`.
+            missing_events: How many more events may belong to them.
+        """
+        pairs = list(zip(self.aggregates, estimates, strict=True))
         if not missing_events:
-            return tuple([aggregate.present(state) for aggregate, state in pairs])
+            return tuple(estimates)
         if self.selection.array is None:
-            return tuple([a.widen(a.present(state), missing_events) for a, state in pairs])
-        return tuple([_widened(a, a.present(state)) for a, state in pairs])
+            return tuple([a.widen(seen, missing_events) for a, seen in pairs])
+        return tuple([widened_by_any(a, seen) for a, seen in pairs])
 
     def answers(self, folded: Sequence[Estimate], length_ms: int) -> tuple[Estimate, ...]:
         """One estimate for each measure, derived or not, in order.
@@ -371,16 +381,6 @@ class Metric:
 
     def _fail(self, message: str) -> None:
         raise DeclarationError(f"{self.place}: metric {self.name!r}: {message}")
-
-
-def _widened(aggregate: Aggregate, estimate: Estimate) -> Estimate:
-    """The estimate for any number of values more, as an event may have any number of elements."""
-    wide = aggregate.widen(estimate, _ANY_NUMBER)
-    return replace(
-        wide,
-        lower=wide.lower if wide.lower == estimate.lower else None,
-        upper=wide.upper if wide.upper == estimate.upper else None,
-    )
 
 
 def _typed_text(node: Node) -> list[str]:

@@ -5,6 +5,7 @@ aggregates keep are in `fastdata.testing.laws`.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from fastdata.events.fieldtypes import Kind
@@ -13,7 +14,9 @@ from fastdata.measures.estimates import Estimate
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["Aggregate", "State", "dump_whole"]
+__all__ = ["Aggregate", "State", "dump_whole", "widened_by_any"]
+
+_ANY_NUMBER = 1 << 62
 
 State = Any  # Opaque: only the aggregate that made a state looks inside.
 
@@ -100,3 +103,13 @@ def dump_whole(aggregate: Aggregate, state: State) -> bytes:
     """The bytes to store without replacing the state by an estimate, however many they are."""
     dump: Callable[[State], bytes] = getattr(aggregate, "dump_whole", aggregate.dump)
     return dump(state)
+
+
+def widened_by_any(aggregate: Aggregate, estimate: Estimate) -> Estimate:
+    """The estimate for any number of values more, as an event may have any number of elements."""
+    wide = aggregate.widen(estimate, _ANY_NUMBER)
+    return replace(
+        wide,
+        lower=wide.lower if wide.lower == estimate.lower else None,
+        upper=wide.upper if wide.upper == estimate.upper else None,
+    )

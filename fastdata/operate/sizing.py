@@ -6,18 +6,16 @@ values of a distinct count differ, and all keys are equally frequent: real strea
 """
 
 import math
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
-from decimal import Decimal
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
-from fastdata.coordinates.dimensions import dump_dims
 from fastdata.declare.metric import Metric
 from fastdata.declare.source import Source
-from fastdata.events.fieldtypes import FieldType
-from fastdata.expressions import compile_rows
+from fastdata.operate.rollups import RollupNeed, rollup_need
+from fastdata.operate.states import dims_bytes, occupied, state_bytes
 
-__all__ = ["Load", "Sizing", "occupied", "segment_size_for", "size", "state_bytes"]
+__all__ = ["Load", "Sizing", "segment_size_for", "size"]
 
 _DAY_S, _HOUR_S, _MINUTE_S = 86_400, 3_600, 60
 _MB = 1_000_000
@@ -51,7 +49,6 @@ _ROCKSDB_BYTES = 128 << 20
 _WORKER_FILES, _PARTITION_FILES = 100, 16
 # One process on one busy core, decoding, folding and flushing: a third of what was measured.
 _EVENTS_PER_WORKER_S = 5_000
-_MOST_SAMPLES = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +114,7 @@ class Sizing:
         worker_bytes: Memory of each, when one has failed.
         worker_files: Files that each must be allowed to open then.
         catch_up_minutes: After an hour in which none ran.
+        rollups: By the name of each metric that has some, what they add; it is in the sums above.
     """
 
     events: int
@@ -141,18 +139,11 @@ class Sizing:
     worker_bytes: int
     worker_files: int
     catch_up_minutes: float
+    rollups: Mapping[str, RollupNeed]
 
-    def as_dict(self) -> dict[str, int | float]:
+    def as_dict(self) -> dict[str, Any]:
         """For JSON."""
         return asdict(self)
-
-
-def occupied(keys: float, events: float) -> float:
-    """How many of some equally frequent keys are expected among some events.
-
-    `keys * (1 - exp(-events / keys))`, the classical occupancy problem (Feller, volume 1, IV.2).
-    """
-    return -keys * math.expm1(-events / keys)
 
 
 def segment_size_for(events_per_s: float, partitions: int) -> int:
@@ -162,24 +153,6 @@ def segment_size_for(events_per_s: float, partitions: int) -> int:
         return 100
     power = 10 ** math.floor(math.log10(hourly))
     return int(power * max(step for step in (1, 2, 5) if step * power <= hourly))
-
-
-def state_bytes(metric: Metric, events: float, exact: bool) -> int:
-    """The size of the states of so many events as they are stored, all values different.
-
-    Args:
-        exact: As batch has it, with the values of distinct counts; else as the speed layer.
-    """
-    states = metric.zero(exact)
-    fields = metric.source.schema.fields
-    # Whatever `where` asks for, an example would hardly have it.
-    rows = compile_rows(replace(metric.selection, where=None, sets=()))
-    for number in range(min(math.ceil(events), _MOST_SAMPLES)):
-        example = {name: _example(type, number) for name, type in fields.items()}
-        for _, several in rows(example):
-            for values in several:
-                metric.add_values(states, values)
-    return len(metric.dump(states))
 
 
 def size(load: Load, source: Source, metrics: Sequence[Metric]) -> Sizing:
@@ -195,15 +168,24 @@ def size(load: Load, source: Source, metrics: Sequence[Metric]) -> Sizing:
     ]
     remembered = -(-source.repeat_horizon // segment) * segment + segment if source.id else 0
     per_day = load.events_per_s * _DAY_S
+    rollups = {
+        metric.name: rollup_need(
+            metric, load.keys, per_day, load.days, load.recount_days, replicas=load.replicas,
+            sql_row_bytes=_SQL_ROW_BYTES, cassandra_row_bytes=_TOTAL_ROW_BYTES,
+        )
+        for metric in metrics
+        if metric.rollups
+    }  # fmt: skip
     return Sizing(
         events=round(per_day * load.days),
         events_per_day=round(per_day),
         segment_size=segment,
         segment_minutes=round(minutes, 1),
         **_kafka(load, needs, remembered),
-        **_archive(load, segment),
-        **_store(load, needs),
+        **_archive(load, segment, list(rollups.values())),
+        **_store(load, needs, list(rollups.values())),
         **_workers(load, needs, remembered),
+        rollups=rollups,
     )
 
 
@@ -241,18 +223,20 @@ def _kafka(load: Load, needs: Sequence[_Need], remembered: int) -> dict[str, int
     }
 
 
-def _archive(load: Load, segment: int) -> dict[str, int]:
+def _archive(load: Load, segment: int, rollups: Sequence[RollupNeed]) -> dict[str, int]:
     per_day = load.events_per_s * _DAY_S
     objects, tiles = per_day / segment, load.partitions * _DAY_S / load.tile_age_s
     daily = per_day * load.event_bytes * _DEFLATED + objects * _ENTRY_BYTES
     return {
         "archive_objects_per_day": math.ceil(2 * objects),
         "archive_puts_per_day": math.ceil(2 * (objects + tiles)),
-        "archive_bytes": round(load.days * daily),
+        "archive_bytes": round(load.days * daily) + sum(more.archive_bytes for more in rollups),
     }
 
 
-def _store(load: Load, needs: Sequence[_Need]) -> dict[str, int]:
+def _store(load: Load, needs: Sequence[_Need], rollups: Sequence[RollupNeed]) -> dict[str, int]:
+    sql_bytes = sum(need.sql_bytes for need in needs) + sum(more.sql_bytes for more in rollups)
+    cassandra_bytes = sum(need.cassandra_bytes for need in needs) * load.replicas
     hour_bytes = max(need.hour_bytes for need in needs)
     buckets = max(_DEFAULT_BUCKETS, math.ceil(hour_bytes / _CASSANDRA_PARTITION_BYTES))
     return {
@@ -261,8 +245,8 @@ def _store(load: Load, needs: Sequence[_Need]) -> dict[str, int]:
         "upserts_per_s": round(sum(need.upserts_per_s for need in needs)),
         "upserts_at_peak_per_s": round(sum(need.upserts_at_peak_per_s for need in needs)),
         "totals_per_day": round(sum(need.totals_per_day for need in needs)),
-        "sql_bytes": round(sum(need.sql_bytes for need in needs)),
-        "cassandra_bytes": round(sum(need.cassandra_bytes for need in needs) * load.replicas),
+        "sql_bytes": round(sql_bytes),
+        "cassandra_bytes": round(cassandra_bytes + sum(more.cassandra_bytes for more in rollups)),
         "cassandra_buckets": buckets,
         "cassandra_partition_bytes": round(hour_bytes / buckets),
     }
@@ -296,9 +280,7 @@ def _need_of(metric: Metric, number: int, load: Load, segment: int, kept_minutes
     partials, per_day = rows * load.partitions * kept_minutes, windows * _DAY_S / _MINUTE_S
     # Of an hour that is counted again there are the head's version, the one before, and the new.
     totals = per_day * (load.days + 2 * min(load.recount_days, load.days))
-    head = [number] if len(metric.sets) > 1 else []
-    examples = [_example(metric.dimension_type(name), 0) for name in names]
-    dims = len(dump_dims([*head, *examples]))
+    dims = dims_bytes(metric, number)
     name = len(metric.id)
     changelog_row = _CHANGELOG_ROW_BYTES + name + dims + state
     # Nothing is compacted before min.compaction.lag.ms, an hour, has passed.
@@ -338,23 +320,3 @@ def _upserts(keys: int, load: Load, per_s: float) -> float:
     """Partials a second: a flush writes each cell that changed once."""
     between = per_s / load.partitions * load.commit_interval_s
     return load.partitions * occupied(keys, between) / load.commit_interval_s
-
-
-def _example(type: FieldType, number: int) -> Any:
-    """A value of that type, another one for each number."""
-    match type.kind:
-        case "float":
-            return number + 0.25
-        case "decimal":
-            return Decimal(number).scaleb(-type.scale)
-        case "string":
-            return f"value-{number:08}"
-        case "bool":
-            return True
-        case "record":
-            return {name: _example(inner, number) for name, inner in type.fields}
-        case "array" if type.items is not None:
-            return [_example(type.items, number)]
-        case "map":
-            return {}
-    return 1_000_000 + number

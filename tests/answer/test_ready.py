@@ -9,13 +9,15 @@ from zoneinfo import ZoneInfo
 import pyarrow as pa
 import pytest
 
+from fastdata import Frequency, Seen, TopK
 from fastdata.answer.query import query
 from fastdata.coordinates.dimensions import dump_dims
 from fastdata.coordinates.instants import DAY_MS, HOUR_MS, MINUTE_MS, floor_to, to_datetime
-from fastdata.declare.metric import Metric
+from fastdata.declare.metric import Measure, Metric
 from fastdata.store.memory import MemoryStore
 from fastdata.store.opening import open_store
-from fastdata.store.protocol import Partial, Progress, Reading, ServingStore
+from fastdata.store.protocol import Flip, Partial, Progress, Reading, ServingStore
+from fastdata.store.rollups import DAY, rollup_id
 from tests.batch.visits import EVER, Visit, Visits, local_ms
 
 GRAINS = ("day", "week", "month", "30d", "3d")
@@ -206,6 +208,93 @@ async def test_users_of_today_are_of_both_layers(tmp_path: Path, store: ServingS
         (row,) = table.to_pylist()
         assert (row["visits"], row["layer"], row["exact"]) == (MANY + 110, "both", False)
         assert row["visitors_lower"] <= MANY + 100 <= row["visitors_upper"]
+
+
+async def test_rolling_days_that_fresh_events_come_to_are_merged_from_days(
+    tmp_path: Path,
+) -> None:
+    world, store = Visits(tmp_path, ("30d",), by=(), segment_size=1_000), Watched()
+    start = local_ms("2024-05-01", BERLIN)
+    # A day whose state is large, and small ones.
+    await world.archive((start + n * 7_000, "a", n) for n in range(4_000))
+    await world.archive((start + n * HOUR_MS, "a", n % 5) for n in range(24, 40 * 24))
+    await world.replay(store)
+    late = partial(world.metric, (start + 3 * DAY_MS, "a", 7_777), 90_000)
+    await store.upsert([late], [])
+    await fold_all(store, world)
+
+    table = await query(world.metric, every="day", rolling="30d", layers=True, store=store)
+
+    assert store.totals == [0]
+    assert table.equals(
+        await query(world.declare(()), every="day", rolling="30d", layers=True, store=store)
+    )
+    layers = table["layer"].to_pylist()[:40]
+    assert layers == ["batch"] * 3 + ["both"] * 30 + ["batch"] * 7
+
+
+async def test_an_item_is_asked_about_where_only_estimates_are_stored(tmp_path: Path) -> None:
+    world, store = Visits(tmp_path, ("30d",), by=()), Watched()
+    measures: dict[str, Measure] = {
+        "of": Frequency("visitor"),
+        "saw": Seen("visitor"),
+        "top": TopK("visitor", k=2),
+    }
+    metrics = [
+        Metric("pages", world.source, (), measures, rollups=rollups, zone=BERLIN)
+        for rollups in (("30d",), ())
+    ]
+    world.metric, plain = metrics
+    start = local_ms("2024-05-01", BERLIN)
+    await world.archive((start + n * HOUR_MS, "a", n % 300) for n in range(40 * 24))
+    await world.replay(store)
+
+    for items in ({"of": 7, "saw": 7}, {"saw": 1_000}, {}):
+        options = {"every": "day", "rolling": "30d", "items": items, "store": store}
+        ready = await query(world.metric, **options)  # type: ignore[arg-type]
+        assert store.totals == [0]
+        assert ready.equals(await query(plain, **options))  # type: ignore[arg-type]
+        store.totals.clear()
+
+
+async def test_days_of_a_store_without_small_states_apart_are_used(tmp_path: Path) -> None:
+    world, store = Visits(tmp_path, ("day",)), Watched()
+    start = local_ms("2024-05-01", BERLIN)
+    await world.archive((start + n * HOUR_MS, "ab"[n % 2], n) for n in range(48))
+    await world.replay(store)
+    small, all_ = (rollup_id(world.metric.id, DAY, BERLIN, is_small) for is_small in (True, False))
+    expected = await query(world.metric, every="day", by="page", store=store)
+    # As it was stored once: of each day one version, which holds all.
+    for span, head in (await store.heads(small, *EVER)).items():
+        reading = await store.read(small, small, small, span, span + 1)
+        for id in (small, all_):
+            store._heads.pop((id, span), None)
+        written = await store.write_totals(all_, head.version, {span: reading.totals})
+        flip = Flip(span, None, head.version, head.coverage, written[span])
+        await store.publish(all_, [flip])
+    store.totals.clear()
+
+    table = await query(world.metric, every="day", by="page", store=store)
+
+    assert (table.equals(expected), store.totals) == (True, [0])
+
+
+async def test_a_day_is_not_used_while_a_part_of_it_is_behind(tmp_path: Path) -> None:
+    world, store = Visits(tmp_path, ("day", "3d"), by=()), Watched()
+    start = local_ms("2024-05-01", BERLIN)
+    for visitor in range(2):
+        await world.archive([(start + n * HOUR_MS, "a", visitor) for n in range(24)])
+        await world.replay(store)
+    small = rollup_id(world.metric.id, DAY, BERLIN, is_small=True)
+    assert await store.undo(small, start + 23 * HOUR_MS)
+
+    for rolling in (None, "3d"):
+        table = await query(world.metric, every="day", rolling=rolling, store=store)
+
+        assert store.totals.pop() == 24
+        assert table.equals(
+            await query(world.declare(()), every="day", rolling=rolling, store=store)
+        )
 
 
 def draw(rng: random.Random, first: date, days: int, zone: str) -> list[Visit]:

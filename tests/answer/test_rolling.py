@@ -12,6 +12,7 @@ from fastdata.answer.merge import Buckets, ReadyRows, Row
 from fastdata.answer.sliding import merged
 from fastdata.coordinates.calendar import Calendar, Grain
 from fastdata.coordinates.instants import DAY_MS, HOUR_MS, parse_instant
+from fastdata.measures.presented import dump_estimates
 from fastdata.store.protocol import Reading, Total
 from tests.answer.trips import MINUTE, declare, gap, head, merge, partial, progress, total, unfolded
 
@@ -91,9 +92,12 @@ def test_rolling_rows_are_exact_where_sets_do_not_fit_a_stored_state(rides: Metr
     assert [(12_500, True)] * 3 == [(row.estimates[4].value, row.is_exact) for row in rows]
 
 
+ByDims = dict[str, bytes]
+
+
 def made_ready(
     metric: Metric, reading: Reading, windows: Sequence[tuple[int, int]]
-) -> tuple[Reading, ReadyRows]:
+) -> tuple[Reading, dict[tuple[int, int], ByDims]]:
     """The states of whole windows, and the reading without totals in any of them."""
     ready = {}
     for start, end in windows:
@@ -118,23 +122,37 @@ def test_ready_states_take_the_place_of_totals(rides: Metric, grain: str, seed: 
 
     assert len(rest.totals) < len(reading.totals)
     rows = merge(rides, reading, buckets, ["city"])
-    assert merge(rides, rest, buckets, ["city"], ready) == rows
-    assert merge(rides, reading, buckets, ["city"], ready) == rows
+    assert merge(rides, rest, buckets, ["city"], ReadyRows(ready)) == rows
+    assert merge(rides, reading, buckets, ["city"], ReadyRows(ready)) == rows
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_ready_states_of_rolling_rows(rides: Metric, seed: int) -> None:
+def test_ready_estimates_of_rolling_rows_and_states_of_their_days(rides: Metric, seed: int) -> None:
     rng = random.Random(seed)
     reading = random_reading(rides, rng)
     buckets = buckets_of(BERLIN, Grain("day", 7))
-    rows = merge(rides, reading, buckets, ["city"])
+    rows = merge(rides, reading, buckets, rides.by)
     windows = list(buckets.rows())
+    _, states = made_ready(rides, reading, windows)
+    estimates = {
+        window: {
+            dims: dump_estimates(rides.estimate(rides.load(state)))
+            for dims, state in by_dims.items()
+            if rng.random() < 0.5
+        }
+        for window, by_dims in states.items()
+    }
 
-    rest, ready = made_ready(rides, reading, windows)
+    # A reading has no days of which more is stored than a row has.
+    edges = BERLIN.windows(Grain("day"), buckets.start, buckets.end)
+    days = [(start, min(end, buckets.end)) for start, end in edges]
+    rest, daily = made_ready(rides, reading, days)
+
     assert not any(buckets.start <= one.window < buckets.end for one in rest.totals)
-    assert merge(rides, rest, buckets, ["city"], ready) == rows
-    some = {window: ready[window] for window in rng.sample(windows, 3)}
-    assert merge(rides, reading, buckets, ["city"], some) == rows
+    of_days = {start: by_dims for (start, _), by_dims in daily.items()}
+    assert merge(rides, rest, buckets, rides.by, ReadyRows(estimates, of_days)) == rows
+    some = {window: estimates[window] for window in rng.sample(windows, 3)}
+    assert merge(rides, reading, buckets, rides.by, ReadyRows(some)) == rows
 
 
 @pytest.mark.parametrize("grain", ["week", "7d"])

@@ -174,7 +174,8 @@ async def test_rollups_added_to_a_metric_that_has_heads_are_made_up_for(
     (planned,) = (await anew.replay(store, dry_run=True)).metrics
     (report,) = (await anew.replay(store, on_progress=seen.append)).metrics
 
-    assert [(each.events, each.total_events) for each in seen] == [(0, 5), (5, 5)]
+    folding = [(each.events, each.total_events) for each in seen if not each.total_rollups]
+    assert folding == [(0, 5), (5, 5)]
     assert planned.kept == report.kept == 3
     assert await kept(anew) == expected(anew, FIRST)
     # Readers had these totals already: nothing is written for them, and no run is begun.

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from fastdata import failpoints
+from fastdata.batch.reports import ReplayProgress
 from fastdata.coordinates.calendar import Grain
 from fastdata.coordinates.instants import DAY_MS, HOUR_MS
 from fastdata.store.memory import MemoryStore
@@ -148,10 +149,48 @@ async def test_old_days_and_marks_are_dropped(tmp_path: Path) -> None:
 
     kept = await world.storage.names("rollups")
     assert (names(kept, "hours"), names(kept, "days")) == (1, 1)
-    rollup = rollup_id(world.metric.id, Grain("day"), world.zone)
+    rollup = rollup_id(world.metric.id, Grain("day"), world.zone, is_small=True)
     versions = {version for of, _, version in store._totals if of == rollup}
-    # What readers see, and the one before; the next local day has begun, too, and is empty.
-    assert len(versions) == 2 + 1
+    # What readers see, and the one before.
+    assert len(versions) == 2
+
+
+async def test_bytes_of_rolling_days_do_not_grow_with_what_they_hold(tmp_path: Path) -> None:
+    stored = {}
+    for visitors in (2_000, 6_000):
+        world = Visits(tmp_path, ("30d",), by=(), segment_size=1_000)
+        store = MemoryStore()
+        start = local_ms("2024-05-01", "Europe/Berlin")
+        for day in range(4):
+            at, first = start + day * DAY_MS, day * visitors // 2
+            await world.archive((at + n * 7_000, "a", first + n) for n in range(visitors))
+        await world.replay(store)
+        assert await world.ready(store, "30d") == world.count("30d")
+        windows = await world.kept(store, Grain("day", 30))
+        stored[visitors] = [len(state) for states in windows.values() for state in states.values()]
+
+    # Exact sets of 16 to 64 KiB.
+    assert len(stored[6_000]) == len(stored[2_000]) >= 4
+    assert max(*stored[2_000], *stored[6_000]) < 40
+
+
+async def test_rolling_days_of_what_comes_rarely_are_not_stored(tmp_path: Path) -> None:
+    world, store = Visits(tmp_path, ("30d",), segment_size=500), MemoryStore()
+    start = local_ms("2024-05-01", "Europe/Berlin")
+    days = 60
+    # A page each day that does not come again, and one that comes each day.
+    for page in ("daily", *(f"page {day}" for day in range(days))):
+        own = range(days) if page == "daily" else [int(page[5:])]
+        await world.archive((start + day * DAY_MS + HOUR_MS, page, day) for day in own)
+
+    await world.replay(store)
+
+    assert await world.ready(store, "30d") == world.count("30d")
+    windows = await world.kept(store, Grain("day", 30))
+    assert {dims for states in windows.values() for dims in states} == {"[]", '["daily"]'}
+    small = await world.kept(store, Grain("day"), is_small=True)
+    assert sum(map(len, small.values())) == 3 * days
+    assert not any((await world.kept(store, Grain("day"))).values())
 
 
 @pytest.mark.parametrize("place", ["batch.before_rollup", "store.after_totals", "store.after_flip"])
@@ -271,6 +310,21 @@ async def test_windows_whose_hours_are_not_kept_are_left_and_told(
     assert report.rollups_left
     for grain in GRAINS:
         assert (await world.ready(store, grain)).items() <= world.count(grain).items()
+
+
+async def test_progress_goes_on_while_windows_are_merged(tmp_path: Path) -> None:
+    world, store = Visits(tmp_path, ("month", "3d")), MemoryStore()
+    await world.archive(draw(["2024-05-01", "2024-05-02"], "Europe/Berlin"))
+    seen: list[ReplayProgress] = []
+
+    await world.replay(store, on_progress=seen.append)
+
+    folding = [one for one in seen if not one.total_rollups]
+    assert (folding[-1].spans, folding[-1].events) == (folding[-1].total_spans, len(world.sent))
+    # Two months; four days of which large and small states are apart, and as many of three days.
+    total = 2 + 2 * 4 + 4
+    rolling = [(one.rollups, one.total_rollups) for one in seen[len(folding) :]]
+    assert rolling == [(number, total) for number in range(total + 1)]
 
 
 async def test_a_dry_run_tells_which_windows_would_not_be_ready(tmp_path: Path) -> None:

@@ -18,8 +18,10 @@ from fastdata.coordinates.instants import DAY_MS, floor_to, parse_instant, to_da
 from fastdata.events.decoder import Decoder
 from fastdata.events.registry import FolderRegistry
 from fastdata.events.schema import encode
+from fastdata.measures.estimates import Estimate
+from fastdata.measures.presented import load_estimates
 from fastdata.store.protocol import ServingStore
-from fastdata.store.rollups import Marks, rollup_id, span_of_window
+from fastdata.store.rollups import DAY, Marks, rollup_id, span_of_window
 
 SCHEMA = {
     "type": "record",
@@ -119,29 +121,50 @@ class Visits:
 
     async def ready(self, store: ServingStore, grain: str) -> dict[tuple[date, str], Numbers]:
         """By the last local date of a window and all dimensions, what is ready, and exact."""
-        id = rollup_id(self.metric.id, Grain.parse(grain), self.zone)
-        heads = await store.heads(self.metric.id, *EVER)
-        marks = Marks(heads)
-        reading = await store.read(id, id, id, *EVER)
+        parsed = Grain.parse(grain)
+        kept = await self.kept(store, parsed)
+        if parsed.rolling == 1:
+            small = await self.kept(store, DAY, is_small=True) if parsed == DAY else {}
+            return {
+                (self.local(window[1] - 1), dims): self.numbers(state)
+                for window, states in kept.items()
+                for dims, state in (states | small.get(window, {})).items()
+            }
+        days = await self.kept(store, DAY, is_small=True)
         found: dict[tuple[date, str], Numbers] = {}
-        windows = {}
-        for window in self.metric.calendar.windows(Grain.parse(grain), *self.extent()):
-            head = reading.heads.get(span_of_window(window[1]))
-            if head is not None and head.version == marks.of(*window):
-                windows[window[0]] = self.local(window[1] - 1)
-        for total in reading.totals:
-            if total.window in windows:
-                found[windows[total.window], total.dims] = self.numbers(total.state)
+        for window, estimates in kept.items():
+            last = self.local(window[1] - 1)
+            blobs: dict[str, list[bytes]] = defaultdict(list)
+            for day in self.metric.calendar.windows(DAY, *window):
+                for dims, state in days.get(day, {}).items():
+                    blobs[dims].append(state)
+            found |= {(last, dims): self.numbers(*states) for dims, states in blobs.items()}
+            for dims, stored in estimates.items():
+                found[last, dims] = numbers_of(load_estimates(stored))
         return found
 
-    def numbers(self, state: bytes) -> Numbers:
-        states = self.metric.load(state)
-        estimates = self.metric.estimate(states)
-        assert all(each.is_exact for each in estimates)
-        visits, visitors = (each.value for each in estimates)
-        assert isinstance(visits, int)
-        assert isinstance(visitors, int)
-        return visits, visitors
+    async def kept(
+        self, store: ServingStore, grain: Grain, is_small: bool = False
+    ) -> dict[tuple[int, int], dict[str, bytes]]:
+        """By window, what is kept of those that are ready."""
+        id = rollup_id(self.metric.id, grain, self.zone, is_small)
+        marks = Marks(await store.heads(self.metric.id, *EVER))
+        reading = await store.read(id, id, id, *EVER)
+        kept: dict[int, dict[str, bytes]] = defaultdict(dict)
+        for total in reading.totals:
+            kept[total.window][total.dims] = total.state
+        return {
+            window: kept[window[0]]
+            for window in self.metric.calendar.windows(grain, *self.extent())
+            if (head := reading.heads.get(span_of_window(window[1])))
+            and head.version == marks.of(*window)
+        }
+
+    def numbers(self, *stored: bytes) -> Numbers:
+        states, *others = map(self.metric.load, stored)
+        for other in others:
+            self.metric.merge(states, other)
+        return numbers_of(self.metric.estimate(states))
 
     def count(self, grain: str) -> dict[tuple[date, str], Numbers]:
         """What `ready` must be when all windows are, counted by local dates."""
@@ -165,6 +188,14 @@ class Visits:
         """What gets heads: whole days of UTC."""
         times = [at for at, _, _ in self.sent]
         return floor_to(min(times), DAY_MS), floor_to(max(times), DAY_MS) + DAY_MS
+
+
+def numbers_of(estimates: Sequence[Estimate]) -> Numbers:
+    assert all(each.is_exact for each in estimates)
+    visits, visitors = (each.value for each in estimates)
+    assert isinstance(visits, int)
+    assert isinstance(visitors, int)
+    return visits, visitors
 
 
 def windows_of(grain: str, day: date, newest: date) -> list[date]:

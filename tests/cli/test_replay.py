@@ -7,9 +7,10 @@ import pytest
 from click.testing import CliRunner
 
 from fastdata.archive import open_archive_storage
-from fastdata.batch.reports import MetricReport, ReplayReport
+from fastdata.batch.reports import MetricReport, ReplayProgress, ReplayReport
 from fastdata.batch.schedule import ScheduledRun, Uncounted
 from fastdata.cli.main import commands
+from fastdata.cli.replay import progress_fields
 from fastdata.cli.reporting import show_report
 from fastdata.cli.schedule import show_run
 from fastdata.coordinates.instants import DAY_MS, HOUR_MS
@@ -157,3 +158,19 @@ def test_where_there_is_nothing_the_archive_is_missed_first(
 
     assert "there is no archive at" in str(done.exception)
     assert not Path("data").exists()
+
+
+def test_the_bar_is_about_longer_windows_once_there_are_some() -> None:
+    fields = progress_fields()
+
+    folding = fields(ReplayProgress(5, 10, spans=1, total_spans=2))
+    rolling = fields(ReplayProgress(10, 10, 2, 2, rollups=3, total_rollups=1_000))
+
+    assert (folding["completed"], folding["total"]) == (5, 10)
+    assert folding["description"] == "1 of 2 spans"
+    assert rolling == {
+        "completed": 3,
+        "total": 1_000,
+        "unit": "longer windows",
+        "description": "rolling up",
+    }

@@ -9,7 +9,7 @@ import pytest
 from fastdata import Count, Max, Mean, Metric, Min, Ratio, Source, Sum, Uniques
 from fastdata.declare.metric import Measure
 from fastdata.errors import MapError
-from fastdata.operate.sizing import state_bytes
+from fastdata.operate.states import state_bytes
 
 ORDER: dict[str, object] = {
     "at": 1_706_745_599_000,

@@ -16,6 +16,7 @@ from fastdata.measures.count import Count
 from fastdata.measures.estimates import Estimate
 from fastdata.measures.extremes import Max, Min
 from fastdata.measures.histogram import Histogram
+from fastdata.measures.presented import dump_estimates, load_estimates
 from fastdata.measures.sums import Mean, Sum
 from fastdata.measures.uniques import Uniques
 from fastdata.measures.variance import StdDev, Variance
@@ -127,6 +128,18 @@ def test_dump_and_load_change_nothing(case: str, data: st.DataObject, exact: boo
 def test_a_whole_state_merges_as_before(case: str, data: st.DataObject) -> None:
     aggregate, values = CASES[case]
     laws.a_whole_state_merges_as_before(aggregate, data.draw(values), data.draw(values))
+
+
+@every_aggregate
+@quick
+@given(st.data(), exactness)
+def test_stored_estimates_are_the_same(case: str, data: st.DataObject, exact: bool) -> None:
+    aggregate, values = CASES[case]
+    estimate = aggregate.present(laws.fold(aggregate, data.draw(values), exact))
+
+    (stored,) = load_estimates(dump_estimates([estimate]))
+
+    assert laws.same(estimate, stored)
 
 
 @every_aggregate

@@ -6,8 +6,11 @@ from pathlib import Path
 import pytest
 
 from fastdata import Metric, load
-from fastdata.operate.sizing import Load, occupied, segment_size_for, size, state_bytes
+from fastdata.operate.rollups import RollupNeed, rollup_need
+from fastdata.operate.sizing import Load, segment_size_for, size
+from fastdata.operate.states import estimate_bytes, occupied, state_bytes, whole_bytes
 from fastdata.store.cassandra.schema import BUCKETS
+from tests.batch.visits import Visits
 
 ROOT = Path(__file__).parents[2]
 MONTHS = Load(events_per_s=25_000_000 / 86_400, peak_per_s=2_000, keys=10_000)
@@ -129,3 +132,43 @@ def test_few_events_need_no_more_buckets_than_a_keyspace_has(departures: Metric)
     found = size(replace(MONTHS, peak_per_s=1), departures.source, [departures])
 
     assert found.cassandra_buckets == BUCKETS
+
+
+def rollups_of(metric: Metric, keys: int) -> RollupNeed:
+    """Of 960 events a day in 40 days, none of which is counted again."""
+    return rollup_need(metric, keys, 960, 40, 0, sql_row_bytes=0, cassandra_row_bytes=0, replicas=1)
+
+
+def test_rollups_of_one_key(tmp_path: Path) -> None:
+    metric = Visits(tmp_path, ("day", "30d"), by=()).metric
+    found = rollups_of(metric, 1)
+
+    # Of the day at hand, and of the windows that hold it, there is the version before.
+    days, windows = 40 + 1, 40 + 31
+    assert found.rows == days + windows - 1
+    day, window = state_bytes(metric, 960, exact=True), estimate_bytes(metric, 960 * 30)
+    assert day > 100 * window
+    assert found.cassandra_bytes == days * (2 + day) + (windows - 1) * (2 + window)
+    assert found.archive_bytes == 40 * (whole_bytes(metric, 960) + 24 * whole_bytes(metric, 40))
+
+
+def test_rolling_days_of_rare_keys_take_nothing(tmp_path: Path) -> None:
+    rolled = Visits(tmp_path, ("30d",)).metric
+    daily = Visits(tmp_path, ("day",)).metric
+
+    # But for the one row a day of all keys together.
+    assert rollups_of(rolled, 10**9).rows == rollups_of(daily, 10**9).rows + 40 + 30
+    # What comes each day has a row for each window.
+    assert rollups_of(rolled, 96).rows == rollups_of(daily, 96).rows + 97 * (40 + 30)
+
+
+def test_rollups_are_in_the_sums(tmp_path: Path) -> None:
+    world = Visits(tmp_path, ())
+    plain = size(MONTHS, world.source, [world.metric])
+    rolled = size(MONTHS, world.source, [world.declare(("day", "month", "30d"))])
+
+    (need,) = rolled.rollups.values()
+    assert not plain.rollups
+    assert rolled.sql_bytes == pytest.approx(plain.sql_bytes + need.sql_bytes)
+    assert rolled.cassandra_bytes == pytest.approx(plain.cassandra_bytes + need.cassandra_bytes)
+    assert rolled.archive_bytes == plain.archive_bytes + need.archive_bytes

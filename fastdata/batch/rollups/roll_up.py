@@ -9,9 +9,9 @@ more, readers merge the totals of its hours.
 """
 
 import asyncio
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from fastdata.archive.storage import ArchiveStorage
 from fastdata.batch.plan import Contents
@@ -23,13 +23,25 @@ from fastdata.coordinates.segments import Coverage
 from fastdata.declare.metric import Metric, States
 from fastdata.errors import SpanConflictError
 from fastdata.failpoints import reach
+from fastdata.measures.presented import dump_estimates
 from fastdata.store.pace import Pace
 from fastdata.store.protocol import Flip, Head, ServingStore, Total
-from fastdata.store.rollups import OVERALL, Marks, has_overall, rollup_id, span_of_window
+from fastdata.store.rollups import (
+    DAY,
+    Kept,
+    Marks,
+    cost_of,
+    is_large,
+    kept_of,
+    rollup_id,
+    span_of_window,
+)
 
 __all__ = ["count_stale", "roll_up"]
 
 _LONGEST_MONTH = 31
+# Whose heads move in one transaction.
+_WINDOWS_AT_ONCE = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +49,13 @@ class _Window:
     """A window that is not ready.
 
     Attributes:
-        id: Under which the ready windows of its grain lie in the serving store.
+        kept: What is kept of it.
+        id: Under which that lies in the serving store.
         mark: What makes it ready, as the version of its totals.
         head: Its own; None when it never was ready.
     """
 
+    kept: Kept
     id: str
     start: int
     end: int
@@ -51,6 +65,11 @@ class _Window:
     @property
     def span(self) -> int:
         return span_of_window(self.end)
+
+    @property
+    def name(self) -> tuple[str, int]:
+        """The window, whatever is kept of it."""
+        return str(self.kept.grain), self.end
 
 
 async def roll_up(
@@ -63,6 +82,7 @@ async def roll_up(
     contents: Contents,
     again: bool = False,
     pace: Pace | None = None,
+    on_progress: Callable[[int, int], None] | None = None,
 ) -> tuple[int, int]:
     """Make all windows of a metric's grains ready that hold an hour of `[start, end)`.
 
@@ -75,6 +95,7 @@ async def roll_up(
         contents: Of the archive; windows with hours that are ahead of it are left.
         again: Merge the days of the range also where they are kept.
         pace: Waited for before totals are written.
+        on_progress: Told how many windows there are to look at, then that one more was.
 
     Returns:
         How many windows were made ready, and how many are left to readers to merge, as states of
@@ -89,24 +110,25 @@ async def roll_up(
     heads, stale = await _look(metric, start, end, store)
     hours = range(start, end if again else start, HOUR_MS)
     days = Days(metric, storage, contents, heads, again=hours)
-    ready: list[_Window] = []
-    left = 0
+    publisher = _Publisher(store, pace)
+    left: set[tuple[str, int]] = set()
+    tell = on_progress or (lambda _windows, _total: None)
+    tell(0, len(stale))
     for window in stale:
+        tell(1, 0)
         if await _undo(window, store):
-            ready.append(window)
+            publisher.ready.append(window)
             continue
-        merged = await days.merged(window.start, window.end)
-        if merged is None:
-            left += 1
+        totals = await _totals(metric, window, days)
+        if totals is None:
+            left.add(window.name)
             continue
         reach("batch.before_rollup")
-        totals = await asyncio.to_thread(_totals, metric, window.start, merged)
-        del merged  # Before the next one is here.
-        if await _publish(window, totals, store, pace):
-            ready.append(window)
+        await publisher.add(window, totals)
+    await publisher.flush()
     await days.sweep()
-    await _clean_up(ready, store)
-    return len(ready), left
+    await _clean_up(publisher.ready, store)
+    return len({window.name for window in publisher.ready}), len(left)
 
 
 async def count_stale(
@@ -122,7 +144,7 @@ async def count_stale(
     Raises:
         StoreUnavailableError: The store did not answer for some seconds.
     """
-    return len((await _look(metric, start, end, store, moving))[1])
+    return len({window.name for window in (await _look(metric, start, end, store, moving))[1]})
 
 
 async def _look(
@@ -132,29 +154,28 @@ async def _look(
 
     Those are not made of the versions that readers see; they are in order of their ends.
     """
-    longest = max(_LONGEST_MONTH, *(grain.rolling for grain in metric.rollups))
-    margin = (longest + 2) * DAY_MS
+    rolling = max(grain.rolling for grain in metric.rollups)
+    margin = (max(_LONGEST_MONTH, rolling) + 2) * DAY_MS
     heads = await patiently(store.heads, metric.id, start - margin, end + margin)
     # No run has this number.
     heads |= {hour: Head(hour, -1, Coverage()) for hour in moving}
     marks = Marks(heads)
     newest = max(heads, default=start)
     stale: list[_Window] = []
-    for grain in metric.rollups:
-        marked = [
-            (window, mark)
-            for window in _windows(metric, grain, start, end, newest)
-            if (mark := marks.of(*window)) is not None
-        ]
+    for kept in kept_of(metric.rollups):
+        # Rolling days are of no use without all of their days.
+        wider = (rolling - 1) * DAY_MS if kept.grain == DAY else 0
+        windows = _windows(metric, kept.grain, start - wider, end + wider, newest)
+        marked = [(window, mark) for window in windows if (mark := marks.of(*window)) is not None]
         if not marked:
             continue
-        id = rollup_id(metric.id, grain, metric.calendar.zone)
+        id = rollup_id(metric.id, kept.grain, metric.calendar.zone, kept.is_small)
         first, last = (span_of_window(window[1]) for window, _ in (marked[0], marked[-1]))
         ready = await patiently(store.heads, id, first, last + 1)
         for window, mark in marked:
             head = ready.get(span_of_window(window[1]))
             if head is None or head.version != mark:
-                stale.append(_Window(id, *window, mark, head))
+                stale.append(_Window(kept, id, *window, mark, head))
     return heads, sorted(stale, key=lambda window: (window.end, -window.start))
 
 
@@ -176,15 +197,30 @@ def _windows(
             yield window
 
 
-def _totals(metric: Metric, start: int, merged: dict[str, States]) -> list[Total]:
-    """What a store shows of a window; the states are used up."""
-    totals = [Total(start, dims, metric.dump(merged[dims])) for dims in sorted(merged)]
-    if merged and has_overall(metric.by, metric.selection.sets):
-        states, *others = merged.values()
-        for other in others:
-            metric.merge(states, other)
-        totals.append(Total(start, OVERALL, metric.dump(states)))
-    return totals
+async def _totals(metric: Metric, window: _Window, days: Days) -> list[Total] | None:
+    """What a store shows of a window; None when the states of a day are not there."""
+    start, end, kept = window.start, window.end, window.kept
+    if kept.is_small:
+        rows = await days.rows(start, end)
+        if rows is None:
+            return None
+        return [Total(*row) for row in rows if not is_large(cost_of(row[2]))]
+    large_of = kept.grain.rolling if kept.grain.unit == "day" else None
+    merged = await days.merged(start, end, large_of=large_of)
+    if merged is None:
+        return None
+    dump = metric.dump if kept.grain.rolling == 1 else partial(_dump_final, metric)
+    return await asyncio.to_thread(_dumped, start, merged, dump)
+
+
+def _dumped(
+    start: int, merged: Mapping[str, States], dump: Callable[[States], bytes]
+) -> list[Total]:
+    return [Total(start, dims, dump(merged[dims])) for dims in sorted(merged)]
+
+
+def _dump_final(metric: Metric, states: States) -> bytes:
+    return dump_estimates(metric.estimate(states))
 
 
 async def _undo(window: _Window, store: ServingStore) -> bool:
@@ -195,19 +231,58 @@ async def _undo(window: _Window, store: ServingStore) -> bool:
     return await patiently(store.undo, window.id, window.span)
 
 
-async def _publish(
-    window: _Window, totals: Sequence[Total], store: ServingStore, pace: Pace | None
-) -> bool:
-    """Whether readers see these totals; not if somebody else has just done the same."""
-    head = window.head
-    with suppress(SpanConflictError):
-        spans = {window.span: totals}
-        written = await patiently(store.write_totals, window.id, window.mark, spans, pace)
+class _Publisher:
+    """Writes totals of windows and shows them to readers, some windows at once.
+
+    Args:
+        pace: Waited for before totals are written.
+
+    Attributes:
+        ready: The windows that readers see.
+    """
+
+    def __init__(self, store: ServingStore, pace: Pace | None) -> None:
+        self._store = store
+        self._pace = pace
+        self._written: list[tuple[_Window, Flip]] = []
+        self.ready: list[_Window] = []
+
+    async def add(self, window: _Window, totals: Sequence[Total]) -> None:
+        """Write the totals of a window; nothing, if somebody else has just published the same."""
+        head, rows = window.head, 0
+        if totals:
+            spans = {window.span: totals}
+            try:
+                written = await patiently(
+                    self._store.write_totals, window.id, window.mark, spans, self._pace
+                )
+            except SpanConflictError:
+                return
+            rows = written[window.span]
         expected = (head.version, head.coverage) if head else None
-        flip = Flip(window.span, expected, window.mark, Coverage(), written[window.span])
-        await patiently(store.publish, window.id, [flip])
-        return True
-    return False
+        flip = Flip(window.span, expected, window.mark, Coverage(), rows)
+        self._written.append((window, flip))
+        if len(self._written) >= _WINDOWS_AT_ONCE:
+            await self.flush()
+
+    async def flush(self) -> None:
+        """Show what is written: small states of days, their others, and what is merged of them."""
+        kinds = dict.fromkeys(window.kept for window, _ in self._written)
+        for kept in sorted(kinds, key=lambda kept: (not kept.is_small, kept.grain != DAY)):
+            await self._publish([pair for pair in self._written if pair[0].kept == kept])
+        self._written.clear()
+
+    async def _publish(self, written: Sequence[tuple[_Window, Flip]]) -> None:
+        id = written[0][0].id
+        try:
+            await patiently(self._store.publish, id, [flip for _, flip in written])
+        except SpanConflictError:
+            # Somebody else has just done the same with some of them.
+            if len(written) > 1:
+                for pair in written:
+                    await self._publish([pair])
+        else:
+            self.ready += [window for window, _ in written]
 
 
 async def _clean_up(ready: Sequence[_Window], store: ServingStore) -> None:
