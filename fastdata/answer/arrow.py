@@ -31,7 +31,8 @@ class Description(TypedDict):
 
     `zone` is the time zone of days, weeks and months, and of instants that were given without one;
     `unfolded` is how many events of the range the speed layer has only counted and batch not yet,
-    `definition` the id of the metric that answered.
+    `definition` the id of the metric that answered. Where that has nothing, and a definition before
+    it has, `earlier` is that one's id, `start` and `end`, and as a `hint` what to do.
     """
 
     metric: str
@@ -44,6 +45,7 @@ class Description(TypedDict):
     by: list[str]
     fresh_until: str | None
     unfolded: int
+    earlier: dict[str, str] | None
 
 
 def answer_schema(metric: Metric, by: Sequence[str], layers: bool = False) -> pa.Schema:
@@ -143,6 +145,7 @@ def described(
         "by": [],
         "fresh_until": None if fresh is None else _iso(fresh),
         "unfolded": doubts.unfolded,
+        "earlier": None,
     }
     return table.replace_schema_metadata({_KEY: json.dumps({**description, **about})})
 

@@ -25,6 +25,7 @@ from fastdata.exports.opening import open_target
 from fastdata.exports.parts import EARLIEST, LATEST, Parts
 from fastdata.exports.table import FlatTable, flat_table
 from fastdata.settings import Settings
+from fastdata.store.earlier import EarlierDefinition, find_earlier
 from fastdata.store.opening import open_store
 from fastdata.store.protocol import ServingStore, Survey
 from fastdata.store.rollups import rollup_id
@@ -50,6 +51,7 @@ class ExportReport:
         swapped: Whether the table took the place of one of another definition.
         fresh_until: How far in event time the speed layer had come, ms UTC.
         seconds: How long it took.
+        earlier: What an earlier definition of the metric has, where this one was never replayed.
     """
 
     table: str
@@ -60,12 +62,15 @@ class ExportReport:
     swapped: bool
     fresh_until: int | None
     seconds: float
+    earlier: EarlierDefinition | None = None
 
     def as_dict(self) -> dict[str, object]:
         """For JSON; the instant as ISO text."""
         fresh = self.fresh_until
         shown = None if fresh is None else to_datetime(fresh).isoformat().replace("+00:00", "Z")
-        return {**asdict(self), "fresh_until": shown, "seconds": round(self.seconds, 3)}
+        earlier = self.earlier and self.earlier.as_dict()
+        changed = {"fresh_until": shown, "seconds": round(self.seconds, 3), "earlier": earlier}
+        return {**asdict(self), **changed}
 
 
 async def export(
@@ -216,7 +221,14 @@ class Exporter:
             swapped=swapped,
             fresh_until=fresh,
             seconds=time.perf_counter() - began,
+            earlier=None if survey.heads else await self._earlier(),
         )
+
+    async def _earlier(self) -> EarlierDefinition | None:
+        metric = self._flat.metric
+        if await self._store.last_run(metric.id):
+            return None
+        return await find_earlier(self._store, metric.name, metric.id)
 
     async def _replace(
         self, before: Mapping[int, str | None], fresh: int | None

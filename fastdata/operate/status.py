@@ -5,7 +5,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Awaitable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Self, TypeVar
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
@@ -18,6 +18,7 @@ from fastdata.declare.source import Source
 from fastdata.declare.unfolded import unfolded_of
 from fastdata.errors import ArchiveError, BrokerError, CorruptStateError, StoreError
 from fastdata.kafka.connection import Broker
+from fastdata.store.earlier import EarlierDefinition, find_earlier
 from fastdata.store.protocol import Gap, Run, ServingStore
 
 __all__ = ["LogReader", "PartitionStatus", "SourceStatus", "Status", "StatusReader"]
@@ -62,6 +63,7 @@ class SourceStatus:
             were left to batch, `repeat` had an id that was seen before, `dead:...` could
             not be read.
         runs: The newest run of batch by metric.
+        earlier: By metric that was never replayed, an earlier definition of it that was.
     """
 
     source: str
@@ -70,6 +72,7 @@ class SourceStatus:
     gaps: tuple[Gap, ...]
     unfolded: dict[str, int]
     runs: dict[str, Run | None]
+    earlier: dict[str, EarlierDefinition] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +87,7 @@ class Status:
         sources = [
             asdict(source)
             | {"runs": {name: _run_as_dict(run) for name, run in source.runs.items()}}
+            | {"earlier": {name: other.as_dict() for name, other in source.earlier.items()}}
             for source in self.sources
         ]
         return {"sources": sources, "problems": list(self.problems)}
@@ -256,11 +260,21 @@ class StatusReader:
             gaps=tuple(await self._attempt(self._store.gaps(source.topic), ())),
             unfolded=await self._attempt(self._unfolded(source), {}),
             runs=runs,
+            earlier=await self._attempt(self._earlier(source, runs), {}),
         )
 
     async def _runs(self, source: Source) -> dict[str, Run | None]:
         metrics = self._catalog.of_source(source)
         return {metric.name: await self._store.last_run(metric.id) for metric in metrics}
+
+    async def _earlier(
+        self, source: Source, runs: Mapping[str, Run | None]
+    ) -> dict[str, EarlierDefinition]:
+        earlier = {}
+        for metric in self._catalog.of_source(source):
+            if runs.get(metric.name) is None:
+                earlier[metric.name] = await find_earlier(self._store, metric.name, metric.id)
+        return {name: other for name, other in earlier.items() if other}
 
     async def _unfolded(self, source: Source) -> dict[str, int]:
         metric, counts = unfolded_of(source), Counter[str]()

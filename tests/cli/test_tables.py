@@ -25,7 +25,7 @@ def lines(by: dict[str, object], every: str = "1h", **measures: object) -> list[
     row |= {"exact": False, "fresh_until": None, "gap": False}
     about = {
         "metric": "m", "definition": "m-0", "every": every, "rolling": None, "zone": "UTC",
-        "by": list(by), "start": None, "fresh_until": None, "unfolded": 0,
+        "by": list(by), "start": None, "fresh_until": None, "unfolded": 0, "earlier": None,
     }  # fmt: skip
     table = pa.table({name: _column(value) for name, value in row.items()})
     table = table.replace_schema_metadata({b"fastdata": json.dumps(about)})
