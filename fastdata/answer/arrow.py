@@ -31,7 +31,8 @@ class Description(TypedDict):
 
     `zone` is the time zone of days, weeks and months, and of instants that were given without one;
     `unfolded` is how many events of the range the speed layer has only counted and batch not yet,
-    `definition` the id of the metric that answered.
+    `definition` the id of the metric that answered. Where that has nothing, and a definition before
+    it has, `earlier` is that one's id, `start` and `end`, and as a `hint` what to do.
     """
 
     metric: str
@@ -45,6 +46,7 @@ class Description(TypedDict):
     fresh_until: str | None
     read_until: str | None
     unfolded: int
+    earlier: dict[str, str] | None
 
 
 def answer_schema(metric: Metric, by: Sequence[str], layers: bool = False) -> pa.Schema:
@@ -145,6 +147,7 @@ def described(
         "fresh_until": _iso(doubts.fresh_until),
         "read_until": _iso(doubts.read_until),
         "unfolded": doubts.unfolded,
+        "earlier": None,
     }
     return table.replace_schema_metadata({_KEY: json.dumps({**description, **about})})
 

@@ -1,5 +1,6 @@
 """Queries: from a metric and a range of time to an Arrow table."""
 
+import warnings
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from copy import copy
@@ -14,7 +15,8 @@ from fastdata.answer.request import QueryRequest
 from fastdata.declare.metric import Metric
 from fastdata.errors import QueryError
 from fastdata.settings import Settings
-from fastdata.store.protocol import ServingStore
+from fastdata.store.earlier import EarlierDefinition, find_earlier
+from fastdata.store.protocol import Reading, ServingStore
 
 __all__ = ["answer", "query"]
 
@@ -47,6 +49,9 @@ async def query(
 
     `fastdata.answer.merge` defines the four. The bounds hold at every moment. A column of
     integers past 64 bits is `decimal128(38)`, or `decimal256(76)`, instead of `int64`.
+
+    Where nothing is counted of the metric, but of an earlier definition of it, a `UserWarning` says
+    so.
 
         departures = fastdata.load("agents/flights.py").metric("departures")
         table = await fastdata.query(departures, "2013-01-01", every="day", by="origin")
@@ -127,6 +132,7 @@ async def answer(
             if takes_ready
             else (await read_hours(metric, request, by, opened), None)
         )
+        earlier = await _earlier(metric, request, reading, opened)
     # Rolling days of which only left out events are known have not come yet, and have no row.
     held = held_range(metric, reading, with_left_out=request.rolling is None)
     request = request.within(held)
@@ -135,7 +141,21 @@ async def answer(
     ready = windows.of_rows(metric, buckets) if windows and buckets else None
     merged = merge(metric, doubts, buckets, by, ready) if buckets else iter(())
     table = answer_table(schema, rows(merged), doubts)
-    return described(table, metric, request, doubts, about)
+    if earlier is None:
+        return described(table, metric, request, doubts, about)
+    warnings.warn(earlier.hint, stacklevel=3)
+    return described(table, metric, request, doubts, {**about, "earlier": earlier.as_dict()})
+
+
+async def _earlier(
+    metric: Metric, request: QueryRequest, reading: Reading, store: ServingStore
+) -> EarlierDefinition | None:
+    """The definition before the present one, where that one alone has been counted by batch."""
+    # Hours that no replay has come to yet are the rule, and no reason to look at all runs.
+    if reading.heads or (reading.partials and await store.last_run(metric.id)):
+        return None
+    start, end = request.read_range(metric.span_ms)
+    return await find_earlier(store, metric.name, metric.id, start, end)
 
 
 def _dims(metric: Metric, by: str | Sequence[str] | None) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import signal
+import warnings
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
@@ -94,6 +95,8 @@ def export(
     names = listed(by)
     dims = [] if names == ["none"] else names or None
     with ExitStack() as stack:
+        stack.enter_context(warnings.catch_warnings())
+        warnings.simplefilter("ignore", UserWarning)  # the report says it, in one line
         bar = None if as_json else open_bar(stack, metric, "parts", _fields)
         try:
             from fastdata.exports.export import Exporter
@@ -152,3 +155,5 @@ def _show(report: "ExportReport", as_json: bool) -> None:
         + (", shown in the place of the old table" if report.swapped else "")
         + f" ({report.seconds:.2f} s)"
     )
+    if report.earlier is not None:
+        click.echo(f"  {report.earlier.hint}")

@@ -5,6 +5,7 @@ import json
 import math
 import sys
 import time
+import warnings
 from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Unpack
@@ -120,11 +121,17 @@ def deliver(
     form = "json" if as_json else form
     if form == "parquet" and output is None and sys.stdout.isatty():
         raise click.UsageError("parquet is binary: give --output FILE, or redirect it to one")
+    from fastdata.answer.arrow import describe
+
     began = time.perf_counter()
     settings = Settings.load()
     declared = find_metric(load_folder(settings.agents), metric)
-    table = asyncio.run(answer(declared, settings.store))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # it is said below, in one line
+        table = asyncio.run(answer(declared, settings.store))
     took_s = time.perf_counter() - began
+    if (earlier := describe(table)["earlier"]) and (form != "table" or output):
+        click.echo(f"fastdata: {earlier['hint']}", err=True)
     if output is None:
         _write(table, form, took_s, click.get_binary_stream("stdout"))
         return

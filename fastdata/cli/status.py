@@ -109,7 +109,9 @@ def _show_rest(console: "Console", source: "SourceStatus") -> None:
         name = f"dead letters, {reason[5:]}" if reason.startswith("dead:") else reason
         console.print(f"{name}: {count:,}")
     for metric, run in source.runs.items():
-        console.print(f"{metric}: {_describe(run)}", soft_wrap=True)
+        earlier = source.earlier.get(metric)
+        hint = f"; {earlier.hint}" if earlier else ""
+        console.print(f"{metric}: {_describe(run)}{hint}", soft_wrap=True)
 
 
 def _read(source: "SourceStatus") -> str:

@@ -88,8 +88,8 @@ def table_text(table: "pa.Table", took_s: float, is_terminal: bool) -> str:
         for group in _fitting(keys, columns, states, width) if rows else ():
             _print(console, [*keys, *group, states], is_terminal)
         console.print(Text(_footer(table, about, took_s, width)), soft_wrap=True)
-        if not rows:
-            console.print(Text(_hint(about)), soft_wrap=True)
+        if earlier := about["earlier"]:
+            console.print(Text(earlier["hint"]), soft_wrap=True)
     return capture.get()
 
 
@@ -157,13 +157,6 @@ def _joined(parts: Sequence[str], width: int) -> str:
         else:
             lines.append(part)
     return "\n".join(lines)
-
-
-def _hint(about: "Description") -> str:
-    return (
-        f"If the declaration of {about['metric']} was changed, its answers are still there under "
-        f"the one before; fastdata replay counts the past of {about['definition']}."
-    )
 
 
 def _counted(number: int, noun: str) -> str:

@@ -25,6 +25,7 @@ from fastdata.exports.opening import open_target
 from fastdata.exports.parts import EARLIEST, LATEST, Parts
 from fastdata.exports.table import FlatTable, flat_table
 from fastdata.settings import Settings
+from fastdata.store.earlier import EarlierDefinition, find_earlier
 from fastdata.store.opening import open_store
 from fastdata.store.protocol import ServingStore, Survey
 from fastdata.store.rollups import rollup_id
@@ -51,6 +52,7 @@ class ExportReport:
         fresh_until: How far in event time the speed layer had come, ms UTC.
         read_until: Up to when the log had been read, by its own time, ms UTC.
         seconds: How long it took.
+        earlier: What an earlier definition of the metric has, where this one was never replayed.
     """
 
     table: str
@@ -62,6 +64,7 @@ class ExportReport:
     fresh_until: int | None
     read_until: int | None
     seconds: float
+    earlier: EarlierDefinition | None = None
 
     def as_dict(self) -> dict[str, object]:
         """For JSON; instants as ISO text."""
@@ -70,7 +73,9 @@ class ExportReport:
             for name in ("fresh_until", "read_until")
             for at in [getattr(self, name)]
         }
-        return asdict(self) | instants | {"seconds": round(self.seconds, 3)}
+        earlier = self.earlier and self.earlier.as_dict()
+        changed = {"seconds": round(self.seconds, 3), "earlier": earlier}
+        return asdict(self) | instants | changed
 
 
 async def export(
@@ -222,7 +227,14 @@ class Exporter:
             fresh_until=fresh,
             read_until=read,
             seconds=time.perf_counter() - began,
+            earlier=None if survey.heads else await self._earlier(),
         )
+
+    async def _earlier(self) -> EarlierDefinition | None:
+        metric = self._flat.metric
+        if await self._store.last_run(metric.id):
+            return None
+        return await find_earlier(self._store, metric.name, metric.id)
 
     async def _replace(
         self, before: Mapping[int, str | None], fresh: int | None, read: int | None

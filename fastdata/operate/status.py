@@ -5,7 +5,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Awaitable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Self, TypeVar
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
@@ -19,6 +19,7 @@ from fastdata.declare.source import Source
 from fastdata.declare.unfolded import unfolded_of
 from fastdata.errors import ArchiveError, BrokerError, CorruptStateError, StoreError
 from fastdata.kafka.connection import Broker
+from fastdata.store.earlier import EarlierDefinition, find_earlier
 from fastdata.store.protocol import NEVER, Gap, Progress, Run, ServingStore
 
 __all__ = ["LogReader", "PartitionStatus", "SourceStatus", "Status", "StatusReader"]
@@ -66,6 +67,7 @@ class SourceStatus:
         read_until: All that was written to the log before, by its own time, is folded, ms UTC: what
             answers say. None when that is not known of every partition.
         read_lag_s: How long ago that was, in seconds.
+        earlier: By metric that was never replayed, an earlier definition of it that was.
     """
 
     source: str
@@ -76,6 +78,7 @@ class SourceStatus:
     runs: dict[str, Run | None]
     read_until: int | None = None
     read_lag_s: float | None = None
+    earlier: dict[str, EarlierDefinition] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +94,7 @@ class Status:
             asdict(source)
             | {"read_until": _iso(source.read_until)}
             | {"runs": {name: _run_as_dict(run) for name, run in source.runs.items()}}
+            | {"earlier": {name: other.as_dict() for name, other in source.earlier.items()}}
             for source in self.sources
         ]
         return {"sources": sources, "problems": list(self.problems)}
@@ -263,6 +267,7 @@ class StatusReader:
             runs=runs,
             read_until=read,
             read_lag_s=None if read is None else max(0, now_ms - read) / 1000,
+            earlier=await self._attempt(self._earlier(source, runs), {}),
         )
 
     async def _append_times(
@@ -276,6 +281,15 @@ class StatusReader:
     async def _runs(self, source: Source) -> dict[str, Run | None]:
         metrics = self._catalog.of_source(source)
         return {metric.name: await self._store.last_run(metric.id) for metric in metrics}
+
+    async def _earlier(
+        self, source: Source, runs: Mapping[str, Run | None]
+    ) -> dict[str, EarlierDefinition]:
+        earlier = {}
+        for metric in self._catalog.of_source(source):
+            if runs.get(metric.name) is None:
+                earlier[metric.name] = await find_earlier(self._store, metric.name, metric.id)
+        return {name: other for name, other in earlier.items() if other}
 
     async def _unfolded(self, source: Source) -> dict[str, int]:
         metric, counts = unfolded_of(source), Counter[str]()

@@ -121,6 +121,10 @@ class MemoryStore(ServingStore):
         runs = [run for run in self._runs.values() if run.metric == metric]
         return runs[-1] if runs else None
 
+    async def replayed(self, prefix: str) -> Sequence[str]:
+        ids = [run.metric for run in reversed(self._runs.values())]
+        return [id for id in dict.fromkeys(ids) if id.startswith(prefix)]
+
     async def write_totals(
         self, metric: str, version: int, spans: SpanTotals, pace: Pace | None = None
     ) -> dict[int, int]:

@@ -309,6 +309,12 @@ class ServingStore(Protocol):
     async def last_run(self, metric: str) -> Run | None:
         """The newest run of the metric, done or not."""
 
+    async def replayed(self, prefix: str) -> Sequence[str]:
+        """The ids of all metrics with a run that begin with `prefix`: first that of the newest run.
+
+        The work is a look at each run.
+        """
+
     async def write_totals(
         self, metric: str, version: int, spans: SpanTotals, pace: Pace | None = None
     ) -> dict[int, int]:

@@ -1,13 +1,19 @@
 """Why the speed layer differs from a recount: what it left out, skipped or could not know."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from fastdata.declare.metric import Metric, States
 from fastdata.measures.count import Count
-from fastdata.verify.compare import Comparison, shown
-from fastdata.verify.plain import deviation, is_same
+from fastdata.verify.compare import (
+    Comparison,
+    Place,
+    PresentedStates,
+    columns_of,
+    counted_events,
+)
+from fastdata.verify.plain import deviation, has_numbers, is_same
 from fastdata.verify.recount import GroupKey, PlainEvent, PlainRows, SegmentKey
 from fastdata.verify.reports import Fact, SpanReport
 
@@ -42,6 +48,10 @@ class KnownCauses:
                 return why
         is_next = event.offset >= self.next_offsets.get(event.partition, 0)
         return "behind" if is_next else None
+
+    def present(self, rows: PlainRows) -> PlainRows:
+        """The rows of events whose offsets were folded, as far as these tell."""
+        return [row for row in rows if self.cause(row.event) is None]
 
 
 @dataclass(slots=True)
@@ -102,11 +112,13 @@ class SpeedComparison:
         before = len(self._comparison.findings)
         folded: Counter[int] = Counter()
         by_set: dict[int, PlainRows] = {number: [] for number in range(len(self._metric.sets))}
+        part = f", partition {segment[0]}, segment {segment[1]}"
         for key in sorted(blobs.keys() | groups.keys()):
-            number, _ = self._metric.read_dims(key[1])
+            number = self._metric.read_dims(key[1])[0] if len(by_set) > 1 else 0
             rows = groups.get(key, [])
-            by_set.setdefault(number, []).extend(rows)
-            folded[number] += self._compare_partial(segment, key, blobs.get(key), rows)
+            by_set[number].extend(rows)
+            place = Place(key, part)
+            folded[number] += self._compare_partial(segment, place, blobs.get(key), rows)
         explained = [self._causes(segment, by_set[n], folded[n], before) for n in by_set]
         # Every event is in every grouping set: they do not add up, the worst of them counts.
         causes, wrong = max(explained, key=lambda pair: pair[1])
@@ -155,14 +167,14 @@ class SpeedComparison:
         wrong = rest + extra - causes["unarchived"]
         # Where a partial is a finding already, that says more.
         if wrong and len(self._comparison.findings) == findings:
-            answer = f"{wrong} events {'missing' if rest else 'too many'}"
+            answer = f"{counted_events(wrong)} {'missing' if rest else 'too many'}"
             place = f"partition {segment[0]}, segment {segment[1]}"
             detail = f"the speed layer knows of {sum(allowed.values())} that it left out"
             self._comparison.note(place, None, answer, "all events of the segment", detail)
         return causes, wrong
 
     def _compare_partial(
-        self, segment: SegmentKey, key: GroupKey, blob: bytes | None, rows: PlainRows
+        self, segment: SegmentKey, place: Place, blob: bytes | None, rows: PlainRows
     ) -> int:
         """Compare a partial, and return how many events it counts; as it should, if unknown.
 
@@ -170,15 +182,16 @@ class SpeedComparison:
             blob: Its states; None where the store has no such partial.
             rows: Of the events that it should be made of.
         """
-        comparison = self._comparison
-        place = f"{shown(key)}, partition {segment[0]}, segment {segment[1]}"
+        comparison, causes = self._comparison, self._known
+        comparison.checked += 1
         states = self._metric.zero() if blob is None else comparison.load(blob, place)
         if states is None:
             return len(rows)
         presented = comparison.present(states)
-        folded = self._folded(segment, rows, lambda likely: comparison.fits(presented, likely))
-        count = self._counted(states)
-        line = self._lines.setdefault(key, _Line(self._metric.zero()))
+        present = causes.present(rows)
+        folded = self._folded(segment, present, rows, presented)
+        count = self._counted(presented)
+        line = self._lines.setdefault(place.key, _Line(self._metric.zero()))
         self._metric.merge(line.states, states)
         line.rows += rows
         if folded is not None:
@@ -188,7 +201,7 @@ class SpeedComparison:
         # Of the events that were counted apart only the number is known, not which they are. So
         # this is a mistake only if more are missing, or fewer, than they explain.
         line.folded = None
-        allowed, lost = self._allowed(segment, rows), self._known.lost.get(segment, 0)
+        allowed, lost = self._allowed(segment, rows), causes.lost.get(segment, 0)
         line.causes.update(allowed)
         if lost:
             line.causes.add("unarchived")
@@ -198,33 +211,50 @@ class SpeedComparison:
         is_whole = count == len(rows) and not lost
         is_likely = count is None or (least <= count <= most and not is_whole)
         if not (allowed or lost) or not is_likely:
-            detail = (
-                "the store has no partial of these events"
-                if blob is None
-                else "the partial is not what the events of its segment make"
-            )
-            present = [row for row in rows if self._known.cause(row.event) is None]
-            comparison.check(presented, present, place, detail)
+            self._note_partial(None if blob is None else presented, present, place)
         return len(rows) if count is None else count
+
+    def _note_partial(
+        self, presented: PresentedStates | None, present: PlainRows, place: Place
+    ) -> None:
+        """Note a partial that is missing, or wrong.
+
+        Args:
+            presented: None where the store has no such partial.
+            present: What it should be made of.
+        """
+        comparison = self._comparison
+        if presented is None:
+            detail = "a worker has folded them, as its progress says, and stored no such partial"
+            comparison.note(place, None, "no partial", counted_events(len(present)), detail)
+            return
+        detail = "the partial is not what the events of its segment make"
+        comparison.check(presented, columns_of(self._metric, present), place, detail)
 
     def _causes_between(self, rows: PlainRows, folded: PlainRows) -> set[str]:
         """Why what was folded is not each event of the rows once."""
+        if folded is rows:
+            return {"duplicate"} if any(row.event.is_again for row in rows) else set()
         offsets = {row.event.offset for row in folded}
         missing = (row.event for row in rows if row.event.offset not in offsets)
         causes = {cause for event in missing if (cause := self._known.cause(event))}
         return causes | {"duplicate" for row in folded if row.event.is_again}
 
     def _folded(
-        self, segment: SegmentKey, rows: PlainRows, fits: Callable[[PlainRows], bool]
+        self, segment: SegmentKey, present: PlainRows, rows: PlainRows, presented: PresentedStates
     ) -> PlainRows | None:
         """Of which rows the states are made; None when of none that is likely."""
         has_repeats = self._known.left_out.get(segment, Counter())[_REPEAT] > 0
-        return next((likely for likely in self._likely(rows, has_repeats) if fits(likely)), None)
+        for likely in self._likely(present, rows, has_repeats):
+            if self._comparison.fits(presented, columns_of(self._metric, likely)):
+                return likely
+        return None
 
-    def _likely(self, rows: PlainRows, has_repeats: bool) -> Iterator[PlainRows]:
-        present = [row for row in rows if self._known.cause(row.event) is None]
+    def _likely(
+        self, present: PlainRows, rows: PlainRows, has_repeats: bool
+    ) -> Iterator[PlainRows]:
         # All rows are tried, too: what lies in a gap may have been folded before it was recorded.
-        for likely in (present, rows):
+        for likely in (rows,) if len(present) == len(rows) else (present, rows):
             if has_repeats:
                 yield [row for row in likely if not row.event.is_again_here]
             yield likely
@@ -237,10 +267,10 @@ class SpeedComparison:
         allowed["dead letter"] = self._known.unread.get(segment, 0)
         return +allowed
 
-    def _counted(self, states: States) -> int | None:
+    def _counted(self, presented: PresentedStates) -> int | None:
         if self._count is None:
             return None
-        value = self._metric.aggregates[self._count].present(states[self._count]).value
+        value = presented.estimates[self._count].value
         return value if isinstance(value, int) else None
 
     def _compare_line(self, key: GroupKey, line: _Line) -> None:
@@ -249,19 +279,22 @@ class SpeedComparison:
         presented = comparison.present(line.states)
         if line.folded is not None:
             detail = "the partials are right, and what they merge to is not"
-            comparison.check(presented, line.folded, shown(key), detail)
+            folded = columns_of(self._metric, line.folded)
+            comparison.check(presented, folded, Place(key), detail)
         right = [row for row in line.rows if not row.event.is_again]
         if not right and not line.folded:
             return
+        columns = columns_of(self._metric, right)
         for index, name in enumerate(self._metric.folded):
-            expected = comparison.expected(index, right)
+            expected = comparison.expected(index, columns[index])
             estimate = presented.estimates[index]
             if is_same(estimate.value, expected):
                 cause = "none"
             elif not estimate.is_exact and (
-                not line.causes or comparison.is_likely(index, estimate, right)
+                not line.causes or comparison.is_likely(index, estimate, columns[index])
             ):
                 cause = "sketch"
             else:
                 cause = "+".join(sorted(line.causes - {_REPEAT})) or "unexplained"
-            self._report.facts.append(Fact(name, cause, deviation(estimate.value, expected)))
+            error = deviation(estimate.value, expected)
+            self._report.facts.append(Fact(name, cause, error, has_numbers(expected)))

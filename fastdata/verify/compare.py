@@ -1,5 +1,6 @@
 """Estimates against a plain recount of the rows they should be made of."""
 
+import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -13,28 +14,57 @@ from fastdata.measures.aggregate import Aggregate
 from fastdata.measures.estimates import Estimate
 from fastdata.measures.frequency import Frequency
 from fastdata.measures.seen import Seen
-from fastdata.verify.plain import NOT_RECOUNTED, fits, is_known, is_same, is_within, recount
+from fastdata.verify.plain import NOT_RECOUNTED, fits, is_known, is_same, is_within, recounter
 from fastdata.verify.recount import GroupKey, PlainRows
 from fastdata.verify.reports import ComparedLayer, Finding, SketchMisses
 
 __all__ = [
+    "FAR",
     "Comparison",
     "Lookup",
+    "Place",
+    "PlainColumns",
     "PresentedStates",
-    "compare_batch",
+    "columns_of",
+    "compare_tips",
+    "compare_totals",
     "could_be",
+    "counted_events",
     "look_up",
     "refold",
-    "shown",
 ]
 
-_FAR = 2  # times as wide as its bounds: so far off no sketch is by chance
+FAR = 2  # times as wide as its bounds: so far off no sketch is by chance
 _ITEMS = 16  # asked of one state, the most frequent and others; each takes some microseconds
 
+PlainColumns = Sequence[Sequence[object]]
+"""The values of rows by measure, None among them."""
 
-def shown(key: GroupKey) -> str:
-    """A window and its dimensions, for people."""
-    return f"{to_datetime(key[0]):%Y-%m-%dT%H:%M}Z {key[1]}"
+
+@dataclass(slots=True)
+class Place:
+    """What a comparison is about; its text is only made of what is found.
+
+    Attributes:
+        key: The window and its dimensions.
+        part: Of all that is stored of it.
+    """
+
+    key: GroupKey
+    part: str = ""
+
+    def __str__(self) -> str:
+        return f"{to_datetime(self.key[0]):%Y-%m-%dT%H:%M}Z {self.key[1]}{self.part}"
+
+
+def counted_events(number: int) -> str:
+    """So many events, in words."""
+    return "1 event" if number == 1 else f"{number:,} events"
+
+
+def columns_of(metric: Metric, rows: PlainRows) -> PlainColumns:
+    """The values of rows by measure."""
+    return list(zip(*[row.values for row in rows], strict=True)) or [()] * len(metric.folded)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +131,7 @@ class Comparison:
 
     Attributes:
         findings: The differences that nothing explains.
+        checked: How many states were looked at, or missed.
     """
 
     def __init__(
@@ -111,8 +142,11 @@ class Comparison:
         self._finding = partial(Finding, metric.name, layer, span)
         self._sketches = sketches
         self._measures = list(metric.folded.values())
+        self._recounts = list(map(recounter, self._measures))
+        self._asked = [i for i, m in enumerate(self._measures) if isinstance(m, Frequency | Seen)]
+        self.checked = 0
 
-    def load(self, blob: bytes, place: str) -> States | None:
+    def load(self, blob: bytes, place: object) -> States | None:
         """The states of an envelope; None, and a finding, when they cannot be read."""
         try:
             return self.metric.load(blob)
@@ -125,27 +159,31 @@ class Comparison:
         pairs = zip(self.metric.aggregates, states, strict=True)
         return PresentedStates(states, [aggregate.present(state) for aggregate, state in pairs])
 
-    def fits(self, presented: PresentedStates, rows: PlainRows) -> bool:
+    def fits(self, presented: PresentedStates, columns: PlainColumns) -> bool:
         """Whether the states can be made of just these rows; of sketches, by a wide margin."""
-        return next(self._differing(presented, rows, _FAR), None) is None
+        return next(self._differing(presented, columns, FAR), None) is None
 
-    def check(self, presented: PresentedStates, rows: PlainRows, place: str, detail: str) -> None:
+    def check(
+        self, presented: PresentedStates, columns: PlainColumns, place: object, detail: str
+    ) -> None:
         """Note each measure that is not what the rows make.
 
         A sketch that is off by no more than chance can bring is no finding yet: it is counted among
         those that were compared, and too many of them are one.
         """
-        for index, estimate in enumerate(presented.estimates):
-            lookups = self._lookups(index, presented, rows)
-            for answer in (estimate, *(lookup.answer for lookup in lookups if lookup.can_miss)):
-                if answer.confidence < 1:
-                    self._sketches.compared += 1
-                    self._sketches.confidence = min(self._sketches.confidence, answer.confidence)
-        differing = list(self._differing(presented, rows, 1))
-        far = {d.place for d in self._differing(presented, rows, _FAR)} if differing else set()
+        lookups = [lookup for i in self._asked for lookup in self._lookups(i, presented, columns)]
+        for answer in (
+            *presented.estimates,
+            *(asked.answer for asked in lookups if asked.can_miss),
+        ):
+            if answer.confidence < 1:
+                self._sketches.compared += 1
+                self._sketches.confidence = min(self._sketches.confidence, answer.confidence)
+        differing = list(self._differing(presented, columns, 1))
+        far = {d.place for d in self._differing(presented, columns, FAR)} if differing else set()
         for difference in differing:
             measure = list(self.metric.folded)[difference.index]
-            where, expected = place + difference.item, difference.expected
+            where, expected = f"{place}{difference.item}", difference.expected
             finding = self._finding(where, measure, difference.answer, expected, detail)
             if difference.place in far:
                 self.findings.append(finding)
@@ -153,19 +191,20 @@ class Comparison:
                 chance = "a sketch whose bounds do not hold the value; too many are so for chance"
                 self._sketches.outside.append(replace(finding, detail=chance))
 
-    def expected(self, index: int, rows: PlainRows) -> object:
-        """What the measure of that index is of the rows."""
-        values = [row.values[index] for row in rows]
-        value = recount(self._measures[index], values)
+    def expected(self, index: int, values: Sequence[object]) -> object:
+        """What the measure of that index is of its values."""
+        value = self._recounts[index](values)
         return self._refolded(index, values).value if value is NOT_RECOUNTED else value
 
-    def is_likely(self, index: int, estimate: Estimate, rows: PlainRows, stretch: int = 1) -> bool:
-        """Whether an estimate of the measure of that index can be of the rows.
+    def is_likely(
+        self, index: int, estimate: Estimate, values: Sequence[object], stretch: int = 1
+    ) -> bool:
+        """Whether an estimate of the measure of that index can be of its values.
 
         Args:
             stretch: How many times as wide the bounds of a sketch are taken.
         """
-        measure, values = self._measures[index], [row.values[index] for row in rows]
+        measure = self._measures[index]
         if is_known(measure):
             return fits(measure, estimate, values, stretch)
         return could_be(estimate, self._refolded(index, values), stretch)
@@ -173,29 +212,36 @@ class Comparison:
     def _refolded(self, index: int, values: Sequence[object]) -> Estimate:
         return refold(self._measures[index], self.metric.aggregates[index], values)
 
-    def _lookups(self, index: int, presented: PresentedStates, rows: PlainRows) -> Iterator[Lookup]:
+    def _lookups(
+        self, index: int, presented: PresentedStates, columns: PlainColumns
+    ) -> Iterator[Lookup]:
         aggregate, state = self.metric.aggregates[index], presented.states[index]
-        return look_up(self._measures[index], aggregate, state, (row.values[index] for row in rows))
+        return look_up(self._measures[index], aggregate, state, columns[index])
 
     def note(
-        self, place: str, measure: str | None, answer: object, expected: object, detail: str
+        self, place: object, measure: str | None, answer: object, expected: object, detail: str
     ) -> None:
         """Note a difference that nothing explains."""
-        self.findings.append(self._finding(place, measure, answer, expected, detail))
+        self.findings.append(self._finding(str(place), measure, answer, expected, detail))
 
     def _differing(
-        self, presented: PresentedStates, rows: PlainRows, stretch: int
+        self, presented: PresentedStates, columns: PlainColumns, stretch: int
     ) -> Iterator[_Difference]:
-        for index, estimate in enumerate(presented.estimates):
-            if not self.is_likely(index, estimate, rows, stretch):
-                yield _Difference(index, "", estimate.value, self.expected(index, rows))
-            for lookup in self._lookups(index, presented, rows):
+        for index, (estimate, values) in enumerate(zip(presented.estimates, columns, strict=True)):
+            expected = self.expected(index, values)
+            # Mostly they are the same, which is seen sooner than that they may be.
+            if type(estimate.value) is type(expected) and estimate.value == expected:
+                continue
+            if not self.is_likely(index, estimate, values, stretch):
+                yield _Difference(index, "", estimate.value, expected)
+        for index in self._asked:
+            for lookup in self._lookups(index, presented, columns):
                 if not lookup.fits(surely=stretch > 1):
-                    item = f", item {lookup.item!r}"
+                    item = f", item {json.dumps(lookup.item, ensure_ascii=False)}"
                     yield _Difference(index, item, lookup.answer.value, lookup.expected)
 
 
-def compare_batch(
+def compare_totals(
     comparison: Comparison, totals: Mapping[GroupKey, bytes], rows: Mapping[GroupKey, PlainRows]
 ) -> None:
     """Check every total of a span, and what the windows of the hour merge to.
@@ -203,31 +249,60 @@ def compare_batch(
     Args:
         rows: Of all events that count, each once.
     """
-    wrong: set[str] = set()
-    hours: dict[str, list[States]] = {}
+    metric = comparison.metric
+    hours: dict[str, list[States] | None] = {}
     for key in sorted(totals.keys() | rows.keys()):
-        before = len(comparison.findings)
-        expected = rows.get(key, [])
-        if key not in totals:
-            comparison.note(
-                shown(key), None, "no total", f"{len(expected)} events", "a total is gone"
-            )
-        elif not expected:
-            comparison.note(shown(key), None, "a total", "no events", "nothing is to be counted")
-        elif (states := comparison.load(totals[key], shown(key))) is not None:
-            detail = "the total is not what the archived events make"
-            comparison.check(comparison.present(states), expected, shown(key), detail)
-            hours.setdefault(key[1], []).append(states)
-        if len(comparison.findings) > before:
-            wrong.add(key[1])
-    for dims, (merged, *others) in hours.items():
-        if dims in wrong or not others:
+        states = _compare_state(comparison, totals.get(key), rows.get(key, []), Place(key), "total")
+        if states is None:
+            hours[key[1]] = None
+        elif (of_hour := hours.setdefault(key[1], [])) is not None:
+            of_hour.append(states)
+    whole: dict[str, PlainRows] = {}
+    for key, group in rows.items():
+        whole.setdefault(key[1], []).extend(group)
+    for dims, several in hours.items():
+        if several is None or len(several) < 2:
             continue
+        merged, *others = several
         for states in others:
-            comparison.metric.merge(merged, states)
-        whole = [row for key, group in rows.items() if key[1] == dims for row in group]
+            metric.merge(merged, states)
         detail = "the totals are right, and what they merge to is not"
-        comparison.check(comparison.present(merged), whole, f"the hour, {dims}", detail)
+        columns = columns_of(metric, whole[dims])
+        comparison.check(comparison.present(merged), columns, f"the hour, {dims}", detail)
+
+
+def compare_tips(
+    comparison: Comparison,
+    tips: Mapping[tuple[int, GroupKey], bytes],
+    rows: Mapping[tuple[int, GroupKey], PlainRows],
+) -> None:
+    """Check what is counted of open segments, by partition, window and dimensions."""
+    for partition, key in sorted(tips.keys() | rows.keys()):
+        blob, of_tip = tips.get((partition, key)), rows.get((partition, key), [])
+        place = Place(key, f", open segment of partition {partition}")
+        _compare_state(comparison, blob, of_tip, place, "tip")
+
+
+def _compare_state(
+    comparison: Comparison, blob: bytes | None, rows: PlainRows, place: Place, word: str
+) -> States | None:
+    """Check what batch has stored of some rows; the states, if they are right.
+
+    Args:
+        word: What it is.
+    """
+    before = len(comparison.findings)
+    comparison.checked += 1
+    states = None
+    if blob is None:
+        comparison.note(place, None, f"no {word}", counted_events(len(rows)), f"a {word} is gone")
+    elif not rows:
+        comparison.note(place, None, f"a {word}", "no events", "nothing is to be counted")
+    elif (states := comparison.load(blob, place)) is not None:
+        detail = f"the {word} is not what the archived events make"
+        columns = columns_of(comparison.metric, rows)
+        comparison.check(comparison.present(states), columns, place, detail)
+    return states if len(comparison.findings) == before else None
 
 
 def refold(measure: Measure, aggregate: Aggregate, values: Sequence[object]) -> Estimate:

@@ -2,9 +2,10 @@
 
 import math
 import statistics
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 from fractions import Fraction
+from functools import partial
 from itertools import pairwise
 from typing import Any, TypeGuard, cast
 
@@ -23,7 +24,17 @@ from fastdata.measures.topk import TopK
 from fastdata.measures.uniques import Uniques
 from fastdata.measures.variance import StdDev, Variance
 
-__all__ = ["NOT_RECOUNTED", "deviation", "fits", "is_known", "is_same", "is_within", "recount"]
+__all__ = [
+    "NOT_RECOUNTED",
+    "deviation",
+    "fits",
+    "has_numbers",
+    "is_known",
+    "is_same",
+    "is_within",
+    "recount",
+    "recounter",
+]
 
 NOT_RECOUNTED = object()
 _Plain = Callable[[Any, Sequence[Any]], object]  # of a measure and its values
@@ -35,14 +46,23 @@ def recount(measure: Measure, values: Sequence[object]) -> object:
     Args:
         values: As `Metric.rows` gives them for the measure; None is skipped.
     """
+    return recounter(measure)(values)
+
+
+def recounter(measure: Measure) -> Callable[[Sequence[object]], object]:
+    """What `recount` says of the measure, for many lists of values."""
     plain = _PLAIN.get(type(measure))
     if plain is None:
-        return NOT_RECOUNTED
-    return plain(measure, _counted(measure, values))
+        return lambda _: NOT_RECOUNTED
+    if not measure.arguments:
+        return partial(plain, measure)
+    return lambda values: plain(measure, _counted(measure, values))
 
 
 def _counted(measure: Measure, values: Sequence[object]) -> Sequence[object]:
-    return [value for value in values if value is not None or not measure.arguments]
+    if not measure.arguments or None not in values:
+        return values
+    return [value for value in values if value is not None]
 
 
 def is_known(measure: Measure) -> bool:
@@ -113,6 +133,16 @@ def deviation(answer: object, expected: object) -> float:
         return math.inf
 
 
+def has_numbers(value: object) -> bool:
+    """Whether an answer is a number, or a list of numbers; no answer may be one, too."""
+    return (
+        value is None
+        or _number(value) is not None
+        or isinstance(value, float)
+        or (_is_numbers(value))
+    )
+
+
 def _is_numbers(value: object) -> TypeGuard[tuple[object, ...]]:
     """Whether it is a list of numbers; of items, those at one place may be different ones."""
     return isinstance(value, tuple) and all(v is None or _number(v) is not None for v in value)
@@ -138,7 +168,7 @@ def _is_nan(value: object) -> bool:
 
 
 def _sum(values: Sequence[Any]) -> object:
-    if all(type(value) is int for value in values):
+    if {*map(type, values)} <= {int}:
         return sum(values)
     infinities = {value for value in values if isinstance(value, float) and math.isinf(value)}
     if any(map(_is_nan, values)) or len(infinities) > 1:
@@ -177,8 +207,11 @@ def _variance(measure: Variance | StdDev, values: Sequence[Any]) -> object:
     return _rounded((statistics.pvariance if measure.population else statistics.variance)(exact))
 
 
-def _numbers(values: Sequence[Any]) -> Iterator[Any]:
-    return (value for value in values if not _is_nan(value))
+def _numbers(values: Sequence[Any]) -> Sequence[Any]:
+    """The values without NaN."""
+    if {*map(type, values)} <= {int, str, Decimal}:
+        return values
+    return [value for value in values if not _is_nan(value)]
 
 
 def _in_time(pair: tuple[Any, int]) -> tuple[int, bool, Any]:

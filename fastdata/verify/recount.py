@@ -7,9 +7,10 @@ removing repeats and grouping are written again here, so that a mistake in their
 
 import io
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache, partial
 from typing import Any, cast
 
 import fastavro
@@ -19,7 +20,7 @@ from fastdata.archive.manifest import ObjectEntry
 from fastdata.archive.storage import ArchiveStorage
 from fastdata.coordinates.dimensions import MAX_DIMS_BYTES
 from fastdata.coordinates.instants import HOUR_MS
-from fastdata.coordinates.segments import Coverage
+from fastdata.coordinates.segments import Coverage, segment_start
 from fastdata.declare.metric import Metric
 from fastdata.declare.source import Source
 from fastdata.errors import BadEventError, VerifyError
@@ -35,6 +36,7 @@ __all__ = [
     "group",
     "mark_repeats",
     "read_events",
+    "tip_events",
 ]
 
 SegmentKey = tuple[int, int]  # partition, segment
@@ -68,7 +70,7 @@ class PlainEvent:
     is_again_here: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class PlainRow:
     """What one event gives to one (window, dimensions).
 
@@ -133,17 +135,22 @@ def mark_repeats(
         coverage: What the current version has counted.
         since: What the version before had counted.
     """
-
-    def is_new(event: PlainEvent) -> bool:
-        return not since.covers(event.partition, event.offset // segment_size)
-
-    covered = [e for e in events if coverage.covers(e.partition, e.offset // segment_size)]
+    ends, ends_before = (
+        {p: segment_start(segment, segment_size) for p, segment in counted.segments.items()}
+        for counted in (coverage, since)
+    )
+    covered = [event for event in events if event.offset < ends.get(event.partition, 0)]
     seen: set[object] = set()
     for event in covered:
         event.is_repeat = event.id is not None and event.id in seen
         seen.add(event.id)
     seen, here = set(), set[tuple[int, object]]()
-    for event in sorted(covered, key=is_new):
+    earlier: list[PlainEvent] = []
+    new: list[PlainEvent] = []
+    for event in covered:
+        is_earlier = event.offset < ends_before.get(event.partition, 0)
+        (earlier if is_earlier else new).append(event)
+    for event in (*earlier, *new):
         event.is_again = event.id is not None and event.id in seen
         event.is_again_here = event.id is not None and (event.partition, event.id) in here
         seen.add(event.id)
@@ -151,46 +158,88 @@ def mark_repeats(
     return covered
 
 
+def tip_events(
+    events: Iterable[PlainEvent], closed: Iterable[PlainEvent], coverage: Coverage, size: int
+) -> list[PlainEvent]:
+    """What the coverage counts of open segments, up to its `until`: each id once, after the closed.
+
+    Args:
+        events: Of an hour, by partition and offset.
+        closed: Those of closed segments.
+        size: Of a segment, in offsets.
+    """
+    seen = {event.id for event in closed}
+    counted: list[PlainEvent] = []
+    for event in events if coverage.until else ():
+        if coverage.covers(event.partition, event.offset // size):
+            continue
+        is_repeat = event.id is not None and event.id in seen
+        if coverage.has_read(event.partition, event.offset) and not is_repeat:
+            seen.add(event.id)
+            counted.append(event)
+    return counted
+
+
 def group(
     metric: Metric, events: Iterable[PlainEvent]
 ) -> dict[SegmentKey, dict[GroupKey, PlainRows]]:
     """The rows of each window and dimensions, by partition and segment; repeats are in them."""
     size = metric.source.segment_size
-    is_plain = metric.is_plain
+    rows_of = _plain_rows(metric) if metric.is_plain else partial(_rows, metric)
     segments: dict[SegmentKey, dict[GroupKey, PlainRows]] = {}
     for event in events:
         if event.fields is None:
             continue
         window = event.time // metric.window_ms * metric.window_ms
         groups = segments.setdefault((event.partition, event.offset // size), {})
-        for dims, values in _rows(metric, event, is_plain):
-            key = (window, json.dumps(dims))
-            groups.setdefault(key, []).append(PlainRow(event, values))
+        for dims, values in rows_of(event):
+            groups.setdefault((window, _text(*dims)), []).append(PlainRow(event, values))
     return segments
 
 
-def _rows(
-    metric: Metric, event: PlainEvent, is_plain: bool
-) -> Iterable[tuple[Sequence[object], Sequence[object]]]:
-    """Dimensions and values of each row of an event; of plain fields without code of the layers."""
-    fields = cast("Mapping[str, object]", event.fields)
-    if not is_plain:
-        with suppress(BadEventError):
-            for dims, several in metric.rows(fields, event.time):
-                yield from ((dims, values) for values in several)
-        return
-    key = json.dumps([fields[name] for name in metric.by], ensure_ascii=False, separators=_COMPACT)
-    if len(key.encode(errors="surrogatepass")) > MAX_DIMS_BYTES:
-        return
-    values: list[object] = []
-    for measure in metric.folded.values():
-        arguments = tuple(fields[name] for name in measure.arguments)
-        value = None if None in arguments else arguments[0] if len(arguments) == 1 else arguments
-        is_timed = getattr(measure, "timed", False) and value is not None
-        values.append((value, event.time) if is_timed else value)
-    for number, names in enumerate(metric.sets):
-        prefix = [number] if len(metric.sets) > 1 else []
-        yield [*prefix, *[fields[name] for name in names]], values
+def _rows(metric: Metric, event: PlainEvent) -> Iterable[tuple[Sequence[object], Sequence[object]]]:
+    """Dimensions and values of each row of an event."""
+    with suppress(BadEventError):
+        for dims, several in metric.rows(cast("Any", event.fields), event.time):
+            yield from ((dims, values) for values in several)
+
+
+def _plain_rows(
+    metric: Metric,
+) -> Callable[[PlainEvent], Iterator[tuple[Sequence[object], Sequence[object]]]]:
+    """The same of dimensions and arguments that are fields, without code of the layers."""
+    by, sets = metric.by, metric.sets
+    measures = [(m.arguments, getattr(m, "timed", False)) for m in metric.folded.values()]
+
+    def rows(event: PlainEvent) -> Iterator[tuple[Sequence[object], Sequence[object]]]:
+        fields = cast("Mapping[str, object]", event.fields)
+        if _is_too_long(*[fields[name] for name in by]):
+            return
+        values: list[object] = []
+        for names, is_timed in measures:
+            if len(names) == 1:
+                value = fields[names[0]]
+            else:
+                arguments = tuple([fields[name] for name in names])
+                value = None if None in arguments else arguments
+            values.append((value, event.time) if is_timed and value is not None else value)
+        for number, names in enumerate(sets):
+            dims = [fields[name] for name in names]
+            yield [number, *dims] if len(sets) > 1 else dims, values
+
+    return rows
+
+
+# By their types as well: 1 and true are equal.
+@lru_cache(maxsize=1 << 16, typed=True)
+def _text(*dims: object) -> str:
+    return json.dumps(dims)
+
+
+@lru_cache(maxsize=1 << 16, typed=True)
+def _is_too_long(*dims: object) -> bool:
+    key = json.dumps(dims, ensure_ascii=False, separators=_COMPACT)
+    return len(key.encode(errors="surrogatepass")) > MAX_DIMS_BYTES
 
 
 def _decode(data: bytes, source: Source) -> list[tuple[int, dict[str, Any]]]:

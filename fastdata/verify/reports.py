@@ -1,9 +1,7 @@
 """What a verification found."""
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from decimal import Decimal
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from math import exp, isfinite, lgamma, log, log1p
 from typing import Literal
@@ -19,6 +17,7 @@ __all__ = [
     "SketchMisses",
     "SpanReport",
     "VerifiedMetric",
+    "VerifyProgress",
     "VerifyReport",
 ]
 
@@ -28,6 +27,7 @@ AGREES, UNEXPLAINED, INCOMPARABLE = 0, 3, 4
 ComparedLayer = Literal["batch", "speed"]
 SpeedStatus = Literal["compared", "nothing new", "moved on", "undone", "no worker", "never folded"]
 _SHOWN_FINDINGS = 1_000
+_COUNTERS = ("events", "tip_events", "new", "totals", "tips", "partials")
 _RARE = 1e-3
 
 
@@ -73,11 +73,13 @@ class Fact:
     Attributes:
         cause: Why it differs; "none" when it does not.
         error: Relative to what is right.
+        is_number: Whether it is of numbers; of what is none, it is wrong or right.
     """
 
     measure: str
     cause: str
     error: float
+    is_number: bool = True
 
 
 @dataclass(slots=True)
@@ -117,8 +119,10 @@ class SpanReport:
 
     Attributes:
         span: Its start, ms UTC.
-        events: That the current version counts, repeats included.
-        new: How many of these came with it: what the speed layer is compared on.
+        events: That the current version counts of closed segments, repeats included.
+        tip_events: That it counts of open segments, without repeats.
+        new: How many of `events` came with it: what the speed layer is compared on.
+        totals: How many totals were compared; and `tips` and `partials`, likewise.
         speed: Whether it could be compared, or why not; of a span that a replay has just moved
             on nothing was.
         causes: Events by which the layers differ, by cause.
@@ -128,7 +132,11 @@ class SpanReport:
 
     span: int
     events: int = 0
+    tip_events: int = 0
     new: int = 0
+    totals: int = 0
+    tips: int = 0
+    partials: int = 0
     speed: SpeedStatus = "nothing new"
     causes: Counter[str] = field(default_factory=Counter)
     unexplained: int = 0
@@ -140,7 +148,11 @@ class SpanReport:
         return {
             "span": _iso(self.span),
             "events": self.events,
+            "tip_events": self.tip_events,
             "new": self.new,
+            "totals": self.totals,
+            "tips": self.tips,
+            "partials": self.partials,
             "speed": self.speed,
             "causes": dict(sorted((+self.causes).items())),
             "unexplained": self.unexplained,
@@ -157,6 +169,9 @@ class VerifiedMetric:
         closed: How many spans of the range a replay has counted.
         refolded: Measures that the recount does not know: their own aggregate counts again.
         sketches: How its distinct counts and other sketches keep their bounds.
+        windows: How many ready windows were compared.
+        windows_left: How many were not, as not all of their hours were verified.
+        window_findings: What was found of them.
     """
 
     metric: str
@@ -165,17 +180,25 @@ class VerifiedMetric:
     refolded: tuple[str, ...] = ()
     spans: list[SpanReport] = field(default_factory=list)
     sketches: SketchMisses = field(default_factory=SketchMisses)
+    windows: int = 0
+    windows_left: int = 0
+    window_findings: list[Finding] = field(default_factory=list)
 
     @property
     def findings(self) -> list[Finding]:
-        """Of all spans, and of sketches if too many are outside of their bounds."""
+        """Of all spans and windows, and of sketches if too many are outside of their bounds."""
         findings = [finding for span in self.spans for finding in span.findings]
+        findings += self.window_findings
         return findings if self.sketches.are_plausible else findings + self.sketches.outside
 
     @property
     def causes(self) -> Counter[str]:
         """Events by cause, of all spans."""
         return sum((span.causes for span in self.spans), Counter())
+
+    def total(self, counter: str) -> int:
+        """The sum over all spans of one of their numbers, such as `events` or `tips`."""
+        return sum(getattr(span, counter) for span in self.spans)
 
     @property
     def is_compared(self) -> bool:
@@ -198,8 +221,8 @@ class VerifiedMetric:
             "definition": self.id,
             "closed": self.closed,
             "verified": len(self.spans),
-            "events": sum(span.events for span in self.spans),
-            "new": sum(span.new for span in self.spans),
+            **{name: self.total(name) for name in _COUNTERS},
+            "windows": {"compared": self.windows, "left": self.windows_left},
             "causes": dict(sorted((+self.causes).items())),
             "unexplained": len(findings),
             "errors": self.errors(),
@@ -208,6 +231,30 @@ class VerifiedMetric:
             "findings": [finding.as_dict() for finding in findings[:_SHOWN_FINDINGS]],
             "spans": [span.as_dict() for span in self.spans],
         }
+
+
+@dataclass(frozen=True, slots=True)
+class VerifyProgress:
+    """How far a verification of one source is.
+
+    Attributes:
+        spans: Hours that are done, of `total_spans`; None while the archive is looked at.
+        events: That are done, once for each metric.
+    """
+
+    source: str
+    spans: int = 0
+    total_spans: int | None = None
+    events: int = 0
+    total_events: int | None = None
+
+    def after_events(self, events: int) -> "VerifyProgress":
+        """The same when some more events of a metric are done."""
+        return replace(self, events=self.events + events)
+
+    def after_span(self) -> "VerifyProgress":
+        """The same when one more hour is done."""
+        return replace(self, spans=self.spans + 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,22 +295,20 @@ def _summary(facts: list[Fact]) -> dict[str, object]:
         "wrong": len(facts) - causes["none"],
         "mean_error": _plain(sum(errors) / len(errors)),
         "max_error": _plain(max(errors)),
+        "numbers": all(fact.is_number for fact in facts),
         "causes": dict(sorted(causes.items())),
     }
 
 
 def _plain(value: object) -> object:
+    """For JSON, and as people write it: no fraction, no type of Python's."""
     if isinstance(value, tuple | list):
-        return str(_listed(value))
+        return [_plain(item) for item in value]
     if isinstance(value, Fraction):
-        return int(value) if value.denominator == 1 else float(value)
-    if isinstance(value, Decimal) or (isinstance(value, float) and not isfinite(value)):
-        return str(value)
-    return value if isinstance(value, int | float | str | None) else repr(value)
-
-
-def _listed(values: Sequence[object]) -> list[object]:
-    return [_listed(v) if isinstance(v, tuple | list) else _plain(v) for v in values]
+        return int(value) if value.denominator == 1 else _plain(value.numerator / value.denominator)
+    if isinstance(value, float):
+        return value if isfinite(value) else str(value)
+    return value if isinstance(value, int | str | None) else str(value)
 
 
 def _iso(time_ms: int) -> str:

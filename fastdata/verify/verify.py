@@ -1,38 +1,25 @@
 """A verification: speed against batch, and both against a plain recount of the archive."""
 
-import copy
 import hashlib
-import json
 import time
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from fastdata.archive.storage import ArchiveStorage
-from fastdata.coordinates.dimensions import is_tip
 from fastdata.coordinates.instants import HOUR_MS, ceil_to, floor_to, to_datetime
 from fastdata.coordinates.segments import segment_of
 from fastdata.declare.metric import Metric
 from fastdata.declare.source import Source
-from fastdata.declare.unfolded import unfolded_of
 from fastdata.errors import VerifyError
 from fastdata.store import rules
-from fastdata.store.protocol import Head, Partial, Reading, Run, ServingStore
-from fastdata.verify.archive import ArchiveContents, counted_in
-from fastdata.verify.causes import KnownCauses, SpeedComparison
-from fastdata.verify.compare import Comparison, compare_batch
-from fastdata.verify.errors_metric import since, store_errors
+from fastdata.store.protocol import Head, ServingStore
+from fastdata.verify.archive import ArchiveContents
+from fastdata.verify.errors_metric import store_errors
+from fastdata.verify.hours import HourVerifier, new_segments
 from fastdata.verify.plain import is_known
-from fastdata.verify.recount import (
-    GroupKey,
-    PlainEvent,
-    PlainRows,
-    SegmentKey,
-    group,
-    mark_repeats,
-    read_events,
-)
-from fastdata.verify.reports import SpanReport, SpeedStatus, VerifiedMetric, VerifyReport
+from fastdata.verify.recount import PlainEvent, read_events
+from fastdata.verify.reports import SpeedStatus, VerifiedMetric, VerifyProgress, VerifyReport
+from fastdata.verify.windows import WindowVerifier
 
 __all__ = ["verify"]
 
@@ -51,11 +38,13 @@ async def verify(
     sample: int | None = None,
     seed: str = "",
     store_result: bool = False,
+    on_progress: Callable[[VerifyProgress], None] | None = None,
 ) -> VerifyReport:
     """Compare what both layers say of closed spans with a plain recount.
 
-    A span is closed when a replay has counted it. Its totals are compared with all events that
-    its version counts. The speed layer is compared on the segments that its newest version
+    A span is closed when a replay has counted it. Its totals, and its tips, are compared with all
+    events that its version counts, and so are ready windows all of whose hours are verified. The
+    speed layer is compared on the segments that its newest version
     added: their partials are never cleaned up before the next version.
 
     Args:
@@ -66,6 +55,7 @@ async def verify(
             None: all.
         seed: Any text; the same one chooses the same spans, while no replay runs.
         store_result: Whether to store the errors of the speed layer; see `errors_of`.
+        on_progress: Told again and again how far it is.
 
     Raises:
         VerifyError: The range is empty, the archive cannot be recounted, or replays kept moving a
@@ -90,26 +80,11 @@ async def verify(
         by_source.setdefault(metric.source, []).append(metric)
     reports: dict[Metric, VerifiedMetric] = {}
     for source, declared in by_source.items():
-        verification = _SourceVerification(source, declared, store, archive)
+        tell = on_progress or (lambda _: None)
+        verification = _SourceVerification(source, declared, store, archive, tell)
         reports |= await verification.run(limits, sample, seed, store_result)
     seconds = time.perf_counter() - began
     return VerifyReport(tuple(reports[m] for m in metrics), store_result, seconds)
-
-
-@dataclass(frozen=True, slots=True)
-class _View:
-    """What the store had of one metric and span at one moment.
-
-    Attributes:
-        reading: Of the span; it has only the partials that its head does not cover.
-        partials: All of the span that are stored, covered or not.
-        unfolded: The same of what the speed layer left out.
-    """
-
-    head: Head
-    reading: Reading
-    partials: Sequence[Partial]
-    unfolded: Sequence[Partial]
 
 
 @dataclass(slots=True)
@@ -120,207 +95,93 @@ class _SourceVerification:
     metrics: Sequence[Metric]
     store: ServingStore
     archive: ArchiveStorage
-    _folded: dict[str, bool] = field(default_factory=dict)
-    _runs: dict[str, Run | None] = field(default_factory=dict)
-    _archived: ArchiveContents = field(init=False)
+    tell: Callable[[VerifyProgress], None]
+    _hours: HourVerifier = field(init=False)
+    _heads: dict[Metric, dict[int, Head]] = field(default_factory=dict)
+    _progress: VerifyProgress = field(init=False)
 
     async def run(
         self, limits: tuple[int, int], sample: int | None, seed: str, store_result: bool
     ) -> dict[Metric, VerifiedMetric]:
+        self._tell(VerifyProgress(self.source.name))
         # In this order: the archive only grows, so it holds what the heads have counted.
-        heads = {m: await self.store.heads(m.id, *limits) for m in self.metrics}
-        self._archived = await ArchiveContents.read(self.archive, self.source, self.store)
-        reports = {m: _report(m, len(heads[m])) for m in self.metrics}
+        self._heads = {m: await self.store.heads(m.id, *limits) for m in self.metrics}
+        archived = await ArchiveContents.read(self.archive, self.source, self.store)
+        self._hours = HourVerifier(self.source, self.store, archived)
+        reports = {m: _report(m, len(self._heads[m])) for m in self.metrics}
         views: dict[Metric, dict[int, Head]] = {m: {} for m in self.metrics}
-        for spans in self._groups(self._choose(heads, sample, seed)):
-            hours = self._archived.hours
-            objects = {entry.name: entry for span in spans for entry in hours.get(span, ())}
-            by_span = await read_events(self.archive, self.source, objects.values(), spans)
+        windows = [WindowVerifier(m, self.store, reports[m]) for m in self.metrics]
+        chosen = self._choose(sample, seed)
+        metrics_of = {s: [m for m in self.metrics if s in self._heads[m]] for s in chosen}
+        work = sum(self._events(span) * len(metrics_of[span]) for span in chosen)
+        self._tell(VerifyProgress(self.source.name, 0, len(chosen), 0, work))
+        for spans in rules.portions(chosen, _GROUP_EVENTS, self._events):
+            by_span = await self._read(spans)
             for span, events in by_span.items():
-                for metric in self.metrics:
-                    if (head := heads[metric].get(span)) is not None:
-                        view = await self._view(metric, span)
-                        report = await self._verify(metric, head, view, events, reports[metric])
-                        reports[metric].spans.append(report)
-                        views[metric][span] = view.head
+                for metric in metrics_of[span]:
+                    verified, planned = reports[metric], self._heads[metric][span]
+                    hour = await self._hours.verify(metric, planned, events, verified.sketches)
+                    verified.spans.append(hour.report)
+                    views[metric][span] = hour.head
+                    windows[self.metrics.index(metric)].add(hour)
+                    self._tell(self._progress.after_events(self._events(span)))
+                self._tell(self._progress.after_span())
+            for window in windows:
+                end = spans[-1] + HOUR_MS
+                await window.compare(end, is_last=spans[-1] == chosen[-1])
         for metric, verified in reports.items():
             if store_result:
                 compared = {span.span: span for span in verified.spans if span.speed in _STORED}
                 await store_errors(self.store, metric, compared, views[metric])
         return reports
 
-    def _choose(
-        self, heads: Mapping[Metric, Mapping[int, Head]], sample: int | None, seed: str
-    ) -> list[int]:
+    def _tell(self, progress: VerifyProgress) -> None:
+        self._progress = progress
+        self.tell(progress)
+
+    async def _read(self, spans: Sequence[int]) -> dict[int, list[PlainEvent]]:
+        """The events of some hours.
+
+        A piece of an open segment goes when that is closed: then all is read from where it is now.
+        """
+        for _ in range(_TRIES):
+            hours = self._hours.archived.hours
+            objects = {entry.name: entry for span in spans for entry in hours.get(span, ())}
+            try:
+                return await read_events(self.archive, self.source, objects.values(), spans)
+            except VerifyError as error:
+                unread = error
+            before = self._hours.archived.coverage
+            self._hours.archived = await ArchiveContents.read(self.archive, self.source, self.store)
+            if self._hours.archived.coverage == before:
+                break
+        raise unread
+
+    def _choose(self, sample: int | None, seed: str) -> list[int]:
         """The spans to verify, in order: all, or a sample that depends on the seed alone."""
-        spans = {span for by_span in heads.values() for span in by_span}
+        spans = {span for by_span in self._heads.values() for span in by_span}
         if sample is None:
             return sorted(spans)
-        all_heads = [head for by_span in heads.values() for head in by_span.values()]
+        all_heads = [head for by_span in self._heads.values() for head in by_span.values()]
         new = {head.span for head in all_heads if self._has_new(head)}
 
         def rank(span: int) -> tuple[bool, bytes]:
             return span not in new, hashlib.sha256(f"{seed} {span}".encode()).digest()
 
-        return sorted(sorted(spans & self._archived.hours.keys(), key=rank)[:sample])
+        return sorted(sorted(spans & self._hours.archived.hours.keys(), key=rank)[:sample])
 
-    def _groups(self, spans: Iterable[int]) -> Iterator[list[int]]:
-        """Hours that are read together, for an object may hold many."""
-
-        def events(span: int) -> int:
-            return sum(entry.hours[span] for entry in self._archived.hours.get(span, ()))
-
-        return rules.portions(spans, _GROUP_EVENTS, events)
+    def _events(self, span: int) -> int:
+        return sum(entry.hours[span] for entry in self._hours.archived.hours.get(span, ()))
 
     def _has_new(self, head: Head) -> bool:
-        return any(
-            _is_new(head, entry.partition, segment_of(entry.first, self.source.segment_size))
-            for entry in self._archived.hours.get(head.span, ())
-        )
-
-    async def _view(self, metric: Metric, span: int) -> _View:
-        """Read all of a span, again if a replay moved its head and cleaned up meanwhile."""
-        unfolded, topic = unfolded_of(self.source).id, self.source.topic
-        limits = span, span + HOUR_MS
-        for _ in range(_TRIES):
-            before = (await self.store.heads(metric.id, *limits)).get(span)
-            partials = await self.store.partials(metric.id, *limits)
-            left_out = await self.store.partials(unfolded, *limits)
-            reading = await self.store.read(metric.id, unfolded, topic, *limits)
-            head = reading.heads.get(span)
-            if head is not None and head == before:
-                return _View(head, reading, partials, left_out)
-        raise VerifyError(
-            f"replays keep moving the span {span} of {metric.id}: verify when they are done"
-        )
-
-    async def _verify(
-        self,
-        metric: Metric,
-        planned: Head,
-        view: _View,
-        events: Sequence[PlainEvent],
-        verified: VerifiedMetric,
-    ) -> SpanReport:
-        """Compare both layers in one span.
-
-        Args:
-            planned: The head from before the archive was looked at.
-            events: All archived ones of the span.
-            verified: Gets the sketches that were compared.
-        """
-        span, coverage, size = planned.span, view.head.coverage, self.source.segment_size
-        archived = self._archived.coverage
-        if archived.is_behind(coverage):
-            if view.head != planned:
-                return SpanReport(span, speed="moved on")
-            raise VerifyError(
-                f"the archive covers {archived.dump()}, and batch has counted {coverage.dump()} "
-                f"of {metric.id}: is this the archive of that store?"
-            )
-        counted = mark_repeats(events, coverage, since(view.head), size)
-        groups = group(metric, counted)
-        report = SpanReport(span, events=len(counted))
-        batch = Comparison(metric, span, "batch", verified.sketches)
-        totals = _totals(view.reading)
-        compare_batch(batch, totals, _once(groups.values()))
-        report.findings += batch.findings
-        new = {segment: rows for segment, rows in groups.items() if _is_new(view.head, *segment)}
-        report.new = sum(_is_new(view.head, e.partition, e.offset // size) for e in counted)
-        report.speed = await self._comparable(metric, view, bool(new))
-        if report.speed != "compared":
-            return report
-        speed, partials = Comparison(metric, span, "speed", verified.sketches), _partials(view)
-        # A copy, which is dropped if it turns out that no worker ever folded this definition.
-        compared = copy.deepcopy(report)
-        SpeedComparison(speed, compared, self._causes(metric, view)).run(partials, new)
-        if speed.findings and not partials and not await self._is_folded(metric, view.reading):
-            report.speed = "never folded"
-            return report
-        return compared
-
-    async def _comparable(self, metric: Metric, view: _View, has_new: bool) -> SpeedStatus:
-        """Whether the speed layer can be compared in a span, or why not."""
-        head, partials = view.head, _partials(view)
-        if not has_new and not partials:
-            return "nothing new"
-        if not view.reading.progress:
-            return "no worker"
-        if metric.id not in self._runs:
-            self._runs[metric.id] = await self.store.last_run(metric.id)
-        run = self._runs[metric.id]
-        # An undone head has none before it: clean-up may have dropped what it counted.
-        if head.previous is None and run and head.coverage.is_behind(run.coverage):
-            return "undone"
-        return "compared"
-
-    async def _is_folded(self, metric: Metric, reading: Reading) -> bool:
-        """Whether any worker has ever known this definition."""
-        if metric.id not in self._folded:
-            # A worker that meets a new metric records what it has not folded of it as a gap.
-            has_gap = any(gap.topic == metric.id for gap in reading.gaps)
-            is_folded = has_gap or await self.store.has_partials(metric.id)
-            self._folded[metric.id] = is_folded
-        return self._folded[metric.id]
-
-    def _causes(self, metric: Metric, view: _View) -> KnownCauses:
-        left_out: dict[SegmentKey, Counter[str]] = {}
-        for partial in view.unfolded:
-            (reason,) = json.loads(partial.dims)
-            if not reason.startswith("dead:"):
-                causes = left_out.setdefault((partial.partition, partial.segment), Counter())
-                causes[reason] += counted_in(unfolded_of(self.source), partial)
-        skipped = [
-            (gap.partition, gap.start, gap.end, "definition" if gap.topic == metric.id else "gap")
-            for gap in view.reading.gaps
-        ]
-        next_offsets = {p.partition: p.next_offset for p in view.reading.progress}
-        archived = self._archived
-        return KnownCauses(skipped, next_offsets, left_out, archived.unread, archived.lost)
+        size = self.source.segment_size
+        entries = self._hours.archived.hours.get(head.span, ())
+        return bool(new_segments(head, ((e.partition, segment_of(e.first, size)) for e in entries)))
 
 
 _STORED: tuple[SpeedStatus, ...] = ("compared", "nothing new")
 
 
-def _is_new(head: Head, partition: int, segment: int) -> bool:
-    """Whether the current version was the first to count the segment."""
-    is_counted = head.coverage.covers(partition, segment)
-    return is_counted and not since(head).covers(partition, segment)
-
-
 def _report(metric: Metric, closed: int) -> VerifiedMetric:
     unknown = [name for name, measure in metric.folded.items() if not is_known(measure)]
     return VerifiedMetric(metric.name, metric.id, closed, tuple(unknown))
-
-
-def _once(segments: Iterable[Mapping[GroupKey, PlainRows]]) -> dict[GroupKey, PlainRows]:
-    """The rows that count, of all segments together."""
-    rows: dict[GroupKey, PlainRows] = {}
-    for groups in segments:
-        for key, group_rows in groups.items():
-            if counted := [row for row in group_rows if not row.event.is_repeat]:
-                rows.setdefault(key, []).extend(counted)
-    return rows
-
-
-def _partials(view: _View) -> dict[SegmentKey, dict[GroupKey, bytes]]:
-    """The partials of the segments that are compared."""
-    segments: dict[SegmentKey, dict[GroupKey, bytes]] = {}
-    for partial in view.partials:
-        if _is_new(view.head, partial.partition, partial.segment):
-            groups = segments.setdefault((partial.partition, partial.segment), {})
-            groups[_key(partial.window, partial.dims)] = partial.state
-    return segments
-
-
-def _totals(reading: Reading) -> dict[GroupKey, bytes]:
-    """What is counted of closed segments."""
-    return {
-        _key(total.window, total.dims): total.state
-        for total in reading.totals
-        if not is_tip(total.dims)
-    }
-
-
-def _key(window: int, dims: str) -> GroupKey:
-    return window, json.dumps(json.loads(dims))

@@ -157,6 +157,7 @@ async def test_the_table_says_what_it_answers(rides: Metric, store: MemoryStore)
         "fresh_until": "2013-01-01T14:00:00Z",
         "read_until": "2013-01-01T14:00:00Z",
         "unfolded": 4,
+        "earlier": None,
     } == describe(table)
 
 

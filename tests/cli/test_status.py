@@ -14,7 +14,7 @@ from fastdata.declare.unfolded import unfolded_of
 from fastdata.errors import BrokerError
 from fastdata.operate.status import LogReader, PartitionStatus, SourceStatus, Status, StatusReader
 from fastdata.store.memory import MemoryStore
-from fastdata.store.protocol import NEVER, Gap, Partial, Progress
+from fastdata.store.protocol import NEVER, Flip, Gap, Partial, Progress
 
 NOW = 1_700_000_000_000
 
@@ -154,3 +154,19 @@ async def test_without_the_broker_the_rest_is_read(catalog: Catalog) -> None:
     (partition,) = source.partitions
     assert partition.folded == 230
     assert (partition.log_end, partition.lag, partition.lag_s) == (None, None, None)
+
+
+async def test_a_metric_that_was_never_replayed_has_its_earlier_definition(
+    catalog: Catalog,
+) -> None:
+    store = MemoryStore()
+    departures = catalog.metric("departures")
+    for metric in (departures.id, "by_origin-000000000000"):
+        run = await store.open_run(metric, 0, 3_600_000, Coverage())
+        rows = await store.write_totals(metric, run.number, {0: []})
+        await store.publish(metric, [Flip(0, None, run.number, Coverage(), rows[0])])
+
+    source, _ = await read(catalog, store, {0: 0})
+
+    (found,) = source.earlier.items()
+    assert ("by_origin", "by_origin-000000000000") == (found[0], found[1].id)

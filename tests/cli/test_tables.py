@@ -26,7 +26,7 @@ def lines(by: dict[str, object], every: str = "1h", **measures: object) -> list[
     about = {
         "metric": "m", "definition": "m-0", "every": every, "rolling": None, "zone": "UTC",
         "by": list(by), "start": None, "fresh_until": "2025-03-01T06:00:00Z",
-        "read_until": "2025-03-01T06:00:01.234000Z", "unfolded": 0,
+        "read_until": "2025-03-01T06:00:01.234000Z", "unfolded": 0, "earlier": None,
     }  # fmt: skip
     table = pa.table({name: _column(value) for name, value in row.items()})
     table = table.replace_schema_metadata({b"fastdata": json.dumps(about)})

@@ -84,6 +84,7 @@ def test_json_is_one_object(rides: Metric, tmp_path: Path) -> None:
         "swapped": False,
         "fresh_until": "2013-01-01T14:00:00Z",
         "read_until": "2013-01-01T14:00:00Z",
+        "earlier": None,
     } == said
     assert 6 == len(ParquetFolder(tmp_path).rows("rides_1d_total"))
 

@@ -237,6 +237,13 @@ class VersionsContract:
         assert sorted(set(numbers)) == numbers
         assert runs[-1] == await store.last_run(METRIC)
 
+    async def test_metrics_with_runs_are_found_by_how_they_begin(self, store: ServingStore) -> None:
+        ids = ["trips-0b", "trips-0a", "trip-00", "trips-0b", "trips2-00", "trips-0c:error"]
+        for id in ids:
+            await store.open_run(id, NOON, TWO, covering(p0=1))
+        assert ["trips-0c:error", "trips-0b", "trips-0a"] == list(await store.replayed("trips-"))
+        assert [] == list(await store.replayed("tri-"))
+
     async def test_a_closed_run_is_done(self, store: ServingStore) -> None:
         run = await store.open_run(METRIC, NOON, TWO, covering(p0=3, p7=1))
         assert not run.is_done

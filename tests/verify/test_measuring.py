@@ -136,4 +136,4 @@ def test_a_finding_shows_numbers_as_people_write_them() -> None:
     found = (("/home", Fraction(1, 1)), ("/", Fraction(1, 2)))
     fields = Finding("m", "batch", 0, "there", "top", found, Fraction(3), "wrong").as_dict()
 
-    assert (fields["found"], fields["expected"]) == ("[['/home', 1], ['/', 0.5]]", 3)
+    assert (fields["found"], fields["expected"]) == ([["/home", 1], ["/", 0.5]], 3)

@@ -160,6 +160,9 @@ class Statements:
     last_run: Any = (
         f"SELECT {_RUN} FROM KS.runs WHERE only = ? AND metric = ? LIMIT 1 ALLOW FILTERING"
     )
+    runs_between: Any = (
+        "SELECT metric FROM KS.runs WHERE only = ? AND metric >= ? AND metric < ? ALLOW FILTERING"
+    )
     are_done: Any = "SELECT number, is_done FROM KS.runs WHERE only = ? AND number IN ?"
 
 

@@ -23,6 +23,7 @@ is killed. Run three nodes with replication 3, or set `commitlog_sync: batch`.
 """
 
 import asyncio
+import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Self, TypeVar
 from uuid import UUID, uuid4
@@ -231,6 +232,12 @@ class CassandraStore(protocol.ServingStore):
         for number, _, start, end, coverage, is_done in rows:
             return Run(number, metric, start, end, Coverage.load(coverage), is_done)
         return None
+
+    async def replayed(self, prefix: str) -> Sequence[str]:
+        """See `ServingStore`; a look at each run of one partition, which has a row a run."""
+        between = ONLY, prefix, prefix + chr(sys.maxunicode)
+        rows = await self._session.read(self._do.runs_between, between, serial=True)
+        return list(dict.fromkeys(metric for (metric,) in rows))
 
     async def write_totals(
         self, metric: str, version: int, spans: protocol.SpanTotals, pace: Pace | None = None

@@ -38,6 +38,7 @@ __all__ = [
     "READ_LAST_RUN",
     "READ_PARTIALS",
     "READ_PUBLISHED",
+    "READ_REPLAYED",
     "READ_TOTALS",
     "count_totals",
     "drop_partials",
@@ -142,6 +143,9 @@ CLOSE_RUN = update(tables.runs).where(_runs.number == bindparam("run")).values(i
 READ_LAST_RUN = (
     select(tables.runs).where(_runs.metric == _metric).order_by(_runs.number.desc()).limit(1)
 )
+
+# The ids of metrics with a run; those of the newest runs first.
+READ_REPLAYED = select(_runs.metric).group_by(_runs.metric).order_by(func.max(_runs.number).desc())
 
 
 def put(dialect: Database, engine_dialect: Dialect, table: Table) -> str:

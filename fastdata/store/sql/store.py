@@ -194,6 +194,12 @@ class SqlStore(protocol.ServingStore):
             return None
         return Run(row.number, metric, row.start, row.end, Coverage.load(row.coverage), row.is_done)
 
+    @to_its_end
+    async def replayed(self, prefix: str) -> Sequence[str]:
+        async with self._transaction("read runs", READ) as connection:
+            ids = await connection.scalars(statements.READ_REPLAYED)
+            return [id for id in ids if id.startswith(prefix)]
+
     async def write_totals(
         self, metric: str, version: int, spans: protocol.SpanTotals, pace: Pace | None = None
     ) -> dict[int, int]:
