@@ -180,6 +180,7 @@ class Replayer:
         """Do one replay, with the promises, arguments and errors of the function `replay`.
 
         Raises:
+            EpochError: The store has another log of a source than the archive.
             ReplayError: The range is empty, the archive does not fit the run to resume or the
                 declaration, or a worker process died.
         """

@@ -207,5 +207,5 @@ class _Log:
                     f"partition {missing[0]}, in this cluster: give a time, earliest or latest"
                 )
             return offsets
-        found = await self._consumer.offsets_for_times(dict.fromkeys(places, begin))
-        return {place: at.offset if at else ends[place] for place, at in found.items()}
+        records = await self._consumer.offsets_for_times(dict.fromkeys(places, begin))
+        return {place: at.offset if at else ends[place] for place, at in records.items()}

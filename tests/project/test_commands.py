@@ -52,6 +52,7 @@ def test_the_commands_are_those_that_the_documentation_names() -> None:
         "archive",
         "compare",
         "demo",
+        "epoch",
         "export",
         "query",
         "replay",

@@ -64,7 +64,7 @@ MAY_IMPORT = {
 DRIVERS = {
     "faust": ("speed/", "app.py"),
     "mode": ("speed/", "app.py"),
-    "aiokafka": ("kafka/", "speed/", "archive/", "operate/status.py"),
+    "aiokafka": ("kafka/", "speed/", "archive/", "operate/"),
     "confluent_kafka": ("demo/", "events/url_registry.py", "operate/status.py"),
     "sqlalchemy": ("store/", "exports/"),
     "aiosqlite": ("store/sql/sqlite.py",),
