@@ -18,7 +18,8 @@ from fastdata.declare.source import Source
 from fastdata.declare.unfolded import unfolded_of
 from fastdata.errors import ArchiveError, BrokerError, CorruptStateError, StoreError
 from fastdata.kafka.connection import Broker
-from fastdata.store.protocol import Gap, Run, ServingStore
+from fastdata.store.protocol import NEVER, Gap, Head, Partial, Progress, Run, ServingStore
+from fastdata.store.rules import DEAD_LETTERS_WINDOW
 
 __all__ = ["LogReader", "PartitionStatus", "SourceStatus", "Status", "StatusReader"]
 
@@ -40,6 +41,10 @@ class PartitionStatus:
         covered: Counted by the newest finished run of every metric.
         lag: Events that are in the log and not folded.
         lag_s: Seconds since the oldest of them was appended to the log; 0 when there is none.
+        read_age_s: Seconds since the moment up to which all that was appended is folded. A worker
+            that is alive moves it without events, too; None when none has read the partition yet.
+        archive_lag: Events that are in the log and not in the archive.
+        archive_lag_s: Seconds since the oldest of these was appended; 0 when there is none.
     """
 
     partition: int
@@ -51,6 +56,9 @@ class PartitionStatus:
     covered: int | None
     lag: int | None
     lag_s: float | None
+    read_age_s: float | None
+    archive_lag: int | None
+    archive_lag_s: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +67,8 @@ class SourceStatus:
 
     Attributes:
         unfolded: Events that the speed layer counted apart, by reason: `late` and `future`
-            were left to batch, `repeat` had an id that was seen before, `dead:...` could
-            not be read.
+            are left to batch, `repeat` had an id that was seen before, `dead:...` could
+            not be read. Those that every metric's replay has counted are not among them.
         runs: The newest run of batch by metric.
     """
 
@@ -190,26 +198,42 @@ class StatusReader:
     """Reads the status again and again.
 
     What cannot be reached becomes a problem of the `Status`; the rest is read nevertheless.
+
+    Args:
+        store: Asked for nothing when it is None; its part of the status is empty.
+        archive: The same.
     """
 
     def __init__(
-        self, catalog: Catalog, *, store: ServingStore, archive: ArchiveStorage, log: LogReader
+        self,
+        catalog: Catalog,
+        *,
+        store: ServingStore | None,
+        archive: ArchiveStorage | None,
+        log: LogReader,
     ) -> None:
         self._catalog = catalog
         self._store = store
         self._log = log
         self._archives = {
-            name: ArchiveReader(archive, source) for name, source in catalog.sources.items()
+            name: ArchiveReader(archive, source)
+            for name, source in catalog.sources.items()
+            if archive is not None
         }
         self._problems: dict[str, None] = {}
 
-    async def read(self, now_ms: int) -> Status:
-        """The status now; `now_ms` is what lags are measured against, ms UTC."""
+    async def read(self, now_ms: int, *, is_brief: bool = False) -> Status:
+        """The status now.
+
+        Args:
+            now_ms: What lags are measured against, ms UTC.
+            is_brief: Without runs, gaps and what was not folded, which takes longer to read.
+        """
         self._problems = {}
         topics = [source.topic for source in self._catalog.sources.values()]
         logs = await self._attempt(self._ranges(topics), {})
         sources = [
-            await self._source(source, logs.get(source.topic, {}), now_ms)
+            await self._source(source, logs.get(source.topic, {}), now_ms, is_brief)
             for source in self._catalog.sources.values()
         ]
         return Status(tuple(sources), tuple(self._problems))
@@ -219,23 +243,42 @@ class StatusReader:
         return await asyncio.to_thread(self._log.ranges, topics)
 
     async def _source(
-        self, source: Source, log: Mapping[int, tuple[int, int]], now_ms: int
+        self, source: Source, log: Mapping[int, tuple[int, int]], now_ms: int, is_brief: bool
     ) -> SourceStatus:
-        snapshot = await self._attempt(self._archives[source.name].snapshot(), None)
-        rows = await self._attempt(self._store.progress(source.topic), ())
-        folded = {row.partition: row.next_offset for row in rows}
-        next_ = {p: max(folded.get(p, 0), start) for p, (start, _) in log.items()}
-        behind = {p: offset for p, offset in next_.items() if offset < log[p][1]}
-        times: Mapping[int, int | None] = {}
-        if behind:
-            reading = asyncio.to_thread(self._log.append_times, source.topic, behind)
-            times = await self._attempt(reading, times)
-            behind = {p: offset for p, offset in behind.items() if times.get(p, 0) is not None}
-        runs = await self._attempt(self._runs(source), {})
+        store, runs = None if is_brief else self._store, dict[str, Run | None]()
+        gaps: Sequence[Gap] = ()
+        unfolded: dict[str, int] = {}
+        if store is not None:
+            runs = await self._attempt(self._runs(source, store), runs)
+            gaps = await self._attempt(store.gaps(source.topic), gaps)
+            unfolded = await self._attempt(self._unfolded(source, store), unfolded)
+        partitions = await self._partitions(source, log, runs, now_ms)
+        return SourceStatus(
+            source.name, source.topic, tuple(partitions), tuple(gaps), unfolded, runs
+        )
+
+    async def _partitions(
+        self,
+        source: Source,
+        log: Mapping[int, tuple[int, int]],
+        runs: Mapping[str, Run | None],
+        now_ms: int,
+    ) -> list[PartitionStatus]:
+        snapshot, progress = None, dict[int, Progress]()
+        if (archive := self._archives.get(source.name)) is not None:
+            snapshot = await self._attempt(archive.snapshot(), None)
+        if self._store is not None:
+            rows = await self._attempt(self._store.progress(source.topic), ())
+            progress = {row.partition: row for row in rows}
+        folded = {p: row.next_offset for p, row in progress.items()}
         archived = snapshot.durable if snapshot else {}
+        to_fold = await self._lags(source.topic, log, folded, now_ms)
+        to_archive = await self._lags(source.topic, log, archived, now_ms) if snapshot else {}
         partitions = []
         for p in sorted({*log, *folded, *archived}):
             start, end = log.get(p, (None, None))
+            lag, lag_s = to_fold.get(p, (None, None))
+            archive_lag, archive_lag_s = to_archive.get(p, (None, None))
             partitions.append(
                 PartitionStatus(
                     partition=p,
@@ -245,26 +288,47 @@ class StatusReader:
                     archived=archived.get(p, 0) if snapshot else None,
                     closed=_closed(source, p, snapshot),
                     covered=_covered(source, p, runs),
-                    lag=None if end is None else end - behind.get(p, end),
-                    lag_s=None if end is None else _age_s(p, behind, times, now_ms),
+                    lag=lag,
+                    lag_s=lag_s,
+                    read_age_s=_read_age_s(progress.get(p), now_ms),
+                    archive_lag=archive_lag,
+                    archive_lag_s=archive_lag_s,
                 )
             )
-        return SourceStatus(
-            source=source.name,
-            topic=source.topic,
-            partitions=tuple(partitions),
-            gaps=tuple(await self._attempt(self._store.gaps(source.topic), ())),
-            unfolded=await self._attempt(self._unfolded(source), {}),
-            runs=runs,
-        )
+        return partitions
 
-    async def _runs(self, source: Source) -> dict[str, Run | None]:
+    async def _lags(
+        self,
+        topic: str,
+        log: Mapping[int, tuple[int, int]],
+        reached: Mapping[int, int],
+        now_ms: int,
+    ) -> dict[int, tuple[int, float | None]]:
+        """Per partition, the events from where a layer is on, and the age of the oldest in s."""
+        next_ = {p: max(reached.get(p, 0), start) for p, (start, _) in log.items()}
+        behind = {p: offset for p, offset in next_.items() if offset < log[p][1]}
+        times: Mapping[int, int | None] = {}
+        if behind:
+            reading = asyncio.to_thread(self._log.append_times, topic, behind)
+            times = await self._attempt(reading, times)
+            behind = {p: offset for p, offset in behind.items() if times.get(p, 0) is not None}
+        return {
+            p: (end - behind.get(p, end), _age_s(p, behind, times, now_ms))
+            for p, (_, end) in log.items()
+        }
+
+    async def _runs(self, source: Source, store: ServingStore) -> dict[str, Run | None]:
         metrics = self._catalog.of_source(source)
-        return {metric.name: await self._store.last_run(metric.id) for metric in metrics}
+        return {metric.name: await store.last_run(metric.id) for metric in metrics}
 
-    async def _unfolded(self, source: Source) -> dict[str, int]:
+    async def _unfolded(self, source: Source, store: ServingStore) -> dict[str, int]:
         metric, counts = unfolded_of(source), Counter[str]()
-        for partial in await self._store.partials(metric.id, 0, _END_OF_TIME):
+        heads = [
+            await store.heads(one.id, 0, _END_OF_TIME) for one in self._catalog.of_source(source)
+        ]
+        for partial in await store.partials(metric.id, 0, _END_OF_TIME):
+            if heads and all(_is_counted(partial, of_metric) for of_metric in heads):
+                continue
             (count,) = metric.load(partial.state)
             value = metric.aggregates[0].present(count).value
             reason = str(load_dims(partial.dims)[0])
@@ -291,6 +355,21 @@ def _covered(source: Source, partition: int, runs: Mapping[str, Run | None]) -> 
         (run.coverage.end(partition, size) if run and run.is_done else 0 for run in runs.values()),
         default=0,
     )
+
+
+def _is_counted(partial: Partial, heads: Mapping[int, Head]) -> bool:
+    """Whether the version that readers see has counted all events that a partial tells of."""
+    # The hour that dead letters share tells nothing of when they were.
+    if partial.window == DEAD_LETTERS_WINDOW or (head := heads.get(partial.window)) is None:
+        return False
+    coverage, p = head.coverage, partial.partition
+    return coverage.covers(p, partial.segment) or coverage.has_read(p, partial.stamp)
+
+
+def _read_age_s(progress: Progress | None, now_ms: int) -> float | None:
+    if progress is None or progress.read_until == NEVER:
+        return None
+    return max(0, now_ms - progress.read_until) / 1000
 
 
 def _age_s(
