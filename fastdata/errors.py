@@ -16,6 +16,7 @@
     ├── LineError(ValueError)             a line that is sent to a topic is too long
     ├── TableError                        the state table or its changelog cannot be written
     ├── BrokerError(ConnectionError)      the broker cannot be reached or refuses
+    │   └── MissingTopicError             it has no topic of that name
     ├── StoreError
     │   ├── StoreUnavailableError         the serving store did not answer, or failed; retriable
     │   ├── SpanConflictError             another run moved the pointer first
@@ -52,6 +53,7 @@ __all__ = [
     "LineError",
     "LoadError",
     "MapError",
+    "MissingTopicError",
     "QueryError",
     "RegistryError",
     "ReplayError",
@@ -155,6 +157,18 @@ class BrokerError(FastdataError, ConnectionError):
     """The broker cannot be reached, or refuses."""
 
     retriable = True
+
+
+class MissingTopicError(BrokerError):
+    """A broker has no topic of that name; for a consumer of several, the others go on."""
+
+    retriable = False
+
+    def __init__(self, topic: str, servers: str) -> None:
+        super().__init__(
+            f"there is no topic {topic!r} at {servers}: create those of all declared sources with "
+            "`fastdata topics create`"
+        )
 
 
 class StoreError(FastdataError):

@@ -28,12 +28,14 @@ from fastdata.errors import (
     BrokerError,
     CorruptStateError,
     FastdataError,
+    MissingTopicError,
     SchemaNeededError,
     SettingsError,
 )
 from fastdata.events.decoder import NO_TIMESTAMP, Decoder
 from fastdata.events.registry import Registry
 from fastdata.kafka.connection import Broker, watch_servers
+from fastdata.kafka.topics import check_topic
 
 __all__ = ["ArchiveProgress", "run_archive"]
 
@@ -42,6 +44,7 @@ _MAX_RECORDS = 4000
 _POLL_MS = 200
 _TIMEOUT_S = 10
 _REPEAT_S = 60
+_ALONE = (ArchiveHoleError, ArchiveConflictError, CorruptStateError, MissingTopicError)
 _PAUSES_S = (0.2, 0.4, 0.8, 1.6, 3.2)
 
 
@@ -93,6 +96,7 @@ async def run_archive(
 
     Raises:
         SettingsError: Two sources of one topic do not agree.
+        MissingTopicError: A topic is not there.
         BrokerError: The broker cannot be reached, or refuses.
         ArchiveHoleError: Events were deleted from the log before they were archived.
         ArchiveConflictError: The archive is that of another topic or declaration.
@@ -167,11 +171,14 @@ class _SourceArchive(ConsumerRebalanceListener):  # type: ignore[misc]
             **self.broker.aiokafka(),
         )
         try:
+            await check_topic(self.broker, self.source.topic)
             await self.consumer.start()
             self.consumer.subscribe([self.source.topic], listener=self)
             while not stop.is_set():
                 await self._round()
             await self._flush(force=True)
+        except BrokerError:
+            raise
         except (KafkaError, OSError) as error:
             raise BrokerError(
                 f"the archive of {self.source.name!r} cannot work with the broker {self.broker}: "
@@ -290,7 +297,7 @@ class _Company:
         """Archive one source; when that needs a person, say so each minute until all stop."""
         try:
             await archive.run(self.stop)
-        except (ArchiveHoleError, ArchiveConflictError, CorruptStateError) as error:
+        except _ALONE as error:
             self.failures.append(error)
             if len(self.failures) == self.size:
                 raise

@@ -59,6 +59,7 @@ def test_the_commands_are_those_that_the_documentation_names() -> None:
         "send",
         "size",
         "status",
+        "topics",
         "verify",
         "worker",
     }

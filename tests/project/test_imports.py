@@ -21,8 +21,8 @@ MODULES = {
 MAY_IMPORT = {
     "__main__": {"cli"},
     "cli": {
-        "demo", "app", "exports", "answer", "batch", "verify", "operate", "archive", "store",
-        "declare", "events", "kafka", "settings", "coordinates", "errors",
+        "demo", "app", "exports", "answer", "batch", "verify", "operate", "speed", "archive",
+        "store", "declare", "events", "kafka", "settings", "coordinates", "errors",
     },
     "demo": {
         "answer", "operate", "speed", "archive", "store", "declare", "events", "kafka",
