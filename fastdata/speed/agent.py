@@ -13,7 +13,7 @@ from faust.types.tuples import Message
 
 from fastdata.declare.metric import Metric
 from fastdata.declare.source import Source
-from fastdata.errors import BrokerError, SchemaNeededError
+from fastdata.errors import BrokerError, MapError, SchemaNeededError
 from fastdata.events.decoder import NO_TIMESTAMP
 from fastdata.events.registry import Registry
 from fastdata.speed.layer import Record, SpeedLayer
@@ -43,7 +43,11 @@ class SourceAgent:
     the group. Events of any other time are left alone, for they come again.
 
     Args:
-        fail: Ends the process; called with what failed, and the error.
+        fail: Ends the process; called with what failed, and the error. When the map function has
+            raised, the agent has let go of its partitions, and the process may go on.
+
+    Attributes:
+        failure: Why nothing is folded any more; it is tried again when the group has changed.
     """
 
     def __init__(self, app: faust.App, source: Source, fail: Fail) -> None:
@@ -53,6 +57,7 @@ class SourceAgent:
         self.table = ChangelogTable(app, self.name, before_close=self.finish, fail=fail)
         self.layer: SpeedLayer | None = None
         self.registry: Registry | None = None
+        self.failure: MapError | None = None
         self._app = app
         self._fail = fail
         self._lock = asyncio.Lock()
@@ -87,11 +92,26 @@ class SourceAgent:
             return  # cannot be: the service starts before all agents
         try:
             async for event in stream.events():
-                await self._take(layer, event.message)
+                try:
+                    await self._take(layer, event.message)
+                except MapError as error:
+                    self._stop_alone(layer, error)
                 if layer.is_full:
                     await self.flush()
         except Exception as error:  # noqa: BLE001 - Faust would acknowledge the event and go on
             self._fail(f"folding {self.source.topic}", error)
+
+    def _stop_alone(self, layer: SpeedLayer, error: MapError) -> None:
+        """Let go of all partitions, and flush nothing: an event may be in a cell by half.
+
+        They stay assigned, and paused. After the next rebalance, or start, whoever has them opens
+        them again and reads on from where they were committed.
+        """
+        self.failure = error
+        self._consumer.pause_partitions({self._tp(p) for p in self._live})
+        self._live.clear()
+        layer.close(list(layer.partitions))
+        self._fail(f"folding {self.source.topic}", error)
 
     async def _take(self, layer: SpeedLayer, message: Message) -> None:
         """Fold an event, once its schema is here; read again what is missing before it."""
@@ -304,7 +324,7 @@ class SourceAgent:
                     ends[tp],
                     is_intact=self.table.is_intact(tp.partition, starts[log], ends[log]),
                 )
-            self._is_settled = False
+            self._is_settled, self.failure = False, None
             self._live = dict.fromkeys(logs, generation)
             await consumer.seek_wait(seeks)
 

@@ -18,7 +18,7 @@ from mode import Service
 from fastdata.declare.catalog import catalog_of
 from fastdata.declare.metric import Metric
 from fastdata.declare.source import Source
-from fastdata.errors import DeclarationError, FastdataError, SettingsError
+from fastdata.errors import DeclarationError, FastdataError, MapError, SettingsError
 from fastdata.events.decoder import Decoder
 from fastdata.events.registry import open_registry
 from fastdata.kafka.connection import watch_servers
@@ -40,6 +40,7 @@ __all__ = ["SpeedService"]
 EXIT_CANNOT_START = 1
 
 _REPORT_EVERY_S = 1.0
+_REMIND_EVERY_S = 60.0
 _REREAD_AFTER_S = 20.0
 _LOOP_LIMIT_S = 30.0
 _RECOVERY_LIMIT_S = 300.0
@@ -121,7 +122,14 @@ class SpeedService(Service):
             self._agents[name].metrics = catalog.of_source(source)
 
     def fail(self, action: str, error: BaseException) -> None:
-        """End the process, since going on could lose or repeat events."""
+        """End the process, since going on could lose or repeat events.
+
+        Unless a map function has raised and other sources can go on: their agents share nothing
+        that it has touched.
+        """
+        if isinstance(error, MapError) and not all(a.failure for a in self._agents.values()):
+            self._say_failed()
+            return
         if isinstance(error, SettingsError):
             logger.critical("fastdata cannot go on: %s", error)
             self._leave(EXIT_CANNOT_START)
@@ -140,6 +148,14 @@ class SpeedService(Service):
             action, type(error).__name__, error, exc_info=error,
         )  # fmt: skip
         self.end(EXIT_FAILED)
+
+    def _say_failed(self) -> None:
+        for agent in self._agents.values():
+            if agent.failure is not None:
+                logger.error("%s is not folded any more: %s", agent.source.name, agent.failure)
+
+    async def _remind(self) -> None:
+        self._say_failed()
 
     def _leave(self, code: int) -> None:
         """End the process at once where there are no stacks to look at."""
@@ -168,6 +184,7 @@ class SpeedService(Service):
         self._repeat(self.settings.commit_interval_s, self._flush_all)
         self._repeat(self.settings.clean_up_interval_s, self._clean_up_all)
         self._repeat(_REPORT_EVERY_S, self._report)
+        self._repeat(_REMIND_EVERY_S, self._remind)
 
     async def _open(self) -> None:
         producer = self._producer = AckedProducer(self._app)
@@ -206,6 +223,10 @@ class SpeedService(Service):
             await self._store.__aexit__(None, None, None)
         if self._producer is not None:
             await self._producer.stop()
+        if any(agent.failure for agent in self._agents.values()):
+            self._say_failed()
+            if self._app.in_worker:
+                self._leave(EXIT_FAILED)
         # A worker that hangs on its way out is ended by the watchdog.
         if not self._app.in_worker:
             self.watchdog.stop()
