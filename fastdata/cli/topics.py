@@ -63,17 +63,18 @@ def create(
     declared = load_folder(settings.agents).sources
     for name in names:
         if name not in declared:
-            known = ", ".join(sorted(declared))
-            raise click.UsageError(f"no source {name!r} is declared; there are: {known}")
+            present = ", ".join(sorted(declared))
+            raise click.UsageError(f"no source {name!r} is declared; there are: {present}")
     sources = [declared[name] for name in dict.fromkeys(names or sorted(declared))]
     made = asyncio.run(_create(settings, sources, partitions, replication, dry_run))
     if as_json:
-        click.echo(json.dumps([_as_dict(one) for one in made]))
+        click.echo(json.dumps([_as_dict(topic) for topic in made]))
         return
-    for one in made:
-        state = ("would be created" if dry_run else "created") if one.is_new else "is there"
-        counts = f"partitions: {one.topic.partitions}, copies: {one.topic.replicas}"
-        click.echo(f"{one.topic.name}: {state}, {counts}")
+    for report in made:
+        topic = report.topic
+        state = ("would be created" if dry_run else "created") if report.is_new else "is there"
+        counts = f"partitions: {topic.partitions}, copies: {topic.replicas}"
+        click.echo(f"{topic.name}: {state}, {counts}")
 
 
 async def _create(
@@ -92,7 +93,7 @@ async def _create(
     async with TopicAdmin(**broker.aiokafka()) as admin:
         for source in sources:
             changelog = changelog_topic(settings.application_id, source.name)
-            for one in await create_topics(
+            for report in await create_topics(
                 admin,
                 source.topic,
                 changelog,
@@ -100,7 +101,7 @@ async def _create(
                 replicas=replicas,
                 is_dry=is_dry,
             ):
-                made.setdefault(one.topic.name, one)  # two sources may share a topic
+                made.setdefault(report.topic.name, report)  # two sources may share a topic
     return list(made.values())
 
 

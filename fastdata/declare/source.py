@@ -93,8 +93,8 @@ class Source:
         self.segment_size = segment_size
         self.repeat_horizon = repeat_horizon if self.id else 0
         self.mapper: Mapper | None = None
-        if on_map_error not in (known := get_args(OnMapError)):
-            self._fail(f"on_map_error is {on_map_error!r}; it is one of: {', '.join(known)}")
+        if on_map_error not in (choices := get_args(OnMapError)):
+            self._fail(f"on_map_error is {on_map_error!r}; it is one of: {', '.join(choices)}")
         self.on_map_error = on_map_error
 
     def __repr__(self) -> str:

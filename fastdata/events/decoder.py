@@ -233,9 +233,9 @@ class Decoder:
         try:
             fields = mapper(record)
         except Exception as error:
-            what = f"raised {type(error).__name__}: {error}"
+            cause = f"raised {type(error).__name__}: {error}"
             remedy = "mend it and start again: nothing was committed"
-            raise self._refused(time, what, remedy) from error
+            raise self._refused(time, cause, remedy) from error
         if fields is not None and not isinstance(fields, dict):
             raise self._refused(
                 time,
@@ -244,13 +244,13 @@ class Decoder:
             )
         return Event(time, identity, fields)
 
-    def _refused(self, time: int, what: str, remedy: str) -> BadEventError | MapError:
+    def _refused(self, time: int, cause: str, remedy: str) -> BadEventError | MapError:
         """Why an event cannot be mapped: a bug, or a dead letter by its bytes alone."""
         source = self._source
         if source.on_map_error == "dead-letter":
-            return BadEventError("map", "map-error", what, time=time)
+            return BadEventError("map", "map-error", cause, time=time)
         return MapError(
-            f"the map function of source {source.name!r} ({source.place}) {what}; {remedy}"
+            f"the map function of source {source.name!r} ({source.place}) {cause}; {remedy}"
         )
 
     def read_datum(self, schema: Schema, datum: bytes) -> dict[str, object]:

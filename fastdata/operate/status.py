@@ -324,7 +324,8 @@ class StatusReader:
     async def _unfolded(self, source: Source, store: ServingStore) -> dict[str, int]:
         metric, counts = unfolded_of(source), Counter[str]()
         heads = [
-            await store.heads(one.id, 0, _END_OF_TIME) for one in self._catalog.of_source(source)
+            await store.heads(of_source.id, 0, _END_OF_TIME)
+            for of_source in self._catalog.of_source(source)
         ]
         for partial in await store.partials(metric.id, 0, _END_OF_TIME):
             if heads and all(_is_counted(partial, of_metric) for of_metric in heads):
