@@ -43,6 +43,7 @@ _log = logging.getLogger(__name__)
 _MAX_RECORDS = 4000
 _POLL_MS = 200
 _TIMEOUT_S = 10
+_METADATA_AGE_MS = 10_000  # after which added partitions are seen, and shared out
 _REPEAT_S = 60
 _ALONE = (ArchiveHoleError, ArchiveConflictError, CorruptStateError, MissingTopicError)
 _PAUSES_S = (0.2, 0.4, 0.8, 1.6, 3.2)
@@ -168,6 +169,7 @@ class _SourceArchive(ConsumerRebalanceListener):  # type: ignore[misc]
             # A jump over deleted events would look like a hole of the log.
             auto_offset_reset="none",
             isolation_level="read_committed",
+            metadata_max_age_ms=_METADATA_AGE_MS,
             **self.broker.aiokafka(),
         )
         try:

@@ -41,6 +41,7 @@ EXIT_CANNOT_START = 1
 
 _REPORT_EVERY_S = 1.0
 _REMIND_EVERY_S = 60.0
+_COUNT_EVERY_S = 5.0
 _REREAD_AFTER_S = 20.0
 _LOOP_LIMIT_S = 30.0
 _RECOVERY_LIMIT_S = 300.0
@@ -69,6 +70,7 @@ class SpeedService(Service):
         self._declared: list[Metric | Source] = []
         self._producer: AckedProducer | None = None
         self._store: ServingStore | None = None
+        self._partitions: dict[str, int] = {}  # by source, when it started
         self._ticks = 0
         self._has_joined = False
 
@@ -185,6 +187,7 @@ class SpeedService(Service):
         self._repeat(self.settings.clean_up_interval_s, self._clean_up_all)
         self._repeat(_REPORT_EVERY_S, self._report)
         self._repeat(_REMIND_EVERY_S, self._remind)
+        self._repeat(_COUNT_EVERY_S, self._count_partitions)
 
     async def _open(self) -> None:
         producer = self._producer = AckedProducer(self._app)
@@ -192,7 +195,7 @@ class SpeedService(Service):
         await registry.check()
         await producer.start()
         self._store = await open_store(self.settings.store).__aenter__()
-        partitions = {
+        partitions = self._partitions = {
             name: await prepare_topics(
                 producer, agent.source.topic, agent.table.changelog_topic_name
             )
@@ -282,6 +285,26 @@ class SpeedService(Service):
     async def _clean_up_all(self) -> None:
         for agent in self._agents.values():
             await agent.clean_up()
+
+    async def _count_partitions(self) -> None:
+        """End the process when a topic has got partitions, which a start takes up.
+
+        Only a start makes the changelog grow with them, and without it Faust would hand them to
+        workers that cannot keep a state of them.
+        """
+        producer = self._producer
+        for name, agent in self._agents.items():
+            topic, before = agent.source.topic, self._partitions[name]
+            now = await producer.partitions(topic) if producer is not None else 0
+            if now > before:
+                await self._flush_all()
+                logger.critical(
+                    "fastdata ends this worker: topic %r has %d partitions and had %d when it "
+                    "started; nothing is lost, start it again, and it reads them all",
+                    topic, now, before,
+                )  # fmt: skip
+                self._leave(EXIT_FAILED)
+                return
 
     async def _report(self) -> None:
         self.watchdog.report(self._signs())

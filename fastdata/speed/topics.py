@@ -3,12 +3,18 @@
 import asyncio
 import logging
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Self
 
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
+from aiokafka.errors import (
+    InvalidPartitionsError,
+    KafkaError,
+    TopicAlreadyExistsError,
+    for_code,
+)
 
 from fastdata.errors import BrokerError, MissingTopicError
 from fastdata.speed.dead_letters import dead_letter_topic
@@ -85,6 +91,8 @@ async def prepare_topics(producer: AckedProducer, topic: str, changelog: str) ->
             admin.check_source(source)
             await admin.ensure(letters, source, _for_letters(source))
             state = await admin.ensure(changelog, source, _for_changelog(source))
+            if state.partitions < source.partitions:
+                state = await admin.grow(state, source.partitions)
             _check_partitions(source, state, changelog)
             return source.partitions
     raise MissingTopicError(topic, servers)
@@ -130,6 +138,8 @@ async def create_topics(
         other = Topic(name, source.partitions, source.replicas, config)
         if not is_dry:
             other = await admin.ensure(name, source, config)
+            if name == changelog and other.partitions < source.partitions:
+                present = await admin.grow(other, source.partitions)
         made.append(NewlyMade(other if present is None else present, is_new=present is None))
     return made
 
@@ -177,9 +187,9 @@ def _check_partitions(source: Topic, state: Topic, changelog: str) -> None:
     if state.partitions != source.partitions:
         raise BrokerError(
             f"topic {source.name!r} has {source.partitions} partitions and its changelog "
-            f"{changelog!r} has {state.partitions}: they must be equal. If partitions were added, "
-            "stop all workers, delete the changelog and their state folders, start again, and "
-            "replay"
+            f"{changelog!r} has {state.partitions}: they must be equal. If the topic was created "
+            "anew, stop all workers, delete the changelog and their state folders, start again, "
+            "and replay"
         )
 
 
@@ -258,6 +268,31 @@ class TopicAdmin:
         except (KafkaError, OSError, TimeoutError) as error:
             raise BrokerError(f"topic {name} cannot be created: {error!r}") from error
         return made
+
+    async def grow(self, topic: Topic, partitions: int) -> Topic:
+        """Give a topic more partitions. Idempotent; others may do the same.
+
+        What is in it stays where it is: a changelog is written by the number of a partition.
+
+        Raises:
+            BrokerError: The broker refuses.
+        """
+        try:
+            async with asyncio.timeout(_TIMEOUT_S):
+                with suppress(InvalidPartitionsError):  # somebody was faster
+                    wanted = {topic.name: NewPartitions(partitions)}
+                    await self._admin.create_partitions(wanted)
+                while True:
+                    grown = await self.find(topic.name)
+                    if grown is not None and grown.partitions >= partitions:
+                        break
+                    await asyncio.sleep(_POLL_S)
+        except (KafkaError, OSError, TimeoutError) as error:
+            raise BrokerError(
+                f"topic {topic.name} cannot be given {partitions} partitions: {error!r}"
+            ) from error
+        logger.warning("topic %s has %d partitions now", topic.name, partitions)
+        return grown
 
     def check_source(self, source: Topic) -> None:
         """Warn of what takes events from a topic before they are read."""
