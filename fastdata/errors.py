@@ -6,7 +6,7 @@
     ├── SettingsError(ValueError)         a setting is missing or wrong
     ├── UnknownMetricError(LookupError)   no metric of that name is declared
     ├── BadEventError(ValueError)         one event cannot be read: it goes to the dead letters
-    ├── MapError                          a map function of the user raised: the worker stops
+    ├── MapError                          a map function of the user raised: the source stops
     ├── UnknownSchemaError(LookupError)   no schema of that id is in the registry
     ├── SchemaNeededError                 the registry must be asked for a schema first
     ├── RegistryError                     the registry did not answer, or refused; retriable
@@ -16,6 +16,7 @@
     ├── LineError(ValueError)             a line that is sent to a topic is too long
     ├── TableError                        the state table or its changelog cannot be written
     ├── BrokerError(ConnectionError)      the broker cannot be reached or refuses
+    │   └── MissingTopicError             it has no topic of that name
     ├── StoreError
     │   ├── StoreUnavailableError         the serving store did not answer, or failed; retriable
     │   ├── StoreLostError                it has less than it had: another one, or an old copy
@@ -55,6 +56,7 @@ __all__ = [
     "LineError",
     "LoadError",
     "MapError",
+    "MissingTopicError",
     "QueryError",
     "RegistryError",
     "ReplayError",
@@ -97,13 +99,17 @@ class BadEventError(FastdataError, ValueError):
     """One event cannot be read, or has a key that is too long for a metric.
 
     Attributes:
-        stage: `decode`, `time` or `key`.
+        stage: `decode`, `time`, `map` or `key`.
         reason: A short fixed word, such as `malformed`; such events are counted by it.
         detail: What was wrong, for people; may be empty.
+        time: Of an event that has all that the archive asks of one, ms UTC; None of others.
     """
 
-    def __init__(self, stage: str, reason: str, detail: str = "") -> None:
+    def __init__(
+        self, stage: str, reason: str, detail: str = "", *, time: int | None = None
+    ) -> None:
         super().__init__(f"{stage}: {reason}" + (f" ({detail})" if detail else ""))
+        self.time = time
         self.stage = stage
         self.reason = reason
         self.detail = detail
@@ -114,7 +120,7 @@ class LineError(FastdataError, ValueError):
 
 
 class MapError(FastdataError):
-    """A map function raised. It is a bug, not a bad event, so the worker stops."""
+    """A map function raised. It is a bug, not a bad event, unless the source says otherwise."""
 
 
 class UnknownSchemaError(FastdataError, LookupError):
@@ -159,6 +165,18 @@ class BrokerError(FastdataError, ConnectionError):
     """The broker cannot be reached, or refuses."""
 
     retriable = True
+
+
+class MissingTopicError(BrokerError):
+    """A broker has no topic of that name; for a consumer of several, the others go on."""
+
+    retriable = False
+
+    def __init__(self, topic: str, servers: str) -> None:
+        super().__init__(
+            f"there is no topic {topic!r} at {servers}: create those of all declared sources with "
+            "`fastdata topics create`"
+        )
 
 
 class StoreError(FastdataError):

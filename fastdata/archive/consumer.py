@@ -32,6 +32,7 @@ from fastdata.errors import (
     CorruptStateError,
     EpochError,
     FastdataError,
+    MissingTopicError,
     SchemaNeededError,
     SettingsError,
 )
@@ -39,6 +40,7 @@ from fastdata.events.decoder import NO_TIMESTAMP, Decoder
 from fastdata.events.registry import Registry
 from fastdata.kafka.connection import Broker, watch_servers
 from fastdata.kafka.identity import identify
+from fastdata.kafka.topics import check_topic
 
 __all__ = ["ArchiveProgress", "run_archive"]
 
@@ -46,8 +48,10 @@ _log = logging.getLogger(__name__)
 _MAX_RECORDS = 4000
 _POLL_MS = 200
 _TIMEOUT_S = 10
+_METADATA_AGE_MS = 10_000  # after which added partitions are seen, and shared out
 _REPEAT_S = 60
 _T = TypeVar("_T")
+_ALONE = (ArchiveHoleError, ArchiveConflictError, CorruptStateError, EpochError, MissingTopicError)
 _PAUSES_S = (0.2, 0.4, 0.8, 1.6, 3.2)
 
 
@@ -99,6 +103,7 @@ async def run_archive(
 
     Raises:
         SettingsError: Two sources of one topic do not agree.
+        MissingTopicError: A topic is not there.
         BrokerError: The broker cannot be reached, or refuses.
         ArchiveHoleError: Events were deleted from the log before they were archived.
         ArchiveConflictError: The archive is that of another topic or declaration.
@@ -173,15 +178,19 @@ class _SourceArchive(ConsumerRebalanceListener):  # type: ignore[misc]
             # A jump over deleted events would look like a hole of the log.
             auto_offset_reset="none",
             isolation_level="read_committed",
+            metadata_max_age_ms=_METADATA_AGE_MS,
             **self.broker.aiokafka(),
         )
         try:
+            await check_topic(self.broker, self.source.topic)
             await self.consumer.start()
             self.epoch = await self._patiently(self._open_epoch)
             self.consumer.subscribe([self.source.topic], listener=self)
             while not stop.is_set():
                 await self._round()
             await self._flush(force=True)
+        except BrokerError:
+            raise
         except (KafkaError, OSError) as error:
             raise BrokerError(
                 f"the archive of {self.source.name!r} cannot work with the broker {self.broker}: "
@@ -310,7 +319,7 @@ class _Company:
         """Archive one source; when that needs a person, say so each minute until all stop."""
         try:
             await archive.run(self.stop)
-        except (ArchiveHoleError, ArchiveConflictError, CorruptStateError, EpochError) as error:
+        except _ALONE as error:
             self.failures.append(error)
             if len(self.failures) == self.size:
                 raise

@@ -1,7 +1,7 @@
 """The row engine: folds archived events one at a time, as the agents do; it takes any Python."""
 
 import heapq
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 
@@ -60,11 +60,13 @@ def fold(metrics: Sequence[Metric], job: Job) -> JobResult:
         for offset, datum in records:
             try:
                 event = decode(schema, datum)
-            except BadEventError:
-                continue  # In no hour of the manifest, or noticed by its count.
+            except BadEventError as error:
+                # In no hour of the manifest, or noticed by its count, unless it has a time.
+                if error.time is not None and (span := _span_of(spans, error.time)) is not None:
+                    span.events += 1
+                continue
             # An object may hold other hours as well, which nobody wants of this job.
-            span = spans.get(event.time - event.time % HOUR_MS)
-            if span is not None:
+            if (span := _span_of(spans, event.time)) is not None:
                 try:
                     _add(span, event, tip)
                 except _BUGS as error:
@@ -77,6 +79,10 @@ def fold(metrics: Sequence[Metric], job: Job) -> JobResult:
         for index, (metric, states) in zip(job.wanted[start], span.metrics, strict=True):
             result.add(index, metric, [start], _taken(states))
     return result
+
+
+def _span_of(spans: Mapping[int, _Span], time: int) -> _Span | None:
+    return spans.get(time - time % HOUR_MS)
 
 
 def _add(span: _Span, event: Event, tip: int | None) -> None:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from fastdata.batch.job import Engine
     from fastdata.batch.reports import ReplayProgress, ReplayReport
 
-__all__ = ["Instant", "progress_fields", "replay"]
+__all__ = ["Duration", "Instant", "progress_fields", "replay"]
 
 
 class _ReplayOptions(TypedDict):
@@ -50,12 +50,15 @@ class Instant(click.ParamType):
             self.fail(str(error), param, ctx)
 
 
-class _Duration(click.ParamType):
+class Duration(click.ParamType):
+    """A duration above 0, as in 90s or 4h."""
+
     name = "duration"
 
     def convert(
         self, value: object, param: click.Parameter | None, ctx: click.Context | None
     ) -> timedelta:
+        """The duration; a mistake ends the command with a hint."""
         if isinstance(value, timedelta):
             return value
         try:
@@ -93,13 +96,13 @@ class _Duration(click.ParamType):
 )
 @click.option(
     "--every",
-    type=_Duration(),
+    type=Duration(),
     metavar="DURATION",
     help="Do it now and at each multiple of this in UTC, until stopped.",
 )
 @click.option(
     "--window",
-    type=_Duration(),
+    type=Duration(),
     metavar="DURATION",
     help="With --every: how far back hours are counted again. [default: 30d]",
 )

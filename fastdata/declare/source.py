@@ -6,12 +6,12 @@ import json
 import re
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, get_args
 
 from fastdata.coordinates.instants import HOUR_MS, parse_duration, parse_instant
 from fastdata.declare.place import declaring_place
 from fastdata.errors import BadEventError, DeclarationError
-from fastdata.events.decoder import EARLIEST_MS, LATEST_MS, Mapper
+from fastdata.events.decoder import EARLIEST_MS, LATEST_MS, Mapper, OnMapError
 from fastdata.events.fieldtypes import FieldType
 from fastdata.events.formats import Format, ValueReader, open_reader
 from fastdata.events.schema import Schema
@@ -50,6 +50,9 @@ class Source:
         pattern: A regular expression that a whole line must match; its named groups are the
             fields. Without one, the field `line` is the line. The time field, when it is no
             group, is the timestamp of the record in Kafka.
+        on_map_error: What an event is of which the map function raises, or returns neither a dict
+            nor None: `stop`, a bug, for which worker and replay stop; or `dead-letter`, left
+            out by both layers. It is no part of what metrics are, so it can be changed.
 
     Raises:
         DeclarationError: With the place of the declaration and the fields there are.
@@ -70,6 +73,7 @@ class Source:
         repeat_horizon: int = 100_000,
         format: Format = "avro",
         pattern: str | None = None,
+        on_map_error: OnMapError = "stop",
     ) -> None:
         self.place = declaring_place()
         self.name = name
@@ -89,6 +93,9 @@ class Source:
         self.segment_size = segment_size
         self.repeat_horizon = repeat_horizon if self.id else 0
         self.mapper: Mapper | None = None
+        if on_map_error not in (choices := get_args(OnMapError)):
+            self._fail(f"on_map_error is {on_map_error!r}; it is one of: {', '.join(choices)}")
+        self.on_map_error = on_map_error
 
     def __repr__(self) -> str:
         return f"Source({self.name!r}, topic={self.topic!r})"

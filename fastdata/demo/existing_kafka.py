@@ -9,7 +9,7 @@ from confluent_kafka.cimpl import NewTopic
 from fastdata.declare.source import Source
 from fastdata.errors import BrokerError
 from fastdata.kafka.connection import Broker
-from fastdata.operate.status import LogReader
+from fastdata.operate.log_reader import LogReader
 from fastdata.speed.dead_letters import dead_letter_topic
 
 __all__ = ["left_behind", "prepare_given"]

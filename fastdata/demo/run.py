@@ -22,7 +22,8 @@ from fastdata.demo.sender import Message, Sender
 from fastdata.errors import FastdataError
 from fastdata.events.schema import Schema, encode
 from fastdata.kafka.connection import Broker
-from fastdata.operate.status import LogReader, SourceStatus, StatusReader
+from fastdata.operate.log_reader import LogReader
+from fastdata.operate.status import SourceStatus, StatusReader
 from fastdata.store.opening import open_store
 from fastdata.store.protocol import ServingStore
 

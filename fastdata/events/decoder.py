@@ -6,7 +6,7 @@ import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Protocol, cast
+from typing import Literal, Protocol, cast
 
 import fastavro
 from fastavro.read import SchemaResolutionError
@@ -26,10 +26,14 @@ __all__ = [
     "Event",
     "EventSource",
     "Mapper",
+    "OnMapError",
     "read_as_written",
 ]
 
 Mapper = Callable[[dict[str, object]], dict[str, object] | None]
+
+# What becomes of an event of which a map function raises.
+OnMapError = Literal["stop", "dead-letter"]
 
 NO_TIMESTAMP = -1
 
@@ -63,6 +67,7 @@ class EventSource(Protocol):
         oldest_ms: The earliest time that an event can have, ms UTC.
         id: The field that identifies an event, if there is one.
         mapper: Changes each event, or drops it by returning None.
+        on_map_error: What an event is of which it raises, or returns something else.
         reader: What reads values that are no Avro; None when they are.
     """
 
@@ -73,6 +78,7 @@ class EventSource(Protocol):
     oldest_ms: int
     id: str | None
     mapper: Mapper | None
+    on_map_error: OnMapError
     reader: ValueReader | None
 
 
@@ -140,7 +146,8 @@ class Decoder:
             timestamp_ms: Of the record in the log; only values that are no Avro need it.
 
         Raises:
-            BadEventError: It cannot be read, or its time is null or absurd.
+            BadEventError: It cannot be read, or its time is null or absurd; or the map function
+                raised, and the source takes that for a dead letter.
             MapError: The source's map function raised.
             SchemaNeededError: The registry must be asked for its schema first.
         """
@@ -152,7 +159,7 @@ class Decoder:
         """The event of an Avro datum as the archive keeps it, without the head of the wire format.
 
         Raises:
-            BadEventError: It cannot be read, or its time is null or absurd.
+            BadEventError: As of `decode`.
             MapError: The source's map function raised.
         """
         return self._event(self.read_datum(schema, datum))
@@ -226,16 +233,25 @@ class Decoder:
         try:
             fields = mapper(record)
         except Exception as error:
-            raise MapError(
-                f"the map function of source {self._source.name!r} ({self._source.place}) raised "
-                f"{type(error).__name__}: {error}; mend it and start again: nothing was committed"
-            ) from error
+            cause = f"raised {type(error).__name__}: {error}"
+            remedy = "mend it and start again: nothing was committed"
+            raise self._refused(time, cause, remedy) from error
         if fields is not None and not isinstance(fields, dict):
-            raise MapError(
-                f"the map function of source {self._source.name!r} ({self._source.place}) returned "
-                f"{type(fields).__name__}; return the event's dict, or None to drop it"
+            raise self._refused(
+                time,
+                f"returned {type(fields).__name__}",
+                "return the event's dict, or None to drop it",
             )
         return Event(time, identity, fields)
+
+    def _refused(self, time: int, cause: str, remedy: str) -> BadEventError | MapError:
+        """Why an event cannot be mapped: a bug, or a dead letter by its bytes alone."""
+        source = self._source
+        if source.on_map_error == "dead-letter":
+            return BadEventError("map", "map-error", cause, time=time)
+        return MapError(
+            f"the map function of source {source.name!r} ({source.place}) {cause}; {remedy}"
+        )
 
     def read_datum(self, schema: Schema, datum: bytes) -> dict[str, object]:
         """The fields of a datum as the archive keeps it, before any map function.

@@ -12,6 +12,7 @@ from aiokafka.errors import KafkaError
 
 from fastdata.errors import BrokerError, LineError
 from fastdata.kafka.connection import Broker
+from fastdata.kafka.topics import check_topic
 
 __all__ = ["LineSender", "read_connection", "read_descriptor", "send_lines"]
 
@@ -57,9 +58,11 @@ class LineSender:
         """Connect.
 
         Raises:
-            BrokerError: The broker cannot be reached, refuses, or has no such topic.
+            MissingTopicError: There is no such topic.
+            BrokerError: The broker cannot be reached, or refuses.
         """
         await self._broker.check()
+        await check_topic(self._broker, self._topic)
         self._producer = AIOKafkaProducer(
             acks="all",
             enable_idempotence=True,
@@ -69,15 +72,9 @@ class LineSender:
         )
         try:
             await asyncio.wait_for(self._producer.start(), _START_TIMEOUT_S)
-            partitions = await asyncio.wait_for(
-                self._producer.partitions_for(self._topic), _START_TIMEOUT_S
-            )
         except (KafkaError, OSError, TimeoutError) as error:
             await self._producer.stop()
             raise self._failure(error) from error
-        if not partitions:
-            await self._producer.stop()
-            raise BrokerError(f"{self._broker} has no topic {self._topic!r}: create it first")
         return self
 
     async def __aexit__(self, kind: object, error: object, trace: object) -> None:

@@ -14,11 +14,10 @@ from faust.types.tuples import Message
 from fastdata.coordinates.epochs import Epoch, LogIdentity
 from fastdata.declare.metric import Metric
 from fastdata.declare.source import Source
-from fastdata.errors import BrokerError, SchemaNeededError
+from fastdata.errors import BrokerError, MapError, SchemaNeededError
 from fastdata.events.decoder import NO_TIMESTAMP
 from fastdata.events.registry import Registry
 from fastdata.speed.layer import Record, SpeedLayer
-from fastdata.speed.state import Partition
 from fastdata.speed.table import ChangelogTable
 from fastdata.speed.transport import FoldingConsumer
 from fastdata.speed.watchdog import Sign
@@ -44,7 +43,11 @@ class SourceAgent:
     the group. Events of any other time are left alone, for they come again.
 
     Args:
-        fail: Ends the process; called with what failed, and the error.
+        fail: Ends the process; called with what failed, and the error. When the map function has
+            raised, the agent has let go of its partitions, and the process may go on.
+
+    Attributes:
+        failure: Why nothing is folded any more; it is tried again when the group has changed.
     """
 
     def __init__(self, app: faust.App, source: Source, fail: Fail) -> None:
@@ -55,6 +58,7 @@ class SourceAgent:
         self.layer: SpeedLayer | None = None
         self.registry: Registry | None = None
         self.epoch = Epoch(LogIdentity())
+        self.failure: MapError | None = None
         self._app = app
         self._fail = fail
         self._lock = asyncio.Lock()
@@ -89,11 +93,26 @@ class SourceAgent:
             return  # cannot be: the service starts before all agents
         try:
             async for event in stream.events():
-                await self._take(layer, event.message)
+                try:
+                    await self._take(layer, event.message)
+                except MapError as error:
+                    self._stop_alone(layer, error)
                 if layer.is_full:
                     await self.flush()
         except Exception as error:  # noqa: BLE001 - Faust would acknowledge the event and go on
             self._fail(f"folding {self.source.topic}", error)
+
+    def _stop_alone(self, layer: SpeedLayer, error: MapError) -> None:
+        """Let go of all partitions, and flush nothing: an event may be in a cell by half.
+
+        They stay assigned, and paused. After the next rebalance, or start, whoever has them opens
+        them again and reads on from where they were committed.
+        """
+        self.failure = error
+        self._consumer.pause_partitions({self._tp(p) for p in self._live})
+        self._live.clear()
+        layer.close(list(layer.partitions))
+        self._fail(f"folding {self.source.topic}", error)
 
     async def _take(self, layer: SpeedLayer, message: Message) -> None:
         """Fold an event, once its schema is here; read again what is missing before it."""
@@ -195,7 +214,7 @@ class SourceAgent:
         self._is_settled = True
         if self.layer is not None and self._live:
             opened, number = self.layer.partitions, self.epoch.number
-            await self._seek({self._tp(p): _read_from(opened[number(p)]) for p in self._live})
+            await self._seek({self._tp(p): opened[number(p)].read_from for p in self._live})
 
     async def reread(self, partition: int) -> None:
         """Read a live partition again from where its state is, at most once in 5 s.
@@ -217,7 +236,7 @@ class SourceAgent:
                 return
             if self._live.get(partition) != generation:
                 return  # revoked while the broker was asked
-            offset = _read_from(layer.partitions[self.epoch.number(partition)])
+            offset = layer.partitions[self.epoch.number(partition)].read_from
             logger.warning("%s/%d is read again from offset %d", *tp, offset)
             if log_start > offset:
                 offset = await self._open_again(layer, partition, log_start)
@@ -313,7 +332,7 @@ class SourceAgent:
                     is_intact=self.table.is_intact(tp.partition, starts[log], ends[log]),
                     first=self.epoch.begin.get(tp.partition, 0),
                 )
-            self._is_settled = False
+            self._is_settled, self.failure = False, None
             self._live = dict.fromkeys(logs, generation)
             await consumer.seek_wait(seeks)
 
@@ -375,8 +394,3 @@ class SourceAgent:
         is_behind = owned.position < self._consumer.fetched.get(tp, 0) or read_to < end
         layer.see_end(number, end if is_behind else min(end, owned.position), seen)
         return (owned.position, read_to) if is_behind else None
-
-
-def _read_from(owned: Partition) -> int:
-    # Behind a gap the position is a segment edge, which the log may not have reached yet.
-    return min(owned.position, owned.log_end)

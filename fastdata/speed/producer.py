@@ -25,6 +25,7 @@ OutgoingMessage = tuple[bytes | None, bytes | None, list[Any]]  # key, value, he
 
 _START_TIMEOUT_S = 10.0
 _SEND_TIMEOUT_S = 30.0
+_METADATA_AGE_MS = 10_000  # after which added partitions are seen
 _MAX_BATCH_BYTES = 512 << 10
 # A state or a dead letter may be larger than a batch; how large is for its topic to say.
 _MAX_REQUEST_BYTES = 64 << 20
@@ -62,6 +63,7 @@ class AckedProducer:
             compression_type="lz4",
             max_batch_size=_MAX_BATCH_BYTES,
             max_request_size=_MAX_REQUEST_BYTES,
+            metadata_max_age_ms=_METADATA_AGE_MS,
             **self.security,
         )
         try:
@@ -79,7 +81,7 @@ class AckedProducer:
             await producer.stop()
 
     async def partitions(self, topic: str) -> int:
-        """How many partitions a topic has; 0 when the broker does not know it.
+        """How many partitions a topic had some seconds ago; 0 when the broker does not know it.
 
         A broker that creates topics on demand creates it.
         """

@@ -29,6 +29,7 @@ from fastdata.errors import (
     DeclarationError,
     EpochError,
     FastdataError,
+    MapError,
     SettingsError,
     StoreLostError,
 )
@@ -54,6 +55,8 @@ EXIT_CANNOT_START = 1
 
 _REPORT_EVERY_S = 1.0
 _CONFIRM_EVERY_S = 10.0
+_REMIND_EVERY_S = 60.0
+_COUNT_EVERY_S = 5.0
 _REREAD_AFTER_S = 20.0
 _LOOP_LIMIT_S = 30.0
 _RECOVERY_LIMIT_S = 300.0
@@ -82,6 +85,7 @@ class SpeedService(Service):
         self._declared: list[Metric | Source] = []
         self._producer: AckedProducer | None = None
         self._store: ServingStore | None = None
+        self._partitions: dict[str, int] = {}  # by source, when it started
         self._ticks = 0
         self._has_joined = False
 
@@ -135,7 +139,14 @@ class SpeedService(Service):
             self._agents[name].metrics = catalog.of_source(source)
 
     def fail(self, action: str, error: BaseException) -> None:
-        """End the process, since going on could lose or repeat events."""
+        """End the process, since going on could lose or repeat events.
+
+        Unless a map function has raised and other sources can go on: their agents share nothing
+        that it has touched.
+        """
+        if isinstance(error, MapError) and not all(a.failure for a in self._agents.values()):
+            self._say_failed()
+            return
         if isinstance(error, SettingsError | EpochError):
             logger.critical("fastdata cannot go on: %s", error)
             self._leave(EXIT_CANNOT_START)
@@ -158,6 +169,14 @@ class SpeedService(Service):
             action, type(error).__name__, error, exc_info=error,
         )  # fmt: skip
         self.end(EXIT_FAILED)
+
+    def _say_failed(self) -> None:
+        for agent in self._agents.values():
+            if agent.failure is not None:
+                logger.error("%s is not folded any more: %s", agent.source.name, agent.failure)
+
+    async def _remind(self) -> None:
+        self._say_failed()
 
     def _leave(self, code: int) -> None:
         """End the process at once where there are no stacks to look at."""
@@ -187,6 +206,8 @@ class SpeedService(Service):
         self._repeat(self.settings.clean_up_interval_s, self._clean_up_all)
         self._repeat(_REPORT_EVERY_S, self._report)
         self._repeat(_CONFIRM_EVERY_S, self._confirm_all)
+        self._repeat(_REMIND_EVERY_S, self._remind)
+        self._repeat(_COUNT_EVERY_S, self._count_partitions)
 
     async def _open(self) -> None:
         producer = self._producer = AckedProducer(self._app)
@@ -194,7 +215,7 @@ class SpeedService(Service):
         await registry.check()
         await producer.start()
         self._store = await open_store(self.settings.store).__aenter__()
-        partitions = {
+        partitions = self._partitions = {
             name: await prepare_topics(
                 producer, agent.source.topic, agent.table.changelog_topic_name
             )
@@ -247,6 +268,10 @@ class SpeedService(Service):
             await self._store.__aexit__(None, None, None)
         if self._producer is not None:
             await self._producer.stop()
+        if any(agent.failure for agent in self._agents.values()):
+            self._say_failed()
+            if self._app.in_worker:
+                self._leave(EXIT_FAILED)
         # A worker that hangs on its way out is ended by the watchdog.
         if not self._app.in_worker:
             self.watchdog.stop()
@@ -309,6 +334,26 @@ class SpeedService(Service):
             if agent.layer is not None and agent.layer.confirm is not None:
                 with suppress(BrokerError):  # which is said elsewhere
                     await agent.layer.confirm()
+
+    async def _count_partitions(self) -> None:
+        """End the process when a topic has got partitions, which a start takes up.
+
+        Only a start makes the changelog grow with them, and without it Faust would hand them to
+        workers that cannot keep a state of them.
+        """
+        producer = self._producer
+        for name, agent in self._agents.items():
+            topic, before = agent.source.topic, self._partitions[name]
+            now = await producer.partitions(topic) if producer is not None else 0
+            if now > before:
+                await self._flush_all()
+                logger.critical(
+                    "fastdata ends this worker: topic %r has %d partitions and had %d when it "
+                    "started; nothing is lost, start it again, and it reads them all",
+                    topic, now, before,
+                )  # fmt: skip
+                self._leave(EXIT_FAILED)
+                return
 
     async def _report(self) -> None:
         self.watchdog.report(self._signs())

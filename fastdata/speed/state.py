@@ -259,6 +259,11 @@ class Partition:
         """Whether everything is folded that was in the log when its end was seen last."""
         return self.position >= self.log_end and self.end_seen > NEVER
 
+    @property
+    def read_from(self) -> int:
+        """The next offset to fetch: behind a gap, `position` may be an edge yet to come."""
+        return min(self.position, self.log_end)
+
     def pass_by(self, record: Record) -> None:
         """Go on after a record that was folded, or left out."""
         self.position = record.offset + 1

@@ -1,20 +1,33 @@
-"""The topics that a worker needs: created, and checked, before it starts."""
+"""The topics that a worker needs: created, and checked, beforehand or when it starts."""
 
 import asyncio
 import logging
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
+from aiokafka.errors import (
+    InvalidPartitionsError,
+    KafkaError,
+    TopicAlreadyExistsError,
+    for_code,
+)
 
-from fastdata.errors import BrokerError
+from fastdata.errors import BrokerError, MissingTopicError
 from fastdata.speed.dead_letters import dead_letter_topic
 from fastdata.speed.producer import AckedProducer
 
-__all__ = ["Topic", "TopicAdmin", "prepare_topics"]
+__all__ = [
+    "NewlyMade",
+    "Topic",
+    "TopicAdmin",
+    "changelog_topic",
+    "create_topics",
+    "prepare_topics",
+]
 
 _TIMEOUT_S = 30.0
 _POLL_S = 0.1
@@ -41,6 +54,14 @@ class Topic:
     config: Config
 
 
+@dataclass(frozen=True, slots=True)
+class NewlyMade:
+    """A topic that was looked for, and whether it had to be created."""
+
+    topic: Topic
+    is_new: bool
+
+
 async def prepare_topics(producer: AckedProducer, topic: str, changelog: str) -> int:
     """Check the source's topic; create what stands beside it, or check that it fits.
 
@@ -51,14 +72,18 @@ async def prepare_topics(producer: AckedProducer, topic: str, changelog: str) ->
         How many partitions the source's topic has.
 
     Raises:
-        BrokerError: A topic is missing or does not fit; says what mends it.
+        MissingTopicError: The source's topic is not there.
+        BrokerError: A topic does not fit; says what mends it.
     """
     letters = dead_letter_topic(topic)
-    async with TopicAdmin(producer) as admin:
+    servers = ",".join(producer.servers)
+    async with TopicAdmin(servers, **producer.security) as admin:
         if not await admin.is_served():
             # A mock creates what is asked for, and has no configuration.
             counts = [await producer.partitions(name) for name in (topic, changelog, letters)]
             source, state, _ = (Topic(topic, count, 1, {}) for count in counts)
+            if not source.partitions:
+                raise MissingTopicError(topic, servers)
             _check_partitions(source, state, changelog)
             return source.partitions
         source = await admin.find(topic) or Topic(topic, 0, 0, {})
@@ -66,13 +91,70 @@ async def prepare_topics(producer: AckedProducer, topic: str, changelog: str) ->
             admin.check_source(source)
             await admin.ensure(letters, source, _for_letters(source))
             state = await admin.ensure(changelog, source, _for_changelog(source))
+            if state.partitions < source.partitions:
+                state = await admin.grow(state, source.partitions)
             _check_partitions(source, state, changelog)
             return source.partitions
-    raise BrokerError(
-        f"there is no topic {topic!r} at {admin.servers}: create it with as many partitions as it "
-        f"shall ever have: kafka-topics.sh --bootstrap-server {admin.servers} --create "
-        f"--topic {topic} --partitions 8 --replication-factor 3"
-    )
+    raise MissingTopicError(topic, servers)
+
+
+async def create_topics(
+    admin: "TopicAdmin",
+    topic: str,
+    changelog: str,
+    *,
+    partitions: int,
+    replicas: int | None = None,
+    is_dry: bool = False,
+) -> list[NewlyMade]:
+    """Create the topic of a source and what stands beside it, where they are missing.
+
+    Idempotent. A topic of the source that is there stays as it is, and the others become like it.
+
+    Args:
+        changelog: The name of the topic with the state of the workers.
+        partitions: Of the source's topic.
+        replicas: Of the source's topic; at most three, one for each broker, when it is None.
+        is_dry: Only look.
+
+    Raises:
+        BrokerError: The broker refuses, has no controller, or a topic does not fit.
+    """
+    if not await admin.is_served():
+        raise BrokerError(
+            f"{admin.servers} creates no topics: it is a mock, which makes one when it is asked for"
+        )
+    new = Topic(topic, partitions, replicas or min(3, await admin.brokers()), {})
+    made = []
+    if (source := await admin.find(topic)) is None:
+        source = new if is_dry else await admin.ensure(topic, new, _for_source(new))
+        made.append(NewlyMade(source, is_new=True))
+    else:
+        admin.check_source(source)
+        made.append(NewlyMade(source, is_new=False))
+    beside = {changelog: _for_changelog(source), dead_letter_topic(topic): _for_letters(source)}
+    for name, config in beside.items():
+        present = await admin.find(name)
+        other = Topic(name, source.partitions, source.replicas, config)
+        if not is_dry:
+            other = await admin.ensure(name, source, config)
+            if name == changelog and other.partitions < source.partitions:
+                present = await admin.grow(other, source.partitions)
+        made.append(NewlyMade(other if present is None else present, is_new=present is None))
+    return made
+
+
+def changelog_topic(application_id: str, source: str) -> str:
+    """The topic with the state that workers of an application keep of a source, by its name."""
+    return f"{application_id}-fastdata-{source}-changelog"
+
+
+def _for_source(source: Topic) -> Config:
+    return {
+        "cleanup.policy": "delete",
+        "retention.ms": str(7 * _DAY_MS),
+        "min.insync.replicas": _in_sync(source),
+    }
 
 
 def _for_changelog(source: Topic) -> Config:
@@ -102,23 +184,26 @@ def _in_sync(source: Topic) -> str:
 
 
 def _check_partitions(source: Topic, state: Topic, changelog: str) -> None:
-    if not source.partitions:
-        raise BrokerError(f"there is no topic {source.name!r}")
     if state.partitions != source.partitions:
         raise BrokerError(
             f"topic {source.name!r} has {source.partitions} partitions and its changelog "
-            f"{changelog!r} has {state.partitions}: they must be equal. If partitions were added, "
-            "stop all workers, delete the changelog and their state folders, start again, and "
-            "replay"
+            f"{changelog!r} has {state.partitions}: they must be equal. If the topic was created "
+            "anew, stop all workers, delete the changelog and their state folders, start again, "
+            "and replay"
         )
 
 
 class TopicAdmin:
-    """Looks at topics and creates them, at the broker of a producer. A context manager."""
+    """Looks at topics and creates them. A context manager.
 
-    def __init__(self, producer: AckedProducer) -> None:
-        self.servers = ",".join(producer.servers)
-        self._admin = AIOKafkaAdminClient(bootstrap_servers=self.servers, **producer.security)
+    Args:
+        bootstrap_servers: Each as `host:port`, with commas between.
+        security: Other arguments of aiokafka's clients.
+    """
+
+    def __init__(self, bootstrap_servers: str, **security: Any) -> None:
+        self.servers = bootstrap_servers
+        self._admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap_servers, **security)
 
     async def __aenter__(self) -> Self:
         """Connect.
@@ -139,6 +224,10 @@ class TopicAdmin:
         """Whether the cluster has a controller that answers; a mock has none."""
         cluster = await self._admin.describe_cluster()
         return cluster["controller_id"] in {node["node_id"] for node in cluster["brokers"]}
+
+    async def brokers(self) -> int:
+        """How many brokers the cluster has."""
+        return len((await self._admin.describe_cluster())["brokers"])
 
     async def find(self, name: str) -> Topic | None:
         """The topic of a name; None when there is none.
@@ -179,6 +268,31 @@ class TopicAdmin:
         except (KafkaError, OSError, TimeoutError) as error:
             raise BrokerError(f"topic {name} cannot be created: {error!r}") from error
         return made
+
+    async def grow(self, topic: Topic, partitions: int) -> Topic:
+        """Give a topic more partitions. Idempotent; others may do the same.
+
+        What is in it stays where it is: a changelog is written by the number of a partition.
+
+        Raises:
+            BrokerError: The broker refuses.
+        """
+        try:
+            async with asyncio.timeout(_TIMEOUT_S):
+                with suppress(InvalidPartitionsError):  # somebody was faster
+                    wanted = {topic.name: NewPartitions(partitions)}
+                    await self._admin.create_partitions(wanted)
+                while True:
+                    grown = await self.find(topic.name)
+                    if grown is not None and grown.partitions >= partitions:
+                        break
+                    await asyncio.sleep(_POLL_S)
+        except (KafkaError, OSError, TimeoutError) as error:
+            raise BrokerError(
+                f"topic {topic.name} cannot be given {partitions} partitions: {error!r}"
+            ) from error
+        logger.warning("topic %s has %d partitions now", topic.name, partitions)
+        return grown
 
     def check_source(self, source: Topic) -> None:
         """Warn of what takes events from a topic before they are read."""

@@ -72,8 +72,8 @@ async def _dead_letters(store: ServingStore, source: Source) -> Counter[SegmentK
     window = rules.DEAD_LETTERS_WINDOW
     for partial in await store.partials(unfolded.id, window, window + 1):
         reason = json.loads(partial.dims)[0]
-        # One of too long a key is left out by both layers, of the metric that has the key.
-        if reason.startswith("dead:") and reason != "dead:too-long":
+        # What cannot be mapped is left out by both layers; so is too long a key, of its metric.
+        if reason.startswith("dead:") and reason not in ("dead:too-long", "dead:map-error"):
             counts[partial.partition, partial.segment] += counted_in(unfolded, partial)
     return counts
 

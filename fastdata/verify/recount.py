@@ -44,6 +44,8 @@ GroupKey = tuple[int, str]  # start of the window in ms UTC, dimensions as JSON 
 _COMPACT = (",", ":")
 _BROKEN = (ValueError, LookupError, TypeError, EOFError, AssertionError, SchemaResolutionError)
 
+_DEAD: Mapping[str, object] = {}
+
 
 @dataclass(slots=True)
 class PlainEvent:
@@ -117,12 +119,27 @@ async def read_events(
             if span not in events:
                 continue
             identity = record[source.id] if source.id else None
-            fields = source.mapper(record) if source.mapper else record
+            fields = _mapped(source, record)
+            if fields is _DEAD:
+                continue
             event = PlainEvent(entry.partition, offset, moment // per_ms, identity, fields)
             events[span].append(event)
     for in_span in events.values():
         in_span.sort(key=lambda event: (event.partition, event.offset))
     return events
+
+
+def _mapped(source: Source, record: dict[str, Any]) -> Mapping[str, object] | None:
+    """What the map function leaves of an event; `_DEAD` of one that both layers must leave out."""
+    if source.mapper is None:
+        return record
+    if source.on_map_error == "stop":
+        return source.mapper(record)
+    try:
+        fields = source.mapper(record)
+    except Exception:  # noqa: BLE001 - whatever the user's code raises
+        return _DEAD
+    return fields if fields is None or isinstance(fields, dict) else _DEAD
 
 
 def mark_repeats(

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import time
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import cast
@@ -98,3 +99,36 @@ def test_status_of_a_new_deployment_says_what_is_not_there_yet(folder: Path) -> 
     assert done.returncode == 1
     assert "there is no store at" in done.stderr
     assert "departures: never replayed" in done.stdout
+
+
+def health(folder: Path, *words: str) -> tuple[int, str]:
+    done = run(folder, "status", "--max-age", "5s", *words)
+    return done.returncode, done.stderr
+
+
+def test_a_worker_and_an_archiver_that_were_killed_fail_the_health_check(folder: Path) -> None:
+    command = [sys.executable, "-m", "fastdata.cli.main"]
+    clean = {name: text for name, text in os.environ.items() if not name.startswith("FASTDATA_")}
+    worker = subprocess.Popen([*command, "worker"], cwd=folder, env=clean)
+    try:
+        deadline = time.monotonic() + 120
+        while health(folder, "--layer", "speed") != (0, "") and time.monotonic() < deadline:
+            time.sleep(1)
+        assert run(folder, "archive", "--once").returncode == 0
+        assert health(folder) == (0, "")
+    finally:
+        worker.kill()
+        worker.wait()
+    settings = tomllib.loads((folder / "fastdata.toml").read_text())
+    producer = Producer({"bootstrap.servers": settings["broker"], "log_level": 0})
+    producer.produce("flights", b"no flight", partition=2)
+    assert producer.flush(10) == 0
+    time.sleep(6)
+    code, said = health(folder, "--layer", "speed")
+    assert code == 3
+    assert "flights: workers have read partitions 0, 1, 2, 3 up to" in said
+    code, said = health(folder, "--layer", "archive")
+    assert code == 3
+    assert "flights: 1 event of partition 2 not archived for" in said
+    report = json.loads(run(folder, "status", "--max-age", "5s", "--json").stdout)
+    assert len(report["stale"]) == 2

@@ -12,7 +12,8 @@ from fastdata.coordinates.segments import Coverage
 from fastdata.declare.catalog import Catalog, catalog_of
 from fastdata.declare.unfolded import unfolded_of
 from fastdata.errors import BrokerError
-from fastdata.operate.status import LogReader, PartitionStatus, SourceStatus, Status, StatusReader
+from fastdata.operate.log_reader import LogReader
+from fastdata.operate.status import PartitionStatus, SourceStatus, Status, StatusReader
 from fastdata.store.memory import MemoryStore
 from fastdata.store.protocol import NEVER, Flip, Gap, Partial, Progress
 
@@ -57,6 +58,12 @@ async def read(
     return source, status.problems
 
 
+async def count(store: MemoryStore, metric: Metric, span: int, coverage: Coverage) -> None:
+    """Publish an empty version of one hour."""
+    run = await store.open_run(metric.id, span, span + 3_600_000, coverage)
+    await store.publish(metric.id, [Flip(span, None, run.number, coverage, 0)])
+
+
 def progress(partition: int, next_offset: int, read_until: int = NEVER) -> Progress:
     return Progress("flights", partition, next_offset, NOW, NOW, read_until)
 
@@ -71,11 +78,11 @@ async def test_a_partition_that_is_behind_lags_since_its_oldest_unfolded_event(
     assert source.partitions == (
         PartitionStatus(
             0, log_start=0, log_end=250, folded=230, archived=0, closed=0, covered=0, lag=20,
-            lag_s=20.0,
+            lag_s=20.0, read_age_s=None, archive_lag=250, archive_lag_s=250.0,
         ),
         PartitionStatus(
             1, log_start=0, log_end=50, folded=50, archived=0, closed=0, covered=0, lag=0,
-            lag_s=0.0,
+            lag_s=0.0, read_age_s=None, archive_lag=50, archive_lag_s=50.0,
         ),
     )  # fmt: skip
 
@@ -112,18 +119,31 @@ async def test_what_was_not_folded_is_counted_by_reason(catalog: Catalog) -> Non
         dims, stamp = dump_dims([reason]), 100 * segment + 99
         return Partial(unfolded.id, window, dims, 0, segment, stamp, unfolded.dump(states))
 
+    left_out = [
+        counted("late", 3_600_000, 0, 2),
+        counted("late", 7_200_000, 1, 3),
+        counted("dead:malformed", 0, 1, 4),
+        counted("repeat", 7_200_000, 1, 1),
+    ]
     async with MemoryStore() as store:
-        await store.upsert(
-            [
-                counted("late", 3_600_000, 0, 2),
-                counted("late", 7_200_000, 1, 3),
-                counted("dead:malformed", 0, 1, 4),
-                counted("repeat", 7_200_000, 1, 1),
-            ],
-            [],
-        )
+        await store.upsert(left_out, [])
         source, _ = await read(catalog, store, {0: 250})
-    assert source.unfolded == {"dead:malformed": 4, "late": 5, "repeat": 1}
+        assert source.unfolded == {"dead:malformed": 4, "late": 5, "repeat": 1}
+
+        # Of an hour that one metric has not counted, the events are left to batch still.
+        await count(store, catalog.metric("departures"), 3_600_000, Coverage({0: 1}))
+        source, _ = await read(catalog, store, {0: 250})
+        assert source.unfolded["late"] == 5
+        await count(store, catalog.metric("by_origin"), 3_600_000, Coverage({0: 1}))
+        source, _ = await read(catalog, store, {0: 250})
+        assert source.unfolded == {"dead:malformed": 4, "late": 3, "repeat": 1}
+
+        # The open segment was counted up to the stamp, as tips.
+        for metric in catalog.metrics.values():
+            await count(store, metric, 7_200_000, Coverage({0: 1}, {0: 200}))
+            await count(store, metric, 0, Coverage({0: 2}))
+        source, _ = await read(catalog, store, {0: 250})
+    assert source.unfolded == {"dead:malformed": 4}
 
 
 async def test_a_source_is_read_until_its_partition_that_is_least_far(catalog: Catalog) -> None:

@@ -8,7 +8,7 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from fastdata.demo.broker import EmbeddedBroker
 from fastdata.errors import BrokerError
 from fastdata.kafka.connection import Broker
-from fastdata.operate.status import LogReader
+from fastdata.operate.log_reader import LogReader
 
 
 def test_what_is_produced_can_be_consumed() -> None:

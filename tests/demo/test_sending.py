@@ -9,7 +9,7 @@ import pytest
 from fastdata.demo.broker import EmbeddedBroker
 from fastdata.demo.sender import Message, Sender
 from fastdata.kafka.connection import Broker
-from fastdata.operate.status import LogReader
+from fastdata.operate.log_reader import LogReader
 
 
 @pytest.fixture

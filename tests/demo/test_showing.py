@@ -17,6 +17,7 @@ def status(folded: int, archived: int) -> SourceStatus:
     partition = PartitionStatus(
         0, log_start=0, log_end=336_776, folded=folded, archived=archived, closed=330_000,
         covered=330_000, lag=336_776 - folded, lag_s=1.5,
+        read_age_s=1.5, archive_lag=336_776 - archived, archive_lag_s=1.5,
     )  # fmt: skip
     return SourceStatus(
         "flights", "flights", (partition,), (), {"late": 3, "dead:malformed": 2}, {}

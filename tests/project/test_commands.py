@@ -60,6 +60,7 @@ def test_the_commands_are_those_that_the_documentation_names() -> None:
         "send",
         "size",
         "status",
+        "topics",
         "verify",
         "worker",
     }

@@ -21,8 +21,8 @@ MODULES = {
 MAY_IMPORT = {
     "__main__": {"cli"},
     "cli": {
-        "demo", "app", "exports", "answer", "batch", "verify", "operate", "archive", "store",
-        "declare", "events", "kafka", "settings", "coordinates", "errors",
+        "demo", "app", "exports", "answer", "batch", "verify", "operate", "speed", "archive",
+        "store", "declare", "events", "kafka", "settings", "coordinates", "errors",
     },
     "demo": {
         "answer", "operate", "speed", "archive", "store", "declare", "events", "kafka",
@@ -65,7 +65,7 @@ DRIVERS = {
     "faust": ("speed/", "app.py"),
     "mode": ("speed/", "app.py"),
     "aiokafka": ("kafka/", "speed/", "archive/", "operate/"),
-    "confluent_kafka": ("demo/", "events/url_registry.py", "operate/status.py"),
+    "confluent_kafka": ("demo/", "events/url_registry.py", "operate/log_reader.py"),
     "sqlalchemy": ("store/", "exports/"),
     "aiosqlite": ("store/sql/sqlite.py",),
     "asyncpg": ("store/sql/postgres.py",),

@@ -31,6 +31,7 @@ class Group:
         self.commits: list[Mapping[TP, int]] = []
         self.log_start, self.log_end, self.offset = 0, 100, 0
         self.flow_active = True
+        self.paused = set[TP]()
         self.error: Exception | None = None
 
     def assignment(self) -> set[TP]:
@@ -50,6 +51,9 @@ class Group:
         self.seeks.append(offsets)
         if self.error is not None:
             raise self.error
+
+    def pause_partitions(self, tps: set[TP]) -> None:
+        self.paused = tps
 
     async def _commit(self, offsets: Mapping[TP, int]) -> bool:
         self.commits.append(offsets)
@@ -81,7 +85,9 @@ class Desk:
         await self.agent.settle()
         self.group.seeks.clear()
 
-    async def deliver(self, *offsets: int, generation: int = 7, broken: bool = False) -> None:
+    async def deliver(
+        self, *offsets: int, generation: int = 7, broken: bool = False, page: str = "a"
+    ) -> None:
         class Stream:
             async def events(self) -> AsyncIterator[faust.Event]:
                 for event in events:
@@ -89,7 +95,7 @@ class Desk:
 
         events = []
         for offset in offsets:
-            value = b"?" if broken else self.bench.record(offset, page="a", size=1).value
+            value = b"?" if broken else self.bench.record(offset, page=page, size=1).value
             message = ConsumerMessage(
                 "events", 0, offset, NOW / 1000, 0, None, b"k", value, None, tp=TP0,
                 generation_id=generation,
@@ -216,6 +222,39 @@ async def test_a_bug_in_a_map_function_ends_the_process(desk: Desk) -> None:
     ((what, error),) = desk.failures
     assert what == "folding events"
     assert isinstance(error, MapError)
+
+
+async def test_where_a_map_function_raises_partitions_go_until_the_group_changes(
+    bench: Bench, tmp_path: Path
+) -> None:
+    is_mended = False
+
+    @bench.source.map
+    def breaking(event: dict[str, object]) -> dict[str, object]:
+        if event["page"] == "c" and not is_mended:
+            raise ZeroDivisionError
+        return event
+
+    desk = Desk(bench, tmp_path)
+    await desk.open()
+    await desk.deliver(0, 1)
+    await desk.agent.flush()
+    await desk.deliver(2)
+    await desk.deliver(3, page="c")
+    await desk.deliver(4)
+
+    assert (desk.agent.live, desk.layer.partitions, desk.group.paused) == ([], {}, {TP0})
+    # What came since the last flush is let go, and nothing is committed of it.
+    desk.group.commits.clear()
+    assert await desk.folded() == 2
+    assert desk.group.commits == []
+
+    desk.group.offset = 2
+    await desk.open()
+    assert desk.agent.failure is None
+    is_mended = True
+    await desk.deliver(2, 3, 4)
+    assert await desk.folded() == 5
 
 
 async def test_a_failing_flush_ends_the_process(desk: Desk) -> None:

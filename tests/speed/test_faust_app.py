@@ -15,6 +15,7 @@ from fastdata import Settings, attach, load
 from fastdata.errors import DeclarationError, SettingsError
 from fastdata.speed.agent import SourceAgent
 from fastdata.speed.table import ChangelogTable
+from fastdata.speed.topics import changelog_topic
 from tests.support.lab import Lab
 from tests.support.mockbroker import MockBroker
 
@@ -163,6 +164,7 @@ def test_a_source_has_an_agent_and_a_table_with_explicit_names(
     assert list(app.agents) == list(app.tables) == ["fastdata-clicks"]
     table = cast(ChangelogTable, app.tables["fastdata-clicks"])
     assert table.changelog_topic_name == "own-fastdata-clicks-changelog"
+    assert table.changelog_topic_name == changelog_topic("own", "clicks")
 
 
 def test_attaching_twice_adds_metrics_to_the_same_agent(

@@ -1,5 +1,6 @@
 """Workers as processes, on a broker that speaks the Kafka protocol."""
 
+import asyncio
 import re
 import shutil
 import signal
@@ -17,6 +18,18 @@ from tests.support.mockbroker import MockBroker
 def broker() -> Iterator[MockBroker]:
     with MockBroker() as running:
         yield running
+
+
+BROKEN = """
+from fastdata import Metric, Source
+
+broken = Source("broken", topic="{topic}-broken", schema="schemas/click.avsc", time="at")
+all_broken = Metric("all_broken", broken)
+
+@broken.map
+def divide(event):
+    return {{**event, "amount": 1 // event["amount"]}}
+"""
 
 
 @pytest.fixture
@@ -43,6 +56,40 @@ def note(event):
         file.write(".")
     return event
 """
+
+
+@pytest.mark.processes
+async def test_a_source_whose_map_function_raises_stops_alone(lab: Lab, broker: MockBroker) -> None:
+    broker.create(f"{lab.topic}-broken")
+    (lab.folder / "agents/broken.py").write_text(BROKEN.format(topic=lab.topic))
+    other = f"{lab.topic}-broken"
+    with lab.worker("fastdata") as worker:
+        lab.produce(1_000)
+        lab.wait_until_folded(1_000)
+        lab.send(lab.event(0, "none"), topic=other)
+        lab.wait_for("broken is not folded any more: the map function of source 'broken'")
+        lab.send(lab.event(1, "one"), topic=other)
+        lab.produce(1_000)
+        lab.wait_until_folded(2_000)
+        assert await lab.answer() == lab.expected()
+        await asyncio.sleep(4)
+        health = lab.fastdata("status", "--max-age", "4s", "--layer", "speed")
+        assert health.returncode == 3
+        assert "broken: workers have read partition" in health.stderr
+        assert "clicks" not in health.stderr
+        assert stop(worker) == 70
+
+    # A second worker meets the same event, and lets the other source go on as well.
+    lab.produce(1_000)
+    with lab.worker("fastdata") as worker:
+        lab.wait_until_folded(3_000)
+        assert await lab.answer() == lab.expected()
+    source = (lab.folder / "agents/broken.py").read_text()
+    source = source.replace('time="at")', 'time="at", on_map_error="dead-letter")')
+    (lab.folder / "agents/broken.py").write_text(source)
+    with lab.worker("fastdata") as worker:
+        lab.wait_until_folded(3_002)
+        assert stop(worker) == 0
 
 
 @pytest.mark.processes

@@ -116,9 +116,9 @@ class Lab:
         fields = {"id": id, "at": FIRST_MS + 10 * n, "page": page(n), "amount": n}
         return encode(self.schema, fields)
 
-    def send(self, value: bytes, partition: int = 0) -> None:
+    def send(self, value: bytes, partition: int = 0, topic: str = "") -> None:
         """Append something else."""
-        self._producer.produce(self.topic, value, partition=partition)
+        self._producer.produce(topic or self.topic, value, partition=partition)
         self._producer.flush()
 
     def read(self, topic: str, count: int, timeout_s: float = 120.0) -> list[Message]:

@@ -31,6 +31,7 @@ class Clicks:
         metrics: How many of those that are declared run from the beginning; all if None.
         more: Text that is appended to the declaration.
         segment: How many events a segment holds.
+        source: Further arguments of the source.
     """
 
     def __init__(
@@ -40,10 +41,11 @@ class Clicks:
         more: str = "",
         metrics: int | None = None,
         segment: int = SEGMENT,
+        source: str = "",
     ) -> None:
         text = AGENTS.read_text()
         end = text.splitlines()[-1]
-        changes = {"segment_size=100,": f"segment_size={segment},"}
+        changes = {"segment_size=100,": f"segment_size={segment}, {source}"}
         if more:
             changes[f'        "users": Uniques("user"),\n    }},\n{end}'] = (
                 f'        "users": Uniques("user"),\n    }},\n{end}\n{more}'

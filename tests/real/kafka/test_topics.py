@@ -1,15 +1,18 @@
 """What a worker makes of the topics that it needs, and of those that do not fit."""
 
+import json
 import logging
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 from confluent_kafka.admin import AdminClient, ConfigResource  # type: ignore[attr-defined]
 
 from fastdata import Settings, make_app
-from fastdata.errors import BrokerError
+from fastdata.errors import BrokerError, MissingTopicError
 from fastdata.speed.producer import AckedProducer
 from fastdata.speed.topics import prepare_topics
+from tests.support.lab import Lab
 from tests.support.services.kafka import Kafka, KafkaCluster
 
 CHANGELOG = {
@@ -33,6 +36,12 @@ def config(bootstrap: str, topic: str, *names: str) -> list[str]:
     admin = AdminClient({"bootstrap.servers": bootstrap})
     found = admin.describe_configs([resource])[resource].result(10)
     return [found[name].value for name in names]
+
+
+def partitions_of(bootstrap: str, topic: str) -> int:
+    """How many partitions a topic has that nobody may have created by asking for it."""
+    topics = AdminClient({"bootstrap.servers": bootstrap}).list_topics(timeout=10).topics
+    return len(topics[topic].partitions) if topic in topics else 0
 
 
 async def test_a_changelog_is_made_in_full(
@@ -74,7 +83,7 @@ async def test_preparing_again_changes_and_says_nothing(
 async def test_a_topic_that_is_missing_is_told_and_not_made(
     producer: AckedProducer, topic: str
 ) -> None:
-    with pytest.raises(BrokerError, match=f"--create --topic {topic} --partitions"):
+    with pytest.raises(MissingTopicError, match="create those of all declared sources with `fast"):
         await prepare_topics(producer, topic, f"{topic}-changelog")
     assert await producer.partitions(topic) == 0
 
@@ -158,3 +167,84 @@ async def test_on_three_brokers_all_copies_are_asked_for(
     partitions = admin.list_topics(f"{topic}-changelog", timeout=10).topics[f"{topic}-changelog"]
     assert [len(each.replicas) for each in partitions.partitions.values()] == [3, 3]
     assert config(kafka_cluster.bootstrap, f"{topic}-changelog", "min.insync.replicas") == ["2"]
+
+
+def test_a_command_creates_all_that_a_source_needs(
+    tmp_path: Path, kafka: Kafka, topic: str
+) -> None:
+    lab = Lab(tmp_path, kafka.bootstrap, topic, FASTDATA_APPLICATION_ID=topic)
+    changelog, letters = f"{topic}-fastdata-clicks-changelog", f"{topic}.dead-letters"
+
+    planned = lab.fastdata("topics", "create", "--partitions", "5", "--dry-run")
+    assert (planned.returncode, planned.stderr) == (0, "")
+    assert planned.stdout.splitlines() == [
+        f"{name}: would be created, partitions: 5, copies: 1"
+        for name in (topic, changelog, letters)
+    ]
+    done = lab.fastdata("topics", "create", "clicks", "--partitions", "5", "--json")
+    assert json.loads(done.stdout) == [
+        {"topic": name, "partitions": 5, "copies": 1, "created": True}
+        for name in (topic, changelog, letters)
+    ]
+    names = ("cleanup.policy", "retention.ms", "min.insync.replicas")
+    assert config(kafka.bootstrap, topic, *names) == ["delete", str(7 * 24 * 3_600_000), "1"]
+    assert config(kafka.bootstrap, letters, *names) == ["delete", str(30 * 24 * 3_600_000), "1"]
+    names = ("cleanup.policy", "min.compaction.lag.ms", "max.message.bytes")
+    assert config(kafka.bootstrap, changelog, *names) == ["compact", "3600000", "2097152"]
+
+    # Again, with other numbers, it changes nothing.
+    again = lab.fastdata("topics", "create", "--partitions", "6")
+    assert (again.returncode, again.stderr) == (0, "")
+    assert again.stdout.splitlines() == [
+        f"{name}: is there, partitions: 5, copies: 1" for name in (topic, changelog, letters)
+    ]
+    lab.produce(40)
+    with lab.worker():
+        lab.wait_until_folded(40)
+
+
+def test_on_three_brokers_a_command_makes_three_copies(
+    tmp_path: Path, kafka_cluster: KafkaCluster, topic: str
+) -> None:
+    lab = Lab(tmp_path, kafka_cluster.bootstrap, topic, FASTDATA_APPLICATION_ID=topic)
+
+    done = lab.fastdata("topics", "create", "--json")
+
+    assert [(one["partitions"], one["copies"]) for one in json.loads(done.stdout)] == [(8, 3)] * 3
+    assert config(kafka_cluster.bootstrap, topic, "min.insync.replicas") == ["2"]
+
+
+@pytest.mark.parametrize("command", ["send {}", "archive --once", "archive", "worker"])
+def test_a_topic_that_is_missing_ends_a_command_with_one_line(
+    tmp_path: Path, kafka: Kafka, topic: str, command: str
+) -> None:
+    lab = Lab(tmp_path, kafka.bootstrap, topic, FASTDATA_APPLICATION_ID=topic)
+    (tmp_path / "lines.txt").write_text("{}\n")
+    words = command.format(topic).split()
+    if words[0] == "send":
+        words += ["--from-file", "lines.txt", "--force"]
+
+    done = lab.fastdata(*words)
+
+    assert done.returncode == 1
+    (line,) = [line for line in done.stderr.splitlines() if "warning" not in line]
+    assert f"there is no topic '{topic}' at {kafka.bootstrap}" in line
+    assert "`fastdata topics create`" in line
+    assert partitions_of(kafka.bootstrap, topic) == 0
+
+
+def test_the_archive_of_a_missing_topic_lets_the_others_go_on(
+    tmp_path: Path, kafka: Kafka, topic: str
+) -> None:
+    kafka.create(topic, 4)
+    lab = Lab(tmp_path, kafka.bootstrap, topic, FASTDATA_APPLICATION_ID=topic)
+    agents = (tmp_path / "agents/clicks.py").read_text()
+    others = agents.replace(topic, f"{topic}-missing").replace('"clicks"', '"others"')
+    (tmp_path / "agents/others.py").write_text(others.replace('"pages"', '"other_pages"'))
+    lab.produce(40)
+
+    done = lab.fastdata("archive", "--once", "--json")
+
+    assert done.returncode == 1
+    assert f"there is no topic '{topic}-missing'" in done.stderr.splitlines()[-1]
+    assert lab.fastdata("replay", "--metric", "pages").returncode == 0
