@@ -131,21 +131,6 @@ async def test_a_worker_without_its_folder_restores_the_state_from_the_changelog
     assert await lab.answer() == lab.expected()
 
 
-@pytest.mark.processes
-async def test_two_workers_share_the_partitions_and_one_takes_over(lab: Lab) -> None:
-    with lab.worker() as first, lab.worker() as second:
-        lab.produce(1_000)
-        lab.wait_until_folded(1_000)
-        folders = sorted(p.name for p in (lab.folder / "data/state").iterdir())
-        first.kill()
-        lab.produce(1_000)
-        lab.wait_until_folded(2_000)
-        assert stop(second) == 0
-
-    assert folders == ["worker-0", "worker-1"]
-    assert await lab.answer() == lab.expected()
-
-
 OTHER_SOURCE = """
 other = Source("other", topic="{topic}-other", schema="schemas/click.avsc", time="at", id="id")
 others = Metric("others", other, by=["page"], measures={{"n": Count()}})
