@@ -27,7 +27,9 @@ attach(app, load("agents/clicks.py").pages)
 Surround = Callable[[], Surroundings]
 
 
-@pytest.fixture(scope="session", params=["cassandra", "postgres"])
+@pytest.fixture(
+    scope="session", params=["cassandra", pytest.param("postgres", marks=pytest.mark.nightly)]
+)
 def surround(request: pytest.FixtureRequest, kafka: Kafka, registry: Registry, s3: S3) -> Surround:
     """The services of a new deployment, which has an empty archive and an empty store."""
     server: Cassandra | Postgres = request.getfixturevalue(request.param)
