@@ -17,9 +17,12 @@ def test_every_schedule_keeps_the_promises() -> None:
 @pytest.mark.parametrize("rule", model.RULES)
 def test_taking_a_rule_away_is_noticed(rule: str) -> None:
     first = FIRST_SEEDS.get(rule, 0)
-    with pytest.raises(model.Violation):
-        for seed in range(first, first + 2_000):
+    for seed in range(first, first + 2_000):
+        try:
             model.run(seed, [rule])
+        except model.Violation:
+            return
+    pytest.fail(f"2,000 schedules did not notice that {rule!r} was gone")
 
 
 def test_the_code_has_the_rules_of_the_model() -> None:
