@@ -27,7 +27,12 @@ NEW_SEEDS = int(os.environ.get("FASTDATA_TEST_SEEDS", "2000"))
 ONE = os.environ.get("FASTDATA_TEST_SEED")
 SHARES = 16  # of the new ones, so that two processes have enough to share
 STEPS = 250
-FIRST_SEEDS = {"gap to the largest stamp": 1_000}
+FIRST_SEEDS = {
+    "gap to the largest stamp": 1_000,
+    "skip to an edge": 200,
+    "monotone state": 40,
+    "clean one behind": 16,
+}
 """Where to begin without a rule that few schedules need."""
 
 
