@@ -133,7 +133,9 @@ class SpeedLayer:
         opened.restore_ids(self.table)
         if begin.gap is not None:
             await self._record_gap(opened, begin.gap)
-        folded = committed if committed is not None else opened.vouched
+        # A group that has committed nothing reads again, and writes out, all that the log has.
+        unread = opened.vouched if log_start > first else 0
+        folded = unread if committed is None else committed
         await ask_store(self.store, self.table, self.metrics, opened, folded)
         # In a group that has folded nothing yet no metric is newer than another.
         if marker is not None or committed is not None:

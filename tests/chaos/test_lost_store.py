@@ -101,6 +101,7 @@ async def until_all_exact(lab: Lab) -> None:
 @pytest.mark.parametrize("losses", [1, pytest.param(3, marks=pytest.mark.nightly)])
 async def test_no_answer_claims_what_a_lost_store_had(lab: Lab, losses: int) -> None:
     lab.produce(600)
+    (lab.folder / "worker.log").touch()
     supervisor = Supervisor(lab)
     supervisor.start()
     done, answers = asyncio.Event(), Counter[str]()

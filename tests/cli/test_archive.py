@@ -101,8 +101,8 @@ def test_status_of_a_new_deployment_says_what_is_not_there_yet(folder: Path) -> 
     assert "departures: never replayed" in done.stdout
 
 
-def health(folder: Path, *words: str) -> tuple[int, str]:
-    done = run(folder, "status", "--max-age", "5s", *words)
+def health(folder: Path, max_age: str, *words: str) -> tuple[int, str]:
+    done = run(folder, "status", "--max-age", max_age, *words)
     return done.returncode, done.stderr
 
 
@@ -112,10 +112,10 @@ def test_a_worker_and_an_archiver_that_were_killed_fail_the_health_check(folder:
     worker = subprocess.Popen([*command, "worker"], cwd=folder, env=clean)
     try:
         deadline = time.monotonic() + 120
-        while health(folder, "--layer", "speed") != (0, "") and time.monotonic() < deadline:
+        while health(folder, "2m", "--layer", "speed") != (0, "") and time.monotonic() < deadline:
             time.sleep(1)
         assert run(folder, "archive", "--once").returncode == 0
-        assert health(folder) == (0, "")
+        assert health(folder, "2m") == (0, "")
     finally:
         worker.kill()
         worker.wait()
@@ -124,10 +124,10 @@ def test_a_worker_and_an_archiver_that_were_killed_fail_the_health_check(folder:
     producer.produce("flights", b"no flight", partition=2)
     assert producer.flush(10) == 0
     time.sleep(6)
-    code, said = health(folder, "--layer", "speed")
+    code, said = health(folder, "5s", "--layer", "speed")
     assert code == 3
     assert "flights: workers have read partitions 0, 1, 2, 3 up to" in said
-    code, said = health(folder, "--layer", "archive")
+    code, said = health(folder, "5s", "--layer", "archive")
     assert code == 3
     assert "flights: 1 event of partition 2 not archived for" in said
     report = json.loads(run(folder, "status", "--max-age", "5s", "--json").stdout)

@@ -56,8 +56,6 @@ class Worker:
 
     async def start(self) -> "Worker":
         for p, log in self.system.log.items():
-            if p not in self.system.committed and self.system.table[p]:
-                self.system.doubted.add(p)
             await self.layer.open(p, self.system.committed.get(p), 0, len(log))
         return self
 
