@@ -189,7 +189,7 @@ class _ReadyReading:
         merged = [w for w in ready if not self.takes_estimates or _has_any(fresh, w)]
         if merged:
             days = days.with_large(await self._ready_days(days.windows, days.heads))
-            if not all(map(days.has_all_of, merged)):
+            if not all(map(days.has_all_of, ready)):
                 return None
         others = [window for window in windows if window not in ready]
         return reading, ReadyWindows(self.grain, ready, days.outside(others))

@@ -297,6 +297,23 @@ async def test_a_day_is_not_used_while_a_part_of_it_is_behind(tmp_path: Path) ->
         )
 
 
+async def test_nor_where_fresh_events_come_to_other_days(tmp_path: Path) -> None:
+    world, store = Visits(tmp_path, ("3d",), by=()), Watched()
+    start = local_ms("2024-05-01", BERLIN)
+    await world.archive((start + n * HOUR_MS, "a", n) for n in range(8 * 24))
+    await world.replay(store)
+    await world.archive([(start + HOUR_MS, "a", 7)])
+    await world.replay(store)
+    assert await store.undo(rollup_id(world.metric.id, DAY, BERLIN), start + 23 * HOUR_MS)
+    late = partial(world.metric, (start + 6 * DAY_MS, "a", 7_777), 90_000)
+    await store.upsert([late], [])
+    await fold_all(store, world)
+
+    table = await query(world.metric, every="day", rolling="3d", store=store)
+
+    assert table.equals(await query(world.declare(()), every="day", rolling="3d", store=store))
+
+
 def draw(rng: random.Random, first: date, days: int, zone: str) -> list[Visit]:
     visits = []
     for _ in range(days * 8):
