@@ -16,6 +16,7 @@ from fastdata.coordinates.calendar import Grain
 from fastdata.coordinates.instants import DAY_MS, HOUR_MS, floor_to
 from fastdata.declare.metric import Metric
 from fastdata.declare.unfolded import unfolded_of
+from fastdata.measures.presented import NO_ESTIMATES
 from fastdata.store.protocol import Head, Reading, ServingStore
 from fastdata.store.rollups import (
     DAY,
@@ -181,15 +182,15 @@ class _ReadyReading:
             days: Small states.
             windows: All.
         """
-        if not self.takes_estimates:
-            ready = {window: {} for window in ready}
+        takes = self.takes_estimates
+        unknown = {w for w in ready if not takes or NO_ESTIMATES in ready[w].values()}
+        ready = {window: {} if window in unknown else ready[window] for window in ready}
         tips = [head.span for head in reading.heads.values() if head.coverage.has_tips]
         fresh = sorted([*tips, *(partial.window for partial in reading.partials)])
         # Estimates cannot be merged: what fresh events come to is merged from days, large or small.
-        merged = [w for w in ready if not self.takes_estimates or _has_any(fresh, w)]
-        if merged:
+        if any(window in unknown or _has_any(fresh, window) for window in ready):
             days = days.with_large(await self._ready_days(days.windows, days.heads))
-            if not all(map(days.has_all_of, merged)):
+            if not all(map(days.has_all_of, ready)):
                 return None
         others = [window for window in windows if window not in ready]
         return reading, ReadyWindows(self.grain, ready, days.outside(others))

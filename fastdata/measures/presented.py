@@ -1,7 +1,8 @@
 """Estimates as they are stored, where nobody needs the states that they were made of any more.
 
 The envelope has one part, whose code no aggregate has: JSON, for each estimate its value, and where
-these differ from it, lower bound, upper bound and confidence. A decimal is {"d": text}.
+these differ from it, lower bound, upper bound and confidence. A decimal is {"d": text}. An envelope
+of no part says that there are estimates which cannot be stored so.
 """
 
 import json
@@ -13,26 +14,31 @@ from fastdata.errors import CorruptStateError
 from fastdata.measures.envelope import pack, unpack
 from fastdata.measures.estimates import Estimate, Value
 
-__all__ = ["dump_estimates", "load_estimates"]
+__all__ = ["NO_ESTIMATES", "dump_estimates", "load_estimates"]
 
 _CODE = 0
+NO_ESTIMATES = pack([])
+"""What is stored where estimates cannot be."""
 
 
 def dump_estimates(estimates: Sequence[Estimate]) -> bytes:
     """One envelope of some estimates; `load_estimates` gives the very same ones.
 
-    Raises:
-        CorruptStateError: It would be larger than 1 MiB.
+    It is `NO_ESTIMATES` where a value is none of those that an `Estimate` has, as an aggregate of a
+    user's own may present it, or where it would be larger than 1 MiB.
     """
-    text = json.dumps([_shown(estimate) for estimate in estimates], separators=(",", ":"))
-    return pack([(_CODE, text.encode())])
+    try:
+        text = json.dumps([_shown(estimate) for estimate in estimates], separators=(",", ":"))
+        return pack([(_CODE, text.encode())])
+    except (TypeError, CorruptStateError):
+        return NO_ESTIMATES
 
 
 def load_estimates(blob: bytes) -> tuple[Estimate, ...]:
     """The estimates that `dump_estimates` wrote.
 
     Raises:
-        CorruptStateError: The bytes do not verify, or are of states.
+        CorruptStateError: The bytes do not verify, or are of states or `NO_ESTIMATES`.
     """
     (data,) = unpack(blob, [_CODE])
     try:
@@ -51,6 +57,9 @@ def _shown(estimate: Estimate) -> list[Any]:
 def _plain(value: Value) -> Any:
     if isinstance(value, Decimal):
         return {"d": str(value)}
+    # They would be read as a decimal and as a tuple.
+    if isinstance(value, dict | list):
+        raise TypeError(f"{value!r} is no value of an estimate")
     return list(map(_plain, value)) if isinstance(value, tuple) else value
 
 

@@ -151,7 +151,7 @@ class Comparison:
         try:
             return self.metric.load(blob)
         except CorruptStateError as error:
-            self.note(place, None, "a state that cannot be read", "one that can", str(error))
+            self.note_unreadable(place, error)
             return None
 
     def present(self, states: States) -> PresentedStates:
@@ -223,6 +223,10 @@ class Comparison:
     ) -> None:
         """Note a difference that nothing explains."""
         self.findings.append(self._finding(str(place), measure, answer, expected, detail))
+
+    def note_unreadable(self, place: object, error: CorruptStateError) -> None:
+        """Note what is stored and cannot be read."""
+        self.note(place, None, "a state that cannot be read", "one that can", str(error))
 
     def _differing(
         self, presented: PresentedStates, columns: PlainColumns, stretch: int

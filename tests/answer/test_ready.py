@@ -9,15 +9,14 @@ from zoneinfo import ZoneInfo
 import pyarrow as pa
 import pytest
 
-from fastdata import Frequency, Seen, TopK
 from fastdata.answer.query import query
 from fastdata.coordinates.dimensions import dump_dims
 from fastdata.coordinates.instants import DAY_MS, HOUR_MS, MINUTE_MS, floor_to, to_datetime
-from fastdata.declare.metric import Measure, Metric
-from fastdata.store.memory import MemoryStore
+from fastdata.declare.metric import Metric
 from fastdata.store.opening import open_store
-from fastdata.store.protocol import Flip, Partial, Progress, Reading, ServingStore
+from fastdata.store.protocol import Flip, Partial, Progress, ServingStore
 from fastdata.store.rollups import DAY, rollup_id
+from tests.answer.watched import Watched
 from tests.batch.visits import EVER, Visit, Visits, local_ms
 
 GRAINS = ("day", "week", "month", "30d", "3d")
@@ -31,33 +30,6 @@ async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
     url = "memory:" if request.param == "memory" else f"sqlite:///{tmp_path / 'store.db'}"
     async with open_store(url) as opened:
         yield opened
-
-
-class Watched(MemoryStore):
-    """Remembers how many totals of hours are read, and may be changed between two calls."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.totals: list[int] = []
-        self.before_reading: list[tuple[str, int]] = []
-
-    async def read(
-        self,
-        metric: str,
-        unfolded: str,
-        topic: str,
-        start: int,
-        end: int,
-        totals: Sequence[tuple[int, int]] | None = None,
-        dims: str = "",
-    ) -> Reading:
-        is_of_hours = metric != unfolded
-        if is_of_hours and self.before_reading:
-            assert await self.undo(*self.before_reading.pop())
-        reading = await super().read(metric, unfolded, topic, start, end, totals, dims)
-        if is_of_hours:
-            self.totals.append(len(reading.totals))
-        return reading
 
 
 async def fold_all(store: ServingStore, world: Visits) -> None:
@@ -233,30 +205,6 @@ async def test_rolling_days_that_fresh_events_come_to_are_merged_from_days(
     assert layers == ["batch"] * 3 + ["both"] * 30 + ["batch"] * 7
 
 
-async def test_an_item_is_asked_about_where_only_estimates_are_stored(tmp_path: Path) -> None:
-    world, store = Visits(tmp_path, ("30d",), by=()), Watched()
-    measures: dict[str, Measure] = {
-        "of": Frequency("visitor"),
-        "saw": Seen("visitor"),
-        "top": TopK("visitor", k=2),
-    }
-    metrics = [
-        Metric("pages", world.source, (), measures, rollups=rollups, zone=BERLIN)
-        for rollups in (("30d",), ())
-    ]
-    world.metric, plain = metrics
-    start = local_ms("2024-05-01", BERLIN)
-    await world.archive((start + n * HOUR_MS, "a", n % 300) for n in range(40 * 24))
-    await world.replay(store)
-
-    for items in ({"of": 7, "saw": 7}, {"saw": 1_000}, {}):
-        options = {"every": "day", "rolling": "30d", "items": items, "store": store}
-        ready = await query(world.metric, **options)  # type: ignore[arg-type]
-        assert store.totals == [0]
-        assert ready.equals(await query(plain, **options))  # type: ignore[arg-type]
-        store.totals.clear()
-
-
 async def test_days_of_a_store_without_small_states_apart_are_used(tmp_path: Path) -> None:
     world, store = Visits(tmp_path, ("day",)), Watched()
     start = local_ms("2024-05-01", BERLIN)
@@ -295,6 +243,23 @@ async def test_a_day_is_not_used_while_a_part_of_it_is_behind(tmp_path: Path) ->
         assert table.equals(
             await query(world.declare(()), every="day", rolling=rolling, store=store)
         )
+
+
+async def test_nor_where_fresh_events_come_to_other_days(tmp_path: Path) -> None:
+    world, store = Visits(tmp_path, ("3d",), by=()), Watched()
+    start = local_ms("2024-05-01", BERLIN)
+    await world.archive((start + n * HOUR_MS, "a", n) for n in range(8 * 24))
+    await world.replay(store)
+    await world.archive([(start + HOUR_MS, "a", 7)])
+    await world.replay(store)
+    assert await store.undo(rollup_id(world.metric.id, DAY, BERLIN), start + 23 * HOUR_MS)
+    late = partial(world.metric, (start + 6 * DAY_MS, "a", 7_777), 90_000)
+    await store.upsert([late], [])
+    await fold_all(store, world)
+
+    table = await query(world.metric, every="day", rolling="3d", store=store)
+
+    assert table.equals(await query(world.declare(()), every="day", rolling="3d", store=store))
 
 
 def draw(rng: random.Random, first: date, days: int, zone: str) -> list[Visit]:

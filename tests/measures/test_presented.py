@@ -1,14 +1,16 @@
 """Estimates as they are stored."""
 
 import math
+from datetime import date
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
 from fastdata.errors import CorruptStateError
 from fastdata.measures.envelope import pack
 from fastdata.measures.estimates import Estimate
-from fastdata.measures.presented import dump_estimates, load_estimates
+from fastdata.measures.presented import NO_ESTIMATES, dump_estimates, load_estimates
 
 
 @pytest.mark.parametrize(
@@ -30,6 +32,15 @@ def test_they_are_the_same_when_they_are_read(estimate: Estimate) -> None:
     stored = load_estimates(dump_estimates([Estimate.exact(1), estimate]))
 
     assert repr((Estimate.exact(1), estimate)) == repr(stored)
+
+
+@pytest.mark.parametrize(
+    "value", [date(2024, 5, 1), {"most": 3}, (1, [2, 3]), frozenset(), "x" * (1 << 20)]
+)
+def test_what_cannot_be_stored_is_said_to_be_so(value: Any) -> None:
+    assert NO_ESTIMATES == dump_estimates([Estimate.exact(1), Estimate(1, 0, value)])
+    with pytest.raises(CorruptStateError, match="0 parts"):
+        load_estimates(NO_ESTIMATES)
 
 
 def test_bytes_that_are_no_estimates_are_refused() -> None:

@@ -144,6 +144,8 @@ def answers(when: str) -> list[Any]:
         answer.pop("took_s", None)
         # That version did not store when records were written to the log.
         answer["read_until"] = None
+        # All definitions are those that it had.
+        answer["earlier"] = None
         for row in answer["rows"]:
             row["read_until"] = None
             # That version had a reserved word of SQL for the name.
