@@ -204,6 +204,8 @@ class SpeedService(Service):
         for name, agent in self._agents.items():
             agent.table.options = rocksdb_options(partitions[name], open_files)
             agent.registry = registry
+            changelog = await producer.identify(agent.table.changelog_topic_name)
+            agent.table.changelog = changelog or LogIdentity()
             agent.epoch = epoch = await self._open_epoch(agent.source.topic, producer, self._store)
             agent.layer = SpeedLayer(
                 agent.source,
