@@ -225,8 +225,8 @@ class _SourceArchive(ConsumerRebalanceListener):  # type: ignore[misc]
             archive = self.open_partition(self.epoch.number(tp.partition))
             starts = await self.consumer.beginning_offsets([tp])
             ends = await self.consumer.end_offsets([tp])
-            start = max(starts[tp], self.epoch.begin.get(tp.partition, 0))
-            position = await self._patiently(partial(archive.open, start))
+            first = self.epoch.begin.get(tp.partition, 0)
+            position = await self._patiently(partial(archive.open, starts[tp], first))
             if position > ends[tp]:
                 raise ArchiveConflictError(
                     f"the archive of {tp.topic}, partition {tp.partition}, ends at {position}, "
