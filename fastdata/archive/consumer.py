@@ -18,7 +18,7 @@ from aiokafka.errors import (
 )
 
 from fastdata import failpoints
-from fastdata.archive.epochs import check_log, open_epoch
+from fastdata.archive.epochs import check_log, check_newest, open_epoch
 from fastdata.archive.records import ArchivedRecord
 from fastdata.archive.storage import ArchiveStorage
 from fastdata.archive.writer import PartitionArchive
@@ -242,6 +242,9 @@ class _SourceArchive(ConsumerRebalanceListener):  # type: ignore[misc]
         if any(archive.is_due(force=force) for archive in self.archives.values()):
             # What was read before the broker said so is of the log that it should be.
             check_log(self.source.topic, self.epoch, await self._identify())
+            await self._patiently(
+                partial(check_newest, self.storage, self.source.topic, self.epoch)
+            )
         for tp, archive in list(self.archives.items()):
             before = archive.durable
             durable = await self._patiently(partial(archive.flush, force=force))

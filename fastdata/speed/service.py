@@ -18,13 +18,14 @@ from faust.tables.manager import TableManager
 from faust.types import TP
 from mode import Service
 
-from fastdata.archive.epochs import check_log, load_epochs
-from fastdata.archive.storage import open_archive_storage
+from fastdata.archive.epochs import check_log, check_newest, load_epochs
+from fastdata.archive.storage import ArchiveStorage, open_archive_storage
 from fastdata.coordinates.epochs import Epoch, LogIdentity
 from fastdata.declare.catalog import catalog_of
 from fastdata.declare.metric import Metric
 from fastdata.declare.source import Source
 from fastdata.errors import (
+    ArchiveError,
     BrokerError,
     DeclarationError,
     EpochError,
@@ -82,6 +83,7 @@ class SpeedService(Service):
         self._declared: list[Metric | Source] = []
         self._producer: AckedProducer | None = None
         self._store: ServingStore | None = None
+        self._archive: ArchiveStorage | None = None
         self._ticks = 0
         self._has_joined = False
 
@@ -228,18 +230,20 @@ class SpeedService(Service):
         Raises:
             EpochError: The topic is another log than that.
         """
-        try:
-            archive = open_archive_storage(self.settings.archive, create=False)
-        except SettingsError:  # no archive has been begun, or not here
-            epochs: tuple[Epoch, ...] = ()
-        else:
-            epochs = await load_epochs(archive, topic)
+        archive = self._open_archive()
+        epochs = await load_epochs(archive, topic) if archive else ()
         newest = epochs[-1] if epochs else Epoch(LogIdentity())
         log = check_log(topic, newest, await producer.identify(topic))
         for report in await store.progress(topic):
             if report.partition >= newest.first:
                 check_log(topic, replace(newest, log=LogIdentity.load(report.epoch)), log)
         return replace(newest, log=log)
+
+    def _open_archive(self) -> ArchiveStorage | None:
+        if self._archive is None:
+            with suppress(SettingsError):  # none has been begun, or not here
+                self._archive = open_archive_storage(self.settings.archive, create=False)
+        return self._archive
 
     async def on_stop(self) -> None:
         """Close the store and the producer; everything was flushed when the tables stopped."""
@@ -306,11 +310,15 @@ class SpeedService(Service):
             await agent.clean_up()
 
     async def _confirm_all(self) -> None:
-        """Notice that a topic is another log, also when nothing comes of it any more."""
+        """Notice that a topic is another log, or counted in another, also when nothing comes."""
+        archive = self._open_archive()
         for agent in self._agents.values():
             if agent.layer is not None and agent.layer.confirm is not None:
                 with suppress(BrokerError):  # which is said elsewhere
                     await agent.layer.confirm()
+                with suppress(ArchiveError):  # the archive may be away, and the worker goes on
+                    if archive is not None:
+                        await check_newest(archive, agent.source.topic, agent.epoch)
 
     async def _report(self) -> None:
         self.watchdog.report(self._signs())
