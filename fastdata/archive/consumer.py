@@ -18,7 +18,7 @@ from aiokafka.errors import (
 )
 
 from fastdata import failpoints
-from fastdata.archive.epochs import check_log, open_epoch
+from fastdata.archive.epochs import check_log, check_newest, open_epoch
 from fastdata.archive.records import ArchivedRecord
 from fastdata.archive.storage import ArchiveStorage
 from fastdata.archive.writer import PartitionArchive
@@ -234,8 +234,8 @@ class _SourceArchive(ConsumerRebalanceListener):  # type: ignore[misc]
             archive = self.open_partition(self.epoch.number(tp.partition))
             starts = await self.consumer.beginning_offsets([tp])
             ends = await self.consumer.end_offsets([tp])
-            start = max(starts[tp], self.epoch.begin.get(tp.partition, 0))
-            position = await self._patiently(partial(archive.open, start))
+            first = self.epoch.begin.get(tp.partition, 0)
+            position = await self._patiently(partial(archive.open, starts[tp], first))
             if position > ends[tp]:
                 raise ArchiveConflictError(
                     f"the archive of {tp.topic}, partition {tp.partition}, ends at {position}, "
@@ -251,6 +251,9 @@ class _SourceArchive(ConsumerRebalanceListener):  # type: ignore[misc]
         if any(archive.is_due(force=force) for archive in self.archives.values()):
             # What was read before the broker said so is of the log that it should be.
             check_log(self.source.topic, self.epoch, await self._identify())
+            await self._patiently(
+                partial(check_newest, self.storage, self.source.topic, self.epoch)
+            )
         for tp, archive in list(self.archives.items()):
             before = archive.durable
             durable = await self._patiently(partial(archive.flush, force=force))

@@ -9,7 +9,7 @@ from fastdata.archive.storage import ArchiveStorage
 from fastdata.coordinates.epochs import Epoch, LogIdentity
 from fastdata.errors import ArchiveConflictError, CorruptStateError, EpochError
 
-__all__ = ["add_epoch", "check_log", "load_epochs", "open_epoch"]
+__all__ = ["add_epoch", "check_log", "check_newest", "load_epochs", "open_epoch"]
 
 
 async def load_epochs(storage: ArchiveStorage, topic: str) -> tuple[Epoch, ...]:
@@ -19,12 +19,13 @@ async def load_epochs(storage: ArchiveStorage, topic: str) -> tuple[Epoch, ...]:
         CorruptStateError: One of them does not verify.
         ArchiveUnavailableError: The store did not answer; retriable.
     """
-    epochs = []
+    epochs: list[Epoch] = []
     for name in sorted(await storage.names(folder("epochs", topic))):
         try:
             body = json.loads(await storage.get(name) or b"")
             begin = {int(partition): offset for partition, offset in body["begin"].items()}
-            epochs.append(Epoch(LogIdentity(body["cluster"], body["topic"]), body["first"], begin))
+            log = LogIdentity(body["cluster"], body["topic"])
+            epochs.append(Epoch(log, body["first"], begin, len(epochs)))
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise CorruptStateError(f"{name} does not verify: {error}; restore it") from error
     return tuple(epochs)
@@ -69,6 +70,20 @@ async def open_epoch(storage: ArchiveStorage, topic: str, log: LogIdentity | Non
         epochs = await load_epochs(storage, topic)
     newest = epochs[-1] if epochs else Epoch(LogIdentity())
     return replace(newest, log=check_log(topic, newest, log))
+
+
+async def check_newest(storage: ArchiveStorage, topic: str, epoch: Epoch) -> None:
+    """Make sure that an epoch has not ended.
+
+    Raises:
+        EpochError: Another one has begun.
+        ArchiveUnavailableError: The store did not answer; retriable.
+    """
+    if await storage.get(epoch_name(topic, epoch.index + 1)) is not None:
+        raise EpochError(
+            f"topic {topic!r} of {epoch.log.shown} is counted no more: `fastdata epoch` has begun "
+            "to count another log in its place; set FASTDATA_BROKER to the cluster of that one"
+        )
 
 
 def check_log(topic: str, epoch: Epoch, log: LogIdentity | None) -> LogIdentity:

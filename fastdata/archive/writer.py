@@ -68,7 +68,7 @@ class PartitionArchive:
     _lost_end: int = field(default=0, init=False)
     _tiles: tuple[Entry, ...] = field(default=(), init=False)
 
-    async def open(self, log_start: int = 0) -> int:
+    async def open(self, log_start: int = 0, first: int = 0) -> int:
         """Find out where to go on, and repair what a crash has left.
 
         Idempotent. An archive that is begun when the log's beginning is gone says in its first
@@ -76,6 +76,7 @@ class PartitionArchive:
 
         Args:
             log_start: The first offset that the log still holds.
+            first: Offsets before it are nobody's: the epoch begins here.
 
         Returns:
             The next offset to append.
@@ -95,6 +96,9 @@ class PartitionArchive:
         where = f"topic {self.source.topic}, partition {self.partition}"
         if chain.first:
             await self._begin_at(chain.first, where)
+        if first > end:
+            end = self.position = first
+            await self.flush(force=True)
         if log_start > end:
             if chain.end is not None and not self.accept_loss:
                 raise ArchiveHoleError(

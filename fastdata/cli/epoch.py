@@ -38,7 +38,8 @@ def epoch(source: str | None, begin: str | None, dry_run: bool, as_json: bool) -
     Offsets mean nothing in another log, so worker, archiver and replay refuse a topic that is
     not the one they know. This command begins its next epoch: its partitions get numbers of
     their own, and what was counted of the log before stays in the answers. Then start worker
-    and archiver again.
+    and archiver again; those that still run on the log before end by themselves. An epoch that
+    has begun stays where it began: look with --dry-run first.
 
     Without SOURCE: shows which log each source is and was. Exit code 1 when one of them is
     another log than before.
@@ -51,16 +52,26 @@ def epoch(source: str | None, begin: str | None, dry_run: bool, as_json: bool) -
     """  # noqa: D301  (click wants the backspace)
     if source is None and (begin is not None or dry_run):
         raise click.UsageError("name the SOURCE whose next epoch begins")
-    where: Begin | None = begin
-    if begin is not None and begin not in _WORDS:
-        where = parse_instant(begin)
-    reports = asyncio.run(_run(Settings.load(), source, where, dry_run=dry_run))
+    reports = asyncio.run(_run(Settings.load(), source, _where(begin), dry_run=dry_run))
     if as_json:
         click.echo(json.dumps([report.as_dict() for report in reports], indent=2))
     else:
         for report in reports:
             _show(report, dry_run=dry_run)
+            if source is not None and report.is_current and report.epochs and not report.begun:
+                number = len(report.epochs) - 1
+                click.echo(f"{source}: nothing was begun, for epoch {number} is of this log")
     sys.exit(0 if all(report.is_current for report in reports) else 1)
+
+
+def _where(begin: str | None) -> "Begin | None":
+    if begin is None or begin in _WORDS:
+        return begin
+    try:
+        return parse_instant(begin)
+    except ValueError as error:
+        words = ", ".join(_WORDS)
+        raise click.BadParameter(f"{error}, or one of {words}", param_hint="'--from'") from None
 
 
 async def _run(
@@ -104,7 +115,7 @@ def _show(report: "EpochReport", *, dry_run: bool) -> None:
     elif not report.is_current:
         click.echo(
             f"{report.source}: the topic is another log now, {report.log.shown}; "
-            f"`fastdata epoch {report.source}` begins to count it"
+            f"`fastdata epoch {report.source}` begins to count it, unless FASTDATA_BROKER is wrong"
         )
     elif not report.epochs:
         click.echo(f"{report.source}: {report.log.shown}; nothing was counted of it yet")

@@ -49,11 +49,13 @@ class Epoch:
         log: Which log it is.
         first: The number of its partition 0, a multiple of 1,000.
         begin: Per partition of Kafka, the first offset that belongs to it; without an entry 0.
+        index: How many epochs there are before it.
     """
 
     log: LogIdentity
     first: int = 0
     begin: Mapping[int, int] = field(default_factory=dict)
+    index: int = field(default=0, compare=False)
 
     def number(self, partition: int) -> int:
         """The number of a partition of Kafka."""

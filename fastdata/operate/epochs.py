@@ -1,6 +1,6 @@
 """Which log each source is and was; and the beginning of another epoch."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Self, cast
 
@@ -8,7 +8,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from fastdata.archive import ArchiveReader, ArchiveStorage, add_epoch, load_epochs
-from fastdata.coordinates.epochs import Epoch, LogIdentity
+from fastdata.coordinates.epochs import Epoch, LogIdentity, epoch_of
 from fastdata.declare.source import Source
 from fastdata.errors import BrokerError, EpochError
 from fastdata.kafka.connection import Broker
@@ -87,6 +87,7 @@ class Epochs:
 
         Raises:
             BrokerError: It does not answer.
+            EpochError: Archive and store have counted other logs under the same numbers.
             ArchiveUnavailableError: The archive does not.
             StoreUnavailableError: The store does not.
         """
@@ -104,7 +105,7 @@ class Epochs:
                 another cluster nowhere.
 
         Raises:
-            EpochError: There is no such topic, or nobody says where to begin.
+            EpochError: There is no such topic, or nobody says where to begin; or as `read`.
             BrokerError: The broker does not answer.
             ArchiveConflictError: Somebody else begins one at this moment.
         """
@@ -122,8 +123,9 @@ class Epochs:
                     "have events that were counted in the one before: say where the new epoch "
                     "begins, with --from earliest, latest, committed or the time of the move"
                 )
-            offsets = await log.offsets(EARLIEST if begin is None else begin)
-        archived = (await ArchiveReader(self.storage, source).snapshot()).durable
+            archived = (await ArchiveReader(self.storage, source).snapshot()).durable
+            begun = {newest.partition(number) for number, end in archived.items() if end}
+            offsets = await log.offsets(EARLIEST if begin is None else begin, begun)
         folded = {
             report.partition: report.next_offset
             for report in await self._reports(source)
@@ -151,10 +153,19 @@ class Epochs:
 
     async def _epochs(self, source: Source) -> tuple[Epoch, ...]:
         """Those of the archive; where it has none, what the store says."""
+        reports = [report for report in await self._reports(source) if report.epoch]
         if epochs := await load_epochs(self.storage, source.topic):
+            for report in reports:
+                epoch, log = epoch_of(epochs, report.partition), LogIdentity.load(report.epoch)
+                if epoch is not None and log.is_other(epoch.log):
+                    raise EpochError(
+                        f"the store has events of another log of {source.topic!r}, {log.shown}, "
+                        f"than the archive, {epoch.log.shown}: check FASTDATA_STORE and "
+                        "FASTDATA_ARCHIVE. If both are right, the archive was begun too late, with "
+                        "a log that is not the first: begin another archive"
+                    )
             return epochs
-        logs = [report.epoch for report in await self._reports(source) if report.epoch]
-        return (Epoch(LogIdentity.load(logs[0])),) if logs else ()
+        return (Epoch(LogIdentity.load(reports[0].epoch)),) if reports else ()
 
 
 class _Log:
@@ -182,17 +193,23 @@ class _Log:
     async def identify(self) -> LogIdentity | None:
         return await identify(self._consumer._client, self._topic)
 
-    async def offsets(self, begin: Begin) -> dict[int, int]:
-        """Where each partition begins; of one that begins with its log there is no entry."""
+    async def offsets(self, begin: Begin, archived: Collection[int]) -> dict[int, int]:
+        """Where each partition begins; of one that begins with its log there is no entry.
+
+        Args:
+            archived: Of the others nothing was, so that nobody has committed anything of them.
+        """
         try:
             numbers = await self._consumer._client._wait_on_metadata(self._topic)
             places = [TopicPartition(self._topic, partition) for partition in numbers]
-            offsets = await self._find(places, begin)
+            offsets = await self._find(places, begin, archived)
         except (KafkaError, OSError) as error:
             raise BrokerError(f"the broker {self._broker} did not answer: {error!r}") from error
-        return {place.partition: offset for place, offset in offsets.items() if offset}
+        return {place.partition: offset for place, offset in sorted(offsets.items()) if offset}
 
-    async def _find(self, places: list[TopicPartition], begin: Begin) -> Mapping[Any, int]:
+    async def _find(
+        self, places: list[TopicPartition], begin: Begin, archived: Collection[int]
+    ) -> Mapping[Any, int]:
         if begin == EARLIEST:
             return cast(Mapping[Any, int], await self._consumer.beginning_offsets(places))
         ends: dict[Any, int] = await self._consumer.end_offsets(places)
@@ -200,8 +217,10 @@ class _Log:
             return ends
         if begin == COMMITTED:
             self._consumer.assign(places)
-            offsets = {place: await self._consumer.committed(place) for place in places}
-            if missing := [place.partition for place, at in offsets.items() if at is None]:
+            offsets = {place: await self._consumer.committed(place) or 0 for place in places}
+            if missing := [
+                p.partition for p, at in offsets.items() if not at and p.partition in archived
+            ]:
                 raise EpochError(
                     f"the group {self._group!r} has committed nothing of topic {self._topic!r}, "
                     f"partition {missing[0]}, in this cluster: give a time, earliest or latest"

@@ -7,7 +7,6 @@ import os
 import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import suppress
-from dataclasses import replace
 from functools import partial
 from typing import Any, cast
 from weakref import WeakKeyDictionary
@@ -18,13 +17,14 @@ from faust.tables.manager import TableManager
 from faust.types import TP
 from mode import Service
 
-from fastdata.archive.epochs import check_log, load_epochs
-from fastdata.archive.storage import open_archive_storage
-from fastdata.coordinates.epochs import Epoch, LogIdentity
+from fastdata.archive.epochs import check_newest
+from fastdata.archive.storage import ArchiveStorage, open_archive_storage
+from fastdata.coordinates.epochs import LogIdentity
 from fastdata.declare.catalog import catalog_of
 from fastdata.declare.metric import Metric
 from fastdata.declare.source import Source
 from fastdata.errors import (
+    ArchiveError,
     BrokerError,
     DeclarationError,
     EpochError,
@@ -39,6 +39,7 @@ from fastdata.kafka.connection import watch_servers
 from fastdata.settings import Settings
 from fastdata.speed.agent import SourceAgent
 from fastdata.speed.dead_letters import KafkaDeadLetters
+from fastdata.speed.epochs import confirm_epoch, find_epoch
 from fastdata.speed.files import raise_limit, tables_of_partition
 from fastdata.speed.layer import SpeedLayer
 from fastdata.speed.producer import AckedProducer
@@ -86,6 +87,7 @@ class SpeedService(Service):
         self._producer: AckedProducer | None = None
         self._store: ServingStore | None = None
         self._partitions: dict[str, int] = {}  # by source, when it started
+        self._archive: ArchiveStorage | None = None
         self._ticks = 0
         self._has_joined = False
 
@@ -225,7 +227,11 @@ class SpeedService(Service):
         for name, agent in self._agents.items():
             agent.table.options = rocksdb_options(partitions[name], open_files)
             agent.registry = registry
-            agent.epoch = epoch = await self._open_epoch(agent.source.topic, producer, self._store)
+            changelog = await producer.identify(agent.table.changelog_topic_name)
+            agent.table.changelog = changelog or LogIdentity()
+            agent.epoch = epoch = await find_epoch(
+                agent.source.topic, producer, self._store, self._open_archive()
+            )
             agent.layer = SpeedLayer(
                 agent.source,
                 agent.metrics,
@@ -236,29 +242,16 @@ class SpeedService(Service):
                 commit=agent.commit,
                 clock=lambda: time.time_ns() // 1_000_000,
                 epoch=str(epoch.log),
-                confirm=partial(_confirm, producer, agent.source.topic, epoch),
+                confirm=partial(confirm_epoch, producer, agent.source.topic, epoch),
                 max_dirty=self.settings.max_dirty_cells,
                 max_cells=self.settings.max_cells,
             )
 
-    async def _open_epoch(self, topic: str, producer: AckedProducer, store: ServingStore) -> Epoch:
-        """The epoch of a topic that the archive tells of, or the store; a new one is the first.
-
-        Raises:
-            EpochError: The topic is another log than that.
-        """
-        try:
-            archive = open_archive_storage(self.settings.archive, create=False)
-        except SettingsError:  # no archive has been begun, or not here
-            epochs: tuple[Epoch, ...] = ()
-        else:
-            epochs = await load_epochs(archive, topic)
-        newest = epochs[-1] if epochs else Epoch(LogIdentity())
-        log = check_log(topic, newest, await producer.identify(topic))
-        for report in await store.progress(topic):
-            if report.partition >= newest.first:
-                check_log(topic, replace(newest, log=LogIdentity.load(report.epoch)), log)
-        return replace(newest, log=log)
+    def _open_archive(self) -> ArchiveStorage | None:
+        if self._archive is None:
+            with suppress(SettingsError):  # none has been begun, or not here
+                self._archive = open_archive_storage(self.settings.archive, create=False)
+        return self._archive
 
     async def on_stop(self) -> None:
         """Close the store and the producer; everything was flushed when the tables stopped."""
@@ -329,11 +322,15 @@ class SpeedService(Service):
             await agent.clean_up()
 
     async def _confirm_all(self) -> None:
-        """Notice that a topic is another log, also when nothing comes of it any more."""
+        """Notice that a topic is another log, or counted in another, also when nothing comes."""
+        archive = self._open_archive()
         for agent in self._agents.values():
             if agent.layer is not None and agent.layer.confirm is not None:
                 with suppress(BrokerError):  # which is said elsewhere
                     await agent.layer.confirm()
+                with suppress(ArchiveError):  # the archive may be away, and the worker goes on
+                    if archive is not None:
+                        await check_newest(archive, agent.source.topic, agent.epoch)
 
     async def _count_partitions(self) -> None:
         """End the process when a topic has got partitions, which a start takes up.
@@ -382,10 +379,6 @@ class SpeedService(Service):
         yield Sign("the recovery of the state", progress, limit_s)
         for agent in self._agents.values():
             yield from agent.signs()
-
-
-async def _confirm(producer: AckedProducer, topic: str, epoch: Epoch) -> None:
-    check_log(topic, epoch, await producer.identify(topic))
 
 
 def _is_outage(error: BaseException | None) -> bool:

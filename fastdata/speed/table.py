@@ -25,6 +25,7 @@ __all__ = ["ChangelogTable", "FaustTable", "rocksdb_options"]
 logger = logging.getLogger(__name__)
 
 _FIRST = Epoch(LogIdentity())
+_LOG_KEY = b"__log"
 
 
 def rocksdb_options(
@@ -47,8 +48,9 @@ def rocksdb_options(
 
 
 class _RocksRows:
-    def __init__(self, store: Any) -> None:
+    def __init__(self, store: Any, changelog: LogIdentity) -> None:
         self._store = store
+        self._changelog = changelog
 
     def is_open(self, partition: int) -> bool:
         return partition in self._store._dbs
@@ -60,7 +62,7 @@ class _RocksRows:
         for key, value in self._db(partition).items(from_key=prefix):
             if not key.startswith(prefix):
                 return
-            if key != self._store.offset_key:
+            if key not in (self._store.offset_key, _LOG_KEY):
                 yield key, value
 
     def put(self, partition: int, rows: Mapping[bytes, bytes | None], offset: int | None) -> None:
@@ -73,7 +75,18 @@ class _RocksRows:
         if offset is not None:
             # In the same batch as the rows: recovery begins exactly where they end.
             batch.put(self._store.offset_key, str(offset).encode())
+            batch.put(_LOG_KEY, str(self._changelog).encode())
         self._db(partition).write(batch)
+
+    def forget_other_log(self, partition: int) -> bool:
+        """Drop all rows if they are of another changelog for sure; whether they were."""
+        stored = self._db(partition).get(_LOG_KEY) or b""
+        if not LogIdentity.load(stored.decode()).is_other(self._changelog):
+            return False
+        batch = rocksdict.WriteBatch(raw_mode=True)
+        batch.delete_range(b"", b"\xff")
+        self._db(partition).write(batch)
+        return True
 
     def _db(self, partition: int) -> Any:
         # Faust would open it, although its next owner may be waiting for the lock.
@@ -114,7 +127,12 @@ class ChangelogTable(faust.Table[bytes, bytes]):
     Args:
         before_close: Awaited when the app stops, while the local store is still open.
         fail: Ends the process; Faust would log an error of the restore and go on without.
+
+    Attributes:
+        changelog: Which log the changelog is, once the broker has said it.
     """
+
+    changelog = LogIdentity()
 
     def __init__(
         self,
@@ -133,7 +151,9 @@ class ChangelogTable(faust.Table[bytes, bytes]):
     @property
     def local(self) -> _RocksRows | _MemoryRows:
         """The rows on this worker's disk; in memory in tests."""
-        return _RocksRows(self.data) if hasattr(self.data, "_dbs") else _MemoryRows(self.data)
+        if hasattr(self.data, "_dbs"):
+            return _RocksRows(self.data, self.changelog)
+        return _MemoryRows(self.data)
 
     async def on_start(self) -> None:
         """Open the local store. The changelog topic exists already: we create and check it."""
@@ -156,8 +176,16 @@ class ChangelogTable(faust.Table[bytes, bytes]):
         await super().on_rebalance(assigned, revoked, newly_assigned, generation_id)
 
     def persisted_offset(self, tp: TP) -> int | None:
-        """The changelog offset up to which the local store has everything; None for none."""
-        offset = super().persisted_offset(tp)
+        """The changelog offset up to which the local store has everything; None for none.
+
+        The offset of another changelog says nothing of this one, of which rows would be missing:
+        a local store that has followed one begins anew. So does the topic that moved to another
+        cluster while the worker kept its folder.
+        """
+        offset, local = super().persisted_offset(tp), self.local
+        if isinstance(local, _RocksRows) and local.forget_other_log(tp.partition):
+            logger.warning("%s/%d is another log than before: restoring all of it", *tp)
+            offset = None
         self._restored_from[tp.partition] = -1 if offset is None else offset
         return offset
 

@@ -14,10 +14,23 @@ from pathlib import Path
 import pytest
 from confluent_kafka import Producer
 
-from fastdata.archive import ArchiveProgress, ArchiveReader, open_archive_storage, run_archive
+from fastdata.archive import (
+    ArchiveProgress,
+    ArchiveReader,
+    add_epoch,
+    open_archive_storage,
+    run_archive,
+)
 from fastdata.archive.consumer import _SourceArchive
+from fastdata.coordinates.epochs import Epoch, LogIdentity
 from fastdata.declare.source import Source
-from fastdata.errors import ArchiveConflictError, ArchiveHoleError, BrokerError, SettingsError
+from fastdata.errors import (
+    ArchiveConflictError,
+    ArchiveHoleError,
+    BrokerError,
+    EpochError,
+    SettingsError,
+)
 from fastdata.kafka.connection import Broker
 from tests.archive.events import World, click, read_rejects
 from tests.support.rules import without
@@ -142,6 +155,21 @@ async def test_the_archiver_keeps_the_log_and_makes_all_durable_when_it_stops(
     await run.close()
 
     assert await archived(world) == sent
+
+
+async def test_the_archiver_of_a_log_that_is_counted_no_more_ends(
+    world: World, broker: MockBroker
+) -> None:
+    broker.produce(world.source.topic, 0, 100)
+    run = Run(world, broker.address)
+    await run.until_durable(dict.fromkeys(range(PARTITIONS), 25))
+    await add_epoch(world.storage, world.source.topic, 1, Epoch(LogIdentity("there"), 1_000))
+    broker.produce(world.source.topic, 100, 200)
+    with pytest.raises(EpochError, match="is counted no more"):
+        await asyncio.wait_for(run.task, 60)
+
+    snapshot = await ArchiveReader(world.storage, world.source).snapshot()
+    assert snapshot.durable == dict.fromkeys(range(PARTITIONS), 25)
 
 
 async def test_partitions_that_are_assigned_again_are_archived_once(

@@ -9,7 +9,7 @@ from aiokafka.client import AIOKafkaClient
 
 from fastdata import Count, Metric
 from fastdata.archive import ArchiveReader, add_epoch, load_epochs, open_archive_storage
-from fastdata.archive.epochs import check_log, open_epoch
+from fastdata.archive.epochs import check_log, check_newest, open_epoch
 from fastdata.archive.storage import ArchiveStorage
 from fastdata.batch.replay import replay
 from fastdata.coordinates.epochs import Epoch, LogIdentity, epoch_of, epoch_start
@@ -84,6 +84,15 @@ async def test_the_newest_epoch_counts(storage: ArchiveStorage) -> None:
         check_log("t", epochs[1], OLD)
 
 
+async def test_an_epoch_ends_when_the_next_one_begins(storage: ArchiveStorage) -> None:
+    first = await open_epoch(storage, "t", OLD)
+    await check_newest(storage, "t", first)
+    await add_epoch(storage, "t", 1, Epoch(NEW, 1_000))
+    with pytest.raises(EpochError, match="topic id aa is counted no more"):
+        await check_newest(storage, "t", first)
+    await check_newest(storage, "t", await open_epoch(storage, "t", NEW))
+
+
 async def test_a_damaged_epoch_is_no_epoch(storage: ArchiveStorage) -> None:
     await storage.create("epochs/t/epoch=0000000000.json", b"{")
     with pytest.raises(CorruptStateError, match=r"epoch=0000000000\.json does not verify"):
@@ -154,6 +163,29 @@ async def test_an_epoch_begins_where_it_is_told_to(
     assert (1_000, {}) == (second.first, second.begin)
     assert second.log == (await site.epochs.read(source)).log
     assert [first, second] == await site.begin("latest")  # it has begun already
+
+
+async def test_of_what_was_never_archived_nothing_can_be_committed(
+    tmp_path: Path, clusters: tuple[MockBroker, MockBroker]
+) -> None:
+    site = Site(tmp_path, clusters[0])
+    await open_epoch(site.world.storage, site.world.source.topic, OLD)
+    first, second = await site.begin("committed")
+    assert (Epoch(OLD), 1_000, {}) == (first, second.first, second.begin)
+
+
+async def test_an_archive_that_begins_with_another_log_than_the_store_is_told_of(
+    tmp_path: Path, clusters: tuple[MockBroker, MockBroker]
+) -> None:
+    site = Site(tmp_path, clusters[0])
+    source = site.world.source
+    log = (await site.epochs.read(source)).log
+    await open_epoch(site.world.storage, source.topic, log)
+    await site.store.upsert([], [Progress(source.topic, 0, 5, 0, 0, epoch=str(OLD))])
+    with pytest.raises(EpochError, match="cluster here, topic id aa, than the archive"):
+        await site.epochs.read(source)
+    with pytest.raises(EpochError, match="begin another archive"):
+        await site.begin("latest")
 
 
 async def test_a_store_of_another_log_is_not_replayed_into(tmp_path: Path) -> None:

@@ -289,6 +289,23 @@ async def test_an_archive_that_begins_late_says_what_it_misses(world: World) -> 
     assert await world.archived() == values(clicks(23, 30))
 
 
+async def test_offsets_before_the_epoch_are_no_loss(world: World) -> None:
+    archive = world.archiver()
+    assert await archive.open(0, first=7) == 7
+    assert await archive.open(0, first=7) == 7
+    archive.append(click(7))
+    await archive.flush(force=True)
+    snapshot = await world.reader().snapshot()
+    assert (snapshot.durable, snapshot.lost) == ({0: 8}, {})
+    with pytest.raises(ArchiveHoleError, match=r"offsets \[8, 9\)"):
+        await world.archiver().open(9, first=7)
+
+    other = world.archiver(partition=1)
+    assert await other.open(9, first=7) == 9
+    snapshot = await world.reader().snapshot()
+    assert (snapshot.durable, snapshot.lost) == ({0: 8, 1: 9}, {1: [(7, 9)]})
+
+
 async def test_a_manifest_entry_is_plain_json(world: World) -> None:
     archive = await world.opened()
     feed(archive, clicks(0, 10))

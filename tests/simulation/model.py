@@ -394,21 +394,9 @@ class System:
 
 
 STEPS = dict(
-    produce=30,
-    fold=20,
-    flush=6,
-    crash=3,
-    rebalance_with_zombie=1,
-    zombie_wakes=2,
-    lose_state=0.5,
-    lose_store=0.3,
-    skip_ahead=0.5,
-    archive=8,
-    batch=2,
-    undo=0.5,
-    clean_up=3,
-    query=10,
-)
+    produce=30, fold=20, flush=6, crash=3, rebalance_with_zombie=1, zombie_wakes=2, lose_state=0.5,
+    lose_store=0.3, skip_ahead=0.5, archive=8, batch=2, undo=0.5, clean_up=3, query=10,
+)  # fmt: skip
 
 
 def run(seed, without=(), steps=250):
@@ -424,23 +412,11 @@ def run(seed, without=(), steps=250):
 
 
 RULES = [
-    "join by segment",
-    "closed segments only",
-    "larger stamp",
-    "re-emit",
-    "commit last",
-    "monotone state",
-    "marker",
-    "skip to an edge",
-    "record the gap",
-    "drop by own span",
-    "clean one behind",
-    "tip or partial",
-    "tip wins by stamp",
-    "gaps in exact",
-    "know the store",
+    "join by segment", "closed segments only", "larger stamp", "re-emit", "commit last",
+    "monotone state", "marker", "skip to an edge", "record the gap", "drop by own span",
+    "clean one behind", "tip or partial", "tip wins by stamp", "gaps in exact", "know the store",
     "gap to the largest stamp",
-]
+]  # fmt: skip
 
 if __name__ == "__main__":
     runs = int(next((a for a in sys.argv[1:] if a.isdigit()), 2000))

@@ -14,6 +14,7 @@ from faust.types import TP
 from faust.types.tuples import Message
 
 from fastdata import failpoints
+from fastdata.coordinates.epochs import LogIdentity
 from fastdata.errors import BrokerError, TableError
 from fastdata.speed.keys import StateRow
 from fastdata.speed.producer import AckedProducer
@@ -205,6 +206,23 @@ async def test_the_local_store_says_from_where_to_restore(tmp_path: Path) -> Non
 
     assert table.persisted_offset(TP(TOPIC, 0)) == 1
     assert table.persisted_offset(TP(TOPIC, 1)) is None
+
+
+async def test_a_local_store_of_another_changelog_begins_anew(tmp_path: Path) -> None:
+    table = table_of(make("rocksdb://", tmp_path))
+    await FaustTable(table, Log()).write({0: [(b"a", value(1)), (b"b", value(1))]})
+    for known in (LogIdentity(), LogIdentity("here", "aa"), LogIdentity(), LogIdentity("here")):
+        table.changelog = known  # what is not known makes no other log
+        assert table.persisted_offset(TP(TOPIC, 0)) == 1
+        table.local.put(0, {b"a": value(2)}, 1)
+
+    table.changelog = LogIdentity("there", "bb")
+    assert table.persisted_offset(TP(TOPIC, 0)) is None
+    assert list(table.local.scan(0, b"")) == []
+    assert table.is_intact(0, 0, 9)
+    table.local.put(0, {b"a": value(3)}, 0)
+    assert table.persisted_offset(TP(TOPIC, 0)) == 0
+    assert list(table.local.scan(0, b"")) == [(b"a", value(3))]
 
 
 async def test_a_revoked_partition_is_not_opened_again_by_a_late_write(tmp_path: Path) -> None:

@@ -103,6 +103,11 @@ class Lab:
         assert isinstance(metric, Metric)
         return metric
 
+    def move_to(self, broker: str) -> None:
+        """Let all that comes be about another cluster."""
+        self.environment["FASTDATA_BROKER"] = broker
+        self._producer = Producer({"bootstrap.servers": broker, "linger.ms": 20})
+
     def produce(self, count: int, producer: Producer | None = None) -> None:
         """Append events; the n-th is of page n % 37, of amount n, in partition n % 4."""
         producer = producer or self._producer

@@ -14,6 +14,7 @@ import pytest
 from tests.support.services.cassandra import Cassandra, SecureCassandra
 from tests.support.services.downloads import UnavailableError
 from tests.support.services.kafka import Kafka, KafkaCluster, SecureKafka
+from tests.support.services.mirrormaker import KafkaPair
 from tests.support.services.postgres import Postgres
 from tests.support.services.programs import NEEDED
 from tests.support.services.registry import Registry
@@ -26,6 +27,7 @@ NAMES = {
     "fetched",
     "kafka",
     "kafka_cluster",
+    "kafka_pair",
     "postgres",
     "registry",
     "restartable_kafka",
@@ -65,6 +67,13 @@ def secure_kafka(pytestconfig: pytest.Config) -> Iterator[SecureKafka]:
 def kafka_cluster(pytestconfig: pytest.Config) -> Iterator[KafkaCluster]:
     """Three brokers, of one module's own."""
     with running(pytestconfig, KafkaCluster) as servers:
+        yield servers
+
+
+@pytest.fixture(scope="module")
+def kafka_pair(pytestconfig: pytest.Config) -> Iterator[KafkaPair]:
+    """Two brokers, of one module's own, and what copies from the first to the second."""
+    with running(pytestconfig, KafkaPair) as servers:
         yield servers
 
 

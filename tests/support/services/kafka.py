@@ -45,6 +45,14 @@ SMALL = {
 PROTOCOLS = "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT"
 
 
+def java(program: programs.Program, logging: Path) -> list[str]:
+    """Java for a small machine, before the class to run; `logging` gets its settings."""
+    sizes = [f"-Xmx{HEAP}", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData"]
+    logging.write_text(LOGGING)
+    settings = f"-Dlog4j2.configurationFile={logging}"
+    return [*program.command, *sizes, settings, "-cp", f"{program.libraries}/*"]
+
+
 def random_id() -> str:
     """An identifier as Kafka makes them."""
     text = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
@@ -104,7 +112,6 @@ class Broker(Server):
     def command(self) -> list[str]:
         if not (self.folder / "data").exists():
             self._properties.write_text("".join(f"{k}={v}\n" for k, v in self._all().items()))
-            self._logging.write_text(LOGGING)
             self.run([*self._java(), "kafka.tools.StorageTool", *self._format()])
         return [*self._java(), "kafka.Kafka", str(self._properties)]
 
@@ -112,10 +119,7 @@ class Broker(Server):
         return "Kafka Server started" in self.said()
 
     def _java(self) -> list[str]:
-        sizes = [f"-Xmx{HEAP}", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData"]
-        logging = f"-Dlog4j2.configurationFile={self._logging}"
-        libraries = f"{self._program.libraries}/*"
-        return [*self._program.command, *sizes, logging, "-cp", libraries]
+        return java(self._program, self._logging)
 
     def _format(self) -> list[str]:
         voters = ",".join(node.voter for node in self._nodes)

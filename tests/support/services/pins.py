@@ -39,6 +39,15 @@ KAFKA = Jars(
     ),
     "6953bfc4d23c24004ed3d44b741c7a4538a923f476f85ff7cf086e87ead4b49c",
 )
+MIRROR_MAKER = Jars(
+    (
+        f"org.apache.kafka:connect-mirror:{KAFKA_VERSION}",
+        "org.apache.logging.log4j:log4j-slf4j-impl:2.25.4",
+        "org.apache.logging.log4j:log4j-core:2.25.4",
+    ),
+    "5f8edcc9cb351fe7aa8a2717effb51ff5024239329d3a8f3c91d6b6c5dc8977e",
+)
+# Has MirrorMaker as well.
 KAFKA_IMAGE = Image(f"apache/kafka:{KAFKA_VERSION}", "java", "/opt/kafka/libs")
 
 CASSANDRA_VERSION = "5.0.8"

@@ -35,6 +35,15 @@ def kafka(folder: Path) -> Program:
     return _here_or_contained(here, pins.KAFKA_IMAGE, folder)
 
 
+def mirror_maker(folder: Path) -> Program:
+    """Java for MirrorMaker."""
+
+    def here() -> Program:
+        return Program((downloads.java(),), str(downloads.jars(pins.MIRROR_MAKER)))
+
+    return _here_or_contained(here, pins.KAFKA_IMAGE, folder)
+
+
 def cassandra(folder: Path) -> Program:
     """Java for Cassandra."""
 
@@ -98,6 +107,7 @@ def _docker(*arguments: str) -> bool:
 # All that has to be fetched, by what it is for.
 NEEDED: dict[str, Callable[[], object]] = {
     "Kafka": lambda: kafka(Path()),
+    "MirrorMaker": lambda: mirror_maker(Path()),
     "Cassandra": lambda: cassandra(Path()),
     "Registry": lambda: registry(Path()),
     "S3": lambda: s3(Path()),
