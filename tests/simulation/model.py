@@ -1,5 +1,5 @@
 # mypy: ignore-errors
-# ruff: noqa: B905, C408, C420, N818, PLC0206, T201
+# ruff: noqa: B905, C408, C420, N818, PLC0206
 """An executable model of the two layers: who holds which event, and what a reader may see.
 
 The log, the speed layer, the archive, batch and the store are a few dictionaries. States are plain
@@ -20,12 +20,10 @@ What only batch has read of an open segment (left out, or in a gap) may go out o
 the next run, when the speed layer folds another event of the same window into that segment; the
 window is not exact then.
 
-Who changes the rules does it here first. `python tests/simulation/model.py 60000` explores, and
-`--mutants` takes one rule away at a time.
+Who changes the rules does it here first.
 """
 
 import random
-import sys
 from collections import defaultdict
 from dataclasses import dataclass, field
 
@@ -56,13 +54,12 @@ class Worker:
 
 
 class Violation(AssertionError):
-    pass
+    """A promise is broken."""
 
 
 @dataclass
 class Version:
-    """What batch says of one span: all of the segments before `coverage`, and of the open one all
-    before offset `until`."""
+    """What batch says of one span: all before segment `coverage`, and of that before `until`."""
 
     coverage: dict
     until: dict
@@ -73,13 +70,11 @@ class Version:
 class System:
     def __init__(self, seed, without=()):
         self.rng, self.without = random.Random(seed), set(without)
-        self.log = {
-            p: [] for p in range(PARTITIONS)
-        }  # offset -> (window, whether the speed layer leaves it out)
+        # offset -> (window, whether the speed layer leaves it out)
+        self.log = {p: [] for p in range(PARTITIONS)}
         # durable
         self.table = {}  # the changelog-backed state: key -> Partial
-        # in the same changelog: partition -> next offset that the state has folded
-        self.marker = {}
+        self.marker = {}  # in the same changelog: partition -> next offset it has folded
         self.committed = {p: 0 for p in range(PARTITIONS)}
         self.archived = {p: 0 for p in range(PARTITIONS)}
         self.gaps = []  # (partition, start, end)
@@ -96,16 +91,13 @@ class System:
         self.start_worker()
 
     # --- speed layer
-    # ----------------------------------------------------------------------------------------------
-    # --
     def start_worker(self):
         position = {}
         for p in range(PARTITIONS):
             start = self.committed[p]
             marker = self.marker.get(p)
             if "marker" not in self.without and (marker is None or marker < start):
-                # The state is older than the committed offset, or gone: fold again from the edge of
-                # its segment.
+                # The state is older than the committed offset, or gone.
                 start = segment(start if marker is None else marker) * SEGMENT
             position[p] = start
         self.worker = w = Worker(position)
@@ -203,23 +195,18 @@ class System:
             self.zombie = None
 
     def lose_state(self):
-        """The changelog and the local state are gone; the broker's committed offsets are not. Every
-        old owner is stopped first:
-        a paused one could vouch, with its marker, for a state that no longer exists."""
+        """The changelog and the local state are gone, the committed offsets are not.
+
+        A paused owner could vouch, with its marker, for a state that is gone: it is stopped first.
+        """
         self.table, self.marker, self.zombie = {}, {}, None
         self.start_worker()
 
     def lose_store(self):
-        """All that readers have is gone, recorded gaps too. The workers are stopped first, and
-        started with an empty store."""
+        """All that readers have is gone, recorded gaps too; every owner is stopped first."""
         self.has_lost_store = True
-        self.partials, self.gaps, self.zombie, self.seen, self.seen_folded = (
-            {},
-            [],
-            None,
-            set(),
-            set(),
-        )
+        self.partials, self.gaps, self.zombie = {}, [], None
+        self.seen, self.seen_folded = set(), set()
         self.progress = dict.fromkeys(self.progress, 0)
         self.versions.clear()
         self.start_worker()
@@ -239,7 +226,6 @@ class System:
             self.committed[p] = target
 
     # --- archive and batch
-    # ------------------------------------------------------------------------------------------
     def archive(self):
         p = self.rng.randrange(PARTITIONS)
         self.archived[p] = min(len(self.log[p]), self.archived[p] + self.rng.randint(1, 8))
@@ -273,8 +259,7 @@ class System:
         versions = self.rng.choice(list(self.versions.values()) or [[]])
         if len(versions) == 2:
             versions.pop()
-            # What only that version held (healed gaps, segments that are not folded yet) is out of
-            # sight for a while.
+            # What only that version held is out of sight for a while.
             self.seen = {e for window in range(WINDOWS) for e in self.answer(window)[0]}
 
     def clean_up(self):
@@ -292,8 +277,7 @@ class System:
                     if where is self.worker.cache:
                         self.worker.dirty.discard(key)
 
-    # --- reader -----------------------------------------------------------------------------------
-    # ------------------
+    # --- reader
     def answer(self, window):
         """The events of a window, and whether it is exact. What partials show is noted as well."""
         version = (self.versions[span(window)] or [None])[-1]
@@ -303,14 +287,12 @@ class System:
         exact = version is not None
         for p in self.log:
             rows = [(seg, v) for (w, q, seg), v in self.partials.items() if (w, q) == (window, p)]
-            if (
-                "join by segment" in self.without
-            ):  # the usual Lambda join: batch owns a span once it has run
+            # Without it, the usual Lambda join: batch owns a span once it has run.
+            if "join by segment" in self.without:
                 rows = [] if version else rows
             else:
                 rows = [(seg, v) for seg, v in rows if seg >= coverage.get(p, 0)]
-            # The larger stamp wins: batch vouches for the open segment up to `until`, the speed
-            # layer up to its own stamp.
+            # The larger stamp wins: batch vouches up to `until`, a partial up to its own stamp.
             newer = [(seg, v) for seg, v in rows if v.stamp >= until.get(p, 0)]
             is_overtaken = any(seg == coverage.get(p, 0) for seg, _ in newer)
             if version and (not is_overtaken or "tip or partial" in self.without):
@@ -360,10 +342,8 @@ class System:
         window, is_left_out = self.log[p][offset]
         versions = self.versions[span(window)]
         is_open = not versions or segment(offset) >= versions[-1].coverage[p]
-        is_unfolded = is_left_out or any(
-            q == p and start <= offset < end for q, start, end in self.gaps
-        )
-        return is_open and is_unfolded and event not in self.seen_folded
+        is_in_gap = any(q == p and start <= offset < end for q, start, end in self.gaps)
+        return is_open and (is_left_out or is_in_gap) and event not in self.seen_folded
 
     def settle(self):
         """Drain everything and compare with the log."""
@@ -417,24 +397,3 @@ RULES = [
     "clean one behind", "tip or partial", "tip wins by stamp", "gaps in exact", "know the store",
     "gap to the largest stamp",
 ]  # fmt: skip
-
-if __name__ == "__main__":
-    runs = int(next((a for a in sys.argv[1:] if a.isdigit()), 2000))
-    if "--mutants" in sys.argv:
-        for rule in RULES:
-            for seed in range(runs):
-                try:
-                    run(seed, [rule])
-                except Violation as e:
-                    print(f"without {rule:22} seed {seed:5}: {e}")
-                    break
-            else:
-                print(f"without {rule:22} SURVIVES {runs} runs")
-    else:
-        for seed in range(runs):
-            try:
-                run(seed)
-            except Violation as e:
-                print(f"seed {seed}: {e}")
-                sys.exit(1)
-        print(f"{runs} schedules: at most once, no flicker, nothing lost")
