@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TypeVar
 
-from fastdata.archive import ArchiveReader, ArchiveStorage, Snapshot
+from fastdata.archive import ArchiveReader, ArchiveStorage, Snapshot, load_epochs
 from fastdata.coordinates.dimensions import load_dims
 from fastdata.coordinates.epochs import epoch_start
 from fastdata.coordinates.instants import to_datetime
@@ -187,12 +187,12 @@ class StatusReader:
     ) -> tuple[list[PartitionStatus], int | None]:
         """The partitions of the present epoch, by Kafka's numbers, and up to when all are read."""
         snapshot, rows, partitions = None, list[Progress](), []
-        if (archive := self._archives.get(source.name)) is not None:
-            snapshot = await self._attempt(archive.snapshot(), None)
         if self._store is not None:
             rows = living(await self._attempt(self._store.progress(source.topic), ()))
-        first = epoch_start(min((row.partition for row in rows), default=0))
-        progress = {row.partition - first: row for row in rows}
+        if (archive := self._archives.get(source.name)) is not None:
+            snapshot = await self._attempt(archive.snapshot(), None)
+        first = await self._first_number(source, rows)
+        progress = {row.partition - first: row for row in rows if row.partition >= first}
         folded = {p: row.next_offset for p, row in progress.items()}
         durable = snapshot.durable.items() if snapshot else ()
         archived = {n - first: offset for n, offset in durable if n >= first}
@@ -219,6 +219,14 @@ class StatusReader:
                 )
             )
         return partitions, _read_until(progress, [partition.partition for partition in partitions])
+
+    async def _first_number(self, source: Source, rows: Sequence[Progress]) -> int:
+        """The number of partition 0 in the present epoch."""
+        if (archive := self._archives.get(source.name)) is not None:
+            epochs = await self._attempt(load_epochs(archive.storage, source.topic), ())
+            if epochs:
+                return epochs[-1].first
+        return epoch_start(min((row.partition for row in rows), default=0))
 
     async def _lags(
         self,

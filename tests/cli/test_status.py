@@ -1,13 +1,15 @@
 """What a status says of a store and a log made by hand."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from fastdata import Metric, Source
-from fastdata.archive import open_archive_storage
+from fastdata.archive import ArchiveStorage, add_epoch, open_archive_storage
 from fastdata.coordinates.dimensions import dump_dims
+from fastdata.coordinates.epochs import Epoch, LogIdentity
 from fastdata.coordinates.segments import Coverage
 from fastdata.declare.catalog import Catalog, catalog_of
 from fastdata.declare.unfolded import unfolded_of
@@ -49,9 +51,12 @@ def catalog() -> Catalog:
 
 
 async def read(
-    catalog: Catalog, store: MemoryStore, ends: Mapping[int, int] | None
+    catalog: Catalog,
+    store: MemoryStore,
+    ends: Mapping[int, int] | None,
+    archive: ArchiveStorage | None = None,
 ) -> tuple[SourceStatus, tuple[str, ...]]:
-    archive = open_archive_storage("memory:///")
+    archive = archive or open_archive_storage("memory:///")
     reader = StatusReader(catalog, store=store, archive=archive, log=ScriptedLog(ends))
     status = await reader.read(NOW)
     (source,) = status.sources
@@ -144,6 +149,30 @@ async def test_what_was_not_folded_is_counted_by_reason(catalog: Catalog) -> Non
             await count(store, metric, 0, Coverage({0: 2}))
         source, _ = await read(catalog, store, {0: 250})
     assert source.unfolded == {"dead:malformed": 4}
+
+
+async def test_only_partitions_of_the_present_epoch_are_shown(catalog: Catalog) -> None:
+    logs = LogIdentity("here", "aa"), LogIdentity("here", "bb")
+    before, after = (Epoch(log, first) for log, first in zip(logs, (0, 1_000), strict=True))
+    archive = open_archive_storage("memory:///")
+    async with MemoryStore() as store:
+        old = progress(0, 230, NOW - 600_000)
+        await store.upsert([], [replace(old, epoch=str(before.log))])
+        for number, epoch in enumerate((before, after)):
+            await add_epoch(archive, "flights", number, epoch)
+        begun, _ = await read(catalog, store, {0: 50}, archive)
+        assert [(0, 50, 0, 50)] == [
+            (p.partition, p.log_end, p.folded, p.lag) for p in begun.partitions
+        ]
+        assert begun.read_until is None
+        new = replace(progress(1_000, 40, NOW - 1), epoch=str(after.log))
+        await store.upsert([], [new])
+        for storage in (archive, None):  # also where the archive is not looked at
+            source, _ = await read(catalog, store, {0: 50}, storage)
+            assert [(0, 50, 40, 10)] == [
+                (p.partition, p.log_end, p.folded, p.lag) for p in source.partitions
+            ]
+            assert source.read_until == NOW - 1
 
 
 async def test_a_source_is_read_until_its_partition_that_is_least_far(catalog: Catalog) -> None:
