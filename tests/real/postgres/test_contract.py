@@ -58,7 +58,7 @@ async def test_tables_of_the_layout_before_are_migrated(url: str) -> None:
         await store.record_gap(Gap("visits", 0, 1, 3))
     await change(
         url,
-        "alter table progress drop column read_until, drop column is_at_end;"
+        "alter table progress drop column read_until, drop column is_at_end, drop column epoch;"
         "alter table gaps add column earliest bigint not null default 0,"
         " add column latest bigint not null default 0;"
         "update layout set version = 1",
