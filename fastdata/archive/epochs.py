@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from fastdata.archive.layout import epoch_name, folder
 from fastdata.archive.storage import ArchiveStorage
-from fastdata.coordinates.epochs import Epoch, LogIdentity
+from fastdata.coordinates.epochs import FIRST_EPOCH, Epoch, LogIdentity
 from fastdata.errors import ArchiveConflictError, CorruptStateError, EpochError
 
 __all__ = ["add_epoch", "check_log", "check_newest", "load_epochs", "open_epoch"]
@@ -68,7 +68,7 @@ async def open_epoch(storage: ArchiveStorage, topic: str, log: LogIdentity | Non
         with suppress(ArchiveConflictError):  # another archiver was faster, perhaps of another log
             await add_epoch(storage, topic, 0, Epoch(log))
         epochs = await load_epochs(storage, topic)
-    newest = epochs[-1] if epochs else Epoch(LogIdentity())
+    newest = epochs[-1] if epochs else FIRST_EPOCH
     return replace(newest, log=check_log(topic, newest, log))
 
 

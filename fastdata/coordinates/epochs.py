@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-__all__ = ["Epoch", "LogIdentity", "epoch_of", "epoch_start"]
+__all__ = ["FIRST_EPOCH", "Epoch", "LogIdentity", "epoch_of", "epoch_start"]
 
 _NUMBERS = 1_000
 
@@ -72,6 +72,10 @@ class Epoch:
             numbers: How many partitions this one has, or more.
         """
         return self.first + max(1, -(-numbers // _NUMBERS)) * _NUMBERS
+
+
+FIRST_EPOCH = Epoch(LogIdentity())
+"""That of a topic of which no epoch is known: the numbers of its partitions are Kafka's."""
 
 
 def epoch_start(number: int) -> int:

@@ -11,7 +11,7 @@ from aiokafka.errors import KafkaError
 from faust.types import TP, StreamT
 from faust.types.tuples import Message
 
-from fastdata.coordinates.epochs import Epoch, LogIdentity
+from fastdata.coordinates.epochs import FIRST_EPOCH
 from fastdata.declare.metric import Metric
 from fastdata.declare.source import Source
 from fastdata.errors import BrokerError, MapError, SchemaNeededError
@@ -57,7 +57,7 @@ class SourceAgent:
         self.table = ChangelogTable(app, self.name, before_close=self.finish, fail=fail)
         self.layer: SpeedLayer | None = None
         self.registry: Registry | None = None
-        self.epoch = Epoch(LogIdentity())
+        self.epoch = FIRST_EPOCH
         self.failure: MapError | None = None
         self._app = app
         self._fail = fail
@@ -311,7 +311,7 @@ class SourceAgent:
         ends = await consumer.highwaters(*tps, *logs.values())
         committed = await consumer.committed(tps)
         reports = await layer.store.progress(self.source.topic)
-        stored = {report.partition for report in reports}
+        begun = {report.partition for report in reports if report.next_offset}
         async with self._lock:  # a flush of the generation before may still be under way
             if self._app.consumer_generation_id != generation:
                 return  # the group has changed meanwhile, and calls again
@@ -323,7 +323,7 @@ class SourceAgent:
                 self.table.begin(tp.partition, ends[log])
                 number = self.epoch.number(tp.partition)
                 # The group's offset may be of the epoch before, or a translation of it.
-                is_begun = self.epoch.first == 0 or number in stored
+                is_begun = self.epoch.first == 0 or number in begun
                 seeks[tp] = await layer.open(
                     number,
                     committed[tp] if is_begun else None,

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from fastdata.coordinates.epochs import Epoch, LogIdentity
+from fastdata.coordinates.epochs import FIRST_EPOCH, Epoch
 from fastdata.speed.producer import AckedProducer
 from fastdata.speed.state import DeadLetter
 
@@ -14,9 +14,6 @@ def dead_letter_topic(topic: str) -> str:
     return f"{topic}.dead-letters"
 
 
-_FIRST = Epoch(LogIdentity())
-
-
 class KafkaDeadLetters:
     """`DeadLetters` in a Kafka topic beside the source's own.
 
@@ -26,7 +23,7 @@ class KafkaDeadLetters:
     At least once: a letter may come again after a crash, with the same offset.
     """
 
-    def __init__(self, producer: AckedProducer, epoch: Epoch = _FIRST) -> None:
+    def __init__(self, producer: AckedProducer, epoch: Epoch = FIRST_EPOCH) -> None:
         self._producer = producer
         self._epoch = epoch
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from fastdata.archive.epochs import check_log, load_epochs
 from fastdata.archive.storage import ArchiveStorage
-from fastdata.coordinates.epochs import Epoch, LogIdentity
+from fastdata.coordinates.epochs import FIRST_EPOCH, Epoch, LogIdentity
 from fastdata.speed.producer import AckedProducer
 from fastdata.store.protocol import ServingStore
 
@@ -19,11 +19,12 @@ async def find_epoch(
     Raises:
         EpochError: The topic is another log than that.
         BrokerError: The broker did not answer.
-        StoreUnavailableError: The store did not; retriable, as is
-        ArchiveUnavailableError: The archive did not.
+        StoreUnavailableError: The store did not; retriable.
+        ArchiveUnavailableError: The archive did not; retriable.
+        CorruptStateError: An epoch does not verify.
     """
     epochs = await load_epochs(archive, topic) if archive else ()
-    newest = epochs[-1] if epochs else Epoch(LogIdentity())
+    newest = epochs[-1] if epochs else FIRST_EPOCH
     log = check_log(topic, newest, await producer.identify(topic))
     for report in await store.progress(topic):
         if report.partition >= newest.first:

@@ -19,8 +19,7 @@ from fastdata.events.decoder import Decoder, Event
 from fastdata.speed import start
 from fastdata.speed.clean_up import Cleaner
 from fastdata.speed.flush import FlushSnapshot, take_snapshot
-from fastdata.speed.keys import load_marker, marker_key
-from fastdata.speed.opening import ask_store, begin_metrics
+from fastdata.speed.opening import begin_metrics, check_stored, find_marker, stored_of
 from fastdata.speed.repeats import Repeats
 from fastdata.speed.state import (
     Cell,
@@ -112,15 +111,15 @@ class SpeedLayer:
 
         Raises:
             StoreError: A gap could not be recorded.
-            TableError: The marker could not be taken away.
+            TableError: State that must not be found could not be taken away.
             CorruptStateError: The marker does not verify.
         """
-        key = marker_key(partition)
-        if not is_intact:
-            # The marker vouches for cells that are lost. A crash before they are folded again must
-            # not find it.
-            await self.table.write({partition: [(key, None)]})
-        marker = load_marker(self.table.get(partition, key))
+        stored = await stored_of(self.store, self.source.topic, partition)
+        is_uncommitted = committed is None and log_start <= first
+        marker = await find_marker(
+            self.table, self.metrics, partition, stored,
+            is_intact=is_intact, is_uncommitted=is_uncommitted,
+        )  # fmt: skip
         size = self.source.segment_size
         vouched = marker.next_offset if marker else None
         begin = start.plan_start(committed, vouched, log_start, size, first)
@@ -133,10 +132,8 @@ class SpeedLayer:
         opened.restore_ids(self.table)
         if begin.gap is not None:
             await self._record_gap(opened, begin.gap)
-        # A group that has committed nothing reads again, and writes out, all that the log has.
-        unread = opened.vouched if log_start > first else 0
-        folded = unread if committed is None else committed
-        await ask_store(self.store, self.table, self.metrics, opened, folded)
+        folded = opened.vouched if committed is None else committed
+        await check_stored(self.store, self.table, self.metrics, opened, stored, folded)
         # In a group that has folded nothing yet no metric is newer than another.
         if marker is not None or committed is not None:
             await begin_metrics(self.store, self.metrics[:-1], opened, marker, log_start)

@@ -4,18 +4,45 @@ import asyncio
 import logging
 from collections.abc import Iterator, Sequence
 
+from fastdata.coordinates.epochs import Epoch
 from fastdata.declare.metric import Metric
 from fastdata.speed import start
 from fastdata.speed.clean_up import ALL_TIME
-from fastdata.speed.keys import Marker, cell_prefix, place_of, unstamp
+from fastdata.speed.keys import Marker, cell_prefix, load_marker, marker_key, place_of, unstamp
 from fastdata.speed.state import Partition, StateTable
-from fastdata.store.protocol import Gap, Partial, Progress, ServingStore
+from fastdata.store.protocol import NEVER, Gap, Partial, Progress, ServingStore
 
-__all__ = ["ask_store", "begin_metrics", "has_all", "largest_stamp"]
+__all__ = [
+    "announce",
+    "begin_metrics",
+    "check_stored",
+    "end_of_gap",
+    "find_marker",
+    "has_all",
+    "stored_of",
+]
 
 _ROWS_AT_ONCE = 2_000
 
 logger = logging.getLogger(__name__)
+
+
+async def announce(store: ServingStore, topic: str, epoch: Epoch, partitions: int) -> None:
+    """Tell a store which partitions there are, before anything is told of one of them. Idempotent.
+
+    Until each of them has been read readers know that something is missing: a store that knows of
+    some alone would take these for all.
+
+    Args:
+        partitions: How many the topic has.
+
+    Raises:
+        StoreError: The store did not take it.
+    """
+    numbers = map(epoch.number, range(partitions))
+    log = str(epoch.log)
+    reports = [Progress(topic, number, 0, NEVER, NEVER, epoch=log) for number in numbers]
+    await store.upsert([], reports)
 
 
 async def begin_metrics(
@@ -39,7 +66,8 @@ async def begin_metrics(
     size = metrics[0].source.segment_size
     opened.new_metrics = frozenset(new)
     edge = start.edge_before(opened.position, size)
-    opened.position = opened.durable = edge if edge >= log_start else opened.position
+    opened.position = edge if edge >= log_start else opened.position
+    opened.durable = min(opened.durable, opened.position)
     if end := start.edge_after(opened.position, size):
         for index in new:
             await store.record_gap(Gap(metrics[index].id, opened.number, 0, end))
@@ -52,16 +80,66 @@ async def _is_new(store: ServingStore, metric: Metric, marker: Marker | None) ->
     return not await store.has_partials(metric.id) and not await store.heads(metric.id, *ALL_TIME)
 
 
-async def ask_store(
+async def stored_of(store: ServingStore, topic: str, partition: int) -> Progress | None:
+    """What the store says of a partition; None for nothing.
+
+    Raises:
+        StoreUnavailableError: It did not answer; retriable.
+    """
+    reports = await store.progress(topic)
+    return next((report for report in reports if report.partition == partition), None)
+
+
+async def find_marker(
+    table: StateTable,
+    metrics: Sequence[Metric],
+    partition: int,
+    stored: Progress | None,
+    *,
+    is_intact: bool,
+    is_uncommitted: bool,
+) -> Marker | None:
+    """What the state of a partition vouches for; state that must not be found is taken away.
+
+    Args:
+        metrics: All of one source.
+        stored: What the store says of the partition.
+        is_intact: Whether the state has all that its changelog ever had.
+        is_uncommitted: Whether nothing was committed, and the log has all from its beginning.
+
+    Raises:
+        TableError: Some may be taken away, some not.
+        CorruptStateError: The marker does not verify.
+    """
+    key = marker_key(partition)
+    if not is_intact:
+        # The marker vouches for cells that are lost. A crash before they are folded again must not
+        # find it.
+        await table.write({partition: [(key, None)]})
+    marker = load_marker(table.get(partition, key))
+    if marker is None or not is_uncommitted or has_all(stored, marker.next_offset):
+        return marker
+    # All is folded again, into nothing: of these cells clean-up may have taken parts that a store
+    # before this one had counted.
+    keys = [key]
+    for metric in metrics:
+        keys += [row for row, _ in table.scan(partition, cell_prefix(partition, metric.id))]
+    await table.write({partition: [(row, None) for row in keys]})
+    return None
+
+
+async def check_stored(
     store: ServingStore,
     table: StateTable,
     metrics: Sequence[Metric],
     opened: Partition,
+    stored: Progress | None,
     folded: int,
 ) -> None:
-    """Learn what the store has of a partition; give it all cells when it lacks what was folded.
+    """Give the store all cells of a partition when it lacks what was folded.
 
     Args:
+        stored: What it says of the partition.
         folded: Nothing before is committed, or vouched for, that the store did not have.
 
     Raises:
@@ -69,8 +147,6 @@ async def ask_store(
         CorruptStateError: A row is too short.
     """
     topic, number = metrics[0].source.topic, opened.number
-    reports = await store.progress(topic)
-    stored = next((report for report in reports if report.partition == number), None)
     if has_all(stored, folded):
         opened.stored = stored
         return
@@ -80,7 +156,7 @@ async def ask_store(
         "replay makes answers exact again",
         topic, number, folded,
     )  # fmt: skip
-    await _write_again(store, table, metrics, number, opened.position)
+    await _write_again(store, table, metrics, opened)
     opened.durable = -1  # the next flush tells readers, events or not
 
 
@@ -98,28 +174,23 @@ async def _write_again(
     store: ServingStore,
     table: StateTable,
     metrics: Sequence[Metric],
-    partition: int,
-    position: int,
+    opened: Partition,
 ) -> None:
     """Write all cells of a partition to a store, and record what the cells may lack.
 
-    Clean-up may have dropped any part of what was folded, also of a window that has grown since: so
-    up to the largest stamp all is a gap, until batch has been there. It is recorded first.
-    Idempotent.
+    The gap is recorded first. Idempotent.
 
     Args:
         metrics: All of one source.
-        position: The next offset to fold.
 
     Raises:
         StoreError: Some may be written, some not.
         CorruptStateError: A row is too short.
     """
-    reach = max(position, await largest_stamp(table, metrics, partition) + 1)
-    if reach:
-        await store.record_gap(Gap(metrics[0].source.topic, partition, 0, reach))
+    if end := await end_of_gap(table, metrics, opened):
+        await store.record_gap(Gap(metrics[0].source.topic, opened.number, 0, end))
     partials: list[Partial] = []
-    for partial in _partials(table, metrics, partition):
+    for partial in _partials(table, metrics, opened.number):
         partials.append(partial)
         if len(partials) == _ROWS_AT_ONCE:
             await store.upsert(partials, [])
@@ -127,14 +198,21 @@ async def _write_again(
     await store.upsert(partials, [])
 
 
-async def largest_stamp(table: StateTable, metrics: Sequence[Metric], partition: int) -> int:
-    """The largest stamp of the cells of a partition; -1 when there is none."""
-    largest = -1
-    for count, partial in enumerate(_partials(table, metrics, partition), 1):
-        largest = max(largest, partial.stamp)
+async def end_of_gap(table: StateTable, metrics: Sequence[Metric], opened: Partition) -> int:
+    """Before which offset cells may lack something that will not be folded again.
+
+    Clean-up may have dropped any part of what was folded, also of a window that has grown since;
+    and what the marker vouches for is not folded into a cell that is not there.
+
+    Args:
+        metrics: All of one source.
+    """
+    end = max(opened.position, opened.vouched)
+    for count, partial in enumerate(_partials(table, metrics, opened.number), 1):
+        end = max(end, partial.stamp + 1)
         if count % _ROWS_AT_ONCE == 0:
             await asyncio.sleep(0)
-    return largest
+    return end
 
 
 def _partials(table: StateTable, metrics: Sequence[Metric], partition: int) -> Iterator[Partial]:

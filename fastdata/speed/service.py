@@ -42,6 +42,7 @@ from fastdata.speed.dead_letters import KafkaDeadLetters
 from fastdata.speed.epochs import confirm_epoch, find_epoch
 from fastdata.speed.files import raise_limit, tables_of_partition
 from fastdata.speed.layer import SpeedLayer
+from fastdata.speed.opening import announce
 from fastdata.speed.producer import AckedProducer
 from fastdata.speed.table import FaustTable, rocksdb_options
 from fastdata.speed.topics import prepare_topics
@@ -232,6 +233,7 @@ class SpeedService(Service):
             agent.epoch = epoch = await find_epoch(
                 agent.source.topic, producer, self._store, self._open_archive()
             )
+            await announce(self._store, agent.source.topic, epoch, partitions[name])
             agent.layer = SpeedLayer(
                 agent.source,
                 agent.metrics,

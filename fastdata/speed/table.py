@@ -14,7 +14,7 @@ import rocksdict
 from faust.types import TP, EventT
 
 from fastdata import failpoints
-from fastdata.coordinates.epochs import Epoch, LogIdentity
+from fastdata.coordinates.epochs import FIRST_EPOCH, Epoch, LogIdentity
 from fastdata.errors import BrokerError, SettingsError, TableError
 from fastdata.speed import files, keys
 from fastdata.speed.keys import StateRow
@@ -24,7 +24,6 @@ __all__ = ["ChangelogTable", "FaustTable", "rocksdb_options"]
 
 logger = logging.getLogger(__name__)
 
-_FIRST = Epoch(LogIdentity())
 _LOG_KEY = b"__log"
 
 
@@ -246,7 +245,7 @@ class FaustTable:
     """
 
     def __init__(
-        self, table: ChangelogTable, producer: AckedProducer, epoch: Epoch = _FIRST
+        self, table: ChangelogTable, producer: AckedProducer, epoch: Epoch = FIRST_EPOCH
     ) -> None:
         self._table = table
         self._producer = producer

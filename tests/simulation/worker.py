@@ -3,8 +3,10 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from fastdata.coordinates.epochs import FIRST_EPOCH
 from fastdata.events.decoder import Event
 from fastdata.speed.layer import SpeedLayer
+from fastdata.speed.opening import announce
 from fastdata.speed.state import Partition
 from tests.simulation.fakes import Budget, CutStore, FakeTable, NoDeadLetters
 
@@ -55,6 +57,9 @@ class Worker:
         return not self.is_fenced
 
     async def start(self) -> "Worker":
+        await announce(
+            self.layer.store, self.system.source.topic, FIRST_EPOCH, len(self.system.log)
+        )
         for p, log in self.system.log.items():
             await self.layer.open(p, self.system.committed.get(p), 0, len(log))
         return self

@@ -2,9 +2,12 @@
 
 import pytest
 
+from fastdata.coordinates.epochs import Epoch, LogIdentity
 from fastdata.errors import StoreLostError
+from fastdata.speed.keys import marker_key
+from fastdata.speed.opening import announce
 from fastdata.store.memory import MemoryStore
-from fastdata.store.protocol import Gap
+from fastdata.store.protocol import NEVER, Gap, Progress
 from tests.speed.conftest import NOW, Bench
 
 
@@ -83,3 +86,49 @@ async def test_a_state_and_a_store_that_are_both_lost_leave_a_gap(bench: Bench) 
     assert await layer.open(0, bench.committed[0], 0, 23) == 20
     # Its last segment is folded again, from the log.
     assert [Gap("events", 0, 0, 20)] == list(await bench.store.gaps("events"))
+
+
+async def test_the_gap_reaches_over_what_the_marker_vouches_for(bench: Bench) -> None:
+    await bench.folded(23)
+    bench.committed[0] = 20  # another owner was put out before it could commit the rest
+    for key in [key for key in bench.table.rows[0] if key[:1] == b"c"]:
+        del bench.table.rows[0][key]  # counted by batch, and dropped
+    bench.store = MemoryStore()
+    layer = bench.layer()
+    assert await layer.open(0, bench.committed[0], 0, 23) == 20
+    assert [Gap("events", 0, 0, 23)] == list(await bench.store.gaps("events"))
+
+
+async def test_the_gap_reaches_over_what_a_cell_has_folded(bench: Bench) -> None:
+    await bench.folded(23)
+    bench.committed[0] = 20
+    await bench.table.write({0: [(marker_key(0), None)]})  # its flush was cut before it
+    bench.store = MemoryStore()
+    layer = bench.layer()
+    assert await layer.open(0, bench.committed[0], 0, 23) == 20
+    assert [Gap("events", 0, 0, 23)] == list(await bench.store.gaps("events"))
+
+
+async def test_a_store_is_told_of_all_partitions_before_one_is_read(bench: Bench) -> None:
+    epoch = Epoch(LogIdentity("here", "aa"), 1_000)
+    await announce(bench.store, "events", epoch, 2)
+    reports = await bench.store.progress("events")
+    assert [(1_000, 0, NEVER), (1_001, 0, NEVER)] == [
+        (r.partition, r.next_offset, r.read_until) for r in reports
+    ]
+    known = Progress("events", 1_001, 7, NOW, NOW, NOW)
+    await bench.store.upsert([], [known])
+    await announce(bench.store, "events", epoch, 2)
+    assert known in await bench.store.progress("events")
+
+
+async def test_a_state_that_nothing_was_committed_of_is_begun_anew(bench: Bench) -> None:
+    await bench.folded(12)
+    counts, bench.store = await bench.counts(), MemoryStore()
+    layer = bench.layer()
+    assert await layer.open(0, None, 0, 12) == 0
+    assert [] == list(await bench.store.gaps("events"))
+    for offset in range(12):
+        layer.fold(0, bench.record(offset))
+    await layer.flush()
+    assert counts == await bench.counts()

@@ -35,8 +35,8 @@ async def _commit_first(speed: SpeedLayer, snapshot: FlushSnapshot) -> None:
     await _publish(speed, snapshot)
 
 
-async def _no_stamp(*_: object) -> int:
-    return -1
+async def _position(_table: object, _metrics: object, opened: Partition) -> int:
+    return opened.position
 
 
 async def _record_nothing(*_: object) -> None:
@@ -93,7 +93,7 @@ RULES: dict[str, list[tuple[object, str, Callable[..., object] | property]]] = {
     "tip or partial": [(tips, "is_overtaken", lambda _tip, _newer: False)],
     "tip wins by stamp": [(tips, "is_in_tip", lambda _head, _partial: False)],
     "know the store": [(opening, "has_all", lambda _stored, _folded: True)],
-    "gap to the largest stamp": [(opening, "largest_stamp", _no_stamp)],
+    "gap to the largest stamp": [(opening, "end_of_gap", _position)],
     "clean one behind": [
         (rules, "previous_coverage", lambda head: head.coverage if head else Coverage()),
         (statements, "previous_coverage", lambda: tables.heads.c.coverage),
