@@ -13,7 +13,8 @@ from fastdata.store.cassandra.session import DRIVER_ERRORS, connect, explain
 
 __all__ = ["Keyspace", "open_keyspace"]
 
-# Others may change the schema now, too, and nodes need a moment to agree.
+# Others may change the schema now, too, and nodes need a moment to agree: a node that is creating a
+# table may refuse to read it, or to prepare a statement for it, with an error of its own.
 _patiently = stamina.RetryingCaller(
     attempts=5, timeout=None, wait_initial=0.5, wait_max=0.5, wait_jitter=0.0
 ).on(DRIVER_ERRORS)
@@ -111,7 +112,7 @@ def _find_layout(session: Any, options: CassandraOptions) -> int | None:
         return None
     query = f"SELECT version, buckets FROM {options.keyspace}.layout WHERE only = %s"  # noqa: S608
     try:
-        row = session.execute(query, (ONLY,)).one()
+        row = _patiently(session.execute, query, (ONLY,)).one()
     except InvalidRequest:
         return None  # Somebody else is creating it: listed already, and not there yet.
     if row is None:
@@ -136,7 +137,8 @@ def _check_buckets(options: CassandraOptions, buckets: int) -> None:
 def _prepare(session: Any, keyspace: str) -> Statements:
     statements = Statements()
     for statement in fields(Statements):
-        prepared = session.prepare(of_keyspace(getattr(statements, statement.name), keyspace))
+        text = of_keyspace(getattr(statements, statement.name), keyspace)
+        prepared = _patiently(session.prepare, text)
         prepared.is_idempotent = True
         setattr(statements, statement.name, prepared)
     return statements
