@@ -206,6 +206,9 @@ async def end_of_gap(table: StateTable, metrics: Sequence[Metric], opened: Parti
 
     Args:
         metrics: All of one source.
+
+    Raises:
+        CorruptStateError: A row is too short.
     """
     end = max(opened.position, opened.vouched)
     for count, partial in enumerate(_partials(table, metrics, opened.number), 1):
