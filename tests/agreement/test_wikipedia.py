@@ -102,7 +102,7 @@ def test_a_topic_shorter_than_its_segment_is_exact_after_a_replay(
     deploy: Deploy, edits: list[sets.Record], tmp_path: Path
 ) -> None:
     agents = DECLARED / "agents" / "wikipedia.py"
-    size = {"segment_size=1_000": "segment_size=1_000_000"}
+    size = {"segment_size=1_000": "segment_size=20_000"}
     deployment = deploy(tmp_path, agents, DECLARED / "schemas", size)
     log = send(deployment, edits, key="user", partitions=3, at=NEXT_DAY)
     answers = stage_answers(deployment, log, [HOURLY, CHANNELS], STAGES)
