@@ -1,6 +1,7 @@
 """`fastdata replay --every`."""
 
 import asyncio
+import atexit
 import json
 import os
 import signal
@@ -89,6 +90,8 @@ async def _until_stopped(task: asyncio.Task[object], say: Callable[[str], None])
         # Not by the loop: it stands still while this process computes a job itself.
         signal.signal(signal.SIGALRM, lambda *_: os._exit(0))
         signal.setitimer(signal.ITIMER_REAL, _STOP_LIMIT_S)
+        # Python ends without its handlers, and SIGALRM would kill it.
+        atexit.register(signal.setitimer, signal.ITIMER_REAL, 0)
         loop.call_soon_threadsafe(cancel)
 
     for number in SIGNALS:

@@ -51,11 +51,14 @@ class SqlStore(protocol.ServingStore):
             StoreError: It was written by another version of fastdata.
         """
         try:
-            if (layout := await self._layout()) is None:
+            layout = await self._layout()
+            if layout is None:
                 await self._create_tables()
+                layout = await self._layout()
             elif layout in tables.MIGRATIONS:
                 await self._migrate()
-            self._check_layout(await self._layout())
+                layout = await self._layout()
+            self._check_layout(layout)
         except BaseException:
             await self._engine.dispose()
             raise
