@@ -2,7 +2,8 @@
 # .venv from the locked and hashed requirements.
 
 VENV ?= .venv
-JOBS ?= 2
+# One more than two idle processors: tests wait, too.
+JOBS ?= 3
 BIN := $(VENV)/bin
 # A module stays in one process, whose servers and brokers it shares.
 PYTEST = $(BIN)/pytest -n $(JOBS) --no-loadscope-reorder

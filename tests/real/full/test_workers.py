@@ -1,6 +1,8 @@
 """Workers that are killed, sleep, come and go, on Kafka and a Cassandra that syncs its log."""
 
 import asyncio
+import logging
+import time
 
 import pytest
 
@@ -8,10 +10,13 @@ from fastdata.speed.watchdog import EXIT_FAILED
 from tests.chaos.killing import FAILPOINTS, KILLS, Scenario, plan
 from tests.chaos.reading import Reader
 from tests.chaos.stream import Stage
-from tests.real.kafka.test_rebalances import *  # noqa: F403  (the same, on the stage here)
+from tests.real.kafka.groups import Group
 from tests.support.services.cassandra import Cassandra
+from tests.support.services.kafka import Kafka
 
 pytestmark = pytest.mark.timeout(1800)
+
+logger = logging.getLogger(__name__)
 
 
 @pytest.mark.parametrize(
@@ -32,6 +37,33 @@ async def test_a_worker_that_is_killed_loses_and_repeats_nothing(
         await scenario.drain()
 
     scenario.check()
+
+
+async def test_workers_that_come_go_and_die_lose_and_repeat_nothing(
+    stage: Stage, kafka: Kafka
+) -> None:
+    scenario = Scenario(stage, workers=2)
+    group = Group(kafka.bootstrap, stage.topic)
+    async with scenario.running():
+        await scenario.until(lambda: len(group.shares()) == 2)
+        await scenario.have_folded_all()
+        scenario.workers.append(stage.start())
+        await scenario.until(lambda: len(group.shares()) == 3)
+        await scenario.have_folded_all()
+        await scenario.stop_one()
+        await scenario.until(lambda: len(group.shares()) == 2)
+        await scenario.have_folded_all()
+        victim = scenario.workers.pop()
+        victim.kill()
+        await asyncio.to_thread(victim.wait)
+        began = time.monotonic()
+        await scenario.have_folded_all()
+        takeover_s = time.monotonic() - began
+        await scenario.drain()
+
+    scenario.check()
+    assert scenario.replaced == 0
+    logger.info("the partitions of a killed worker were read again after %.1f s", takeover_s)
 
 
 async def test_a_worker_that_sleeps_while_another_takes_over_changes_nothing_when_it_wakes_up(
