@@ -109,6 +109,30 @@ def test_a_reader_makes_no_store(tmp_path: Path) -> None:
     assert [] == list(tmp_path.iterdir())
 
 
+async def test_a_store_that_vanishes_while_it_is_opened_is_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = f"sqlite:///{tmp_path}/store.db"
+    async with open_store(url):
+        pass
+    ask = SqlStore._layout
+
+    def begin_anew() -> None:
+        for file in tmp_path.glob("store.db*"):
+            file.unlink()
+        (tmp_path / "store.db").touch()
+
+    async def answer_and_vanish(store: SqlStore) -> int | None:
+        layout = await ask(store)
+        begin_anew()
+        return layout
+
+    monkeypatch.setattr(SqlStore, "_layout", answer_and_vanish)
+    with pytest.raises(StoreUnavailableError):
+        async with open_store(url, create=False) as store:
+            await store.progress("trips")
+
+
 def test_a_missing_folder_is_named(tmp_path: Path) -> None:
     with pytest.raises(StoreUnavailableError, match="its folder does not exist"):
         open_store(f"sqlite:///{tmp_path}/missing/store.db")

@@ -284,29 +284,6 @@ async def test_a_reader_makes_no_store_of_an_empty_file(tmp_path: Path, url: str
     assert b"" == (tmp_path / "store.db").read_bytes()
 
 
-async def test_a_store_that_vanishes_while_it_is_opened_is_away(
-    tmp_path: Path, url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async with open_store(url):
-        pass
-    ask = SqlStore._layout
-
-    def begin_anew() -> None:
-        for file in tmp_path.glob("store.db*"):
-            file.unlink()
-        (tmp_path / "store.db").touch()
-
-    async def answer_and_vanish(store: SqlStore) -> int | None:
-        layout = await ask(store)
-        begin_anew()
-        return layout
-
-    monkeypatch.setattr(SqlStore, "_layout", answer_and_vanish)
-    with pytest.raises(StoreUnavailableError):
-        async with open_store(url, create=False) as store:
-            await store.progress(TOPIC)
-
-
 async def test_the_file_is_as_safe_and_as_parallel_as_promised(url: str) -> None:
     async with open_store(url) as store:
         assert isinstance(store, SqlStore)
