@@ -43,11 +43,11 @@ async def compare(
 ) -> pa.Table:
     """How the values of two sides overlap, of both layers over `[start, end)`.
 
-    One row per bucket of time of which anything is stored. Columns: `window` and `window_end`,
-    then with `_lower` and `_upper` each: `left` and `right` (how many values a side has), `union`,
-    `intersection`, `left_only`, `right_only`, and `jaccard`, the share of the union that both
-    have (null of two empty sides); then `exact`, `fresh_until`, `read_until` and `gap` as in
-    `query`. Counts hold within their bounds with confidence 0.997, the similarity with 0.954.
+    One row per bucket of time of which anything is stored. Columns: `window_start` and
+    `window_end`, then with `_lower` and `_upper` each: `left` and `right` (how many values a side
+    has), `union`, `intersection`, `left_only`, `right_only`, and `jaccard`, the share of the union
+    that both have (null of two empty sides); then `exact`, `fresh_until`, `read_until` and `gap`
+    as in `query`. Counts hold within their bounds with confidence 0.997, the similarity with 0.954.
 
         visits = fastdata.load("agents/visits.py").metric("visits")
         germany, france = {"country": "DE"}, {"country": "FR"}

@@ -221,7 +221,7 @@ def _least(reading: Reading | Survey, moments: Mapping[int, int]) -> int | None:
 
 
 def of_all_partitions(moments: Mapping[int, int]) -> int:
-    """How far all partitions are, of how far each is: as the one that is least far."""
+    """Up to when every partition is read: that of the one that is least far."""
     return min(moments.values(), default=_NO_TIME)
 
 

@@ -37,8 +37,8 @@ async def query(
     """The answer of both layers over `[start, end)`, as one consistent view of the store.
 
     One row per bucket of time and combination of dimensions of which anything is stored, ordered
-    by them, nulls first. Columns: `window` and `window_end` (the bucket, cut to the range), the
-    dimensions of `by`, for each measure `m` the columns `m`, `m_lower` and `m_upper` (null: no
+    by them, nulls first. Columns: `window_start` and `window_end` (the bucket, cut to the range),
+    the dimensions of `by`, for each measure `m` the columns `m`, `m_lower` and `m_upper` (null: no
     value, or no bound is known), then
 
     * `exact`: the row certainly counts all of its events that either layer has read, each once;

@@ -81,7 +81,7 @@ def is_in_tip(head: Head | None, partial: Partial) -> bool:
 
 
 def is_overtaken(tip: TipKey, newer: Collection[TipKey]) -> bool:
-    """Whether a partial stands in place of a tip: never both.
+    """Whether a tip does not count, as a partial of its segment has folded more: never both do.
 
     Args:
         newer: Of the partials that stand in the open segments.

@@ -1,4 +1,4 @@
-"""The names of all that is in an archive. No other module builds or reads a name.
+"""The names of all events in an archive, and of what is known of them; no other module builds one.
 
     topics/<topic>/partition=<p>/<topic>+<p>+<first>.avro          events of a closed segment
     rejects/<topic>/partition=<p>/<topic>+<p>+<first>.avro         what could not be decoded of it
@@ -8,6 +8,8 @@
     tiles/<topic>/partition=<p>/<topic>+<p>+<first>+<next>.avro    the same three for a piece of
     tiles/<topic>/partition=<p>/<topic>+<p>+<first>+<next>.rejects.avro        the open segment
     tiles/<topic>/partition=<p>/tile=<first>.json
+
+Below `rollups/` are states that replays keep; see `fastdata.batch.rollups.storage`.
 
 The names of closed objects are those of Kafka Connect's S3 sink: the first offset in it,
 padded to ten digits.
@@ -60,7 +62,7 @@ def entry_name(topic: str, partition: int, number: int, *, is_closed: bool) -> s
 
 
 def epoch_name(topic: str, number: int) -> str:
-    """The epoch before which there are as many."""
+    """The record of which log an epoch counts."""
     return f"{folder('epochs', topic)}/epoch={number:010}.json"
 
 

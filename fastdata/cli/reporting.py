@@ -24,7 +24,7 @@ def second(time_ms: int) -> str:
 
 
 def left_out(counts: Mapping[str, int]) -> str:
-    """How many of what there were, of what there was any."""
+    """The causes that were counted at all, each with its number and after a semicolon."""
     return "".join(f"; {count:,} {text}" for text, count in counts.items() if count)
 
 

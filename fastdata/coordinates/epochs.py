@@ -79,7 +79,10 @@ FIRST_EPOCH = Epoch(LogIdentity())
 
 
 def epoch_start(number: int) -> int:
-    """The number that the epoch of a partition begins at; or one in the middle of a large epoch."""
+    """The first number of the block of 1,000 that a partition's number is in.
+
+    An epoch begins at such a number; one with more partitions has several blocks.
+    """
     return number - number % _NUMBERS
 
 

@@ -55,7 +55,7 @@ class FlatTable:
 
     @property
     def former_definitions(self) -> tuple[str, str]:
-        """Of the same rows without `read_until`: with a column `window`, and `window_start`."""
+        """What `definition` was before there was `read_until`, the older one first."""
         return self._digest(1), self._digest(2)
 
     def _digest(self, layout: int) -> str:

@@ -339,28 +339,6 @@ class SpeedLayer:
         await self.commit(snapshot.positions)
         failpoints.reach("flush.after_commit")
 
-    async def skip_ahead(self, partition: int, log_end: int) -> int:
-        """Leave out what is between here and the last segment edge of the log. May block.
-
-        For who would rather be fresh than catch up; what Kafka has deleted is left out by `open`.
-        The gap is recorded before anything moves, flagged in every answer that it touches, and
-        healed by batch.
-
-        Returns:
-            The offset to read from.
-
-        Raises:
-            FastdataError: Something was not written; the process must end.
-        """
-        await self.flush()
-        owned = self.partitions[partition]
-        target = start.plan_skip(log_end, self.source.segment_size)
-        if target > owned.position:
-            await self._record_gap(owned, (owned.position, target))
-            owned.position = target
-            await self.flush()
-        return owned.position
-
     async def _record_gap(self, owned: Partition, gap: tuple[int, int]) -> None:
         await self.store.record_gap(Gap(self.source.topic, owned.number, *gap))
 

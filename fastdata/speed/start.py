@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from fastdata.coordinates.segments import segment_of, segment_start
 
-__all__ = ["Start", "edge_after", "edge_before", "plan_skip", "plan_start", "vouched_start"]
+__all__ = ["Start", "edge_after", "edge_before", "plan_start", "vouched_start"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +70,3 @@ def vouched_start(position: int, marker: int | None, size: int) -> int:
     if marker is not None and marker >= position:
         return position
     return edge_before(position if marker is None else marker, size)
-
-
-def plan_skip(log_end: int, size: int) -> int:
-    """Where to go on when what is before the end of the log is skipped: at a segment edge."""
-    return edge_before(log_end, size)

@@ -2,8 +2,8 @@
 
 Where a store says one in its own language, that is a function, too: `is_newer`, `is_open`,
 `is_of_own_span` and `previous_coverage` in `sql/statements.py`, `write_time` in
-`cassandra/schema.py`; progress both compare by themselves. Some rules are one line, so that a test
-can take the rule away and see it missed.
+`cassandra/schema.py`; both have their own comparison of progress. Some rules are
+one line, so that a test can take the rule away and see it missed.
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence

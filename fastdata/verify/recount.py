@@ -57,8 +57,8 @@ class PlainEvent:
         fields: What the map function left of it; None when it dropped the event.
         is_repeat: Whether one with its id comes before it, by partition and offset: batch leaves
             it out.
-        is_again: The same when all that the version before has counted comes first: the speed
-            layer should leave it out.
+        is_again: Whether one with its id comes before it when all events that the previous
+            version of the hour has counted are put first: the speed layer should leave it out.
         is_again_here: The same within its partition, which is what a worker can know.
     """
 

@@ -61,7 +61,8 @@ class Worker:
             self.layer.store, self.system.source.topic, FIRST_EPOCH, len(self.system.log)
         )
         for p, log in self.system.log.items():
-            await self.layer.open(p, self.system.committed.get(p), 0, len(log))
+            log_start, committed = self.system.log_starts[p], self.system.committed.get(p)
+            await self.layer.open(p, committed, log_start, len(log))
         return self
 
     @property

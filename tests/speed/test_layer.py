@@ -9,7 +9,7 @@ from fastdata.coordinates.segments import Coverage
 from fastdata.errors import CorruptStateError, MapError, TableError
 from fastdata.failpoints import FailpointError
 from fastdata.speed.keys import marker_key
-from fastdata.store.protocol import Flip, Gap, Progress, Total
+from fastdata.store.protocol import Flip, Progress, Total
 from tests.speed.conftest import DAY_MS, HOUR_MS, MINUTE_MS, NOW, Bench
 
 
@@ -259,17 +259,6 @@ async def test_without_a_limit_an_event_is_folded_however_late(bench: Bench) -> 
     await layer.flush()
 
     assert len(await bench.partials()) == 2
-
-
-async def test_skipping_lands_on_an_edge_and_is_recorded_before(bench: Bench) -> None:
-    layer = bench.layer()
-    await layer.open(0, None, 0, 35)
-    layer.fold(0, bench.record(0))
-    assert await layer.skip_ahead(0, 35) == 30
-
-    gap = Gap("events", 0, 1, 30)
-    assert await bench.store.gaps("events") == [gap]
-    assert bench.committed == {0: 30}
 
 
 async def test_a_metric_that_is_declared_later_begins_at_the_edge(bench: Bench) -> None:

@@ -81,7 +81,7 @@ RULES: dict[str, list[tuple[object, str, Callable[..., object] | property]]] = {
     "commit last": [(SpeedLayer, "_publish", _commit_first)],
     "monotone state": [(keys, "is_older", lambda _value, _known: False)],
     "marker": [(start, "vouched_start", lambda position, _marker, _size: position)],
-    "skip to an edge": [(start, "plan_skip", lambda log_end, _size: log_end - 1)],
+    "skip to an edge": [(start, "edge_after", lambda offset, _size: offset)],
     "record the gap": [(SpeedLayer, "_record_gap", _record_nothing)],
     "drop by own span": [
         (rules, "of_own_span", _of_any_span),

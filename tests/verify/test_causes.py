@@ -105,7 +105,8 @@ async def test_what_was_skipped_is_a_gap(tmp_path: Path, store: MemoryStore) -> 
         clicks.send(n)
     await clicks.loop.start(store)
     clicks.loop.fold(0, 5)
-    target = await clicks.loop.layer.skip_ahead(0, 34)
+    await clicks.loop.layer.flush()
+    target = await clicks.loop.layer.open(0, 5, 28, 34)
     assert 30 == target
     clicks.loop._read[0] = target
     await clicks.fold()
