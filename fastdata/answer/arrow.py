@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from fastdata.answer.merge import Doubts, Row
 from fastdata.answer.request import QueryRequest
-from fastdata.coordinates.instants import to_datetime
+from fastdata.coordinates.instants import to_iso
 from fastdata.declare.metric import Metric
 from fastdata.errors import QueryError
 from fastdata.measures.numbers import arrow_type
@@ -153,7 +153,7 @@ def described(
 
 
 def _iso(time_ms: int | None) -> str | None:
-    return None if time_ms is None else to_datetime(time_ms).isoformat().replace("+00:00", "Z")
+    return None if time_ms is None else to_iso(time_ms)
 
 
 def _widened(field: pa.Field, values: Sequence[object]) -> pa.Field:

@@ -12,6 +12,7 @@ __all__ = [
     "parse_duration",
     "parse_instant",
     "to_datetime",
+    "to_iso",
 ]
 
 MINUTE_MS = 60_000
@@ -91,3 +92,16 @@ def to_datetime(time_ms: int) -> datetime:
         OverflowError: It is outside the years 1 to 9999.
     """
     return _EPOCH + timedelta(milliseconds=time_ms)
+
+
+def to_iso(time_ms: int, timespec: str = "auto") -> str:
+    """An instant as ISO text in UTC, as in `2013-01-31T06:00:00Z`.
+
+    Args:
+        time_ms: ms UTC.
+        timespec: Up to what it is said, as of `datetime.isoformat`.
+
+    Raises:
+        OverflowError: It is outside the years 1 to 9999.
+    """
+    return to_datetime(time_ms).isoformat(timespec=timespec).replace("+00:00", "Z")

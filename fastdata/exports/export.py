@@ -16,7 +16,7 @@ from fastdata import failpoints
 from fastdata.answer.merge import fresh_until, read_until
 from fastdata.answer.query import query
 from fastdata.coordinates.calendar import Grain
-from fastdata.coordinates.instants import ceil_to, floor_to, parse_instant, to_datetime
+from fastdata.coordinates.instants import ceil_to, floor_to, parse_instant, to_datetime, to_iso
 from fastdata.declare.metric import Metric
 from fastdata.declare.unfolded import unfolded_of
 from fastdata.errors import ExportError
@@ -69,7 +69,7 @@ class ExportReport:
     def as_dict(self) -> dict[str, object]:
         """For JSON; instants as ISO text."""
         instants = {
-            name: None if at is None else to_datetime(at).isoformat().replace("+00:00", "Z")
+            name: None if at is None else to_iso(at)
             for name in ("fresh_until", "read_until")
             for at in [getattr(self, name)]
         }

@@ -6,7 +6,7 @@ finds nothing should know that the definition before still has it.
 
 from dataclasses import dataclass
 
-from fastdata.coordinates.instants import HOUR_MS, to_datetime
+from fastdata.coordinates.instants import HOUR_MS, to_datetime, to_iso
 from fastdata.store.protocol import ServingStore
 
 __all__ = ["EVER", "EarlierDefinition", "find_earlier"]
@@ -44,7 +44,7 @@ class EarlierDefinition:
 
     def as_dict(self) -> dict[str, str]:
         """For JSON; instants as ISO text."""
-        start, end = (f"{to_datetime(ms):%Y-%m-%dT%H:%MZ}" for ms in (self.start, self.end))
+        start, end = to_iso(self.start, "minutes"), to_iso(self.end, "minutes")
         return {"definition": self.id, "start": start, "end": end, "hint": self.hint}
 
 
