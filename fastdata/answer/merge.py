@@ -48,7 +48,7 @@ from fastdata.coordinates.dimensions import Dimension, load_dims
 from fastdata.coordinates.epochs import epoch_start
 from fastdata.coordinates.instants import DAY_MS, HOUR_MS, floor_to
 from fastdata.declare.metric import Metric, States
-from fastdata.declare.unfolded import unfolded_of
+from fastdata.declare.unfolded import counted_in, unfolded_of
 from fastdata.measures.estimates import Estimate
 from fastdata.store import rules
 from fastdata.store.protocol import Gap, Head, Partial, Reading, Survey
@@ -248,15 +248,11 @@ def _missing(unfolded: Iterable[Partial]) -> Iterator[Partial]:
     return (partial for partial in unfolded if load_dims(partial.dims)[0] in _MISSING)
 
 
-def _unfolded_events(metric: Metric, unfolded: Iterable[Partial]) -> dict[int, int]:
+def _unfolded_events(metric: Metric, unfolded: Iterable[Partial]) -> Counter[int]:
     """Per hour, how many events the speed layer did not fold though they may belong to it."""
-    system = unfolded_of(metric.source)
-    count = system.aggregates[0]
-    hours: dict[int, int] = {}
+    system, hours = unfolded_of(metric.source), Counter[int]()
     for partial in _missing(unfolded):
-        events = count.present(system.load(partial.state)[0]).value
-        number = events if isinstance(events, int) else 0
-        hours[partial.window] = hours.get(partial.window, 0) + number
+        hours[partial.window] += counted_in(system, partial.state)
     return hours
 
 
@@ -288,7 +284,7 @@ class Doubts:
         self.fresh_until = fresh_until(reading)
         self.read_until = read_until(reading)
         hidden = self.settled.hidden
-        unfolded = Counter(_unfolded_events(metric, self.settled.unfolded)) + Counter(hidden)
+        unfolded = _unfolded_events(metric, self.settled.unfolded) + Counter(hidden)
         self._hours = sorted(unfolded)
         # Of the events of the hours before each; so two of these tell how many lie between.
         self._sums = [0, *accumulate(unfolded[hour] for hour in self._hours)]

@@ -9,7 +9,7 @@ from fastdata.declare.source import Source
 from fastdata.events.fieldtypes import FieldType
 from fastdata.measures.count import Count
 
-__all__ = ["unfolded_of"]
+__all__ = ["counted_in", "unfolded_of"]
 
 
 class _Unfolded(Metric):
@@ -27,3 +27,13 @@ def unfolded_of(source: Source) -> Metric:
     `repeat`, or `dead:` and the reason of a dead letter.
     """
     return _Unfolded("unfolded", source, by=("reason",), measures={"events": Count()})
+
+
+def counted_in(unfolded: Metric, state: bytes) -> int:
+    """How many events a stored state of that metric counts.
+
+    Raises:
+        CorruptStateError: It does not verify.
+    """
+    value = unfolded.aggregates[0].present(unfolded.load(state)[0]).value
+    return value if isinstance(value, int) else 0

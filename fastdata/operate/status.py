@@ -9,11 +9,11 @@ from typing import TypeVar
 from fastdata.archive import ArchiveReader, ArchiveStorage, Snapshot, load_epochs
 from fastdata.coordinates.dimensions import load_dims
 from fastdata.coordinates.epochs import epoch_start
-from fastdata.coordinates.instants import to_datetime
+from fastdata.coordinates.instants import to_iso
 from fastdata.coordinates.segments import segment_start
 from fastdata.declare.catalog import Catalog
 from fastdata.declare.source import Source
-from fastdata.declare.unfolded import unfolded_of
+from fastdata.declare.unfolded import counted_in, unfolded_of
 from fastdata.errors import ArchiveError, BrokerError, CorruptStateError, StoreError
 from fastdata.operate.log_reader import LogReader
 from fastdata.store.earlier import EarlierDefinition, find_earlier
@@ -97,7 +97,7 @@ class Status:
         """For JSON."""
         sources = [
             asdict(source)
-            | {"read_until": _iso(source.read_until)}
+            | {"read_until": None if source.read_until is None else to_iso(source.read_until)}
             | {"runs": {name: _run_as_dict(run) for name, run in source.runs.items()}}
             | {"earlier": {name: other.as_dict() for name, other in source.earlier.items()}}
             for source in self.sources
@@ -270,10 +270,7 @@ class StatusReader:
         for partial in await store.partials(metric.id, 0, _END_OF_TIME):
             if heads and all(_is_counted(partial, of_metric) for of_metric in heads):
                 continue
-            (count,) = metric.load(partial.state)
-            value = metric.aggregates[0].present(count).value
-            reason = str(load_dims(partial.dims)[0])
-            counts[reason] += value if isinstance(value, int) else 0
+            counts[str(load_dims(partial.dims)[0])] += counted_in(metric, partial.state)
         return dict(sorted(counts.items()))
 
     async def _attempt(self, reading: Awaitable[_T], otherwise: _T) -> _T:
@@ -326,10 +323,6 @@ def _age_s(
         return 0.0
     appended = times.get(partition)
     return None if appended is None else max(0, now_ms - appended) / 1000
-
-
-def _iso(time_ms: int | None) -> str | None:
-    return None if time_ms is None else to_datetime(time_ms).isoformat().replace("+00:00", "Z")
 
 
 def _run_as_dict(run: Run | None) -> dict[str, object] | None:

@@ -10,14 +10,13 @@ from fastdata.archive.manifest import ObjectEntry
 from fastdata.archive.reader import ArchiveReader, Snapshot
 from fastdata.archive.storage import ArchiveStorage
 from fastdata.coordinates.segments import Coverage, segment_of, segment_start
-from fastdata.declare.metric import Metric
 from fastdata.declare.source import Source
-from fastdata.declare.unfolded import unfolded_of
+from fastdata.declare.unfolded import counted_in, unfolded_of
 from fastdata.store import rules
-from fastdata.store.protocol import Partial, ServingStore
+from fastdata.store.protocol import ServingStore
 from fastdata.verify.recount import SegmentKey
 
-__all__ = ["ArchiveContents", "counted_in"]
+__all__ = ["ArchiveContents"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,16 +55,6 @@ class ArchiveContents:
         return cls(snapshot.coverage, hours, unread, _lost(snapshot, source.segment_size))
 
 
-def counted_in(metric: Metric, partial: Partial) -> int:
-    """How many events a partial of a source's system metric counts.
-
-    Raises:
-        CorruptStateError: It does not verify.
-    """
-    value = metric.aggregates[0].present(metric.load(partial.state)[0]).value
-    return value if isinstance(value, int) else 0
-
-
 async def _dead_letters(store: ServingStore, source: Source) -> Counter[SegmentKey]:
     counts: Counter[SegmentKey] = Counter()
     unfolded = unfolded_of(source)
@@ -74,7 +63,7 @@ async def _dead_letters(store: ServingStore, source: Source) -> Counter[SegmentK
         reason = json.loads(partial.dims)[0]
         # What cannot be mapped is left out by both layers; so is too long a key, of its metric.
         if reason.startswith("dead:") and reason not in ("dead:too-long", "dead:map-error"):
-            counts[partial.partition, partial.segment] += counted_in(unfolded, partial)
+            counts[partial.partition, partial.segment] += counted_in(unfolded, partial.state)
     return counts
 
 

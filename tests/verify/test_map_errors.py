@@ -4,12 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from fastdata.declare.unfolded import unfolded_of
+from fastdata.declare.unfolded import counted_in, unfolded_of
 from fastdata.errors import BadEventError, DeclarationError, MapError
 from fastdata.events.decoder import Decoder
 from fastdata.events.schema import encode
 from fastdata.store.memory import MemoryStore
-from fastdata.verify.archive import counted_in
 from tests.verify.clicks import START, Clicks
 
 MAP = """
@@ -52,7 +51,7 @@ async def test_such_events_are_dead_letters_and_left_out_by_both_layers(tmp_path
     folded = [metric.load(partial.state)[0] for partial in fresh]
     system = unfolded_of(clicks.loop.source)
     partials = await clicks.store.partials(system.id, 0, 1 << 50)
-    assert sum(counted_in(system, partial) for partial in partials) == 6
+    assert sum(counted_in(system, partial.state) for partial in partials) == 6
     assert sum(metric.aggregates[0].present(state).value for state in folded) == 15  # type: ignore[misc]
     reading = await clicks.store.read(metric.id, "", "", 0, 1 << 50)
     totals = [metric.load(total.state)[0] for total in reading.totals]
