@@ -1,7 +1,7 @@
 """Why the speed layer differs from a recount: what it left out, skipped or could not know."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from fastdata.declare.metric import Metric, States
@@ -190,14 +190,14 @@ class SpeedComparison:
         presented = comparison.present(states)
         present = causes.present(rows)
         folded = self._folded(segment, present, rows, presented)
-        count = self._counted(presented)
         line = self._lines.setdefault(place.key, _Line(self._metric.zero()))
         self._metric.merge(line.states, states)
         line.rows += rows
+        count = self._counted(presented, len(rows))
         if folded is not None:
             line.folded = None if line.folded is None else line.folded + folded
             line.causes |= self._causes_between(rows, folded)
-            return len(rows) if count is None else count
+            return count
         # Of the events that were counted apart only the number is known, not which they are. So
         # this is a mistake only if more are missing, or fewer, than they explain.
         line.folded = None
@@ -209,10 +209,10 @@ class SpeedComparison:
             line.causes.add("duplicate")
         least, most = len(rows) - sum(allowed.values()), len(rows) + lost
         is_whole = count == len(rows) and not lost
-        is_likely = count is None or (least <= count <= most and not is_whole)
+        is_likely = self._count is None or (least <= count <= most and not is_whole)
         if not (allowed or lost) or not is_likely:
             self._note_partial(None if blob is None else presented, present, place)
-        return len(rows) if count is None else count
+        return count
 
     def _note_partial(
         self, presented: PresentedStates | None, present: PlainRows, place: Place
@@ -245,19 +245,13 @@ class SpeedComparison:
     ) -> PlainRows | None:
         """Of which rows the states are made; None when of none that is likely."""
         has_repeats = self._known.left_out.get(segment, Counter())[_REPEAT] > 0
-        for likely in self._likely(present, rows, has_repeats):
-            if self._comparison.fits(presented, columns_of(self._metric, likely)):
-                return likely
-        return None
-
-    def _likely(
-        self, present: PlainRows, rows: PlainRows, has_repeats: bool
-    ) -> Iterator[PlainRows]:
         # All rows are tried, too: what lies in a gap may have been folded before it was recorded.
         for likely in (rows,) if len(present) == len(rows) else (present, rows):
-            if has_repeats:
-                yield [row for row in likely if not row.event.is_again_here]
-            yield likely
+            once = [row for row in likely if not row.event.is_again_here]
+            for folded in (once, likely) if has_repeats else (likely,):
+                if self._comparison.fits(presented, columns_of(self._metric, folded)):
+                    return folded
+        return None
 
     def _allowed(self, segment: SegmentKey, rows: PlainRows) -> Counter[str]:
         """How many events of the segment may be missing, by cause."""
@@ -267,11 +261,10 @@ class SpeedComparison:
         allowed["dead letter"] = self._known.unread.get(segment, 0)
         return +allowed
 
-    def _counted(self, presented: PresentedStates) -> int | None:
-        if self._count is None:
-            return None
-        value = presented.estimates[self._count].value
-        return value if isinstance(value, int) else None
+    def _counted(self, presented: PresentedStates, otherwise: int) -> int:
+        """How many events a partial counts, if a measure of it tells."""
+        value = None if self._count is None else presented.estimates[self._count].value
+        return value if isinstance(value, int) else otherwise
 
     def _compare_line(self, key: GroupKey, line: _Line) -> None:
         """Check what the partials merge to, and note how far each measure was off."""

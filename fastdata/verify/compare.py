@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, cast
 
-from fastdata.coordinates.instants import to_datetime
+from fastdata.coordinates.instants import to_iso
 from fastdata.declare.metric import Measure, Metric, States
 from fastdata.errors import CorruptStateError
 from fastdata.measures.aggregate import Aggregate
@@ -15,7 +15,7 @@ from fastdata.measures.estimates import Estimate
 from fastdata.measures.frequency import Frequency
 from fastdata.measures.seen import Seen
 from fastdata.verify.plain import NOT_RECOUNTED, fits, is_known, is_same, is_within, recounter
-from fastdata.verify.recount import GroupKey, PlainRows
+from fastdata.verify.recount import GroupKey, PlainRows, SegmentKey
 from fastdata.verify.reports import ComparedLayer, Finding, SketchMisses
 
 __all__ = [
@@ -23,7 +23,6 @@ __all__ = [
     "Comparison",
     "Lookup",
     "Place",
-    "PlainColumns",
     "PresentedStates",
     "columns_of",
     "compare_tips",
@@ -54,7 +53,7 @@ class Place:
     part: str = ""
 
     def __str__(self) -> str:
-        return f"{to_datetime(self.key[0]):%Y-%m-%dT%H:%M}Z {self.key[1]}{self.part}"
+        return f"{to_iso(self.key[0], 'minutes')} {self.key[1]}{self.part}"
 
 
 def counted_events(number: int) -> str:
@@ -73,25 +72,6 @@ class PresentedStates:
 
     states: States
     estimates: Sequence[Estimate]
-
-
-@dataclass(frozen=True, slots=True)
-class _Difference:
-    """A measure that is not what the rows make.
-
-    Attributes:
-        index: Of the measure.
-        item: What a sketch was asked about, as part of a place; empty for the measure itself.
-    """
-
-    index: int
-    item: str
-    answer: object
-    expected: object
-
-    @property
-    def place(self) -> tuple[int, str]:
-        return self.index, self.item
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +141,7 @@ class Comparison:
 
     def fits(self, presented: PresentedStates, columns: PlainColumns) -> bool:
         """Whether the states can be made of just these rows; of sketches, by a wide margin."""
-        return next(self._differing(presented, columns, FAR), None) is None
+        return not self._differing(presented, columns, FAR)
 
     def check(
         self, presented: PresentedStates, columns: PlainColumns, place: object, detail: str
@@ -172,20 +152,17 @@ class Comparison:
         those that were compared, and too many of them are one.
         """
         lookups = [lookup for i in self._asked for lookup in self._lookups(i, presented, columns)]
-        for answer in (
-            *presented.estimates,
-            *(asked.answer for asked in lookups if asked.can_miss),
-        ):
+        asked = [lookup.answer for lookup in lookups if lookup.can_miss]
+        for answer in (*presented.estimates, *asked):
             if answer.confidence < 1:
                 self._sketches.compared += 1
                 self._sketches.confidence = min(self._sketches.confidence, answer.confidence)
-        differing = list(self._differing(presented, columns, 1))
-        far = {d.place for d in self._differing(presented, columns, FAR)} if differing else set()
-        for difference in differing:
-            measure = list(self.metric.folded)[difference.index]
-            where, expected = f"{place}{difference.item}", difference.expected
-            finding = self._finding(where, measure, difference.answer, expected, detail)
-            if difference.place in far:
+        differing = self._differing(presented, columns, 1)
+        far = self._differing(presented, columns, FAR) if differing else {}
+        names = list(self.metric.folded)
+        for (index, item), (said, expected) in differing.items():
+            finding = self._finding(f"{place}{item}", names[index], said, expected, detail)
+            if (index, item) in far:
                 self.findings.append(finding)
             else:
                 chance = "a sketch whose bounds do not hold the value; too many are so for chance"
@@ -230,19 +207,22 @@ class Comparison:
 
     def _differing(
         self, presented: PresentedStates, columns: PlainColumns, stretch: int
-    ) -> Iterator[_Difference]:
+    ) -> dict[tuple[int, str], tuple[object, object]]:
+        """By measure and what a sketch was asked about: what is said, and what is expected."""
+        differing: dict[tuple[int, str], tuple[object, object]] = {}
         for index, (estimate, values) in enumerate(zip(presented.estimates, columns, strict=True)):
             expected = self.expected(index, values)
             # Mostly they are the same, which is seen sooner than that they may be.
             if type(estimate.value) is type(expected) and estimate.value == expected:
                 continue
             if not self.is_likely(index, estimate, values, stretch):
-                yield _Difference(index, "", estimate.value, expected)
+                differing[index, ""] = estimate.value, expected
         for index in self._asked:
             for lookup in self._lookups(index, presented, columns):
                 if not lookup.fits(surely=stretch > 1):
                     item = f", item {json.dumps(lookup.item, ensure_ascii=False)}"
-                    yield _Difference(index, item, lookup.answer.value, lookup.expected)
+                    differing[index, item] = lookup.answer.value, lookup.expected
+        return differing
 
 
 def compare_totals(
@@ -278,13 +258,21 @@ def compare_totals(
 def compare_tips(
     comparison: Comparison,
     tips: Mapping[tuple[int, GroupKey], bytes],
-    rows: Mapping[tuple[int, GroupKey], PlainRows],
+    segments: Mapping[SegmentKey, Mapping[GroupKey, PlainRows]],
 ) -> None:
-    """Check what is counted of open segments, by partition, window and dimensions."""
+    """Check what is counted of open segments, of which each partition has one.
+
+    Args:
+        tips: By partition, window and dimensions.
+        segments: The rows of the events that are in them.
+    """
+    rows = {
+        (p, key): of_tip for (p, _), groups in segments.items() for key, of_tip in groups.items()
+    }
     for partition, key in sorted(tips.keys() | rows.keys()):
-        blob, of_tip = tips.get((partition, key)), rows.get((partition, key), [])
         place = Place(key, f", open segment of partition {partition}")
-        _compare_state(comparison, blob, of_tip, place, "tip")
+        tip = partition, key
+        _compare_state(comparison, tips.get(tip), rows.get(tip, []), place, "tip")
 
 
 def _compare_state(

@@ -11,10 +11,10 @@ from fastdata.coordinates.dimensions import is_tip, split_tip
 from fastdata.coordinates.instants import HOUR_MS
 from fastdata.declare.metric import Metric
 from fastdata.declare.source import Source
-from fastdata.declare.unfolded import unfolded_of
+from fastdata.declare.unfolded import counted_in, unfolded_of
 from fastdata.errors import VerifyError
 from fastdata.store.protocol import Head, Partial, Reading, Run, ServingStore
-from fastdata.verify.archive import ArchiveContents, counted_in
+from fastdata.verify.archive import ArchiveContents
 from fastdata.verify.causes import KnownCauses, SpeedComparison
 from fastdata.verify.compare import Comparison, compare_tips, compare_totals
 from fastdata.verify.errors_metric import since
@@ -32,7 +32,6 @@ from fastdata.verify.reports import SketchMisses, SpanReport, SpeedStatus
 __all__ = ["HourVerifier", "VerifiedHour", "new_segments", "spaced"]
 
 _TRIES = 5
-_Blobs = dict[SegmentKey, dict[GroupKey, bytes]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +95,7 @@ class HourVerifier:
         """
         view = await self._view(metric, planned.span)
         span, coverage, size = planned.span, view.head.coverage, self.source.segment_size
-        archived = self.archived.coverage
-        if archived.is_behind(coverage):
+        if (archived := self.archived.coverage).is_behind(coverage):
             if view.head != planned:
                 return VerifiedHour(view.head, SpanReport(span, speed="moved on"), None)
             raise VerifyError(
@@ -108,12 +106,12 @@ class HourVerifier:
         groups = group(metric, counted)
         report = SpanReport(span, events=len(counted))
         batch = Comparison(metric, span, "batch", sketches)
-        totals, rows = _totals(view.reading), _once(groups.values())
+        (totals, tips), rows = _stored(view.reading), _once(groups.values())
         compare_totals(batch, totals, rows)
         report.totals = batch.checked
-        tips = tip_events(events, counted, coverage, size)
-        report.tip_events = len(tips)
-        compare_tips(batch, _tips(view.reading), _by_partition(group(metric, tips)))
+        read_on = tip_events(events, counted, coverage, size)
+        report.tip_events = len(read_on)
+        compare_tips(batch, tips, group(metric, read_on))
         report.tips = batch.checked - report.totals
         report.findings += batch.findings
         report = await self._compare_speed(metric, view, counted, groups, report, sketches)
@@ -183,17 +181,17 @@ class HourVerifier:
         if metric.id not in self._folded:
             # A worker that meets a new metric records what it has not folded of it as a gap.
             has_gap = any(gap.topic == metric.id for gap in reading.gaps)
-            is_folded = has_gap or await self.store.has_partials(metric.id)
-            self._folded[metric.id] = is_folded
+            self._folded[metric.id] = has_gap or await self.store.has_partials(metric.id)
         return self._folded[metric.id]
 
     def _causes(self, metric: Metric, view: _View) -> KnownCauses:
         left_out: dict[SegmentKey, Counter[str]] = {}
+        unfolded = unfolded_of(self.source)
         for partial in view.unfolded:
             (reason,) = json.loads(partial.dims)
             if not reason.startswith("dead:"):
                 causes = left_out.setdefault((partial.partition, partial.segment), Counter())
-                causes[reason] += counted_in(unfolded_of(self.source), partial)
+                causes[reason] += counted_in(unfolded, partial.state)
         skipped = [
             (gap.partition, gap.start, gap.end, "definition" if gap.topic == metric.id else "gap")
             for gap in view.reading.gaps
@@ -226,18 +224,7 @@ def _once(segments: Iterable[Mapping[GroupKey, PlainRows]]) -> dict[GroupKey, Pl
     return rows
 
 
-def _by_partition(
-    segments: Mapping[SegmentKey, Mapping[GroupKey, PlainRows]],
-) -> dict[tuple[int, GroupKey], PlainRows]:
-    """The rows of tips: of each partition one segment is open."""
-    return {
-        (partition, key): rows
-        for (partition, _), groups in segments.items()
-        for key, rows in groups.items()
-    }
-
-
-def _partials(view: _View) -> _Blobs:
+def _partials(view: _View) -> dict[SegmentKey, dict[GroupKey, bytes]]:
     """The partials of the segments that are compared."""
     by_segment: dict[SegmentKey, list[Partial]] = {}
     for partial in view.partials:
@@ -248,20 +235,14 @@ def _partials(view: _View) -> _Blobs:
     }
 
 
-def _totals(reading: Reading) -> dict[GroupKey, bytes]:
-    """What is counted of closed segments."""
-    return {
-        (total.window, spaced(total.dims)): total.state
-        for total in reading.totals
-        if not is_tip(total.dims)
-    }
-
-
-def _tips(reading: Reading) -> dict[tuple[int, GroupKey], bytes]:
-    """What is counted of open segments, by partition."""
+def _stored(reading: Reading) -> tuple[dict[GroupKey, bytes], dict[tuple[int, GroupKey], bytes]]:
+    """What is counted of closed segments, and of open ones by partition."""
+    totals: dict[GroupKey, bytes] = {}
     tips: dict[tuple[int, GroupKey], bytes] = {}
     for total in reading.totals:
         if is_tip(total.dims):
             dims, partition = split_tip(total.dims)
             tips[partition, (total.window, spaced(dims))] = total.state
-    return tips
+        else:
+            totals[total.window, spaced(total.dims)] = total.state
+    return totals, tips

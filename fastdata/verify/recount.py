@@ -162,12 +162,8 @@ def mark_repeats(
         event.is_repeat = event.id is not None and event.id in seen
         seen.add(event.id)
     seen, here = set(), set[tuple[int, object]]()
-    earlier: list[PlainEvent] = []
-    new: list[PlainEvent] = []
-    for event in covered:
-        is_earlier = event.offset < ends_before.get(event.partition, 0)
-        (earlier if is_earlier else new).append(event)
-    for event in (*earlier, *new):
+    # Sorting keeps the order of the earlier ones, and of the others.
+    for event in sorted(covered, key=lambda e: e.offset >= ends_before.get(e.partition, 0)):
         event.is_again = event.id is not None and event.id in seen
         event.is_again_here = event.id is not None and (event.partition, event.id) in here
         seen.add(event.id)

@@ -1,12 +1,12 @@
 """What a verification found."""
 
 from collections import Counter
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from fractions import Fraction
 from math import exp, isfinite, lgamma, log, log1p
 from typing import Literal
 
-from fastdata.coordinates.instants import to_datetime
+from fastdata.coordinates.instants import to_iso
 
 __all__ = [
     "AGREES",
@@ -57,7 +57,7 @@ class Finding:
         return {
             "metric": self.metric,
             "layer": self.layer,
-            "span": _iso(self.span),
+            "span": to_iso(self.span, "minutes"),
             "place": self.place,
             "measure": self.measure,
             "found": _plain(self.answer),
@@ -146,13 +146,8 @@ class SpanReport:
     def as_dict(self) -> dict[str, object]:
         """For JSON."""
         return {
-            "span": _iso(self.span),
-            "events": self.events,
-            "tip_events": self.tip_events,
-            "new": self.new,
-            "totals": self.totals,
-            "tips": self.tips,
-            "partials": self.partials,
+            "span": to_iso(self.span, "minutes"),
+            **{name: getattr(self, name) for name in _COUNTERS},
             "speed": self.speed,
             "causes": dict(sorted((+self.causes).items())),
             "unexplained": self.unexplained,
@@ -248,14 +243,6 @@ class VerifyProgress:
     events: int = 0
     total_events: int | None = None
 
-    def after_events(self, events: int) -> "VerifyProgress":
-        """The same when some more events of a metric are done."""
-        return replace(self, events=self.events + events)
-
-    def after_span(self) -> "VerifyProgress":
-        """The same when one more hour is done."""
-        return replace(self, spans=self.spans + 1)
-
 
 @dataclass(frozen=True, slots=True)
 class VerifyReport:
@@ -309,7 +296,3 @@ def _plain(value: object) -> object:
     if isinstance(value, float):
         return value if isfinite(value) else str(value)
     return value if isinstance(value, int | str | None) else str(value)
-
-
-def _iso(time_ms: int) -> str:
-    return f"{to_datetime(time_ms):%Y-%m-%dT%H:%M}Z"

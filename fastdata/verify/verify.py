@@ -3,7 +3,7 @@
 import hashlib
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from fastdata.archive.storage import ArchiveStorage
 from fastdata.coordinates.instants import HOUR_MS, ceil_to, floor_to, to_datetime
@@ -103,7 +103,7 @@ class _SourceVerification:
     async def run(
         self, limits: tuple[int, int], sample: int | None, seed: str, store_result: bool
     ) -> dict[Metric, VerifiedMetric]:
-        self._tell(VerifyProgress(self.source.name))
+        self.tell(VerifyProgress(self.source.name))
         # In this order: the archive only grows, so it holds what the heads have counted.
         self._heads = {m: await self.store.heads(m.id, *limits) for m in self.metrics}
         archived = await ArchiveContents.read(self.archive, self.source, self.store)
@@ -114,7 +114,8 @@ class _SourceVerification:
         chosen = self._choose(sample, seed)
         metrics_of = {s: [m for m in self.metrics if s in self._heads[m]] for s in chosen}
         work = sum(self._events(span) * len(metrics_of[span]) for span in chosen)
-        self._tell(VerifyProgress(self.source.name, 0, len(chosen), 0, work))
+        self._progress = VerifyProgress(self.source.name, 0, len(chosen), 0, work)
+        self._tell()
         for spans in rules.portions(chosen, _GROUP_EVENTS, self._events):
             by_span = await self._read(spans)
             for span, events in by_span.items():
@@ -124,20 +125,21 @@ class _SourceVerification:
                     verified.spans.append(hour.report)
                     views[metric][span] = hour.head
                     windows[self.metrics.index(metric)].add(hour)
-                    self._tell(self._progress.after_events(self._events(span)))
-                self._tell(self._progress.after_span())
+                    self._tell(events=self._events(span))
+                self._tell(spans=1)
             for window in windows:
-                end = spans[-1] + HOUR_MS
-                await window.compare(end, is_last=spans[-1] == chosen[-1])
+                await window.compare(spans[-1] + HOUR_MS, is_last=spans[-1] == chosen[-1])
         for metric, verified in reports.items():
             if store_result:
                 compared = {span.span: span for span in verified.spans if span.speed in _STORED}
                 await store_errors(self.store, metric, compared, views[metric])
         return reports
 
-    def _tell(self, progress: VerifyProgress) -> None:
-        self._progress = progress
-        self.tell(progress)
+    def _tell(self, spans: int = 0, events: int = 0) -> None:
+        """Tell how far it is when some more hours, or events of a metric, are done."""
+        done = self._progress.spans + spans, self._progress.events + events
+        self._progress = replace(self._progress, spans=done[0], events=done[1])
+        self.tell(self._progress)
 
     async def _read(self, spans: Sequence[int]) -> dict[int, list[PlainEvent]]:
         """The events of some hours.

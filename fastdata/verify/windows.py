@@ -6,11 +6,12 @@ A window has a row for all that its events make, but for rolling days, where rea
 what is not there: a row must be there only if a day of it is not among the small ones.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Set
 from dataclasses import dataclass, field
+from functools import cache
 
 from fastdata.coordinates.calendar import Grain
-from fastdata.coordinates.instants import DAY_MS, to_datetime
+from fastdata.coordinates.instants import DAY_MS, to_iso
 from fastdata.declare.metric import Metric, States
 from fastdata.errors import CorruptStateError
 from fastdata.measures.presented import NO_ESTIMATES, load_estimates
@@ -49,9 +50,8 @@ class WindowVerifier:
     store: ServingStore
     report: VerifiedMetric
     _days: dict[int, dict[str, States]] = field(default_factory=dict)
-    _large: dict[int, Collection[str]] = field(default_factory=dict)
+    _large: dict[int, Set[str]] = field(default_factory=dict)
     _versions: dict[int, int] = field(default_factory=dict)
-    _first: int | None = None
     _next: dict[Grain, int] = field(default_factory=dict)
 
     def add(self, hour: VerifiedHour) -> None:
@@ -60,19 +60,17 @@ class WindowVerifier:
         if rows is None or not metric.rollups:
             return
         self._versions[hour.head.span] = hour.head.version
-        if self._first is None:
-            self._first = hour.head.span
-        day_of: dict[int, int] = {}
+        if not self._next:
+            # Days come first: of rolling days it is looked at what is kept of them.
+            grains = (kept.grain for kept in kept_of(metric.rollups))
+            self._next = dict.fromkeys(grains, hour.head.span)
+        day_of = cache(metric.calendar.day_of)
         for (window, dims), of_window in rows.items():
-            day = day_of.get(window)
-            if day is None:
-                day = day_of[window] = metric.calendar.day_of(window)
-            by_dims = self._days.setdefault(day, {})
-            states = by_dims.get(dims)
-            if states is None:
-                states = by_dims[dims] = metric.zero(exact=True)
+            by_dims = self._days.setdefault(day_of(window), {})
+            if dims not in by_dims:
+                by_dims[dims] = metric.zero(exact=True)
             for row in of_window:
-                metric.add_values(states, row.values)
+                metric.add_values(by_dims[dims], row.values)
 
     async def compare(self, until: int, *, is_last: bool = False) -> None:
         """Compare the windows that end at or before an instant, and forget what no other needs.
@@ -84,29 +82,22 @@ class WindowVerifier:
         Raises:
             StoreError: The store failed.
         """
-        if self._first is None:
-            return
-        # Days come first: of rolling days it is looked at what is kept of them.
-        for grain in dict.fromkeys(kept.grain for kept in kept_of(self.metric.rollups)):
-            first = self._next.get(grain, self._first)
+        for grain, first in self._next.items():
             windows = self.metric.calendar.windows(grain, first, until) if first < until else ()
             ended = [window for window in windows if is_last or window[1] <= until]
             if ended:
                 self._next[grain] = ended[-1][1]
-                await self._compare(grain, [w for w in ended if self._has_verified(w)])
-        longest = max((_LONGEST_MONTH, *(grain.rolling for grain in self.metric.rollups)))
+            hours = self._versions.keys()
+            if verified := [w for w in ended if not hours.isdisjoint(touched_hours(*w))]:
+                await self._compare(grain, verified)
+        longest = max((_LONGEST_MONTH, *(grain.rolling for grain in self._next)))
         oldest = until - (longest + 2) * DAY_MS
         self._days = {day: states for day, states in self._days.items() if day >= oldest}
         self._large = {day: dims for day, dims in self._large.items() if day >= oldest}
         self._versions = {hour: v for hour, v in self._versions.items() if hour >= oldest}
 
-    def _has_verified(self, window: _Window) -> bool:
-        return any(hour in self._versions for hour in touched_hours(*window))
-
     async def _compare(self, grain: Grain, windows: list[_Window]) -> None:
         """Compare those that are made of the versions that were verified."""
-        if not windows:
-            return
         ids = [
             rollup_id(self.metric.id, grain, self.metric.calendar.zone, kept.is_small)
             for kept in kept_of(self.metric.rollups)
@@ -143,6 +134,7 @@ class WindowVerifier:
     ) -> bool:
         """Compare what is kept of a window under some ids; False when it was merged anew."""
         span = span_of_window(window[1])
+        days = [day for day, _ in self.metric.calendar.windows(DAY, *window)]
         stored: list[dict[str, bytes]] = []
         for id, head in parts.items():
             # Only totals are looked at, so any id stands for those of unfolded events and of gaps.
@@ -151,11 +143,12 @@ class WindowVerifier:
                 return False
             stored.append({spaced(total.dims): total.state for total in reading.totals})
         there = {dims for part in stored for dims in part}
-        wanted = there | self._large_in(window) if grain.rolling > 1 else None
-        expected = self._merged(window, wanted)
+        large = there.union(*(self._large.get(day, ()) for day in days))
+        expected = self._merged(days, large if grain.rolling > 1 else None)
         comparison = Comparison(self.metric, span, "batch", SketchMisses())
         for dims in sorted(there | expected.keys()):
-            place = f"{grain} {_shown(window[0])} to {_shown(window[1])} {dims}"
+            start, end = (to_iso(edge, "minutes") for edge in window)
+            place = f"{grain} {start} to {end} {dims}"
             blobs = [part[dims] for part in stored if dims in part]
             _compare_row(comparison, grain, blobs, expected.get(dims), place)
             # Once all rows were in one place; since then the small ones are written beside it.
@@ -168,19 +161,11 @@ class WindowVerifier:
         self.report.window_findings += comparison.findings
         return True
 
-    def _large_in(self, window: _Window) -> set[str]:
-        """The dimensions of a day in a window that are not among its small states."""
-        return {dims for day in self._days_in(window) for dims in self._large.get(day, ())}
-
-    def _days_in(self, window: _Window) -> list[int]:
-        return [day for day, _ in self.metric.calendar.windows(DAY, *window)]
-
-    def _merged(self, window: _Window, wanted: Collection[str] | None) -> Mapping[str, States]:
-        """What the events of a window make, by dimensions; None for all of these."""
+    def _merged(self, days: list[int], wanted: Set[str] | None) -> Mapping[str, States]:
+        """What the events of some days make, by dimensions; None for all of these."""
         metric = self.metric
         merged: dict[str, States] = {}
-        for day in self._days_in(window):
-            of_day = self._of_day(day)
+        for of_day in map(self._of_day, days):
             for dims in of_day if wanted is None else of_day.keys() & wanted:
                 metric.merge(merged.setdefault(dims, metric.zero(exact=True)), of_day[dims])
         return merged
@@ -232,7 +217,3 @@ def _compare_row(
         for name, answer, right in zip(metric.folded, answers, recounted, strict=True):
             if not could_be(answer, right, FAR):
                 comparison.note(place, name, answer.value, right.value, detail)
-
-
-def _shown(time_ms: int) -> str:
-    return f"{to_datetime(time_ms):%Y-%m-%dT%H:%M}Z"
