@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from fastdata.cli.importing import import_archive
-from fastdata.cli.signals import SIGNALS
+from fastdata.cli.signals import on_signal
 from fastdata.declare.catalog import load_folder
 from fastdata.events.registry import open_registry
 from fastdata.settings import Settings
@@ -75,9 +75,7 @@ async def _archive(once: bool, accept_loss: bool | tuple[str, ...], as_json: boo
         if name not in (names := sorted(source.name for source in sources)):
             raise click.UsageError(f"no source {name!r} is declared; there are: {', '.join(names)}")
     reporter = _Reporter(len({source.topic for source in sources}), once, as_json)
-    loop = asyncio.get_running_loop()
-    for number in SIGNALS:
-        loop.add_signal_handler(number, reporter.stop.set)
+    on_signal(reporter.stop.set)
     registry = open_registry(settings.registry, settings.registry_ca)
     await registry.check()
     await run_archive(
@@ -137,10 +135,9 @@ class _Reporter:
             if self._as_json:
                 click.echo(json.dumps({**asdict(progress), "records_per_s": round(rate, 1)}))
             else:
-                durable = " ".join(
-                    f"{p}:{offset:,}" for p, offset in sorted(progress.durable.items())
-                )
-                click.echo(f"{name}: durable {durable or 'nothing'} ({rate:,.0f} events/s)")
+                offsets = [f"{p}:{offset:,}" for p, offset in sorted(progress.durable.items())]
+                durable = " ".join(offsets) or "nothing"
+                click.echo(f"{name}: durable {durable} ({rate:,.0f} events/s)")
 
 
 def _is_at_end(progress: "ArchiveProgress") -> bool:

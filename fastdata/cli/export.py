@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import signal
 import warnings
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
@@ -13,6 +12,7 @@ import click
 from fastdata.cli.bars import open_bar
 from fastdata.cli.query import listed
 from fastdata.cli.reporting import minute, second
+from fastdata.cli.signals import on_signal
 from fastdata.declare.catalog import load_folder
 from fastdata.errors import FastdataError
 from fastdata.settings import Settings, mask_url
@@ -128,8 +128,7 @@ async def _export(
             _show(await exporter.refresh(bar), as_json)
             return
         stop = asyncio.Event()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        on_signal(stop.set)
         while not stop.is_set():
             try:
                 _show(await exporter.refresh(bar, stop), as_json)

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import signal
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -12,6 +11,7 @@ import click
 
 from fastdata.cli.bars import open_bar
 from fastdata.cli.reporting import left_out
+from fastdata.cli.signals import on_signal
 from fastdata.declare.catalog import load_folder
 from fastdata.settings import Settings
 
@@ -74,9 +74,7 @@ async def _import(
             param_hint="--source",
         )
     stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
+    on_signal(stop.set)
     return await import_objects(
         open_archive_storage(origin, create=False),
         open_archive_storage(settings.archive),

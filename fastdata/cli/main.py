@@ -99,17 +99,13 @@ def main() -> NoReturn:
 
 
 def _fail(error: Exception) -> NoReturn:
-    cause = _first(error)
+    cause: BaseException = error
+    while isinstance(cause, BaseExceptionGroup):
+        cause = cause.exceptions[0]
     if os.environ.get("FASTDATA_DEBUG") or not isinstance(cause, FastdataError | OSError):
         raise error
     click.echo(f"fastdata: {mask_url(str(cause))}", err=True)
     sys.exit(1)
-
-
-def _first(error: BaseException) -> BaseException:
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error
 
 
 if __name__ == "__main__":

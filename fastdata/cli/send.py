@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fastdata.cli.signals import SIGNALS
+from fastdata.cli.signals import on_signal
 from fastdata.declare.catalog import load_folder
 from fastdata.declare.source import Source
 from fastdata.errors import FastdataError, LineError
@@ -89,8 +89,7 @@ def _stop_of_pipe(descriptor: int) -> asyncio.Event:
     """Set by a signal where a pipe or a terminal is read, which has no end of its own."""
     stop = asyncio.Event()
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        for number in SIGNALS:
-            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        on_signal(stop.set)
     return stop
 
 
@@ -136,16 +135,13 @@ async def _listen(sender: "LineSender", address: _Address) -> None:
     """Take connections until a signal comes; the first failure of the broker ends all."""
     from fastdata.kafka.lines import read_connection, send_lines
 
-    loop = asyncio.get_running_loop()
-    ended: asyncio.Future[None] = loop.create_future()
+    ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def end() -> None:
         if not ended.done():
             ended.set_result(None)
 
-    for number in SIGNALS:
-        loop.add_signal_handler(number, end)
-
+    on_signal(end)
     connections = set[asyncio.Task[None] | None]()
 
     async def take(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

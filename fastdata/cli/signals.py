@@ -6,9 +6,10 @@ Imports next to nothing, so that it is there first.
 import os
 import signal
 import sys
+from collections.abc import Callable
 from types import FrameType
 
-__all__ = ["SIGNALS", "exit_code", "leave_at_once", "stop_as_by_ctrl_c"]
+__all__ = ["SIGNALS", "exit_code", "leave_at_once", "on_signal", "stop_as_by_ctrl_c"]
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -41,6 +42,14 @@ def stop_as_by_ctrl_c() -> None:
     if not _is_service(sys.argv[1:]):
         signal.signal(signal.SIGINT, signal.default_int_handler)
         signal.signal(signal.SIGTERM, _interrupt)
+
+
+def on_signal(stop: Callable[[], object]) -> None:
+    """Have a signal call this in the running event loop, and do nothing else."""
+    from asyncio import get_running_loop
+
+    for number in SIGNALS:
+        get_running_loop().add_signal_handler(number, stop)
 
 
 def exit_code() -> int:

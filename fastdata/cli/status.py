@@ -147,13 +147,10 @@ def _partitions(source: "SourceStatus") -> "Table":
     for partition in source.partitions:
         offsets = (getattr(partition, name) for name in names)
         shown = ("?" if offset is None else f"{offset:,}" for offset in offsets)
-        seconds = (_seconds(s) for s in (partition.lag_s, partition.read_age_s))
+        ages = (partition.lag_s, partition.read_age_s)
+        seconds = ("?" if age is None else f"{age:,.1f}" for age in ages)
         table.add_row(str(partition.partition), *shown, *seconds)
     return table
-
-
-def _seconds(value: float | None) -> str:
-    return "?" if value is None else f"{value:,.1f}"
 
 
 def _show_rest(console: "Console", source: "SourceStatus") -> None:
@@ -185,8 +182,4 @@ def _describe(run: "Run | None") -> str:
     if run is None:
         return "never replayed"
     state = "done" if run.is_done else "not finished; `fastdata replay --resume` finishes it"
-    return f"replay {run.number}, {_span(run.start, run.end)}, {state}"
-
-
-def _span(start: int, end: int) -> str:
-    return f"{minute(start)} to {minute(end)} UTC"
+    return f"replay {run.number}, {minute(run.start)} to {minute(run.end)} UTC, {state}"

@@ -81,12 +81,13 @@ def table_text(table: "pa.Table", took_s: float, is_terminal: bool) -> str:
             is_list = any(isinstance(row[name], list) for row in rows)
             cells = [_bounded(row, name) for row in rows]
             columns.append(_ShownColumn(name, cells, is_list, is_measure=True))
-    states = _ShownColumn("", [_state(row) for row in rows])
+    states = ["gap" if row["gap"] else "exact" if row["exact"] else "fresh" for row in rows]
+    certainty = _ShownColumn("", states)
     console = Console(highlight=False, force_terminal=is_terminal, color_system="auto")
     width = console.width if is_terminal else sys.maxsize
     with console.capture() as capture:
-        for group in _fitting(keys, columns, states, width) if rows else ():
-            _print(console, [*keys, *group, states], is_terminal)
+        for group in _fitting(keys, columns, certainty, width) if rows else ():
+            _print(console, [*keys, *group, certainty], is_terminal)
         console.print(Text(_footer(table, about, took_s, width)), soft_wrap=True)
         if earlier := about["earlier"]:
             console.print(Text(earlier["hint"]), soft_wrap=True)
@@ -161,10 +162,6 @@ def _joined(parts: Sequence[str], width: int) -> str:
 
 def _counted(number: int, noun: str) -> str:
     return f"{number:,} {noun}" + ("" if number == 1 else "s")
-
-
-def _state(row: Mapping[str, object]) -> str:
-    return "gap" if row["gap"] else "exact" if row["exact"] else "fresh"
 
 
 def _bounded(row: Mapping[str, object], name: str) -> str:

@@ -115,9 +115,11 @@ def _show(metric: "VerifiedMetric") -> None:
         return
     reasons = sorted({span.speed for span in metric.spans} - {"compared", "nothing new"})
     not_compared = f" ({', '.join(reasons)})" if reasons else ""
+    tips = metric.total("tip_events")
+    in_tips = f" and {tips:,} of open segments" if tips else ""
     click.echo(
         f"{metric.metric}: {len(metric.spans):,} of {metric.closed:,} counted hours verified, "
-        f"{metric.total('events'):,} events{_of_open_segments(metric)}; speed layer compared on "
+        f"{metric.total('events'):,} events{in_tips}; speed layer compared on "
         f"{metric.total('new'):,}{not_compared}"
     )
     click.echo(f"  compared: {_compared(metric)}")
@@ -136,11 +138,6 @@ def _show(metric: "VerifiedMetric") -> None:
         click.echo(f"    {_line(finding)}")
     if len(findings) > _SHOWN:
         click.echo("    …; --json shows more")
-
-
-def _of_open_segments(metric: "VerifiedMetric") -> str:
-    events = metric.total("tip_events")
-    return f" and {events:,} of open segments" if events else ""
 
 
 def _compared(metric: "VerifiedMetric") -> str:
