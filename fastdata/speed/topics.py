@@ -2,9 +2,9 @@
 
 import asyncio
 import logging
-from collections.abc import Mapping
-from contextlib import suppress
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
@@ -16,22 +16,15 @@ from aiokafka.errors import (
     for_code,
 )
 
+from fastdata.coordinates.instants import DAY_MS
 from fastdata.errors import BrokerError, MissingTopicError
 from fastdata.speed.dead_letters import dead_letter_topic
 from fastdata.speed.producer import AckedProducer
 
-__all__ = [
-    "NewlyMade",
-    "Topic",
-    "TopicAdmin",
-    "changelog_topic",
-    "create_topics",
-    "prepare_topics",
-]
+__all__ = ["NewlyMade", "TopicAdmin", "changelog_topic", "create_topics", "prepare_topics"]
 
 _TIMEOUT_S = 30.0
 _POLL_S = 0.1
-_DAY_MS = 86_400_000
 _DEFAULT_MAX_BYTES = 1_048_588  # Kafka's
 _LETTER_HEADERS_BYTES = 64 << 10
 
@@ -78,24 +71,26 @@ async def prepare_topics(producer: AckedProducer, topic: str, changelog: str) ->
     letters = dead_letter_topic(topic)
     servers = ",".join(producer.servers)
     async with TopicAdmin(servers, **producer.security) as admin:
-        if not await admin.is_served():
+        if await admin.is_served():
+            if (source := await admin.find(topic)) is None:
+                raise MissingTopicError(topic, servers)
+            admin.check_source(source)
+            await admin.ensure(letters, source, _for_letters(source))
+            state = (await _ensure_changelog(admin, changelog, source)).topic
+        else:
             # A mock creates what is asked for, and has no configuration.
             counts = [await producer.partitions(name) for name in (topic, changelog, letters)]
             source, state, _ = (Topic(topic, count, 1, {}) for count in counts)
             if not source.partitions:
                 raise MissingTopicError(topic, servers)
-            _check_partitions(source, state, changelog)
-            return source.partitions
-        source = await admin.find(topic) or Topic(topic, 0, 0, {})
-        if source.partitions:
-            admin.check_source(source)
-            await admin.ensure(letters, source, _for_letters(source))
-            state = await admin.ensure(changelog, source, _for_changelog(source))
-            if state.partitions < source.partitions:
-                state = await admin.grow(state, source.partitions)
-            _check_partitions(source, state, changelog)
-            return source.partitions
-    raise MissingTopicError(topic, servers)
+    if state.partitions != source.partitions:
+        raise BrokerError(
+            f"topic {topic!r} has {source.partitions} partitions and its changelog "
+            f"{changelog!r} has {state.partitions}: they must be equal. If the topic was created "
+            "anew, stop all workers, delete the changelog and their state folders, start again, "
+            "and replay"
+        )
+    return source.partitions
 
 
 async def create_topics(
@@ -124,23 +119,23 @@ async def create_topics(
         raise BrokerError(
             f"{admin.servers} creates no topics: it is a mock, which makes one when it is asked for"
         )
-    new = Topic(topic, partitions, replicas or min(3, await admin.brokers()), {})
-    made = []
     if (source := await admin.find(topic)) is None:
-        source = new if is_dry else await admin.ensure(topic, new, _for_source(new))
-        made.append(NewlyMade(source, is_new=True))
+        new = Topic(topic, partitions, replicas or min(3, await admin.brokers()), {})
+        first = await admin.ensure(topic, new, _for_source(new), is_dry=is_dry)
     else:
         admin.check_source(source)
-        made.append(NewlyMade(source, is_new=False))
-    beside = {changelog: _for_changelog(source), dead_letter_topic(topic): _for_letters(source)}
-    for name, config in beside.items():
-        present = await admin.find(name)
-        other = Topic(name, source.partitions, source.replicas, config)
-        if not is_dry:
-            other = await admin.ensure(name, source, config)
-            if name == changelog and other.partitions < source.partitions:
-                present = await admin.grow(other, source.partitions)
-        made.append(NewlyMade(other if present is None else present, is_new=present is None))
+        first = NewlyMade(source, is_new=False)
+    source, letters = first.topic, dead_letter_topic(topic)
+    state = await _ensure_changelog(admin, changelog, source, is_dry=is_dry)
+    return [first, state, await admin.ensure(letters, source, _for_letters(source), is_dry=is_dry)]
+
+
+async def _ensure_changelog(
+    admin: "TopicAdmin", name: str, source: Topic, *, is_dry: bool = False
+) -> NewlyMade:
+    made = await admin.ensure(name, source, _for_changelog(source), is_dry=is_dry)
+    if made.topic.partitions < source.partitions and not is_dry:
+        return replace(made, topic=await admin.grow(made.topic, source.partitions))
     return made
 
 
@@ -152,7 +147,7 @@ def changelog_topic(application_id: str, source: str) -> str:
 def _for_source(source: Topic) -> Config:
     return {
         "cleanup.policy": "delete",
-        "retention.ms": str(7 * _DAY_MS),
+        "retention.ms": str(7 * DAY_MS),
         "min.insync.replicas": _in_sync(source),
     }
 
@@ -173,7 +168,7 @@ def _for_letters(source: Topic) -> Config:
     largest = int(source.config.get("max.message.bytes", _DEFAULT_MAX_BYTES))
     return {
         "cleanup.policy": "delete",
-        "retention.ms": str(30 * _DAY_MS),
+        "retention.ms": str(30 * DAY_MS),
         "max.message.bytes": str(largest + _LETTER_HEADERS_BYTES),
         "min.insync.replicas": _in_sync(source),
     }
@@ -183,14 +178,14 @@ def _in_sync(source: Topic) -> str:
     return "2" if source.replicas > 2 else "1"
 
 
-def _check_partitions(source: Topic, state: Topic, changelog: str) -> None:
-    if state.partitions != source.partitions:
-        raise BrokerError(
-            f"topic {source.name!r} has {source.partitions} partitions and its changelog "
-            f"{changelog!r} has {state.partitions}: they must be equal. If the topic was created "
-            "anew, stop all workers, delete the changelog and their state folders, start again, "
-            "and replay"
-        )
+@asynccontextmanager
+async def _asking(failure: str) -> AsyncIterator[None]:
+    """Give the broker 30 s; whatever it refuses is a failure."""
+    try:
+        async with asyncio.timeout(_TIMEOUT_S):
+            yield
+    except (KafkaError, OSError, TimeoutError) as error:
+        raise BrokerError(f"{failure}: {error!r}") from error
 
 
 class TopicAdmin:
@@ -235,39 +230,41 @@ class TopicAdmin:
         Raises:
             BrokerError: The broker does not answer.
         """
-        try:
-            async with asyncio.timeout(_TIMEOUT_S):
-                # Asked for by name, a broker may create it.
-                topics = {topic["topic"]: topic for topic in await self._admin.describe_topics()}
-                if name not in topics:
-                    return None
-                partitions = topics[name]["partitions"]
-                replicas = min(len(partition["replicas"]) for partition in partitions)
-                return Topic(name, len(partitions), replicas, await self._config(name))
-        except (KafkaError, OSError, TimeoutError) as error:
-            raise BrokerError(f"topic {name}: the broker does not tell of it: {error!r}") from error
+        async with _asking(f"topic {name}: the broker does not tell of it"):
+            # Asked for by name, a broker may create it.
+            topics = {topic["topic"]: topic for topic in await self._admin.describe_topics()}
+            if name not in topics:
+                return None
+            partitions = topics[name]["partitions"]
+            replicas = min(len(partition["replicas"]) for partition in partitions)
+            return Topic(name, len(partitions), replicas, await self._config(name))
 
-    async def ensure(self, name: str, like: Topic, config: Config) -> Topic:
+    async def ensure(
+        self, name: str, like: Topic, config: Config, *, is_dry: bool = False
+    ) -> NewlyMade:
         """Create a topic with the partitions and replicas of another, or check the present one.
+
+        Args:
+            is_dry: Only look whether it is there.
 
         Raises:
             BrokerError: The broker refuses, or the present one would lose something.
         """
         if (topic := await self.find(name)) is not None:
-            self._check(topic, like, config)
-            return topic
+            if not is_dry:
+                self._check(topic, like, config)
+            return NewlyMade(topic, is_new=False)
+        if is_dry:
+            return NewlyMade(Topic(name, like.partitions, like.replicas, config), is_new=True)
         new = NewTopic(name, like.partitions, like.replicas, topic_configs=dict(config))
-        try:
-            async with asyncio.timeout(_TIMEOUT_S):
-                response = await self._admin.create_topics([new])
-                _, code, *text = response.topic_errors[0]
-                if code not in (0, TopicAlreadyExistsError.errno):
-                    raise for_code(code)(*filter(None, text))
-                while (made := await self.find(name)) is None:  # noqa: ASYNC110
-                    await asyncio.sleep(_POLL_S)
-        except (KafkaError, OSError, TimeoutError) as error:
-            raise BrokerError(f"topic {name} cannot be created: {error!r}") from error
-        return made
+        async with _asking(f"topic {name} cannot be created"):
+            response = await self._admin.create_topics([new])
+            _, code, *text = response.topic_errors[0]
+            if code not in (0, TopicAlreadyExistsError.errno):
+                raise for_code(code)(*filter(None, text))
+            while (made := await self.find(name)) is None:  # noqa: ASYNC110
+                await asyncio.sleep(_POLL_S)
+        return NewlyMade(made, is_new=True)
 
     async def grow(self, topic: Topic, partitions: int) -> Topic:
         """Give a topic more partitions. Idempotent; others may do the same.
@@ -277,20 +274,14 @@ class TopicAdmin:
         Raises:
             BrokerError: The broker refuses.
         """
-        try:
-            async with asyncio.timeout(_TIMEOUT_S):
-                with suppress(InvalidPartitionsError):  # somebody was faster
-                    wanted = {topic.name: NewPartitions(partitions)}
-                    await self._admin.create_partitions(wanted)
-                while True:
-                    grown = await self.find(topic.name)
-                    if grown is not None and grown.partitions >= partitions:
-                        break
-                    await asyncio.sleep(_POLL_S)
-        except (KafkaError, OSError, TimeoutError) as error:
-            raise BrokerError(
-                f"topic {topic.name} cannot be given {partitions} partitions: {error!r}"
-            ) from error
+        async with _asking(f"topic {topic.name} cannot be given {partitions} partitions"):
+            with suppress(InvalidPartitionsError):  # somebody was faster
+                await self._admin.create_partitions({topic.name: NewPartitions(partitions)})
+            while True:
+                grown = await self.find(topic.name)
+                if grown is not None and grown.partitions >= partitions:
+                    break
+                await asyncio.sleep(_POLL_S)
         logger.warning("topic %s has %d partitions now", topic.name, partitions)
         return grown
 
@@ -300,9 +291,9 @@ class TopicAdmin:
         if "compact" in policy:
             self._warn(source, "cleanup.policy", policy, "delete", "older events of a key vanish")
         kept_ms = int(source.config.get("retention.ms", -1))
-        if "delete" in policy and 0 <= kept_ms < _DAY_MS:
+        if "delete" in policy and 0 <= kept_ms < DAY_MS:
             effect = "events are gone when a worker or the archive is down for longer"
-            self._warn(source, "retention.ms", str(kept_ms), str(7 * _DAY_MS), effect)
+            self._warn(source, "retention.ms", str(kept_ms), str(7 * DAY_MS), effect)
 
     def _check(self, topic: Topic, like: Topic, wanted: Config) -> None:
         """Refuse what loses something for sure, warn of what may."""
