@@ -193,7 +193,10 @@ class Replayer:
             works += await self._plan(source, of_source, store, request)
         meter = Meter(works, None if dry_run else on_progress)
         if not dry_run:
-            await self._fold_and_publish(works, meter)
+            meter.add(0, 0)
+            with FoldingPool(choose_workers(self.workers, meter.group_events)) as pool:
+                for work in works:
+                    await work.run(pool, meter)
         for work in works:
             await work.roll_up(dry_run, meter)
         if not dry_run:
@@ -242,12 +245,6 @@ class Replayer:
                 )
         reader = self._readers.setdefault(source, ArchiveReader(self.archive, source))
         return await patiently(reader.index_again, await patiently(reader.snapshot))
-
-    async def _fold_and_publish(self, works: Sequence[Work], meter: Meter) -> None:
-        meter.add(0, 0)
-        with FoldingPool(choose_workers(self.workers, meter.group_events)) as pool:
-            for work in works:
-                await work.run(pool, meter)
 
     async def _clean_up(self, works: Sequence[Work], store: ServingStore) -> None:
         tasks = [task for work in works for task in work.tasks]

@@ -10,7 +10,7 @@ from typing import NoReturn
 
 from fastdata.archive.storage import ArchiveStorage
 from fastdata.batch.job import Engine
-from fastdata.batch.plan import Contents, Hour
+from fastdata.batch.plan import Contents
 from fastdata.batch.publish import patiently
 from fastdata.batch.replay import Replayer, Request, open_pace
 from fastdata.batch.reports import ReplayReport
@@ -21,6 +21,7 @@ from fastdata.coordinates.instants import (
     floor_to,
     parse_duration,
     to_datetime,
+    to_iso,
 )
 from fastdata.coordinates.segments import Coverage
 from fastdata.declare.metric import Metric
@@ -86,10 +87,11 @@ class UncountedHours:
         Raises:
             StoreUnavailableError: The store did not answer; the same may be asked again.
         """
+        looked_at, now, size = self._looked_at, contents.coverage, contents.segment_size
         suspects = [
             start
             for start, hour in contents.hours.items()
-            if start < before and (start in self._uncounted or self._is_new(hour, contents))
+            if start < before and (start in self._uncounted or hour.is_new(looked_at, now, size))
         ]
         uncounted: dict[int, int] = {}
         for hours in _stretches(suspects):
@@ -104,9 +106,6 @@ class UncountedHours:
             return None
         edges = min(uncounted), max(uncounted) + HOUR_MS
         return Uncounted(self._metric.name, len(uncounted), sum(uncounted.values()), *edges)
-
-    def _is_new(self, hour: Hour, contents: Contents) -> bool:
-        return hour.is_new(self._looked_at, contents.coverage, contents.segment_size)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,10 +135,10 @@ class ScheduledRun:
     def as_dict(self) -> dict[str, object]:
         """For JSON."""
         return {
-            "started": _iso(self.started),
-            "window_start": _iso(self.window_start),
+            "started": to_iso(self.started, "seconds"),
+            "window_start": to_iso(self.window_start, "seconds"),
             "error": str(self.error) if self.error else None,
-            "next": _iso(self.next),
+            "next": to_iso(self.next, "seconds"),
             "overrun": self.is_overrun,
             "replay": self.report.as_dict() if self.report else None,
             "resumed": self.resumed.as_dict() if self.resumed else None,
@@ -282,10 +281,6 @@ def _planned(run: ScheduledRun, every_ms: int, failures: int, now: int) -> Sched
         soonest += min(_FIRST_PAUSE_MS << min(failures - 1, 10), _LONGEST_PAUSE_MS)
     at = soonest if is_overrun else min(due, soonest) if failures else due
     return replace(run, next=at, is_overrun=is_overrun)
-
-
-def _iso(time_ms: int) -> str:
-    return to_datetime(time_ms).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def _stretches(hours: Iterable[int]) -> list[list[int]]:

@@ -11,7 +11,6 @@ more, readers merge the totals of its hours.
 import asyncio
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 
 from fastdata.archive.storage import ArchiveStorage
 from fastdata.batch.plan import Contents
@@ -20,7 +19,7 @@ from fastdata.batch.rollups.days import Days
 from fastdata.coordinates.calendar import Grain
 from fastdata.coordinates.instants import DAY_MS, HOUR_MS, floor_to
 from fastdata.coordinates.segments import Coverage
-from fastdata.declare.metric import Metric, States
+from fastdata.declare.metric import Metric
 from fastdata.errors import SpanConflictError
 from fastdata.failpoints import reach
 from fastdata.measures.presented import dump_estimates
@@ -127,7 +126,9 @@ async def roll_up(
         await publisher.add(window, totals)
     await publisher.flush()
     await days.sweep()
-    await _clean_up(publisher.ready, store)
+    for id in dict.fromkeys(window.id for window in publisher.ready):
+        spans = [window.span for window in publisher.ready if window.id == id]
+        await patiently(store.clean_up, id, min(spans), max(spans) + 1)
     return len({window.name for window in publisher.ready}), len(left)
 
 
@@ -209,18 +210,14 @@ async def _totals(metric: Metric, window: _Window, days: Days) -> list[Total] | 
     merged = await days.merged(start, end, large_of=large_of)
     if merged is None:
         return None
-    dump = metric.dump if kept.grain.rolling == 1 else partial(_dump_final, metric)
-    return await asyncio.to_thread(_dumped, start, merged, dump)
 
+    def dumped() -> list[Total]:
+        states = ((dims, merged[dims]) for dims in sorted(merged))
+        if kept.grain.rolling == 1:
+            return [Total(start, dims, metric.dump(of_dims)) for dims, of_dims in states]
+        return [Total(start, dims, dump_estimates(metric.estimate(s))) for dims, s in states]
 
-def _dumped(
-    start: int, merged: Mapping[str, States], dump: Callable[[States], bytes]
-) -> list[Total]:
-    return [Total(start, dims, dump(merged[dims])) for dims in sorted(merged)]
-
-
-def _dump_final(metric: Metric, states: States) -> bytes:
-    return dump_estimates(metric.estimate(states))
+    return await asyncio.to_thread(dumped)
 
 
 async def _undo(window: _Window, store: ServingStore) -> bool:
@@ -283,9 +280,3 @@ class _Publisher:
                     await self._publish([pair])
         else:
             self.ready += [window for window, _ in written]
-
-
-async def _clean_up(ready: Sequence[_Window], store: ServingStore) -> None:
-    for id in dict.fromkeys(window.id for window in ready):
-        spans = [window.span for window in ready if window.id == id]
-        await patiently(store.clean_up, id, min(spans), max(spans) + 1)
