@@ -40,7 +40,6 @@ class Measure(Protocol):
     @property
     def arguments(self) -> tuple[str, ...]:
         """The expressions that it measures; none when it measures events as such."""
-        ...
 
     def bind(self, *types: FieldType) -> Aggregate:
         """The aggregate over values of these types, one for each argument.
@@ -48,7 +47,6 @@ class Measure(Protocol):
         Raises:
             DeclarationError: A type does not fit.
         """
-        ...
 
 
 class Folding(Protocol):
@@ -70,7 +68,6 @@ class Folding(Protocol):
             BadEventError: A key is too long; the event is none of this metric.
             MapError: A map function took a field away, or changed its type.
         """
-        ...
 
 
 class Metric:

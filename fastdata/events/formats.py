@@ -33,7 +33,6 @@ class ValueReader(Protocol):
     @property
     def id(self) -> int:
         """31 bits of a hash of all that reading depends on, besides value and timestamp."""
-        ...
 
     def read(self, value: bytes | None, timestamp_ms: int) -> dict[str, object]:
         """The fields of a value.
@@ -44,7 +43,6 @@ class ValueReader(Protocol):
         Raises:
             BadEventError: It cannot be read.
         """
-        ...
 
 
 def open_reader(name: str, schema: Schema, time: str, pattern: str | None) -> ValueReader | None:

@@ -21,7 +21,6 @@ class Schemas(Protocol):
             UnknownSchemaError: The registry does not have it.
             DeclarationError: It is no Avro record, or one that is not supported.
         """
-        ...
 
 
 class Registry(Schemas, Protocol):
@@ -33,7 +32,6 @@ class Registry(Schemas, Protocol):
         Where the registry did not answer, or may be behind, that is logged, nothing is raised, and
         this returns after a pause: call it again.
         """
-        ...
 
     async def check(self) -> None:
         """Ask whether the registry lets us in. That it does not answer is only logged.
@@ -41,7 +39,6 @@ class Registry(Schemas, Protocol):
         Raises:
             SettingsError: It refuses, its certificate is not trusted, or it is no registry.
         """
-        ...
 
 
 class FolderRegistry:

@@ -43,16 +43,13 @@ class Aggregate(Protocol):
 
         1 to 127 are fastdata's, 128 to 255 are for aggregates that users write.
         """
-        ...
 
     @property
     def kind(self) -> Kind:
         """The kind of the presented values; timestamps and dates are integers since the epoch."""
-        ...
 
     def arrow_type(self) -> "pa.DataType":
         """The Arrow type that holds the presented values."""
-        ...
 
     def zero(self, exact: bool = False) -> State:
         """The state that nothing is folded into yet.
@@ -60,7 +57,6 @@ class Aggregate(Protocol):
         Args:
             exact: Keep what an exact answer needs, as batch does; else a sketch may be enough.
         """
-        ...
 
     def add(self, state: State, value: object) -> State:
         """Fold one value; may change and return `state`.
@@ -72,23 +68,18 @@ class Aggregate(Protocol):
         Raises:
             MapError: The value is not of the declared type.
         """
-        ...
 
     def merge(self, state: State, other: State) -> State:
         """The state of what both have folded; may change and return `state`, not `other`."""
-        ...
 
     def present(self, state: State) -> Estimate:
         """The answer with its bounds."""
-        ...
 
     def widen(self, estimate: Estimate, events: int) -> Estimate:
         """The same estimate, its bounds wide enough for up to `events` events that are missing."""
-        ...
 
     def dump(self, state: State) -> bytes:
         """The bytes to store, which `load` reads."""
-        ...
 
     def load(self, data: bytes) -> State:
         """The state that `dump` or `dump_whole` wrote.
@@ -96,7 +87,6 @@ class Aggregate(Protocol):
         Raises:
             CorruptStateError: The bytes are no state of this aggregate.
         """
-        ...
 
 
 def dump_whole(aggregate: Aggregate, state: State) -> bytes:

@@ -31,11 +31,9 @@ class StateTable(Protocol):
 
     def get(self, partition: int, key: bytes) -> bytes | None:
         """The local value of a key."""
-        ...
 
     def scan(self, partition: int, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
         """Local rows whose key begins with `prefix`, ordered by key."""
-        ...
 
     async def write(self, rows: Mapping[int, Sequence[StateRow]]) -> None:
         """Write rows per partition, in order; None deletes.
@@ -46,7 +44,6 @@ class StateTable(Protocol):
         Raises:
             TableError: Some may be written, some not; the worker must stop.
         """
-        ...
 
 
 @dataclass(slots=True)
@@ -85,7 +82,6 @@ class DeadLetters(Protocol):
         Raises:
             BrokerError: They could not be sent; the worker must stop.
         """
-        ...
 
 
 @dataclass(slots=True)

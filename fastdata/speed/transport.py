@@ -39,11 +39,9 @@ class Seeker(Protocol):
     @property
     def topics(self) -> set[str]:
         """The topics that it decides about."""
-        ...
 
     async def on_seek(self, consumer: "FoldingConsumer") -> None:
         """Called when tables have recovered, before the flow resumes."""
-        ...
 
 
 class _FoldingThread(driver.AIOKafkaConsumerThread):
