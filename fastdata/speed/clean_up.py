@@ -8,11 +8,10 @@ from fastdata.declare.metric import Metric
 from fastdata.speed.keys import cell_prefix, place_of
 from fastdata.speed.state import Partition, StateTable
 from fastdata.store import rules
-from fastdata.store.protocol import Head, ServingStore
+from fastdata.store.protocol import EVER, Head, ServingStore
 
-__all__ = ["ALL_TIME", "Cleaner"]
+__all__ = ["Cleaner"]
 
-ALL_TIME = (-(1 << 52), 1 << 52)
 _SCAN_ROWS = 5_000
 
 KeptSegments = Mapping[int, Mapping[int, int]]  # span -> partition -> first segment to keep
@@ -38,7 +37,7 @@ class Cleaner:
         """
         news: dict[int, KeptSegments] = {}
         for index, metric in enumerate(self._metrics[:-1]):
-            heads = await self._store.heads(metric.id, *ALL_TIME)
+            heads = await self._store.heads(metric.id, *EVER)
             if heads and heads != self._seen.get(metric.id):
                 self._seen[metric.id] = heads
                 news[index] = {
@@ -76,10 +75,9 @@ class Cleaner:
         return covered
 
     def _kept_by_all(self) -> KeptSegments:
-        spans = set.intersection(*(set(heads) for heads in self._seen.values()))
-        return {span: _least([heads[span] for heads in self._seen.values()]) for span in spans}
-
-
-def _least(heads: Sequence[Head]) -> Mapping[int, int]:
-    vectors = [rules.previous_coverage(head).segments for head in heads]
-    return {p: min(v.get(p, 0) for v in vectors) for p in vectors[0]}
+        kept: dict[int, Mapping[int, int]] = {}
+        for span in set.intersection(*(set(heads) for heads in self._seen.values())):
+            heads = [heads[span] for heads in self._seen.values()]
+            vectors = [rules.previous_coverage(head).segments for head in heads]
+            kept[span] = {p: min(v.get(p, 0) for v in vectors) for p in vectors[0]}
+        return kept

@@ -7,10 +7,9 @@ from collections.abc import Iterator, Sequence
 from fastdata.coordinates.epochs import Epoch
 from fastdata.declare.metric import Metric
 from fastdata.speed import start
-from fastdata.speed.clean_up import ALL_TIME
 from fastdata.speed.keys import Marker, cell_prefix, load_marker, marker_key, place_of, unstamp
 from fastdata.speed.state import Partition, StateTable
-from fastdata.store.protocol import NEVER, Gap, Partial, Progress, ServingStore
+from fastdata.store.protocol import EVER, NEVER, Gap, Partial, Progress, ServingStore
 
 __all__ = [
     "announce",
@@ -77,7 +76,7 @@ async def _is_new(store: ServingStore, metric: Metric, marker: Marker | None) ->
     if marker is not None:
         return metric.id not in marker.metrics
     # The state that could tell is lost: a metric of which the store has nothing is new.
-    return not await store.has_partials(metric.id) and not await store.heads(metric.id, *ALL_TIME)
+    return not await store.has_partials(metric.id) and not await store.heads(metric.id, *EVER)
 
 
 async def stored_of(store: ServingStore, topic: str, partition: int) -> Progress | None:

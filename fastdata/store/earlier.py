@@ -7,11 +7,10 @@ finds nothing should know that the definition before still has it.
 from dataclasses import dataclass
 
 from fastdata.coordinates.instants import HOUR_MS, to_datetime, to_iso
-from fastdata.store.protocol import ServingStore
+from fastdata.store.protocol import EVER, ServingStore
 
-__all__ = ["EVER", "EarlierDefinition", "find_earlier"]
+__all__ = ["EarlierDefinition", "find_earlier"]
 
-EVER = (-(1 << 52), 1 << 52)
 _DIGITS = 12  # of the fingerprint that an id ends with
 
 

@@ -8,6 +8,7 @@ from fastdata.coordinates.segments import Coverage
 from fastdata.store.pace import Pace
 
 __all__ = [
+    "EVER",
     "NEVER",
     "Flip",
     "Gap",
@@ -26,6 +27,9 @@ __all__ = [
 
 NEVER = -(1 << 62)
 """A moment before all others, ms UTC: that of what has not been yet."""
+
+EVER = (-(1 << 52), 1 << 52)
+"""A range of all moments, ms UTC."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from fastdata.declare.metric import Metric
 from fastdata.declare.source import Source
 from fastdata.errors import VerifyError
 from fastdata.store import rules
-from fastdata.store.protocol import Head, ServingStore
+from fastdata.store.protocol import EVER, Head, ServingStore
 from fastdata.verify.archive import ArchiveContents
 from fastdata.verify.errors_metric import store_errors
 from fastdata.verify.hours import HourVerifier, new_segments
@@ -23,7 +23,6 @@ from fastdata.verify.windows import WindowVerifier
 
 __all__ = ["verify"]
 
-_EVER = (-(1 << 52), 1 << 52)
 _TRIES = 5
 _GROUP_EVENTS = 50_000  # held in memory
 
@@ -72,8 +71,8 @@ async def verify(
             f"{to_datetime(start):%Y-%m-%d %H:%M}"
         )
     limits = (
-        _EVER[0] if start is None else floor_to(start, HOUR_MS),
-        _EVER[1] if end is None else ceil_to(end, HOUR_MS),
+        EVER[0] if start is None else floor_to(start, HOUR_MS),
+        EVER[1] if end is None else ceil_to(end, HOUR_MS),
     )
     by_source: dict[Source, list[Metric]] = {}
     for metric in metrics:
