@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import time
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import KW_ONLY, dataclass, field, replace
@@ -17,6 +16,7 @@ from fastdata.archive.layout import folder, object_name, place_of
 from fastdata.archive.manifest import Entry
 from fastdata.archive.records import ArchivedRecord, ArchivedRow, read_record
 from fastdata.archive.storage import ArchiveStorage
+from fastdata.coordinates.instants import now_ms
 from fastdata.declare.source import Source
 from fastdata.errors import (
     ArchiveConflictError,
@@ -56,7 +56,7 @@ class PartitionArchive:
     decoder: Decoder
     partition: int
     _: KW_ONLY
-    clock: Callable[[], int] = lambda: time.time_ns() // 1_000_000
+    clock: Callable[[], int] = now_ms
     tile_bytes: int = 4 << 20
     tile_age_s: float = 10.0
     accept_loss: bool = False

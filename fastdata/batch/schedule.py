@@ -1,7 +1,6 @@
 """Replays again and again: at the multiples of an interval, over a window that ends now."""
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
@@ -19,6 +18,7 @@ from fastdata.coordinates.instants import (
     HOUR_MS,
     ceil_to,
     floor_to,
+    now_ms,
     parse_duration,
     to_datetime,
     to_iso,
@@ -201,10 +201,6 @@ class ScheduledReplay:
         return run is not None and not run.is_done and run.start >= start - self._window_ms
 
 
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000
-
-
 async def replay_every(
     every: str | timedelta,
     metrics: Sequence[Metric],
@@ -217,7 +213,7 @@ async def replay_every(
     max_writes_per_s: float | None = None,
     engine: Engine | None = None,
     on_run: Callable[[ScheduledRun], None] | None = None,
-    clock: Callable[[], int] = _now_ms,
+    clock: Callable[[], int] = now_ms,
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
 ) -> NoReturn:
     """Replay at once, and then at the multiples of an interval until the task is cancelled.

@@ -3,7 +3,6 @@
 import asyncio
 import json
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import replace
@@ -14,6 +13,7 @@ import click
 
 from fastdata.cli.replay import Duration
 from fastdata.cli.reporting import minute, second
+from fastdata.coordinates.instants import now_ms
 from fastdata.declare.catalog import load_folder
 from fastdata.errors import SettingsError, StoreUnavailableError
 from fastdata.settings import Settings
@@ -124,7 +124,7 @@ async def _status(settings: Settings, only: "tuple[Follower, ...]" = ()) -> "Sta
             store = await stack.enter_async_context(opened)
         with LogReader(Broker.of(settings)) as log:
             reader = StatusReader(catalog, store=store, archive=archive, log=log)
-            status = await reader.read(int(time.time() * 1000), is_brief=bool(only))
+            status = await reader.read(now_ms(), is_brief=bool(only))
     return replace(status, problems=(*problems, *status.problems))
 
 

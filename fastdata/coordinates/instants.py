@@ -1,6 +1,7 @@
 """Time: int milliseconds UTC inside, aware `datetime` and `timedelta` outside."""
 
 import re
+import time
 from datetime import UTC, datetime, timedelta, tzinfo
 
 __all__ = [
@@ -9,6 +10,7 @@ __all__ = [
     "MINUTE_MS",
     "ceil_to",
     "floor_to",
+    "now_ms",
     "parse_duration",
     "parse_instant",
     "to_datetime",
@@ -23,6 +25,11 @@ _UNITS = {"ms": 1, "s": 1_000, "m": MINUTE_MS, "h": HOUR_MS, "d": DAY_MS, "w": 7
 _DURATION = re.compile(r"(\d+)\s*(ms|s|m|h|d|w)")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _FIRST_MS, _END_MS = -719_162 * DAY_MS, 2_932_897 * DAY_MS  # of the years 1 to 9999
+
+
+def now_ms() -> int:
+    """Now by the machine's clock, ms UTC."""
+    return time.time_ns() // 1_000_000
 
 
 def floor_to(time_ms: int, size_ms: int, origin_ms: int = 0) -> int:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from fastdata.archive import open_archive_storage
+from fastdata.coordinates.instants import now_ms
 from fastdata.declare.catalog import load_folder
 from fastdata.declare.metric import Metric
 from fastdata.demo.answers import ask_latest, ask_months
@@ -130,7 +131,7 @@ class _Demo:
             sending.cancel()
 
     async def _read(self) -> SourceStatus:
-        status = await self.status.read(int(time.time() * 1000))
+        status = await self.status.read(now_ms())
         if status.problems:
             raise FastdataError("; ".join(status.problems))
         return status.sources[0]

@@ -4,7 +4,6 @@ import asyncio
 import gc
 import logging
 import os
-import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import suppress
 from functools import partial
@@ -20,6 +19,7 @@ from mode import Service
 from fastdata.archive.epochs import check_newest
 from fastdata.archive.storage import ArchiveStorage, open_archive_storage
 from fastdata.coordinates.epochs import LogIdentity
+from fastdata.coordinates.instants import now_ms
 from fastdata.declare.catalog import catalog_of
 from fastdata.declare.metric import Metric
 from fastdata.declare.source import Source
@@ -242,7 +242,7 @@ class SpeedService(Service):
                 store=self._store,
                 dead_letters=KafkaDeadLetters(producer, epoch),
                 commit=agent.commit,
-                clock=lambda: time.time_ns() // 1_000_000,
+                clock=now_ms,
                 epoch=str(epoch.log),
                 confirm=partial(confirm_epoch, producer, agent.source.topic, epoch),
                 max_dirty=self.settings.max_dirty_cells,
