@@ -184,8 +184,7 @@ async def _replay(
     from fastdata.store.opening import open_store
 
     settings = Settings.load()
-    catalog = load_folder(settings.agents)
-    metrics = [catalog.metric(name) for name in dict.fromkeys(names)] or [*catalog.metrics.values()]
+    metrics = load_folder(settings.agents).chosen(names)
     # First: who has no archive has nothing to count, whatever there is of a store.
     archive = open_archive_storage(settings.archive, create=False)
     async with open_store(settings.store) as store:

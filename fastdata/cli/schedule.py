@@ -49,8 +49,7 @@ async def repeat(
     from fastdata.store.opening import open_store
 
     settings = Settings.load()
-    catalog = load_folder(settings.agents)
-    metrics = [catalog.metric(name) for name in dict.fromkeys(names)] or [*catalog.metrics.values()]
+    metrics = load_folder(settings.agents).chosen(names)
     await _until_stopped(
         asyncio.create_task(
             replay_every(

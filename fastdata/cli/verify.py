@@ -90,8 +90,7 @@ async def _verify(
     from fastdata.verify.verify import verify as verify_metrics
 
     settings = Settings.load()
-    catalog = load_folder(settings.agents)
-    metrics = [catalog.metric(name) for name in dict.fromkeys(names)] or [*catalog.metrics.values()]
+    metrics = load_folder(settings.agents).chosen(names)
     archive = open_archive_storage(settings.archive, create=False)
     async with open_store(settings.store, create=False) as store:
         return await verify_metrics(

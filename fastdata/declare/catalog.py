@@ -51,6 +51,14 @@ class Catalog:
             have = ", ".join(sorted(self.metrics)) or "none"
             raise UnknownMetricError(f"no metric {name!r}; {hint}declared are: {have}") from None
 
+    def chosen(self, names: Iterable[str]) -> list[Metric]:
+        """The metrics of these names, each once; all of the catalog where there are none.
+
+        Raises:
+            UnknownMetricError: No metric has such a name.
+        """
+        return [self.metric(name) for name in dict.fromkeys(names)] or [*self.metrics.values()]
+
     def of_source(self, source: Source) -> list[Metric]:
         """The metrics over one source."""
         return [metric for metric in self.metrics.values() if metric.source is source]
