@@ -58,10 +58,6 @@ def _named(parser: Parser, tree: exp.Expr) -> Node:
     return _NAMED[name](parser, tree)
 
 
-def _literal(parser: Parser, tree: exp.Expr) -> Node:
-    return parser.literal(tree)
-
-
 def _boolean(parser: Parser, tree: exp.Expr) -> Node:
     return Literal(BOOL, bool(tree.this), "TRUE" if tree.this else "FALSE")
 
@@ -88,7 +84,7 @@ HANDLERS: Handlers = {
     exp.Dot: (_dot, {"this", "expression"}),
     exp.Bracket: (Parser.key, {"this", "expressions"}),
     exp.Explode: (Parser.unnested, {"this"}),
-    exp.Literal: (_literal, {"this"}),
+    exp.Literal: (Parser.literal, {"this"}),
     exp.Boolean: (_boolean, {"this"}),
     exp.Null: (_null, set()),
 }
