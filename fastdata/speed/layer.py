@@ -115,10 +115,9 @@ class SpeedLayer:
             CorruptStateError: The marker does not verify.
         """
         stored = await stored_of(self.store, self.source.topic, partition)
-        is_uncommitted = committed is None and log_start <= first
         marker = await find_marker(
             self.table, self.metrics, partition, stored,
-            is_intact=is_intact, is_uncommitted=is_uncommitted,
+            is_intact=is_intact, is_uncommitted=committed is None,
         )  # fmt: skip
         size = self.source.segment_size
         vouched = marker.next_offset if marker else None

@@ -104,7 +104,7 @@ async def find_marker(
         metrics: All of one source.
         stored: What the store says of the partition.
         is_intact: Whether the state has all that its changelog ever had.
-        is_uncommitted: Whether nothing was committed, and the log has all from its beginning.
+        is_uncommitted: Whether nothing was committed.
 
     Raises:
         TableError: Some may be taken away, some not.
@@ -118,8 +118,8 @@ async def find_marker(
     marker = load_marker(table.get(partition, key))
     if marker is None or not is_uncommitted or has_all(stored, marker.next_offset):
         return marker
-    # All is folded again, into nothing: of these cells clean-up may have taken parts that a store
-    # before this one had counted.
+    # All that the log has is folded again, into nothing: of these cells clean-up may have taken
+    # parts that a store before this one had counted.
     keys = [key]
     for metric in metrics:
         keys += [row for row, _ in table.scan(partition, cell_prefix(partition, metric.id))]

@@ -125,3 +125,15 @@ async def test_a_state_that_nothing_was_committed_of_is_begun_anew(bench: Bench)
         layer.fold(0, bench.record(offset))
     await layer.flush()
     assert counts == await bench.counts()
+
+
+async def test_the_same_of_a_log_without_its_head_is_a_gap_up_to_the_edge(bench: Bench) -> None:
+    await bench.folded(12)
+    bench.store = MemoryStore()
+    layer = bench.layer()
+    assert await layer.open(0, None, 3, 12) == 10
+    assert [Gap("events", 0, 0, 10)] == list(await bench.store.gaps("events"))
+    for offset in range(10, 12):
+        layer.fold(0, bench.record(offset))
+    await layer.flush()
+    assert {"[null]": 2} == await bench.counts()
