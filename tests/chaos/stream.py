@@ -106,6 +106,7 @@ class Stage(Lab):
 
     Args:
         app: A module that makes the app of the workers; holds `{topic}`.
+        agents: What it declares, as `AGENTS`.
         settings: As of a lab.
     """
 
@@ -116,11 +117,12 @@ class Stage(Lab):
         topic: str,
         seed: int,
         app: str = APP,
+        agents: str = AGENTS,
         **settings: str,
     ) -> None:
         super().__init__(folder, broker, topic, SEGMENT, **settings)
         (folder / "schemas/click.avsc").write_text(json.dumps(SCHEMA))
-        (folder / "agents/clicks.py").write_text(AGENTS.format(topic=topic, segment=SEGMENT))
+        (folder / "agents/clicks.py").write_text(agents.format(topic=topic, segment=SEGMENT))
         (folder / "short_sessions.py").write_text(app.format(topic=topic))
         self.environment["FASTDATA_COMMIT_INTERVAL_S"] = "0.1"
         self.rng = random.Random(seed)
