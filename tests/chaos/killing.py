@@ -97,7 +97,8 @@ class Scenario:
         deadline = time.monotonic() + _PATIENCE_S
         while not is_reached():
             for index, worker in enumerate(self.workers):
-                if worker.poll() is not None:
+                # One that has killed itself since the look above is what is waited for.
+                if worker.poll() is not None and not is_reached():
                     self._replace(index)
             self._see_takeover()
             assert time.monotonic() < deadline, f"in vain for {_PATIENCE_S} s:\n{self.said}"
