@@ -7,7 +7,7 @@ from typing import Any, Literal, cast
 from fastdata.errors import DeclarationError
 from fastdata.events.nesting import MAX_LEVELS
 
-__all__ = ["FieldType", "Kind", "SchemaNode", "field_types", "scalar_type"]
+__all__ = ["MAX_VALUES", "FieldType", "Kind", "SchemaNode", "field_types", "scalar_type"]
 
 Kind = Literal[
     "int", "float", "decimal", "string", "bytes", "bool", "timestamp", "date",
@@ -15,6 +15,8 @@ Kind = Literal[
 ]  # fmt: skip
 SchemaNode = Any  # a part of the JSON of a schema: text, a list or an object
 _UUID_BYTES = 16
+MAX_VALUES = 10_000
+"""Of one event, with those of records in it, where each array and map has one element."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,10 +94,16 @@ def field_types(parsed: Mapping[str, Any], place: str) -> dict[str, FieldType]:
         place: Where the schema is from, for the message.
 
     Raises:
-        DeclarationError: A record contains itself, an array holds what takes no bytes, or types
-            are nested too deep.
+        DeclarationError: A record contains itself, an array holds what takes no bytes, types
+            are nested too deep, or an event holds too many values.
     """
     names = cast("Mapping[str, SchemaNode]", parsed["__named_schemas"])
+    if (count := _values(parsed, {})) > MAX_VALUES:
+        # Of a record that has twice what has twice what has ... a few bytes take hours.
+        raise DeclarationError(
+            f"{place}: an event holds {count:,} values, with those of records in it; that are more "
+            f"than {MAX_VALUES:,}"
+        )
     reader = _TypeReader(names, place, above=(str(parsed["name"]),))
     fields = {member["name"]: reader.type_of(member["type"]) for member in parsed["fields"]}
     if _levels(parsed, {}) > MAX_LEVELS:
@@ -124,6 +132,29 @@ def _levels(node: SchemaNode, levels: dict[str, int]) -> int:
         case "map":
             return 1 + _levels(node["values"], levels)
     return 0
+
+
+def _values(node: SchemaNode, counts: dict[str, int]) -> int:
+    """How many values a value of a type holds, where each array and map has one element.
+
+    Args:
+        node: A type; where it contains itself, that counts as one.
+        counts: Those of the named types that come before it; others are added.
+    """
+    if isinstance(node, str):
+        return counts.get(node, 1)
+    if isinstance(node, list):
+        return sum([_values(branch, counts) for branch in node])
+    match node["type"]:
+        case "record" | "error":
+            count = sum([_values(member["type"], counts) for member in node["fields"]])
+            counts[node["name"]] = max(1, count)
+            return counts[node["name"]]
+        case "array":
+            return _values(node["items"], counts)
+        case "map":
+            return _values(node["values"], counts)
+    return 1
 
 
 @dataclass(slots=True)

@@ -141,11 +141,9 @@ class _Defaults:
             case "boolean":
                 return self._checked(bool, value)
             case "int" | "long":
-                if type(value) is float and value.is_integer():
-                    return int(value)
-                return self._checked(int, value)
+                return self._whole(node["type"], value)
             case "float" | "double":
-                return value if type(value) is float else float(self._checked(int, value))
+                return value if type(value) is float else self._float(self._checked(int, value))
             case "string":
                 return self._checked(str, value)
             case "enum":
@@ -154,6 +152,20 @@ class _Defaults:
             case "bytes" | "fixed":
                 return self._bytes(node, self._checked(str, value))
         raise self._misfit(value)
+
+    def _whole(self, kind: str, value: Any) -> object:
+        if type(value) is float and value.is_integer():
+            value = int(value)
+        limit = 2**31 if kind == "int" else 2**63
+        if not -limit <= self._checked(int, value) < limit:
+            raise self._misfit(value)
+        return value
+
+    def _float(self, value: int) -> float:
+        try:
+            return float(value)
+        except OverflowError:
+            raise self._misfit(value) from None
 
     def _bytes(self, node: SchemaNode, value: str) -> object:
         try:

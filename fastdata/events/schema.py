@@ -72,7 +72,7 @@ class Schema:
 
         Raises:
             DeclarationError: It is no Avro record, contains itself, has a default that does not
-                fit, an array of what takes no bytes, or is nested too deep.
+                fit, an array of what takes no bytes, is nested too deep or holds too many values.
         """
         return _parse(text, place)
 
