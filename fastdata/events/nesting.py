@@ -19,4 +19,5 @@ def is_too_deep(json: bytes) -> bool:
     if json.count(b"[") + json.count(b"{") <= MAX_LEVELS:
         return False
     brackets = _TEXT.sub(b"", json).translate(None, _OTHERS)
-    return max(accumulate(1 if bracket in b"[{" else -1 for bracket in brackets)) > MAX_LEVELS
+    levels = accumulate(1 if bracket in b"[{" else -1 for bracket in brackets)
+    return max(levels, default=0) > MAX_LEVELS  # all of them may be in texts

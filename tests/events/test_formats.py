@@ -185,6 +185,7 @@ def test_a_missing_field_is_its_default_or_told(tmp_path: Path) -> None:
         (b"[" * 100_000, "malformed"),
         (b'{"at": 5, "x": ' + b"1" * 5_000 + b"}", "malformed"),
         (b"[]", "schema-mismatch"),
+        (b'"' + b"[]" * 60 + b'"', "schema-mismatch"),  # JSON that was encoded twice
         (b'{"at": "2300-01-01T00:00:00Z", "x": "a"}', "time-out-of-range"),
     ],
 )
