@@ -21,6 +21,7 @@ __all__ = ["Schema", "encode", "split_wire"]
 
 _HEAD_BYTES = 5
 _PARSE_ERRORS = (
+    ArithmeticError,
     AttributeError,
     LookupError,
     SchemaParseException,

@@ -2,6 +2,7 @@
 
 import json
 from decimal import Decimal
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -130,7 +131,7 @@ def test_a_default_belongs_to_one_event_alone(tmp_path: Path) -> None:
         ("int", 2**31),
         ("long", -(2**63) - 1),
         ("long", 1e300),
-        ("double", 10**400),
+        ({"type": "array", "items": "double"}, [10**400]),
     ],
 )
 def test_a_default_that_does_not_fit_is_refused(type: object, default: object) -> None:
@@ -195,21 +196,20 @@ def test_types_are_nested_100_levels_deep_at_most() -> None:
         Schema.parse(event({"name": "x", "type": arrays}))
 
 
-def doubled(times: int, leaf: object) -> object:
-    """A record with two fields of a type that has two fields of a type and so on."""
-    node = leaf
-    for number in range(times):
-        again = f"D{number - 1}" if number else leaf
-        fields = [{"name": "a", "type": node}, {"name": "b", "type": again}]
-        node = {"type": "record", "name": f"D{number}", "fields": fields}
-    return node
-
-
 @pytest.mark.parametrize("leaf", ["null", "int"])
 def test_an_event_holds_10_000_values_at_most(leaf: str) -> None:
-    Schema.parse(event({"name": "x", "type": doubled(13, leaf)}))
-    with pytest.raises(DeclarationError, match="an event holds 1,125,899,906,842,625 values"):
-        Schema.parse(event({"name": "x", "type": doubled(50, leaf)}))
+    def doubled(times: int) -> str:
+        """Records with two of the record before."""
+        types = [leaf, *(f"D{number}" for number in range(times))]
+        records = [
+            {"type": "record", "name": name, "fields": [{"name": f, "type": last} for f in "ab"]}
+            for last, name in pairwise(types)
+        ]
+        return event(*({"name": f"x{n}", "type": each} for n, each in enumerate(records)))
+
+    Schema.parse(doubled(12))
+    with pytest.raises(DeclarationError, match="an event holds 2,251,799,813,685,247 values"):
+        Schema.parse(doubled(50))
 
 
 def test_a_record_that_contains_itself_by_its_full_name_is_refused() -> None:

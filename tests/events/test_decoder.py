@@ -223,6 +223,13 @@ def test_the_canonical_text_gives_the_same_id(source: Source) -> None:
             ),
             "array of nulls",
         ),
+        (
+            (
+                '{"type":"record","name":"A","fields":'
+                f'[{{"name":"a","type":"double","default":1{"0" * 400}}}]}}'
+            ),
+            "too large",
+        ),
     ],
 )  # fmt: skip
 def test_a_schema_that_cannot_be_used_is_refused(text: str, message: str) -> None:
