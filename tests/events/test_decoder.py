@@ -156,6 +156,20 @@ def test_an_older_schema_is_read_with_the_defaults(source: Source, tmp_path: Pat
     assert event.fields == {"at": 5, "id": "a", "price": None, "note": "none"}
 
 
+@pytest.mark.parametrize("type", ["string", "bytes", {"type": "fixed", "name": "F", "size": 3}])
+def test_a_field_that_is_cut_off_is_noticed_although_nobody_reads_it(
+    source: Source, tmp_path: Path, type: object
+) -> None:
+    newer = write(tmp_path, "newer", [*FIELDS, {"name": "more", "type": type}])
+    decoder = Decoder(source, FolderRegistry(tmp_path))
+    more = "abc" if type == "string" else b"abc"
+    value = encode(newer, {"at": 5, "id": "a", "price": None, "more": more})
+
+    assert decoder.decode(value).id == "a"
+    for end in range(7, len(value)):
+        assert reason(decoder, value[:end]) == "decode: malformed"
+
+
 def test_a_map_function_changes_and_drops_events(source: Source, decoder: Decoder) -> None:
     @source.map
     def keep_a(event: dict[str, object]) -> dict[str, object] | None:
