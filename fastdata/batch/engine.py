@@ -3,10 +3,12 @@
 A metric cannot be sent to a process, so its file is loaded there and it is looked up by name.
 """
 
+import logging
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
+from fastdata.archive.avro_file import records_of
 from fastdata.batch.job import Engine, Job, JobResult
 from fastdata.batch.row_engine import fold
 from fastdata.coordinates.calendar import Grain
@@ -15,6 +17,8 @@ from fastdata.declare.metric import Metric
 from fastdata.errors import FastdataError, ReplayError
 
 __all__ = ["DeclaredMetric", "choose_engine", "fold_declared", "fold_job"]
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +73,7 @@ def _is_columnar(metric: Metric, schemas: Iterable[str]) -> bool:
 
 
 def fold_job(metrics: Sequence[Metric], job: Job) -> JobResult:
-    """The exact totals of a job's spans, by its engine.
+    """The exact totals of a job's spans, by its engine; by rows where columns cannot be read.
 
     Args:
         metrics: Of one source; the job means them by their index.
@@ -81,12 +85,20 @@ def fold_job(metrics: Sequence[Metric], job: Job) -> JobResult:
     """
     if job.engine == "rows":
         return fold(metrics, job)
-    from fastdata.batch.columnar.engine import fold_columns
+    from fastdata.batch.columnar.engine import UnreadableError, fold_columns
 
     try:
         return fold_columns(metrics, job)
     except FastdataError:
         raise
+    except UnreadableError as error:
+        # An integer of 32 bits that is larger, say: one event in a million would hold up all.
+        _log.warning(
+            "the row engine counts %d hours of %s, as the columnar one cannot read an event: %s",
+            len(job.spans), metrics[0].source.topic, error,
+        )  # fmt: skip
+        pieces = [replace(p, records=records_of(p.data), data=b"") for p in job.pieces]
+        return fold(metrics, replace(job, pieces=pieces, engine="rows"))
     except Exception as error:
         names = ", ".join([repr(metric.name) for metric in metrics])
         reason = str(error).strip().partition("\n")[0]

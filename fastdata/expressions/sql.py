@@ -73,7 +73,10 @@ def _place(node: Node) -> str:
             return quote_name(ELEMENT)
         case Get():
             if node.holder.type.kind == "map":
-                return f"map_extract({_place(node.holder)}, {quote_text(node.name)})[1]"
+                # Of a key that comes twice the last one counts, as in a dict.
+                holder, key = _place(node.holder), quote_text(node.name)
+                position = f"CAST(array_positions(map_keys({holder}), {key})[-1] AS BIGINT)"
+                return f"map_values({holder})[{position}]"
             record = _place(node.holder)
             field = f"get_field({record}, {quote_text(node.name)})"
             if not node.holder.type.nullable:

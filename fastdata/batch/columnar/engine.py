@@ -41,7 +41,7 @@ from fastdata.expressions import (
 )
 from fastdata.measures.aggregate import State
 
-__all__ = ["fold_columns", "is_columnar"]
+__all__ = ["UnreadableError", "fold_columns", "is_columnar"]
 
 # No field of Avro can have such a name.
 _TIME, _HOUR, _PLACE = "0time", "0hour", "0place"
@@ -63,6 +63,10 @@ _SQL = {
 }
 _PRIMITIVES = {"null", "boolean", "int", "long", "float", "double", "bytes", "string"}
 _LOGICAL = {None, "timestamp-millis", "timestamp-micros", "date", "decimal"}
+
+
+class UnreadableError(Exception):
+    """DataFusion cannot read an object; who reads record by record can."""
 
 
 def is_columnar(metric: Metric, schemas: Iterable[str]) -> bool:
@@ -108,6 +112,7 @@ def fold_columns(metrics: Sequence[Metric], job: Job, max_bytes: int = _MAX_BYTE
         max_bytes: Of memory for grouping and sorting; past it they use files.
 
     Raises:
+        UnreadableError: An event is written as only others than DataFusion can read it.
         ReplayError: A span has not the number of events that the manifest says.
         MapError: A value is not of its declared type.
     """
@@ -197,10 +202,7 @@ def _read(source: Source, names: Sequence[str], job: Job) -> pa.Table:
             path = Path(folder, f"{number}.avro")
             with path.open("wb") as file:
                 runs_of_pieces = join_objects([piece.data for piece in pieces], file)
-            # One file is read by one thread, so that rows stay in their order.
-            context.register_avro("object", str(path))
-            table = context.sql(f"SELECT {', '.join(columns)} FROM object").to_arrow_table()
-            context.deregister_table("object")
+            table = _read_file(context, path, columns)
             path.unlink()
             places = [
                 np.arange(start, start + length) + _base(piece)
@@ -209,6 +211,17 @@ def _read(source: Source, names: Sequence[str], job: Job) -> pa.Table:
             ]
             tables.append(_placed(table, np.concatenate(places), source))
     return pa.concat_tables(tables).filter(pc.field(_HOUR).isin(hours))
+
+
+def _read_file(context: SessionContext, path: Path, columns: Sequence[str]) -> pa.Table:
+    # One file is read by one thread, so that rows stay in their order.
+    context.register_avro("object", str(path))
+    try:
+        return context.sql(f"SELECT {', '.join(columns)} FROM object").to_arrow_table()
+    except Exception as error:
+        raise UnreadableError(str(error).strip().partition("\n")[0]) from error
+    finally:
+        context.deregister_table("object")
 
 
 def _base(piece: Piece) -> int:
