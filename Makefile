@@ -38,6 +38,7 @@ test-services: fetch ## The tests on real servers and with worker processes, non
 test-nightly: export FASTDATA_TEST_SEEDS ?= 100000
 test-nightly: export FASTDATA_TEST_EXAMPLES ?= 5000
 test-nightly: export FASTDATA_TEST_KILLS ?= 100
+test-nightly: export FASTDATA_TEST_MUTATIONS ?= 1000000
 test-nightly: fetch ## New schedules and examples, kills, years, large data: hours
 	$(PYTEST) --dist worksteal -m "nightly or hypothesis" --require-services \
 	  --timeout 3600 $(ARGS)

@@ -56,6 +56,7 @@ class Sender:
         match self.event_format:
             case "avro":
                 index = rng.choice([0, 0, 0, *range(len(self._avro))])
+                index = 0 if self._sent <= len(FIRST_AND_LAST) else index
                 self._avro[index].faults = faults
                 return b"\0" + self._ids[index].to_bytes(4, "big") + self._avro[index].datum()
             case "json":
@@ -109,4 +110,5 @@ def _mutate(rng: Random, data: bytearray, ids: list[int]) -> None:
         case 9:
             data[at:end] = rng.choice([b"\0", b"\xff\xfe", b"\xed\xa0\x80", b"\xc0\x80", b"\xf5"])
         case _:
-            data += rng.choice([b"\0", b"}", b"\r\n", b"\0" * 1_000, b"[" * 300, data[5:]])
+            ends: list[bytes] = [b"\0", b"}", b"\r\n", b"\0" * 1_000, b"[" * 300, bytes(data[5:])]
+            data += rng.choice(ends)

@@ -112,9 +112,8 @@ class _Types:
 
     def _record(self, depth: int) -> Node:
         name = f"{self._prefix}R{self._rng.randrange(1 << 40)}"
-        fields = [self.field(f"g{n}") for n in range(self._rng.randrange(1, 4))]
-        if depth < _DEPTH - 1:
-            fields = fields[:2]
+        count = self._rng.randrange(1, 4 if depth == _DEPTH - 1 else 3)
+        fields = [{"name": f"g{n}", "type": self._type(depth)} for n in range(count)]
         return {"type": "record", "name": name, "fields": fields}
 
     def _name(self) -> str:
