@@ -12,7 +12,7 @@ import fastavro
 
 from fastdata.coordinates.instants import HOUR_MS
 from fastdata.errors import BadEventError, CorruptStateError, UnknownSchemaError
-from fastdata.events.decoder import NO_TIMESTAMP, Decoder, read_as_written
+from fastdata.events.decoder import NO_TIMESTAMP, Datums, Decoder, read_as_written
 from fastdata.events.formats import VALUE_SCHEMA, ValueReader, dump_value
 from fastdata.events.schema import Schema
 
@@ -93,7 +93,7 @@ def read_datums(
     Raises:
         CorruptStateError: The data are not that many datums of the schema.
     """
-    datums = io.BytesIO(data)
+    datums = Datums(data)
     canonical, schema_id = schema.canonical, schema.id
     start = 0
     for offset in offsets:

@@ -170,6 +170,21 @@ def test_a_field_that_is_cut_off_is_noticed_although_nobody_reads_it(
         assert reason(decoder, value[:end]) == "decode: malformed"
 
 
+@pytest.mark.parametrize("items", ["float", "double", {"type": "fixed", "name": "F", "size": 3}])
+@pytest.mark.parametrize("nested", ["array", "map"])
+def test_a_count_of_what_is_not_there_takes_no_time_although_nobody_reads_it(
+    source: Source, tmp_path: Path, items: object, nested: str
+) -> None:
+    type = {"type": nested, "items": items, "values": items}
+    newer = write(tmp_path, "newer", [*FIELDS, {"name": "more", "type": type}])
+    decoder = Decoder(source, FolderRegistry(tmp_path))
+    empty: object = [] if nested == "array" else {}
+    value = encode(newer, {"at": 5, "id": "a", "price": None, "more": empty})
+
+    assert decoder.decode(value).id == "a"
+    assert reason(decoder, value[:-1] + b"\xfe" * 8 + b"\x7e") == "decode: malformed"
+
+
 def test_a_map_function_changes_and_drops_events(source: Source, decoder: Decoder) -> None:
     @source.map
     def keep_a(event: dict[str, object]) -> dict[str, object] | None:
