@@ -7,6 +7,7 @@ seed, with which `run` does the same again.
 """
 
 import asyncio
+import faulthandler
 import os
 import resource
 import signal
@@ -43,6 +44,7 @@ NEW_SEEDS = int(os.environ.get("FASTDATA_TEST_MUTATIONS", "20000")) // NEW_RECOR
 ARRIVAL = START + 3 * 3_600_000
 # Of one event, in seconds of the processor, so that a busy machine tells nothing.
 EVENT_S = 1.0
+SEED_S = 1_200  # after which the process ends, for nothing else interrupts a loop in C
 MOST_MIB = 2_048
 
 
@@ -164,12 +166,17 @@ def run_seeds(
 ) -> Figures:
     figures = Figures()
     for seed in seeds:
+        if limit_s:
+            faulthandler.dump_traceback_later(SEED_S, exit=True)
         try:
-            with TemporaryDirectory(dir=folder) as name:
+            # The folder that is left tells the seed of what had to be ended.
+            with TemporaryDirectory(dir=folder, prefix=f"{event_format}-{seed}-") as name:
                 asyncio.run(run(seed, event_format, Path(name), count, figures, limit_s))
         except BaseException as error:
             error.add_note(f"of the seed {seed}, {event_format}, {count} records")
             raise
+        finally:
+            faulthandler.cancel_dump_traceback_later()
     return figures
 
 
