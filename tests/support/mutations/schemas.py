@@ -53,8 +53,9 @@ def newer_schema(rng: Random, schema: dict[str, Node]) -> dict[str, Node]:
         for field in newer["fields"]
         if "default" not in field or "'name'" in str(field["type"]) or rng.random() < 0.6
     ]
-    for number in range(rng.randrange(1, 4)):
-        fields.insert(rng.randrange(len(fields) + 1), types.field(f"x{number}"))
+    places = sorted(rng.randrange(len(fields) + 1) for _ in range(rng.randrange(1, 4)))
+    for number, place in enumerate(places):  # a later one may refer to a type of the one before
+        fields.insert(place + number, types.field(f"x{number}"))
     newer["fields"] = fields
     return newer
 
