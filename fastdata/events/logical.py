@@ -191,9 +191,10 @@ class _Defaults:
 
 def _read_decimal(data: bytes, schema: SchemaNode, _: SchemaNode = None) -> Decimal:
     """As fastavro does, but a number of too many digits is refused and not rounded."""
-    unscaled = int.from_bytes(data, "big", signed=True)
-    if abs(unscaled) >= 10 ** schema["precision"]:
-        raise ValueError(f"a decimal of precision {schema['precision']} holds {unscaled}")
+    unscaled, precision = int.from_bytes(data, "big", signed=True), schema["precision"]
+    # A byte holds less than 2.5 digits, and a schema may say a precision of a billion.
+    if len(data) * 2.5 > precision and abs(unscaled) >= 10**precision:
+        raise ValueError(f"a decimal of precision {precision} holds {unscaled}")
     return _EXACT.scaleb(Decimal(unscaled), -schema.get("scale", 0))
 
 

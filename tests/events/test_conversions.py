@@ -1,6 +1,7 @@
 """Values come in one form, however deep they are and whatever schema wrote them."""
 
 import json
+from contextlib import nullcontext
 from decimal import Decimal
 from itertools import pairwise
 from pathlib import Path
@@ -139,13 +140,24 @@ def test_a_default_that_does_not_fit_is_refused(type: object, default: object) -
         Schema.parse(event({"name": "x", "type": type, "default": default}))
 
 
-def test_a_decimal_of_too_many_digits_is_not_rounded(tmp_path: Path) -> None:
-    text = event({"name": "x", "type": MONEY})
-    wider = Schema.parse(event({"name": "x", "type": {**MONEY, "precision": 5}}))
-    datum = encode(wider, {"at": 5, "x": Decimal("123.45")})[5:]
+def test_a_decimal_of_a_billion_digits_is_read_at_once(tmp_path: Path) -> None:
+    text = event({"name": "x", "type": {**MONEY, "precision": 10**9}})
+    writer = Schema.parse(text)
 
-    with pytest.raises(BadEventError, match="precision 4"):
-        decoder(tmp_path, text).decode_datum(Schema.parse(text), datum)
+    assert read(decoder(tmp_path, text), writer, x=Decimal("-1.28")) == Decimal("-1.28")
+
+
+@pytest.mark.parametrize("number", [9_999, -9_999, 10_000, -10_000])
+def test_a_decimal_has_as_many_digits_as_its_precision_says(tmp_path: Path, number: int) -> None:
+    text = event({"name": "x", "type": MONEY})
+    value = Decimal(number).scaleb(-2)
+    wider = Schema.parse(event({"name": "x", "type": {**MONEY, "precision": 5}}))
+    datum = encode(wider, {"at": 5, "x": value})[5:]
+
+    with nullcontext() if abs(value) < 100 else pytest.raises(BadEventError, match="precision 4"):
+        found = decoder(tmp_path, text).decode_datum(Schema.parse(text), datum).fields
+        assert found is not None
+        assert found["x"] == value
 
 
 def test_types_that_are_named_once_are_known_by_their_name() -> None:
