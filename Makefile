@@ -31,6 +31,7 @@ test: lint ## Lint, types and all that needs no server and no luck (ARGS="tests/
 	$(PYTEST) --dist loadfile -m "not (services or processes or nightly)" $(ARGS)
 
 .PHONY: test-services
+test-services: JOBS = 4
 test-services: fetch ## The tests on real servers and with worker processes, none of them skipped
 	$(PYTEST) --dist loadfile -m "(services or processes) and not nightly" --require-services $(ARGS)
 

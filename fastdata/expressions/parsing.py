@@ -39,9 +39,10 @@ from fastdata.expressions.tree import (
     array_of,
     call,
     or_null,
+    quoted,
 )
 
-__all__ = ["Function", "Handler", "Handlers", "Parser", "Reader", "negated", "of_kind", "quoted"]
+__all__ = ["Function", "Handler", "Handlers", "Parser", "Reader", "negated", "of_kind"]
 
 Handler = Callable[["Parser", exp.Expr], Node]
 Handlers = Mapping[type[exp.Expr], tuple[Handler, Container[str]]]
@@ -50,17 +51,11 @@ Reader = Callable[["Parser", exp.Expr, str], Node]
 
 NOT = Operator("not {0}", "(NOT {0})")
 _MAX_DEPTH = 40
-_PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 # Arguments that sqlglot notes on its nodes, and that change nothing here.
 _NOTES = {
     "negate", "safe", "typed", "coalesce", "ignore_nulls", "nested", "big_int", "is_string",
     "quoted",
 }  # fmt: skip
-
-
-def quoted(name: str) -> str:
-    """A name as it is written in an expression."""
-    return name if _PLAIN_NAME.fullmatch(name) else '"' + name.replace('"', '""') + '"'
 
 
 def negated(node: Node) -> Node:

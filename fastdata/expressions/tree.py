@@ -1,5 +1,6 @@
 """Typed expressions: what parsing makes, and what Python and SQL are made from."""
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
@@ -7,12 +8,13 @@ from fastdata.events.fieldtypes import FieldType
 
 __all__ = [
     "Call", "Column", "Element", "Get", "Literal", "Node", "Nulls", "Operator", "always",
-    "array_of", "call", "digits_of", "never", "nodes_of", "or_null",
+    "array_of", "call", "digits_of", "never", "nodes_of", "or_null", "quoted",
 ]  # fmt: skip
 
 MAX_DIGITS = 38
 Nulls = Callable[[Iterable[bool]], bool]
 INT64 = (-(2**63), 2**63 - 1)
+_PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,3 +147,8 @@ def digits_of(bits: int) -> int:
 def or_null(type: FieldType, is_null: bool = True) -> FieldType:
     """The type with null added, if `is_null`."""
     return replace(type, nullable=True) if is_null and not type.nullable else type
+
+
+def quoted(name: str) -> str:
+    """A name as it is written in an expression."""
+    return name if _PLAIN_NAME.fullmatch(name) else '"' + name.replace('"', '""') + '"'

@@ -5,6 +5,7 @@ from collections import Counter
 from pathlib import Path
 from typing import cast
 
+import pytest
 from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
 
 from fastdata.store.opening import open_store
@@ -17,8 +18,9 @@ from tests.real.full.deploying import Processes, RealDeployment
 
 DECLARED = Path(__file__).parents[2] / "agreement" / "declared"
 CLICKS = 4_000
+Round = tuple[str, str, list[str]]
 # Where worker, archiver and replay are killed while they do their part of the day.
-ROUNDS = [
+ROUNDS: list[Round] = [
     ("flush.after_table", "archive.after_object", ["batch.after_open_run", "store.after_totals"]),
     ("flush.after_store", "archive.after_manifest", ["batch.before_flip", "batch.after_flip"]),
     ("flush.after_commit", "archive.after_commit", ["batch.before_clean_up"]),
@@ -82,8 +84,15 @@ class Day:
         return found
 
 
+@pytest.mark.parametrize(
+    "rounds",
+    [
+        pytest.param(ROUNDS[:2], id="two rounds"),
+        pytest.param(ROUNDS, id="all rounds", marks=pytest.mark.nightly),
+    ],
+)
 async def test_every_answer_is_true_while_workers_archivers_and_replays_are_killed(
-    deploy: Deploy, tmp_path: Path
+    deploy: Deploy, tmp_path: Path, rounds: list[Round]
 ) -> None:
     deployment = deploy(tmp_path, DECLARED / "agents" / "clicks.py", DECLARED / "schemas")
     assert isinstance(deployment, RealDeployment)
@@ -91,8 +100,8 @@ async def test_every_answer_is_true_while_workers_archivers_and_replays_are_kill
         day = Day(deployment, store)
         fates = Counter(one.fate for one in day.sent)
         assert min(fates[fate] for fate in ("bad", "fold", "future", "late", "repeat")) >= 40
-        share = -(-len(day.sent) // len(ROUNDS))
-        for number, (folding, archiving, counting) in enumerate(ROUNDS):
+        share = -(-len(day.sent) // len(rounds))
+        for number, (folding, archiving, counting) in enumerate(rounds):
             await day.fold(day.sent[number * share : (number + 1) * share], folding)
             await day.replay(archiving, counting)
         day.log.fill(day.source.segment_size)

@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 
 @pytest.mark.parametrize(
     "kills",
-    [8, pytest.param(KILLS, marks=[pytest.mark.nightly, pytest.mark.timeout(0)], id="many")],
+    [5, pytest.param(KILLS, marks=[pytest.mark.nightly, pytest.mark.timeout(0)], id="many")],
 )
 @pytest.mark.parametrize(
     ("share", "workers", "wiping"),
