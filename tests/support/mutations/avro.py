@@ -1,15 +1,12 @@
 """Random Avro datums, in each form that Avro allows, and now and then in one that it does not."""
 
 import struct
-from random import Random
 from typing import Any
 
 from tests.support.mutations.values import (
-    Moments,
-    Names,
+    Writer,
     double,
     integer,
-    named_in,
     resolved,
     text,
 )
@@ -34,24 +31,8 @@ def varint(number: int, extra: int = 0) -> bytes:
     return bytes(out)
 
 
-class AvroWriter:
-    """Writes datums of a schema.
-
-    Args:
-        schema: As JSON.
-        time: The name of the field with the event time, which is the next of `moments`.
-
-    Attributes:
-        faults: How likely each value is written as Avro does not allow it.
-    """
-
-    def __init__(self, rng: Random, schema: dict[str, Node], time: str, moments: Moments) -> None:
-        self._rng = rng
-        self._schema = schema
-        self._names: Names = named_in(schema)
-        self._time = time
-        self._moments = moments
-        self.faults = 0.0
+class AvroWriter(Writer):
+    """Writes datums of a schema."""
 
     def datum(self) -> bytes:
         """A datum of the schema."""
@@ -59,9 +40,6 @@ class AvroWriter:
         for field in self._schema["fields"]:
             self._write(out, field["type"], is_time=field["name"] == self._time)
         return bytes(out)
-
-    def _is_wrong(self) -> bool:
-        return self._rng.random() < self.faults
 
     def _write(self, out: bytearray, node: Node, *, is_time: bool = False) -> None:
         rng, node = self._rng, resolved(node, self._names)

@@ -8,10 +8,9 @@ from typing import Any
 
 from tests.support.mutations.values import (
     Moments,
-    Names,
+    Writer,
     double,
     integer,
-    named_in,
     resolved,
     text,
 )
@@ -39,23 +38,12 @@ _ODD_PARTS = (
 )  # fmt: skip
 
 
-class JsonWriter:
-    """Writes events of a schema as JSON; arguments as of `AvroWriter`."""
-
-    def __init__(self, rng: Random, schema: dict[str, Node], time: str, moments: Moments) -> None:
-        self._rng = rng
-        self._schema = schema
-        self._names: Names = named_in(schema)
-        self._time = time
-        self._moments = moments
-        self.faults = 0.0
+class JsonWriter(Writer):
+    """Writes events of a schema as JSON."""
 
     def value(self) -> str:
         """An event, as JSON."""
         return self._object(self._schema, self._time)
-
-    def _is_wrong(self) -> bool:
-        return self._rng.random() < self.faults
 
     def _object(self, node: Node, time_field: str = "") -> str:
         rng, members = self._rng, []
@@ -102,16 +90,8 @@ class JsonWriter:
         return rng.choice(_ODD_TOKENS)
 
 
-class LineWriter:
-    """Writes events of scalars as parts with a tab between; arguments as of `AvroWriter`."""
-
-    def __init__(self, rng: Random, schema: dict[str, Node], time: str, moments: Moments) -> None:
-        self._rng = rng
-        self._schema = schema
-        self._names: Names = named_in(schema)
-        self._time = time
-        self._moments = moments
-        self.faults = 0.0
+class LineWriter(Writer):
+    """Writes events of scalars as parts with a tab between."""
 
     @staticmethod
     def pattern(schema: dict[str, Node]) -> str:
@@ -129,7 +109,7 @@ class LineWriter:
                 self._rng, node, self._moments if field["name"] == self._time else None
             )
             part = written if isinstance(written, str) else json.dumps(written)
-            parts.append(self._rng.choice(_ODD_PARTS) if self._rng.random() < self.faults else part)
+            parts.append(self._rng.choice(_ODD_PARTS) if self._is_wrong() else part)
         return "\t".join(parts)
 
 

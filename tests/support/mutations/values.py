@@ -9,6 +9,7 @@ __all__ = [
     "START",
     "Moments",
     "Names",
+    "Writer",
     "double",
     "integer",
     "named_in",
@@ -110,3 +111,26 @@ def text(rng: Random) -> str:
     if shape < 0.6:
         return rng.choice("abcdefgh") * rng.randrange(1, 4)
     return rng.choice(_ODD_TEXTS)
+
+
+class Writer:
+    """Writes events of a schema.
+
+    Args:
+        schema: As JSON.
+        time: The name of the field with the event time, which is the next of `moments`.
+
+    Attributes:
+        faults: How likely each value is written as the format does not allow it.
+    """
+
+    def __init__(self, rng: Random, schema: dict[str, Any], time: str, moments: Moments) -> None:
+        self._rng = rng
+        self._schema = schema
+        self._names: Names = named_in(schema)
+        self._time = time
+        self._moments = moments
+        self.faults = 0.0
+
+    def _is_wrong(self) -> bool:
+        return self._rng.random() < self.faults
