@@ -3,8 +3,8 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping
-from typing import cast
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, cast
 
 import faust
 from aiokafka.errors import KafkaError
@@ -15,18 +15,19 @@ from fastdata.coordinates.epochs import FIRST_EPOCH
 from fastdata.declare.metric import Metric
 from fastdata.declare.source import Source
 from fastdata.errors import BrokerError, MapError, SchemaNeededError
-from fastdata.events.decoder import NO_TIMESTAMP
 from fastdata.events.registry import Registry
-from fastdata.speed.layer import Record, SpeedLayer
+from fastdata.speed.layer import SpeedLayer
+from fastdata.speed.state import Record
 from fastdata.speed.table import ChangelogTable
-from fastdata.speed.transport import FoldingConsumer
+from fastdata.speed.transport import AsFetched, FoldingConsumer, Hole, records_of
 from fastdata.speed.watchdog import Sign
 
 __all__ = ["SourceAgent"]
 
 Fail = Callable[[str, BaseException], None]
 
-_QUEUE_EVENTS = 4_096
+_QUEUE_MESSAGES = 8
+_STRETCH_S = 0.02
 _REREAD_EVERY_S = 5.0
 _REVOKE_DEADLINE_S = 5.0
 _FINISH_DEADLINE_S = 15.0  # half of what the watchdog gives a shutdown
@@ -69,16 +70,9 @@ class SourceAgent:
         self._waits = 0  # for a schema
         self._is_flushing = False
         app.tables.add(self.table)
-        topic = app.topic(
-            source.topic,
-            key_type=bytes,
-            value_type=bytes,
-            key_serializer="raw",
-            value_serializer="raw",
-            allow_empty=True,
-            acks=False,  # takes the topic out of Faust's own bookkeeping of offsets
-        )
-        topic.maxsize = _QUEUE_EVENTS  # app.topic() drops the argument
+        # Without acks it is out of Faust's own bookkeeping of offsets.
+        topic = app.topic(source.topic, schema=AsFetched(), acks=False)
+        topic.maxsize = _QUEUE_MESSAGES  # app.topic() drops the argument
         app.agent(topic, name=self.name, concurrency=1)(self._run)
 
     @property
@@ -88,7 +82,7 @@ class SourceAgent:
     def _tp(self, partition: int) -> TP:
         return TP(self.source.topic, partition)
 
-    async def _run(self, stream: StreamT[bytes]) -> None:
+    async def _run(self, stream: StreamT[Any]) -> None:
         if (layer := self.layer) is None:
             return  # cannot be: the service starts before all agents
         try:
@@ -97,8 +91,6 @@ class SourceAgent:
                     await self._take(layer, event.message)
                 except MapError as error:
                     self._stop_alone(layer, error)
-                if layer.is_full:
-                    await self.flush()
         except Exception as error:  # noqa: BLE001 - Faust would acknowledge the event and go on
             self._fail(f"folding {self.source.topic}", error)
 
@@ -115,72 +107,84 @@ class SourceAgent:
         self._fail(f"folding {self.source.topic}", error)
 
     async def _take(self, layer: SpeedLayer, message: Message) -> None:
-        """Fold an event, once its schema is here; read again what is missing before it."""
-        while True:
+        """Fold records, once their schemas are here; read again what is missing before them."""
+        records, done = records_of(message), 0
+        while done < len(records):
+            start = done
             try:
-                if not self._accept(layer, message):
-                    await self._mend(layer, message)
-                return
+                done = self._fold_next(layer, message, records, start)
+                if done == start:
+                    if not await self._mend(layer, message, records[start]):
+                        return  # what is read again brings the others along
+                    done += 1
             except SchemaNeededError as needed:
                 if self.registry is None:
                     raise
-                # Nothing has been folded; the partition may be another's when the schema is here.
+                # The partition may be another's when the schema is here.
                 self._waits += 1
                 await self.registry.learn(needed.schema_id)
+            if layer.is_full:
+                await self.flush()
+            else:
+                await asyncio.sleep(0)  # nothing else would run while the queue is full
 
-    def _accept(self, layer: SpeedLayer, message: Message) -> bool:
-        """Fold the event that is next, or leave alone what is not; False when some are missing.
+    def _fold_next(
+        self, layer: SpeedLayer, message: Message, records: Sequence[Record], start: int
+    ) -> int:
+        """Fold records from an index on, for some 20 ms or until the layer is full.
 
-        At least once: an event of another generation comes again, one before the position was
+        At least once: records of another generation come again, one before the position was
         folded already. One after the position is next only if the log has nothing in between.
+
+        Returns:
+            The index to go on from: `start` if records are missing before it.
         """
-        partition, offset = message.partition, message.offset
-        generation = self._app.consumer_generation_id
-        if message.generation_id != generation or self._live.get(partition) != generation:
-            return True
-        position = layer.partitions[self.epoch.number(partition)].position
-        if offset < position:
-            return True
-        if offset > position:
-            holes = self._consumer.holes.get(message.tp, {})
-            # Where no hole of the log is known, Faust has lost what is missing.
-            start, is_head = holes.get(offset, (offset, True))
-            if start > position or is_head:
-                return False
-        self._fold(layer, message)
-        if offset > position:
-            del holes[offset]
-        return True
+        tp, generation = message.tp, self._app.consumer_generation_id
+        if message.generation_id != generation or self._live.get(tp.partition) != generation:
+            return len(records)
+        number = self.epoch.number(tp.partition)
+        owned, limit = layer.partitions[number], layer.dirty_limit(number)
+        deadline = time.monotonic() + _STRETCH_S
+        for index in range(start, len(records)):
+            record = records[index]
+            if is_after_hole := record.offset > owned.position:
+                hole, is_head = self._hole_before(tp, record.offset)
+                if hole > owned.position or is_head:
+                    return index
+            layer.fold(number, record)
+            if is_after_hole:
+                self._consumer.holes[tp].pop(record.offset, None)
+            if owned.cells.dirty >= limit or time.monotonic() > deadline:
+                return index + 1
+        return len(records)
 
-    def _fold(self, layer: SpeedLayer, message: Message) -> None:
-        sent_s = message.timestamp
-        timestamp_ms = NO_TIMESTAMP if sent_s is None else round(sent_s * 1000)
-        headers = cast(list[tuple[str, bytes]], message.headers or ())
-        layer.fold(
-            self.epoch.number(message.partition),
-            Record(message.offset, timestamp_ms, message.key, message.value, headers),
-        )
+    def _hole_before(self, tp: TP, offset: int) -> Hole:
+        # Where no hole of the log is known, Faust has lost what is missing.
+        return self._consumer.holes.get(tp, {}).get(offset, (offset, True))
 
-    async def _mend(self, layer: SpeedLayer, message: Message) -> None:
-        """Fold an event after a hole of the log, or read again what is missing. May block."""
+    async def _mend(self, layer: SpeedLayer, message: Message, record: Record) -> bool:
+        """Fold a record after a hole of the log, or read again what is missing. May block.
+
+        Returns:
+            Whether it is folded.
+        """
         if not self._is_settled:
-            return  # `settle` will seek anyway
-        partition, offset = message.partition, message.offset
-        tp, number = self._tp(partition), self.epoch.number(partition)
-        holes = self._consumer.holes.get(tp, {})
-        start, _ = holes.get(offset, (offset, True))
+            return False  # `settle` will seek anyway
+        tp, offset = message.tp, record.offset
+        number = self.epoch.number(tp.partition)
         owned = layer.partitions[number]
-        if start <= owned.position:
+        if self._hole_before(tp, offset)[0] <= owned.position:
             # Nobody but the log made this hole, unless retention has passed us by.
             log_start = await self._log_start(tp)
             if log_start is not None and log_start <= owned.position:
                 # The partition may have gone, or come again, while the broker was asked.
-                if layer.partitions.get(number) is owned and offset >= owned.position:
-                    self._fold(layer, message)
-                holes.pop(offset, None)
-                return
-        holes.pop(offset, None)
-        await self.reread(partition)
+                if is_ours := layer.partitions.get(number) is owned:
+                    layer.fold(number, record)
+                self._consumer.holes.get(tp, {}).pop(offset, None)
+                return is_ours
+        self._consumer.holes.get(tp, {}).pop(offset, None)
+        await self.reread(tp.partition)
+        return False
 
     async def _log_start(self, tp: TP) -> int | None:
         try:

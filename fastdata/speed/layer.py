@@ -150,6 +150,11 @@ class SpeedLayer:
         """Whether so many cells have changed that a flush must come before the next event."""
         return sum(p.cells.dirty for p in self.partitions.values()) >= self.max_dirty
 
+    def dirty_limit(self, partition: int) -> int:
+        """With how many changed cells of a partition the layer is full, if no others change."""
+        others = sum(p.cells.dirty for n, p in self.partitions.items() if n != partition)
+        return self.max_dirty - others
+
     def see_end(self, partition: int, log_end: int, at: int) -> None:
         """Learn how long the log is: a partition that is folded to its end is fresh.
 

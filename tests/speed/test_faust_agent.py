@@ -2,8 +2,9 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import faust
 import pytest
@@ -15,7 +16,8 @@ from faust.types.tuples import ConsumerMessage
 from fastdata import failpoints
 from fastdata.errors import MapError
 from fastdata.speed.agent import SourceAgent
-from fastdata.speed.transport import FoldingConsumer, Hole
+from fastdata.speed.state import Record
+from fastdata.speed.transport import Chunk, FoldingConsumer, Hole
 from tests.speed.conftest import NOW, Bench
 
 TP0 = TP("events", 0)
@@ -79,6 +81,7 @@ class Desk:
         self.app.consumer_generation_id = 7
         self.layer = bench.layer()
         self.agent.layer = self.layer
+        self.is_chunked = True
 
     async def open(self) -> None:
         await self.agent.open(cast(FoldingConsumer, self.group))
@@ -93,14 +96,20 @@ class Desk:
                 for event in events:
                     yield event
 
+        records = [
+            Record(offset, NOW, b"k", self.bench.record(offset, page=page, size=1).value)
+            for offset in offsets
+        ]
+        if broken:
+            records = [replace(record, value=b"?") for record in records]
+        values: list[Any] = [Chunk(records)] if self.is_chunked else [r.value for r in records]
         events = []
-        for offset in offsets:
-            value = b"?" if broken else self.bench.record(offset, page=page, size=1).value
+        for value, offset in zip(values, offsets, strict=False):
             message = ConsumerMessage(
                 "events", 0, offset, NOW / 1000, 0, None, b"k", value, None, tp=TP0,
                 generation_id=generation,
             )  # fmt: skip
-            events.append(faust.Event(self.app, b"k", value, {}, message))
+            events.append(faust.Event(self.app, None, value, {}, message))
         await self.agent._run(cast(StreamT[bytes], Stream()))
 
     @property
@@ -113,9 +122,10 @@ class Desk:
         return sum((await self.bench.counts()).values())
 
 
-@pytest.fixture
-async def desk(bench: Bench, tmp_path: Path) -> Desk:
+@pytest.fixture(params=["as one message", "one by one"])
+async def desk(bench: Bench, tmp_path: Path, request: pytest.FixtureRequest) -> Desk:
     desk = Desk(bench, tmp_path)
+    desk.is_chunked = request.param == "as one message"
     await desk.open()
     return desk
 
@@ -357,3 +367,57 @@ async def test_markers_at_the_end_of_the_log_do_not_make_a_partition_late(desk: 
 
     assert {sign.progress for sign in desk.agent.signs()} == {None}
     assert desk.layer.partitions[0].is_at_end
+
+
+async def test_an_event_whose_map_function_raises_takes_what_follows_in_its_chunk_along(
+    bench: Bench, tmp_path: Path
+) -> None:
+    taken: list[object] = []
+
+    @bench.source.map
+    def breaking(event: dict[str, object]) -> dict[str, object]:
+        taken.append(event)
+        return event if len(taken) < 3 else event["no such field"]  # type: ignore[return-value]
+
+    desk = Desk(bench, tmp_path)
+    await desk.open()
+    await desk.deliver(0, 1, 2, 3, 4)
+
+    assert len(taken) == 3
+    assert (desk.agent.live, desk.layer.partitions) == ([], {})
+
+
+async def test_the_loop_turns_while_a_long_chunk_is_folded(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fastdata.speed.agent._STRETCH_S", -1.0)
+    desk = Desk(bench, tmp_path)
+    await desk.open()
+    positions = []
+
+    async def look() -> None:
+        while desk.position < 5:
+            positions.append(desk.position)
+            await asyncio.sleep(0)
+
+    await asyncio.gather(desk.deliver(0, 1, 2, 3, 4), look())
+
+    assert positions == [1, 2, 3, 4]
+
+
+async def test_what_follows_in_a_chunk_is_left_alone_when_the_group_changes_meanwhile(
+    bench: Bench, tmp_path: Path
+) -> None:
+    desk = Desk(bench, tmp_path)
+    desk.layer = desk.agent.layer = bench.layer(max_dirty=1)
+    await desk.open()
+    flush = desk.agent.flush
+
+    async def lose_partition() -> None:
+        await flush()
+        desk.app.consumer_generation_id = 8
+
+    desk.agent.flush = lose_partition  # type: ignore[method-assign]
+    await desk.deliver(0, 1, 2)
+
+    assert desk.position == 1

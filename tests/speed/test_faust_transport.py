@@ -1,7 +1,7 @@
 """Our consumer in place of Faust's: holes, isolation and where it can be installed."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -11,10 +11,11 @@ import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from confluent_kafka import Producer
 from faust.transport.drivers import aiokafka as driver
-from faust.types import TP
+from faust.types import TP, Message
 
 from fastdata.errors import SettingsError
-from fastdata.speed.transport import FoldingConsumer, install
+from fastdata.speed.state import Record
+from fastdata.speed.transport import AsFetched, FoldingConsumer, install, records_of
 from tests.support.mockbroker import MockBroker
 
 TP0 = TP("clicks", 0)
@@ -190,6 +191,70 @@ async def test_a_seek_of_one_partition_drops_nothing_of_another(
     await thread._seek_wait(log, {CHANGELOG: 0})
 
     assert [record.offset for record in records[place]] == [0, 1, 2]
+
+
+def sent(*offsets: int) -> list[Any]:
+    return [
+        SimpleNamespace(
+            offset=offset, timestamp=5_000 + offset, key=b"k", value=b"v", headers=(("h", b"1"),),
+            topic="clicks", partition=0, timestamp_type=0, checksum=None,
+            serialized_key_size=1, serialized_value_size=1,
+        )
+        for offset in offsets
+    ]  # fmt: skip
+
+
+async def deliver(
+    consumer: FoldingConsumer, records: Mapping[TP, Any], monkeypatch: pytest.MonkeyPatch
+) -> list[Message]:
+    """What Faust makes of records that were fetched."""
+
+    async def getmany(*args: Any) -> Mapping[TP, Any]:
+        return records
+
+    monkeypatch.setattr(consumer._thread, "getmany", getmany)
+    monkeypatch.setattr(consumer, "highwater", lambda tp: 2_000)
+    consumer._set_active_tps(set(records))
+    consumer.resume_flow()
+    return [message async for _, message in consumer.getmany(1.0)]
+
+
+async def test_consecutive_records_of_a_partition_travel_as_one_message(
+    app: faust.App, consumer: FoldingConsumer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app.topics.add(app.topic("clicks", schema=AsFetched(), acks=False))
+    app.consumer_generation_id = 7
+    messages = await deliver(consumer, {TP0: iter(sent(*range(3, 1_203)))}, monkeypatch)
+
+    assert [(m.offset, len(records_of(m)), m.generation_id) for m in messages] == [
+        (3, 500, 7), (503, 500, 7), (1_003, 200, 7),
+    ]  # fmt: skip
+    records = [record for message in messages for record in records_of(message)]
+    assert records[1_199] == Record(1_202, 6_202, b"k", b"v", (("h", b"1"),))
+    event = await AsFetched().compile(app)(messages[0])
+    assert event.value is messages[0].value
+
+
+async def test_a_topic_that_another_agent_reads_too_travels_record_by_record(
+    app: faust.App, consumer: FoldingConsumer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app.topics.add(app.topic("clicks", schema=AsFetched(), acks=False))
+    app.topics.add(app.topic("clicks", value_type=bytes))
+    messages = await deliver(consumer, {TP0: sent(3, 4)}, monkeypatch)
+
+    assert [message.value for message in messages] == [b"v", b"v"]
+    assert [records_of(message)[0] for message in messages] == [
+        Record(3, 5_003, b"k", b"v", (("h", b"1"),)), Record(4, 5_004, b"k", b"v", (("h", b"1"),)),
+    ]  # fmt: skip
+
+
+async def test_topics_that_are_not_ours_travel_record_by_record(
+    app: faust.App, consumer: FoldingConsumer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app.topics.add(app.topic("changelog", value_type=bytes))
+    (message,) = await deliver(consumer, {CHANGELOG: sent(3)}, monkeypatch)
+
+    assert message.value == b"v"
 
 
 @pytest.mark.parametrize(("is_flowing", "seeks"), [(True, 1), (False, 0)])
