@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from fastdata.coordinates.epochs import FIRST_EPOCH, Epoch
+from fastdata.events.decoder import NO_TIMESTAMP
 from fastdata.speed.producer import AckedProducer
 from fastdata.speed.state import DeadLetter
 
@@ -37,11 +38,12 @@ class KafkaDeadLetters:
             await self._producer.send(dead_letter_topic(topic), messages)
 
     def _headers(self, letter: DeadLetter) -> list[tuple[str, bytes]]:
+        timestamp = letter.record.timestamp
         values = {
             "topic": letter.topic,
             "partition": self._epoch.partition(letter.partition),
             "offset": letter.record.offset,
-            "timestamp": letter.record.timestamp_ms,
+            "timestamp": NO_TIMESTAMP if timestamp is None else timestamp,
             "stage": letter.stage,
             "reason": letter.reason,
             "detail": letter.detail[:1_000],

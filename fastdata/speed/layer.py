@@ -15,7 +15,7 @@ from fastdata.declare.metric import Metric
 from fastdata.declare.source import Source
 from fastdata.declare.unfolded import unfolded_of
 from fastdata.errors import BadEventError, CommitUnknownError, StoreUnavailableError, TableError
-from fastdata.events.decoder import Decoder, Event
+from fastdata.events.decoder import NO_TIMESTAMP, Decoder, Event
 from fastdata.speed import start
 from fastdata.speed.clean_up import Cleaner
 from fastdata.speed.flush import FlushSnapshot, take_snapshot
@@ -85,6 +85,8 @@ class SpeedLayer:
         self._lock = asyncio.Lock()
         self._failed = False
         self._said_at = NEVER
+        self._lateness_ms, self._segment_size = self.source.lateness_ms, self.source.segment_size
+        self._latest = NEVER  # up to here no event is of the future, as the clock stood last
 
     async def open(
         self,
@@ -180,26 +182,50 @@ class SpeedLayer:
         owned = self.partitions[partition]
         if record.offset < owned.position:
             return
+        timestamp = NO_TIMESTAMP if record.timestamp is None else record.timestamp
         try:
-            event = self.decoder.decode(record.value, record.timestamp_ms)
+            event = self.decoder.decode(record.value, timestamp)
         except BadEventError as error:
             self._reject(owned, record, error)
         else:
             if event.fields is not None:  # None when the map function dropped it
                 self._fold_event(owned, record, event, event.fields)
-        owned.pass_by(record)
+        owned.pass_by(record.offset, timestamp)
 
     def _fold_event(
         self, owned: Partition, record: Record, event: Event, fields: dict[str, object]
     ) -> None:
-        offset = record.offset
-        segment = segment_of(offset, self.source.segment_size)
-        is_vouched = offset < owned.vouched
-        reason = self._reason_to_leave_out(owned, offset, event, is_vouched)
-        cells, time = owned.cells, event.time
+        offset, time = record.offset, event.time
+        is_vouched, watermark = offset < owned.vouched, owned.watermark
+        is_timely = watermark - self._lateness_ms <= time <= self._latest or time == watermark
+        if is_timely and event.id is None and not is_vouched:
+            misfit = self._fold_fields(owned, offset, time, fields)
+            if time > watermark:
+                owned.watermark = time
+        else:
+            reason = self._reason_to_leave_out(owned, offset, event, is_vouched)
+            is_out = reason is not None
+            misfit = self._fold_fields(owned, offset, time, fields, is_vouched, is_out)
+            self._remember(owned, offset, time, reason, is_vouched)
+        if misfit is not None:
+            # Of the metrics with that key alone, and whatever else becomes of it.
+            self._reject(owned, record, misfit)
+
+    def _fold_fields(
+        self,
+        owned: Partition,
+        offset: int,
+        time: int,
+        fields: dict[str, object],
+        is_vouched: bool = False,
+        is_left_out: bool = False,
+    ) -> BadEventError | None:
+        """Fold an event into the cells of all metrics; why some have none of it, if so."""
         misfit: BadEventError | None = None
+        segment, cells = offset // self._segment_size, owned.cells
+        in_memory = cells.in_memory
         for index, metric, window_ms in self._folding:
-            is_out = reason is not None or (is_vouched and index not in owned.new_metrics)
+            is_out = is_left_out or (is_vouched and index not in owned.new_metrics)
             try:
                 rows = metric.rows(fields, time)
             except BadEventError as error:
@@ -208,23 +234,19 @@ class SpeedLayer:
             for dims, entries in rows:
                 key = (index, segment, time - time % window_ms, dims)
                 # What is left out now may have been folded before a crash: only its cell knows.
-                cell = cells.find(key) if is_out else cells.find_or_make(key)
+                cell = in_memory(key) or (cells.find if is_out else cells.find_or_make)(key)
+                # A cell takes events in the order of offsets: it has those up to its stamp.
                 if cell is None:
                     continue
-                # A cell takes events in the order of offsets: it has those up to its stamp.
-                if offset > cell.stamp:
-                    if is_out:
-                        continue
+                if offset <= cell.stamp:
+                    re_emit(cells, key, cell)
+                elif not is_out:
                     for values in entries:
                         metric.add_values(cell.states, values)
                     cell.stamp = offset
-                    cells.mark(key, cell)
-                else:
-                    re_emit(cells, key, cell)
-        if misfit is not None:
-            # Of the metrics with that key alone, and whatever else becomes of it.
-            self._reject(owned, record, misfit)
-        self._remember(owned, offset, event.time, reason, is_vouched)
+                    if not cell.is_dirty:
+                        cells.mark(key, cell)
+        return misfit
 
     def _remember(
         self, owned: Partition, offset: int, time: int, reason: str | None, is_vouched: bool
@@ -250,8 +272,10 @@ class SpeedLayer:
         elif event.time < owned.watermark - self.source.lateness_ms:
             return _LATE
         # What the watermark has reached is not in the future; only for the rest the clock is asked.
-        elif event.time > owned.watermark and event.time > self.clock() + self.source.skew_ms:
-            return _FUTURE
+        elif event.time > owned.watermark and event.time > self._latest:
+            self._latest = self.clock() + self.source.skew_ms
+            if event.time > self._latest:
+                return _FUTURE
         hour = floor_to(event.time, HOUR_MS)
         return _REPEAT if owned.repeats.is_repeat(event.id, offset, hour) else None
 

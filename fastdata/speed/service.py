@@ -61,6 +61,7 @@ _REMIND_EVERY_S = 60.0
 _COUNT_EVERY_S = 5.0
 _REREAD_AFTER_S = 20.0
 _LOOP_LIMIT_S = 30.0
+_COLLECT_EVERY = 20_000  # objects
 _RECOVERY_LIMIT_S = 300.0
 _RESTORE_LIMIT_S = 60.0
 _STOP_LIMIT_S = 30.0
@@ -293,9 +294,10 @@ class SpeedService(Service):
             self.fail("opening the state", error)
         self.add_future(self._settle(self._app.consumer_generation_id))
         if self._app.in_worker:
-            # Collections would walk Faust's big heap for every few thousand events.
+            # Collections would walk Faust's big heap, and then all cells, every few hundred events.
             gc.collect()
             gc.freeze()
+            gc.set_threshold(_COLLECT_EVERY)
 
     async def _settle(self, generation: int) -> None:
         while (  # noqa: ASYNC110 - Faust has no event for it

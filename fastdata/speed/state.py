@@ -1,6 +1,6 @@
 """The state of the partitions that a worker owns: cells in memory over a table."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -48,10 +48,14 @@ class StateTable(Protocol):
 
 @dataclass(slots=True)
 class Record:
-    """One record of the log; the timestamp is the log's, ms UTC, and not the event's time."""
+    """One record of the log, as aiokafka names its parts.
+
+    Attributes:
+        timestamp: The log's, ms UTC, and not the event's time; None or -1 when it has none.
+    """
 
     offset: int
-    timestamp_ms: int
+    timestamp: int | None
     key: bytes | None
     value: bytes | None
     headers: Sequence[tuple[str, bytes]] = ()
@@ -106,6 +110,9 @@ class Cells:
     """Cells of one partition: a write-behind cache over the table. Not for concurrent use.
 
     A changed cell stays in memory until a flush has written it; a clean one may be forgotten.
+
+    Attributes:
+        in_memory: Looks a cell up without the table.
     """
 
     def __init__(self, partition: int, metrics: Sequence[Metric], table: StateTable) -> None:
@@ -114,6 +121,7 @@ class Cells:
         self._table = table
         self._prefixes = [cell_prefix(partition, metric.id) for metric in metrics]
         self._cells: dict[CellKey, Cell] = {}
+        self.in_memory: Callable[[CellKey], Cell | None] = self._cells.get
         self._dirty: dict[CellKey, Cell] = {}
 
     def __len__(self) -> int:
@@ -260,11 +268,11 @@ class Partition:
         """The next offset to fetch: behind a gap, `position` may be an edge yet to come."""
         return min(self.position, self.log_end)
 
-    def pass_by(self, record: Record) -> None:
+    def pass_by(self, offset: int, timestamp: int) -> None:
         """Go on after a record that was folded, or left out."""
-        self.position = record.offset + 1
-        if record.timestamp_ms != NO_TIMESTAMP:
-            self.written = record.timestamp_ms
+        self.position = offset + 1
+        if timestamp != NO_TIMESTAMP:
+            self.written = timestamp
 
     def see_end(self, log_end: int, at: int) -> None:
         """Learn where the log ended, and when that was, ms UTC."""

@@ -24,7 +24,6 @@ from faust.types import TP, AppT, EventT, Message
 from faust.types.tuples import ConsumerMessage
 
 from fastdata.errors import SettingsError
-from fastdata.events.decoder import NO_TIMESTAMP
 from fastdata.speed.state import Record
 
 __all__ = ["AsFetched", "Chunk", "FoldingConsumer", "Hole", "Seeker", "install", "records_of"]
@@ -42,7 +41,8 @@ Hole = tuple[int, bool]
 class Chunk(list[Record]):
     """Records of one partition, in the order of the log, that travel as one message of Faust.
 
-    The offset of the message is that of the first.
+    They are aiokafka's own, which have the parts of a `Record`: to copy each costs as much as to
+    look a cell up. The offset of the message is that of the first.
     """
 
 
@@ -223,7 +223,7 @@ class FoldingConsumer(driver.Consumer):
         first = record[0]
         value = cast(bytes, record)  # nobody but `AsFetched` looks at it
         return ConsumerMessage(
-            tp.topic, tp.partition, first.offset, first.timestamp_ms / 1000, 0, None, None, value,
+            tp.topic, tp.partition, first.offset, 0.0, 0, None, None, value,
             None, tp=tp, generation_id=self.app.consumer_generation_id,
         )  # fmt: skip
 
@@ -295,23 +295,14 @@ def records_of(message: Message) -> Sequence[Record]:
     if isinstance(value, Chunk):
         return value
     sent_s = message.timestamp
-    timestamp_ms = NO_TIMESTAMP if sent_s is None else round(sent_s * 1000)
+    timestamp = None if sent_s is None else round(sent_s * 1000)
     headers = cast(list[tuple[str, bytes]], message.headers or ())
-    return [Record(message.offset, timestamp_ms, message.key, message.value, headers)]
+    return [Record(message.offset, timestamp, message.key, message.value, headers)]
 
 
 def _chunks(records: Iterable[Any]) -> Iterator[Chunk]:
-    wrapped = (
-        Record(
-            record.offset,
-            NO_TIMESTAMP if record.timestamp is None else record.timestamp,
-            record.key,
-            record.value,
-            record.headers,
-        )
-        for record in records
-    )
-    while chunk := Chunk(itertools.islice(wrapped, _CHUNK_RECORDS)):
+    left = iter(records)
+    while chunk := Chunk(itertools.islice(left, _CHUNK_RECORDS)):
         yield chunk
 
 

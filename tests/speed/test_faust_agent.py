@@ -282,7 +282,7 @@ async def test_a_bad_event_does_not_stop_the_stream(desk: Desk) -> None:
     await desk.agent.flush()
 
     (record,) = (letter.record for letter in desk.bench.letters)
-    assert (record.offset, record.timestamp_ms, record.key, record.value) == (0, NOW, b"k", b"?")
+    assert (record.offset, record.timestamp, record.key, record.value) == (0, NOW, b"k", b"?")
     assert desk.position == 2
 
 

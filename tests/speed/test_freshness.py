@@ -64,7 +64,7 @@ async def test_a_record_without_a_timestamp_tells_nothing(bench: Bench) -> None:
     layer = bench.layer()
     await layer.open(0, None, 0, 9)
     layer.fold(0, bench.record(0))
-    layer.fold(0, replace(bench.record(1), timestamp_ms=NO_TIMESTAMP))
+    layer.fold(0, replace(bench.record(1), timestamp=NO_TIMESTAMP))
     await layer.flush()
 
     assert [NOW] == [p.read_until for p in await bench.store.progress("events")]
