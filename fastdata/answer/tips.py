@@ -12,7 +12,7 @@ not in the store yet (`SettledReading.hidden`).
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from fastdata.coordinates.dimensions import is_tip, split_tip
 from fastdata.store import rules
@@ -67,7 +67,7 @@ def settle(reading: Reading) -> SettledReading:
             until = heads[span].coverage.until.get(partition, 0)
             unknown.setdefault(span, {})[partition] = max(0, until - folded.get(partition, 0))
         else:
-            tips.append(replace(total, dims=dims))
+            tips.append(total._replace(dims=dims))
     unfolded = [
         p for p in reading.unfolded if p.window in unknown or not is_in_tip(heads.get(p.window), p)
     ]

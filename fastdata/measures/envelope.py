@@ -36,7 +36,8 @@ def pack(parts: Sequence[tuple[int, bytes]], max_bytes: int = MAX_BYTES) -> byte
     for code, payload in parts:
         size = len(payload)
         if size < _LONG:
-            out += bytes((code, size))
+            out.append(code)
+            out.append(size)
         elif size < max_bytes:
             out += bytes((code, _LONG)) + size.to_bytes(4, "big")
         else:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, Self
+from typing import NamedTuple, Protocol, Self
 
 from fastdata.coordinates.segments import Coverage
 from fastdata.store.pace import Pace
@@ -32,8 +32,7 @@ EVER = (-(1 << 52), 1 << 52)
 """A range of all moments, ms UTC."""
 
 
-@dataclass(frozen=True, slots=True)
-class Partial:
+class Partial(NamedTuple):
     """The state of one (metric, window, dimensions) over one segment, from the speed layer.
 
     Attributes:
@@ -53,8 +52,7 @@ class Partial:
     state: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Total:
+class Total(NamedTuple):
     """The exact state of one (window, dimensions) of a span, at most 1 MiB."""
 
     window: int

@@ -90,20 +90,16 @@ def is_newer(stamp: int, than: int) -> bool:
     return stamp > than
 
 
-def newest(partials: Iterable[Partial]) -> dict[PartialKey, Partial]:
+def newest(partials: Collection[Partial]) -> dict[PartialKey, Partial]:
     """One partial for each key, sorted by key, so that writers lock rows in one order.
 
     Raises:
         StoreError: A state is larger than 1 MiB.
     """
-    kept: dict[PartialKey, Partial] = {}
     for p in partials:
         _check_state(p.state, p.metric, p.window, p.dims)
-        key = (p.metric, p.window, p.dims, p.partition, p.segment)
-        other = kept.get(key)
-        if other is None or is_newer(p.stamp, other.stamp):
-            kept[key] = p
-    return {key: kept[key] for key in sorted(kept)}
+    # A partial begins with its key, and goes on with its stamp: the last of a key is the newest.
+    return {p[:5]: p for p in sorted(partials)}
 
 
 def unique(metric: str, totals: Iterable[Total]) -> list[Total]:

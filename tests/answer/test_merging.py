@@ -1,6 +1,5 @@
 """Which rows a reading gives, and what they hold."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -119,7 +118,7 @@ def test_partials_of_segments_and_partitions_merge(rides: Metric) -> None:
     partials = [
         partial(rides, NOON, ["Oslo", 1], [ANNA], segment=3),
         partial(rides, NOON, ["Oslo", 1], [BEN], segment=4),
-        replace(partial(rides, NOON, ["Oslo", 1], [CLEO]), partition=1),
+        partial(rides, NOON, ["Oslo", 1], [CLEO])._replace(partition=1),
     ]
     (row,) = merge(rides, reading(partials=partials), NOON_TO_TWO)
     assert [3, 14] == [e.value for e in row.estimates[:2]]
@@ -211,7 +210,7 @@ def test_a_sketch_over_many_values_is_not_exact_though_nothing_is_missing(rides:
 
 def test_a_corrupt_state_is_an_error(rides: Metric) -> None:
     good = total(rides, NOON, ["Oslo", 1], [ANNA])
-    bad = replace(good, window=ONE, state=good.state[:-1] + b"?")
+    bad = good._replace(window=ONE, state=good.state[:-1] + b"?")
     with pytest.raises(CorruptStateError):
         merge(rides, reading(totals=[good, bad]), NOON_TO_TWO)
 

@@ -1,7 +1,6 @@
 """Tips against partials, on literal readings: the larger stamp wins, and what it costs is said."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -46,11 +45,11 @@ def head(span: int = NOON, until: int = UNTIL, closed: int = CLOSED) -> Head:
 
 def tip(metric: Metric, trips: Sequence[Trip], partition: int = 0) -> Total:
     whole = total(metric, NOON, OSLO, trips)
-    return replace(whole, dims=tip_dims(whole.dims, partition))
+    return whole._replace(dims=tip_dims(whole.dims, partition))
 
 
 def stamped(metric: Metric, trips: Sequence[Trip], stamp: int) -> Partial:
-    return replace(partial(metric, NOON, OSLO, trips, segment=stamp // SIZE), stamp=stamp)
+    return partial(metric, NOON, OSLO, trips, segment=stamp // SIZE)._replace(stamp=stamp)
 
 
 def test_a_tip_is_part_of_the_answer_and_exact(rides: Metric) -> None:
@@ -82,8 +81,8 @@ def test_a_partial_that_has_folded_more_stands_in_place_of_the_tip(rides: Metric
 
 def test_tips_of_other_dimensions_partitions_and_windows_stand_beside(rides: Metric) -> None:
     newer = stamped(rides, [(6, "cem")], UNTIL)
-    bergen = replace(tip(rides, [(7, "dan")]), dims=tip_dims(dump_dims(["Bergen", 1]), 0))
-    later = replace(tip(rides, [(8, "eve")]), window=NOON + MINUTE)
+    bergen = tip(rides, [(7, "dan")])._replace(dims=tip_dims(dump_dims(["Bergen", 1]), 0))
+    later = tip(rides, [(8, "eve")])._replace(window=NOON + MINUTE)
     tips = [tip(rides, [(5, "ann")], partition=1), bergen, later]
 
     (row,) = merge(rides, reading([head()], tips, [newer]), HOURLY)
@@ -100,7 +99,7 @@ def test_a_partial_of_a_later_segment_stands_beside_the_tip(rides: Metric) -> No
 
 
 def test_what_was_left_out_before_the_tip_ends_is_in_it(rides: Metric) -> None:
-    late = replace(unfolded(rides, NOON, "late", 2), stamp=UNTIL - 1)
+    late = unfolded(rides, NOON, "late", 2)._replace(stamp=UNTIL - 1)
 
     (row,) = merge(rides, reading([head()], [tip(rides, [(5, "ann")])], [], [late]), HOURLY)
 
@@ -108,7 +107,7 @@ def test_what_was_left_out_before_the_tip_ends_is_in_it(rides: Metric) -> None:
 
 
 def test_what_was_left_out_after_it_widens_the_row(rides: Metric) -> None:
-    late = replace(unfolded(rides, NOON, "late", 2), stamp=UNTIL)
+    late = unfolded(rides, NOON, "late", 2)._replace(stamp=UNTIL)
 
     (row,) = merge(rides, reading([head()], [tip(rides, [(5, "ann")])], [], [late]), HOURLY)
 
@@ -116,7 +115,7 @@ def test_what_was_left_out_after_it_widens_the_row(rides: Metric) -> None:
 
 
 def test_where_a_tip_does_not_stand_what_was_left_out_is_missing_again(rides: Metric) -> None:
-    late = replace(unfolded(rides, NOON, "late", 2), stamp=UNTIL - 1)
+    late = unfolded(rides, NOON, "late", 2)._replace(stamp=UNTIL - 1)
     newer = stamped(rides, [(6, "cem")], UNTIL)
 
     (row,) = merge(

@@ -1,7 +1,6 @@
 """The reader notices what it is there for."""
 
 from collections.abc import Callable
-from dataclasses import replace
 
 import pytest
 
@@ -27,15 +26,15 @@ def doubled(stage: Stage, partial: Partial) -> Partial:
     count, total = stage.metric.load(partial.state)
     assert isinstance(count, int)
     assert isinstance(total, int)
-    return replace(partial, state=stage.metric.dump([count * 2, total * 2]))
+    return partial._replace(state=stage.metric.dump([count * 2, total * 2]))
 
 
 def moved(stage: Stage, partial: Partial) -> Partial:
-    return replace(partial, segment=partial.segment + 1, stamp=partial.stamp + 150)
+    return partial._replace(segment=partial.segment + 1, stamp=partial.stamp + 150)
 
 
 def ahead(stage: Stage, partial: Partial) -> Partial:
-    return replace(partial, stamp=partial.stamp + 1)
+    return partial._replace(stamp=partial.stamp + 1)
 
 
 async def look(stage: Stage, partials: list[Partial], folded: int = 0) -> Reader:

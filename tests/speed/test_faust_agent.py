@@ -1,125 +1,18 @@
 """The agent between Faust and the layer: what it folds, leaves alone and reads again."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
-import faust
 import pytest
 from aiokafka.errors import IllegalStateError
-from faust.types import TP, StreamT
-from faust.types.transports import ConsumerT
-from faust.types.tuples import ConsumerMessage
+from faust.types import TP
 
 from fastdata import failpoints
 from fastdata.errors import MapError
-from fastdata.speed.agent import SourceAgent
-from fastdata.speed.state import Record
-from fastdata.speed.transport import Chunk, FoldingConsumer, Hole
+from fastdata.speed.transport import FoldingConsumer
 from tests.speed.conftest import NOW, Bench
-
-TP0 = TP("events", 0)
-
-
-class Group:
-    """A consumer of one partition, with a log that begins and ends somewhere."""
-
-    def __init__(self) -> None:
-        self.holes: dict[TP, dict[int, Hole]] = {}
-        self.fetched: dict[TP, int] = {}
-        self.seeks: list[dict[TP, int]] = []
-        self.commits: list[Mapping[TP, int]] = []
-        self.log_start, self.log_end, self.offset = 0, 100, 0
-        self.flow_active = True
-        self.paused = set[TP]()
-        self.error: Exception | None = None
-
-    def assignment(self) -> set[TP]:
-        return {TP0}
-
-    async def earliest_offsets(self, *tps: TP) -> dict[TP, int]:
-        return {tp: self.log_start if tp == TP0 else 0 for tp in tps}
-
-    async def highwaters(self, *tps: TP) -> dict[TP, int]:
-        await asyncio.sleep(0)
-        return {tp: self.log_end if tp == TP0 else 0 for tp in tps}
-
-    async def committed(self, tps: Sequence[TP]) -> dict[TP, int | None]:
-        return dict.fromkeys(tps, self.offset or None)
-
-    async def seek_wait(self, offsets: dict[TP, int]) -> None:
-        self.seeks.append(offsets)
-        if self.error is not None:
-            raise self.error
-
-    def pause_partitions(self, tps: set[TP]) -> None:
-        self.paused = tps
-
-    async def _commit(self, offsets: Mapping[TP, int]) -> bool:
-        self.commits.append(offsets)
-        return True
-
-    def reach(self, tp: TP) -> tuple[int, int, int] | None:
-        return self.fetched.get(tp, 0), self.log_end, 1
-
-
-class Desk:
-    """An agent with a layer of the bench, in generation 7 of a group."""
-
-    def __init__(self, bench: Bench, folder: Path) -> None:
-        self.bench = bench
-        self.app = faust.App(
-            "shop", broker="kafka://localhost:1", store="memory://", datadir=folder
-        )
-        self.failures: list[tuple[str, BaseException]] = []
-        fail = lambda what, error: self.failures.append((what, error))  # noqa: E731
-        self.agent = SourceAgent(self.app, bench.source, fail)
-        self.group = Group()
-        self.app.consumer = cast(ConsumerT, self.group)
-        self.app.consumer_generation_id = 7
-        self.layer = bench.layer()
-        self.agent.layer = self.layer
-        self.is_chunked = True
-
-    async def open(self) -> None:
-        await self.agent.open(cast(FoldingConsumer, self.group))
-        await self.agent.settle()
-        self.group.seeks.clear()
-
-    async def deliver(
-        self, *offsets: int, generation: int = 7, broken: bool = False, page: str = "a"
-    ) -> None:
-        class Stream:
-            async def events(self) -> AsyncIterator[faust.Event]:
-                for event in events:
-                    yield event
-
-        records = [
-            Record(offset, NOW, b"k", self.bench.record(offset, page=page, size=1).value)
-            for offset in offsets
-        ]
-        if broken:
-            records = [replace(record, value=b"?") for record in records]
-        values: list[Any] = [Chunk(records)] if self.is_chunked else [r.value for r in records]
-        events = []
-        for value, offset in zip(values, offsets, strict=False):
-            message = ConsumerMessage(
-                "events", 0, offset, NOW / 1000, 0, None, b"k", value, None, tp=TP0,
-                generation_id=generation,
-            )  # fmt: skip
-            events.append(faust.Event(self.app, None, value, {}, message))
-        await self.agent._run(cast(StreamT[bytes], Stream()))
-
-    @property
-    def position(self) -> int:
-        return self.layer.partitions[0].position
-
-    async def folded(self) -> int:
-        """How many events the store counts after a flush."""
-        await self.agent.flush()
-        return sum((await self.bench.counts()).values())
+from tests.speed.desk import TP0, Desk
 
 
 @pytest.fixture(params=["as one message", "one by one"])
@@ -367,57 +260,3 @@ async def test_markers_at_the_end_of_the_log_do_not_make_a_partition_late(desk: 
 
     assert {sign.progress for sign in desk.agent.signs()} == {None}
     assert desk.layer.partitions[0].is_at_end
-
-
-async def test_an_event_whose_map_function_raises_takes_what_follows_in_its_chunk_along(
-    bench: Bench, tmp_path: Path
-) -> None:
-    taken: list[object] = []
-
-    @bench.source.map
-    def breaking(event: dict[str, object]) -> dict[str, object]:
-        taken.append(event)
-        return event if len(taken) < 3 else event["no such field"]  # type: ignore[return-value]
-
-    desk = Desk(bench, tmp_path)
-    await desk.open()
-    await desk.deliver(0, 1, 2, 3, 4)
-
-    assert len(taken) == 3
-    assert (desk.agent.live, desk.layer.partitions) == ([], {})
-
-
-async def test_the_loop_turns_while_a_long_chunk_is_folded(
-    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("fastdata.speed.agent._STRETCH_S", -1.0)
-    desk = Desk(bench, tmp_path)
-    await desk.open()
-    positions = []
-
-    async def look() -> None:
-        while desk.position < 5:
-            positions.append(desk.position)
-            await asyncio.sleep(0)
-
-    await asyncio.gather(desk.deliver(0, 1, 2, 3, 4), look())
-
-    assert positions == [1, 2, 3, 4]
-
-
-async def test_what_follows_in_a_chunk_is_left_alone_when_the_group_changes_meanwhile(
-    bench: Bench, tmp_path: Path
-) -> None:
-    desk = Desk(bench, tmp_path)
-    desk.layer = desk.agent.layer = bench.layer(max_dirty=1)
-    await desk.open()
-    flush = desk.agent.flush
-
-    async def lose_partition() -> None:
-        await flush()
-        desk.app.consumer_generation_id = 8
-
-    desk.agent.flush = lose_partition  # type: ignore[method-assign]
-    await desk.deliver(0, 1, 2)
-
-    assert desk.position == 1

@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import AsyncIterator
-from dataclasses import astuple
 
 import pytest
 
@@ -137,5 +136,5 @@ async def _shown(worker: Worker, store: ServingStore) -> list[Partial]:
     shown: list[Partial] = []
     for metric in worker.metrics:
         reading = await store.read(metric.id, unfolded_of(source).id, source.topic, *EVER)
-        shown += sorted([*reading.partials, *reading.unfolded], key=astuple)
+        shown += sorted([*reading.partials, *reading.unfolded])
     return shown

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from fastdata import Metric
@@ -119,7 +118,7 @@ class Clicks:
             states = metric.load(total.state)
             for index, value in change if total.window == window else ():
                 states[index] = metric.aggregates[index].add(states[index], value)
-            totals.append(replace(total, state=metric.dump(states)))
+            totals.append(total._replace(state=metric.dump(states)))
         stored = self.store._totals  # type: ignore[attr-defined]
         stored[metric.id, span, reading.heads[span].version] = totals
 

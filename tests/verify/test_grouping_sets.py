@@ -1,6 +1,5 @@
 """A metric with grouping sets: each event is in every set, and is a difference once."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -56,7 +55,7 @@ async def test_a_mistake_in_one_set_is_named_there(clicks: Clicks) -> None:
     states = metric.zero()
     metric.add_values(states, [None, 5])
     metric.add_values(states, [None, 6])
-    forged = replace(partial, stamp=partial.stamp + 1, state=metric.dump(states))
+    forged = partial._replace(stamp=partial.stamp + 1, state=metric.dump(states))
     await store.upsert([forged], [])
 
     report = await clicks.verify()

@@ -47,7 +47,7 @@ async def test_a_total_that_is_gone_or_made_up_is_named(clicks: Clicks, is_gone:
     assert isinstance(store, MemoryStore)
     ((key, totals),) = [item for item in store._totals.items() if item[0][1] == START]
     one = totals[0]
-    store._totals[key] = totals[1:] if is_gone else [*totals, replace(one, dims='["Paris"]')]
+    store._totals[key] = totals[1:] if is_gone else [*totals, one._replace(dims='["Paris"]')]
 
     ((layer, span, place, *_),) = found(await clicks.verified())
 
@@ -59,7 +59,7 @@ async def test_a_total_that_cannot_be_read_is_named(clicks: Clicks) -> None:
     store = clicks.store
     assert isinstance(store, MemoryStore)
     ((key, totals),) = [item for item in store._totals.items() if item[0][1] == START]
-    store._totals[key] = [replace(totals[0], state=b"broken"), *totals[1:]]
+    store._totals[key] = [totals[0]._replace(state=b"broken"), *totals[1:]]
 
     (finding,) = (await clicks.verified()).findings
 
@@ -73,7 +73,7 @@ async def test_an_altered_partial_is_named(clicks: Clicks) -> None:
     ]
     states = metric.load(partial.state)
     states[4] = metric.aggregates[4].add(states[4], 99)
-    forged = replace(partial, stamp=partial.stamp + 1, state=metric.dump(states))
+    forged = partial._replace(stamp=partial.stamp + 1, state=metric.dump(states))
     await store.upsert([forged], [])
 
     ((layer, _, place, measure, value, expected),) = found(await clicks.verified())

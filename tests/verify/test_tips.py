@@ -1,7 +1,6 @@
 """What is counted of open segments must be what a recount of their events says."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -53,7 +52,7 @@ def _doubled(clicks: Clicks, totals: list[Total]) -> list[Total]:
     (first, *others) = totals
     states = clicks.visits.load(first.state)
     clicks.visits.merge(states, clicks.visits.load(first.state))
-    return [replace(first, state=clicks.visits.dump(states)), *others]
+    return [first._replace(state=clicks.visits.dump(states)), *others]
 
 
 def _gone(_: Clicks, totals: list[Total]) -> list[Total]:
@@ -61,7 +60,7 @@ def _gone(_: Clicks, totals: list[Total]) -> list[Total]:
 
 
 def _made_up(_: Clicks, totals: list[Total]) -> list[Total]:
-    return [*totals, replace(totals[0], dims='["Rome"]@0')]
+    return [*totals, totals[0]._replace(dims='["Rome"]@0')]
 
 
 @pytest.mark.parametrize(

@@ -87,8 +87,8 @@ async def test_a_window_that_is_not_what_its_hours_make_is_named(
     by_dims = {total.dims: total for total in totals}
     assert {"[]", '["Oslo"]', '["Rome"]'} == by_dims.keys()
     # What is of both places, as if it were of one.
-    wrong = replace(by_dims["[]"], dims='["Oslo"]')
-    store._totals[key] = [wrong, by_dims["[]"], replace(wrong, dims='["Bern"]')]
+    wrong = by_dims["[]"]._replace(dims='["Oslo"]')
+    store._totals[key] = [wrong, by_dims["[]"], wrong._replace(dims='["Bern"]')]
 
     report = await clicks.verify()
 
@@ -130,7 +130,7 @@ async def test_what_cannot_be_read_is_named(clicks: Clicks) -> None:
     assert isinstance(store, MemoryStore)
     for grain in ("day-", "week", "3d="):
         key, totals = stored(clicks, grain)
-        store._totals[key] = [replace(totals[0], state=b"?"), *totals[1:]]
+        store._totals[key] = [totals[0]._replace(state=b"?"), *totals[1:]]
 
         (finding,) = (await rolled(clicks)).findings
 
@@ -142,7 +142,7 @@ async def test_estimates_that_cannot_be_stored_are_not_missed(clicks: Clicks) ->
     key, totals = stored(clicks, "3d=")
     store = clicks.store
     assert isinstance(store, MemoryStore)
-    store._totals[key] = [replace(total, state=NO_ESTIMATES) for total in totals]
+    store._totals[key] = [total._replace(state=NO_ESTIMATES) for total in totals]
 
     assert [] == (await rolled(clicks)).findings
 
