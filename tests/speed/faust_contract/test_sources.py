@@ -8,12 +8,15 @@ import inspect
 from collections.abc import Callable
 
 import pytest
-from aiokafka.consumer.fetcher import Fetcher
+from aiokafka.consumer.fetcher import Fetcher, PartitionRecords
 from aiokafka.producer.message_accumulator import BatchBuilder
 from faust.app.base import App
+from faust.serializers.schemas import Schema
 from faust.stores.rocksdb import Store
 from faust.tables.recovery import Recovery
-from faust.transport.consumer import Consumer
+from faust.transport.conductor import ConductorCompiler
+from faust.transport.consumer import Consumer, ThreadDelegateConsumer
+from faust.transport.drivers import aiokafka as driver
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread
 
 READ = [
@@ -22,6 +25,11 @@ READ = [
     (AIOKafkaConsumerThread._seek_wait, "agent: read again"),
     (AIOKafkaConsumerThread._commit, "agent: commit"),
     (Fetcher.fetched_records, "transport: taken without a pause"),
+    (PartitionRecords._consumer_record, "transport: chunks of these records"),
+    (ThreadDelegateConsumer._getmany, "transport: chunks"),
+    (driver.Consumer._to_message, "transport: a message of a chunk"),
+    (Schema.compile, "transport: a chunk is not decoded"),
+    (ConductorCompiler.build, "transport: one queue for each channel of a topic"),
     (Consumer.perform_seek, "transport: who calls it"),
     (Consumer.getmany, "transport: who calls perform_seek"),
     (Consumer.on_buffer_full, "transport: pressure"),
@@ -40,6 +48,11 @@ DIGESTS = {
     "AIOKafkaConsumerThread._seek_wait": "9d221e816d94",
     "AIOKafkaConsumerThread._commit": "932852ce7a23",
     "Fetcher.fetched_records": "be4348896b9b",
+    "PartitionRecords._consumer_record": "e668541600b0",
+    "ThreadDelegateConsumer._getmany": "f9d47aa9010b",
+    "Consumer._to_message": "7c24f6511b2f",
+    "Schema.compile": "d46eec5ce319",
+    "ConductorCompiler.build": "837cf521368c",
     "Consumer.perform_seek": "0e8c130ff4b0",
     "Consumer.getmany": "4b168d84882a",
     "Consumer.on_buffer_full": "c8961679e0bc",
