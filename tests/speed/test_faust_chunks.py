@@ -7,6 +7,8 @@ import pytest
 
 from tests.speed.conftest import Bench
 from tests.speed.desk import Desk
+from tests.support.lab import Lab, stop
+from tests.support.mockbroker import MockBroker
 
 
 async def test_an_event_whose_map_function_raises_takes_what_follows_in_its_chunk_along(
@@ -61,3 +63,67 @@ async def test_what_follows_in_a_chunk_is_left_alone_when_the_group_changes_mean
     await desk.deliver(0, 1, 2)
 
     assert desk.position == 1
+
+
+OWN_AGENT = """
+
+@app.agent(app.topic("{topic}", value_serializer="raw"))
+async def note(values):
+    async for event in values.events():
+        with open("noted", "a") as file:
+            print(event.message.partition, event.message.offset, len(event.value), file=file)
+"""
+
+
+@pytest.mark.processes
+async def test_an_agent_of_the_app_gets_every_record_of_a_topic_that_is_folded_too(
+    tmp_path: Path,
+) -> None:
+    with MockBroker() as broker:
+        broker.create("shared")
+        lab = Lab(tmp_path, broker.address, "shared")
+        with (tmp_path / "short_sessions.py").open("a") as app:
+            app.write(OWN_AGENT.format(topic="shared"))
+        lab.produce(2_000)
+        noted = tmp_path / "noted"
+        noted.touch()
+        with lab.worker() as worker:
+            lab.wait_until_folded(2_000)
+            # At least once: some may come again, as all of them do after a crash.
+            lab.wait_until(lambda: len(set(noted.read_text().splitlines())) == 2_000)
+            assert stop(worker) == 0
+
+        assert await lab.answer() == lab.expected()
+
+
+@pytest.mark.processes
+async def test_a_worker_gets_records_by_the_hundred(tmp_path: Path) -> None:
+    with MockBroker() as broker:
+        broker.create("clicks")
+        lab = Lab(tmp_path, broker.address, "clicks")
+        with (tmp_path / "short_sessions.py").open("a") as app:
+            app.write(NOTE_SIZES)
+        lab.produce(2_000)
+        with lab.worker() as worker:
+            lab.wait_until_folded(2_000)
+            assert stop(worker) == 0
+
+        sizes = [int(size) for size in (tmp_path / "sizes").read_text().split()]
+        assert sum(sizes) == 2_000
+        assert max(sizes) > 100
+
+
+NOTE_SIZES = """
+
+from fastdata.speed import agent
+
+taken = agent.records_of
+
+def note(message):
+    records = taken(message)
+    with open("sizes", "a") as file:
+        file.write(f"{len(records)} ")
+    return records
+
+agent.records_of = note
+"""
