@@ -60,7 +60,7 @@ class AckedProducer:
             bootstrap_servers=self.servers,
             acks="all",
             enable_idempotence=True,
-            compression_type="lz4",
+            compression_type="zstd",
             max_batch_size=_MAX_BATCH_BYTES,
             max_request_size=_MAX_REQUEST_BYTES,
             metadata_max_age_ms=_METADATA_AGE_MS,
