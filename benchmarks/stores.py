@@ -15,7 +15,7 @@ from dataclasses import replace
 
 from fastdata.coordinates.instants import DAY_MS, HOUR_MS, MINUTE_MS, floor_to, parse_instant
 from fastdata.coordinates.segments import Coverage
-from fastdata.settings import mask_url
+from fastdata.errors import mask_url
 from fastdata.store.opening import open_store
 from fastdata.store.protocol import Flip, Partial, Progress, ServingStore, Total
 

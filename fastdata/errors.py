@@ -33,9 +33,11 @@
     └── ExportError(ValueError)           a flat table cannot be made or kept up to date
 
 The message says what happened, with the values, and then what to do.
-`retriable` tells whether the same call may succeed later.
+`retriable` tells whether the same call may succeed later. `mask_url` takes out of a text what no
+message may show.
 """
 
+import re
 from typing import ClassVar
 
 __all__ = [
@@ -70,7 +72,16 @@ __all__ = [
     "UnknownMetricError",
     "UnknownSchemaError",
     "VerifyError",
+    "mask_url",
 ]
+
+_USER_INFO = re.compile(r"(?<=://)[^/@\s]+@")
+_SECRET_QUERY = re.compile(r"(?i)\b([\w-]*(?:password|secret|token|key)[\w-]*)=[^&\s]+")
+
+
+def mask_url(text: str) -> str:
+    """The text, with `***` for user, password and secret parameters of the URLs in it."""
+    return _SECRET_QUERY.sub(r"\1=***", _USER_INFO.sub("***@", text))
 
 
 class FastdataError(Exception):

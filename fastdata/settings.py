@@ -15,24 +15,17 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
-from fastdata.errors import SettingsError
+from fastdata.errors import SettingsError, mask_url
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
-__all__ = ["Settings", "mask_url"]
+__all__ = ["Settings"]
 
 _FILE = Path("fastdata.toml")
 _PREFIX = "FASTDATA_"
 # Read elsewhere; and what Kubernetes sets for a service that is called fastdata.
 _OTHER_VARIABLES = re.compile(r"DEBUG|FAILPOINTS|TEST_.*|PORT(_.*)?|SERVICE_(HOST|PORT)(_.*)?")
-_USER_INFO = re.compile(r"(?<=://)[^/@\s]+@")
-_SECRET_QUERY = re.compile(r"(?i)\b([\w-]*(?:password|secret|token|key)[\w-]*)=[^&\s]+")
-
-
-def mask_url(text: str) -> str:
-    """The text, with `***` for user, password and secret parameters of the URLs in it."""
-    return _SECRET_QUERY.sub(r"\1=***", _USER_INFO.sub("***@", text))
 
 
 class Settings(BaseSettings):

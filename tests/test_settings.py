@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from fastdata.errors import SettingsError
-from fastdata.settings import Settings, mask_url
+from fastdata.errors import SettingsError, mask_url
+from fastdata.settings import Settings
 
 
 @pytest.fixture(autouse=True)

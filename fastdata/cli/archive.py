@@ -10,9 +10,6 @@ import click
 
 from fastdata.cli.importing import import_archive
 from fastdata.cli.signals import on_signal
-from fastdata.declare.catalog import load_folder
-from fastdata.events.registry import open_registry
-from fastdata.settings import Settings
 
 if TYPE_CHECKING:
     from fastdata.archive import ArchiveProgress
@@ -67,7 +64,10 @@ archive.add_command(import_archive)
 
 async def _archive(once: bool, accept_loss: bool | tuple[str, ...], as_json: bool) -> None:
     from fastdata.archive import open_archive_storage, run_archive
+    from fastdata.declare.catalog import load_folder
+    from fastdata.events.registry import open_registry
     from fastdata.kafka.connection import Broker
+    from fastdata.settings import Settings
 
     settings = Settings.load()
     sources = list(load_folder(settings.agents).sources.values())

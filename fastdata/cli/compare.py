@@ -7,10 +7,11 @@ import click
 
 from fastdata.cli.query import deliver, pairs, printed
 from fastdata.cli.windows import RangeOptions, ranged
-from fastdata.declare.metric import Metric
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+    from fastdata.declare.metric import Metric
 
 __all__ = ["compare"]
 
@@ -46,7 +47,7 @@ def compare(
     """  # noqa: D301  (click wants the backspace)
     sides = pairs("--left", left), pairs("--right", right)
 
-    async def answer(metric: Metric, store: str) -> "pa.Table":
+    async def answer(metric: "Metric", store: str) -> "pa.Table":
         from fastdata.answer.compare import compare
 
         return await compare(metric, measure, *sides, **interval, store=store)

@@ -10,7 +10,6 @@ from pathlib import Path
 import click
 
 from fastdata.errors import FastdataError
-from fastdata.settings import Settings
 
 __all__ = ["demo"]
 
@@ -68,6 +67,7 @@ async def _demo(
     from fastdata.demo.run import run_demo
     from fastdata.demo.screen import Screen, show_outcome
     from fastdata.kafka.connection import Broker
+    from fastdata.settings import Settings
 
     existing = Broker.of(Settings.load(broker=broker)) if broker else None
     task = asyncio.current_task()

@@ -9,9 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from fastdata.coordinates.instants import parse_instant
-from fastdata.declare.catalog import load_folder
 from fastdata.errors import StoreUnavailableError
-from fastdata.settings import Settings
 
 if TYPE_CHECKING:
     from fastdata.operate.epochs import Begin, EpochReport
@@ -52,7 +50,7 @@ def epoch(source: str | None, begin: str | None, dry_run: bool, as_json: bool) -
     """  # noqa: D301  (click wants the backspace)
     if source is None and (begin is not None or dry_run):
         raise click.UsageError("name the SOURCE whose next epoch begins")
-    reports = asyncio.run(_run(Settings.load(), source, _where(begin), dry_run=dry_run))
+    reports = asyncio.run(_run(source, _where(begin), dry_run=dry_run))
     if as_json:
         click.echo(json.dumps([report.as_dict() for report in reports], indent=2))
     else:
@@ -74,14 +72,15 @@ def _where(begin: str | None) -> "Begin | None":
         raise click.BadParameter(f"{error}, or one of {words}", param_hint="'--from'") from None
 
 
-async def _run(
-    settings: Settings, name: str | None, begin: "Begin | None", *, dry_run: bool
-) -> list["EpochReport"]:
+async def _run(name: str | None, begin: "Begin | None", *, dry_run: bool) -> list["EpochReport"]:
     from fastdata.archive import open_archive_storage
+    from fastdata.declare.catalog import load_folder
     from fastdata.kafka.connection import Broker
     from fastdata.operate.epochs import Epochs
+    from fastdata.settings import Settings
     from fastdata.store.opening import open_store
 
+    settings = Settings.load()
     sources = load_folder(settings.agents).sources
     if name is not None and name not in sources:
         names = ", ".join(sorted(sources))

@@ -13,10 +13,7 @@ from fastdata.cli.bars import open_bar
 from fastdata.cli.query import listed
 from fastdata.cli.reporting import minute, second
 from fastdata.cli.signals import on_signal
-from fastdata.declare.catalog import load_folder
-from fastdata.errors import FastdataError
-from fastdata.settings import Settings, mask_url
-from fastdata.verify.errors_metric import find_metric
+from fastdata.errors import FastdataError, mask_url
 
 if TYPE_CHECKING:
     from fastdata.exports.export import Exporter, ExportReport
@@ -99,8 +96,11 @@ def export(
         warnings.simplefilter("ignore", UserWarning)  # the report says it, in one line
         bar = None if as_json else open_bar(stack, metric, "parts", _fields)
         try:
+            from fastdata.declare.catalog import load_folder
             from fastdata.exports.export import Exporter
             from fastdata.exports.table import flat_table
+            from fastdata.settings import Settings
+            from fastdata.verify.errors_metric import find_metric
 
             settings = Settings.load()
             declared = find_metric(load_folder(settings.agents), metric)

@@ -12,8 +12,6 @@ import click
 from fastdata.cli.bars import open_bar
 from fastdata.cli.reporting import left_out
 from fastdata.cli.signals import on_signal
-from fastdata.declare.catalog import load_folder
-from fastdata.settings import Settings
 
 if TYPE_CHECKING:
     from fastdata.archive.import_connect import ImportProgress, ImportReport
@@ -65,6 +63,8 @@ async def _import(
 ) -> "ImportReport":
     from fastdata.archive import open_archive_storage
     from fastdata.archive.import_connect import import_objects
+    from fastdata.declare.catalog import load_folder
+    from fastdata.settings import Settings
 
     settings = Settings.load()
     sources = load_folder(settings.agents).sources

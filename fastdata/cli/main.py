@@ -10,8 +10,7 @@ import click
 import stamina
 
 from fastdata.cli.signals import exit_code
-from fastdata.errors import FastdataError
-from fastdata.settings import mask_url
+from fastdata.errors import FastdataError, mask_url
 
 __all__ = ["commands", "main"]
 

@@ -13,14 +13,11 @@ from typing import TYPE_CHECKING, BinaryIO, Unpack
 import click
 
 from fastdata.cli.windows import RangeOptions, ranged
-from fastdata.declare.catalog import load_folder
-from fastdata.declare.metric import Metric
-from fastdata.settings import Settings
-from fastdata.verify.errors_metric import find_metric
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from fastdata.declare.metric import Metric
 
 __all__ = ["deliver", "listed", "pairs", "printed", "query"]
 
@@ -85,7 +82,7 @@ def query(
     """  # noqa: D301  (click wants the backspace)
     asked = pairs("--item", items)
 
-    async def answer(metric: Metric, store: str) -> "pa.Table":
+    async def answer(metric: "Metric", store: str) -> "pa.Table":
         from fastdata.answer.query import query
 
         return await query(metric, **interval, by=listed(by), items=asked, store=store)
@@ -108,7 +105,7 @@ def pairs(option: str, texts: Sequence[str]) -> dict[str, str]:
 
 def deliver(
     metric: str,
-    answer: Callable[[Metric, str], Coroutine[None, None, "pa.Table"]],
+    answer: "Callable[[Metric, str], Coroutine[None, None, pa.Table]]",
     form: str,
     as_json: bool,
     output: Path | None,
@@ -122,6 +119,9 @@ def deliver(
     if form == "parquet" and output is None and sys.stdout.isatty():
         raise click.UsageError("parquet is binary: give --output FILE, or redirect it to one")
     from fastdata.answer.arrow import describe
+    from fastdata.declare.catalog import load_folder
+    from fastdata.settings import Settings
+    from fastdata.verify.errors_metric import find_metric
 
     began = time.perf_counter()
     settings = Settings.load()

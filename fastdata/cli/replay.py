@@ -14,8 +14,6 @@ from fastdata.cli.bars import open_bar
 from fastdata.cli.reporting import show_report
 from fastdata.cli.schedule import repeat
 from fastdata.coordinates.instants import parse_duration, parse_instant
-from fastdata.declare.catalog import load_folder
-from fastdata.settings import Settings
 
 if TYPE_CHECKING:
     from fastdata.batch.job import Engine
@@ -181,6 +179,8 @@ async def _replay(
 ) -> "ReplayReport":
     from fastdata.archive import open_archive_storage
     from fastdata.batch.replay import replay as replay_metrics
+    from fastdata.declare.catalog import load_folder
+    from fastdata.settings import Settings
     from fastdata.store.opening import open_store
 
     settings = Settings.load()

@@ -16,9 +16,7 @@ import click
 from fastdata.cli.reporting import minute, show_report
 from fastdata.cli.signals import SIGNALS
 from fastdata.coordinates.instants import to_datetime
-from fastdata.declare.catalog import load_folder
-from fastdata.errors import ReplayError
-from fastdata.settings import Settings, mask_url
+from fastdata.errors import ReplayError, mask_url
 
 if TYPE_CHECKING:
     from fastdata.batch.job import Engine
@@ -46,6 +44,8 @@ async def repeat(
     """
     from fastdata.archive import open_archive_storage
     from fastdata.batch.schedule import replay_every
+    from fastdata.declare.catalog import load_folder
+    from fastdata.settings import Settings
     from fastdata.store.opening import open_store
 
     settings = Settings.load()

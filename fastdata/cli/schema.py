@@ -6,15 +6,17 @@ import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from fastdata.declare.catalog import load_folder
 from fastdata.errors import IncompatibleSchemaError
 from fastdata.events.evolution import differences
 from fastdata.events.registry import FolderRegistry, Registry, open_registry
 from fastdata.events.schema import Schema
-from fastdata.settings import Settings
+
+if TYPE_CHECKING:
+    from fastdata.settings import Settings
 
 __all__ = ["schema"]
 
@@ -72,6 +74,8 @@ def register(names: tuple[str, ...], subject: str | None, as_json: bool) -> None
       fastdata schema register orders --subject shop.orders-value
       fastdata schema register schemas/order.avsc --subject orders-value --json
     """  # noqa: D301  (click wants the backspace)
+    from fastdata.settings import Settings
+
     settings = Settings.load()
     chosen = _choose(settings, names, subject)
     for candidate in chosen:
@@ -147,6 +151,8 @@ def check(
     Raises:
         IncompatibleSchemaError: A schema is not compatible.
     """  # noqa: D301  (click wants the backspace)
+    from fastdata.settings import Settings
+
     settings = Settings.load()
     chosen = _choose(settings, names, subject)
     if against is None:
@@ -169,11 +175,13 @@ def check(
         sys.exit(1)
 
 
-def _open(settings: Settings) -> Registry:
+def _open(settings: "Settings") -> Registry:
     return open_registry(settings.registry, settings.registry_ca)
 
 
-def _choose(settings: Settings, names: tuple[str, ...], subject: str | None) -> list[_Candidate]:
+def _choose(settings: "Settings", names: tuple[str, ...], subject: str | None) -> list[_Candidate]:
+    from fastdata.declare.catalog import load_folder
+
     files = [name for name in names if name.endswith(".avsc")]
     chosen = [_Candidate(name, subject or "", Schema.load(Path(name))) for name in files]
     if len(files) < len(names) or not names:

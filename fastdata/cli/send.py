@@ -12,12 +12,10 @@ from typing import TYPE_CHECKING
 import click
 
 from fastdata.cli.signals import on_signal
-from fastdata.declare.catalog import load_folder
-from fastdata.declare.source import Source
 from fastdata.errors import FastdataError, LineError
-from fastdata.settings import Settings
 
 if TYPE_CHECKING:
+    from fastdata.declare.source import Source
     from fastdata.kafka.lines import LineSender
 
 __all__ = ["send"]
@@ -70,6 +68,7 @@ def _address(text: str) -> _Address:
 async def _send(topic: str, from_file: Path | None, address: _Address | None, force: bool) -> None:
     from fastdata.kafka.connection import Broker
     from fastdata.kafka.lines import LineSender, read_descriptor, send_lines
+    from fastdata.settings import Settings
 
     settings = Settings.load()
     key_of = _key_of(_readers(topic, settings.agents, force))
@@ -93,7 +92,7 @@ def _stop_of_pipe(descriptor: int) -> asyncio.Event:
     return stop
 
 
-def _readers(topic: str, agents: str, force: bool) -> list[Source]:
+def _readers(topic: str, agents: str, force: bool) -> "list[Source]":
     """The sources that read the topic, with a warning when lines are of no use to them.
 
     Who only sends may have no agents at all.
@@ -101,6 +100,8 @@ def _readers(topic: str, agents: str, force: bool) -> list[Source]:
     Raises:
         UsageError: There are agents, and none of their sources reads the topic.
     """
+    from fastdata.declare.catalog import load_folder
+
     if not Path(agents).is_dir():
         return []
     try:
@@ -122,7 +123,7 @@ def _readers(topic: str, agents: str, force: bool) -> list[Source]:
     return readers
 
 
-def _key_of(readers: Iterable[Source]) -> Callable[[bytes], bytes | None]:
+def _key_of(readers: "Iterable[Source]") -> Callable[[bytes], bytes | None]:
     identified = [source for source in readers if source.id and source.reader]
     return identified[0].key_of if identified else lambda _: None
 

@@ -4,12 +4,14 @@ import json
 import shutil
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 
 import click
 
-from fastdata.declare.catalog import Catalog, load_folder
 from fastdata.errors import LoadError
-from fastdata.settings import Settings
+
+if TYPE_CHECKING:
+    from fastdata.declare.catalog import Catalog
 
 __all__ = ["size"]
 
@@ -67,6 +69,7 @@ def size(name: str | None, as_json: bool, peak_per_s: float | None, **options: f
       fastdata size --events-per-s 50 --keys 200 --days 365 --replay-every 1 --json
     """  # noqa: D301  (click wants the backspace)
     from fastdata.operate import sizing
+    from fastdata.settings import Settings
 
     settings = Settings.load()
     catalog = _declared(settings.agents)
@@ -96,7 +99,9 @@ def size(name: str | None, as_json: bool, peak_per_s: float | None, **options: f
         click.echo(_SHOWN.format(**shown, days=load.days, replicas=load.replicas))
 
 
-def _declared(folder: str) -> Catalog:
+def _declared(folder: str) -> "Catalog":
+    from fastdata.declare.catalog import load_folder
+
     try:
         return load_folder(folder)
     except LoadError:
@@ -108,7 +113,7 @@ def _declared(folder: str) -> Catalog:
         return load_folder(Path(copy) / "agents")
 
 
-def _choose(catalog: Catalog, name: str | None) -> str:
+def _choose(catalog: "Catalog", name: str | None) -> str:
     names = sorted(source.name for source in catalog.sources.values() if catalog.of_source(source))
     if not names or (name is not None and name not in names):
         have = ", ".join(names) or "none"

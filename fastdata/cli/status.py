@@ -14,9 +14,7 @@ import click
 from fastdata.cli.replay import Duration
 from fastdata.cli.reporting import minute, second
 from fastdata.coordinates.instants import now_ms
-from fastdata.declare.catalog import load_folder
 from fastdata.errors import SettingsError, StoreUnavailableError
-from fastdata.settings import Settings
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -67,7 +65,7 @@ def status(max_age: timedelta | None, layers: "tuple[Follower, ...]", as_json: b
         sys.exit(_judge(max_age, layers or ("speed", "archive"), as_json))
     if layers:
         raise click.UsageError("--layer goes with --max-age")
-    status = asyncio.run(_status(Settings.load()))
+    status = asyncio.run(_status())
     if as_json:
         click.echo(json.dumps(status.as_dict(), indent=2))
     else:
@@ -81,7 +79,7 @@ def _judge(max_age: timedelta, layers: "tuple[Follower, ...]", as_json: bool) ->
     """Say whether the layers keep up; returns the exit code."""
     from fastdata.operate.freshness import stale
 
-    status = asyncio.run(_status(Settings.load(), layers))
+    status = asyncio.run(_status(layers))
     late = stale(status, max_age.total_seconds(), layers)
     if as_json:
         click.echo(json.dumps({"stale": late, "problems": status.problems}))
@@ -101,14 +99,17 @@ def _show(status: "Status") -> None:
         _show_rest(console, source)
 
 
-async def _status(settings: Settings, only: "tuple[Follower, ...]" = ()) -> "Status":
+async def _status(only: "tuple[Follower, ...]" = ()) -> "Status":
     """The status; a brief one of some layers alone."""
     from fastdata.archive import open_archive_storage
+    from fastdata.declare.catalog import load_folder
     from fastdata.kafka.connection import Broker
     from fastdata.operate.log_reader import LogReader
     from fastdata.operate.status import StatusReader
+    from fastdata.settings import Settings
     from fastdata.store.opening import open_store
 
+    settings = Settings.load()
     catalog = load_folder(settings.agents)
     problems: list[str] = []
     archive = None

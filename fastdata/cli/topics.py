@@ -6,11 +6,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fastdata.declare.catalog import load_folder
-from fastdata.declare.source import Source
-from fastdata.settings import Settings
-
 if TYPE_CHECKING:
+    from fastdata.declare.source import Source
+    from fastdata.settings import Settings
     from fastdata.speed.topics import NewlyMade
 
 __all__ = ["topics"]
@@ -59,6 +57,9 @@ def create(
       fastdata topics create --partitions 6
       fastdata topics create flights --dry-run
     """  # noqa: D301  (click wants the backspace)
+    from fastdata.declare.catalog import load_folder
+    from fastdata.settings import Settings
+
     settings = Settings.load()
     declared = load_folder(settings.agents).sources
     for name in names:
@@ -78,8 +79,8 @@ def create(
 
 
 async def _create(
-    settings: Settings,
-    sources: list[Source],
+    settings: "Settings",
+    sources: "list[Source]",
     partitions: int,
     replicas: int | None,
     is_dry: bool,

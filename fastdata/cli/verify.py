@@ -13,8 +13,6 @@ import click
 from fastdata.cli.bars import open_bar
 from fastdata.cli.replay import Instant
 from fastdata.cli.reporting import minute
-from fastdata.declare.catalog import load_folder
-from fastdata.settings import Settings
 
 if TYPE_CHECKING:
     from fastdata.verify.reports import Finding, VerifiedMetric, VerifyProgress, VerifyReport
@@ -86,6 +84,8 @@ async def _verify(
     on_progress: "Callable[[VerifyProgress], None] | None",
 ) -> "VerifyReport":
     from fastdata.archive import open_archive_storage
+    from fastdata.declare.catalog import load_folder
+    from fastdata.settings import Settings
     from fastdata.store.opening import open_store
     from fastdata.verify.verify import verify as verify_metrics
 

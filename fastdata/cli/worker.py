@@ -2,8 +2,6 @@
 
 import click
 
-from fastdata.settings import Settings
-
 __all__ = ["worker"]
 
 
@@ -23,5 +21,6 @@ def worker() -> None:
       FASTDATA_BROKER=kafka:9092 FASTDATA_AGENTS=/srv/agents fastdata worker
     """  # noqa: D301  (click wants the backspace)
     from fastdata.app import run_worker
+    from fastdata.settings import Settings
 
     run_worker(Settings.load())

@@ -3,9 +3,8 @@
 from pathlib import Path
 from typing import Protocol
 
-from fastdata.errors import SettingsError, UnknownSchemaError
+from fastdata.errors import SettingsError, UnknownSchemaError, mask_url
 from fastdata.events.schema import Schema
-from fastdata.settings import mask_url
 
 __all__ = ["FolderRegistry", "Registry", "Schemas", "open_registry"]
 

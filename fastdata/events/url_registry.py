@@ -20,10 +20,10 @@ from fastdata.errors import (
     SchemaNeededError,
     SettingsError,
     UnknownSchemaError,
+    mask_url,
 )
 from fastdata.events.evolution import differences
 from fastdata.events.schema import Schema
-from fastdata.settings import mask_url
 
 __all__ = ["UrlRegistry", "Version"]
 

@@ -63,21 +63,6 @@ def test_the_list_of_commands_says_what_each_says_of_itself(name: str) -> None:
         assert f" {name} {command.get_short_help_str(200)}" in shown
 
 
-def test_the_list_of_commands_loads_none_of_them(tmp_path: Path) -> None:
-    code = (
-        "import sys; from fastdata.cli.main import main\n"
-        "sys.argv = ['fastdata', '--help']\n"
-        "try: main()\n"
-        "except SystemExit: pass\n"
-        "print(sorted({'faust', 'aiokafka', 'confluent_kafka', 'sqlalchemy', 'rich', 'obstore'}"
-        " & set(sys.modules)))"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
-    )
-    assert done.stdout.splitlines()[-1] == "[]"
-
-
 def test_no_command_logs_each_try_of_what_it_tries_again(tmp_path: Path) -> None:
     code = (
         "import sys, stamina; from fastdata.cli.main import main\n"

@@ -1,6 +1,9 @@
 """Every command of the command line explains itself."""
 
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import click
 import pytest
@@ -25,6 +28,12 @@ def label(value: object) -> str:
 
 
 TREE = sorted(walk(commands), key=lambda item: item[0])
+# What takes long to load, and is of no use before a command does its work.
+SLOW = {
+    "aiokafka", "cassandra", "confluent_kafka", "datafusion", "datasketches", "faust", "mode",
+    "numpy", "obstore", "pandas", "pyarrow", "pydantic", "rich", "rocksdict", "sqlalchemy",
+    "sqlglot",
+}  # fmt: skip
 
 
 @pytest.mark.parametrize(("path", "command"), TREE, ids=label)
@@ -36,6 +45,23 @@ def test_help_says_what_a_command_does_and_shows_examples(
     assert shown.exit_code == 0
     assert (command.help or "").strip()
     assert "Examples:" in shown.output
+
+
+@pytest.mark.parametrize("path", [path for path, _ in TREE], ids=label)
+def test_help_loads_nothing_that_it_does_not_show(path: tuple[str, ...], tmp_path: Path) -> None:
+    code = (
+        "import sys; from fastdata.__main__ import main\n"
+        "try: main()\n"
+        "finally: print(*sys.modules, file=sys.stderr)"
+    )
+    shown = subprocess.run(
+        [sys.executable, "-c", code, *path, "--help"],
+        cwd=tmp_path, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+
+    assert " ".join(("Usage: fastdata", *path)) in shown.stdout
+    assert "click" in shown.stderr.split()
+    assert set(shown.stderr.split()) & SLOW == set()
 
 
 @pytest.mark.parametrize(("path", "command"), TREE, ids=label)

@@ -53,7 +53,7 @@ MAY_IMPORT = {
     "declare": {"measures", "expressions", "events", "coordinates", "errors"},
     "measures": {"events", "errors"},
     "expressions": {"events", "coordinates", "errors"},
-    "events": {"settings", "errors"},
+    "events": {"errors"},
     "kafka": {"settings", "coordinates", "errors"},
     "settings": {"errors"},
     "coordinates": set[str](),
@@ -161,7 +161,7 @@ def test_declaring_loads_no_driver(statement: str) -> None:
     loaded = set(run.stdout.split())
 
     assert "fastdata" in loaded
-    assert loaded & {*DRIVERS, "sqlglot"} == set()
+    assert loaded & {*DRIVERS, "pyarrow", "pydantic", "sqlglot"} == set()
 
 
 def test_who_folds_by_rows_does_not_wait_for_datafusion_to_load() -> None:
