@@ -161,7 +161,7 @@ def test_declaring_loads_no_driver(statement: str) -> None:
     loaded = set(run.stdout.split())
 
     assert "fastdata" in loaded
-    assert loaded & {*DRIVERS, "pyarrow", "pydantic", "sqlglot"} == set()
+    assert loaded & {*DRIVERS, "datasketches", "numpy", "pyarrow", "pydantic", "sqlglot"} == set()
 
 
 def test_who_folds_by_rows_does_not_wait_for_datafusion_to_load() -> None:
