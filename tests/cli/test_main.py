@@ -76,6 +76,19 @@ def test_no_command_logs_each_try_of_what_it_tries_again(tmp_path: Path) -> None
     assert done.stdout.splitlines()[-1] == "()"
 
 
+def test_no_garbage_is_looked_for_at_the_end(tmp_path: Path) -> None:
+    code = (
+        "import gc; from fastdata.__main__ import main\n"
+        "try: main()\n"
+        "finally: print(len(gc.get_objects()) < gc.get_freeze_count())"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, "--version"],
+        cwd=tmp_path, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert done.stdout.splitlines()[-1] == "True"
+
+
 def test_version_is_that_of_the_package(tmp_path: Path) -> None:
     assert run(tmp_path, "--version").stdout == f"fastdata {version('fastdata-lambda')}\n"
 
