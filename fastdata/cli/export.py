@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 import click
 
 from fastdata.cli.bars import open_bar
-from fastdata.cli.query import listed
+from fastdata.cli.query import listed, spare_pandas
 from fastdata.cli.reporting import minute, second
 from fastdata.cli.signals import on_signal
 from fastdata.errors import FastdataError, mask_url
@@ -104,6 +104,7 @@ def export(
 
             settings = Settings.load()
             declared = find_metric(load_folder(settings.agents), metric)
+            spare_pandas()
             flat = flat_table(declared, every, dims, bounds, table, rolling)
             exporter = Exporter(flat, store=settings.store, **options)
             asyncio.run(_export(exporter, interval_s if follow else None, bar, as_json))

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from fastdata.declare.metric import Metric
 
-__all__ = ["deliver", "listed", "pairs", "printed", "query"]
+__all__ = ["deliver", "listed", "pairs", "printed", "query", "spare_pandas"]
 
 
 def printed(command: Callable[..., None]) -> Callable[..., None]:
@@ -126,6 +126,7 @@ def deliver(
     began = time.perf_counter()
     settings = Settings.load()
     declared = find_metric(load_folder(settings.agents), metric)
+    spare_pandas()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # it is said below, in one line
         table = asyncio.run(answer(declared, settings.store))
@@ -139,6 +140,29 @@ def deliver(
         _write(table, form, took_s, out)
     rows = "row" if table.num_rows == 1 else "rows"
     click.echo(f"{table.num_rows:,} {rows} written to {output}", err=True)
+
+
+def spare_pandas() -> None:
+    """Have Arrow do without pandas, which it loads to see whether a list is something of it.
+
+    Where pandas is installed that takes a fifth of a second. Who has loaded it keeps it, and who
+    asks Arrow for it later gets it.
+    """
+    import pyarrow as pa
+
+    if "pandas" not in sys.modules:
+        sys.meta_path.insert(0, _NoPandas)
+        pa.array([])  # it looks for pandas with its first array, and only then
+        sys.meta_path.remove(_NoPandas)
+
+
+class _NoPandas:
+    """A finder of modules to which pandas is not installed."""
+
+    @staticmethod
+    def find_spec(name: str, _path: object = None, _target: object = None) -> None:
+        if name == "pandas":
+            raise ModuleNotFoundError(name)
 
 
 def _write(table: "pa.Table", form: str, took_s: float, out: BinaryIO) -> None:

@@ -5,6 +5,7 @@ import csv
 import io
 import json
 import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -33,6 +34,12 @@ from tests.answer.trips import (
     unfolded,
 )
 
+COUNTS = """
+from fastdata import Count, Metric, Source
+
+trips = Source("trips", topic="trips", schema="trip.avsc", time="at", id="id", segment_size=100)
+counts = Metric("counts", trips, by=["city"], measures={"n": Count()})
+"""
 NOON_TO_TWO = ["--from", "2013-01-01T12:00Z", "--to", "2013-01-01T14:00Z"]
 
 
@@ -68,11 +75,27 @@ async def lose(metric: Metric) -> None:
 
 async def fold(metric: Metric, city: str) -> None:
     async with open_store("sqlite:///store.db") as store:
-        await store.upsert([partial(metric, NOON, [city, 1], [(1, None)])], [])
+        dims = (city, 1)[: len(metric.by)]
+        await store.upsert([partial(metric, NOON, dims, [(1, None)])], [])
 
 
 def run(*arguments: str) -> Result:
     return CliRunner().invoke(query, ["rides", *arguments], catch_exceptions=False)
+
+
+@pytest.fixture
+def counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Metric:
+    """A folder with a metric that only counts, one partial of it, and a pandas that is slow."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "agents").mkdir()
+    (tmp_path / "agents" / "counts.py").write_text(COUNTS)
+    (tmp_path / "trip.avsc").write_text(json.dumps(SCHEMA))
+    (tmp_path / "fastdata.toml").write_text('store = "sqlite:///store.db"\n')
+    (tmp_path / "pandas.py").write_text("raise SystemExit('pandas is loaded')\n")
+    metric = fastdata.load("agents/counts.py").counts
+    assert isinstance(metric, Metric)
+    asyncio.run(fold(metric, "Oslo"))
+    return metric
 
 
 def test_the_table_shows_rows_and_how_sure_they_are(rides: Metric) -> None:
@@ -279,6 +302,39 @@ def test_an_error_is_one_line_and_exit_code_1(
     shown = capsys.readouterr()
     assert (1, "", 1) == (caught.value.code, shown.out, len(shown.err.splitlines()))
     assert message in shown.err
+
+
+@pytest.mark.parametrize("form", ["table", "json", "csv", "parquet"])
+def test_a_query_loads_nothing_that_its_measures_do_not_need(counts: Metric, form: str) -> None:
+    code = (
+        "import sys; from fastdata.__main__ import main\n"
+        "try: main()\n"
+        "finally: print(*sys.modules, file=sys.stderr)"
+    )
+    words = ["query", "counts", "--by", "city", "--format", form]
+    done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, check=True)
+
+    loaded = set(done.stderr.decode().split())
+    assert b"Oslo" in done.stdout
+    assert "pyarrow" in loaded
+    assert loaded & {
+        "aiokafka", "asyncpg", "cassandra", "confluent_kafka", "datafusion", "datasketches",
+        "faust", "mode", "obstore", "pandas", "rbloom", "rocksdict", "sqlglot",
+    } == set()  # fmt: skip
+
+
+def test_pandas_is_spared_only_while_arrow_looks_for_it(tmp_path: Path) -> None:
+    (tmp_path / "pandas.py").write_text("__version__ = 'of the user'\n")
+    code = (
+        "import sys; from fastdata.cli.query import spare_pandas\n"
+        "spare_pandas(); print('pandas' in sys.modules)\n"
+        "import pandas; print(pandas.__version__)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+
+    assert done.stdout.splitlines() == ["False", "of the user"]
 
 
 def test_a_store_that_does_not_exist_is_not_made(

@@ -72,6 +72,15 @@ def test_without_more_the_table_is_in_the_store(rides: Metric, tmp_path: Path) -
     assert run().stdout.startswith("rides_1h: 0 of 6 parts were new, 0 rows written; ")
 
 
+def test_a_refresh_does_not_load_pandas(rides: Metric, tmp_path: Path) -> None:
+    (tmp_path / "pandas.py").write_text("raise SystemExit('pandas is loaded')\n")
+    with start() as exporting:
+        shown, errors = exporting.communicate()
+
+    assert (0, "") == (exporting.returncode, errors)
+    assert shown.startswith("rides_1h: 6 of 6 parts were new")
+
+
 def test_json_is_one_object(rides: Metric, tmp_path: Path) -> None:
     said = json.loads(run("--to", "parquet", "--every", "1d", "--by", "none", "--json").stdout)
     assert 0 <= said.pop("seconds") < 60
