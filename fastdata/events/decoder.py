@@ -6,7 +6,7 @@ import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Literal, Protocol, cast
+from typing import Any, Literal, Protocol, cast
 
 import fastavro
 from fastavro.read import SchemaResolutionError
@@ -14,9 +14,10 @@ from fastavro.read import SchemaResolutionError
 from fastdata.errors import BadEventError, DeclarationError, MapError, UnknownSchemaError
 from fastdata.events.evolution import differences
 from fastdata.events.formats import VALUE_SCHEMA, ValueReader, load_value
+from fastdata.events.generated import DatumReader, compile_reader
 from fastdata.events.logical import has_shared_defaults
 from fastdata.events.registry import Schemas
-from fastdata.events.schema import Schema, split_wire
+from fastdata.events.schema import HEAD_BYTES, Schema, wire_id
 
 __all__ = [
     "EARLIEST_MS",
@@ -153,8 +154,11 @@ class Decoder:
         self._source = source
         self._registry = registry
         self._schema = source.schema
+        self._time = source.time
         self._per_ms = 1000 if source.schema.fields[source.time].unit == "us" else 1
         self._reasons: dict[str, str] = {}  # by fingerprint of a writer's schema; empty: readable
+        self._readers: dict[str, DatumReader] = {}  # by the same
+        self._by_head: dict[bytes, tuple[Schema, DatumReader]] = {}
         self.reader = source.reader
         self._is_copying = has_shared_defaults(source.schema.parsed)
 
@@ -193,16 +197,25 @@ class Decoder:
         """
         if not value:
             raise BadEventError("decode", "empty", "the record has no value")
-        split = split_wire(value)
-        if split is None:
+        schema, read = self._by_head.get(value[:HEAD_BYTES]) or self._learn(value)
+        fields = read(value, HEAD_BYTES)
+        if fields is None:
+            fields = self._read_slowly(schema, value[HEAD_BYTES:])
+        return schema, fields
+
+    def _learn(self, value: bytes) -> tuple[Schema, DatumReader]:
+        """The schema of a value, and what reads its datums; raises what `read_record` raises."""
+        schema_id = wire_id(value)
+        if schema_id is None:
             raise BadEventError("decode", "no-magic", "not in the Confluent wire format")
         try:
-            schema = self._registry.get(split[0])
+            schema = self._registry.get(schema_id)
         except UnknownSchemaError as error:
             raise BadEventError("decode", "unknown-schema", str(error)) from error
         except DeclarationError as error:
             raise BadEventError("decode", "unusable-schema", str(error)) from error
-        return schema, self._read_avro(schema, split[1])
+        self._by_head[value[:HEAD_BYTES]] = schema, self._reader_of(schema)
+        return self._by_head[value[:HEAD_BYTES]]
 
     def read_next(self, schema: Schema, datums: io.BytesIO) -> dict[str, object]:
         """The fields of the next of several Avro datums, as `read_record` gives them.
@@ -221,16 +234,16 @@ class Decoder:
         Raises:
             BadEventError: It is null, or before 1970 or after 2199; the stage is `time`.
         """
-        value = record[self._source.time]
+        value: Any = record[self._time]
         if value is None:
-            raise BadEventError("time", "time-null", f"{self._source.time} is null")
-        time = cast("int", value) // self._per_ms
+            raise BadEventError("time", "time-null", f"{self._time} is null")
+        time: int = value // self._per_ms
         if not EARLIEST_MS <= time < LATEST_MS:
             raise self._absurd(record)
         return time
 
     def _absurd(self, record: dict[str, object]) -> BadEventError:
-        name, earliest = self._source.time, self._source.oldest_ms
+        name, earliest = self._time, self._source.oldest_ms
         value = cast("int", record[name])
         detail = f"{name} is {value}"
         for unit, per_s in _UNITS.items():
@@ -243,11 +256,11 @@ class Decoder:
 
     def _event(self, record: dict[str, object]) -> Event:
         time = self.time_of(record)
-        if time < self._source.oldest_ms:
+        source = self._source
+        if time < source.oldest_ms:
             raise self._absurd(record)
-        name = self._source.id
-        identity = cast("str | int | None", record[name]) if name else None
-        mapper = self._source.mapper
+        identity: Any = record[source.id] if source.id else None
+        mapper = source.mapper
         if mapper is None:
             return Event(time, identity, record)
         try:
@@ -282,9 +295,16 @@ class Decoder:
         if self.reader is not None and schema.fingerprint == VALUE_SCHEMA.fingerprint:
             timestamp_ms, value = load_value(datum)
             return self.reader.read(value, timestamp_ms)
-        return self._read_avro(schema, datum)
+        read = self._readers.get(schema.fingerprint) or self._reader_of(schema)
+        fields = read(datum, 0)
+        return self._read_slowly(schema, datum) if fields is None else fields
 
-    def _read_avro(self, schema: Schema, datum: bytes) -> dict[str, object]:
+    def _reader_of(self, schema: Schema) -> DatumReader:
+        wanted = None if self._reader_schema(schema) is None else self._schema
+        reader = self._readers[schema.fingerprint] = compile_reader(schema, wanted) or _give_up
+        return reader
+
+    def _read_slowly(self, schema: Schema, datum: bytes) -> dict[str, object]:
         data = Datums(datum) if self._reader_schema(schema) is not None else io.BytesIO(datum)
         record = self.read_next(schema, data)
         if data.tell() != len(datum):
@@ -308,3 +328,7 @@ class Decoder:
             detail = f"{schema.name} cannot be read as {self._schema.name} of {self._source.place}"
             raise BadEventError("decode", "schema-mismatch", f"{detail}: {reason}")
         return self._schema.parsed
+
+
+def _give_up(data: bytes, start: int) -> None:
+    """Leave all datums of a schema to fastavro."""

@@ -19,18 +19,21 @@ from fastdata.events.fieldtypes import SchemaNode
 
 __all__ = [
     "DECIMAL",
+    "EXACT",
     "MEANING",
     "UUID_BYTES",
     "has_shared_defaults",
     "prepare_defaults",
+    "read_decimal",
+    "read_uuid",
     "without_foreign_types",
 ]
 
 MEANING = "fastdata.meaning"
 DECIMAL, UUID_BYTES = "fastdata-decimal", "fastdata-uuid"
 _UUID_SIZE = 16
-# The default context rounds at 28 digits.
-_EXACT = Context(prec=MAX_PREC, Emax=MAX_EMAX, Emin=MIN_EMIN)
+EXACT = Context(prec=MAX_PREC, Emax=MAX_EMAX, Emin=MIN_EMIN)
+"""For decimals; the default context rounds at 28 digits."""
 
 
 def without_foreign_types(node: SchemaNode) -> SchemaNode:
@@ -189,27 +192,36 @@ class _Defaults:
         return DeclarationError(f"{self._where} is {value!r}, which does not fit its type")
 
 
-def _read_decimal(data: bytes, schema: SchemaNode, _: SchemaNode = None) -> Decimal:
-    """As fastavro does, but a number of too many digits is refused and not rounded."""
+def read_decimal(data: bytes, schema: SchemaNode, _: SchemaNode = None) -> Decimal:
+    """As fastavro does, but a number of too many digits is refused and not rounded.
+
+    Raises:
+        ValueError: It is refused.
+    """
     unscaled, precision = int.from_bytes(data, "big", signed=True), schema["precision"]
     # A byte holds less than 2.5 digits, and a schema may say a precision of a billion.
     if len(data) * 2.5 > precision and abs(unscaled) >= 10**precision:
         raise ValueError(f"a decimal of precision {precision} holds {unscaled}")
-    return _EXACT.scaleb(Decimal(unscaled), -schema.get("scale", 0))
+    return EXACT.scaleb(Decimal(unscaled), -schema.get("scale", 0))
 
 
 def _write_decimal(value: object, schema: SchemaNode) -> object:
     if not isinstance(value, Decimal):
         return value
     scale, precision = schema.get("scale", 0), schema["precision"]
-    scaled = _EXACT.scaleb(value, scale) if value.is_finite() else value
+    scaled = EXACT.scaleb(value, scale) if value.is_finite() else value
     if not value.is_finite() or scaled.adjusted() >= precision or (number := int(scaled)) != scaled:
         raise ValueError(f"{value} is no decimal of precision {precision} and scale {scale}")
     size = schema.get("size", (abs(number).bit_length() + 8) // 8)
     return number.to_bytes(size, "big", signed=True)
 
 
-def _read_uuid(data: bytes, _: SchemaNode, __: SchemaNode = None) -> str:
+def read_uuid(data: bytes, _: SchemaNode, __: SchemaNode = None) -> str:
+    """The text of a UUID.
+
+    Raises:
+        ValueError: These are not 16 bytes.
+    """
     return str(UUID(bytes=data))
 
 
@@ -218,9 +230,9 @@ def _write_uuid(value: object, _: SchemaNode) -> object:
 
 
 fastavro.read.LOGICAL_READERS |= {
-    f"bytes-{DECIMAL}": _read_decimal,
-    f"fixed-{DECIMAL}": _read_decimal,
-    f"fixed-{UUID_BYTES}": _read_uuid,
+    f"bytes-{DECIMAL}": read_decimal,
+    f"fixed-{DECIMAL}": read_decimal,
+    f"fixed-{UUID_BYTES}": read_uuid,
 }
 fastavro.write.LOGICAL_WRITERS |= {
     f"bytes-{DECIMAL}": _write_decimal,

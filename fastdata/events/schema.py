@@ -4,7 +4,7 @@ import hashlib
 import io
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import cast
@@ -17,9 +17,9 @@ from fastdata.events.fieldtypes import FieldType, field_types
 from fastdata.events.logical import prepare_defaults, without_foreign_types
 from fastdata.events.nesting import MAX_LEVELS, is_too_deep
 
-__all__ = ["Schema", "encode", "split_wire"]
+__all__ = ["HEAD_BYTES", "Schema", "encode", "wire_id"]
 
-_HEAD_BYTES = 5
+HEAD_BYTES = 5
 _PARSE_ERRORS = (
     ArithmeticError,
     AttributeError,
@@ -47,8 +47,8 @@ class Schema:
     canonical: str
     fingerprint: str
     id: int
-    fields: Mapping[str, FieldType]
-    parsed: dict[str, object]
+    fields: Mapping[str, FieldType] = field(compare=False)
+    parsed: dict[str, object] = field(compare=False)
 
     @classmethod
     def load(cls, path: Path) -> "Schema":
@@ -106,11 +106,14 @@ def _parse(text: str, place: str) -> Schema:
     )
 
 
-def split_wire(value: bytes) -> tuple[int, bytes] | None:
-    """Schema id and datum of a value in the Confluent wire format; None if it is not in it."""
-    if len(value) < _HEAD_BYTES or value[0] != 0:
+def wire_id(value: bytes) -> int | None:
+    """Schema id of a value in the Confluent wire format; None if it is not in it.
+
+    Its datum begins at `HEAD_BYTES`.
+    """
+    if len(value) < HEAD_BYTES or value[0] != 0:
         return None
-    return int.from_bytes(value[1:_HEAD_BYTES], "big"), value[_HEAD_BYTES:]
+    return int.from_bytes(value[1:HEAD_BYTES], "big")
 
 
 def encode(schema: Schema, record: Mapping[str, object], schema_id: int | None = None) -> bytes:
