@@ -265,9 +265,30 @@ def test_what_is_unusual_is_left_to_fastavro(tmp_path: Path) -> None:
     assert read is not None
     whole = encode(schema, {"at": NOW, "x": [b"abc", b"def"]})
     endless = whole[:11] + b"\xfe" * 8 + b"\x7e"
-    for value in (endless, whole + b"\0", whole[:-1], whole[:8]):
+    too_many = whole[:11] + b"\x80\0" + b"\0"  # after an end that has two bytes
+    for value in (endless, too_many, whole + b"\0", whole[:-1], whole[:8]):
         assert read(value, 5) is None
         decoders.check(value)
+
+
+@pytest.mark.parametrize(
+    ("writer", "reader", "value"),
+    [
+        (PLACE, {**PLACE, "name": "Town"}, {"city": "a"}),
+        (FIXED, {**FIXED, "size": 4}, b"abc"),
+        (COLOR, {**COLOR, "symbols": ["red"]}, "blue"),
+        ("int", "string", 5),
+    ],
+    ids=str,
+)
+def test_what_cannot_be_read_as_another_type_is_a_mismatch(
+    tmp_path: Path, writer: Any, reader: Any, value: Any
+) -> None:
+    theirs, ours = (record(AT, field(["null", type])) for type in (writer, reader))
+    decoders = Decoders(tmp_path, [json.loads(ours.canonical), json.loads(theirs.canonical)])
+
+    assert len(decoders.check(encode(theirs, {"at": NOW, "x": None}))) == 3
+    assert "schema-mismatch" in decoders.check(encode(theirs, {"at": NOW, "x": value}))
 
 
 def test_blocks_may_tell_their_size(tmp_path: Path) -> None:
