@@ -32,7 +32,7 @@ __all__ = [
 GIVES_UP = (ArithmeticError, LookupError, ValueError, struct.error)
 MAX_BRANCHES = 64
 """Of a union, as one byte tells them."""
-_MAX_BYTES = 9  # of a number: they hold 63 bits, so nothing overflows
+_MAX_BYTES, _MAX_BITS = 10, 64  # of a number; what is longer overflows
 
 _LONG = """
 n = data[i]
@@ -182,7 +182,7 @@ def _number_at(data: bytes, start: int) -> tuple[int, int]:
 
     Raises:
         IndexError: It is cut off at once.
-        ValueError: It is cut off, or has more than 63 bits.
+        ValueError: It is cut off, or longer than numbers are.
     """
     number = data[start]
     if number < 128:
@@ -194,9 +194,9 @@ def _number_at(data: bytes, start: int) -> tuple[int, int]:
     for byte in data[start + 2 : start + _MAX_BYTES]:
         number |= (byte & 127) << shift
         shift += 7
-        if byte < 128:
+        if byte < 128 and not number >> _MAX_BITS:
             return number, start + shift // 7
-    raise ValueError("a number is cut off, or is longer than most")
+    raise ValueError("a number is cut off, or too long")
 
 
 NAMES: Mapping[str, object] = {

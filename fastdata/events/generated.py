@@ -24,7 +24,7 @@ DatumReader = Callable[[bytes, int], dict[str, object] | None]
 
 None if it gives up."""
 
-_MAX_LINES, _MAX_LEVELS = 5_000, 8  # Python nests no more than 20 loops
+_MAX_LINES, _MAX_LEVELS = 20_000, 8  # Python nests no more than 20 loops
 _CONSTANTS = (type(None), bool, int, float, str, bytes, Decimal)
 _NAMED = ("record", "enum", "fixed")
 _KINDS = (*_NAMED, "array", "map", *fragments.READ)  # all others are references
