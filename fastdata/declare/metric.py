@@ -15,6 +15,7 @@ from fastdata.declare.source import Source
 from fastdata.errors import DeclarationError, QueryError
 from fastdata.events.fieldtypes import FieldType
 from fastdata.expressions import Column, Node, compile_rows
+from fastdata.measures.adding import compile_adding
 from fastdata.measures.aggregate import Aggregate, dump_whole, widened_by_any
 from fastdata.measures.count import Count
 from fastdata.measures.envelope import MAX_WHOLE_BYTES, pack, unpack
@@ -98,6 +99,7 @@ class Metric:
         selection: All expressions, typed. Where one unnests an array, each of its elements is
             folded like an event, and an event without elements folds nothing.
         rows: The function that gives what an event folds; see `Folding`.
+        add_values: The function that folds values of `rows` into states; see `Adding`.
         id: Name and fingerprint of the definition: another definition is another metric.
         folded: The measures that are not derived from others, in order.
         aggregates: The same, bound to their types.
@@ -225,17 +227,6 @@ class Metric:
                 for values in elements:
                     self.add_values(states, values)
 
-    def add_values(self, states: States, values: _MeasureValues) -> None:
-        """Fold values that `rows` gave into `states`, in place. Both layers fold with this.
-
-        Raises:
-            MapError: A map function changed the type of a value.
-        """
-        for index, aggregate, counts_null in self._adding:
-            value = values[index]
-            if value is not None or counts_null:
-                states[index] = aggregate.add(states[index], value)
-
     def merge(self, states: States, other: States) -> None:
         """Merge `other` into `states`, in place; `other` does not change."""
         for index, aggregate in enumerate(self.aggregates):
@@ -317,7 +308,7 @@ class Metric:
         mapper = f"the map function of source {self.source.name!r} ({self.source.place})"
         self.rows = cast("Folding", compile_rows(self.selection, mapper))
         pairs = zip(self.aggregates, self.selection.arguments, strict=True)
-        self._adding = [(i, a, not arguments) for i, (a, arguments) in enumerate(pairs)]
+        self.add_values = compile_adding([(a, not arguments) for a, arguments in pairs])
         self._signed: tuple[object, str] | None = None
 
     def _fingerprint(self) -> str:
