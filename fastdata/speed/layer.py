@@ -85,8 +85,8 @@ class SpeedLayer:
         self._lock = asyncio.Lock()
         self._failed = False
         self._said_at = NEVER
-        self._lateness_ms, self._segment_size = self.source.lateness_ms, self.source.segment_size
-        self._latest = NEVER  # up to here no event is of the future, as the clock stood last
+        self._lateness_ms, self._skew_ms = self.source.lateness_ms, self.source.skew_ms
+        self._segment_size = self.source.segment_size
 
     async def open(
         self,
@@ -197,7 +197,9 @@ class SpeedLayer:
     ) -> None:
         offset, time = record.offset, event.time
         is_vouched, watermark = offset < owned.vouched, owned.watermark
-        is_timely = watermark - self._lateness_ms <= time <= self._latest or time == watermark
+        is_timely = watermark - self._lateness_ms <= time and (
+            time <= watermark or time <= self.clock() + self._skew_ms
+        )
         if is_timely and event.id is None and not is_vouched:
             misfit = self._fold_fields(owned, offset, time, fields)
             if time > watermark:
@@ -269,13 +271,11 @@ class SpeedLayer:
             # seen depends on the log alone, and matters to metrics that have not folded it.
             if not owned.new_metrics:
                 return None
-        elif event.time < owned.watermark - self.source.lateness_ms:
+        elif event.time < owned.watermark - self._lateness_ms:
             return _LATE
         # What the watermark has reached is not in the future; only for the rest the clock is asked.
-        elif event.time > owned.watermark and event.time > self._latest:
-            self._latest = self.clock() + self.source.skew_ms
-            if event.time > self._latest:
-                return _FUTURE
+        elif event.time > owned.watermark and event.time > self.clock() + self._skew_ms:
+            return _FUTURE
         hour = floor_to(event.time, HOUR_MS)
         return _REPEAT if owned.repeats.is_repeat(event.id, offset, hour) else None
 
