@@ -1,11 +1,12 @@
 """What an event costs a worker, beside the loops that one would write by hand. Real Kafka.
 
-python benchmarks/worker.py [--events 300000] [--keys 10 1000 10000] [--rounds 3] [--json FILE]
+python benchmarks/worker.py [--events 300000] [--keys 10 1000 10000] [--flights] [--rounds 3]
 
-The same events for all: Avro on the wire, 4 partitions, a count and three measures by page and
-minute (sum, mean, distinct visitors). The loops keep counts in a dictionary and no state: nothing
-of theirs survives their end. The broker is that of the settings, so that this is one line beside
-`make services`.
+The same events for all, as Avro on the wire in 4 partitions. Views of pages: a count, a sum, a mean
+and distinct visitors by page and minute, with so many pages. Flights: those of the demo, with ids
+and their own measures, of which nearly each makes a cell of its own. The loops keep counts in a
+dictionary and no state: nothing of theirs survives their end. The broker is that of the settings,
+so that this is one line beside `make services`.
 
 The figure is CPU (user and system, of the process and all its threads) per event, between the first
 event that is counted and the last: other work on the machine changes it less than the time.
@@ -13,6 +14,7 @@ event that is counted and the last: other work on the machine changes it less th
 
 import argparse
 import asyncio
+import itertools
 import json
 import os
 import random
@@ -23,7 +25,9 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient
@@ -31,10 +35,12 @@ from confluent_kafka.cimpl import NewTopic
 
 from fastdata import Settings
 from fastdata.declare.catalog import load_folder
+from fastdata.demo.flights import read_flights
 from fastdata.events.schema import encode
 from fastdata.kafka.connection import Broker
 from fastdata.store.opening import open_store
 
+ROOT = Path(__file__).parents[1]
 PARTITIONS = 4
 MINUTES = 5
 AGENTS = """
@@ -55,16 +61,7 @@ SCHEMA = {
         *({"name": name, "type": "long"} for name in ("bytes", "ms")),
     ],
 }
-# Reads the topic to its end, and prints the CPU seconds that it took from the first event on.
-LOOP_HEAD = """
-import asyncio, io, json, sys, time
-import fastavro
-from datasketches import hll_sketch, tgt_hll_type
-topic, servers, events = sys.argv[1], sys.argv[2], int(sys.argv[3])
-schema = fastavro.parse_schema(json.loads(sys.argv[4]))
-states, seen = {}, 0
-def fold(value):
-    event = fastavro.schemaless_reader(io.BytesIO(value[5:]), schema)
+VIEW = """
     key = event["page"], int(event["at"].timestamp()) // 60
     state = states.get(key)
     if state is None:
@@ -74,9 +71,32 @@ def fold(value):
     state[2] += event["ms"]
     state[3].update(event["visitor"])
 """
-CONFLUENT = (
-    LOOP_HEAD
-    + """
+FLIGHT = """
+    at = int(event["scheduled_departure"].timestamp())
+    key = event["origin"], event["carrier"], at // 60
+    state = states.get(key)
+    if state is None:
+        state = states[key] = [0, 0, 0, 0, None, hll_sketch(12, tgt_hll_type.HLL_4)]
+    state[0] += 1
+    state[1] += event["distance"]
+    if (delay := event["dep_delay"]) is not None:
+        state[2] += 1
+        state[3] += delay
+        state[4] = delay if state[4] is None else max(state[4], delay)
+    if event["tailnum"] is not None:
+        state[5].update(event["tailnum"])
+"""
+# Reads the topic to its end, and prints the CPU seconds that it took from the first event on.
+LOOP_HEAD = """
+import asyncio, io, json, sys, time
+import fastavro
+from datasketches import hll_sketch, tgt_hll_type
+topic, servers, events = sys.argv[1], sys.argv[2], int(sys.argv[3])
+schema = fastavro.parse_schema(json.loads(sys.argv[4]))
+states, seen = {}, 0
+def fold(value):
+    event = fastavro.schemaless_reader(io.BytesIO(value[5:]), schema)"""
+CONFLUENT = """
 from confluent_kafka import Consumer
 consumer = Consumer({"bootstrap.servers": servers, "group.id": topic + "-confluent",
                      "auto.offset.reset": "earliest", "enable.auto.commit": False})
@@ -89,10 +109,7 @@ while seen < events:
         seen += 1
 print(time.process_time() - began)
 """
-)
-AIOKAFKA = (
-    LOOP_HEAD
-    + """
+AIOKAFKA = """
 from aiokafka import AIOKafkaConsumer
 async def main():
     global seen
@@ -109,7 +126,6 @@ async def main():
     print(time.process_time() - began)
 asyncio.run(main())
 """
-)
 
 
 def cpu_s(pid: int) -> float:
@@ -134,47 +150,83 @@ def running(*words: str, folder: Path, **environment: str) -> Iterator["subproce
             process.wait(60)
 
 
-class Bench:
-    """Events in a topic, and who counts them."""
+@dataclass(frozen=True)
+class Load:
+    """What is sent, what a worker counts of it, and what a loop does with an event."""
 
-    def __init__(self, folder: Path, settings: Settings, keys: int, events: int) -> None:
-        self.folder, self.events, self.keys = folder, events, keys
-        self.broker = Broker.of(settings)
-        self.topic = f"views-{os.getpid()}-{keys}"
-        for part in ("agents", "schemas"):
-            (folder / part).mkdir(exist_ok=True)
-        (folder / "agents/views.py").write_text(AGENTS.format(topic=self.topic))
-        (folder / "schemas/view.avsc").write_text(json.dumps(SCHEMA))
+    name: str
+    agents: str
+    schema: dict[str, Any]
+    fold: str
+    events: Callable[[int], Iterator[dict[str, object]]]
 
-    def send(self) -> None:
-        """Fill the topic: the pages of a minute, drawn at random, for `MINUTES` minutes."""
-        admin = AdminClient(self.broker.librdkafka())
-        admin.create_topics([NewTopic(self.topic, num_partitions=PARTITIONS)])[self.topic].result(
-            30
-        )
-        schema = load_folder(self.folder / "agents").metric("pages").source.schema
-        producer = Producer({**self.broker.librdkafka(), "linger.ms": 50})
+
+def views(keys: int) -> Load:
+    """Views of so many pages, drawn at random, within `MINUTES` minutes."""
+
+    def events(count: int) -> Iterator[dict[str, object]]:
         start = (int(time.time()) // 3_600 - 2) * 3_600_000
         rng = random.Random(1)
-        for n in range(self.events):
-            view = {
+        for n in range(count):
+            yield {
                 "id": f"{n:012}",
-                "at": start + n * MINUTES * 60_000 // self.events,
-                "page": f"/{rng.randrange(self.keys)}",
+                "at": start + n * MINUTES * 60_000 // count,
+                "page": f"/{rng.randrange(keys)}",
                 "visitor": f"v{rng.randrange(20_000)}",
                 "country": rng.choice(("DE", "US", "FR", "BR")),
                 "bytes": rng.randrange(50_000),
                 "ms": rng.randrange(2_000),
             }
-            producer.produce(self.topic, encode(schema, view, schema.id), partition=n % PARTITIONS)
+
+    return Load(f"{keys:,} pages a minute", AGENTS, SCHEMA, VIEW, events)
+
+
+def flights() -> Load:
+    """The flights of the demo, in the order in which they left."""
+
+    def events(count: int) -> Iterator[dict[str, object]]:
+        return (flight.record for flight in itertools.islice(read_flights(), count))
+
+    agents = (ROOT / "agents/flights.py").read_text().replace('topic="flights"', 'topic="{topic}"')
+    agents = agents.replace("measures={", "measures={{").replace('("tailnum")}', '("tailnum")}}')
+    schema = json.loads((ROOT / "schemas/flight.avsc").read_text())
+    return Load("flights", agents, schema, FLIGHT, events)
+
+
+class Bench:
+    """Events in a topic, and who counts them."""
+
+    def __init__(self, folder: Path, settings: Settings, load: Load, events: int) -> None:
+        self.folder, self.load, self.events = folder, load, events
+        self.broker = Broker.of(settings)
+        self.topic = f"bench-{os.getpid()}-{load.name.split()[0].replace(',', '')}"
+        for part in ("agents", "schemas"):
+            (folder / part).mkdir(parents=True)
+        (folder / "agents/bench.py").write_text(load.agents.format(topic=self.topic))
+        for name in ("view", "flight"):
+            (folder / f"schemas/{name}.avsc").write_text(json.dumps(load.schema))
+
+    def send(self) -> None:
+        """Fill the topic."""
+        admin = AdminClient(self.broker.librdkafka())
+        new = NewTopic(self.topic, num_partitions=PARTITIONS)
+        admin.create_topics([new])[self.topic].result(30)
+        (source,) = load_folder(self.folder / "agents").sources.values()
+        producer = Producer({**self.broker.librdkafka(), "linger.ms": 50})
+        sent = 0
+        for sent, event in enumerate(self.load.events(self.events), 1):
+            value = encode(source.schema, event, source.schema.id)
+            producer.produce(self.topic, value, partition=sent % PARTITIONS)
             producer.poll(0)
         while producer.flush(10):
             pass
+        self.events = sent
 
     async def loop(self, code: str) -> float:
         """CPU us an event of a loop by hand."""
         servers = str(self.broker.librdkafka()["bootstrap.servers"])
-        words = "-c", code, self.topic, servers, str(self.events), json.dumps(SCHEMA)
+        program = LOOP_HEAD + self.load.fold + code
+        words = "-c", program, self.topic, servers, str(self.events), json.dumps(self.load.schema)
         with running(*words, folder=self.folder) as process:
             said = (await asyncio.to_thread(process.communicate))[0]
         return float(said) / self.events * 1e6
@@ -205,27 +257,24 @@ class Bench:
         return (ended - began) / (self.events - first) * 1e6
 
 
-async def measure(asked: argparse.Namespace, folder: Path) -> dict[str, dict[int, float]]:
-    """Medians of all rounds, by system and number of keys."""
+async def measure(asked: argparse.Namespace, folder: Path) -> dict[str, dict[str, float]]:
+    """Medians of all rounds, by load and system."""
     settings = Settings.load()
-    medians: dict[str, dict[int, float]] = {}
-    for keys in asked.keys:
-        bench = Bench(folder, settings, keys, asked.events)
+    loads = [views(keys) for keys in asked.keys] + [flights()] * asked.flights
+    medians: dict[str, dict[str, float]] = {}
+    for number, load in enumerate(loads):
+        bench = Bench(folder / str(number), settings, load, asked.events)
         await asyncio.to_thread(bench.send)
-        systems: dict[str, Callable[[int], object]] = {
-            "fastdata worker": bench.worker,
-            "confluent-kafka loop": lambda _, b=bench: b.loop(CONFLUENT),
-            "aiokafka loop": lambda _, b=bench: b.loop(AIOKAFKA),
-        }
-        figures: dict[str, list[float]] = {name: [] for name in systems}
+        figures: dict[str, list[float]] = {}
         for n in range(asked.rounds):
-            for name, run in systems.items():
-                figures[name].append(await run(n))
+            figures.setdefault("fastdata worker", []).append(await bench.worker(n))
+            figures.setdefault("confluent-kafka loop", []).append(await bench.loop(CONFLUENT))
+            figures.setdefault("aiokafka loop", []).append(await bench.loop(AIOKAFKA))
         base = statistics.median(figures["confluent-kafka loop"])
-        print(f"{asked.events:,} events, {keys:,} pages a minute; us CPU an event")
+        print(f"{bench.events:,} events, {load.name}; us CPU an event")
         for name, values in figures.items():
             median = statistics.median(values)
-            medians.setdefault(name, {})[keys] = round(median, 1)
+            medians.setdefault(load.name, {})[name] = round(median, 1)
             each = ", ".join(f"{value:.1f}" for value in values)
             print(f"  {name:24} {median:8.1f}  x{median / base:5.1f}   ({each})", flush=True)
     return medians
@@ -236,7 +285,8 @@ if __name__ == "__main__":
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("--events", type=int, default=300_000)
-    parser.add_argument("--keys", type=int, nargs="+", default=[10, 1_000, 10_000])
+    parser.add_argument("--keys", type=int, nargs="*", default=[10, 1_000, 10_000])
+    parser.add_argument("--flights", action="store_true")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--json", type=Path, help="write the medians to this file")
     options = parser.parse_args()
