@@ -109,7 +109,7 @@ async def test_a_worker_gets_records_by_the_hundred(tmp_path: Path) -> None:
             assert stop(worker) == 0
 
         sizes = [int(size) for size in (tmp_path / "sizes").read_text().split()]
-        assert sum(sizes) == 2_000
+        assert sum(sizes) >= 2_000  # what had come before the start was done comes again
         assert max(sizes) > 100
 
 
