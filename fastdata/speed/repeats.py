@@ -1,6 +1,7 @@
 """Event ids that were seen, to recognize an event that a producer sent twice."""
 
 import struct
+from collections import deque
 from collections.abc import Iterable
 from hashlib import blake2b
 from itertools import takewhile
@@ -28,6 +29,7 @@ class Repeats:
         self._segments = -(-horizon // segment_size)  # rounded up
         self._size = segment_size
         self._seen: dict[int, int] = {}  # hash -> first offset, in the order of offsets
+        self._stored: deque[tuple[int, int]] = deque()  # restored, and not yet seen
         self._fresh: list[tuple[int, int]] = []  # the same, since the last drain
         self._segment = -1  # of the event before
 
@@ -41,6 +43,8 @@ class Repeats:
         """
         if identity is None or not self._segments:
             return False
+        if self._stored:
+            self._see_stored(offset)
         if (segment := segment_of(offset, self._size)) != self._segment:
             self._forget_before(segment)
         digest = blake2b(repr((identity, span)).encode(), digest_size=8).digest()
@@ -67,8 +71,18 @@ class Repeats:
         """Remember the ids of stored rows: first offset and bytes, as `drain` returned them."""
         unpack = _ENTRY.iter_unpack
         entries = ((first + n, key) for first, payload in rows for key, n in unpack(payload))
-        for offset, key in sorted(entries):
-            self._seen.setdefault(key, offset)
+        self._stored.extend(sorted(entries))
+
+    def _see_stored(self, offset: int) -> None:
+        """See the stored ids of all offsets before, as they were seen at first.
+
+        An id may be stored twice: when it came again, the first one was behind the horizon, and may
+        be so now or, to an event that is folded again, not yet.
+        """
+        while self._stored and self._stored[0][0] < offset:
+            first, key = self._stored.popleft()
+            self._seen.pop(key, None)  # so that the order stays that of offsets
+            self._seen[key] = first
 
     def _forget_before(self, segment: int) -> None:
         self._segment = segment

@@ -46,6 +46,21 @@ def test_what_is_drained_and_restored_is_known_again() -> None:
     assert [second.is_repeat(id, 20 + i) for i, id in enumerate("abcde")] == [True] * 4 + [False]
 
 
+def test_an_id_that_came_again_beyond_the_horizon_is_restored_as_it_was_seen() -> None:
+    first, folded_again, going_on = Repeats(10, 10), Repeats(10, 10), Repeats(10, 10)
+    rows = []
+    for offset in (8, 12, 25):
+        first.is_repeat("a", offset)
+        if row := first.drain():
+            rows.append((row[0], row[2]))
+    folded_again.restore(rows)
+    going_on.restore(rows)
+
+    assert [offset for offset, _ in rows] == [8, 25]
+    assert [folded_again.is_repeat("a", offset) for offset in (12, 25, 29)] == [True, False, True]
+    assert [going_on.is_repeat("a", offset) for offset in (29, 38, 40)] == [True, True, False]
+
+
 def test_nothing_new_drains_nothing() -> None:
     repeats = Repeats(10, 10)
     repeats.is_repeat("a", 0)
