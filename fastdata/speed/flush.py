@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import takewhile
 
 from fastdata.declare.metric import Metric
 from fastdata.speed.keys import Marker, StateRow, ids_key, marker_key, marker_value, stamped
@@ -67,9 +68,12 @@ def _id_rows(owned: Partition) -> list[StateRow]:
     if (fresh := owned.repeats.drain()) is not None:
         first, last, payload = fresh
         rows.append((ids_key(owned.number, first), stamped(last, payload)))
-        owned.id_rows.append(first)
-    # The newest row that begins before the horizon may reach over its edge, so it stays.
-    edge = owned.repeats.horizon(owned.position)
-    while len(owned.id_rows) > 1 and owned.id_rows[1] <= edge:
-        rows.append((ids_key(owned.number, owned.id_rows.pop(0)), None))
+        # A row that a crash or an old owner left may reach further: the larger stamp stays.
+        owned.id_rows[first] = max(last, owned.id_rows.get(first, last))
+    # The horizon of the flush before: a crash before the marker begins there again.
+    edge = owned.repeats.horizon(owned.durable)
+    # The oldest come first, so that this looks at no more than it deletes.
+    for first in list(takewhile(lambda first: owned.id_rows[first] < edge, owned.id_rows)):
+        del owned.id_rows[first]
+        rows.append((ids_key(owned.number, first), None))
     return rows

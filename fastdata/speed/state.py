@@ -223,7 +223,7 @@ class Partition:
         new_metrics: Metrics, by index, that the marker does not know.
         stored: What the store is known to have of it; None when it has nothing of it.
         letters: Dead letters that wait for the next flush.
-        id_rows: First offsets of the rows with event ids in the table, ascending.
+        id_rows: First and last offsets of the rows with event ids in the table.
         epoch: Which log it is of, for its progress.
     """
 
@@ -241,7 +241,7 @@ class Partition:
     new_metrics: frozenset[int] = frozenset()
     stored: Progress | None = None
     letters: list[DeadLetter] = field(default_factory=list)
-    id_rows: list[int] = field(default_factory=list)
+    id_rows: dict[int, int] = field(default_factory=dict)
     epoch: str = ""
 
     def restore_ids(self, table: StateTable) -> None:
@@ -254,8 +254,9 @@ class Partition:
         rows = []
         for key, value in table.scan(self.number, prefix):
             first = int.from_bytes(key[len(prefix) :], "big")
-            rows.append((first, unstamp(value)[1]))
-            self.id_rows.append(first)
+            last, payload = unstamp(value)
+            rows.append((first, payload))
+            self.id_rows[first] = last
         self.repeats.restore(rows)
 
     @property
