@@ -1,5 +1,5 @@
 # mypy: ignore-errors
-# ruff: noqa: B905, C408, C420, N818, PLC0206
+# ruff: noqa: B905, C408, C420, PLC0206
 """An executable model of the two layers: who holds which event, and what a reader may see.
 
 The log, the speed layer, the archive, batch and the store are a few dictionaries. States are plain
@@ -8,7 +8,8 @@ produce, fold, flush (step by step), crash, rebalance with a zombie, skip-ahead,
 state, of the durable state and of the store, archive, batch, interrupted batch, clean-up and query
 are run against these promises:
 
-* at most once: no answer holds an event twice;
+* at most once: no answer holds an offset twice, and an event that was written again only as often
+  as `model_reader` says;
 * no flicker: an event that a reader has seen stays in every later answer;
 * nothing lost: when all has drained, answers hold every event that is not in a recorded gap or left
   out, and after batch has read everything they hold every event, those of open segments, too;
@@ -20,22 +21,28 @@ What only batch has read of an open segment (left out, or in a gap) may go out o
 the next run, when the speed layer folds another event of the same window into that segment; the
 window is not exact then.
 
+Some events are written again, to either partition. Batch counts one copy of each, of closed
+segments first. The speed layer leaves a copy out when it remembers one of the same partition.
+
 Who changes the rules does it here first.
 """
 
 import random
 from collections import defaultdict
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
-PARTITIONS, SEGMENT, WINDOWS, SPAN = 2, 5, 6, 2  # SPAN: windows in the unit that batch replaces
+from tests.simulation.model_reader import SEGMENT, WINDOWS, Reader, Violation, segment, span
+
+PARTITIONS = 2
 
 
-def segment(offset):
-    return offset // SEGMENT
+class Entry(NamedTuple):
+    """What lies at an offset: an event, or a copy of one, which has the same number."""
 
-
-def span(window):
-    return window // SPAN
+    number: int
+    window: int
+    is_left_out: bool  # by the speed layer
 
 
 @dataclass
@@ -51,10 +58,7 @@ class Worker:
     position: dict
     cache: dict = field(default_factory=dict)  # (window, partition, segment) -> Partial
     dirty: set = field(default_factory=set)
-
-
-class Violation(AssertionError):
-    """A promise is broken."""
+    known: dict = field(default_factory=dict)  # partition -> the offsets whose ids it remembers
 
 
 @dataclass
@@ -70,11 +74,15 @@ class Version:
 class System:
     def __init__(self, seed, without=()):
         self.rng, self.without = random.Random(seed), set(without)
-        # offset -> (window, whether the speed layer leaves it out)
-        self.log = {p: [] for p in range(PARTITIONS)}
+        self.copies = random.Random(f"copies of {seed}")  # beside the schedule
+        self.share = (0, 0.15, 0.4)[seed % 3]
+        self.log = {p: [] for p in range(PARTITIONS)}  # of entries
+        self.events = 0
         # durable
         self.table = {}  # the changelog-backed state: key -> Partial
-        self.marker = {}  # in the same changelog: partition -> next offset it has folded
+        self.known = {p: set() for p in range(PARTITIONS)}  # in the same changelog: ids
+        self.marker = {}  # and there, partition -> next offset it has folded
+        self.begun = {p: {0} for p in range(PARTITIONS)}  # where owners began without ids
         self.committed = {p: 0 for p in range(PARTITIONS)}
         self.archived = {p: 0 for p in range(PARTITIONS)}
         self.gaps = []  # (partition, start, end)
@@ -84,8 +92,7 @@ class System:
         self.partials = {}  # (window, partition, segment) -> Partial
         self.progress = {p: 0 for p in range(PARTITIONS)}
         self.versions = defaultdict(list)  # span -> the two newest versions; the last is current
-        self.seen = set()
-        self.seen_folded = set()  # of these, what the speed layer has ever shown
+        self.reader = Reader(self)
         self.zombie = None
         self.worker = None
         self.start_worker()
@@ -99,8 +106,10 @@ class System:
             if "marker" not in self.without and (marker is None or marker < start):
                 # The state is older than the committed offset, or gone.
                 start = segment(start if marker is None else marker) * SEGMENT
+                self.begun[p].add(start)
             position[p] = start
         self.worker = w = Worker(position)
+        w.known = {p: set(known) for p, known in self.known.items()}
         for p in position:
             # Nothing is committed before the store has it: one that says less has lost something,
             # or is another one.
@@ -128,8 +137,12 @@ class System:
             offset = w.position[p]
             if offset >= len(self.log[p]):
                 return
-            window, is_left_out = self.log[p][offset]
-            key = (("unfolded", span(window)) if is_left_out else window, p, segment(offset))
+            entry = self.log[p][offset]
+            w.position[p] = offset + 1
+            if not entry.is_left_out and self.is_repeat(w, p, offset):
+                continue
+            kind = ("unfolded", span(entry.window)) if entry.is_left_out else entry.window
+            key = (kind, p, segment(offset))
             state = w.cache.get(key) or self.table.get(key) or Partial()
             if offset > state.stamp:
                 state = Partial(state.events | {(p, offset)}, offset)
@@ -137,7 +150,19 @@ class System:
             elif "re-emit" not in self.without:
                 w.dirty.add(key)
             w.cache[key] = state
-            w.position[p] = offset + 1
+
+    def is_repeat(self, worker, p, offset):
+        """Whether the owner remembers a copy before in its partition; it remembers this one else.
+
+        What it leaves out it does not remember.
+        """
+        known, log = worker.known[p], self.log[p]
+        if "repeats of a partition" not in self.without and any(
+            other < offset and log[other].number == log[offset].number for other in known
+        ):
+            return True
+        known.add(offset)
+        return False
 
     def flush(self, worker=None, crash_at=None):
         """changelog -> store -> commit; `crash_at` cuts it after that many single writes."""
@@ -164,6 +189,7 @@ class System:
                 ):
                     self.table[k] = v
             elif kind == "marker":
+                self.known[k] |= w.known[k]  # just before: it vouches for the ids, too
                 self.marker[k] = max(v, self.marker.get(k, 0))
             elif kind == "store":
                 self.upsert(k, v)
@@ -200,13 +226,14 @@ class System:
         A paused owner could vouch, with its marker, for a state that is gone: it is stopped first.
         """
         self.table, self.marker, self.zombie = {}, {}, None
+        self.known = {p: set() for p in range(PARTITIONS)}
         self.start_worker()
 
     def lose_store(self):
         """All that readers have is gone, recorded gaps too; every owner is stopped first."""
         self.has_lost_store = True
         self.partials, self.gaps, self.zombie = {}, [], None
-        self.seen, self.seen_folded = set(), set()
+        self.reader = Reader(self)
         self.progress = dict.fromkeys(self.progress, 0)
         self.versions.clear()
         self.start_worker()
@@ -221,6 +248,7 @@ class System:
                 self.gaps.append((p, here, target))
                 self.skips.add((p, here, target))
             self.worker.position[p] = target
+            self.begun[p].add(target)
             self.marker[p] = target
             self.progress[p] = max(target, self.progress[p])
             self.committed[p] = target
@@ -244,23 +272,34 @@ class System:
             if versions and any(until[p] < versions[-1].until[p] for p in until):
                 continue  # never behind what readers have
             totals, tips = defaultdict(set), defaultdict(set)
-            for p, log in self.log.items():
-                for offset, (window, _) in enumerate(log[: self.archived[p]]):
-                    if span(window) != s:
-                        continue
-                    if segment(offset) < coverage[p]:
-                        totals[window].add((p, offset))
-                    else:
-                        tips[window, p].add((p, offset))
+            counted = set()
+            for is_open, p, offset in self.in_order(coverage, until):
+                number, window, _ = self.log[p][offset]
+                id = (number, p) if "repeats over partitions" in self.without else number
+                if span(window) != s or id in counted:
+                    continue
+                counted.add(id)
+                if is_open:
+                    tips[window, p].add((p, offset))
+                else:
+                    totals[window].add((p, offset))
             versions.append(Version(coverage, until, totals, tips))
             del versions[:-2]
+
+    def in_order(self, coverage, until):
+        """What a version has read, in the order in which the first copy counts: closed first."""
+        return sorted(
+            (segment(offset) >= coverage[p], p, offset)
+            for p in self.log
+            for offset in range(until[p])
+        )
 
     def undo(self):
         versions = self.rng.choice(list(self.versions.values()) or [[]])
         if len(versions) == 2:
             versions.pop()
             # What only that version held is out of sight for a while.
-            self.seen = {e for window in range(WINDOWS) for e in self.answer(window)[0]}
+            self.reader.seen = self.reader.look()
 
     def clean_up(self):
         for where in (self.partials, self.table, self.worker.cache):
@@ -278,72 +317,10 @@ class System:
                         self.worker.dirty.discard(key)
 
     # --- reader
-    def answer(self, window):
-        """The events of a window, and whether it is exact. What partials show is noted as well."""
-        version = (self.versions[span(window)] or [None])[-1]
-        coverage = version.coverage if version else {}
-        until = version.until if version else {}
-        events = list(version.totals.get(window, ())) if version else []
-        exact = version is not None
-        for p in self.log:
-            rows = [(seg, v) for (w, q, seg), v in self.partials.items() if (w, q) == (window, p)]
-            # Without it, the usual Lambda join: batch owns a span once it has run.
-            if "join by segment" in self.without:
-                rows = [] if version else rows
-            else:
-                rows = [(seg, v) for seg, v in rows if seg >= coverage.get(p, 0)]
-            # The larger stamp wins: batch vouches up to `until`, a partial up to its own stamp.
-            newer = [(seg, v) for seg, v in rows if v.stamp >= until.get(p, 0)]
-            is_overtaken = any(seg == coverage.get(p, 0) for seg, _ in newer)
-            if version and (not is_overtaken or "tip or partial" in self.without):
-                events += version.tips.get((window, p), ())
-            for _, v in rows if "tip wins by stamp" in self.without else newer:
-                events += v.events
-                self.seen_folded |= v.events
-            exact = exact and not newer
-            left_out = [
-                v
-                for (w, q, _), v in self.partials.items()
-                if (w, q) == (("unfolded", span(window)), p)
-            ]
-            exact = exact and all(v.stamp < until.get(p, 0) for v in left_out)
-            if "gaps in exact" not in self.without:
-                exact = exact and all(end <= until.get(q, 0) for q, _, end in self.gaps if q == p)
-        return events, exact
-
     def query(self):
-        now = set()
         if not self.has_lost_store and set(self.gaps) - self.skips:
             raise Violation(f"a gap that nothing has made: {set(self.gaps) - self.skips}")
-        for window in range(WINDOWS):
-            events, exact = self.answer(window)
-            if len(events) != len(set(events)):
-                raise Violation(f"counted twice in window {window}")
-            now |= set(events)
-            if exact:
-                until = self.versions[span(window)][-1].until
-                read = {
-                    (p, o)
-                    for p, log in self.log.items()
-                    for o, (w, _) in enumerate(log)
-                    if w == window and o < max(until[p], self.progress[p])
-                }
-                if set(events) != read:
-                    raise Violation(
-                        f"window {window} says exact and is not: {sorted(read ^ set(events))[:4]}"
-                    )
-        if gone := {e for e in self.seen - now if not self.may_hide(e)}:
-            raise Violation(f"flicker: {sorted(gone)[:4]} seen before, gone now")
-        self.seen = now
-
-    def may_hide(self, event):
-        """Whether only batch has read it, of a segment that is open to the current version."""
-        p, offset = event
-        window, is_left_out = self.log[p][offset]
-        versions = self.versions[span(window)]
-        is_open = not versions or segment(offset) >= versions[-1].coverage[p]
-        is_in_gap = any(q == p and start <= offset < end for q, start, end in self.gaps)
-        return is_open and (is_left_out or is_in_gap) and event not in self.seen_folded
+        self.reader.query()
 
     def settle(self):
         """Drain everything and compare with the log."""
@@ -352,25 +329,25 @@ class System:
             self.fold()
         self.flush()
         self.query()
-        all_events = {(p, o) for p in self.log for o in range(len(self.log[p]))}
-        in_gaps = {(p, o) for p, start, end in self.gaps for o in range(start, end)}
-        left_out = {(p, o) for p, o in all_events if self.log[p][o][1]}
-        if lost := all_events - self.seen - in_gaps - left_out:
-            raise Violation(f"lost: {sorted(lost)[:4]}")
+        self.reader.check_drained()
         self.archived = {p: len(log) for p, log in self.log.items()}
         self.batch()
         self.query()
-        if lost := all_events - self.seen:
-            raise Violation(f"not healed: {sorted(lost)[:4]}")
-        if doubtful := [w for w in range(WINDOWS) if not self.answer(w)[1]]:
-            raise Violation(f"all is counted, and these windows are not exact: {doubtful}")
+        self.reader.check_healed()
 
     def produce(self):
         p = self.rng.randrange(PARTITIONS)
         newest = min(WINDOWS - 1, sum(map(len, self.log.values())) // 12)
         late = self.rng.randrange(newest + 1) if self.rng.random() < 0.3 else newest
         if len(self.log[p]) < 40:
-            self.log[p].append((late, self.rng.random() < 0.1))
+            is_left_out, number = self.rng.random() < 0.1, self.events
+            entries = [entry for log in self.log.values() for entry in log]
+            if entries and self.copies.random() < self.share:
+                near = entries if self.copies.random() < 0.5 else self.log[p][-6:] or entries
+                number, late, _ = self.copies.choice(near)
+            else:
+                self.events += 1
+            self.log[p].append(Entry(number, late, is_left_out))
 
 
 STEPS = dict(
@@ -395,5 +372,5 @@ RULES = [
     "join by segment", "closed segments only", "larger stamp", "re-emit", "commit last",
     "monotone state", "marker", "skip to an edge", "record the gap", "drop by own span",
     "clean one behind", "tip or partial", "tip wins by stamp", "gaps in exact", "know the store",
-    "gap to the largest stamp",
+    "gap to the largest stamp", "repeats of a partition", "repeats over partitions",
 ]  # fmt: skip

@@ -3,6 +3,7 @@
 import pytest
 
 from tests.simulation import model
+from tests.simulation.model_reader import Violation
 from tests.support.rules import RULES
 
 FIRST_SEEDS = {"gap to the largest stamp": 22_700}
@@ -20,7 +21,7 @@ def test_taking_a_rule_away_is_noticed(rule: str) -> None:
     for seed in range(first, first + 2_000):
         try:
             model.run(seed, [rule])  # type: ignore[no-untyped-call]
-        except model.Violation:
+        except Violation:
             return
     pytest.fail(f"2,000 schedules did not notice that {rule!r} was gone")
 

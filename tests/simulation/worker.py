@@ -9,6 +9,7 @@ from fastdata.speed.layer import SpeedLayer
 from fastdata.speed.opening import announce
 from fastdata.speed.state import Partition
 from tests.simulation.fakes import Budget, CutStore, FakeTable, NoDeadLetters
+from tests.simulation.log import PARTITIONS
 
 if TYPE_CHECKING:
     from tests.simulation.system import System
@@ -24,7 +25,7 @@ class LeavingOut(SpeedLayer):
     def _reason_to_leave_out(
         self, owned: Partition, offset: int, event: Event, is_vouched: bool
     ) -> str | None:
-        if not is_vouched and (owned.number, offset) in self._system.left_out:
+        if not is_vouched and self._system.log[owned.number][offset].is_left_out:
             return "late"
         return super()._reason_to_leave_out(owned, offset, event, is_vouched)
 
@@ -57,11 +58,9 @@ class Worker:
         return not self.is_fenced
 
     async def start(self) -> "Worker":
-        await announce(
-            self.layer.store, self.system.source.topic, FIRST_EPOCH, len(self.system.log)
-        )
+        await announce(self.layer.store, self.system.source.topic, FIRST_EPOCH, PARTITIONS)
         for p, log in self.system.log.items():
-            log_start, committed = self.system.log_starts[p], self.system.committed.get(p)
+            log_start, committed = self.system.log.starts[p], self.system.committed.get(p)
             await self.layer.open(p, committed, log_start, len(log))
         return self
 

@@ -5,8 +5,10 @@ language of its own.
 """
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
 
 import pytest
 from sqlalchemy import ColumnElement, func, select
@@ -14,10 +16,14 @@ from sqlalchemy import ColumnElement, func, select
 from fastdata.answer import merge, tips
 from fastdata.archive import reader
 from fastdata.archive.chains import Chain
+from fastdata.batch import row_engine
+from fastdata.batch.job import Piece
 from fastdata.coordinates.segments import Coverage, segment_of
+from fastdata.events.decoder import Event
 from fastdata.speed import keys, layer, opening, start
 from fastdata.speed.flush import FlushSnapshot
 from fastdata.speed.layer import SpeedLayer
+from fastdata.speed.repeats import Repeats
 from fastdata.speed.state import Partition
 from fastdata.store import rules
 from fastdata.store.cassandra import schema
@@ -65,6 +71,24 @@ def _the_furthest(moments: Mapping[int, int]) -> int:
     return max(moments.values(), default=NEVER)
 
 
+class _ByPartition:
+    """Has batch tell ids apart by their partition, as the speed layer does."""
+
+    def __init__(self) -> None:
+        self.partition = 0
+        self._in_order, self._add = row_engine._in_order, row_engine._add
+
+    def in_order(self, pieces: Iterable[Piece]) -> Iterator[tuple[Piece, Any]]:
+        for piece, records in self._in_order(pieces):
+            self.partition = piece.partition
+            yield piece, records
+
+    def add(self, span: Any, event: Event, tip: int | None) -> None:
+        self._add(span, replace(event, id=f"{event.id} of {self.partition}"), tip)
+
+
+_by_partition = _ByPartition()
+
 # Per rule: where its functions are, their names, and what is called instead of them.
 RULES: dict[str, list[tuple[object, str, Callable[..., object] | property]]] = {
     "join by segment": [
@@ -94,6 +118,11 @@ RULES: dict[str, list[tuple[object, str, Callable[..., object] | property]]] = {
     "tip wins by stamp": [(tips, "is_in_tip", lambda _head, _partial: False)],
     "know the store": [(opening, "has_all", lambda _stored, _folded: True)],
     "gap to the largest stamp": [(opening, "end_of_gap", _position)],
+    "repeats of a partition": [(Repeats, "is_repeat", lambda *_: False)],
+    "repeats over partitions": [
+        (row_engine, "_in_order", _by_partition.in_order),
+        (row_engine, "_add", _by_partition.add),
+    ],
     "clean one behind": [
         (rules, "previous_coverage", lambda head: head.coverage if head else Coverage()),
         (statements, "previous_coverage", lambda: tables.heads.c.coverage),
