@@ -266,16 +266,16 @@ class SpeedLayer:
     def _reason_to_leave_out(
         self, owned: Partition, offset: int, event: Event, is_vouched: bool
     ) -> str | None:
-        if is_vouched:
-            # It was judged when the watermark was lower; now it might seem late. Whether its id was
-            # seen depends on the log alone, and matters to metrics that have not folded it.
-            if not owned.new_metrics:
-                return None
-        elif event.time < owned.watermark - self._lateness_ms:
-            return _LATE
-        # What the watermark has reached is not in the future; only for the rest the clock is asked.
-        elif event.time > owned.watermark and event.time > self.clock() + self._skew_ms:
-            return _FUTURE
+        # What is vouched for was judged when the watermark was lower; now it might seem late.
+        if not is_vouched:
+            if event.time < owned.watermark - self._lateness_ms:
+                return _LATE
+            # What the watermark has reached is not in the future; for the rest the clock is asked.
+            if event.time > owned.watermark and event.time > self.clock() + self._skew_ms:
+                return _FUTURE
+        # Whether its id was seen depends on the log alone. What is vouched for is asked, too: new
+        # metrics have not folded it, and its id may be lost, as an old owner's row of ids goes with
+        # the shorter one of that key, which the owner after it has deleted.
         hour = floor_to(event.time, HOUR_MS)
         return _REPEAT if owned.repeats.is_repeat(event.id, offset, hour) else None
 

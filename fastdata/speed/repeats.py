@@ -50,7 +50,8 @@ class Repeats:
         digest = blake2b(repr((identity, span)).encode(), digest_size=8).digest()
         key = int.from_bytes(digest, "big")
         first = self._seen.setdefault(key, offset)
-        if first == offset:  # also when it is folded again: an event does not repeat itself
+        # It is also when it is folded again: an event does not repeat itself.
+        if first == offset and (not self._stored or self._stored[0] != (offset, key)):
             self._fresh.append((key, offset))
         return first < offset
 

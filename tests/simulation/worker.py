@@ -25,8 +25,8 @@ class LeavingOut(SpeedLayer):
     def _reason_to_leave_out(
         self, owned: Partition, offset: int, event: Event, is_vouched: bool
     ) -> str | None:
-        if not is_vouched and self._system.log[owned.number][offset].is_left_out:
-            return "late"
+        if self._system.log[owned.number][offset].is_left_out:
+            return None if is_vouched else "late"
         return super()._reason_to_leave_out(owned, offset, event, is_vouched)
 
 

@@ -1,6 +1,9 @@
 """The ids that a layer has seen: kept over restarts, crashes and old owners, within the horizon."""
 
-from fastdata.speed.keys import marker_key
+from collections.abc import Sequence
+
+from fastdata.speed.keys import ids_key, marker_key
+from fastdata.speed.layer import Record, SpeedLayer
 from tests.speed.conftest import NOW, Bench
 
 
@@ -89,6 +92,32 @@ async def test_ids_that_only_an_old_owner_has_written_are_kept_within_the_horizo
             await next_one.flush()
 
     assert await bench.counts() == {"[null]": 36}
+
+
+async def test_ids_that_an_old_owner_vouched_for_are_remembered_when_they_are_read_again(
+    bench: Bench,
+) -> None:
+    ids = {22: "a", 41: "a"}
+    records = [bench.record(offset, id=ids.get(offset, f"e{offset}")) for offset in range(42)]
+    old, new = bench.layer(), bench.layer()
+    await old.open(0, None, 0, 42)
+    for record in records[:25]:
+        old.fold(0, record)
+    await new.open(0, None, 0, 42)
+    await fold_and_flush(new, records[:5])
+    await old.flush()  # its commit is refused; its ids replace the shorter row of that key
+    del bench.table.rows[0][ids_key(0, 0)]  # as the new owner does beyond the horizon of its own
+    third = bench.layer()
+    await third.open(0, 21, 0, 42)
+    await fold_and_flush(third, records[21:])
+
+    assert await bench.counts() == {"[null]": 41}
+
+
+async def fold_and_flush(layer: SpeedLayer, records: Sequence[Record]) -> None:
+    for record in records:
+        layer.fold(0, record)
+    await layer.flush()
 
 
 async def test_ids_beyond_the_horizon_leave_the_table(bench: Bench) -> None:
