@@ -15,7 +15,7 @@ from fastdata.declare.metric import Metric
 from fastdata.demo.answers import ask_latest, ask_months
 from fastdata.demo.broker import EMBEDDED_PARTITIONS, EmbeddedBroker
 from fastdata.demo.existing_kafka import left_behind, prepare_given
-from fastdata.demo.flights import read_flights
+from fastdata.demo.flights import PUBLISHED, read_flights
 from fastdata.demo.folder import AGENTS, ARCHIVE, EXAMPLE, STORE, write_folder
 from fastdata.demo.outcome import Moment, Outcome
 from fastdata.demo.processes import Processes
@@ -95,9 +95,8 @@ class _Demo:
         with self._step("start"):
             processes.start("worker")
             processes.start("archive")
-            messages = await asyncio.to_thread(_messages, self.metric.source.schema)
         with self._step("send and fold"), sender:
-            await self._flow(sender, messages)
+            await self._flow(sender)
         with self._step("query fresh"):
             fresh = await ask_months(self.metric, self.store)
         with self._step("replay"):
@@ -110,10 +109,11 @@ class _Demo:
             await processes.stop()
         return Outcome(folder, fresh, replayed, status, self.steps_s, replay, peak)
 
-    async def _flow(self, sender: Sender, messages: list[Message]) -> None:
+    async def _flow(self, sender: Sender) -> None:
+        messages = _messages(self.metric.source.schema)
         sending = asyncio.create_task(sender.send(messages, self.rate))
         now_s = time.monotonic()
-        moment = Moment(len(messages), 0, await self._read(), None, now_s, now_s)
+        moment = Moment(PUBLISHED[-1].flights, 0, await self._read(), None, now_s, now_s)
         try:
             while not moment.is_done:
                 await asyncio.sleep(_POLL_S)
@@ -144,8 +144,6 @@ class _Demo:
         self.steps_s[name] = time.monotonic() - began
 
 
-def _messages(schema: Schema) -> list[Message]:
-    return [
-        (str(flight.record["flight_id"]).encode(), encode(schema, flight.record))
-        for flight in read_flights()
-    ]
+def _messages(schema: Schema) -> Iterator[Message]:
+    for flight in read_flights():
+        yield str(flight.record["flight_id"]).encode(), encode(schema, flight.record)

@@ -5,7 +5,8 @@ import logging
 import time
 import zlib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
+from itertools import islice
 from typing import Self
 
 from confluent_kafka import Producer
@@ -63,8 +64,8 @@ class Sender:
         """Take note of how far the slowest reader of each partition is."""
         self._read = offsets
 
-    async def send(self, messages: Sequence[Message], rate: float | None = None) -> None:
-        """Send all, in order within a partition.
+    async def send(self, messages: Iterable[Message], rate: float | None = None) -> None:
+        """Send all, in order within a partition. They are taken as they are sent.
 
         Args:
             rate: At most so many a second; None for as many as are read.
@@ -73,19 +74,22 @@ class Sender:
             BrokerError: The broker did not take all of them.
         """
         began = time.monotonic()
-        place, is_held = 0, False
-        while place < len(messages):
+        place, is_held, is_done = 0, False, False
+        left_over = iter(messages)
+        while not is_done:
             size = _BATCH if rate is None else int(rate * (time.monotonic() - began)) - place
             backlog = max((n - self._read.get(p, 0) for p, n in self.sent.items()), default=0)
             is_held = backlog > (_LOW_BACKLOG if is_held else _MAX_BACKLOG)
             if size <= 0 or (is_held and self._holds_back):
                 await asyncio.sleep(0.02)
                 continue
-            for key, value in messages[place : place + min(size, _BATCH)]:
+            batch = list(islice(left_over, min(size, _BATCH)))
+            for key, value in batch:
                 partition = zlib.crc32(key) % self._partitions
                 self._producer.produce(self._topic, value, key, partition=partition)
                 self.sent[partition] += 1
-            place += min(size, _BATCH)
+            place += len(batch)
+            is_done = len(batch) < min(size, _BATCH)
             self._producer.poll(0)
             await asyncio.sleep(0)
         left = await asyncio.to_thread(self._producer.flush, 30)
