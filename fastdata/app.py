@@ -16,8 +16,11 @@ if TYPE_CHECKING:
 __all__ = ["make_worker_app", "run_worker"]
 
 
-def make_worker_app(settings: Settings | None = None) -> faust.App:
+def make_worker_app(settings: Settings | None = None, member: str | None = None) -> faust.App:
     """An app with all metrics of the folder of agents.
+
+    Args:
+        member: As of `run_worker`.
 
     Raises:
         SettingsError: A setting is wrong.
@@ -26,25 +29,35 @@ def make_worker_app(settings: Settings | None = None) -> faust.App:
     """
     settings = settings or Settings.load()
     catalog = load_folder(settings.agents)
-    worker_app = make_app(settings=settings)
+    worker_app = make_app(settings=settings, consumer_group_instance_id=member)
     attach(worker_app, *catalog.sources.values(), *catalog.metrics.values(), settings=settings)
     return worker_app
 
 
-def run_worker(settings: Settings | None = None, loglevel: str = "WARNING") -> None:
+def run_worker(
+    settings: Settings | None = None, loglevel: str = "WARNING", *, member: str | None = None
+) -> None:
     """Run a worker in this process until SIGTERM or Ctrl-C; then flush, and exit.
 
     May block for ever. Exits with 0 after a signal, with 1 and one line that says why when
     it cannot start, with 70 and a dump of all stacks when it cannot go on.
+
+    Args:
+        member: A name that no other worker has; one that is started again with the same name
+            within its session of 10 s goes on without a rebalance of the others.
 
     Raises:
         SettingsError: A setting is wrong.
         LoadError: There are no agents, or a file cannot be loaded.
         DeclarationError: A declaration is wrong.
     """
-    worker = faust.Worker(make_worker_app(settings), loglevel=loglevel, redirect_stdouts=False)
+    worker = faust.Worker(
+        make_worker_app(settings, member), loglevel=loglevel, redirect_stdouts=False
+    )
     # Faust hides the cursor for its spinner; a process that ends at once never shows it again.
-    if worker.spinner is not None:
+    if member is not None:
+        worker.spinner = None  # which writes no lines, and others write to the same log
+    elif worker.spinner is not None:
         worker.spinner.cursor_hide = ""
     worker.execute_from_commandline()
 

@@ -42,6 +42,7 @@ from fastdata.speed.dead_letters import KafkaDeadLetters
 from fastdata.speed.epochs import confirm_epoch, find_epoch
 from fastdata.speed.files import raise_limit, tables_of_partition
 from fastdata.speed.layer import SpeedLayer
+from fastdata.speed.membership import name_place
 from fastdata.speed.opening import announce
 from fastdata.speed.producer import AckedProducer
 from fastdata.speed.table import FaustTable, rocksdb_options
@@ -225,6 +226,7 @@ class SpeedService(Service):
             )
             for name, agent in self._agents.items()
         }
+        name_place(self._app, {a.source.topic: partitions[n] for n, a in self._agents.items()})
         open_files = tables_of_partition(raise_limit(), sum(partitions.values()))
         for name, agent in self._agents.items():
             agent.table.options = rocksdb_options(partitions[name], open_files)

@@ -24,6 +24,7 @@ from faust.types import TP, AppT, EventT, Message
 from faust.types.tuples import ConsumerMessage
 
 from fastdata.errors import SettingsError
+from fastdata.speed.membership import give_up_place
 from fastdata.speed.state import Record
 
 __all__ = ["AsFetched", "Chunk", "FoldingConsumer", "Hole", "Seeker", "install", "records_of"]
@@ -89,6 +90,7 @@ class _FoldingThread(driver.AIOKafkaConsumerThread):
         is cancelled in earnest. That would end this thread before it says so, for which Faust waits
         for ever.
         """
+        give_up_place(self._consumer)
         stopping = asyncio.ensure_future(super().on_thread_stop())
         await asyncio.wait({stopping}, timeout=_STOP_LIMIT_S)
         if not stopping.done():
