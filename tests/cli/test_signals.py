@@ -15,7 +15,14 @@ import pytest
 from tests.support.lab import Lab
 from tests.support.mockbroker import MockBroker
 
-SERVICES = ["worker", "archive", "archive --json", "replay --every 4h", "replay --every=4h"]
+SERVICES = [
+    "worker",
+    "worker --processes 2",
+    "archive",
+    "archive --json",
+    "replay --every 4h",
+    "replay --every=4h",
+]
 PIPES = ["send lines", "send lines --listen 127.0.0.1:0"]
 OTHERS = [
     "replay",
