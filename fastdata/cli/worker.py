@@ -48,6 +48,7 @@ def worker(processes: int, member: str | None) -> int:
 def _supervise(processes: int) -> int:
     from fastdata.cli.supervisor import Supervisor
     from fastdata.declare.catalog import load_folder
+    from fastdata.settings import Settings
 
     load_folder(Settings.load().agents)  # so that what is wrong there is said once
     return asyncio.run(Supervisor(processes).run())
