@@ -47,8 +47,8 @@ _SEEN_BYTES = 190
 _ROCKSDB_BYTES = 128 << 20
 # A partition's store has 6 files open and at least 10 tables; the rest of a worker some 20.
 _WORKER_FILES, _PARTITION_FILES = 100, 16
-# One process on one busy core, decoding, folding and flushing: a third of what was measured.
-_EVENTS_PER_WORKER_S = 5_000
+# One process on one busy core, with a cell for nearly each event: a third of what was measured.
+_EVENTS_PER_WORKER_S = 7_500
 
 
 @dataclass(frozen=True, slots=True)

@@ -86,7 +86,7 @@ def test_there_are_no_more_workers_than_partitions(departures: Metric) -> None:
 
     assert size(peak, departures.source, [departures]).workers == 6
     more = replace(peak, partitions=64)
-    assert size(more, departures.source, [departures]).workers == 9
+    assert size(more, departures.source, [departures]).workers == 7
 
 
 def test_a_worker_opens_the_files_of_its_share_while_another_is_gone(departures: Metric) -> None:
