@@ -49,7 +49,8 @@ class HllSketch(DistinctSketch):
             image[8:16] = bytes(8)
         else:
             start = 12 if mode == _COUPON_SET else 8
-            image[start:] = array("I", sorted(array("I", image[start:]))).tobytes()
+            if len(image) > start + 4:  # of one coupon there is one order
+                image[start:] = array("I", sorted(array("I", image[start:]))).tobytes()
         return bytes(image)
 
 

@@ -146,13 +146,16 @@ class ChangelogTable(faust.Table[bytes, bytes]):
         self._fail = fail
         self._restored_from: dict[int, int] = {}
         self._ends: dict[int, int] = {}
+        self._local: tuple[object, LogIdentity, _RocksRows | _MemoryRows] | None = None
 
     @property
     def local(self) -> _RocksRows | _MemoryRows:
         """The rows on this worker's disk; in memory in tests."""
-        if hasattr(self.data, "_dbs"):
-            return _RocksRows(self.data, self.changelog)
-        return _MemoryRows(self.data)
+        data, log = self.data, self.changelog
+        if self._local is None or self._local[0] is not data or self._local[1] != log:
+            rows = _RocksRows(data, log) if hasattr(data, "_dbs") else _MemoryRows(data)
+            self._local = data, log, rows
+        return self._local[2]
 
     async def on_start(self) -> None:
         """Open the local store. The changelog topic exists already: we create and check it."""
