@@ -1,47 +1,212 @@
-"""How long a query merges: a year of flights, 300,000 rows of five measures each.
+"""What a query costs a process that is running: milliseconds of CPU, and how long one waits for it.
 
-python benchmarks/query.py [rows]
+python benchmarks/query.py [--store URL] [--keys 10000] [--queries 30] [--json] [--year ROWS]
+
+Thirty days of minutes in a store (a SQLite file that is gone afterwards, unless one is named), of
+which batch has not covered the last four hours: these are partials of 16 partitions. Three queries
+are asked of some metrics: of small states and of a sketch beside them, alone, beside rows by KEYS
+keys in another grouping set (each once an hour of the last day), and with days that are kept ready.
+A store that was filled before is asked as it is, so that two versions of fastdata can be compared
+on the same rows. With --year, queries over a year of ROWS rows in memory come after that.
 """
 
+import argparse
 import asyncio
+import json
 import random
-import sys
+import statistics
+import tempfile
 import time
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+
+import pyarrow as pa
 
 import fastdata
+from fastdata import Count, Metric, Sum, Uniques
 from fastdata.answer.query import query
 from fastdata.coordinates.dimensions import dump_dims
-from fastdata.coordinates.instants import HOUR_MS, MINUTE_MS, floor_to, parse_instant
+from fastdata.coordinates.instants import DAY_MS, HOUR_MS, MINUTE_MS, floor_to, parse_instant
 from fastdata.coordinates.segments import Coverage
-from fastdata.declare.metric import Metric
+from fastdata.declare.metric import Measure
 from fastdata.store.memory import MemoryStore
-from fastdata.store.protocol import Flip, Partial, Progress, Total
+from fastdata.store.opening import open_store
+from fastdata.store.protocol import Flip, Partial, Progress, ServingStore, Total
+from fastdata.store.rollups import DAY, Marks, rollup_id, span_of_window
 
 YEAR_MINUTES = 365 * 24 * 60
+PARTITIONS, SEGMENT = 16, 40
+FIRST = parse_instant("2013-01-01")
+END = FIRST + 30 * DAY_MS
+COVERED = END - 4 * HOUR_MS
+SHAPES = {
+    "last hour by minute": ("2013-01-30T23:00", "1m"),
+    "a day by minute": ("2013-01-30", "1m"),
+    "30 days by day": ("2013-01-01", "day"),
+}
+
+
+def metrics(keys: int) -> dict[str, Metric]:
+    """Of small states and with a sketch, alone, with rows by key beside them, and with days."""
+    departures = fastdata.load("agents/flights.py").departures
+    small: dict[str, Measure] = {"flights": Count(), "distance": Sum("distance")}
+    made = {"counts": Metric("counts", departures.source, measures=small)}
+    sketched = small | {"aircraft": Uniques("tailnum")}
+    made["sketches"] = Metric("sketches", departures.source, measures=sketched)
+    if keys:
+        for name, measures in (("counts", small), ("sketches", sketched)):
+            made[f"{name}, {keys:,} keys"] = Metric(
+                f"keyed_{name}",
+                departures.source,
+                by=["tailnum"],
+                measures=measures,
+                grouping_sets=[[], ["tailnum"]],
+            )
+    for name, measures in (("counts", small), ("sketches", sketched)):
+        made[f"{name}, ready days"] = Metric(
+            f"ready_{name}", departures.source, measures=measures, rollups=["day"]
+        )
+    return made
+
+
+def drawn(rng: random.Random) -> dict[str, object]:
+    """The fields of a flight."""
+    return {
+        "distance": rng.randrange(80, 5_000),
+        "dep_delay": rng.choice((None, rng.randrange(-20, 300))),
+        "tailnum": f"N{rng.randrange(4_043)}",
+        "origin": None,
+        "carrier": None,
+    }
+
+
+def states(metric: Metric, rng: random.Random, events: int, exact: bool) -> bytes:
+    """The stored states of some events."""
+    folded = metric.zero(exact)
+    for _ in range(events):
+        metric.add(folded, drawn(rng))
+    return metric.dump(folded)
+
+
+def totals_of(metric: Metric, keys: int) -> Iterator[tuple[int, list[Total]]]:
+    """By covered hour: a total of each minute, and of each key one in the last day."""
+    rng, of_all = random.Random(1), "[0]" if metric.by else "[]"
+    some = [states(metric, rng, 20, exact=True) for _ in range(200)]
+    for hour in range(FIRST, COVERED, HOUR_MS):
+        minutes = range(hour, hour + HOUR_MS, MINUTE_MS)
+        rows = [Total(minute, of_all, rng.choice(some)) for minute in minutes]
+        if metric.by and hour >= END - DAY_MS:
+            rows += [
+                Total(rng.choice(minutes), dump_dims([1, f"N{key}"]), rng.choice(some))
+                for key in range(keys)
+            ]
+        yield hour, rows
+
+
+def partials_of(metric: Metric, keys: int) -> Iterator[Partial]:
+    """Of the hours that are not covered: a partial of each minute and partition."""
+    rng, of_all = random.Random(2), "[0]" if metric.by else "[]"
+    some = [states(metric, rng, 2, exact=False) for _ in range(200)]
+    offset = SEGMENT * metric.source.segment_size
+    for hour in range(COVERED, END, HOUR_MS):
+        for minute in range(hour, hour + HOUR_MS, MINUTE_MS):
+            for p in range(PARTITIONS):
+                offset += 1
+                yield Partial(metric.id, minute, of_all, p, SEGMENT, offset, rng.choice(some))
+        for key in range(keys if metric.by else 0):
+            offset, minute = offset + 1, hour + rng.randrange(60) * MINUTE_MS
+            dims = dump_dims([1, f"N{key}"])
+            p = key % PARTITIONS
+            yield Partial(metric.id, minute, dims, p, SEGMENT, offset, rng.choice(some))
+
+
+async def fill(store: ServingStore, metric: Metric, keys: int) -> None:
+    """Write thirty days, unless the store has them."""
+    if await store.has_partials(metric.id):
+        return
+    coverage = Coverage(dict.fromkeys(range(PARTITIONS), SEGMENT))
+    run = await store.open_run(metric.id, FIRST, COVERED, coverage)
+    spans = dict(totals_of(metric, keys))
+    await store.write_totals(metric.id, run.number, spans)
+    flips = [Flip(s, None, run.number, coverage, len(t)) for s, t in spans.items()]
+    await store.publish(metric.id, flips)
+    if metric.rollups:
+        await keep_days(store, metric, spans)
+    offset = (SEGMENT + 1) * metric.source.segment_size
+    progress = [
+        Progress(metric.source.topic, p, offset, END, END, END, is_at_end=True)
+        for p in range(PARTITIONS)
+    ]
+    await store.upsert(list(partials_of(metric, keys)), progress)
+
+
+async def keep_days(store: ServingStore, metric: Metric, spans: dict[int, list[Total]]) -> None:
+    """Merge the hours to ready windows, as a replay does."""
+    marks = Marks(await store.heads(metric.id, FIRST, END))
+    id, coverage = rollup_id(metric.id, DAY, "UTC"), Coverage()
+    for day in range(FIRST, END, DAY_MS):
+        merged = metric.zero(exact=True)
+        for total in (t for h in range(day, day + DAY_MS, HOUR_MS) for t in spans.get(h, ())):
+            metric.merge(merged, metric.load(total.state))
+        span, mark = span_of_window(day + DAY_MS), marks.of(day, day + DAY_MS)
+        if mark is not None:
+            ready = Total(day, "[]", metric.dump(merged))
+            await store.write_totals(id, mark, {span: [ready]})
+            await store.publish(id, [Flip(span, None, mark, coverage, 1)])
+
+
+async def timed(ask: Callable[[], Awaitable[pa.Table]], queries: int) -> dict[str, float]:
+    """Milliseconds of a query, of CPU and of the clock; the first ones are not counted."""
+    cpu, waited = [], []
+    for number in range(queries + 2):
+        began, at = time.process_time(), time.perf_counter()
+        table = await ask()
+        if number >= 2:
+            cpu.append(1_000 * (time.process_time() - began))
+            waited.append(1_000 * (time.perf_counter() - at))
+    p99 = sorted(waited)[min(queries - 1, queries * 99 // 100)]
+    return {
+        "rows": table.num_rows,
+        "cpu_ms": statistics.median(cpu),
+        "p50_ms": statistics.median(waited),
+        "p99_ms": p99,
+    }
+
+
+async def ask_all(store: ServingStore, asked: argparse.Namespace) -> None:
+    """One line for each metric and shape of a query."""
+    for name, metric in metrics(asked.keys).items():
+        await fill(store, metric, asked.keys)
+        for shape, (start, every) in SHAPES.items():
+
+            async def ask(
+                metric: Metric = metric, start: str = start, every: str = every
+            ) -> pa.Table:
+                return await query(metric, start, "2013-01-31", every=every, store=store)
+
+            found = await timed(ask, asked.queries)
+            if asked.json:
+                print(json.dumps({"metric": name, "query": shape, **found}), flush=True)
+                continue
+            print(
+                f"{name:22} {shape:20} {found['rows']:5,} rows {found['cpu_ms']:8.1f} ms of CPU,"
+                f" p50 {found['p50_ms']:8.1f} ms, p99 {found['p99_ms']:8.1f} ms",
+                flush=True,
+            )
 
 
 def cells(metric: Metric, rows: int, exact: bool) -> dict[tuple[int, str], bytes]:
     """States of `rows` combinations of a minute of 2013, an origin and a carrier."""
-    rng, start = random.Random(1), parse_instant("2013-01-01")
+    rng = random.Random(1)
     found: dict[tuple[int, str], bytes] = {}
     while len(found) < rows:
-        states = metric.zero(exact)
-        for _ in range(rng.choice((1, 1, 1, 2))):
-            fields = {
-                "distance": rng.randrange(80, 5_000),
-                "dep_delay": rng.choice((None, rng.randrange(-20, 300))),
-                "tailnum": f"N{rng.randrange(4_043)}",
-                "origin": None,
-                "carrier": None,
-            }
-            metric.add(states, fields)
+        folded = states(metric, rng, rng.choice((1, 1, 1, 2)), exact)
         dims = dump_dims([rng.choice(("EWR", "JFK", "LGA")), f"C{rng.randrange(16)}"])
-        window = start + rng.randrange(YEAR_MINUTES) * MINUTE_MS
-        found[window, dims] = metric.dump(states)
+        found[FIRST + rng.randrange(YEAR_MINUTES) * MINUTE_MS, dims] = folded
     return found
 
 
-async def fill(store: MemoryStore, metric: Metric, rows: int) -> None:
+async def fill_year(store: MemoryStore, metric: Metric, rows: int) -> None:
     """Nine in ten rows from batch, the rest from the speed layer."""
     spans: dict[int, list[Total]] = {}
     for (window, dims), state in cells(metric, rows * 9 // 10, exact=True).items():
@@ -57,11 +222,11 @@ async def fill(store: MemoryStore, metric: Metric, rows: int) -> None:
     await store.upsert(partials, [Progress("flights", 0, 400_002, latest, latest)])
 
 
-async def main(rows: int) -> None:
-    """Print one line a query."""
+async def ask_year(rows: int) -> None:
+    """Print one line a query over a year of minutes of five measures."""
     metric = fastdata.load("agents/flights.py").departures
     store = MemoryStore()
-    await fill(store, metric, rows)
+    await fill_year(store, metric, rows)
     every_one = list(metric.by)
     for every, rolling, by in (
         ("all", None, []),
@@ -73,14 +238,32 @@ async def main(rows: int) -> None:
         ("1h", None, every_one),
         ("1m", None, []),
     ):
-        began = time.perf_counter()
+        began = time.process_time()
         table = await query(
             metric, "2013-01-01", "2014-01-01", every=every, rolling=rolling, by=by, store=store
         )
-        took = time.perf_counter() - began
+        took = time.process_time() - began
         what = f"every {every}" + (f" rolling {rolling}" if rolling else "")
-        print(f"{what:21} by {by}: {table.num_rows:7,} rows in {took:5.2f} s")
+        print(f"{what:21} by {by}: {table.num_rows:7,} rows in {took:5.2f} s of CPU")
+
+
+async def main(asked: argparse.Namespace) -> None:
+    """Fill a store and ask."""
+    with tempfile.TemporaryDirectory() as folder:
+        url = asked.store or f"sqlite:///{Path(folder) / 'queries.db'}"
+        async with open_store(url) as store:
+            await ask_all(store, asked)
+    if asked.year:
+        await ask_year(asked.year)
 
 
 if __name__ == "__main__":
-    asyncio.run(main(int(sys.argv[1]) if sys.argv[1:] else 300_000))
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--store", help="URL of the store")
+    parser.add_argument("--keys", type=int, default=10_000)
+    parser.add_argument("--queries", type=int, default=30)
+    parser.add_argument("--json", action="store_true", help="a line of JSON for each query")
+    parser.add_argument("--year", type=int, default=0, metavar="ROWS")
+    asyncio.run(main(parser.parse_args()))
