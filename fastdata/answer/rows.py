@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from fastdata.answer.buckets import Buckets
-from fastdata.answer.sliding import Sliding, merged, together
+from fastdata.answer.merging import merged_groups
+from fastdata.answer.sliding import Sliding, together
 from fastdata.answer.tips import SettledReading
 from fastdata.coordinates.dimensions import dump_dims
 from fastdata.declare.metric import Metric, States
@@ -89,14 +90,20 @@ class _GroupedReading:
         for (start, _), ready in self.ready.items():
             self.totals.update({(start, dims): states for dims, states in ready.items()})
         keys = self.totals.keys() | self.tips.keys() | self.partials.keys()
-        # One row at a time: a year of minutes would be millions of objects at once.
-        for key in sorted(keys, key=lambda key: (key[0], ranks[key[1]])):
-            start, dims = key
-            counted = self.totals.pop(key, []) + self.tips.pop(key, [])
-            partials = self.partials.pop(key, [])
-            states = merged(self.metric, counted + partials)
-            layer = _layer(bool(counted), bool(partials))
+        ordered = sorted(keys, key=lambda key: (key[0], ranks[key[1]]))
+        layers = [self._layer_of(key) for key in ordered]
+        # Some rows at a time: a year of minutes would be millions of objects at once.
+        merged = merged_groups(self.metric, map(self._taken, ordered))
+        for (start, dims), states, layer in zip(ordered, merged, layers, strict=True):
             yield start, self.buckets.end_of(start), dims, states, layer
+
+    def _layer_of(self, key: tuple[int, str]) -> Layer:
+        return _layer(key in self.totals or key in self.tips, key in self.partials)
+
+    def _taken(self, key: tuple[int, str]) -> list[bytes]:
+        """All envelopes of a row, which are not kept here any more."""
+        counted = self.totals.pop(key, []) + self.tips.pop(key, [])
+        return counted + self.partials.pop(key, [])
 
     def _sliding(self, ranks: Mapping[str, int]) -> Iterator[_RowStates]:
         totals, tips, partials = (

@@ -6,21 +6,10 @@ window of 30 days is made of at most 8 states, and no day is in more than 5 bloc
 
 from collections.abc import Iterator, KeysView, Mapping, Sequence
 
+from fastdata.answer.merging import merged
 from fastdata.declare.metric import Metric, States
 
-__all__ = ["Sliding", "merged", "together"]
-
-
-def merged(metric: Metric, envelopes: Sequence[bytes]) -> States:
-    """The merged states of stored envelopes, of which there is at least one.
-
-    Raises:
-        CorruptStateError: One does not verify.
-    """
-    states: States = metric.load(envelopes[0])
-    for envelope in envelopes[1:]:
-        metric.merge(states, metric.load(envelope))
-    return states
+__all__ = ["Sliding", "together"]
 
 
 def together(metric: Metric, parts: Sequence[States]) -> States:

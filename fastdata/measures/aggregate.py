@@ -4,7 +4,7 @@ A measure is a declaration; its aggregate is a commutative monoid over states. T
 aggregates keep are in `fastdata.testing.laws`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -14,7 +14,7 @@ from fastdata.measures.estimates import Estimate
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["Aggregate", "State", "dump_whole", "widened_by_any"]
+__all__ = ["Aggregate", "State", "dump_whole", "fold_stored", "widened_by_any"]
 
 _ANY_NUMBER = 1 << 62
 
@@ -35,6 +35,10 @@ class Aggregate(Protocol):
     An aggregate whose `dump` replaces large states by an estimate may have a method
     `dump_whole(state) -> bytes` that never does: `load` reads these bytes, too, and what is merged
     from them stays exact. Batch stores the states of `rollups` with it. Without it, `dump` does.
+
+    An aggregate whose states are small may have a method `load_groups(column, edges)`, which gives
+    what loading and merging the groups of a `columns.Payloads` gives, many at a time, or None where
+    that has to be done one by one. `fold_stored` says what that is.
     """
 
     @property
@@ -93,6 +97,18 @@ def dump_whole(aggregate: Aggregate, state: State) -> bytes:
     """The bytes to store without replacing the state by an estimate, however many they are."""
     dump: Callable[[State], bytes] = getattr(aggregate, "dump_whole", aggregate.dump)
     return dump(state)
+
+
+def fold_stored(aggregate: Aggregate, payloads: Sequence[bytes]) -> State:
+    """The merged state of stored ones, of which there is at least one.
+
+    Raises:
+        CorruptStateError: A payload is no state of the aggregate.
+    """
+    state = aggregate.load(payloads[0])
+    for payload in payloads[1:]:
+        state = aggregate.merge(state, aggregate.load(payload))
+    return state
 
 
 def widened_by_any(aggregate: Aggregate, estimate: Estimate) -> Estimate:

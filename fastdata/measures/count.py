@@ -1,13 +1,17 @@
 """Counts of events, or of values."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from fastdata.errors import CorruptStateError
 from fastdata.events.fieldtypes import FieldType, Kind
 from fastdata.measures.aggregate import Aggregate
 from fastdata.measures.estimates import Estimate
 from fastdata.measures.numbers import CountingAggregate, int_from_bytes, int_to_bytes
+
+if TYPE_CHECKING:
+    from fastdata.measures.columns import Payloads
 
 __all__ = ["Count"]
 
@@ -56,3 +60,6 @@ class _CountAggregate(CountingAggregate):
         if count < 0:
             raise CorruptStateError(f"{count} is no count")
         return count
+
+    def load_groups(self, column: "Payloads", edges: Sequence[int]) -> list[int] | None:
+        return column.sums(edges, least=0)

@@ -20,6 +20,9 @@ from fastdata.measures.numbers import CountingAggregate
 
 __all__ = [
     "EMPTY",
+    "HEAD_SIZE",
+    "SET",
+    "SKETCH_ONLY",
     "CountsAggregate",
     "CountsState",
     "DistinctAggregate",
@@ -30,8 +33,8 @@ __all__ = [
 # What stands for the empty string, which the library skips.
 EMPTY = "\0 fastdata: the empty string"
 
-_HEAD_SIZE = 2
-_SKETCH_ONLY, _SET, _NUMBER = range(3)
+HEAD_SIZE = 2
+SKETCH_ONLY, SET, _NUMBER = range(3)
 # Three standard deviations are quantiles 0.0013 and 0.9987 of the sketch's error (DataSketches).
 _DEVIATIONS, _CONFIDENCE = 3, 0.997
 
@@ -209,18 +212,18 @@ class DistinctAggregate(CountingAggregate, ABC):
             # Each value takes a byte at least.
             if len(state) <= MAX_EXACT_BYTES:
                 data = self.dump_whole(state)
-                if len(data) - _HEAD_SIZE <= MAX_EXACT_BYTES:
+                if len(data) - HEAD_SIZE <= MAX_EXACT_BYTES:
                     return data
             number, state = len(state), self.sketch_of(state)
             state.number = number
         if state.number is None:
-            return bytes((self.lg_k, _SKETCH_ONLY)) + state.image()
+            return bytes((self.lg_k, SKETCH_ONLY)) + state.image()
         return bytes((self.lg_k, _NUMBER)) + state.number.to_bytes(8, "little") + state.image()
 
     def dump_whole(self, state: _Distinct) -> bytes:
         if not isinstance(state, set):
             return self.dump(state)
-        return bytes((self.lg_k, _SET)) + self.items.dump(state)
+        return bytes((self.lg_k, SET)) + self.items.dump(state)
 
     def load(self, data: bytes) -> _Distinct:
         """The state that `dump` or `dump_whole` wrote.
@@ -228,13 +231,13 @@ class DistinctAggregate(CountingAggregate, ABC):
         Raises:
             CorruptStateError: The bytes are no state of this aggregate.
         """
-        if len(data) < _HEAD_SIZE or data[0] != self.lg_k or data[1] > _NUMBER:
-            head = data[:_HEAD_SIZE].hex()
+        if len(data) < HEAD_SIZE or data[0] != self.lg_k or data[1] > _NUMBER:
+            head = data[:HEAD_SIZE].hex()
             raise CorruptStateError(f"{head!r} begins no {self.noun} of lg_k {self.lg_k}")
-        form, data = data[1], data[_HEAD_SIZE:]
-        if form == _SET:
+        form, data = data[1], data[HEAD_SIZE:]
+        if form == SET:
             return self._load_values(data)
-        if form == _SKETCH_ONLY:
+        if form == SKETCH_ONLY:
             return self._load_sketch(data)
         sketch = self._load_sketch(data[8:])
         sketch.number = int.from_bytes(data[:8], "little")

@@ -3,6 +3,7 @@
 # ruff: noqa: D102 - `DistinctSketch` says what the methods do.
 
 from array import array
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from datasketches import hll_sketch, hll_union, tgt_hll_type
@@ -59,16 +60,18 @@ def new_sketch(lg_k: int) -> HllSketch:
     return HllSketch(lg_k, hll_union(lg_k))
 
 
-def load_sketch(image: bytes, lg_k: int) -> HllSketch:
-    """The sketch whose `image` that was.
+def load_sketch(images: Sequence[bytes], lg_k: int) -> HllSketch:
+    """The sketch of the values of all sketches whose `image` these were.
 
     Raises:
-        CorruptStateError: The bytes are no such sketch.
+        CorruptStateError: Bytes are no such sketch.
     """
-    _check_image(image, lg_k)
+    for image in images:
+        _check_image(image, lg_k)
     union = hll_union(lg_k)
     try:
-        union.update(hll_sketch.deserialize(image))
+        for image in images:
+            union.update(hll_sketch.deserialize(image))
     except (ValueError, IndexError, RuntimeError, MemoryError) as error:
         raise CorruptStateError(f"a stored sketch cannot be read: {error}") from error
     return HllSketch(lg_k, union)

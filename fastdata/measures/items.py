@@ -4,7 +4,7 @@ Sketch libraries take any type as some integer, so every value is checked here f
 """
 
 import struct
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -109,6 +109,23 @@ class Items:
         except (struct.error, ValueError):
             pass
         raise _unreadable(data)
+
+    def load_distinct(self, dumped: Sequence[bytes]) -> set[Item]:
+        """The different items that `dump` wrote together; their order is not looked at.
+
+        Raises:
+            CorruptStateError: The bytes are cut.
+        """
+        if self.item_type is int:
+            return set().union(*map(self.load_any, dumped))
+        for data in dumped:
+            if data and not data.endswith(_END):
+                raise _unreadable(data)
+        data = b"".join(dumped)
+        try:
+            return set(map(bytes.decode, {*data.split(_END)[:-1]}))
+        except ValueError:
+            raise _unreadable(data) from None
 
     def dump_counts(self, counts: Mapping[Item, int]) -> bytes:
         """The items' size (little-endian uint32), the items, and their counts as LEB128."""

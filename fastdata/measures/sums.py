@@ -5,6 +5,7 @@ states were split ever show.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -27,6 +28,8 @@ from fastdata.measures.numbers import (
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+    from fastdata.measures.columns import Payloads
 
 __all__ = ["Mean", "Sum"]
 
@@ -120,6 +123,9 @@ class _WholeSum(UnboundedAggregate):
 
     def load(self, data: bytes) -> int:
         return int_from_bytes(data)
+
+    def load_groups(self, column: "Payloads", edges: Sequence[int]) -> list[int] | None:
+        return column.sums(edges)
 
 
 @dataclass(slots=True)
@@ -237,3 +243,12 @@ class _MeanAggregate(UnboundedAggregate):
         if count < 0:
             raise CorruptStateError(f"{count} is no count")
         return _MeanState(self.sum.load(data[end:]), count)
+
+    def load_groups(self, column: "Payloads", edges: Sequence[int]) -> list[_MeanState] | None:
+        if isinstance(self.sum, _FloatSum) or not column.sizes.all():
+            return None
+        of_count, of_sum = column.parted()
+        counts, totals = of_count.sums(edges, least=0), of_sum.sums(edges)
+        if counts is None or totals is None:
+            return None
+        return list(map(_MeanState, totals, counts))

@@ -1,18 +1,21 @@
 """Distinct counts: a HyperLogLog sketch for every answer, an exact set where one is asked for."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import pairwise
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from fastdata.errors import CorruptStateError, DeclarationError
 from fastdata.events.fieldtypes import FieldType
-from fastdata.measures.aggregate import Aggregate
-from fastdata.measures.exact_or_sketch import DistinctAggregate
+from fastdata.measures.aggregate import Aggregate, State, fold_stored
+from fastdata.measures.exact_or_sketch import HEAD_SIZE, SET, SKETCH_ONLY, DistinctAggregate
 from fastdata.measures.items import Items
 from fastdata.measures.numbers import FieldMeasure, checked_type
 
 if TYPE_CHECKING:
+    from fastdata.measures.columns import Payloads
     from fastdata.measures.hll import HllSketch
 
 __all__ = ["Uniques"]
@@ -62,16 +65,35 @@ class _UniquesAggregate(DistinctAggregate):
         return 8 + (self.item_type is int)
 
     def _load_values(self, data: bytes) -> set[Any]:
+        return self._read_values([data])
+
+    def _read_values(self, dumped: Sequence[bytes]) -> set[Any]:
         try:
-            return set(self.items.load_any(data))
+            return self.items.load_distinct(dumped)
         except CorruptStateError:
-            raise CorruptStateError(f"a stored set of {len(data)} bytes cannot be read") from None
+            size = sum(map(len, dumped))
+            raise CorruptStateError(f"a stored set of {size} bytes cannot be read") from None
+
+    def load_groups(self, column: "Payloads", edges: Sequence[int]) -> list[State]:
+        payloads = column.each()
+        return [self._load_group(payloads[start:end]) for start, end in pairwise(edges)]
+
+    def _load_group(self, payloads: Sequence[bytes]) -> State:
+        """Of one kind, as values or sketches mostly are: without a set or a union for each."""
+        if len(payloads) > 1:
+            heads = {payload[:HEAD_SIZE] for payload in payloads}
+            bodies = [payload[HEAD_SIZE:] for payload in payloads]
+            if heads == {bytes((self.lg_k, SET))}:
+                return self._read_values(bodies)
+            if heads == {bytes((self.lg_k, SKETCH_ONLY))}:
+                return self._load_sketch(*bodies)
+        return fold_stored(self, payloads)
 
     def _new_sketch(self) -> "HllSketch":
         return cast("HllSketch", _hll().new_sketch(self.lg_k))
 
-    def _load_sketch(self, image: bytes) -> "HllSketch":
-        return cast("HllSketch", _hll().load_sketch(image, self.lg_k))
+    def _load_sketch(self, *images: bytes) -> "HllSketch":
+        return cast("HllSketch", _hll().load_sketch(images, self.lg_k))
 
 
 @cache

@@ -9,7 +9,7 @@ import pytest
 
 from fastdata import Metric
 from fastdata.answer.merge import Buckets, ReadyRows, Row
-from fastdata.answer.sliding import merged
+from fastdata.answer.merging import merged
 from fastdata.coordinates.calendar import Calendar, Grain
 from fastdata.coordinates.instants import DAY_MS, HOUR_MS, parse_instant
 from fastdata.measures.presented import dump_estimates
