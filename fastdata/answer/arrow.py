@@ -95,15 +95,15 @@ def answer_table(schema: pa.Schema, rows: Iterable[Row], doubts: Doubts) -> pa.T
     Raises:
         QueryError: A value does not fit its column's type.
     """
-    columns: list[list[object]] = [[] for _ in schema]
+    lines: list[tuple[object, ...]] = []
+    moments = doubts.fresh_until, doubts.read_until
     for row in rows:
-        values: list[object] = [row.start, row.end, *row.dims]
-        for estimate in row.estimates:
-            values += (estimate.value, estimate.lower, estimate.upper)
-        values += (row.is_exact, doubts.fresh_until, doubts.read_until, row.has_gap, row.layer)
-        # The layer is the last, and not always asked for.
-        for column, value in zip(columns, values[: len(columns)], strict=True):
-            column.append(value)
+        start, end, dims, estimates, is_exact, has_gap, layer = row
+        values = [part for e in estimates for part in (e.value, e.lower, e.upper)]
+        lines.append((start, end, *dims, *values, is_exact, *moments, has_gap, layer))
+    columns = list(zip(*lines, strict=True)) if lines else [()] * len(schema)
+    # The layer is the last, and not always asked for.
+    columns = columns[: len(schema)]
     fields = [_widened(field, column) for field, column in zip(schema, columns, strict=True)]
     arrays = [_array(field, column) for field, column in zip(fields, columns, strict=True)]
     return pa.Table.from_arrays(arrays, schema=pa.schema(fields))
@@ -161,13 +161,13 @@ def _widened(field: pa.Field, values: Sequence[object]) -> pa.Field:
     if field.type != pa.int64():
         return field
     whole = [value for value in values if isinstance(value, int)]
-    if all(-(1 << 63) <= value < 1 << 63 for value in whole):
+    if not whole or (-(1 << 63) <= min(whole) and max(whole) < 1 << 63):
         return field
     largest = max(map(abs, whole))
     return field.with_type(pa.decimal128(38) if largest < 10**38 else pa.decimal256(76))
 
 
-def _array(field: pa.Field, values: list[object]) -> pa.Array:
+def _array(field: pa.Field, values: Sequence[object]) -> pa.Array:
     try:
         return pa.array(values, field.type)
     except (pa.ArrowException, OverflowError, ValueError, TypeError) as error:

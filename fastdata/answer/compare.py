@@ -123,7 +123,7 @@ class _Sides:
         # Doubts are about the bucket, so any row of it tells them.
         comparison = _widened(comparison, any_row.doubt.missing_events)
         is_batch = all(row.layer == "batch" for row in (*left, *right))
-        row = replace(any_row, dims=(), layer="batch" if is_batch else "both")
+        row = any_row._replace(dims=(), layer="batch" if is_batch else "both")
         return row.row(tuple([getattr(comparison, name) for name in _TYPES]))
 
     def _merged(self, rows: list[MergedRow]) -> object:

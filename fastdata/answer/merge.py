@@ -40,13 +40,14 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
+from typing import NamedTuple
 
 from fastdata.answer.buckets import Buckets
 from fastdata.answer.rows import ChosenDims, Layer, ReadyRows, group_reading
 from fastdata.answer.tips import settle
 from fastdata.coordinates.dimensions import Dimension, load_dims
 from fastdata.coordinates.epochs import epoch_start
-from fastdata.coordinates.instants import DAY_MS, HOUR_MS, floor_to
+from fastdata.coordinates.instants import DAY_MS, HOUR_MS, ceil_to, floor_to
 from fastdata.declare.metric import Metric, States
 from fastdata.declare.unfolded import counted_in, unfolded_of
 from fastdata.measures.estimates import Estimate
@@ -74,8 +75,7 @@ _MISSING = ("late", "future")
 _NO_TIME = -(1 << 61)  # a moment before it is of a partition of which none is known yet
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(NamedTuple):
     """One row of an answer.
 
     Attributes:
@@ -111,8 +111,7 @@ class Doubt:
     missing_events: int
 
 
-@dataclass(frozen=True, slots=True)
-class MergedRow:
+class MergedRow(NamedTuple):
     """A row before its measures are estimated.
 
     Attributes:
@@ -234,7 +233,8 @@ def held_range(metric: Metric, reading: Reading, with_left_out: bool) -> tuple[i
             year after all else: such times are mistakes, and a range would reach to the year 9999.
     """
     spans = set(reading.heads)
-    spans.update(floor_to(partial.window, metric.span_ms) for partial in reading.partials)
+    windows = {partial.window for partial in reading.partials}
+    spans.update(floor_to(window, metric.span_ms) for window in windows)
     if with_left_out:
         moments = [*spans, *(report.updated for report in reading.progress)]
         latest = max(moments, default=_NO_TIME) + _A_YEAR_MS
@@ -260,7 +260,7 @@ class Doubts:
     """Says what a reading leaves open about an interval.
 
     It is asked about each row, of which there may be a million: what is looked up by time is
-    sorted, and rows of one interval share their doubt.
+    sorted, and rows that touch the same hours share their doubt.
 
     Args:
         metric: Whose states they are.
@@ -290,19 +290,21 @@ class Doubts:
         self._sums = [0, *accumulate(unfolded[hour] for hour in self._hours)]
         self.unfolded = self._sums[-1]
         self._gaps = reading.gaps
-        self._doubts: dict[tuple[int, int], Doubt] = {}
+        self._doubts: dict[tuple[int, int, bool], Doubt] = {}
 
     def about(self, start: int, end: int) -> Doubt:
         """The doubt about `[start, end)`, ms UTC."""
-        doubt = self._doubts.get((start, end))
+        # All else is known by the hour only.
+        is_fresh = self.fresh_until is not None and end <= self.fresh_until
+        hours = floor_to(start, HOUR_MS), ceil_to(end, HOUR_MS), is_fresh
+        doubt = self._doubts.get(hours)
         if doubt is None:
-            doubt = self._doubts[start, end] = self._judge(start, end)
+            doubt = self._doubts[hours] = self._judge(*hours)
         return doubt
 
-    def _judge(self, start: int, end: int) -> Doubt:
+    def _judge(self, start: int, end: int, is_fresh: bool) -> Doubt:
         """The rules above, but for partials and sketches, which only a row has."""
         has_heads = self._heads_of(start, end) is not None
-        is_fresh = self.fresh_until is not None and end <= self.fresh_until
         skipped = sum(self._skipped(gap, start, end) for gap in self._gaps)
         unfolded = self._unfolded(start, end)
         # What was left out of the hour that dead letters share is not in a reading.
