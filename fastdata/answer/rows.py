@@ -158,12 +158,22 @@ def group_reading(
 
 def _grouped(items: Iterable[Total | Partial], buckets: Buckets, chosen: ChosenDims) -> _Envelopes:
     groups: _Envelopes = {}
+    start = end = buckets.start
     for item in items:
-        if buckets.start <= item.window < buckets.end:
-            dims = chosen[item.dims]
-            if dims is not None:
-                key = buckets.start_of(item.window), dims
-                groups.setdefault(key, []).append(item.state)
+        # Neighbors are mostly of one bucket.
+        if not start <= item.window < end:
+            if not buckets.start <= item.window < buckets.end:
+                continue
+            start = buckets.start_of(item.window)
+            end = buckets.end_of(start)
+        dims = chosen[item.dims]
+        if dims is None:
+            continue
+        group = groups.get((start, dims))
+        if group is None:
+            groups[start, dims] = [item.state]
+        else:
+            group.append(item.state)
     return groups
 
 

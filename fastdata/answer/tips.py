@@ -13,6 +13,8 @@ not in the store yet (`SettledReading.hidden`).
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
+from operator import attrgetter
 
 from fastdata.coordinates.dimensions import is_tip, split_tip
 from fastdata.store import rules
@@ -46,7 +48,15 @@ class SettledReading:
 def settle(reading: Reading) -> SettledReading:
     """Decide between the tips and the partials of a reading."""
     heads = reading.heads
-    partials = [p for p in reading.partials if not is_in_tip(_head_of(heads, p.window), p)]
+    # Neighbors are mostly of one window.
+    by_window = groupby(reading.partials, key=attrgetter("window"))
+    partials = [
+        partial
+        for window, of_window in by_window
+        for head in (_head_of(heads, window),)
+        for partial in of_window
+        if not is_in_tip(head, partial)
+    ]
     if not any(head.coverage.has_tips for head in heads.values()):
         unfolded = [p for p in reading.unfolded if not is_in_tip(heads.get(p.window), p)]
         return SettledReading(reading.totals, (), partials, unfolded, {})

@@ -45,6 +45,7 @@ __all__ = [
     "fetch_gaps",
     "fetch_heads",
     "fetch_progress",
+    "fetch_rows",
     "fetch_tallies",
     "is_newer",
     "is_of_own_span",
@@ -232,6 +233,17 @@ def is_of_own_span() -> ColumnElement[bool]:
     return _heads.span == _partials.span
 
 
+async def fetch_rows(
+    connection: AsyncConnection, statement: Select[Any], parameters: Mapping[str, object]
+) -> Sequence[tuple[Any, ...]]:
+    """All rows as the driver has them: of many, SQLAlchemy's own take as long as reading them."""
+    result = await connection.execute(statement, parameters)
+    cursor = result.cursor
+    rows = cursor.fetchall() if cursor is not None else []
+    result.close()
+    return rows
+
+
 async def fetch_heads(
     connection: AsyncConnection, metric: str, start: int, end: int
 ) -> dict[int, Head]:
@@ -239,7 +251,7 @@ async def fetch_heads(
     coverages = Coverages()
     heads = {}
     parameters = {"metric": metric, "start": start, "end": end}
-    for row in await connection.execute(_READ_HEADS, parameters):
+    for row in await fetch_rows(connection, _READ_HEADS, parameters):
         span, version, coverage, previous_version, behind = row
         previous = None if behind is None else (previous_version, coverages[behind])
         heads[span] = Head(span, version, coverages[coverage], previous)

@@ -18,6 +18,7 @@ from fastdata.store.pace import Pace
 from fastdata.store.protocol import Flip, Gap, Head, Partial, Progress, Reading, Run, Survey, Total
 from fastdata.store.sql import statements, tables
 from fastdata.store.sql.dialect import READ, WRITE, Dialect, SqlRow, to_its_end, transaction
+from fastdata.store.sql.rows import TotalRows
 
 __all__ = ["SqlStore"]
 
@@ -116,19 +117,20 @@ class SqlStore(protocol.ServingStore):
         counted, missed = _ranges(metric, unfolded, start, end)
         async with self._transaction("read an answer", READ) as connection:
             heads = await statements.fetch_heads(connection, metric, start, end)
-            shown: list[Total] = []
+            shown: list[SqlRow] = []
             for first, last in [(start, end)] if totals is None else totals:
                 within = counted | {"start": max(start, first), "end": min(end, last)}
                 chosen = statements.of_dims(statements.READ_TOTALS, dims)
-                shown += [Total(*row) for row in await connection.execute(chosen, within)]
+                shown += await statements.fetch_rows(connection, chosen, within)
             visible = statements.visible_partials(self._dialect)
-            partials = await connection.execute(statements.of_dims(visible, dims), counted)
-            unseen = await connection.execute(visible, missed)
+            of_dims = statements.of_dims(visible, dims)
+            partials = await statements.fetch_rows(connection, of_dims, counted)
+            unseen = await statements.fetch_rows(connection, visible, missed)
             return Reading(
                 heads=heads,
-                totals=shown,
-                partials=[Partial(*row) for row in partials],
-                unfolded=[Partial(*row) for row in unseen],
+                totals=TotalRows(shown),
+                partials=list(map(Partial._make, partials)),
+                unfolded=list(map(Partial._make, unseen)),
                 gaps=await statements.fetch_gaps(connection, topic, metric),
                 progress=await statements.fetch_progress(connection, topic),
             )
@@ -166,8 +168,8 @@ class SqlStore(protocol.ServingStore):
     async def partials(self, metric: str, start: int, end: int) -> Sequence[Partial]:
         within = {"metric": metric, "start": start, "end": end}
         async with self._transaction("read partials", READ) as connection:
-            rows = await connection.execute(statements.READ_PARTIALS, within)
-            return [Partial(*row) for row in rows]
+            rows = await statements.fetch_rows(connection, statements.READ_PARTIALS, within)
+            return list(map(Partial._make, rows))
 
     @to_its_end
     async def has_partials(self, metric: str) -> bool:
