@@ -14,7 +14,6 @@ not in the store yet (`SettledReading.hidden`).
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from operator import attrgetter
 
 from fastdata.coordinates.dimensions import is_tip, split_tip
 from fastdata.store import rules
@@ -48,15 +47,7 @@ class SettledReading:
 def settle(reading: Reading) -> SettledReading:
     """Decide between the tips and the partials of a reading."""
     heads = reading.heads
-    # Neighbors are mostly of one window.
-    by_window = groupby(reading.partials, key=attrgetter("window"))
-    partials = [
-        partial
-        for window, of_window in by_window
-        for head in (_head_of(heads, window),)
-        for partial in of_window
-        if not is_in_tip(head, partial)
-    ]
+    partials = _standing(reading)
     if not any(head.coverage.has_tips for head in heads.values()):
         unfolded = [p for p in reading.unfolded if not is_in_tip(heads.get(p.window), p)]
         return SettledReading(reading.totals, (), partials, unfolded, {})
@@ -83,6 +74,15 @@ def settle(reading: Reading) -> SettledReading:
     ]
     hidden = {span: sum(offsets.values()) for span, offsets in unknown.items()}
     return SettledReading(totals, tips, partials, unfolded, hidden)
+
+
+def _standing(reading: Reading) -> Sequence[Partial]:
+    """The partials that no head has read in an open segment."""
+    read = {span: head for span, head in reading.heads.items() if head.coverage.until}
+    if not any(rules.span_of(window) in read for window in {p.window for p in reading.partials}):
+        return reading.partials
+    partials = groupby(reading.partials, key=lambda partial: rules.span_of(partial.window))
+    return [p for span, of_span in partials for p in of_span if not is_in_tip(read.get(span), p)]
 
 
 def is_in_tip(head: Head | None, partial: Partial) -> bool:

@@ -1,40 +1,44 @@
 """Rows of a reading that stay as the driver has them until somebody looks at them."""
 
-from collections.abc import Iterator, Sequence
-from typing import Any, overload
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Generic, TypeVar, overload
 
-from fastdata.store.protocol import Total
+__all__ = ["RowsAsRead"]
 
-__all__ = ["TotalRows"]
+_T = TypeVar("_T")
 
 
-class TotalRows(Sequence[Total]):
-    """Totals, each made when it is looked at.
+class RowsAsRead(Sequence[_T], Generic[_T]):
+    """Totals or partials, each made when it is looked at.
 
     Named tuples stay with the garbage collector, plain ones of numbers and text do not: a reading
-    of some 10,000 totals would have it look at all objects of the process.
+    of some 10,000 rows would have it look at all objects of the process.
 
     Args:
-        rows: Window, dimensions and state of each.
+        make: Makes one of a row.
+        rows: The values of each.
     """
 
-    def __init__(self, rows: Sequence[tuple[Any, ...]]) -> None:
+    def __init__(
+        self, make: Callable[[tuple[Any, ...]], _T], rows: Sequence[tuple[Any, ...]]
+    ) -> None:
+        self._make = make
         self._rows = rows
 
     def __len__(self) -> int:
         return len(self._rows)
 
-    def __iter__(self) -> Iterator[Total]:
-        return map(Total._make, self._rows)
+    def __iter__(self) -> Iterator[_T]:
+        return map(self._make, self._rows)
 
     @overload
-    def __getitem__(self, index: int) -> Total: ...
+    def __getitem__(self, index: int) -> _T: ...
     @overload
-    def __getitem__(self, index: slice) -> "TotalRows": ...
-    def __getitem__(self, index: int | slice) -> "Total | TotalRows":
+    def __getitem__(self, index: slice) -> "RowsAsRead[_T]": ...
+    def __getitem__(self, index: int | slice) -> "_T | RowsAsRead[_T]":
         if isinstance(index, slice):
-            return TotalRows(self._rows[index])
-        return Total._make(self._rows[index])
+            return RowsAsRead(self._make, self._rows[index])
+        return self._make(self._rows[index])
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Sequence) and list(self) == list(other)

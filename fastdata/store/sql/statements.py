@@ -139,6 +139,18 @@ DROP_OBSOLETE = DROP_VERSION.where(
     ~exists().where(_heads.metric == _metric, _heads.span == _span, _is_published)
 )
 
+_READ_GAPS = (
+    select(tables.gaps)
+    .where(tables.gaps.c.topic.in_(bindparam("topics", expanding=True)))
+    .order_by(*tables.gaps.primary_key)
+)
+
+_READ_PROGRESS = (
+    select(tables.progress)
+    .where(tables.progress.c.topic == bindparam("topic"))
+    .order_by(*tables.progress.primary_key)
+)
+
 CLOSE_RUN = update(tables.runs).where(_runs.number == bindparam("run")).values(is_done=True)
 
 READ_LAST_RUN = (
@@ -280,16 +292,10 @@ async def fetch_tallies(
 
 async def fetch_gaps(connection: AsyncConnection, *topics: str) -> list[Gap]:
     """All gaps of each topic, or metric, in order."""
-    return [
-        Gap(*row) for topic in topics for row in await _of_topic(connection, tables.gaps, topic)
-    ]
+    gaps = [Gap(*row) for row in await connection.execute(_READ_GAPS, {"topics": topics})]
+    return [gap for topic in topics for gap in gaps if gap.topic == topic]
 
 
 async def fetch_progress(connection: AsyncConnection, topic: str) -> list[Progress]:
     """How far each partition of the topic is folded, in order."""
-    return [Progress(*row) for row in await _of_topic(connection, tables.progress, topic)]
-
-
-async def _of_topic(connection: AsyncConnection, t: Table, topic: str) -> list[Any]:
-    rows = select(t).where(t.c.topic == topic).order_by(*t.primary_key)
-    return list(await connection.execute(rows))
+    return [Progress(*row) for row in await connection.execute(_READ_PROGRESS, {"topic": topic})]

@@ -18,7 +18,7 @@ from fastdata.store.pace import Pace
 from fastdata.store.protocol import Flip, Gap, Head, Partial, Progress, Reading, Run, Survey, Total
 from fastdata.store.sql import statements, tables
 from fastdata.store.sql.dialect import READ, WRITE, Dialect, SqlRow, to_its_end, transaction
-from fastdata.store.sql.rows import TotalRows
+from fastdata.store.sql.rows import RowsAsRead
 
 __all__ = ["SqlStore"]
 
@@ -128,9 +128,9 @@ class SqlStore(protocol.ServingStore):
             unseen = await statements.fetch_rows(connection, visible, missed)
             return Reading(
                 heads=heads,
-                totals=TotalRows(shown),
-                partials=list(map(Partial._make, partials)),
-                unfolded=list(map(Partial._make, unseen)),
+                totals=RowsAsRead(Total._make, shown),
+                partials=RowsAsRead(Partial._make, partials),
+                unfolded=RowsAsRead(Partial._make, unseen),
                 gaps=await statements.fetch_gaps(connection, topic, metric),
                 progress=await statements.fetch_progress(connection, topic),
             )
