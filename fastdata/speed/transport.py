@@ -1,6 +1,6 @@
 """Faust's consumer, in chunks, and with the holes between its parts closed.
 
-A message costs Faust some 300 us, whatever is in it, so records travel through it by the hundred.
+A message costs Faust some 100 us, whatever is in it, so records travel through it by the hundred.
 
 Between Kafka and an agent Faust may lose records without a word: queues are cleared after a
 seek, iterations break off when the flow stops. That is harmless for those who acknowledge each
