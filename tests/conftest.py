@@ -5,7 +5,9 @@ import signal
 
 from hypothesis import settings
 
-pytest_plugins = ["tests.support.orders", "tests.support.services.fixtures"]
+pytest_plugins = [
+    "tests.support.mocklab", "tests.support.orders", "tests.support.services.fixtures",
+]  # fmt: skip
 
 # A background job of a shell ignores Ctrl-C, and so would processes that tests start and interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -153,7 +153,7 @@ class SourceAgent:
                     return index
             layer.fold(number, record)
             if is_after_hole:
-                self._consumer.holes[tp].pop(record.offset, None)
+                self._forget_hole(tp, record.offset)
             if owned.cells.dirty >= limit or time.monotonic() > deadline:
                 return index + 1
         return len(records)
@@ -162,17 +162,16 @@ class SourceAgent:
         # Where no hole of the log is known, Faust has lost what is missing.
         return self._consumer.holes.get(tp, {}).get(offset, (offset, True))
 
-    async def _mend(self, layer: SpeedLayer, message: Message, record: Record) -> bool:
-        """Fold a record after a hole of the log, or read again what is missing. May block.
+    def _forget_hole(self, tp: TP, offset: int) -> None:
+        # A seek in the consumer's thread may have forgotten all of them meanwhile.
+        self._consumer.holes.get(tp, {}).pop(offset, None)
 
-        Returns:
-            Whether it is folded.
-        """
+    async def _mend(self, layer: SpeedLayer, message: Message, record: Record) -> bool:
+        """Fold a record after a hole, or read again what is missing; whether it is folded."""
         if not self._is_settled:
             return False  # `settle` will seek anyway
         tp, offset = message.tp, record.offset
-        number = self.epoch.number(tp.partition)
-        owned = layer.partitions[number]
+        owned = layer.partitions[number := self.epoch.number(tp.partition)]
         if self._hole_before(tp, offset)[0] <= owned.position:
             # Nobody but the log made this hole, unless retention has passed us by.
             log_start = await self._log_start(tp)
@@ -180,9 +179,9 @@ class SourceAgent:
                 # The partition may have gone, or come again, while the broker was asked.
                 if is_ours := layer.partitions.get(number) is owned:
                     layer.fold(number, record)
-                self._consumer.holes.get(tp, {}).pop(offset, None)
+                self._forget_hole(tp, offset)
                 return is_ours
-        self._consumer.holes.get(tp, {}).pop(offset, None)
+        self._forget_hole(tp, offset)
         await self.reread(tp.partition)
         return False
 

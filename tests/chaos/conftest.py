@@ -1,19 +1,12 @@
 """A broker for each file, and a stage with a topic and a group of its own for each test."""
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.chaos.stream import Stage
 from tests.support.mockbroker import MockBroker
-
-
-@pytest.fixture(scope="module")
-def broker() -> Iterator[MockBroker]:
-    with MockBroker() as running:
-        yield running
 
 
 @pytest.fixture

@@ -4,30 +4,15 @@ import os
 import re
 import signal
 import time
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from tests.support.lab import Lab, stop
-from tests.support.mockbroker import MockBroker
 from tests.support.supervising import children, supervised
 
 pytestmark = pytest.mark.processes
-
-
-@pytest.fixture(scope="module")
-def broker() -> Iterator[MockBroker]:
-    with MockBroker() as running:
-        yield running
-
-
-@pytest.fixture
-def lab(tmp_path: Path, broker: MockBroker, request: pytest.FixtureRequest) -> Lab:
-    topic = re.sub(r"\W|_", "-", request.node.name)[:60]
-    broker.create(topic)
-    return Lab(tmp_path, broker.address, topic)
 
 
 def is_gone(pid: int) -> bool:

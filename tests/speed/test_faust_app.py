@@ -1,9 +1,7 @@
 """The app of the package, attaching to other apps, and what a worker says when it cannot start."""
 
-import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import cast
 
@@ -38,19 +36,6 @@ async def count_visits(stream):
 
 attach(app, load("agents/clicks.py").pages)
 """
-
-
-@pytest.fixture(scope="module")
-def broker() -> Iterator[MockBroker]:
-    with MockBroker() as running:
-        yield running
-
-
-@pytest.fixture
-def lab(tmp_path: Path, broker: MockBroker, request: pytest.FixtureRequest) -> Lab:
-    topic = re.sub(r"\W|_", "-", request.node.name)[:60]
-    broker.create(topic)
-    return Lab(tmp_path, broker.address, topic)
 
 
 @pytest.fixture

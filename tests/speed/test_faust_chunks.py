@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.speed.conftest import Bench
-from tests.speed.desk import Desk
+from tests.speed.desk import TP0, Desk
 from tests.support.lab import Lab, stop
 from tests.support.mockbroker import MockBroker
 
@@ -27,6 +27,24 @@ async def test_an_event_whose_map_function_raises_takes_what_follows_in_its_chun
 
     assert len(taken) == 3
     assert (desk.agent.live, desk.layer.partitions) == ([], {})
+
+
+async def test_holes_may_be_forgotten_by_a_seek_while_a_record_after_one_is_folded(
+    bench: Bench, tmp_path: Path
+) -> None:
+    desk = Desk(bench, tmp_path)
+    await desk.open()
+
+    @bench.source.map
+    def seeking(event: dict[str, object]) -> dict[str, object]:
+        desk.group.holes.pop(TP0, None)
+        return event
+
+    await desk.deliver(0, 1)
+    desk.group.holes[TP0] = {5: (2, False)}
+    await desk.deliver(5)
+
+    assert (desk.position, desk.failures) == (6, [])
 
 
 async def test_the_loop_turns_while_a_long_chunk_is_folded(

@@ -1,7 +1,6 @@
 """Workers as processes, on a broker that speaks the Kafka protocol."""
 
 import asyncio
-import re
 import shutil
 import signal
 from collections.abc import Iterator
@@ -13,13 +12,6 @@ import pytest
 from tests.support.lab import Lab, stop
 from tests.support.mockbroker import MockBroker
 
-
-@pytest.fixture(scope="module")
-def broker() -> Iterator[MockBroker]:
-    with MockBroker() as running:
-        yield running
-
-
 BROKEN = """
 from fastdata import Metric, Source
 
@@ -30,13 +22,6 @@ all_broken = Metric("all_broken", broken)
 def divide(event):
     return {{**event, "amount": 1 // event["amount"]}}
 """
-
-
-@pytest.fixture
-def lab(tmp_path: Path, broker: MockBroker, request: pytest.FixtureRequest) -> Lab:
-    topic = re.sub(r"\W|_", "-", request.node.name)[:60]
-    broker.create(topic)
-    return Lab(tmp_path, broker.address, topic)
 
 
 async def test_the_app_of_the_package_folds_every_event_and_stops_on_sigterm(lab: Lab) -> None:
