@@ -6,6 +6,7 @@ content, in the same partition or another one, so its digit is that of the event
 """
 
 import random
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
@@ -43,6 +44,7 @@ class Log:
     Attributes:
         horizon: The `repeat_horizon` of the source.
         windows: Of each event, by its number.
+        numbers: The events of each window, by when it begins.
         places: Of each event, by its number: where it and its copies lie, as they were written.
         starts: Per partition, the first offset that is not deleted.
         begun_anew: Per partition, where workers began who knew no ids of the offsets before.
@@ -55,6 +57,7 @@ class Log:
         self.horizon = self._copies.choice((SEGMENT, 2 * SEGMENT, 100_000))
         self._entries: dict[int, list[Entry]] = {p: [] for p in range(PARTITIONS)}
         self.windows: list[int] = []
+        self.numbers: dict[int, set[int]] = defaultdict(set)
         self.places: list[list[Place]] = []
         self._ids: list[tuple[str, int]] = []  # id and hour of each event
         self.starts = dict.fromkeys(range(PARTITIONS), 0)
@@ -110,6 +113,7 @@ class Log:
             id = id if (of_another, hour) in self._ids else of_another
         self._ids.append((id, hour))
         self.windows.append(window)
+        self.numbers[window_start(window)].add(number)
         self.places.append([])
         return number
 

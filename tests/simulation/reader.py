@@ -34,7 +34,7 @@ from fastdata.coordinates.segments import Coverage
 from fastdata.declare.unfolded import unfolded_of
 from fastdata.store.protocol import Gap, Head, Partial, Reading, ServingStore
 from tests.simulation.fakes import ViolationError
-from tests.simulation.log import SEGMENT, SPAN, WINDOWS, Log, Place, window_start
+from tests.simulation.log import SEGMENT, WINDOWS, Log, Place, window_start
 
 END_MS = WINDOWS * HOUR_MS
 
@@ -129,7 +129,7 @@ class Reader:
         assert isinstance(total, Decimal)
         digits = f"{int(total):x}"[::-1]
         times = Counter({n: int(digit, 16) for n, digit in enumerate(digits) if digit != "0"})
-        if strange := {n for n in times if self.start_of(n) != start}:
+        if strange := times.keys() - self.log.numbers[start]:
             raise ViolationError(f"events of another window than {start}: {sorted(strange)}")
         return times
 
@@ -137,11 +137,6 @@ class Reader:
         """How often a stored state of a window has each event."""
         total = self.metric.aggregates[1].present(self.metric.load(state)[1]).value
         return self.times_in(total, window)
-
-    def start_of(self, number: int) -> int | None:
-        """When the window of an event begins."""
-        windows = self.log.windows
-        return window_start(windows[number]) if number < len(windows) else None
 
     def told(self, numbers: Iterable[int]) -> str:
         """Events and their copies, for a message."""
@@ -156,12 +151,14 @@ class Reader:
             times = self.times_in_state(total.state, total.window)
             counted[total.window - total.window % HOUR_MS, partition] += times
         expected: dict[tuple[int, int | None], Counter[int]] = defaultdict(Counter)
-        for number, window in enumerate(self.log.windows):
-            hour = window_start(window // SPAN * SPAN)
-            head = reading.heads.get(hour)
-            if head and (place := self.log.counted_by_batch(number, head.coverage)):
-                is_closed = head.coverage.covers(place[0], place[1] // SEGMENT)
-                expected[hour, None if is_closed else place[0]][number] += 1
+        for start, numbers in self.log.numbers.items():
+            hour = start - start % HOUR_MS
+            if not (head := reading.heads.get(hour)):
+                continue
+            for number in numbers:
+                if place := self.log.counted_by_batch(number, head.coverage):
+                    is_closed = head.coverage.covers(place[0], place[1] // SEGMENT)
+                    expected[hour, None if is_closed else place[0]][number] += 1
         for key in counted.keys() | expected.keys():
             if wrong := {n for n, _ in counted[key].items() ^ expected[key].items()}:
                 raise ViolationError(f"batch does not count once at {key}: {self.told(wrong)}")
@@ -211,21 +208,20 @@ class Reader:
     def read_of(self, start: int, coverage: Coverage, reading: Reading) -> set[int]:
         """The events of a window of which either layer has read a copy."""
         folded = {report.partition: report.next_offset for report in reading.progress}
+        ends = {p: max(folded.get(p, 0), coverage.end(p, SEGMENT)) for p, _ in self.log.items()}
         return {
             number
-            for number, places in enumerate(self.log.places)
-            if self.start_of(number) == start
-            and any(o < max(folded.get(p, 0), coverage.end(p, SEGMENT)) for p, o in places)
+            for number in self.log.numbers[start]
+            if any(o < ends[p] for p, o in self.log.places[number])
         }
 
     def written_before(self, moment: int | None, start: int) -> set[int]:
         """The events of a window that were first written to the log before a moment."""
         return {
             number
-            for number, places in enumerate(self.log.places)
+            for number in self.log.numbers[start]
             if moment is not None
-            and self.start_of(number) == start
-            and self.log.entry(places[0]).written_at < moment
+            and self.log.entry(self.log.places[number][0]).written_at < moment
         }
 
     def most_times(self, number: int, coverage: Coverage) -> int:
