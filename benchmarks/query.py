@@ -5,7 +5,8 @@ python benchmarks/query.py [--store URL] [--keys 10000] [--queries 30] [--json] 
 Thirty days of minutes in a store (a SQLite file that is gone afterwards, unless one is named), of
 which batch has not covered the last four hours: these are partials of 16 partitions. Three queries
 are asked of some metrics: of small states and of a sketch beside them, alone, beside rows by KEYS
-keys in another grouping set (each once an hour of the last day), and with days that are kept ready.
+keys in another grouping set (each once an hour of the last day; a fourth query is about one of
+them), and with days that are kept ready.
 A store that was filled before is asked as it is, so that two versions of fastdata can be compared
 on the same rows. With --year, queries over a year of ROWS rows in memory come after that.
 """
@@ -18,6 +19,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Awaitable, Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
@@ -39,11 +41,12 @@ PARTITIONS, SEGMENT = 16, 40
 FIRST = parse_instant("2013-01-01")
 END = FIRST + 30 * DAY_MS
 COVERED = END - 4 * HOUR_MS
-SHAPES = {
-    "last hour by minute": ("2013-01-30T23:00", "1m"),
-    "a day by minute": ("2013-01-30", "1m"),
-    "30 days by day": ("2013-01-01", "day"),
+SHAPES: dict[str, tuple[str, str, str | None]] = {
+    "last hour by minute": ("2013-01-30T23:00", "1m", None),
+    "a day by minute": ("2013-01-30", "1m", None),
+    "30 days by day": ("2013-01-01", "day", None),
 }
+OF_ONE_KEY = {"a day of one key": ("2013-01-30", "1m", "tailnum = 'N7'")}
 
 
 def metrics(keys: int) -> dict[str, Metric]:
@@ -177,13 +180,9 @@ async def ask_all(store: ServingStore, asked: argparse.Namespace) -> None:
     """One line for each metric and shape of a query."""
     for name, metric in metrics(asked.keys).items():
         await fill(store, metric, asked.keys)
-        for shape, (start, every) in SHAPES.items():
-
-            async def ask(
-                metric: Metric = metric, start: str = start, every: str = every
-            ) -> pa.Table:
-                return await query(metric, start, "2013-01-31", every=every, store=store)
-
+        shapes = SHAPES | (OF_ONE_KEY if metric.by else {})
+        for shape, (start, every, where) in shapes.items():
+            ask = partial(query, metric, start, "2013-01-31", every=every, where=where, store=store)
             found = await timed(ask, asked.queries)
             if asked.json:
                 print(json.dumps({"metric": name, "query": shape, **found}), flush=True)

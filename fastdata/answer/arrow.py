@@ -43,6 +43,9 @@ class Description(TypedDict):
     rolling: str | None
     zone: str
     by: list[str]
+    where: str | None
+    order: list[str]
+    limit: int | None
     fresh_until: str | None
     read_until: str | None
     unfolded: int
@@ -144,6 +147,9 @@ def described(
         "rolling": request.rolling,
         "zone": request.calendar.zone,
         "by": [],
+        "where": None,
+        "order": [],
+        "limit": None,
         "fresh_until": _iso(doubts.fresh_until),
         "read_until": _iso(doubts.read_until),
         "unfolded": doubts.unfolded,

@@ -9,6 +9,7 @@ from itertools import groupby
 import pyarrow as pa
 
 from fastdata.answer.arrow import schema_of
+from fastdata.answer.chosen import ChosenDims
 from fastdata.answer.merge import MergedRow, Row
 from fastdata.answer.query import answer
 from fastdata.answer.request import QueryRequest
@@ -85,7 +86,7 @@ async def compare(
     return await answer(
         metric,
         request,
-        sides.by,
+        ChosenDims(metric, sides.by),
         store,
         schema=schema_of({}, _TYPES),
         rows=sides.rows,
@@ -108,7 +109,6 @@ class _Sides:
         self._aggregate = metric.aggregates[self._index]
         self.by = tuple(dict.fromkeys([*left, *right]))
         self._wanted = self._checked("left", left), self._checked("right", right)
-        metric.set_for(self.by)
 
     def rows(self, merged: Iterator[MergedRow]) -> Iterator[Row]:
         """One row per bucket that has rows of either side."""

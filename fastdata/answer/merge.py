@@ -43,7 +43,8 @@ from itertools import accumulate
 from typing import NamedTuple
 
 from fastdata.answer.buckets import Buckets
-from fastdata.answer.rows import ChosenDims, Layer, ReadyRows, group_reading
+from fastdata.answer.chosen import ChosenDims
+from fastdata.answer.rows import Layer, ReadyRows, group_reading
 from fastdata.answer.tips import settle
 from fastdata.coordinates.dimensions import Dimension, load_dims
 from fastdata.coordinates.epochs import epoch_start
@@ -157,7 +158,7 @@ def merge(
     metric: Metric,
     doubts: "Doubts",
     buckets: Buckets,
-    by: Sequence[str] = (),
+    chosen: ChosenDims | None = None,
     ready: ReadyRows | None = None,
 ) -> Iterator[MergedRow]:
     """The rows of an answer, ordered by start and dimensions, nulls first.
@@ -166,18 +167,16 @@ def merge(
         metric: Whose states they are.
         doubts: About a reading over at least the hours that `buckets` touch.
         buckets: The intervals to answer.
-        by: Some of the metric's dimensions; the others are merged. Only what is stored by the
-            smallest grouping set that has these is read.
+        chosen: The dimensions of the rows; the others are merged. None merges all of them.
         ready: By stored dimensions, what the totals of rows and days merge to, of the very versions
             that the reading's heads point to. It takes the place of the reading's totals there,
             which may then be missing from it, and of nothing else: heads and partials count as
             ever.
 
     Raises:
-        QueryError: No grouping set has all of these.
         CorruptStateError: A stored state does not verify.
     """
-    chosen = ChosenDims(metric, by)
+    chosen = ChosenDims(metric) if chosen is None else chosen
     grouped = group_reading(metric, doubts.settled, buckets, chosen, ready or ReadyRows())
     # Grouping has looked up every stored text, so all that rows can have are chosen now.
     values = {dims: load_dims(dims) for dims in set(chosen.values()) if dims is not None}

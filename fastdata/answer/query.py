@@ -3,15 +3,18 @@
 import warnings
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from copy import copy
 from datetime import datetime, timedelta
 
 import pyarrow as pa
 
+from fastdata.answer.arrangement import Arrangement
 from fastdata.answer.arrow import answer_schema, answer_table, described
+from fastdata.answer.chosen import ChosenDims
 from fastdata.answer.merge import Doubts, MergedRow, Row, held_range, merge
 from fastdata.answer.ready import read_hours, read_ready
 from fastdata.answer.request import QueryRequest
+from fastdata.answer.view import asked_for
+from fastdata.declare.filters import Filter
 from fastdata.declare.metric import Metric
 from fastdata.errors import QueryError
 from fastdata.settings import Settings
@@ -30,6 +33,10 @@ async def query(
     rolling: str | None = None,
     zone: str | None = None,
     by: str | Sequence[str] | None = None,
+    where: str | None = None,
+    measures: str | Sequence[str] | None = None,
+    order: str | Sequence[str] = (),
+    limit: int | None = None,
     items: Mapping[str, object] | None = None,
     layers: bool = False,
     store: ServingStore | str | None = None,
@@ -69,7 +76,15 @@ async def query(
         zone: Name of a time zone, as in "Europe/Berlin". None: that of the metric, which is UTC
             if it was declared without one.
         by: Some of the metric's dimensions; None merges them all. Of several grouping sets, the
-            smallest that has these answers.
+            smallest that has these, and those of `where`, answers.
+        where: A condition on dimensions, as in "country = 'DE' and device in ('a', 'b')"; in the
+            SQL of a metric's own. What does not meet it is not read, where a store can tell. None
+            for all.
+        measures: Those that are answered, in this order, and that `exact` is about; None for all.
+        order: Columns of the answer by which its rows are sorted, as in "events desc" or ["origin",
+            "delay desc"]: of the window, dimensions, and measures that are numbers or text. Null is
+            the last. What is equal stays in the order above.
+        limit: How many rows there are at most: the first ones in that order. None for all.
         items: By the name of a `Frequency` or `Seen`, the item that it is asked about.
         layers: Adds a column `layer`: whether a row is made of totals of "batch", of partials of
             the "speed" layer, or of "both".
@@ -82,16 +97,18 @@ async def query(
         CorruptStateError: A stored state does not verify.
     """
     dims = _dims(metric, by)
-    metric = _with_items(metric, items or {})
+    chosen = ChosenDims(metric, dims, None if where is None else Filter.parse(metric, where))
+    view = asked_for(metric, measures, items or {})
     request = QueryRequest.parse(metric, start, end, every, rolling, zone)
+    arrangement = Arrangement.parse(view, dims, order, limit)
     return await answer(
-        metric,
+        view,
         request,
-        dims,
+        chosen,
         store,
-        schema=answer_schema(metric, dims, layers),
-        rows=lambda merged: (row.estimated(metric) for row in merged),
-        about={"by": dims},
+        schema=answer_schema(view, dims, layers),
+        rows=lambda merged: arrangement.of(row.estimated(view) for row in merged),
+        about={"by": dims, "where": where, **arrangement.described()},
         # What an item is asked about is not among the estimates that are stored.
         takes_estimates=not items,
     )
@@ -100,7 +117,7 @@ async def query(
 async def answer(
     metric: Metric,
     request: QueryRequest,
-    by: Sequence[str],
+    chosen: ChosenDims,
     store: ServingStore | str | None,
     *,
     schema: pa.Schema,
@@ -112,7 +129,7 @@ async def answer(
     """The answer of both layers, whatever is made of their states.
 
     Args:
-        by: The dimensions of the rows that are merged.
+        chosen: The dimensions of the rows that are merged.
         store: As of `query`.
         schema: The columns of the table.
         rows: Makes its rows of merged ones.
@@ -128,9 +145,9 @@ async def answer(
     """
     async with _opened_store(store) as opened:
         reading, windows = (
-            await read_ready(metric, request, by, opened, takes_estimates)
+            await read_ready(metric, request, chosen, opened, takes_estimates)
             if takes_ready
-            else (await read_hours(metric, request, by, opened), None)
+            else (await read_hours(metric, request, chosen, opened), None)
         )
         earlier = await _earlier(metric, request, reading, opened)
     # Rolling days of which only left out events are known have not come yet, and have no row.
@@ -139,7 +156,7 @@ async def answer(
     buckets = request.buckets(held)
     doubts = Doubts(metric, reading)
     ready = windows.of_rows(metric, buckets) if windows and buckets else None
-    merged = merge(metric, doubts, buckets, by, ready) if buckets else iter(())
+    merged = merge(metric, doubts, buckets, chosen, ready) if buckets else iter(())
     table = answer_table(schema, rows(merged), doubts)
     if earlier is None:
         return described(table, metric, request, doubts, about)
@@ -166,7 +183,6 @@ def _dims(metric: Metric, by: str | Sequence[str] | None) -> tuple[str, ...]:
             raise QueryError(
                 f"metric {metric.name!r} has no dimension {name!r}; its dimensions are: {have}"
             )
-    metric.set_for(names)
     return names
 
 
@@ -181,29 +197,3 @@ async def _opened_store(store: ServingStore | str | None) -> AsyncIterator[Servi
     url = Settings.load().store if store is None else store
     async with open_store(url, create=False) as opened:
         yield opened
-
-
-def _with_items(metric: Metric, items: Mapping[str, object]) -> Metric:
-    """The metric, whose named measures answer about one item each; all else is the same."""
-    if not items:
-        return metric
-    aggregates = dict(zip(metric.folded, metric.aggregates, strict=True))
-    for label in [label for label in aggregates if label in items]:
-        about = getattr(aggregates[label], "about", None)
-        if about is None:
-            raise QueryError(
-                f"measure {label!r} of metric {metric.name!r} answers no questions about one "
-                "item; Frequency and Seen do"
-            )
-        aggregates[label] = about(items[label])
-    if unknown := items.keys() - aggregates.keys():
-        raise QueryError(
-            f"metric {metric.name!r} has no measure {min(unknown)!r} that can be asked about an "
-            f"item; its measures are: {', '.join(metric.measures)}"
-        )
-    view = copy(metric)
-    view.aggregates = tuple(aggregates.values())
-    view.columns = {
-        label: aggregates.get(label, column) for label, column in metric.columns.items()
-    }
-    return view

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from fastdata.answer.buckets import Buckets
+from fastdata.answer.chosen import ChosenDims
 from fastdata.answer.request import QueryRequest
 from fastdata.answer.rows import ReadyRows
 from fastdata.coordinates.calendar import Grain
@@ -63,56 +64,54 @@ class ReadyWindows:
 async def read_ready(
     metric: Metric,
     request: QueryRequest,
-    by: Sequence[str],
+    chosen: ChosenDims,
     store: ServingStore,
     takes_estimates: bool,
 ) -> tuple[Reading, ReadyWindows | None]:
     """What an answer is made of: a reading, and windows whose totals it may be without.
 
     Args:
-        by: The dimensions that are asked for.
+        chosen: The dimensions that are asked for.
         takes_estimates: Whether estimates may be all that there is of such a window.
 
     Raises:
-        QueryError: The windows leave the years 1 to 9999, or no grouping set has the dimensions.
+        QueryError: The windows leave the years 1 to 9999.
         StoreUnavailableError: The store did not answer; retriable.
     """
     grain = request.every
-    if isinstance(grain, Grain) and _is_rolled_up(metric, grain, request, by):
-        answer = await _ReadyReading(metric, request, grain, by, store, takes_estimates).read()
+    if isinstance(grain, Grain) and _is_rolled_up(metric, grain, request, chosen):
+        answer = await _ReadyReading(metric, request, grain, chosen, store, takes_estimates).read()
         if answer is not None:
             return answer
-    return await read_hours(metric, request, by, store), None
+    return await read_hours(metric, request, chosen, store), None
 
 
 async def read_hours(
     metric: Metric,
     request: QueryRequest,
-    by: Sequence[str],
+    chosen: ChosenDims,
     store: ServingStore,
     totals: Sequence[tuple[int, int]] | None = None,
 ) -> Reading:
     """Read by the hour, without ready windows.
 
     Args:
-        by: The dimensions that are asked for.
+        chosen: The dimensions that are asked for.
         totals: The intervals whose totals are wanted, in order and apart; None for all.
 
     Raises:
-        QueryError: No grouping set has the dimensions.
         StoreUnavailableError: The store did not answer; retriable.
     """
     ids = metric.id, unfolded_of(metric.source).id, metric.source.topic
     limits = request.read_range(metric.span_ms)
-    return await store.read(*ids, *limits, totals=totals, dims=metric.dims_prefix(by))
+    return await store.read(*ids, *limits, totals=totals, dims=chosen.begins)
 
 
-def _is_rolled_up(metric: Metric, grain: Grain, request: QueryRequest, by: Sequence[str]) -> bool:
+def _is_rolled_up(metric: Metric, grain: Grain, request: QueryRequest, chosen: ChosenDims) -> bool:
     if grain not in metric.rollups or request.calendar.zone != metric.calendar.zone:
         return False
     # Ready states that have to be merged with each other may be less exact than those of minutes.
-    is_kept = set(by) == set(metric.sets[metric.set_for(by)])
-    return is_kept or (not by and _has_overall(metric))
+    return chosen.is_one_to_one or (chosen.is_overall and _has_overall(metric))
 
 
 def _has_overall(metric: Metric) -> bool:
@@ -124,14 +123,14 @@ class _ReadyReading:
     """How an answer is read with windows that are ready.
 
     Attributes:
-        by: The dimensions that are asked for.
+        chosen: The dimensions that are asked for.
         takes_estimates: Whether estimates may be all that there is of rolling days.
     """
 
     metric: Metric
     request: QueryRequest
     grain: Grain
-    by: Sequence[str]
+    chosen: ChosenDims
     store: ServingStore
     takes_estimates: bool
 
@@ -157,7 +156,7 @@ class _ReadyReading:
             # Tips are not in ready states: they are read with the totals of their hours.
             with_tips = [(h, h + HOUR_MS) for h in hours if heads[h].coverage.has_tips]
             others = _touched(sorted([*with_tips, *(w for w in windows if w not in ready)]))
-            reading = await read_hours(self.metric, self.request, self.by, self.store, others)
+            reading = await read_hours(self.metric, self.request, self.chosen, self.store, others)
             if not has_later_rows and any(p.window >= windows[-1][1] for p in reading.partials):
                 has_later_rows = True
             elif _is_unmoved(ready, heads, reading, start, end):
@@ -258,8 +257,8 @@ class _ReadyReading:
         id = rollup_id(self.metric.id, grain, self.metric.calendar.zone, is_small)
         first, last = span_of_window(windows[0][1]), span_of_window(windows[-1][1])
         # No other dimensions begin like those of all events.
-        is_overall = not self.by and _has_overall(self.metric)
-        dims = OVERALL if is_overall else self.metric.dims_prefix(self.by)
+        is_overall = self.chosen.is_overall and _has_overall(self.metric)
+        dims = [OVERALL] if is_overall else self.chosen.begins
         # Of ready windows there are neither unfolded events nor gaps: any id stands for theirs.
         reading = await self.store.read(id, id, id, first, last + 1, dims=dims)
         marks = Marks(heads)

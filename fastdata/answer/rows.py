@@ -1,20 +1,20 @@
 """The states of each row of an answer, from totals and partials."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
 from fastdata.answer.buckets import Buckets
+from fastdata.answer.chosen import ChosenDims
 from fastdata.answer.merging import merged_groups
 from fastdata.answer.sliding import Sliding, together
 from fastdata.answer.tips import SettledReading
-from fastdata.coordinates.dimensions import dump_dims
 from fastdata.declare.metric import Metric, States
 from fastdata.measures.estimates import Estimate
 from fastdata.measures.presented import load_estimates
 from fastdata.store.protocol import Partial, Total
 
-__all__ = ["ChosenDims", "Layer", "ReadyRows", "group_reading"]
+__all__ = ["Layer", "ReadyRows", "group_reading"]
 
 Layer = Literal["batch", "speed", "both"]
 _ByDims = Mapping[str, bytes]  # by stored dimensions
@@ -39,31 +39,6 @@ class ReadyRows:
 # and whose they were.
 _RowStates = tuple[int, int, str, States | tuple[Estimate, ...], Layer]
 _Envelopes = dict[tuple[int, str], list[bytes]]  # by start of the bucket and chosen dimensions
-
-
-class ChosenDims(dict[str, str | None]):
-    """Chosen dimensions by stored ones, both as JSON; None for those of another grouping set.
-
-    As text they differ where their values do: in Python True and 1 are one value.
-
-    Args:
-        by: The names of those that are chosen, in the order of the answer.
-
-    Raises:
-        QueryError: No grouping set has all of these.
-    """
-
-    def __init__(self, metric: Metric, by: Sequence[str]) -> None:
-        self._metric = metric
-        self._set = metric.set_for(by)
-        self._indices = [metric.sets[self._set].index(name) for name in by]
-
-    def __missing__(self, stored: str) -> str | None:
-        number, values = self._metric.read_dims(stored)
-        is_read = number == self._set
-        chosen = dump_dims([values[index] for index in self._indices]) if is_read else None
-        self[stored] = chosen
-        return chosen
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,6 +47,14 @@ def printed(command: Callable[..., None]) -> Callable[..., None]:
 @click.argument("metric")
 @ranged(every="1h")
 @click.option("--by", multiple=True, help="Dimensions, separated by commas or given again.")
+@click.option("--where", metavar="CONDITION", help="Which dimensions to answer about, as SQL.")
+@click.option(
+    "--measures", multiple=True, metavar="NAMES", help="Only these measures, in this order."
+)
+@click.option(
+    "--order", multiple=True, metavar="COLUMNS", help='Sort the rows, as in "events desc, origin".'
+)
+@click.option("--limit", type=click.IntRange(1), help="Print so many rows at most.")
 @click.option(
     "--item",
     "items",
@@ -58,6 +66,10 @@ def printed(command: Callable[..., None]) -> Callable[..., None]:
 def query(
     metric: str,
     by: tuple[str, ...],
+    where: str | None,
+    measures: tuple[str, ...],
+    order: tuple[str, ...],
+    limit: int | None,
     items: tuple[str, ...],
     form: str,
     as_json: bool,
@@ -67,14 +79,17 @@ def query(
     """Answer METRIC over an interval, from both layers.
 
     Days, weeks and months are those of --zone, and so are times without an offset; 1h and other
-    widths are multiples since 1970 UTC. Without --by, all dimensions are merged. A measure whose
-    value is not certain shows its bounds, as in 4,021 [3,950, 4,093]. Below the rows stands up to
-    when the log is read: what is exact counts all that was written before.
+    widths are multiples since 1970 UTC. Without --by, all dimensions are merged; --where may name
+    any of them. A measure whose value is not certain shows its bounds, as in 4,021 [3,950, 4,093].
+    Below the rows stands up to when the log is read: what is exact counts all that was written
+    before.
 
     \b
     Examples:
       fastdata query departures --from 2013-01-01 --to 2013-02-01 --every 1d --by origin
       fastdata query departures --every month --zone America/New_York
+      fastdata query departures --every day --where "origin = 'JFK' and carrier in ('AA', 'B6')"
+      fastdata query departures --every all --by carrier --order "departures desc" --limit 3
       fastdata query visits --from 2025-03-01 --every day --rolling 30d --zone Europe/Berlin
       fastdata query departures --every all --by origin,carrier --json
       fastdata query visits --every 1d --item hits=/home
@@ -85,7 +100,17 @@ def query(
     async def answer(metric: "Metric", store: str) -> "pa.Table":
         from fastdata.answer.query import query
 
-        return await query(metric, **interval, by=listed(by), items=asked, store=store)
+        return await query(
+            metric,
+            **interval,
+            by=listed(by),
+            where=where,
+            measures=listed(measures) or None,
+            order=order,
+            limit=limit,
+            items=asked,
+            store=store,
+        )
 
     deliver(metric, answer, form, as_json, output)
 

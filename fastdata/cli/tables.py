@@ -134,9 +134,10 @@ def _footer(table: "pa.Table", about: "Description", took_s: float, width: int) 
     exact, gaps = (sum(table.column(name).to_pylist()) for name in ("exact", "gap"))
     rows = table.num_rows
     certain = "all exact" if exact == rows else f"{exact:,} exact"
+    first = "first " if rows == about.get("limit") else ""
     fresh, read = about["fresh_until"], about["read_until"]
     parts = [
-        f"{_counted(rows, 'row')}, {certain}" if rows else "nothing is stored there",
+        f"{first}{_counted(rows, 'row')}, {certain}" if rows else "nothing is stored there",
         f"fresh until {show_instant(fresh)} UTC" if fresh else "no worker has run",
         f"read until {show_instant(read)} UTC" if read else "read until an unknown time",
         f"{gaps:,} with gaps" if gaps else "no gaps",

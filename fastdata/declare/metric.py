@@ -265,7 +265,7 @@ class Metric:
             folded: What `estimate` gave.
             length_ms: Of the interval that is answered.
         """
-        if len(folded) == len(self.columns):
+        if list(self.columns) == list(self.folded):
             return tuple(folded)
         estimates = dict(zip(self.folded, folded, strict=True))
         for label, column in self.columns.items():

@@ -73,10 +73,10 @@ class MemoryStore(ServingStore):
         start: int,
         end: int,
         totals: Sequence[tuple[int, int]] | None = None,
-        dims: str = "",
+        dims: Sequence[str] = ("",),
     ) -> Reading:
         """See `ServingStore`; nothing here waits, so no other call comes in between."""
-        heads = await self.heads(metric, start, end)
+        heads, begins = await self.heads(metric, start, end), tuple(dims)
         partials = await self.partials(metric, start, end)
         missed = await self.partials(unfolded, rules.first_timed(start), end)
         return Reading(
@@ -86,9 +86,9 @@ class MemoryStore(ServingStore):
                 for span, head in heads.items()
                 if totals is None or any(first <= span < last for first, last in totals)
                 for total in self._totals.get((metric, span, head.version), ())
-                if total.dims.startswith(dims)
+                if total.dims.startswith(begins)
             ],
-            partials=[p for p in partials if p.dims.startswith(dims) and _is_visible(p, heads)],
+            partials=[p for p in partials if p.dims.startswith(begins) and _is_visible(p, heads)],
             unfolded=[p for p in missed if _is_visible(p, heads)],
             gaps=[*await self.gaps(topic), *await self.gaps(metric)],
             progress=await self.progress(topic),

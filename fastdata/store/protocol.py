@@ -272,7 +272,7 @@ class ServingStore(Protocol):
         start: int,
         end: int,
         totals: Sequence[tuple[int, int]] | None = None,
-        dims: str = "",
+        dims: Sequence[str] = ("",),
     ) -> Reading:
         """Everything that an answer over the windows in `[start, end)` is made of.
 
@@ -285,8 +285,8 @@ class ServingStore(Protocol):
             start: ms UTC, the start of a span; `end` likewise, exclusive.
             totals: The intervals `[start, end)` of spans whose totals are wanted, in order and
                 apart; the reading has no others. None for all.
-            dims: Totals and partials of the metric whose dimensions do not begin with this text
-                are not needed, and not in the reading.
+            dims: Totals and partials of the metric whose dimensions begin with none of these texts
+                are not needed, and not in the reading. None begins with another one.
         """
 
     async def survey(self, metric: str, unfolded: str, topic: str, start: int, end: int) -> Survey:

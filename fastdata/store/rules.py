@@ -20,6 +20,8 @@ __all__ = [
     "MAX_STATE_BYTES",
     "Coverages",
     "PartialKey",
+    "after",
+    "between",
     "check_kept",
     "first_open",
     "first_timed",
@@ -130,6 +132,24 @@ def portions(
         left -= size
     if portion:
         yield portion
+
+
+def after(begin: str) -> str:
+    """Behind all texts of dimensions with that beginning, and before all others.
+
+    After a comma stands another dimension, after the bracket `@` and the partition of a tip.
+    """
+    return begin + "~"
+
+
+def between(dims: Sequence[str]) -> tuple[str, ...]:
+    """The first text of dimensions with one of some beginnings, and what is behind all; or nothing.
+
+    There is nothing where all texts are asked for.
+    """
+    if "" in dims:
+        return ()
+    return (min(dims), after(max(dims))) if dims else ("", "")
 
 
 def living(reports: Sequence[Progress]) -> list[Progress]:

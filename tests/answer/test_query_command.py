@@ -18,6 +18,7 @@ from fastdata import Metric
 from fastdata.cli.main import main
 from fastdata.cli.query import query
 from fastdata.coordinates.segments import Coverage
+from fastdata.errors import QueryError
 from fastdata.store.opening import open_store
 from fastdata.store.protocol import Flip
 from tests.answer.trips import (
@@ -98,6 +99,22 @@ def counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Metric:
     return metric
 
 
+def test_some_dimensions_measures_and_rows_can_be_asked_for(rides: Metric) -> None:
+    every = (*NOON_TO_TWO, "--by", "city")
+    chosen = run(*every, "--where", "city = 'Oslo' or line = 2", "--measures", "riders,n", "--json")
+    rows = json.loads(chosen.stdout)["rows"]
+    assert [("Oslo", 2, 2), (None, 0, 1)] == [(r["city"], r["riders"], r["n"]) for r in rows]
+    assert "km" not in rows[0]
+    first = run(*every, "--order", "km desc, city", "--limit", "2")
+    assert ["Oslo", ""] == [line.split("  ")[1].strip() for line in first.stdout.splitlines()[2:4]]
+    assert "first 2 rows, 1 exact" in first.stdout
+
+
+def test_a_condition_that_is_none_is_shown_with_its_place(rides: Metric) -> None:
+    with pytest.raises(QueryError, match=r"(?s)there is no field 'town'.*\^\^\^\^"):
+        run("--where", "town = 'Oslo'")
+
+
 def test_the_table_shows_rows_and_how_sure_they_are(rides: Metric) -> None:
     shown = run(*NOON_TO_TWO, "--by", "city")
     lines = [re.split(r"\s{2,}", line.strip()) for line in shown.stdout.splitlines()]
@@ -151,6 +168,9 @@ def test_json_is_one_object_with_rows(rides: Metric) -> None:
         "rolling": None,
         "zone": "UTC",
         "by": [],
+        "where": None,
+        "order": [],
+        "limit": None,
         "fresh_until": "2013-01-01T14:00:00Z",
         "read_until": "2013-01-01T14:00:00Z",
         "unfolded": 0,

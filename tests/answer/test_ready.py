@@ -323,6 +323,8 @@ async def test_answers_are_those_without_ready_windows(
         }
         if options["every"] == "day":
             options["rolling"] = rng.choice([None, "3d", "30d"])
+        if world.by:
+            options["where"] = rng.choice([None, None, "page = 'a'", "page <> 'a'", "page = 'c'"])
         ready = await query(world.metric, **options)  # type: ignore[arg-type]
         read = store.totals.pop()
         assert ready.equals(await query(plain, **options)), options  # type: ignore[arg-type]

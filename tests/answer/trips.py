@@ -6,6 +6,7 @@ from pathlib import Path
 
 from fastdata import Count, Max, Mean, Metric, Source, Sum, Uniques
 from fastdata.answer import merge as merging
+from fastdata.answer.chosen import ChosenDims
 from fastdata.answer.merge import Buckets, Doubts, ReadyRows, Row
 from fastdata.coordinates.dimensions import Dimension, dump_dims
 from fastdata.coordinates.instants import parse_instant
@@ -142,5 +143,5 @@ def merge(
     ready: ReadyRows | None = None,
 ) -> list[Row]:
     """The rows that a reading gives."""
-    merged = merging.merge(metric, Doubts(metric, reading), buckets, by, ready)
+    merged = merging.merge(metric, Doubts(metric, reading), buckets, ChosenDims(metric, by), ready)
     return [row.estimated(metric) for row in merged]

@@ -24,7 +24,7 @@ class Watched(MemoryStore):
         start: int,
         end: int,
         totals: Sequence[tuple[int, int]] | None = None,
-        dims: str = "",
+        dims: Sequence[str] = ("",),
     ) -> Reading:
         is_of_hours = metric != unfolded
         if is_of_hours and self.before_reading:

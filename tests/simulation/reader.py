@@ -220,8 +220,7 @@ class Reader:
         return {
             number
             for number in self.log.numbers[start]
-            if moment is not None
-            and self.log.entry(self.log.places[number][0]).written_at < moment
+            if moment is not None and self.log.entry(self.log.places[number][0]).written_at < moment
         }
 
     def most_times(self, number: int, coverage: Coverage) -> int:

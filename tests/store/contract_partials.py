@@ -6,7 +6,7 @@ import string
 
 import pytest
 
-from fastdata.coordinates.dimensions import MAX_DIMS_BYTES
+from fastdata.coordinates.dimensions import MAX_DIMS_BYTES, dump_dims, tip_dims
 from fastdata.coordinates.instants import HOUR_MS, MINUTE_MS
 from fastdata.coordinates.segments import Coverage
 from fastdata.errors import StoreError, StoreLostError
@@ -258,11 +258,47 @@ class PartialsContract:
         await store.upsert([late], [])
 
         for begin, expected in (("[1,", [texts[1], texts[3]]), ("[0]", ["[0]"]), ("[2", [])):
-            reading = await store.read(METRIC, UNFOLDED, TOPIC, NOON, TWO, dims=begin)
+            reading = await store.read(METRIC, UNFOLDED, TOPIC, NOON, TWO, dims=[begin])
             assert sorted(expected) == sorted(total.dims for total in reading.totals)
             assert sorted(expected) == sorted(partial.dims for partial in reading.partials)
             assert [late] == list(reading.unfolded)
             assert [NOON] == list(reading.heads)
+
+    @pytest.mark.parametrize("combinations", [3, 40])
+    async def test_some_dimensions_of_few_or_many_are_read_whatever_is_beside_them(
+        self, store: ServingStore, combinations: int
+    ) -> None:
+        # Names that sort before, behind and between what a text of dimensions can go on with.
+        names = ["", "k", "k~", "k@1", 'k"', "k,", "\u00e9", *map(str, range(combinations))]
+        texts = [dump_dims([name, number]) for name in names for number in (7, -1)]
+        minutes = range(NOON, ONE, MINUTE_MS)
+        stored = [*texts, tip_dims(texts[2], 0), tip_dims(texts[3], 12)]
+        run = await store.open_run(METRIC, NOON, ONE, covering(p0=1))
+        rows = {NOON: [Total(m, dims, dims.encode()) for m in minutes for dims in stored]}
+        count = (await store.write_totals(METRIC, run.number, rows))[NOON]
+        await store.publish(METRIC, [Flip(NOON, None, run.number, run.coverage, count)])
+        windows = (ONE, ONE + 5 * MINUTE_MS, *range(ONE, TWO, 2 * MINUTE_MS))
+        await store.upsert([partial(w, dims=dims) for w in windows for dims in texts], [])
+        await store.upsert([partial(NOON, dims=texts[2], segment=0)], [])  # covered
+
+        for begins in (
+            ["["],
+            ['["k",'],
+            ['["k",7]'],
+            ['["",', '["k,",-1]', '["\u00e9",'],
+            ['["x"'],
+            [],
+        ):
+            reading = await store.read(METRIC, UNFOLDED, TOPIC, NOON, TWO, dims=begins)
+            wanted = tuple(begins)
+            expected = [(m, t) for m in minutes for t in stored if t.startswith(wanted)]
+            assert sorted(expected) == sorted((t.window, t.dims) for t in reading.totals)
+            assert all(total.state == total.dims.encode() for total in reading.totals)
+            expected = [(w, t) for w in set(windows) for t in texts if t.startswith(wanted)]
+            assert sorted(expected) == [(p.window, p.dims) for p in reading.partials]
+            none = await store.read(METRIC, UNFOLDED, TOPIC, NOON, TWO, totals=[], dims=begins)
+            assert [] == list(none.totals)
+            assert list(reading.partials) == list(none.partials)
 
     async def test_a_late_event_of_a_covered_span_is_in_the_answer(
         self, store: ServingStore

@@ -12,7 +12,7 @@ nobody will miss it; it stays on the disk if it is newer than all that was dropp
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from fastdata.coordinates.segments import Coverage
@@ -74,16 +74,24 @@ class PartialsTable:
         await self._session.write(b for part in rows for b in batches(statement, part))
 
     async def read(
-        self, metric: str, start: int, end: int, first: Callable[[int, int], int]
+        self,
+        metric: str,
+        start: int,
+        end: int,
+        first: Callable[[int, int], int],
+        dims: Sequence[str] = ("",),
     ) -> list[Partial]:
         """The partials of the spans in `[start, end)`, sorted by key.
 
         Args:
             first: The first segment that is wanted of a span and Kafka partition.
+            dims: Texts; their dimensions begin with one of these.
         """
+        between, begins = rules.between(dims), tuple(dims)
         places = await self._open_places(metric, start, end, first)
-        asked = (self._read_place(place, segment) for place, segment in places.items())
-        partials = [partial for read in await asyncio.gather(*asked) for partial in read]
+        asked = (self._read_place(place, segment, between) for place, segment in places.items())
+        read = (partial for of_place in await asyncio.gather(*asked) for partial in of_place)
+        partials = [partial for partial in read if partial.dims.startswith(begins)]
         return sorted(partials, key=lambda p: (p.window, p.dims, p.partition, p.segment))
 
     async def has_any(self, metric: str) -> bool:
@@ -93,9 +101,12 @@ class PartialsTable:
                 return True
         return False
 
-    async def _read_place(self, place: PartialsPlace, first: int) -> list[Partial]:
-        values = (*place.key, first)
-        read = self._session.read(self._do.read_partials, values, page_rows=_PAGE_ROWS)
+    async def _read_place(
+        self, place: PartialsPlace, first: int, between: tuple[str, ...]
+    ) -> list[Partial]:
+        values = (*place.key, first, *between)
+        statement = self._do.filter_partials if between else self._do.read_partials
+        read = self._session.read(statement, values, page_rows=_PAGE_ROWS)
         return [schema.load_partial(place, row) for row in await read]
 
     async def tally(

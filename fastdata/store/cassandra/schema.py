@@ -117,6 +117,11 @@ class Statements:
     read_partials: Any = (
         f"SELECT segment, window, dims, cell FROM KS.partials WHERE {_PARTIALS} AND segment >= ?"
     )
+    # Of some dimensions: the node looks at all rows, and sends these.
+    filter_partials: Any = (
+        f"SELECT segment, window, dims, cell FROM KS.partials WHERE {_PARTIALS} AND segment >= ?"
+        " AND dims >= ? AND dims < ? ALLOW FILTERING"
+    )
     any_partial: Any = f"SELECT segment FROM KS.partials WHERE {_PARTIALS} LIMIT 1"
     # The write timestamp of a partial is its stamp.
     tally_partials: Any = (
@@ -145,6 +150,10 @@ class Statements:
         " AND window = ? AND dims = ?"
     )
     read_totals: Any = f"SELECT window, dims, state FROM KS.totals WHERE {_OF_TOTALS}"
+    filter_totals: Any = (
+        f"SELECT window, dims, state FROM KS.totals WHERE {_OF_TOTALS}"
+        " AND dims >= ? AND dims < ? ALLOW FILTERING"
+    )
     # With the timestamp of the rows, so that those of a slow writer stay dead.
     drop_totals: Any = f"DELETE FROM KS.totals USING TIMESTAMP 1 WHERE {_OF_TOTALS}"
     read_spans: Any = "SELECT span, entry FROM KS.spans WHERE metric = ? AND span >= ? AND span < ?"

@@ -112,7 +112,7 @@ class CassandraStore(protocol.ServingStore):
         start: int,
         end: int,
         totals: Sequence[tuple[int, int]] | None = None,
-        dims: str = "",
+        dims: Sequence[str] = ("",),
     ) -> Reading:
         """See `ServingStore`; the order of the reads makes it one snapshot, as told above.
 
@@ -130,14 +130,12 @@ class CassandraStore(protocol.ServingStore):
                 if totals is None or any(begin <= span < until for begin, until in totals)
             ]
             shown, partials, missed, of_topic, of_metric = await asyncio.gather(
-                self._versions.totals(wanted),
-                self._partials.read(metric, start, end, first),
+                self._versions.totals(wanted, dims),
+                self._partials.read(metric, start, end, first, dims),
                 self._partials.read(unfolded, rules.first_timed(start), end, first),
                 self.gaps(topic),
                 self.gaps(metric),
             )
-            shown = [total for total in shown if total.dims.startswith(dims)]
-            partials = [partial for partial in partials if partial.dims.startswith(dims)]
             return Reading(heads, shown, partials, missed, [*of_topic, *of_metric], progress)
 
         return await self._while_heads_rest(metric, start, end, fetch)

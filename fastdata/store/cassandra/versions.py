@@ -151,14 +151,21 @@ class Versions:
         for spans in rules.portions(sorted(attempts), _SPANS_AT_ONCE):
             await self.change(metric, spans, partial(alter, spans))
 
-    async def totals(self, entries: Iterable[SpanEntry]) -> list[Total]:
-        """The totals that the heads of some spans show."""
+    async def totals(self, entries: Iterable[SpanEntry], dims: Sequence[str]) -> list[Total]:
+        """The totals that the heads of some spans show.
+
+        Args:
+            dims: Texts; their dimensions begin with one of these.
+        """
+        between, begins = rules.between(dims), tuple(dims)
+        statement = self._do.filter_totals if between else self._do.read_totals
         asked = [
-            self._session.read(self._do.read_totals, key)
+            self._session.read(statement, (*key, *between))
             for entry in entries
             for key in _parts(entry, entry.attempt(entry.shown))
         ]
-        return [Total(*row) for rows in await asyncio.gather(*asked) for row in rows]
+        totals = (Total(*row) for rows in await asyncio.gather(*asked) for row in rows)
+        return [total for total in totals if total.dims.startswith(begins)]
 
     async def drop_totals(self, metric: str, entries: Collection[SpanEntry]) -> None:
         """Drop the rows of the attempts that nobody needs; those of open runs stay."""

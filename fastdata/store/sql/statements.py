@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import (
+    CTE,
     BindParameter,
     ColumnElement,
     Delete,
@@ -13,19 +14,23 @@ from sqlalchemy import (
     Table,
     and_,
     bindparam,
+    column,
     delete,
     exists,
+    false,
     func,
     or_,
     select,
+    true,
     update,
+    values,
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.base import ReadOnlyColumnCollection
 from sqlalchemy.sql.elements import KeyedColumnElement
 
+from fastdata.store import rules
 from fastdata.store.protocol import Gap, Head, Progress, Tally
-from fastdata.store.rules import Coverages
 from fastdata.store.sql import tables
 from fastdata.store.sql.dialect import Dialect as Database
 
@@ -55,6 +60,8 @@ __all__ = [
     "put",
     "tally_partials",
     "visible_partials",
+    "walked_partials",
+    "walked_totals",
 ]
 
 _heads, _partials = tables.heads.c, tables.partials.c
@@ -65,7 +72,7 @@ _start: BindParameter[int] = bindparam("start")
 _end: BindParameter[int] = bindparam("end")
 _span: BindParameter[int] = bindparam("span")
 _version: BindParameter[int] = bindparam("version")
-_NewValues = ReadOnlyColumnCollection[str, KeyedColumnElement[Any]]
+_Columns = ReadOnlyColumnCollection[str, KeyedColumnElement[Any]]
 
 _STAMPS_UNIT = 1 << 32
 """Stamps are summed in two parts: SQLite refuses sums of more than 64 bits."""
@@ -179,12 +186,12 @@ def put(dialect: Database, engine_dialect: Dialect, table: Table) -> str:
     return str(insert.compile(dialect=engine_dialect))
 
 
-def is_newer(new: _NewValues) -> ColumnElement[bool]:
+def is_newer(new: _Columns) -> ColumnElement[bool]:
     """Whether a partial replaces the stored one of its key: `rules.is_newer`."""
     return new["stamp"] > _partials.stamp
 
 
-def _replaces(table: Table, new: _NewValues) -> ColumnElement[bool] | None:
+def _replaces(table: Table, new: _Columns) -> ColumnElement[bool] | None:
     if table is tables.partials:
         return is_newer(new)
     if table is tables.progress:
@@ -196,10 +203,64 @@ def _replaces(table: Table, new: _NewValues) -> ColumnElement[bool] | None:
     return None
 
 
-def of_dims(rows: Select[Any], dims: str) -> Select[Any]:
-    """Of totals or partials those whose dimensions begin with that text."""
-    begin = func.substr(rows.selected_columns["dims"], 1, len(dims))
-    return rows.where(begin == dims) if dims else rows
+def of_dims(rows: Select[Any], dims: Sequence[str]) -> Select[Any]:
+    """Of totals or partials those whose dimensions begin with one of some texts."""
+    column = rows.selected_columns["dims"]
+    begin = [func.substr(column, 1, len(text)) == text for text in dims]
+    return rows if "" in dims else rows.where(or_(false(), *begin))
+
+
+def walked_totals(dims: Sequence[str]) -> Select[Any]:
+    """The same of READ_TOTALS, by a walk from window to window that looks there for `dims`."""
+    every, other = tables.totals.alias(), tables.totals.alias()
+    first = select(func.min(every.c.window)).where(*_same(every, _heads, "version", "span"))
+    head = _heads.metric, _heads.version, _heads.span
+    begun = select(*head, _window(first.correlate(tables.heads))).where(*_heads_within)
+    walk = begun.cte("walk", recursive=True)
+    later = select(func.min(other.c.window)).where(*_same(other, walk.c, "version", "span"))
+    later = later.where(other.c.window > walk.c.window).correlate(walk)
+    further = select(walk.c.metric, walk.c.version, walk.c.span, _window(later))
+    walk = walk.union_all(further.where(walk.c.window.is_not(None)))
+    here = _same(tables.totals, walk.c, "version", "span", "window")
+    return select(*READ_TOTALS.selected_columns).select_from(
+        _looking(walk, dims, tables.totals, here)
+    )
+
+
+def walked_partials(dialect: Database, dims: Sequence[str]) -> Select[Any]:
+    """Those of `visible_partials` whose dimensions begin so, by a walk likewise."""
+    other = tables.partials.alias()
+    first = select(func.min(_partials.window)).where(*_partials_within)
+    walk = select(_metric.label("metric"), _window(first)).cte("walk", recursive=True)
+    later = select(func.min(other.c.window)).where(*_same(other, walk.c))
+    later = later.where(other.c.window > walk.c.window, other.c.window < _end).correlate(walk)
+    further = select(walk.c.metric, _window(later))
+    walk = walk.union_all(further.where(walk.c.window.is_not(None)))
+    here = _same(tables.partials, walk.c, "window")
+    return _visible(dialect, READ_PARTIALS, _looking(walk, dims, tables.partials, here))
+
+
+def _window(of_one: Select[Any]) -> ColumnElement[int]:
+    return of_one.scalar_subquery().label("window")
+
+
+def _same(table: FromClause, other: _Columns, *names: str) -> list[ColumnElement[bool]]:
+    """Rows of one metric that agree in other columns, too.
+
+    The metric is that of the other row, and no parameter: SQLite would begin with all of its rows.
+    """
+    return [table.c[name] == other[name] for name in ("metric", *names)]
+
+
+def _looking(
+    walk: CTE, dims: Sequence[str], table: Table, here: Sequence[ColumnElement[bool]]
+) -> FromClause:
+    """The rows of a table where a walk has come to, with dimensions that begin with some texts."""
+    low, high = column("low", tables.TEXT), column("high", tables.TEXT)
+    texts = [(text, rules.after(text)) for text in dims]
+    begin = values(low, high, name="beginnings").data(texts).cte("beginnings")
+    is_chosen = table.c.dims >= begin.c.low, table.c.dims < begin.c.high
+    return walk.join(begin, true()).join(table, and_(*here, *is_chosen))
 
 
 def visible_partials(dialect: Database) -> Select[Any]:
@@ -214,10 +275,11 @@ def tally_partials(dialect: Database) -> Select[Any]:
     return _visible(dialect, counted).group_by(_partials.span)
 
 
-def _visible(dialect: Database, partials: Select[Any]) -> Select[Any]:
+def _visible(
+    dialect: Database, partials: Select[Any], source: FromClause = tables.partials
+) -> Select[Any]:
     own_head = and_(_heads.metric == _judge, _heads.span == _partials.span)
-    source: FromClause = tables.partials.outerjoin(tables.heads, own_head)
-    return partials.select_from(source).where(is_open(dialect))
+    return partials.select_from(source.outerjoin(tables.heads, own_head)).where(is_open(dialect))
 
 
 def is_open(dialect: Database) -> ColumnElement[bool]:
@@ -260,7 +322,7 @@ async def fetch_heads(
     connection: AsyncConnection, metric: str, start: int, end: int
 ) -> dict[int, Head]:
     """The heads of the spans in `[start, end)`, by span."""
-    coverages = Coverages()
+    coverages = rules.Coverages()
     heads = {}
     parameters = {"metric": metric, "start": start, "end": end}
     for row in await fetch_rows(connection, _READ_HEADS, parameters):

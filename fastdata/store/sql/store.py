@@ -16,7 +16,7 @@ from fastdata.errors import StoreError, StoreUnavailableError
 from fastdata.store import protocol, rules
 from fastdata.store.pace import Pace
 from fastdata.store.protocol import Flip, Gap, Head, Partial, Progress, Reading, Run, Survey, Total
-from fastdata.store.sql import statements, tables
+from fastdata.store.sql import seeks, statements, tables
 from fastdata.store.sql.dialect import READ, WRITE, Dialect, SqlRow, to_its_end, transaction
 from fastdata.store.sql.rows import RowsAsRead
 
@@ -111,20 +111,22 @@ class SqlStore(protocol.ServingStore):
         start: int,
         end: int,
         totals: Sequence[tuple[int, int]] | None = None,
-        dims: str = "",
+        dims: Sequence[str] = ("",),
     ) -> Reading:
         """See `ServingStore`; a transaction sees one snapshot, whatever is committed meanwhile."""
         counted, missed = _ranges(metric, unfolded, start, end)
         async with self._transaction("read an answer", READ) as connection:
             heads = await statements.fetch_heads(connection, metric, start, end)
             shown: list[SqlRow] = []
+            totals_of = await seeks.totals_of(connection, metric, heads, dims)
             for first, last in [(start, end)] if totals is None else totals:
                 within = counted | {"start": max(start, first), "end": min(end, last)}
-                chosen = statements.of_dims(statements.READ_TOTALS, dims)
-                shown += await statements.fetch_rows(connection, chosen, within)
+                shown += await statements.fetch_rows(connection, totals_of, within)
+            partials_of = await seeks.partials_of(
+                connection, self._dialect, metric, start, end, dims
+            )
+            partials = await statements.fetch_rows(connection, partials_of, counted)
             visible = statements.visible_partials(self._dialect)
-            of_dims = statements.of_dims(visible, dims)
-            partials = await statements.fetch_rows(connection, of_dims, counted)
             unseen = await statements.fetch_rows(connection, visible, missed)
             return Reading(
                 heads=heads,

@@ -7,6 +7,7 @@ from fastdata.store.protocol import NEVER
 __all__ = [
     "LAYOUT",
     "MIGRATIONS",
+    "TEXT",
     "gaps",
     "heads",
     "layout",
@@ -22,8 +23,8 @@ LAYOUT = 2
 
 metadata = MetaData()
 
-# In PostgreSQL sorted as in Python and SQLite, whatever the language of the database is.
-_TEXT = Text().with_variant(Text(collation="C"), "postgresql")
+TEXT = Text().with_variant(Text(collation="C"), "postgresql")
+"""In PostgreSQL sorted as in Python and SQLite, whatever the language of the database is."""
 
 
 def _key(name: str) -> Column[int]:
@@ -31,7 +32,7 @@ def _key(name: str) -> Column[int]:
 
 
 def _name(name: str) -> Column[str]:
-    return Column(name, _TEXT, primary_key=True)
+    return Column(name, TEXT, primary_key=True)
 
 
 def _number(name: str) -> Column[int]:
@@ -80,7 +81,7 @@ runs = Table(
     "runs",
     metadata,
     Column("number", Integer, primary_key=True),
-    Column("metric", _TEXT, nullable=False),
+    Column("metric", TEXT, nullable=False),
     _number("start"),
     _number("end"),
     Column("coverage", Text, nullable=False),

@@ -1,0 +1,95 @@
+"""A metric as a query asks for it: some of its measures, and some about one item each."""
+
+from collections.abc import Mapping, Sequence
+from copy import copy
+from typing import Any, cast
+
+from fastdata.declare.metric import Metric
+from fastdata.errors import QueryError
+from fastdata.measures.aggregate import Aggregate
+from fastdata.measures.estimates import Estimate
+from fastdata.measures.ratios import Derived
+
+__all__ = ["asked_for"]
+
+
+def asked_for(
+    metric: Metric, measures: str | Sequence[str] | None, items: Mapping[str, object]
+) -> Metric:
+    """The metric with these measures alone, in this order; what is stored of others is not read.
+
+    Args:
+        measures: None for all.
+        items: By the name of a `Frequency` or `Seen`, the item that it is asked about.
+
+    Raises:
+        QueryError: It has no such measure, or one that answers nothing about an item.
+    """
+    names = [*metric.columns] if measures is None else _listed(metric, measures)
+    aggregates = dict(zip(metric.folded, metric.aggregates, strict=True))
+    for label, item in items.items():
+        aggregates[label] = _about(metric, label, item, aggregates.get(label))
+    columns = {name: aggregates.get(name, metric.columns[name]) for name in names}
+    derived = [column for column in columns.values() if isinstance(column, Derived)]
+    needed = {*names, *(part for column in derived for part in column.parts)}
+    view = copy(metric)
+    view.columns = columns
+    view.aggregates = tuple(
+        [a if label in needed else cast("Aggregate", _Unread(a)) for label, a in aggregates.items()]
+    )
+    return view
+
+
+class _Unread:
+    """Stands for an aggregate of which nothing is asked: it reads no state of it."""
+
+    def __init__(self, aggregate: Aggregate) -> None:
+        self.code = aggregate.code
+
+    def zero(self, exact: bool = False) -> None:
+        """No state."""
+
+    def load_groups(self, _column: object, edges: Sequence[int]) -> list[None]:
+        """No state of any group."""
+        return [None] * (len(edges) - 1)
+
+    def load(self, _data: bytes) -> None:
+        """No state."""
+
+    def merge(self, _a: None, _b: None) -> None:
+        """No state."""
+
+    def present(self, _state: None) -> Estimate:
+        """Of nothing."""
+        return Estimate.exact(None)
+
+    def widen(self, seen: Estimate, _events: int) -> Estimate:
+        """The same."""
+        return seen
+
+
+def _listed(metric: Metric, measures: str | Sequence[str]) -> list[str]:
+    names = [measures] if isinstance(measures, str) else list(dict.fromkeys(measures))
+    if unknown := [name for name in names if name not in metric.columns]:
+        have = ", ".join(metric.columns)
+        raise QueryError(
+            f"metric {metric.name!r} has no measure {unknown[0]!r}; its measures are: {have}"
+        )
+    if not names:
+        raise QueryError("measures is empty: name some, or give None for all")
+    return names
+
+
+def _about(metric: Metric, label: str, item: object, aggregate: Aggregate | None) -> Any:
+    if aggregate is None:
+        raise QueryError(
+            f"metric {metric.name!r} has no measure {label!r} that can be asked about an "
+            f"item; its measures are: {', '.join(metric.measures)}"
+        )
+    about = getattr(aggregate, "about", None)
+    if about is None:
+        raise QueryError(
+            f"measure {label!r} of metric {metric.name!r} answers no questions about one "
+            "item; Frequency and Seen do"
+        )
+    return about(item)
