@@ -7,7 +7,7 @@ from datetime import datetime
 from fastdata.answer.query import query
 from fastdata.coordinates.instants import DAY_MS, HOUR_MS, ceil_to, to_datetime
 from fastdata.declare.metric import Metric
-from fastdata.demo.flights import PUBLISHED, Published, month_start
+from fastdata.demo.flights import NEW_YORK, PUBLISHED, Published, month_start
 from fastdata.store.protocol import ServingStore
 
 __all__ = [
@@ -75,7 +75,18 @@ class SketchError:
 
 async def ask_months(metric: Metric, store: ServingStore) -> tuple[Answer, ...]:
     """One answer for each month of New York, and one for the year, in the order of PUBLISHED."""
-    return tuple([await _ask(metric, store, period) for period in PUBLISHED])
+    year = to_datetime(month_start(1)), to_datetime(month_start(13))
+    tables = [
+        await query(metric, *year, every=every, zone=NEW_YORK.key, store=store)
+        for every in ("month", "all")
+    ]
+    rows = [row for table in tables for row in table.to_pylist()]
+    return tuple(
+        [
+            Answer(published.month, _values(metric, row), row["exact"])
+            for published, row in zip(PUBLISHED, rows, strict=True)
+        ]
+    )
 
 
 async def ask_latest(metric: Metric, store: ServingStore) -> Latest | None:
@@ -88,14 +99,6 @@ async def ask_latest(metric: Metric, store: ServingStore) -> Latest | None:
     start, until = to_datetime(end - DAY_MS), to_datetime(end)
     table = await query(metric, start, until, every="all", by="origin", store=store)
     return Latest(until, {row["origin"]: _values(metric, row) for row in table.to_pylist()})
-
-
-async def _ask(metric: Metric, store: ServingStore, published: Published) -> Answer:
-    first, last = (published.month, published.month) if published.month else (1, 12)
-    start, end = to_datetime(month_start(first)), to_datetime(month_start(last + 1))
-    table = await query(metric, start, end, every="all", store=store)
-    (row,) = table.to_pylist()
-    return Answer(published.month, _values(metric, row), row["exact"])
 
 
 def _values(metric: Metric, row: Mapping[str, float]) -> Bounds:

@@ -19,10 +19,10 @@ from pyarrow.parquet import ParquetFile
 
 from fastdata.coordinates.instants import MINUTE_MS
 
-__all__ = ["PUBLISHED", "Flight", "Published", "month_start", "read_flights"]
+__all__ = ["NEW_YORK", "PUBLISHED", "Flight", "Published", "month_start", "read_flights"]
 
 _DATA = Path(__file__).with_name("flights.parquet")
-_NEW_YORK = ZoneInfo("America/New_York")
+NEW_YORK = ZoneInfo("America/New_York")
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,9 +94,9 @@ def read_flights() -> Iterator[Flight]:
 def month_start(month: int) -> int:
     """The first instant of a month of 2013 in New York, ms UTC; month 13 ends the year."""
     year, month = (2013, month) if month <= 12 else (2014, 1)
-    return int(datetime(year, month, 1, tzinfo=_NEW_YORK).timestamp()) * 1000
+    return int(datetime(year, month, 1, tzinfo=NEW_YORK).timestamp()) * 1000
 
 
 def _flight_id(row: dict[str, Any]) -> str:
-    day = datetime.fromtimestamp(row["scheduled_departure"] // 1000, _NEW_YORK)
+    day = datetime.fromtimestamp(row["scheduled_departure"] // 1000, NEW_YORK)
     return f"{day:%Y-%m-%d}-{row['carrier']}-{row['flight']}-{row['origin']}-{day:%H%M}"
