@@ -108,11 +108,14 @@ class Lab:
         self.environment["FASTDATA_BROKER"] = broker
         self._producer = Producer({"bootstrap.servers": broker, "linger.ms": 20})
 
-    def produce(self, count: int, producer: Producer | None = None) -> None:
-        """Append events; the n-th is of page n % 37, of amount n, in partition n % 4."""
+    def produce(
+        self, count: int, producer: Producer | None = None, partition: int | None = None
+    ) -> None:
+        """Append events; the n-th is of page n % 37, of amount n, in partition n % 4 or that."""
         producer = producer or self._producer
         for n in range(self.produced, self.produced + count):
-            producer.produce(self.topic, self.event(n, str(n)), partition=n % PARTITIONS)
+            p = n % PARTITIONS if partition is None else partition
+            producer.produce(self.topic, self.event(n, str(n)), partition=p)
         producer.flush()
         self.produced += count
 
