@@ -160,11 +160,11 @@ class SpeedService(Service):
             logger.critical("fastdata ends this worker: %s", error)
             self._leave(EXIT_FAILED)
             return
-        if self._app.should_stop and _is_outage(error):
-            # Nobody has a bug to look for: the process is asked to go while something is away.
+        if _is_outage(error):  # nobody has a bug to look for
+            is_asked = self._app.should_stop
             logger.critical(
-                "fastdata stops with its last events not written out: %s failed: %s; "
-                "nothing is lost: the next start folds them again",
+                "fastdata %s: %s failed: %s; nothing is lost: the next start folds them again",
+                "stops with its last events not written out" if is_asked else "ends this worker",
                 action, error,
             )  # fmt: skip
             self._leave(EXIT_FAILED)
