@@ -11,9 +11,8 @@ closed. The partial may even be of a flush that is under way, whose counts of wh
 not in the store yet (`SettledReading.hidden`).
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import groupby
 
 from fastdata.coordinates.dimensions import is_tip, split_tip
 from fastdata.store import rules
@@ -51,24 +50,26 @@ def settle(reading: Reading) -> SettledReading:
     if not any(head.coverage.has_tips for head in heads.values()):
         unfolded = [p for p in reading.unfolded if not is_in_tip(heads.get(p.window), p)]
         return SettledReading(reading.totals, (), partials, unfolded, {})
+    totals: list[Total] = []
+    read: list[Total] = []
+    for total in reading.totals:
+        (read if is_tip(total.dims) else totals).append(total)
+    by_window, windows = _HeadsByWindow(heads.values()), {tip.window for tip in read}
     newer = {
         (p.window, p.dims, p.partition)
         for p in partials
-        if p.segment == rules.first_open(_head_of(heads, p.window), p.partition)
+        if p.window in windows and p.segment == rules.first_open(by_window[p.window], p.partition)
     }
     folded = {progress.partition: progress.next_offset for progress in reading.progress}
-    totals, tips, unknown = [], [], dict[int, dict[int, int]]()
-    for total in reading.totals:
-        if not is_tip(total.dims):
-            totals.append(total)
-            continue
-        dims, partition = split_tip(total.dims)
-        if is_overtaken((total.window, dims, partition), newer):
-            span = rules.span_of(total.window)
+    tips, unknown = [], dict[int, dict[int, int]]()
+    for tip in read:
+        dims, partition = split_tip(tip.dims)
+        if is_overtaken((tip.window, dims, partition), newer):
+            span = rules.span_of(tip.window)
             until = heads[span].coverage.until.get(partition, 0)
             unknown.setdefault(span, {})[partition] = max(0, until - folded.get(partition, 0))
         else:
-            tips.append(total._replace(dims=dims))
+            tips.append(Total(tip.window, dims, tip.state))
     unfolded = [
         p for p in reading.unfolded if p.window in unknown or not is_in_tip(heads.get(p.window), p)
     ]
@@ -76,13 +77,23 @@ def settle(reading: Reading) -> SettledReading:
     return SettledReading(totals, tips, partials, unfolded, hidden)
 
 
+class _HeadsByWindow(dict[int, Head | None]):
+    """By start of a window the head of its span, if it is one of these: many rows have one."""
+
+    def __init__(self, heads: Iterable[Head]) -> None:
+        self._by_span = {head.span: head for head in heads}
+
+    def __missing__(self, window: int) -> Head | None:
+        head = self[window] = self._by_span.get(rules.span_of(window))
+        return head
+
+
 def _standing(reading: Reading) -> Sequence[Partial]:
     """The partials that no head has read in an open segment."""
-    read = {span: head for span, head in reading.heads.items() if head.coverage.until}
-    if not any(rules.span_of(window) in read for window in {p.window for p in reading.partials}):
+    read = _HeadsByWindow(head for head in reading.heads.values() if head.coverage.until)
+    if not any(read[window] for window in {p.window for p in reading.partials}):
         return reading.partials
-    partials = groupby(reading.partials, key=lambda partial: rules.span_of(partial.window))
-    return [p for span, of_span in partials for p in of_span if not is_in_tip(read.get(span), p)]
+    return [p for p in reading.partials if not ((head := read[p.window]) and is_in_tip(head, p))]
 
 
 def is_in_tip(head: Head | None, partial: Partial) -> bool:
@@ -97,7 +108,3 @@ def is_overtaken(tip: TipKey, newer: Collection[TipKey]) -> bool:
         newer: Of the partials that stand in the open segments.
     """
     return tip in newer
-
-
-def _head_of(heads: Mapping[int, Head], window: int) -> Head | None:
-    return heads.get(rules.span_of(window))
