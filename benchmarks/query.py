@@ -18,7 +18,7 @@ import random
 import statistics
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -176,22 +176,24 @@ async def timed(ask: Callable[[], Awaitable[pa.Table]], queries: int) -> dict[st
     }
 
 
-async def ask_all(store: ServingStore, asked: argparse.Namespace) -> None:
-    """One line for each metric and shape of a query."""
-    for name, metric in metrics(asked.keys).items():
-        await fill(store, metric, asked.keys)
+async def ask_all(
+    store: ServingStore, keys: int, queries: int
+) -> AsyncIterator[dict[str, str | float]]:
+    """A row for each metric and shape of a query; `queries` is how often each is asked."""
+    for name, metric in metrics(keys).items():
+        await fill(store, metric, keys)
         shapes = SHAPES | (OF_ONE_KEY if metric.by else {})
         for shape, (start, every, where) in shapes.items():
             ask = partial(query, metric, start, "2013-01-31", every=every, where=where, store=store)
-            found = await timed(ask, asked.queries)
-            if asked.json:
-                print(json.dumps({"metric": name, "query": shape, **found}), flush=True)
-                continue
-            print(
-                f"{name:22} {shape:20} {found['rows']:5,} rows {found['cpu_ms']:8.1f} ms of CPU,"
-                f" p50 {found['p50_ms']:8.1f} ms, p99 {found['p99_ms']:8.1f} ms",
-                flush=True,
-            )
+            yield {"metric": name, "query": shape, **await timed(ask, queries)}
+
+
+def shown(row: dict[str, str | float]) -> str:
+    """One line of text."""
+    return (
+        f"{row['metric']:22} {row['query']:20} {row['rows']:5,} rows "
+        f"{row['cpu_ms']:8.1f} ms of CPU, p50 {row['p50_ms']:8.1f} ms, p99 {row['p99_ms']:8.1f} ms"
+    )
 
 
 def cells(metric: Metric, rows: int, exact: bool) -> dict[tuple[int, str], bytes]:
@@ -251,7 +253,8 @@ async def main(asked: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory() as folder:
         url = asked.store or f"sqlite:///{Path(folder) / 'queries.db'}"
         async with open_store(url) as store:
-            await ask_all(store, asked)
+            async for row in ask_all(store, asked.keys, asked.queries):
+                print(json.dumps(row) if asked.json else shown(row), flush=True)
     if asked.year:
         await ask_year(asked.year)
 
