@@ -52,6 +52,10 @@ services: fetch ## Kafka, Cassandra, PostgreSQL, a registry and S3 to work with 
 fetch: $(STAMP) ## Download what the services need (the others do it when they need it)
 	@$(BIN)/python -m tests.support.services fetch
 
+.PHONY: bench
+bench: $(STAMP) ## What it costs, beside its peers (ARGS="--quick", five minutes on idle processors)
+	@$(BIN)/python -m benchmarks $(ARGS)
+
 .PHONY: lint
 lint: $(STAMP) ## Ruff and mypy
 	$(BIN)/ruff check

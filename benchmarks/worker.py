@@ -1,296 +1,338 @@
-"""What an event costs a worker, beside the loops that one would write by hand. Real Kafka.
+"""What an event costs a worker, beside loops by hand and other libraries. Real Kafka.
 
-python benchmarks/worker.py [--events 300000] [--keys 10 1000 10000] [--flights] [--rounds 3]
+The same events for all, as Avro on the wire in 4 partitions: views of pages, with so many pages in
+each minute, and the flights of the demo, of which nearly each makes a cell of its own. Messages
+have the key that is counted and the time of the event, so that no peer needs to repartition.
 
-The same events for all, as Avro on the wire in 4 partitions. Views of pages: a count, a sum, a mean
-and distinct visitors by page and minute, with so many pages. Flights: those of the demo, with ids
-and their own measures, of which nearly each makes a cell of its own. The loops keep counts in a
-dictionary and no state: nothing of theirs survives their end. The broker is that of the settings,
-so that this is one line beside `make services`.
-
-The figure is CPU (user and system, of the process and all its threads) per event, between the first
-event that is counted and the last: other work on the machine changes it less than the time.
+The figure is CPU (user and system, of the process, its threads and what it started) per event. A
+worker has read the first events and is stopped when the others are sent; for all others it counts
+from the first event that they decode. Each is compared, cell by cell, with what was sent.
 """
 
-import argparse
 import asyncio
-import itertools
 import json
-import os
-import random
+import signal
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from confluent_kafka import Producer
-from confluent_kafka.admin import AdminClient
-from confluent_kafka.cimpl import NewTopic
+from confluent_kafka import Consumer, TopicPartition
 
-from fastdata import Settings
-from fastdata.declare.catalog import load_folder
-from fastdata.demo.flights import read_flights
-from fastdata.events.schema import encode
-from fastdata.kafka.connection import Broker
+from benchmarks import environments, loads
+from benchmarks.loads import PARTITIONS, Counts, Encoded, Load
+from benchmarks.machine import cpu_s, peak_mb, tree
+from benchmarks.processes import FailedError, finished, running
+from fastdata import Metric, query
+from fastdata.coordinates.instants import MINUTE_MS, to_datetime
 from fastdata.store.opening import open_store
+from fastdata.store.protocol import ServingStore
 
-ROOT = Path(__file__).parents[1]
-PARTITIONS = 4
-MINUTES = 5
-AGENTS = """
-from fastdata import Count, Mean, Metric, Source, Sum, Uniques
-
-views = Source("{topic}", topic="{topic}", schema="schemas/view.avsc", time="at")
-pages = Metric("pages", views, by=["page"],
-               measures={{"views": Count(), "bytes": Sum("bytes"), "ms": Mean("ms"),
-                         "visitors": Uniques("visitor")}})
-"""
-SCHEMA = {
-    "type": "record",
-    "name": "View",
-    "fields": [
-        {"name": "id", "type": "string"},
-        {"name": "at", "type": {"type": "long", "logicalType": "timestamp-millis"}},
-        *({"name": name, "type": "string"} for name in ("page", "visitor", "country")),
-        *({"name": name, "type": "long"} for name in ("bytes", "ms")),
-    ],
-}
-VIEW = """
-    key = event["page"], int(event["at"].timestamp()) // 60
-    state = states.get(key)
-    if state is None:
-        state = states[key] = [0, 0, 0, hll_sketch(12, tgt_hll_type.HLL_4)]
-    state[0] += 1
-    state[1] += event["bytes"]
-    state[2] += event["ms"]
-    state[3].update(event["visitor"])
-"""
-FLIGHT = """
-    at = int(event["scheduled_departure"].timestamp())
-    key = event["origin"], event["carrier"], at // 60
-    state = states.get(key)
-    if state is None:
-        state = states[key] = [0, 0, 0, 0, None, hll_sketch(12, tgt_hll_type.HLL_4)]
-    state[0] += 1
-    state[1] += event["distance"]
-    if (delay := event["dep_delay"]) is not None:
-        state[2] += 1
-        state[3] += delay
-        state[4] = delay if state[4] is None else max(state[4], delay)
-    if event["tailnum"] is not None:
-        state[5].update(event["tailnum"])
-"""
-# Reads the topic to its end, and prints the CPU seconds that it took from the first event on.
-LOOP_HEAD = """
-import asyncio, io, json, sys, time
-import fastavro
-from datasketches import hll_sketch, tgt_hll_type
-topic, servers, events = sys.argv[1], sys.argv[2], int(sys.argv[3])
-schema = fastavro.parse_schema(json.loads(sys.argv[4]))
-states, seen = {}, 0
-def fold(value):
-    event = fastavro.schemaless_reader(io.BytesIO(value[5:]), schema)"""
-CONFLUENT = """
-from confluent_kafka import Consumer
-consumer = Consumer({"bootstrap.servers": servers, "group.id": topic + "-confluent",
-                     "auto.offset.reset": "earliest", "enable.auto.commit": False})
-consumer.subscribe([topic])
-while seen < events:
-    for message in consumer.consume(2_000, 1.0):
-        if not seen:
-            began = time.process_time()
-        fold(message.value())
-        seen += 1
-print(time.process_time() - began)
-"""
-AIOKAFKA = """
-from aiokafka import AIOKafkaConsumer
-async def main():
-    global seen
-    consumer = AIOKafkaConsumer(topic, bootstrap_servers=servers, group_id=topic + "-aiokafka",
-                                auto_offset_reset="earliest", enable_auto_commit=False)
-    await consumer.start()
-    while seen < events:
-        for records in (await consumer.getmany(timeout_ms=1_000)).values():
-            if not seen:
-                began = time.process_time()
-            for record in records:
-                fold(record.value)
-            seen += len(records)
-    print(time.process_time() - began)
-asyncio.run(main())
-"""
-
-
-def cpu_s(pid: int) -> float:
-    """User and system seconds that a process has used."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-@contextmanager
-def running(*words: str, folder: Path, **environment: str) -> Iterator["subprocess.Popen[str]"]:
-    """A process with its own log; stopped at the end."""
-    with (folder / "log").open("a") as log:
-        process = subprocess.Popen(
-            [sys.executable, *words],
-            cwd=folder, stdout=subprocess.PIPE, stderr=log, text=True,
-            env={**os.environ, **environment},
-        )  # fmt: skip
-        try:
-            yield process
-        finally:
-            process.terminate()
-            process.wait(60)
+PEERS = Path(__file__).with_name("peers")
+FASTDATA = (sys.executable, "-m", "fastdata.cli.main")
+PATIENCE_S = 120.0
 
 
 @dataclass(frozen=True)
-class Load:
-    """What is sent, what a worker counts of it, and what a loop does with an event."""
+class System:
+    """One of those that are measured.
+
+    Attributes:
+        program: Its file in benchmarks/peers; empty for fastdata's worker.
+        environment: Of `environments.PINS`; empty for that of fastdata.
+        keeps: What of its state survives its end.
+        share: Of the events, where all of them would take minutes.
+    """
 
     name: str
-    agents: str
-    schema: dict[str, Any]
-    fold: str
-    events: Callable[[int], Iterator[dict[str, object]]]
+    program: str = ""
+    environment: str = ""
+    count_only: bool = False
+    keeps: str = "nothing"
+    share: float = 1.0
 
 
-def views(keys: int) -> Load:
-    """Views of so many pages, drawn at random, within `MINUTES` minutes."""
-
-    def events(count: int) -> Iterator[dict[str, object]]:
-        start = (int(time.time()) // 3_600 - 2) * 3_600_000
-        rng = random.Random(1)
-        for n in range(count):
-            yield {
-                "id": f"{n:012}",
-                "at": start + n * MINUTES * 60_000 // count,
-                "page": f"/{rng.randrange(keys)}",
-                "visitor": f"v{rng.randrange(20_000)}",
-                "country": rng.choice(("DE", "US", "FR", "BR")),
-                "bytes": rng.randrange(50_000),
-                "ms": rng.randrange(2_000),
-            }
-
-    return Load(f"{keys:,} pages a minute", AGENTS, SCHEMA, VIEW, events)
+DURABLE = "changelog, RocksDB"
+SYSTEMS = (
+    System("fastdata", keeps=f"{DURABLE}, SQLite"),
+    System("fastdata, count only", count_only=True, keeps=f"{DURABLE}, SQLite"),
+    System("confluent-kafka loop", "confluent_loop.py"),
+    System("aiokafka loop", "aiokafka_loop.py"),
+    System("Quix Streams", "quix_count.py", "quix", count_only=True, keeps=DURABLE, share=0.3),
+    System("Bytewax", "bytewax_count.py", "bytewax", count_only=True, keeps="snapshots", share=0.5),
+    System("Pathway", "pathway_count.py", "pathway"),
+    System("Pathway, count only", "pathway_count.py", "pathway", count_only=True),
+    System("Faust", "faust_table.py", "faust", count_only=True, keeps=DURABLE, share=0.1),
+)
+# In a quick run these are measured with each load, and the others with two.
+FEW = tuple(system for system in SYSTEMS if not (system.environment or system.count_only))
 
 
-def flights() -> Load:
-    """The flights of the demo, in the order in which they left."""
+@dataclass(frozen=True)
+class Run:
+    """What one run of a system took for how many events, and by how many it was wrong."""
 
-    def events(count: int) -> Iterator[dict[str, object]]:
-        return (flight.record for flight in itertools.islice(read_flights(), count))
-
-    agents = (ROOT / "agents/flights.py").read_text().replace('topic="flights"', 'topic="{topic}"')
-    agents = agents.replace("measures={", "measures={{").replace('("tailnum")}', '("tailnum")}}')
-    schema = json.loads((ROOT / "schemas/flight.avsc").read_text())
-    return Load("flights", agents, schema, FLIGHT, events)
+    events: int
+    cpu_s: float
+    wall_s: float
+    peak_mb: float
+    wrong: int
 
 
+async def folded(store: ServingStore, topic: str) -> int:
+    """How many records of a topic a worker has counted."""
+    return sum(p.next_offset for p in await store.progress(topic))
+
+
+async def until(store: ServingStore, topic: str, count: int, process: Any) -> None:
+    """Wait until a worker has counted so many.
+
+    Raises:
+        FailedError: It ended, or counted nothing for two minutes.
+    """
+    done, deadline = 0, time.monotonic() + PATIENCE_S
+    while done < count:
+        if process.poll() is not None:
+            raise FailedError(f"the worker ended with exit code {process.returncode}")
+        if time.monotonic() > deadline:
+            raise FailedError(f"the worker stands still at {done:,} of {count:,} events")
+        await asyncio.sleep(0.02)
+        before, done = done, await folded(store, topic)
+        if done > before:
+            deadline = time.monotonic() + PATIENCE_S
+
+
+async def work_off(
+    process: Any, store: ServingStore, topic: str, first: int, total: int, send: Callable[[], None]
+) -> tuple[float, float]:
+    """Seconds of CPU and of the clock for what `send` appends, until it is in the store.
+
+    The first events are in the topic; when they are counted and the worker has no more to do, it
+    is stopped until the others lie there, too, unless they are so many that it would be missed.
+    """
+    await until(store, topic, first, process)
+    before = -1.0
+    while (used := cpu_s(process.pid)) - before > 0.2:
+        before = used
+        await asyncio.sleep(0.5)
+    is_stopped = total <= 1_000_000
+    cpu, wall = cpu_s(process.pid), time.monotonic()
+    if is_stopped:
+        _signal(process.pid, signal.SIGSTOP)
+        await asyncio.to_thread(send)
+        wall = time.monotonic()
+        _signal(process.pid, signal.SIGCONT)
+        await until(store, topic, total, process)
+    else:
+        await asyncio.gather(asyncio.to_thread(send), until(store, topic, total, process))
+    return cpu_s(process.pid) - cpu, time.monotonic() - wall
+
+
+@dataclass
 class Bench:
-    """Events in a topic, and who counts them."""
+    """Counts the same events with one system after another."""
 
-    def __init__(self, folder: Path, settings: Settings, load: Load, events: int) -> None:
-        self.folder, self.load, self.events = folder, load, events
-        self.broker = Broker.of(settings)
-        self.topic = f"bench-{os.getpid()}-{load.name.split()[0].replace(',', '')}"
-        for part in ("agents", "schemas"):
-            (folder / part).mkdir(parents=True)
-        (folder / "agents/bench.py").write_text(load.agents.format(topic=self.topic))
-        for name in ("view", "flight"):
-            (folder / f"schemas/{name}.avsc").write_text(json.dumps(load.schema))
+    client: dict[str, Any]
+    folder: Path
+    load: Load
+    events: int
+    _encoded: dict[int, Encoded] = field(default_factory=dict)
+    _topics: dict[int, str] = field(default_factory=dict)
+    _made: int = 0
 
-    def send(self) -> None:
-        """Fill the topic."""
-        admin = AdminClient(self.broker.librdkafka())
-        new = NewTopic(self.topic, num_partitions=PARTITIONS)
-        admin.create_topics([new])[self.topic].result(30)
-        (source,) = load_folder(self.folder / "agents").sources.values()
-        producer = Producer({**self.broker.librdkafka(), "linger.ms": 50})
-        sent = 0
-        for sent, event in enumerate(self.load.events(self.events), 1):
-            value = encode(source.schema, event, source.schema.id)
-            producer.produce(self.topic, value, partition=sent % PARTITIONS)
-            producer.poll(0)
-        while producer.flush(10):
-            pass
-        self.events = sent
+    async def run(self, system: System) -> Run:
+        """One run.
 
-    async def loop(self, code: str) -> float:
-        """CPU us an event of a loop by hand."""
-        servers = str(self.broker.librdkafka()["bootstrap.servers"])
-        program = LOOP_HEAD + self.load.fold + code
-        words = "-c", program, self.topic, servers, str(self.events), json.dumps(self.load.schema)
-        with running(*words, folder=self.folder) as process:
-            said = (await asyncio.to_thread(process.communicate))[0]
-        return float(said) / self.events * 1e6
+        Raises:
+            FailedError: It failed; the message says why.
+            UnavailableError: It cannot be installed here.
+        """
+        events = int(self.events * system.share)
+        with tempfile.TemporaryDirectory(dir=self.folder) as made:
+            if not system.program:
+                return await self.worker(Path(made), events, system.count_only)
+            python = sys.executable
+            if system.environment:
+                python = await asyncio.to_thread(environments.python_of, system.environment)
+            return await asyncio.to_thread(self.peer, Path(made), events, system, python)
 
-    async def worker(self, round_: int) -> float:
-        """CPU us an event of a worker, full path, an SQLite store and a state folder of its own."""
-        with tempfile.TemporaryDirectory(dir=self.folder) as state:
-            store_url = f"sqlite:///{state}/store.db"
-            environment = {
-                "FASTDATA_AGENTS": "agents",
-                "FASTDATA_STATE": state,
-                "FASTDATA_STORE": store_url,
-                "FASTDATA_APPLICATION_ID": f"{self.topic}-{round_}",
-            }
-            async with open_store(store_url) as store:
-                with running(
-                    "-m", "fastdata.cli.main", "worker", folder=self.folder, **environment
-                ) as process:
-                    first, began, done = 0, 0.0, 0
-                    while done < self.events:
-                        if process.poll() is not None:
-                            raise SystemExit((self.folder / "log").read_text()[-2_000:])
-                        await asyncio.sleep(0.05)
-                        ended = cpu_s(process.pid)
-                        done = sum(p.next_offset for p in await store.progress(self.topic))
-                        if done and not began:
-                            first, began = done, ended
-        return (ended - began) / (self.events - first) * 1e6
+    async def worker(self, folder: Path, events: int, count_only: bool) -> Run:
+        """A worker: full path, an SQLite store and a state folder of its own."""
+        topic = self._topic("worker")
+        metric = self.load.declare(folder, topic, count_only)
+        encoded = self._encode(events)
+        first = len(encoded.messages) // 20
+        loads.create(self.client, topic)
+        loads.send(self.client, topic, encoded.messages[:first])
+        environment = worker_environment(self.client, folder, topic)
+        async with open_store(environment["FASTDATA_STORE"]) as store:
+            with running((*FASTDATA, "worker"), folder, environment) as process:
+                send = partial(loads.send, self.client, topic, encoded.messages[first:])
+                total = len(encoded.messages)
+                cpu, wall = await work_off(process, store, topic, first, total, send)
+                peak = peak_mb(process.pid)
+            wrong = encoded.differences(await answered(store, metric, encoded.counts))
+        return Run(total - first, cpu, wall, peak, wrong)
+
+    def peer(self, folder: Path, events: int, system: System, python: str) -> Run:
+        """Another program, to its end."""
+        topic, encoded = self._filled(events)
+        out, counts = self._topic("answers"), folder / "counts"
+        loads.create(self.client, out)
+        given = {
+            "servers": self.client["bootstrap.servers"],
+            "topic": topic,
+            "out": out,
+            "group": out,
+            "partitions": PARTITIONS,
+            "folder": str(folder),
+            "counts": str(counts),
+            "schema": self.load.schema,
+            "time": self.load.time,
+            "key": self.load.key,
+            "fold": self.load.fold,
+            "measures": [] if system.count_only else self.load.measures,
+            "grace_ms": self.load.grace_ms,
+            "events": len(encoded.messages),
+        }
+        program = str(PEERS / system.program)
+        used = finished((python, program, json.dumps(given)), folder)
+        if counts.exists():
+            rows = json.loads(counts.read_text())
+        else:
+            changelog = f"{out}-counts-changelog"
+            rows = list(records(self.client, changelog if system.name == "Faust" else out))
+        said = used.last_object()
+        wrong = encoded.differences(loads.counts_of(rows))
+        return Run(len(encoded.messages), said["cpu_s"], said["wall_s"], said["peak_mb"], wrong)
+
+    def _encode(self, events: int) -> Encoded:
+        if events not in self._encoded:
+            metric = self.load.declare(self.folder / "declared", "events")
+            self._encoded[events] = Encoded(self.load, metric, events)
+        return self._encoded[events]
+
+    def _filled(self, events: int) -> tuple[str, Encoded]:
+        """A topic that has so many events."""
+        encoded = self._encode(events)
+        if events not in self._topics:
+            topic = self._topic("events")
+            loads.create(self.client, topic)
+            loads.send(self.client, topic, encoded.messages)
+            self._topics[events] = topic
+        return self._topics[events], encoded
+
+    def _topic(self, what: str) -> str:
+        self._made += 1
+        name = self.load.name.split()[0].replace(",", "")
+        return f"bench-{time.time_ns()}-{name}-{what}-{self._made}"
 
 
-async def measure(asked: argparse.Namespace, folder: Path) -> dict[str, dict[str, float]]:
-    """Medians of all rounds, by load and system."""
-    settings = Settings.load()
-    loads = [views(keys) for keys in asked.keys] + [flights()] * asked.flights
-    medians: dict[str, dict[str, float]] = {}
-    for number, load in enumerate(loads):
-        bench = Bench(folder / str(number), settings, load, asked.events)
-        await asyncio.to_thread(bench.send)
-        figures: dict[str, list[float]] = {}
-        for n in range(asked.rounds):
-            figures.setdefault("fastdata worker", []).append(await bench.worker(n))
-            figures.setdefault("confluent-kafka loop", []).append(await bench.loop(CONFLUENT))
-            figures.setdefault("aiokafka loop", []).append(await bench.loop(AIOKAFKA))
-        base = statistics.median(figures["confluent-kafka loop"])
-        print(f"{bench.events:,} events, {load.name}; us CPU an event")
-        for name, values in figures.items():
-            median = statistics.median(values)
-            medians.setdefault(load.name, {})[name] = round(median, 1)
-            each = ", ".join(f"{value:.1f}" for value in values)
-            print(f"  {name:24} {median:8.1f}  x{median / base:5.1f}   ({each})", flush=True)
-    return medians
+def worker_environment(client: dict[str, Any], folder: Path, topic: str) -> dict[str, str]:
+    """The settings of a worker with a state and a store in `folder`."""
+    return {
+        "FASTDATA_BROKER": client["bootstrap.servers"],
+        "FASTDATA_AGENTS": str(folder / "agents"),
+        "FASTDATA_STATE": str(folder / "state"),
+        "FASTDATA_STORE": f"sqlite:///{folder}/store.db",
+        "FASTDATA_ARCHIVE": f"file://{folder}/archive",
+        "FASTDATA_APPLICATION_ID": topic,
+    }
 
 
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
-    parser.add_argument("--events", type=int, default=300_000)
-    parser.add_argument("--keys", type=int, nargs="*", default=[10, 1_000, 10_000])
-    parser.add_argument("--flights", action="store_true")
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--json", type=Path, help="write the medians to this file")
-    options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as made:
-        result = asyncio.run(measure(options, Path(made)))
-    if options.json:
-        options.json.write_text(json.dumps(result, indent=2))
+def _signal(pid: int, which: signal.Signals) -> None:
+    for process in tree(pid):
+        process.send_signal(which)
+
+
+async def answered(store: ServingStore, metric: Metric, cells: Iterable[tuple[str, int]]) -> Counts:
+    """What a query counts by key and minute, from the first minute of these to the last."""
+    minutes = [minute for _, minute in cells]
+    start, end = (to_datetime(m * MINUTE_MS) for m in (min(minutes), max(minutes) + 1))
+    table = await query(metric, start, end, every="1m", by=list(metric.by), store=store)
+    keys = zip(*(table.column(name).to_pylist() for name in metric.by), strict=True)
+    starts = table.column("window_start").to_pylist()
+    counts = table.column("count").to_pylist()
+    return {
+        ("/".join(key), int(at.timestamp()) // 60): count
+        for key, at, count in zip(keys, starts, counts, strict=True)
+    }
+
+
+def records(client: dict[str, Any], topic: str) -> Iterator[tuple[str, int, int]]:
+    """Key, minute and count of each answer in a topic, as the peers write them."""
+    consumer = Consumer({**client, "group.id": topic, "enable.auto.commit": False})
+    for partition in range(PARTITIONS):
+        place = TopicPartition(topic, partition, 0)
+        end = consumer.get_watermark_offsets(place, timeout=30)[1]
+        consumer.assign([place])
+        at = 0
+        while at < end:
+            for message in consumer.consume(10_000, 1.0):
+                at = (message.offset() or 0) + 1
+                if message.value() is not None:
+                    yield answer_of(message.key() or b"", message.value())
+    consumer.close()
+
+
+def answer_of(key: bytes, value: bytes) -> tuple[str, int, int]:
+    """Key, minute and count of one answer: of Faust's changelog, or as the others write them."""
+    told = json.loads(value)
+    if isinstance(told, int):
+        name, (start, _) = json.loads(key)
+        return name, int(start) // 60, told
+    return told.get("key") or key.decode(), int(told["start"]) // 60_000, int(told["value"])
+
+
+async def measure(
+    client: dict[str, Any],
+    folder: Path,
+    chosen: Sequence[tuple[Load, Sequence[System]]],
+    events: int,
+    rounds: int,
+) -> list[dict[str, Any]]:
+    """One row for each load and system; medians of all rounds, in which they take turns."""
+    rows = []
+    for number, (load, systems) in enumerate(chosen):
+        bench = Bench(client, folder / str(number), load, events)
+        bench.folder.mkdir()
+        runs: dict[str, list[Run]] = {}
+        reasons: dict[str, str] = {}
+        for system in [system for _ in range(rounds) for system in systems]:
+            try:
+                if system.name not in reasons:
+                    runs.setdefault(system.name, []).append(await bench.run(system))
+            except (environments.UnavailableError, FailedError) as error:
+                reasons[system.name] = str(error)
+        for system in systems:
+            reason = reasons.get(system.name, "")
+            rows.append(row_of(load, system, [] if reason else runs[system.name], reason))
+            print(f"  {json.dumps(rows[-1])}", file=sys.stderr, flush=True)
+    return rows
+
+
+def row_of(load: Load, system: System, runs: list[Run], reason: str) -> dict[str, Any]:
+    """A row of the table."""
+    kinds = [] if system.count_only else [kind for kind, _ in load.measures]
+    row: dict[str, Any] = {
+        "load": load.name,
+        "system": system.name,
+        "measures": ", ".join(["count", *kinds]),
+        "count_only": system.count_only,
+        "keeps": system.keeps,
+    }
+    if not runs:
+        return row | {"not_run": reason}
+    return row | {
+        "events": runs[0].events,
+        "us_cpu": round(statistics.median(run.cpu_s / run.events * 1e6 for run in runs), 2),
+        "us_wall": round(statistics.median(run.wall_s / run.events * 1e6 for run in runs), 2),
+        "all_us_cpu": [round(run.cpu_s / run.events * 1e6, 2) for run in runs],
+        "peak_mb": round(max(run.peak_mb for run in runs)),
+        "wrong": max(run.wrong for run in runs),
+    }
