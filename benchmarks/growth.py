@@ -9,12 +9,13 @@ import itertools
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from confluent_kafka import ConsumerGroupState
+from confluent_kafka import ConsumerGroupState, KafkaException
 from confluent_kafka.admin import AdminClient
 
 from benchmarks import loads
@@ -51,12 +52,13 @@ LARGE = (Size(100_000_000, 16, 2),)
 
 async def joined(client: dict[str, Any], group: str, processes: int) -> None:
     """Wait until each process has its share of the partitions."""
-    admin = AdminClient(client)
+    admin = AdminClient({**client, "log_level": 4})
     while True:
-        described = admin.describe_consumer_groups([group])[group].result(30)
-        is_stable = described.state == ConsumerGroupState.STABLE
-        if is_stable and len(described.members) >= processes:
-            return
+        with suppress(KafkaException):  # nobody coordinates the group before it is asked for
+            described = admin.describe_consumer_groups([group])[group].result(30)
+            is_stable = described.state == ConsumerGroupState.STABLE
+            if is_stable and len(described.members) >= processes:
+                return
         await asyncio.sleep(0.2)
 
 
