@@ -119,7 +119,7 @@ class SpeedLayer:
         stored = await stored_of(self.store, self.source.topic, partition)
         marker = await find_marker(
             self.table, self.metrics, partition, stored,
-            is_intact=is_intact, is_uncommitted=committed is None,
+            is_intact=is_intact, is_uncommitted=(committed or 0) <= first,
         )  # fmt: skip
         size = self.source.segment_size
         vouched = marker.next_offset if marker else None

@@ -104,7 +104,7 @@ async def find_marker(
         metrics: All of one source.
         stored: What the store says of the partition.
         is_intact: Whether the state has all that its changelog ever had.
-        is_uncommitted: Whether nothing was committed.
+        is_uncommitted: Whether nothing was committed that was folded; an empty log is, too.
 
     Raises:
         TableError: Some may be taken away, some not.
