@@ -146,6 +146,8 @@ def answers(when: str) -> list[Any]:
         answer["read_until"] = None
         # All definitions are those that it had.
         answer["earlier"] = None
+        # It could not be asked about a part.
+        answer |= {"where": None, "order": [], "limit": None}
         for row in answer["rows"]:
             row["read_until"] = None
             # That version had a reserved word of SQL for the name.
