@@ -1,6 +1,7 @@
 """What an engine is given to fold, and what it gives back: both travel between processes."""
 
 import gc
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -14,7 +15,7 @@ from fastdata.errors import ReplayError
 
 __all__ = [
     "Engine",
-    "FoldedWindow",
+    "FoldedWindows",
     "Job",
     "JobResult",
     "Piece",
@@ -24,9 +25,8 @@ __all__ = [
 ]
 
 Engine = Literal["rows", "columns"]
-# The start of a window in ms UTC, dimensions as text (of a tip with its partition), and the states:
-# live, or as an envelope.
-FoldedWindow = tuple[int, str, States]
+# The start of a window in ms UTC, dimensions as text (of a tip with its partition), and the states
+# as an envelope.
 WindowState = tuple[int, str, bytes]
 
 
@@ -67,6 +67,23 @@ class Job:
     engine: Engine = "rows"
 
 
+@dataclass(frozen=True, slots=True)
+class FoldedWindows:
+    """Some windows that were folded, in any order.
+
+    Attributes:
+        windows: The start of each, ms UTC.
+        dims: Dimensions as text; of a tip with its partition.
+        envelopes: What a serving store holds of each.
+        states: Live, where the metric has rollups; else nothing.
+    """
+
+    windows: Sequence[int]
+    dims: Sequence[str]
+    envelopes: Sequence[bytes]
+    states: Sequence[States] = ()
+
+
 @dataclass(slots=True)
 class JobResult:
     """What folding a job gave.
@@ -84,32 +101,36 @@ class JobResult:
     hours: dict[tuple[int, int], list[WindowState]] = field(default_factory=dict)
 
     def add(
-        self, index: int, metric: Metric, spans: Sequence[int], windows: Iterable[FoldedWindow]
+        self, index: int, metric: Metric, spans: Sequence[int], folded: Iterable[FoldedWindows]
     ) -> None:
-        """Dump what was folded for a metric; its states are used up.
+        """Take what was folded for a metric; live states are used up.
 
         Args:
             index: Of the metric, as the job means it.
             spans: What the job wants of the metric; those without events get no rows.
-            windows: All that was folded of these spans, in any order.
+            folded: All that was folded of these spans.
         """
-        totals: dict[int, list[WindowState]] = {span: [] for span in spans}
+        rows: list[WindowState] = []
         hours: dict[int, dict[tuple[int, str], States]] = {span: {} for span in spans}
         day_of = cache(metric.calendar.day_of)
-        for window, dims, states in windows:
-            span = window - window % HOUR_MS
-            totals[span].append((window, dims, metric.dump(states)))
-            if metric.rollups and not is_tip(dims):
-                # Where a day begins within an hour, this has states of two days.
-                merged = hours[span].setdefault((day_of(window), dims), states)
-                if merged is not states:
-                    metric.merge(merged, states)
-        self.totals.update({(index, span): sorted(rows) for span, rows in totals.items()})
+        for some in folded:
+            rows += zip(some.windows, some.dims, some.envelopes, strict=True)
+            for window, dims, states in zip(some.windows, some.dims, some.states, strict=False):
+                if not is_tip(dims):
+                    hour = hours[window - window % HOUR_MS]
+                    # Where a day begins within an hour, this has states of two days.
+                    merged = hour.setdefault((day_of(window), dims), states)
+                    if merged is not states:
+                        metric.merge(merged, states)
+        rows.sort()
+        for span in spans:
+            first, last = (bisect_left(rows, (start,)) for start in (span, span + HOUR_MS))
+            self.totals[index, span] = rows[first:last]
         if metric.rollups:
             dump = metric.dump_whole
             for span, hour in hours.items():
-                rows = sorted((day, dims, dump(states)) for (day, dims), states in hour.items())
-                self.hours[index, span] = rows
+                kept = sorted((day, dims, dump(states)) for (day, dims), states in hour.items())
+                self.hours[index, span] = kept
 
 
 @contextmanager

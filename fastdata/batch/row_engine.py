@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from itertools import groupby
 
 from fastdata.archive.records import NoRegistry
-from fastdata.batch.job import FoldedWindow, Job, JobResult, Piece, check_counts, without_collector
+from fastdata.batch.job import FoldedWindows, Job, JobResult, Piece, check_counts, without_collector
 from fastdata.coordinates.dimensions import Dimension, dump_dims, tip_dims
 from fastdata.coordinates.instants import HOUR_MS
 from fastdata.declare.metric import Metric, States
@@ -77,7 +77,7 @@ def fold(metrics: Sequence[Metric], job: Job) -> JobResult:
         if span.duplicates:
             result.duplicates[start] = span.duplicates
         for index, (metric, states) in zip(job.wanted[start], span.metrics, strict=True):
-            result.add(index, metric, [start], _taken(states))
+            result.add(index, metric, [start], _taken(metric, states))
     return result
 
 
@@ -116,12 +116,14 @@ def _add(span: _Span, event: Event, tip: int | None) -> None:
                 metric.add_values(states, values)
 
 
-def _taken(states_by_window: _StatesByWindow) -> Iterator[FoldedWindow]:
+def _taken(metric: Metric, states_by_window: _StatesByWindow) -> Iterator[FoldedWindows]:
     """What was folded, one window after the other; each is let go, as all take much memory."""
     texts = {dims: dump_dims(dims) for _, dims, _ in states_by_window}
     while states_by_window:
         (window, dims, tip), states = states_by_window.popitem()
-        yield window, texts[dims] if tip is None else tip_dims(texts[dims], tip), states
+        text = texts[dims] if tip is None else tip_dims(texts[dims], tip)
+        live = [states] if metric.rollups else []
+        yield FoldedWindows([window], [text], [metric.dump(states)], live)
 
 
 def _in_order(pieces: Iterable[Piece]) -> Iterator[tuple[Piece, Sequence[tuple[int, bytes]]]]:

@@ -1,7 +1,7 @@
 """The values of dimensions, and the text that they are stored under."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from json.encoder import encode_basestring
 
 __all__ = [
@@ -9,8 +9,10 @@ __all__ = [
     "Dimension",
     "Dimensions",
     "dims_bytes",
+    "dump_dim",
     "dump_dims",
     "is_tip",
+    "join_dims",
     "load_dims",
     "split_tip",
     "tip_dims",
@@ -34,10 +36,16 @@ def dump_dims(dims: Sequence[Dimension]) -> str:
 
     dump_dims(["NO", 7, None])  # '["NO",7,null]'
     """
-    return f"[{','.join([_dump_dim(value) for value in dims])}]"
+    return join_dims([dump_dim(value) for value in dims])
 
 
-def _dump_dim(value: Dimension) -> str:
+def join_dims(texts: Iterable[str]) -> str:
+    """The text of dimension values, of those of each that `dump_dim` wrote."""
+    return f"[{','.join(texts)}]"
+
+
+def dump_dim(value: Dimension) -> str:
+    """Canonical JSON of one dimension value."""
     # As `json.dumps` without spaces, at a fifth of its time: there is one text a cell.
     if isinstance(value, str):
         return encode_basestring(value)

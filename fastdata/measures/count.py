@@ -11,6 +11,10 @@ from fastdata.measures.estimates import Estimate
 from fastdata.measures.numbers import CountingAggregate, int_from_bytes, int_to_bytes
 
 if TYPE_CHECKING:
+    import numpy as np
+    import pyarrow as pa
+    from numpy.typing import NDArray
+
     from fastdata.measures.columns import Payloads
 
 __all__ = ["Count"]
@@ -54,6 +58,11 @@ class _CountAggregate(CountingAggregate):
 
     def dump(self, state: int) -> bytes:
         return int_to_bytes(state)
+
+    def dump_groups(self, numbers: "NDArray[np.int64]") -> "pa.Array":
+        from fastdata.measures.stored_columns import integers
+
+        return integers(numbers)
 
     def load(self, data: bytes) -> int:
         count = int_from_bytes(data)

@@ -11,14 +11,14 @@ from zlib import crc32
 
 from fastdata.errors import CorruptStateError
 
-__all__ = ["MAX_BYTES", "MAX_WHOLE_BYTES", "pack", "unpack"]
+__all__ = ["HEAD", "MAX_BYTES", "MAX_WHOLE_BYTES", "pack", "part_head", "too_large", "unpack"]
 
 MAX_BYTES = 1 << 20  # of what a serving store holds
 MAX_WHOLE_BYTES = 1 << 30  # of what is kept beside the archive
 
-_HEAD = b"\xfd\x01"
+HEAD = b"\xfd\x01"  # goes before the count of parts
 _LONG = 0xFF
-_SMALLEST = len(_HEAD) + 1 + 4
+_SMALLEST = len(HEAD) + 1 + 4
 
 
 def pack(parts: Sequence[tuple[int, bytes]], max_bytes: int = MAX_BYTES) -> bytes:
@@ -31,22 +31,37 @@ def pack(parts: Sequence[tuple[int, bytes]], max_bytes: int = MAX_BYTES) -> byte
     Raises:
         CorruptStateError: The blob would be larger than `max_bytes`.
     """
-    out = bytearray(_HEAD)
+    out = bytearray(HEAD)
     out.append(len(parts))
     for code, payload in parts:
         size = len(payload)
-        if size < _LONG:
+        if size < _LONG:  # as `part_head`: a call for each part would show
             out.append(code)
             out.append(size)
         elif size < max_bytes:
-            out += bytes((code, _LONG)) + size.to_bytes(4, "big")
+            out += part_head(code, size)
         else:
-            raise _too_large(size, max_bytes)
+            raise too_large(size, max_bytes)
         out += payload
     out += crc32(out).to_bytes(4, "big")
     if len(out) > max_bytes:
-        raise _too_large(len(out), max_bytes)
+        raise too_large(len(out), max_bytes)
     return bytes(out)
+
+
+def part_head(code: int, size: int) -> bytes:
+    """What is written before the payload of a part, of so many bytes."""
+    if size < _LONG:
+        return bytes((code, size))
+    return bytes((code, _LONG)) + size.to_bytes(4, "big")
+
+
+def too_large(size: int, max_bytes: int) -> CorruptStateError:
+    """The error of a state, or of a part of one, that has too many bytes."""
+    return CorruptStateError(
+        f"a state of {size} bytes is larger than the limit of {max_bytes}: use a smaller lg_k, "
+        "fewer measures or shorter strings"
+    )
 
 
 def unpack(data: bytes, codes: Sequence[int], max_bytes: int = MAX_BYTES) -> list[bytes]:
@@ -63,9 +78,9 @@ def unpack(data: bytes, codes: Sequence[int], max_bytes: int = MAX_BYTES) -> lis
     """
     if not _SMALLEST <= len(data) <= max_bytes:
         raise CorruptStateError(f"a stored state of {len(data)} bytes cannot be one")
-    if data[:2] != _HEAD:
+    if data[:2] != HEAD:
         raise CorruptStateError(
-            f"a stored state begins with {data[:2].hex()}, not {_HEAD.hex()}: it was written by "
+            f"a stored state begins with {data[:2].hex()}, not {HEAD.hex()}: it was written by "
             "another version or is no state"
         )
     if crc32(data[:-4]) != int.from_bytes(data[-4:], "big"):
@@ -90,10 +105,3 @@ def _split(data: bytes, end: int, codes: Sequence[int]) -> list[bytes]:
     if at != end:
         raise CorruptStateError(f"a stored state has {end - at} bytes too many")
     return payloads
-
-
-def _too_large(size: int, max_bytes: int) -> CorruptStateError:
-    return CorruptStateError(
-        f"a state of {size} bytes is larger than the limit of {max_bytes}: use a smaller lg_k, "
-        "fewer measures or shorter strings"
-    )

@@ -18,6 +18,11 @@ from fastdata.measures.estimates import Estimate
 from fastdata.measures.items import MAX_EXACT_BYTES, Item, Items
 from fastdata.measures.numbers import CountingAggregate
 
+if TYPE_CHECKING:
+    import numpy as np
+    import pyarrow as pa
+    from numpy.typing import NDArray
+
 __all__ = [
     "EMPTY",
     "HEAD_SIZE",
@@ -224,6 +229,17 @@ class DistinctAggregate(CountingAggregate, ABC):
         if not isinstance(state, set):
             return self.dump(state)
         return bytes((self.lg_k, SET)) + self.items.dump(state)
+
+    def dump_groups(self, values: "pa.Array", ends: "NDArray[np.int64]") -> "pa.Array | None":
+        """What `dump` makes of exact states; None where one is too large to stay exact.
+
+        Args:
+            values: The strings or integers of all states, those of each in order.
+            ends: Where those of each state end.
+        """
+        from fastdata.measures.stored_columns import value_sets
+
+        return value_sets(bytes((self.lg_k, SET)), values, ends, MAX_EXACT_BYTES)
 
     def load(self, data: bytes) -> _Distinct:
         """The state that `dump` or `dump_whole` wrote.

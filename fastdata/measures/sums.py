@@ -27,7 +27,9 @@ from fastdata.measures.numbers import (
 )
 
 if TYPE_CHECKING:
+    import numpy as np
     import pyarrow as pa
+    from numpy.typing import NDArray
 
     from fastdata.measures.columns import Payloads
 
@@ -120,6 +122,11 @@ class _WholeSum(UnboundedAggregate):
 
     def dump(self, state: int) -> bytes:
         return int_to_bytes(state)
+
+    def dump_groups(self, totals: "NDArray[np.int64]") -> "pa.Array":
+        from fastdata.measures.stored_columns import integers
+
+        return integers(totals)
 
     def load(self, data: bytes) -> int:
         return int_from_bytes(data)
@@ -236,6 +243,15 @@ class _MeanAggregate(UnboundedAggregate):
     def dump(self, state: _MeanState) -> bytes:
         count = int_to_bytes(state.count)
         return bytes((len(count),)) + count + self.sum.dump(state.total)
+
+    def dump_groups(self, totals: "NDArray[np.int64]", counts: "NDArray[np.int64]") -> "pa.Array":
+        import pyarrow.compute as pc
+
+        from fastdata.measures.stored_columns import integers, joined
+
+        of_counts = integers(counts)
+        lengths = integers(pc.binary_length(of_counts).to_numpy())
+        return joined(lengths, of_counts, integers(totals))
 
     def load(self, data: bytes) -> _MeanState:
         end = 1 + int.from_bytes(data[:1], "little")

@@ -2,16 +2,26 @@
 
 from collections.abc import Sequence
 from decimal import Decimal
+from typing import Any
 
 import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastdata import Histogram, Mean, Quantiles, StdDev, Sum, Variance
+from fastdata import Histogram, Mean, Quantiles, StdDev, Sum, Uniques, Variance
 from fastdata.batch.columnar import values as values_module
-from fastdata.batch.columnar.values import ValueColumns, counted, float_sum, histogram, variance
+from fastdata.batch.columnar.grouping import GroupedStates
+from fastdata.batch.columnar.values import (
+    ValueColumns,
+    counted,
+    distinct,
+    float_sum,
+    histogram,
+    variance,
+)
 from fastdata.events.fieldtypes import FieldType
+from fastdata.measures import exact_or_sketch
 from fastdata.measures.aggregate import Aggregate
 
 LONGS = st.integers(-(2**63), 2**63 - 1) | st.integers(-9, 9)
@@ -52,6 +62,21 @@ def test_floats_are_added_up_exactly(groups: list[list[object]]) -> None:
         aggregate = measure.bind(FLOAT)
         of_columns, added = both(aggregate, float_sum(aggregate, "x"), groups, pa.float64())
         assert of_columns == added
+
+
+@given(groups_of(st.text("ab\u00e9", max_size=2)), st.integers(0, 8))
+def test_distinct_values_are_dumped_as_one_by_one(
+    groups: list[list[str | None]], max_bytes: int
+) -> None:
+    aggregate: Any = Uniques("x").bind(FieldType("string"))
+    rows = [sorted({*group}, key=lambda value: (value is not None, value)) for group in groups]
+    column = pa.chunked_array([pa.array(row, pa.string()) for row in rows], pa.string())
+    found = GroupedStates(distinct(aggregate, "x"), ([column], list(map(len, rows))))
+    with pytest.MonkeyPatch.context() as patch:
+        # Past it, they are dumped as sketches.
+        patch.setattr(exact_or_sketch, "MAX_EXACT_BYTES", max_bytes)
+        states = [{*group} - {None} for group in groups]
+        assert found.dumped(aggregate).to_pylist() == list(map(aggregate.dump, states))
 
 
 @given(groups_of(FLOATS))

@@ -9,7 +9,7 @@ import json
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
-from itertools import chain, repeat
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +20,10 @@ import pyarrow.compute as pc
 from datafusion import RuntimeEnvBuilder, SessionConfig, SessionContext
 
 from fastdata.archive.avro_file import join_objects
-from fastdata.batch.columnar.grouping import grouped
+from fastdata.batch.columnar.grouping import GroupedStates, grouped
 from fastdata.batch.columnar.measures import Argument, columns_of
-from fastdata.batch.job import FoldedWindow, Job, JobResult, Piece, check_counts, without_collector
-from fastdata.coordinates.dimensions import dump_dims, tip_dims
+from fastdata.batch.job import FoldedWindows, Job, JobResult, Piece, check_counts, without_collector
+from fastdata.coordinates.dimensions import dump_dim, join_dims, tip_dims
 from fastdata.coordinates.instants import HOUR_MS
 from fastdata.declare.metric import Metric
 from fastdata.declare.source import Source
@@ -39,7 +39,7 @@ from fastdata.expressions import (
     quote_name,
     to_sql,
 )
-from fastdata.measures.aggregate import State
+from fastdata.measures.stored_columns import envelopes
 
 __all__ = ["UnreadableError", "fold_columns", "is_columnar"]
 
@@ -296,7 +296,7 @@ def _without_long_keys(
 
 def _windows(
     context: SessionContext, metric: Metric, spans: Sequence[int], table: str, has_tips: bool
-) -> Iterator[FoldedWindow]:
+) -> Iterator[FoldedWindows]:
     """What a metric folds of a registered table, one grouping set after the other."""
     selection, time, place = metric.selection, quote_name(_TIME), quote_name(_PLACE)
     partition = f"({place} - {1 << _OPEN_BIT}) / {1 << _OFFSET_BITS}"
@@ -315,12 +315,39 @@ def _windows(
         keys = [f"{time} - {time} % {metric.window_ms}", *[named[node] for node in by]]
         keys += [tip_key] if has_tips else []
         for key_columns, states in grouped(context, keys, columns, events, place):
-            tips = key_columns[-1].to_pylist() if has_tips else repeat(None)
-            dims = key_columns[: 1 + len(by)]
-            for tip, (window, text, of_group) in zip(
-                tips, _with_dims(prefix, dims, states), strict=False
-            ):
-                yield window, text if tip is None else tip_dims(text, tip), of_group
+            windows = key_columns[0].to_pylist()
+            dims = _dims(prefix, key_columns[1 : 1 + len(by)], len(windows))
+            if has_tips:
+                tips = zip(dims, key_columns[-1].to_pylist(), strict=True)
+                dims = [text if tip is None else tip_dims(text, tip) for text, tip in tips]
+            yield _folded(metric, windows, dims, states)
+
+
+def _folded(
+    metric: Metric, windows: list[int], dims: list[str], grouped_states: Sequence[GroupedStates]
+) -> FoldedWindows:
+    if metric.rollups:
+        by_measure = [measure.states() for measure in grouped_states]
+        live = list(map(list, zip(*by_measure, strict=True)))
+        return FoldedWindows(windows, dims, list(map(metric.dump, live)), live)
+    pairs = zip(grouped_states, metric.aggregates, strict=True)
+    dumped = [measure.dumped(aggregate) for measure, aggregate in pairs]
+    codes = [aggregate.code for aggregate in metric.aggregates]
+    return FoldedWindows(windows, dims, envelopes(codes, dumped))
+
+
+def _dims(prefix: tuple[int, ...], columns: Sequence[pa.ChunkedArray], groups: int) -> list[str]:
+    """What `dump_dims` makes of each group's values, each different one of which is dumped once."""
+    texts: list[Sequence[str]] = [[dump_dim(value)] * groups for value in prefix]
+    for column in columns:
+        encoded = column.combine_chunks().dictionary_encode(null_encoding="encode")
+        dumped = list(map(dump_dim, encoded.dictionary.to_pylist()))
+        texts.append([dumped[index] for index in encoded.indices.to_pylist()])
+    if len(texts) == 1:
+        # Most have one dimension with few values: one text for all groups of a value.
+        whole = {text: join_dims((text,)) for text in {*texts[0]}}
+        return [whole[text] for text in texts[0]]
+    return list(map(join_dims, zip(*texts, strict=True))) if texts else [join_dims(())] * groups
 
 
 def _sets(metric: Metric) -> Iterable[tuple[tuple[int, ...], Sequence[Node]]]:
@@ -352,14 +379,3 @@ def _named(events: str, named: Mapping[Node, str]) -> str:
     places = ", ".join(map(quote_name, (_TIME, _PLACE)))
     expressions = "".join([f", {to_sql(node)} AS {name}" for node, name in named.items()])
     return f"FROM (SELECT {places}{expressions} {events})"
-
-
-def _with_dims(
-    prefix: tuple[int, ...], keys: Sequence[pa.ChunkedArray], states: Sequence[Sequence[State]]
-) -> Iterator[FoldedWindow]:
-    windows, *dims = (column.to_pylist() for column in keys)
-    dims = [*([value] * len(windows) for value in prefix), *dims]
-    texts = map(dump_dims, zip(*dims, strict=True)) if dims else repeat(dump_dims(()))
-    by_group = zip(*states, strict=True)
-    for window, text, of_group in zip(windows, texts, by_group, strict=False):
-        yield window, text, list(of_group)

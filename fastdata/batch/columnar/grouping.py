@@ -6,6 +6,8 @@ time that gathering them into arrays would take, and can spill.
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -13,12 +15,30 @@ from datafusion import SessionContext
 
 from fastdata.batch.columnar.measures import AggregateColumns
 from fastdata.batch.columnar.values import ValueColumns
-from fastdata.measures.aggregate import State
+from fastdata.measures.aggregate import Aggregate, State
+from fastdata.measures.stored_columns import payloads
 
-__all__ = ["GroupedValues", "grouped", "slices"]
+__all__ = ["GroupedStates", "GroupedValues", "grouped", "slices"]
 
 # Of which the states, and what they are made of, are Python objects at the same time.
 _GROUPS, _EVENTS = 20_000, 200_000
+
+
+@dataclass(frozen=True, slots=True)
+class GroupedStates:
+    """The states that a measure has of some groups, made when they are asked for."""
+
+    columns: AggregateColumns | ValueColumns
+    arguments: tuple[Any, ...]
+
+    def states(self) -> list[State]:
+        """One a group."""
+        return self.columns.states(*self.arguments)
+
+    def dumped(self, aggregate: Aggregate) -> pa.Array:
+        """What the aggregate dumps of each of them."""
+        stored = self.columns.stored(*self.arguments)
+        return payloads(list(map(aggregate.dump, self.states()))) if stored is None else stored
 
 
 def grouped(
@@ -27,7 +47,7 @@ def grouped(
     measures: Sequence[AggregateColumns | ValueColumns],
     events: str,
     place: str,
-) -> Iterator[tuple[Sequence[pa.ChunkedArray], list[list[State]]]]:
+) -> Iterator[tuple[Sequence[pa.ChunkedArray], list[GroupedStates]]]:
     """The groups slice by slice: their keys, and of each measure their states.
 
     Args:
@@ -50,10 +70,10 @@ def grouped(
         at, states = len(keys) + 1, []
         for index, columns in enumerate(measures):
             if isinstance(columns, AggregateColumns):
-                states.append(columns.states(slice_columns[at : at + len(columns.sql)]))
+                states.append(GroupedStates(columns, (slice_columns[at : at + len(columns.sql)],)))
                 at += len(columns.sql)
             else:
-                states.append(columns.states(*values[index].of(start, end)))
+                states.append(GroupedStates(columns, values[index].of(start, end)))
         yield slice_columns[: len(keys)], states
 
 
@@ -64,7 +84,8 @@ def _values(
     selected = [*keys, *columns.sql]
     match columns.row:
         case "distinct":
-            return _ask(context, selected, f"{events} ORDER BY {_numbers(keys)}", "DISTINCT")
+            rest = f"{events} ORDER BY {_numbers(selected)}"
+            return _ask(context, selected, rest, "DISTINCT")
         case "counted":
             rest = f"{events} GROUP BY {_numbers(selected)} ORDER BY {_numbers(keys)}"
             return _ask(context, [*selected, "count(*)"], rest)

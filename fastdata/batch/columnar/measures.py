@@ -2,11 +2,13 @@
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from fastdata.batch.columnar.values import (
     ValueColumns,
@@ -39,6 +41,8 @@ __all__ = ["AggregateColumns", "Argument", "columns_of"]
 # A sum of decimals has ten digits more than what is summed.
 _MOST_DIGITS = 28
 _LOW_BITS = 32
+# Of sums of halves, which together are less than 2**63.
+_MOST_HIGH, _MOST_LOW = 1 << 30, 1 << 62
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +53,10 @@ class Argument:
     type: FieldType
 
 
+def _one_by_one(columns: Sequence[pa.Array]) -> None:
+    return None
+
+
 @dataclass(frozen=True, slots=True)
 class AggregateColumns:
     """Columns of one query for all groups, and what makes the states of the groups of them.
@@ -56,10 +64,13 @@ class AggregateColumns:
     Attributes:
         sql: Aggregate functions, one for each column.
         states: From the columns, without nulls in place of a number, to one state a group.
+        stored: From the same to what the aggregate dumps of these states, many at a time; None
+            where that has to be done one by one.
     """
 
     sql: tuple[str, ...]
     states: Callable[[Sequence[pa.Array]], list[State]]
+    stored: Callable[[Sequence[pa.Array]], pa.Array | None] = _one_by_one
 
 
 _Columns = AggregateColumns | ValueColumns
@@ -75,7 +86,7 @@ def columns_of(
     """
     # By its very class: one that is derived of ours may count differently.
     if type(measure) is Count and not arguments:
-        return _aggregated("count(*)")
+        return _count(aggregate, "*")
     if len(arguments) == 1:
         if by_value := _BY_VALUE.get(type(measure)):
             return by_value(aggregate, arguments[0].sql)
@@ -84,6 +95,13 @@ def columns_of(
             return columns
     sql = [argument.sql for argument in arguments]
     return folded(aggregate, sql, time if getattr(measure, "timed", False) else None)
+
+
+def _count(aggregate: Any, counted: str) -> AggregateColumns:
+    def stored(columns: Sequence[pa.Array]) -> pa.Array:
+        return aggregate.dump_groups(columns[0].to_numpy())
+
+    return replace(_aggregated(f"count({counted})"), stored=stored)
 
 
 def _aggregated(sql: str, type: FieldType | None = None) -> AggregateColumns:
@@ -99,14 +117,33 @@ def _values(column: pa.Array, type: FieldType | None) -> list[Any]:
     return [None if value is None else to_unscaled("", type.scale, value) for value in values]
 
 
-def _sum(aggregate: Aggregate, argument: Argument, time: str) -> _Columns | None:
+def _totals(columns: Sequence[pa.Array]) -> NDArray[np.int64] | None:
+    """The sums of integers, of which there may be halves; None where one may be too large."""
+    if not pa.types.is_int64(columns[0].type):
+        return None
+    halves: list[NDArray[np.int64]] = [column.to_numpy() for column in columns]
+    if len(halves) == 1:
+        return halves[0]
+    high, low = halves
+    is_small = max(high.max(initial=0), -high.min(initial=0)) < _MOST_HIGH
+    return (high << _LOW_BITS) + low if is_small and low.max(initial=0) < _MOST_LOW else None
+
+
+def _sum(aggregate: Any, argument: Argument, time: str) -> _Columns | None:
     type, sql = argument.type, argument.sql
     if type.kind == "float":
         return float_sum(aggregate, sql)
     if type.kind != "int" and not 0 < type.precision <= _MOST_DIGITS:
         return None
-    if type.kind == "decimal" or type.bits <= _LOW_BITS:
+    if type.kind == "decimal":
         return _aggregated(f"coalesce(sum({sql}), 0)", type)
+
+    def stored(columns: Sequence[pa.Array]) -> pa.Array | None:
+        totals = _totals(columns)
+        return None if totals is None else aggregate.dump_groups(totals)
+
+    if type.bits <= _LOW_BITS:
+        return replace(_aggregated(f"coalesce(sum({sql}), 0)"), stored=stored)
     # A sum of 64-bit integers wraps; those of their halves do not.
     halves = (
         f"coalesce(sum({sql} >> {_LOW_BITS}), 0)",
@@ -118,10 +155,11 @@ def _sum(aggregate: Aggregate, argument: Argument, time: str) -> _Columns | None
             (high << _LOW_BITS) + low
             for high, low in zip(*(c.to_pylist() for c in columns), strict=True)
         ],
+        stored,
     )
 
 
-def _mean(aggregate: Aggregate, argument: Argument, time: str) -> _Columns | None:
+def _mean(aggregate: Any, argument: Argument, time: str) -> _Columns | None:
     inner = _sum(aggregate, argument, time)
     if not isinstance(inner, AggregateColumns):
         return inner
@@ -135,7 +173,11 @@ def _mean(aggregate: Aggregate, argument: Argument, time: str) -> _Columns | Non
             means.append(state)
         return means
 
-    return AggregateColumns((*inner.sql, f"count({argument.sql})"), states)
+    def stored(columns: Sequence[pa.Array]) -> pa.Array | None:
+        totals = _totals(columns[:-1])
+        return None if totals is None else aggregate.dump_groups(totals, columns[-1].to_numpy())
+
+    return AggregateColumns((*inner.sql, f"count({argument.sql})"), states, stored)
 
 
 def _extreme(name: str, _: Aggregate, argument: Argument, time: str) -> AggregateColumns:
@@ -170,7 +212,7 @@ def _end(name: str, extreme: str, _: Aggregate, argument: Argument, time: str) -
 
 
 _BY_AGGREGATE: dict[type[Measure], Callable[[Any, Argument, str], _Columns | None]] = {
-    Count: lambda _, argument, time: _aggregated(f"count({argument.sql})"),
+    Count: lambda aggregate, argument, time: _count(aggregate, argument.sql),
     Sum: _sum,
     Mean: _mean,
     Min: partial(_extreme, "min"),

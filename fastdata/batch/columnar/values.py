@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from itertools import islice, repeat
 from typing import Any, Literal
 
+import numpy as np
 import pyarrow as pa
 
 from fastdata.batch.columnar.exact_sums import Sums, add_up, count_between
@@ -18,6 +19,10 @@ _Columns = Sequence[pa.ChunkedArray]
 _FEW = 8
 
 
+def _one_by_one(columns: _Columns, lengths: Sequence[int]) -> None:
+    return None
+
+
 @dataclass(frozen=True, slots=True)
 class ValueColumns:
     """Columns of the values themselves, and what makes the states of all groups of them.
@@ -25,16 +30,19 @@ class ValueColumns:
     Attributes:
         sql: Of one event, one for each column.
         states: From the columns, group by group, and how many rows each has, to one state a group.
+        stored: From the same to what the aggregate dumps of these states, many at a time; None
+            where that has to be done one by one.
         row: What a row is made of: an event, in the order of the log; values that are different
-            in a group; or these, and in a last column how many events had them.
+            in a group, in order; or these, and in a last column how many events had them.
     """
 
     sql: tuple[str, ...]
     states: Callable[[_Columns, Sequence[int]], list[State]]
     row: _Row = "event"
+    stored: Callable[[_Columns, Sequence[int]], pa.Array | None] = _one_by_one
 
 
-def distinct(_: Any, sql: str) -> ValueColumns:
+def distinct(aggregate: Any, sql: str) -> ValueColumns:
     """States that are sets of values."""
 
     def states(columns: _Columns, lengths: Sequence[int]) -> list[State]:
@@ -44,7 +52,13 @@ def distinct(_: Any, sql: str) -> ValueColumns:
             values_of_group.discard(None)
         return sets
 
-    return ValueColumns((sql,), states, "distinct")
+    def stored(columns: _Columns, lengths: Sequence[int]) -> pa.Array | None:
+        values, ends = columns[0].combine_chunks(), np.cumsum(lengths)
+        if values.null_count:
+            ends = np.cumsum(values.is_valid().to_numpy(zero_copy_only=False))[ends - 1]
+        return aggregate.dump_groups(values.drop_null(), ends)
+
+    return ValueColumns((sql,), states, "distinct", stored)
 
 
 def counted(aggregate: Any, sql: str) -> ValueColumns:
