@@ -14,7 +14,7 @@ from fastdata.coordinates.dimensions import is_tip
 from fastdata.errors import FastdataError, SpanConflictError
 from fastdata.failpoints import reach
 from fastdata.store.pace import Pace
-from fastdata.store.protocol import Flip, Run, ServingStore, Total
+from fastdata.store.protocol import Flip, Run, ServingStore
 
 __all__ = ["confirm_spans", "patiently", "replace_spans"]
 
@@ -61,16 +61,14 @@ async def replace_spans(
         StoreUnavailableError: The store does not answer; what is published stays.
         CommitUnknownError: The same.
     """
-    totals = {span: [Total(*row) for row in of_span] for span, of_span in rows.items()}
     try:
-        written = await patiently(store.write_totals, run.metric, run.number, totals, pace)
+        written = await patiently(store.write_totals, run.metric, run.number, rows, pace)
     except SpanConflictError:
         return []  # Somebody else resumed this run; what is left is planned again.
     reach("batch.before_flip")
+    has_tips = {span: any(is_tip(dims) for _, dims, _ in rows[span]) for span in written}
     flips = [
-        _flip(
-            run, plan, span, run.number, count, has_tips=any(is_tip(t.dims) for t in totals[span])
-        )
+        _flip(run, plan, span, run.number, count, has_tips=has_tips[span])
         for span, count in written.items()
     ]
     moved = await _publish(store, run, flips)

@@ -129,7 +129,7 @@ class MemoryStore(ServingStore):
         self, metric: str, version: int, spans: SpanTotals, pace: Pace | None = None
     ) -> dict[int, int]:
         """See `ServingStore`; in one portion."""
-        rows = {span: rules.unique(metric, totals) for span, totals in spans.items()}
+        rows = {s: list(map(Total._make, rules.unique(metric, t))) for s, t in spans.items()}
         if pace:
             await pace.wait(sum(map(len, rows.values())))
         heads = {span: self._heads.get((metric, span)) for span in spans}

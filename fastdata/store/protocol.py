@@ -22,6 +22,7 @@ __all__ = [
     "Survey",
     "Tally",
     "Total",
+    "TotalRow",
 ]
 
 
@@ -60,7 +61,9 @@ class Total(NamedTuple):
     state: bytes
 
 
-SpanTotals = Mapping[int, Sequence[Total]]
+TotalRow = tuple[int, str, bytes]
+"""What a `Total` is, without its name: a replay writes very many."""
+SpanTotals = Mapping[int, Sequence[TotalRow]]
 """Totals by the start of their span, ms UTC."""
 
 

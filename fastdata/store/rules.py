@@ -13,7 +13,7 @@ from typing import TypeVar
 from fastdata.coordinates.instants import HOUR_MS, floor_to
 from fastdata.coordinates.segments import Coverage
 from fastdata.errors import SpanConflictError, StoreError, StoreLostError
-from fastdata.store.protocol import Flip, Gap, Head, Partial, Progress, Total
+from fastdata.store.protocol import Flip, Gap, Head, Partial, Progress, TotalRow
 
 __all__ = [
     "DEAD_LETTERS_WINDOW",
@@ -104,17 +104,17 @@ def newest(partials: Collection[Partial]) -> dict[PartialKey, Partial]:
     return {p[:5]: p for p in sorted(partials)}
 
 
-def unique(metric: str, totals: Iterable[Total]) -> list[Total]:
+def unique(metric: str, totals: Sequence[TotalRow]) -> Sequence[TotalRow]:
     """One total for each window and dimensions.
 
     Raises:
         StoreError: A state is larger than 1 MiB.
     """
-    kept: dict[tuple[int, str], Total] = {}
-    for total in totals:
-        _check_state(total.state, metric, total.window, total.dims)
-        kept[total.window, total.dims] = total
-    return list(kept.values())
+    if max([len(state) for _, _, state in totals], default=0) > MAX_STATE_BYTES:
+        for window, dims, state in totals:
+            _check_state(state, metric, window, dims)
+    kept = dict(zip([total[:2] for total in totals], totals, strict=True))
+    return totals if len(kept) == len(totals) else list(kept.values())
 
 
 def portions(

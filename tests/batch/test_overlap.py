@@ -1,7 +1,7 @@
 """While one group of hours is written, the next ones are computed; and no more than that."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -12,7 +12,7 @@ from fastdata.batch.job import Engine, Job
 from fastdata.batch.processes import FoldingPool, choose_workers
 from fastdata.store.memory import MemoryStore
 from fastdata.store.pace import Pace
-from fastdata.store.protocol import Total
+from fastdata.store.protocol import SpanTotals
 from tests.batch.sales import Sale, Sales
 
 HOURS = [Sale(f"s{n}", n * 60, buyer=f"hour-{n}") for n in range(20)]
@@ -35,7 +35,7 @@ class Watching(MemoryStore):
         self,
         metric: str,
         version: int,
-        spans: Mapping[int, Sequence[Total]],
+        spans: SpanTotals,
         pace: Pace | None = None,
     ) -> dict[int, int]:
         if not self.seen:

@@ -1,7 +1,7 @@
 """A replay, from an archive to what readers see, on each store."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -13,7 +13,7 @@ from fastdata.declare.unfolded import unfolded_of
 from fastdata.errors import ReplayError, SpanConflictError, StoreUnavailableError
 from fastdata.store.memory import MemoryStore
 from fastdata.store.pace import Pace
-from fastdata.store.protocol import Flip, Partial, ServingStore, Total
+from fastdata.store.protocol import Flip, Partial, ServingStore, SpanTotals
 from tests.batch.sales import DAY, FIRST, LATER, SECOND, Sale, Sales, count
 
 
@@ -231,7 +231,7 @@ class Shared(MemoryStore):
         self,
         metric: str,
         version: int,
-        spans: Mapping[int, Sequence[Total]],
+        spans: SpanTotals,
         pace: Pace | None = None,
     ) -> dict[int, int]:
         if self.is_first:

@@ -26,7 +26,7 @@ from fastdata.events.schema import encode
 from fastdata.speed.layer import Record, SpeedLayer
 from fastdata.store.memory import MemoryStore
 from fastdata.store.pace import Pace
-from fastdata.store.protocol import Flip, Head, Total
+from fastdata.store.protocol import Flip, Head, SpanTotals
 from tests.simulation.fakes import Budget, FakeTable, NoDeadLetters
 
 START = parse_instant("2021-01-01")
@@ -77,7 +77,7 @@ class CountedStore(MemoryStore):
         self,
         metric: str,
         version: int,
-        spans: Mapping[int, Sequence[Total]],
+        spans: SpanTotals,
         pace: Pace | None = None,
     ) -> dict[int, int]:
         self.written += spans

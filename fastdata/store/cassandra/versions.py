@@ -13,7 +13,7 @@ from fastdata.store.cassandra.entry import Attempt, SpanEntry, heads_of
 from fastdata.store.cassandra.schema import ONLY, Statements
 from fastdata.store.cassandra.session import Batch, CqlRow, Session, batches
 from fastdata.store.pace import Pace
-from fastdata.store.protocol import SpanTotals, Total
+from fastdata.store.protocol import SpanTotals, Total, TotalRow
 
 __all__ = ["Versions"]
 
@@ -125,7 +125,8 @@ class Versions:
             for span, portions in parts.items()
             for part, totals in enumerate(portions)
             for batch in batches(
-                self._do.put_total, [(t.state, id, span, part, t.window, t.dims) for t in totals]
+                self._do.put_total,
+                [(state, id, span, part, window, dims) for window, dims, state in totals],
             )
         )
         await self._session.write(written, pace)
@@ -214,6 +215,6 @@ def _parts(entry: SpanEntry, attempt: Attempt | None) -> Iterator[CqlRow]:
             yield UUID(attempt.id), entry.span, part
 
 
-def _parts_of(totals: Sequence[Total]) -> Iterator[list[Total]]:
+def _parts_of(totals: Sequence[TotalRow]) -> Iterator[list[TotalRow]]:
     """Totals in portions of 4 MiB, so that each can be read at once."""
-    return rules.portions(totals, _PART_BYTES, lambda t: len(t.state) + len(t.dims) + _ROW_BYTES)
+    return rules.portions(totals, _PART_BYTES, lambda row: len(row[1]) + len(row[2]) + _ROW_BYTES)

@@ -25,6 +25,8 @@ __all__ = ["SqlStore"]
 # A flush of the worker waits for a portion at most, so portions are short.
 _ROWS_AT_ONCE = 5_000
 _SPANS_AT_ONCE = 24
+# Of a span, whether it begins here, and rows.
+_Piece = tuple[int, bool, Sequence[protocol.TotalRow]]
 
 
 class SqlStore(protocol.ServingStore):
@@ -221,16 +223,10 @@ class SqlStore(protocol.ServingStore):
         return {span: len(totals) for span, totals in rows.items()}
 
     @to_its_end
-    async def _write_portion(
-        self, metric: str, version: int, portion: Sequence[tuple[int, bool, Sequence[Total]]]
-    ) -> None:
+    async def _write_portion(self, metric: str, version: int, portion: Sequence[_Piece]) -> None:
         written = {"metric": metric, "version": version}
         begun = [written | {"span": span} for span, is_first, _ in portion if is_first]
-        rows = [
-            (metric, version, span, t.window, t.dims, t.state)
-            for span, _, totals in portion
-            for t in totals
-        ]
+        rows = [(metric, version, span, *total) for span, _, totals in portion for total in totals]
         spans = {span for span, _, _ in portion}
         between = {"start": min(spans), "end": max(spans) + 1}
         async with self._transaction("write totals", WRITE) as connection:
@@ -372,10 +368,8 @@ def _ranges(metric: str, unfolded: str, start: int, end: int) -> list[dict[str, 
     return [counted, counted | {"metric": unfolded, "start": rules.first_timed(start)}]
 
 
-def _portions_of(
-    spans: protocol.SpanTotals, at_once: int
-) -> Iterator[list[tuple[int, bool, Sequence[Total]]]]:
-    """What one transaction writes: (span, whether it begins here, rows); long spans are split."""
+def _portions_of(spans: protocol.SpanTotals, at_once: int) -> Iterator[list[_Piece]]:
+    """What one transaction writes; long spans are split."""
     pieces = (
         (span, first == 0, totals[first : first + at_once])
         for span, totals in spans.items()
