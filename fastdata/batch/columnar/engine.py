@@ -20,6 +20,7 @@ import pyarrow.compute as pc
 from datafusion import RuntimeEnvBuilder, SessionConfig, SessionContext
 
 from fastdata.archive.avro_file import join_objects
+from fastdata.batch.columnar.coded import CodedEvents
 from fastdata.batch.columnar.grouping import GroupedStates, grouped
 from fastdata.batch.columnar.measures import Argument, columns_of
 from fastdata.batch.job import FoldedWindows, Job, JobResult, Piece, check_counts, without_collector
@@ -109,7 +110,8 @@ def fold_columns(metrics: Sequence[Metric], job: Job, max_bytes: int = _MAX_BYTE
     Args:
         metrics: Of one source, all columnar for the schemas of the job; the job means them by
             their index.
-        max_bytes: Of memory for grouping and sorting; past it they use files.
+        max_bytes: Of memory for grouping and sorting; past it they use files. Events that take
+            more are not coded.
 
     Raises:
         UnreadableError: An event is written as only others than DataFusion can read it.
@@ -120,6 +122,7 @@ def fold_columns(metrics: Sequence[Metric], job: Job, max_bytes: int = _MAX_BYTE
     events = _read(source, _fields_of(metrics), job)
     check_counts(job, _counts(events))
     context = _session_for(events, max_bytes)
+    coded = CodedEvents(context, events.num_rows if events.nbytes <= max_bytes else 0)
     events, duplicates = _without_repeats(context, source, events)
     _register(context, "events", events)
     result = JobResult(duplicates=duplicates)
@@ -127,8 +130,10 @@ def fold_columns(metrics: Sequence[Metric], job: Job, max_bytes: int = _MAX_BYTE
         spans = [span for span, wanted in job.wanted.items() if index in wanted]
         if spans:
             has_tips = any(piece.is_open for piece in job.pieces)
-            fitting = _without_long_keys(context, metric, spans, events)
-            result.add(index, metric, spans, _windows(context, metric, spans, fitting, has_tips))
+            wanted = spans if len(spans) < len(job.spans) else ()
+            fitting = _without_long_keys(context, metric, wanted, events)
+            chosen = _selected_events(metric, wanted, fitting)
+            result.add(index, metric, spans, _windows(coded, metric, chosen, has_tips))
     return result
 
 
@@ -210,7 +215,9 @@ def _read(source: Source, names: Sequence[str], job: Job) -> pa.Table:
                 for start, length in runs
             ]
             tables.append(_placed(table, np.concatenate(places), source))
-    return pa.concat_tables(tables).filter(pc.field(_HOUR).isin(hours))
+    events = pa.concat_tables(tables)
+    is_wanted = pc.is_in(events[_HOUR], value_set=hours)
+    return events if pc.all(is_wanted).as_py() else events.filter(is_wanted)
 
 
 def _read_file(context: SessionContext, path: Path, columns: Sequence[str]) -> pa.Table:
@@ -295,26 +302,25 @@ def _without_long_keys(
 
 
 def _windows(
-    context: SessionContext, metric: Metric, spans: Sequence[int], table: str, has_tips: bool
+    coded: CodedEvents, metric: Metric, chosen: str, has_tips: bool
 ) -> Iterator[FoldedWindows]:
-    """What a metric folds of a registered table, one grouping set after the other."""
+    """What a metric folds of the events that it has chosen, one grouping set after the other."""
     selection, time, place = metric.selection, quote_name(_TIME), quote_name(_PLACE)
     partition = f"({place} - {1 << _OPEN_BIT}) / {1 << _OFFSET_BITS}"
     tip_key = f"CASE WHEN {place} >= {1 << _OPEN_BIT} THEN {partition} END"
     nodes = dict.fromkeys([*selection.by, *chain.from_iterable(selection.arguments)])
-    # Each has a name of its own: DataFusion names two by their text without casts.
-    named = {node: quote_name(f"0e{number}") for number, node in enumerate(nodes)}
+    named = {node: coded.name_of(to_sql(node)) for node in nodes}
     columns = [
         columns_of(measure, aggregate, [Argument(named[n], n.type) for n in arguments], time)
         for measure, aggregate, arguments in zip(
             metric.folded.values(), metric.aggregates, selection.arguments, strict=True
         )
     ]
-    events = _named(_selected_events(metric, spans, table), named)
+    events = _named(chosen, named)
     for prefix, by in _sets(metric):
         keys = [f"{time} - {time} % {metric.window_ms}", *[named[node] for node in by]]
         keys += [tip_key] if has_tips else []
-        for key_columns, states in grouped(context, keys, columns, events, place):
+        for key_columns, states in grouped(coded, keys, columns, events, chosen, place):
             windows = key_columns[0].to_pylist()
             dims = _dims(prefix, key_columns[1 : 1 + len(by)], len(windows))
             if has_tips:
@@ -362,9 +368,9 @@ def _sets(metric: Metric) -> Iterable[tuple[tuple[int, ...], Sequence[Node]]]:
 
 
 def _selected_events(metric: Metric, spans: Sequence[int], table: str) -> str:
-    """The events that a metric folds, from FROM on."""
+    """The events that a metric folds, from FROM on; those of some spans, or of all."""
     selection = metric.selection
-    conditions = f"{quote_name(_HOUR)} IN ({', '.join(map(str, spans))})"
+    conditions = f"{quote_name(_HOUR)} IN ({', '.join(map(str, spans))})" if spans else "TRUE"
     if selection.where is not None:
         conditions += f" AND {to_sql(selection.where)}"
     events = table

@@ -2,17 +2,21 @@
 
 One query groups by all aggregate functions. What a measure cannot have of one, such as its distinct
 values, comes from a query of its own in order of the groups, which takes a tenth of the memory and
-time that gathering them into arrays would take, and can spill.
+time that gathering them into arrays would take, and can spill. Distinct values of events that are
+not too many come from codes of them, in a fraction of the time.
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from datafusion import SessionContext
+from numpy.typing import NDArray
 
+from fastdata.batch.columnar.coded import CodedColumn, CodedEvents, ask
 from fastdata.batch.columnar.measures import AggregateColumns
 from fastdata.batch.columnar.values import ValueColumns
 from fastdata.measures.aggregate import Aggregate, State
@@ -22,6 +26,7 @@ __all__ = ["GroupedStates", "GroupedValues", "grouped", "slices"]
 
 # Of which the states, and what they are made of, are Python objects at the same time.
 _GROUPS, _EVENTS = 20_000, 200_000
+_CODES = 1 << 62  # that a number has room for
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +46,61 @@ class GroupedStates:
         return payloads(list(map(aggregate.dump, self.states()))) if stored is None else stored
 
 
+@dataclass(frozen=True, slots=True)
+class GroupedValues:
+    """Columns of values, those of one group behind each other.
+
+    Attributes:
+        starts: Where each group begins, and the end.
+        columns: Of all groups.
+    """
+
+    starts: NDArray[np.int64]
+    columns: Sequence[pa.ChunkedArray]
+
+    @classmethod
+    def of_sorted(cls, table: pa.Table, keys: int) -> Self:
+        """The columns behind the first ones, which are the keys of the groups and in order."""
+        is_first = np.zeros(table.num_rows, bool)
+        is_first[:1] = True
+        for key in table.columns[:keys]:
+            codes = key.combine_chunks().dictionary_encode(null_encoding="encode").indices
+            is_first[1:] |= np.diff(codes.to_numpy()) != 0
+        return cls(np.append(np.flatnonzero(is_first), table.num_rows), table.columns[keys:])
+
+    @classmethod
+    def of_different(cls, columns: Sequence[CodedColumn]) -> Self | None:
+        """The different values of the last column, in order, by groups of equal other ones.
+
+        Several times faster than a query; None where there are too many combinations.
+        """
+        codes, room = np.zeros(len(columns[0].codes), np.int64), _CODES
+        for column in columns:
+            room //= max(1, len(column.values))
+            if not room:
+                return None
+            codes *= len(column.values)
+            codes += column.codes
+        codes.sort()
+        values = columns[-1].values
+        groups, chosen = np.divmod(codes[np.diff(codes, prepend=-1) != 0], max(1, len(values)))
+        starts = np.append(np.flatnonzero(np.diff(groups, prepend=-1)), len(groups))
+        return cls(starts, [pa.chunked_array([values.take(pa.array(chosen))])])
+
+    def of(self, start: int, end: int) -> tuple[Sequence[pa.ChunkedArray], Sequence[int]]:
+        """The columns of the groups `[start, end)`, and how many rows each group has."""
+        starts = self.starts[start : end + 1]
+        first, last = int(starts[0]), int(starts[-1])
+        columns = [column.slice(first, last - first) for column in self.columns]
+        return columns, np.diff(starts).tolist()
+
+
 def grouped(
-    context: SessionContext,
+    coded: CodedEvents,
     keys: Sequence[str],
     measures: Sequence[AggregateColumns | ValueColumns],
     events: str,
+    chosen: str,
     place: str,
 ) -> Iterator[tuple[Sequence[pa.ChunkedArray], list[GroupedStates]]]:
     """The groups slice by slice: their keys, and of each measure their states.
@@ -54,17 +109,24 @@ def grouped(
         keys: SQL of what the events of a group have in common.
         measures: What is computed of each group.
         events: SQL from FROM on.
+        chosen: Equal for equal rows, whatever else can be selected of them.
         place: SQL of a column that the log is in order of.
     """
-    order = _numbers(keys)
+    context, order = coded.context, _numbers(keys)
     aggregated = [sql for m in measures if isinstance(m, AggregateColumns) for sql in m.sql]
     selected = [*keys, "count(*)", *aggregated]
-    groups = _ask(context, selected, f"{events} GROUP BY {order} ORDER BY {order}")
-    values = {
-        index: GroupedValues(_values(context, keys, columns, events, place), len(keys))
-        for index, columns in enumerate(measures)
-        if isinstance(columns, ValueColumns)
-    }
+    groups = ask(context, selected, f"{events} GROUP BY {order} ORDER BY {order}")
+    rows = pc.sum(groups.column(len(keys))).as_py() or 0
+    values: dict[int, GroupedValues] = {}
+    for index, columns in enumerate(measures):
+        if isinstance(columns, ValueColumns):
+            if columns.row == "distinct":
+                asked = coded.columns([*keys, *columns.sql], events, chosen, rows)
+                if asked and (different := GroupedValues.of_different(asked)):
+                    values[index] = different
+                    continue
+            table = _sorted(context, keys, columns, events, place)
+            values[index] = GroupedValues.of_sorted(table, len(keys))
     for start, end in slices(groups.column(len(keys))):
         slice_columns = groups.slice(start, end - start).columns
         at, states = len(keys) + 1, []
@@ -77,7 +139,7 @@ def grouped(
         yield slice_columns[: len(keys)], states
 
 
-def _values(
+def _sorted(
     context: SessionContext, keys: Sequence[str], columns: ValueColumns, events: str, place: str
 ) -> pa.Table:
     """The rows of one measure in order of the groups; each group has one, if only of a null."""
@@ -85,22 +147,15 @@ def _values(
     match columns.row:
         case "distinct":
             rest = f"{events} ORDER BY {_numbers(selected)}"
-            return _ask(context, selected, rest, "DISTINCT")
+            return ask(context, selected, rest, "DISTINCT")
         case "counted":
             rest = f"{events} GROUP BY {_numbers(selected)} ORDER BY {_numbers(keys)}"
-            return _ask(context, [*selected, "count(*)"], rest)
-    return _ask(context, selected, f"{events} ORDER BY {_numbers(keys)}, {place}")
+            return ask(context, [*selected, "count(*)"], rest)
+    return ask(context, selected, f"{events} ORDER BY {_numbers(keys)}, {place}")
 
 
 def _numbers(columns: Sequence[str]) -> str:
     return ", ".join(str(n + 1) for n in range(len(columns)))
-
-
-def _ask(
-    context: SessionContext, selected: Sequence[str], rest: str, distinct: str = ""
-) -> pa.Table:
-    named = ", ".join(f'{sql} AS "{n}"' for n, sql in enumerate(selected))
-    return context.sql(f"SELECT {distinct} {named} {rest}").to_arrow_table()
 
 
 def slices(events: pa.ChunkedArray) -> Iterator[tuple[int, int]]:
@@ -116,28 +171,3 @@ def slices(events: pa.ChunkedArray) -> Iterator[tuple[int, int]]:
         end = min(max(fitting, start + 1), start + _GROUPS)
         yield start, end
         start = end
-
-
-class GroupedValues:
-    """Columns of values, those of one group behind each other.
-
-    Args:
-        table: In order of its first columns, which are the keys of the groups.
-        keys: How many these are.
-    """
-
-    def __init__(self, table: pa.Table, keys: int) -> None:
-        is_first = np.zeros(table.num_rows, bool)
-        is_first[:1] = True
-        for key in table.columns[:keys]:
-            codes = key.combine_chunks().dictionary_encode(null_encoding="encode").indices
-            is_first[1:] |= np.diff(codes.to_numpy()) != 0
-        self._starts = np.append(np.flatnonzero(is_first), table.num_rows)
-        self._columns = table.columns[keys:]
-
-    def of(self, start: int, end: int) -> tuple[Sequence[pa.ChunkedArray], Sequence[int]]:
-        """The columns of the groups `[start, end)`, and how many rows each group has."""
-        starts = self._starts[start : end + 1]
-        first, last = int(starts[0]), int(starts[-1])
-        columns = [column.slice(first, last - first) for column in self._columns]
-        return columns, np.diff(starts).tolist()
