@@ -40,6 +40,18 @@ class PartialsContract:
             await store.upsert(batch, [])
         assert [partial(stamp=3, state=b"3")] == list(await store.partials(METRIC, NOON, ONE))
 
+    @pytest.mark.parametrize("count", [49, 50, 51, 149])
+    async def test_of_many_at_once_the_larger_stamp_of_each_stays(
+        self, store: ServingStore, count: int
+    ) -> None:
+        first = [partial(segment=n, stamp=5, state=b"first") for n in range(count)]
+        other = [partial(segment=n, stamp=4 + n % 3, state=b"other") for n in range(count)]
+        await store.upsert(first, [])
+        await store.upsert(other, [])
+        expected = [b if b.stamp > 5 else a for a, b in zip(first, other, strict=True)]
+        stored = await store.partials(METRIC, NOON, ONE)
+        assert sorted(stored, key=lambda p: p.segment) == expected
+
     async def test_an_equal_stamp_changes_nothing(self, store: ServingStore) -> None:
         await store.upsert([partial(stamp=7, state=b"first")], [])
         await store.upsert([partial(stamp=7, state=b"again")], [])

@@ -94,11 +94,11 @@ class Dialect(Protocol):
     async def lock(self, connection: AsyncConnection, name: str) -> None:
         """Let nobody else pass here with this name until the transaction ends."""
 
-    def insert(self, table: Table) -> "sqlite.Insert | postgresql.Insert":
-        """An insert of the rows of `parameters` that knows ON CONFLICT."""
+    def insert(self, table: Table, rows: int) -> "sqlite.Insert | postgresql.Insert":
+        """An insert of so many rows, as `portions` says, that knows ON CONFLICT."""
 
-    def parameters(self, rows: Sequence[SqlRow]) -> list[SqlRow]:
-        """What `insert` is executed with, each in turn, to insert `rows`."""
+    def portions(self, rows: Sequence[SqlRow]) -> list[tuple[int, list[SqlRow]]]:
+        """By inserts of how many rows all of them are inserted, and with what parameters each."""
 
     def covered_until(
         self, coverage: ColumnElement[str], partition: ColumnElement[int]

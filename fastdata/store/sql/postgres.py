@@ -138,18 +138,19 @@ class Postgres(Dialect):
     async def lock(self, connection: AsyncConnection, name: str) -> None:
         await connection.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(name, 0))))
 
-    def insert(self, table: Table) -> postgresql.Insert:
+    def insert(self, table: Table, rows: int) -> postgresql.Insert:
         """An insert of an array for each column: ten times as fast as a row for each VALUES."""
         arrays = [bindparam(c.name, type_=_ARRAYS[type(c.type)]) for c in table.c]
-        rows = func.unnest(*arrays).table_valued(*table.c.keys()).render_derived()
-        return postgresql.insert(table).from_select(table.c.keys(), select(rows))
+        unnested = func.unnest(*arrays).table_valued(*table.c.keys()).render_derived()
+        return postgresql.insert(table).from_select(table.c.keys(), select(unnested))
 
-    def parameters(self, rows: Sequence[SqlRow]) -> list[SqlRow]:
-        """The columns of some rows at a time."""
-        return [
+    def portions(self, rows: Sequence[SqlRow]) -> list[tuple[int, list[SqlRow]]]:
+        """The columns of some rows at a time; to the insert they are all the same."""
+        columns: list[SqlRow] = [
             tuple(zip(*rows[first : first + _ROWS_AT_ONCE], strict=True))
             for first in range(0, len(rows), _ROWS_AT_ONCE)
         ]
+        return [(_ROWS_AT_ONCE, columns)]
 
     def covered_until(
         self, coverage: ColumnElement[str], partition: ColumnElement[int]

@@ -168,13 +168,13 @@ READ_LAST_RUN = (
 READ_REPLAYED = select(_runs.metric).group_by(_runs.metric).order_by(func.max(_runs.number).desc())
 
 
-def put(dialect: Database, engine_dialect: Dialect, table: Table) -> str:
-    """The text that inserts or replaces rows of `table`, their columns in order.
+def put(dialect: Database, engine_dialect: Dialect, table: Table, rows: int) -> str:
+    """The text that inserts or replaces so many rows of `table`, their columns in order.
 
     Of partials the larger stamp stays, of progress the larger offset. The database compares while
     it has the row locked: a worker that read first could overwrite what came in between.
     """
-    insert = dialect.insert(table)
+    insert = dialect.insert(table, rows)
     new = insert.excluded
     values = {column.name: new[column.name] for column in table.c if not column.primary_key}
     key = list(table.primary_key)
