@@ -21,8 +21,8 @@ from fastdata.errors import ReplayError
 __all__ = ["FoldingPool", "choose_workers"]
 
 _T = TypeVar("_T")
-# Below it, starting processes takes longer than the work.
-_SMALL_EVENTS: Mapping[Engine, int] = {"rows": 20_000, "columns": 500_000}
+# Below it, starting processes takes as long as they would save.
+_SMALL_EVENTS: Mapping[Engine, int] = {"rows": 20_000, "columns": 1_000_000}
 # More are for who has the memory: some 120 MB each.
 _DEFAULT_WORKERS = 2
 # Of hours with more, one at a time: an event may be a cell of its own, which takes a kilobyte.

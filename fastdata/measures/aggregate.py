@@ -38,7 +38,8 @@ class Aggregate(Protocol):
 
     An aggregate whose states are small may have a method `load_groups(column, edges)`, which gives
     what loading and merging the groups of a `columns.Payloads` gives, many at a time, or None where
-    that has to be done one by one. `fold_stored` says what that is.
+    that has to be done one by one. `fold_stored` says what that is. (What dumps many of ours at a
+    time is `dump_groups`, from what the columnar engine of batch has of each.)
     """
 
     @property
