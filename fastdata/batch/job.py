@@ -113,9 +113,9 @@ class JobResult:
         rows: list[WindowState] = []
         hours: dict[int, dict[tuple[int, str], States]] = {span: {} for span in spans}
         day_of = cache(metric.calendar.day_of)
-        for some in folded:
-            rows += zip(some.windows, some.dims, some.envelopes, strict=True)
-            for window, dims, states in zip(some.windows, some.dims, some.states, strict=False):
+        for group in folded:
+            rows += zip(group.windows, group.dims, group.envelopes, strict=True)
+            for window, dims, states in zip(group.windows, group.dims, group.states, strict=False):
                 if not is_tip(dims):
                     hour = hours[window - window % HOUR_MS]
                     # Where a day begins within an hour, this has states of two days.

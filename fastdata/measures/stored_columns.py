@@ -19,9 +19,9 @@ _WORD = 8  # bytes
 _BOUNDS = np.array([1 << 8 * size - 1 for size in range(1, _WORD + 1)], np.uint64)
 
 
-def payloads(each: Sequence[bytes]) -> pa.Array:
+def payloads(dumped: Sequence[bytes]) -> pa.Array:
     """The column of these payloads."""
-    return pa.array(each, _BYTES)
+    return pa.array(dumped, _BYTES)
 
 
 def integers(numbers: NDArray[np.int64]) -> pa.Array:
