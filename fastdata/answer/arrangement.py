@@ -1,6 +1,7 @@
 """In which order the rows of an answer come, and how many."""
 
 import math
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -33,7 +34,7 @@ class Arrangement:
 
     @classmethod
     def parse(
-        cls, metric: Metric, by: Sequence[str], order: str | Sequence[str], limit: int | None
+        cls, metric: Metric, by: Sequence[str], order: str | Sequence[str] | None, limit: int | None
     ) -> Self:
         """Understand arguments as `query` takes them.
 
@@ -46,7 +47,9 @@ class Arrangement:
         """
         if limit is not None and (type(limit) is not int or limit < 1):
             raise QueryError(f"limit is {limit!r}; give a number of rows, 1 or more")
-        texts = [order] if isinstance(order, str) else order
+        texts = [order] if isinstance(order, str) else [] if order is None else order
+        if not isinstance(texts, Sequence) or not all(isinstance(text, str) for text in texts):
+            raise QueryError(f"order is {order!r}; name columns, as in ['origin', 'events desc']")
         columns = [_column(part) for text in texts for part in text.split(",")]
         return cls(columns, limit, [_value_of(metric, by, name) for name, _ in columns])
 
@@ -57,7 +60,7 @@ class Arrangement:
             pairs = zip(self.columns, self._values, strict=True)
             for (_, is_descending), value in reversed(list(pairs)):
                 rows.sort(key=_key(value, is_descending), reverse=is_descending)
-        return islice(rows, self.limit)
+        return rows if self.limit is None else islice(rows, min(self.limit, sys.maxsize))
 
     def described(self) -> dict[str, object]:
         """For the metadata of an answer."""
@@ -82,7 +85,7 @@ def _value_of(metric: Metric, by: Sequence[str], name: str) -> Callable[[Row], A
         return lambda row: row.dims[index]
     if name not in metric.columns:
         have = ", ".join(["window_start", *by, *metric.columns])
-        raise QueryError(f"order: the answer has no column {name!r} to sort by; it has: {have}")
+        raise QueryError(f"order: rows cannot be sorted by {name!r}; what they can be by: {have}")
     if pa.types.is_nested(metric.columns[name].arrow_type()):
         raise QueryError(f"order: {name!r} holds lists, which have no order; name another column")
     index = list(metric.columns).index(name)

@@ -24,7 +24,6 @@ class ChosenDims(dict[str, str | None]):
 
     Attributes:
         names: The dimensions of the smallest grouping set that tells all of it: it is read.
-        begins: How the stored texts of all rows begin that are needed, in order.
         is_overall: Whether nothing is asked of dimensions.
 
     Raises:
@@ -40,8 +39,7 @@ class ChosenDims(dict[str, str | None]):
         self.names = metric.sets[self._set]
         self._indices = [self.names.index(name) for name in by]
         self.is_overall = not by and where is None
-        begin = metric.dims_prefix(asked)
-        self.begins = sorted(self._begins(begin, where)) if where else [begin]
+        self._begin = metric.dims_prefix(asked)
 
     def __missing__(self, stored: str) -> str | None:
         number, values = self._metric.read_dims(stored)
@@ -53,12 +51,28 @@ class ChosenDims(dict[str, str | None]):
         return chosen
 
     @property
+    def is_filtered(self) -> bool:
+        """Whether a filter may leave stored rows out."""
+        return self._where is not None
+
+    @property
     def is_one_to_one(self) -> bool:
         """Whether no two stored combinations of dimensions can be of one row."""
         choices = self._where.choices if self._where else {}
         return all(name in self._by or len(choices.get(name, "??")) < 2 for name in self.names)
 
-    def _begins(self, begin: str, where: Filter) -> Iterator[str]:
+    def begins(self, *, is_bounded: bool) -> list[str]:
+        """How the stored texts of all rows begin that are needed, in order.
+
+        Args:
+            is_bounded: Whether both ends of the range are given. Else all rows are needed: they
+                tell where it begins and ends, whatever is asked about in it.
+        """
+        if self._where is None or not is_bounded:
+            return [self._begin]
+        return sorted(self._filtered(self._where))
+
+    def _filtered(self, where: Filter) -> Iterator[str]:
         """Of the first dimensions, as far as the filter leaves few values of each."""
         leading: list[list[str]] = []
         number = 1
@@ -69,8 +83,8 @@ class ChosenDims(dict[str, str | None]):
                 break
             leading.append([dump_dims([value])[1:-1] for value in values])
         if not leading:
-            yield begin
+            yield self._begin
             return
         end = "]" if len(leading) == len(self.names) else ","
         for texts in product(*leading):
-            yield f"{begin or '['}{','.join(texts)}{end}"
+            yield f"{self._begin or '['}{','.join(texts)}{end}"

@@ -50,7 +50,7 @@ async def compare(
     that both have (null of two empty sides); then `exact`, `fresh_until`, `read_until` and `gap`
     as in `query`. Counts hold within their bounds with confidence 0.997, the similarity with 0.954.
 
-        visits = fastdata.load("agents/visits.py").metric("visits")
+        visits = fastdata.load("agents/visits.py").visits
         germany, france = {"country": "DE"}, {"country": "FR"}
         table = await fastdata.compare(visits, "visitors", germany, france, every="month")
         print(table["intersection"].to_pylist())

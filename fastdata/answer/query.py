@@ -35,7 +35,7 @@ async def query(
     by: str | Sequence[str] | None = None,
     where: str | None = None,
     measures: str | Sequence[str] | None = None,
-    order: str | Sequence[str] = (),
+    order: str | Sequence[str] | None = None,
     limit: int | None = None,
     items: Mapping[str, object] | None = None,
     layers: bool = False,
@@ -60,7 +60,7 @@ async def query(
     Where nothing is counted of the metric, but of an earlier definition of it, a `UserWarning` says
     so.
 
-        departures = fastdata.load("agents/flights.py").metric("departures")
+        departures = fastdata.load("agents/flights.py").departures
         table = await fastdata.query(departures, "2013-01-01", every="day", by="origin")
         print(table["exact"].to_pylist())
 
@@ -78,8 +78,8 @@ async def query(
         by: Some of the metric's dimensions; None merges them all. Of several grouping sets, the
             smallest that has these, and those of `where`, answers.
         where: A condition on dimensions, as in "country = 'DE' and device in ('a', 'b')"; in the
-            SQL of a metric's own. What does not meet it is not read, where a store can tell. None
-            for all.
+            SQL of a metric's own. Where `start` and `end` are given, a store reads little of what
+            does not meet it. None for all.
         measures: Those that are answered, in this order, and that `exact` is about; None for all.
         order: Columns of the answer by which its rows are sorted, as in "events desc" or ["origin",
             "delay desc"]: of the window, dimensions, and measures that are numbers or text. Null is
@@ -149,7 +149,7 @@ async def answer(
             if takes_ready
             else (await read_hours(metric, request, chosen, opened), None)
         )
-        earlier = await _earlier(metric, request, reading, opened)
+        earlier = await _earlier(metric, request, chosen, reading, opened)
     # Rolling days of which only left out events are known have not come yet, and have no row.
     held = held_range(metric, reading, with_left_out=request.rolling is None)
     request = request.within(held)
@@ -165,11 +165,19 @@ async def answer(
 
 
 async def _earlier(
-    metric: Metric, request: QueryRequest, reading: Reading, store: ServingStore
+    metric: Metric,
+    request: QueryRequest,
+    chosen: ChosenDims,
+    reading: Reading,
+    store: ServingStore,
 ) -> EarlierDefinition | None:
     """The definition before the present one, where that one alone has been counted by batch."""
+    if reading.heads:
+        return None
+    # Of a part nothing may be there though something is of the whole.
+    is_any = reading.partials or (chosen.is_filtered and await store.has_partials(metric.id))
     # Hours that no replay has come to yet are the rule, and no reason to look at all runs.
-    if reading.heads or (reading.partials and await store.last_run(metric.id)):
+    if is_any and await store.last_run(metric.id):
         return None
     start, end = request.read_range(metric.span_ms)
     return await find_earlier(store, metric.name, metric.id, start, end)

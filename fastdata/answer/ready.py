@@ -104,7 +104,8 @@ async def read_hours(
     """
     ids = metric.id, unfolded_of(metric.source).id, metric.source.topic
     limits = request.read_range(metric.span_ms)
-    return await store.read(*ids, *limits, totals=totals, dims=chosen.begins)
+    dims = chosen.begins(is_bounded=request.is_bounded)
+    return await store.read(*ids, *limits, totals=totals, dims=dims)
 
 
 def _is_rolled_up(metric: Metric, grain: Grain, request: QueryRequest, chosen: ChosenDims) -> bool:
@@ -258,7 +259,7 @@ class _ReadyReading:
         first, last = span_of_window(windows[0][1]), span_of_window(windows[-1][1])
         # No other dimensions begin like those of all events.
         is_overall = self.chosen.is_overall and _has_overall(self.metric)
-        dims = [OVERALL] if is_overall else self.chosen.begins
+        dims = [OVERALL] if is_overall else self.chosen.begins(is_bounded=True)
         # Of ready windows there are neither unfolded events nor gaps: any id stands for theirs.
         reading = await self.store.read(id, id, id, first, last + 1, dims=dims)
         marks = Marks(heads)

@@ -71,6 +71,11 @@ class QueryRequest:
         return cls(first, last, windows, calendar)
 
     @property
+    def is_bounded(self) -> bool:
+        """Whether both ends are given."""
+        return self.start is not None and self.end is not None
+
+    @property
     def grain(self) -> str:
         """The kind of windows as the metadata of an answer has it: "day", "15m", "all"."""
         match self.every:

@@ -69,7 +69,10 @@ class _Unread:
 
 
 def _listed(metric: Metric, measures: str | Sequence[str]) -> list[str]:
-    names = [measures] if isinstance(measures, str) else list(dict.fromkeys(measures))
+    names = [measures] if isinstance(measures, str) else measures
+    if not isinstance(names, Sequence) or not all(isinstance(name, str) for name in names):
+        raise QueryError(f"measures is {measures!r}; give names, as in ['events']")
+    names = list(dict.fromkeys(names))
     if unknown := [name for name in names if name not in metric.columns]:
         have = ", ".join(metric.columns)
         raise QueryError(

@@ -47,9 +47,17 @@ def printed(command: Callable[..., None]) -> Callable[..., None]:
 @click.argument("metric")
 @ranged(every="1h")
 @click.option("--by", multiple=True, help="Dimensions, separated by commas or given again.")
-@click.option("--where", metavar="CONDITION", help="Which dimensions to answer about, as SQL.")
 @click.option(
-    "--measures", multiple=True, metavar="NAMES", help="Only these measures, in this order."
+    "--where",
+    multiple=True,
+    metavar="CONDITION",
+    help="Which dimensions to answer about, as SQL; all of several must hold.",
+)
+@click.option(
+    "--measures",
+    multiple=True,
+    metavar="NAMES",
+    help="Only these measures, separated by commas or given again, in this order.",
 )
 @click.option(
     "--order", multiple=True, metavar="COLUMNS", help='Sort the rows, as in "events desc, origin".'
@@ -66,7 +74,7 @@ def printed(command: Callable[..., None]) -> Callable[..., None]:
 def query(
     metric: str,
     by: tuple[str, ...],
-    where: str | None,
+    where: tuple[str, ...],
     measures: tuple[str, ...],
     order: tuple[str, ...],
     limit: int | None,
@@ -104,8 +112,8 @@ def query(
             metric,
             **interval,
             by=listed(by),
-            where=where,
-            measures=listed(measures) or None,
+            where=_all_of(where),
+            measures=listed(measures) if measures else None,
             order=order,
             limit=limit,
             items=asked,
@@ -113,6 +121,13 @@ def query(
         )
 
     deliver(metric, answer, form, as_json, output)
+
+
+def _all_of(conditions: Sequence[str]) -> str | None:
+    """One condition that holds where all do; None for none."""
+    if len(conditions) < 2:
+        return next(iter(conditions), None)
+    return " AND ".join(f"({condition})" for condition in conditions)
 
 
 def listed(texts: Sequence[str]) -> list[str]:

@@ -135,9 +135,10 @@ def _footer(table: "pa.Table", about: "Description", took_s: float, width: int) 
     rows = table.num_rows
     certain = "all exact" if exact == rows else f"{exact:,} exact"
     first = "first " if rows == about.get("limit") else ""
+    nothing = "nothing of that" if about.get("where") else "nothing"
     fresh, read = about["fresh_until"], about["read_until"]
     parts = [
-        f"{first}{_counted(rows, 'row')}, {certain}" if rows else "nothing is stored there",
+        f"{first}{_counted(rows, 'row')}, {certain}" if rows else f"{nothing} is stored there",
         f"fresh until {show_instant(fresh)} UTC" if fresh else "no worker has run",
         f"read until {show_instant(read)} UTC" if read else "read until an unknown time",
         f"{gaps:,} with gaps" if gaps else "no gaps",

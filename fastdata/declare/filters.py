@@ -46,7 +46,7 @@ class Filter:
         try:
             node = parse_expression(text, types, user)
         except DeclarationError as error:
-            raise QueryError(str(error)) from error
+            raise QueryError(str(error).replace("no field", "no dimension")) from error
         if node.type.kind != "bool":
             raise QueryError(
                 f"{user}: {text!r} is no condition but {describe(node.type)}; compare it with "

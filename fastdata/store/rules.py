@@ -8,7 +8,7 @@ one line, so that a test can take the rule away and see it missed.
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from fastdata.coordinates.instants import HOUR_MS, floor_to
 from fastdata.coordinates.segments import Coverage
@@ -21,6 +21,7 @@ __all__ = [
     "Coverages",
     "PartialKey",
     "after",
+    "beginning",
     "between",
     "check_kept",
     "first_open",
@@ -54,6 +55,7 @@ well. So it is in no reading and never dropped, and of that hour no answer is ex
 PartialKey = tuple[str, int, str, int, int]
 
 _T = TypeVar("_T")
+_Row = TypeVar("_Row", bound=Sequence[Any])
 
 
 class Coverages(dict[str, Coverage]):
@@ -150,6 +152,18 @@ def between(dims: Sequence[str]) -> tuple[str, ...]:
     if "" in dims:
         return ()
     return (min(dims), after(max(dims))) if dims else ("", "")
+
+
+def beginning(rows: Sequence[_Row], column: int, dims: Sequence[str]) -> Sequence[_Row]:
+    """Of rows that lie `between`, those whose dimensions begin with one of some texts.
+
+    Args:
+        column: Where a row has its dimensions.
+    """
+    if len(dims) == 1 or "" in dims:
+        return rows
+    begins = tuple(dims)
+    return [row for row in rows if row[column].startswith(begins)]
 
 
 def living(reports: Sequence[Progress]) -> list[Progress]:

@@ -110,8 +110,24 @@ def test_some_dimensions_measures_and_rows_can_be_asked_for(rides: Metric) -> No
     assert "first 2 rows, 1 exact" in first.stdout
 
 
+def test_of_several_conditions_all_must_hold(rides: Metric) -> None:
+    both = "--where", "city = 'Oslo' or line = 2", "--where", "line = 2"
+    answer = json.loads(run(*NOON_TO_TWO, "--by", "city", *both, "--json").stdout)
+    assert [None] == [row["city"] for row in answer["rows"]]
+    assert "(city = 'Oslo' or line = 2) AND (line = 2)" == answer["where"]
+
+
+def test_an_empty_answer_says_that_it_was_about_a_part(rides: Metric) -> None:
+    assert "nothing of that is stored there" in run("--where", "city = 'Paris'").stdout
+
+
+def test_measures_that_are_none_are_refused(rides: Metric) -> None:
+    with pytest.raises(QueryError, match="measures is empty"):
+        run("--measures", ",")
+
+
 def test_a_condition_that_is_none_is_shown_with_its_place(rides: Metric) -> None:
-    with pytest.raises(QueryError, match=r"(?s)there is no field 'town'.*\^\^\^\^"):
+    with pytest.raises(QueryError, match=r"(?s)there is no dimension 'town'.*\^\^\^\^"):
         run("--where", "town = 'Oslo'")
 
 

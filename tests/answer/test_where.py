@@ -183,6 +183,39 @@ async def test_null_is_the_last_either_way(rides: Metric, store: ServingStore) -
         assert [None] == table["city"].to_pylist()[-1:]
 
 
+async def test_a_limit_may_be_larger_than_anything(rides: Metric, store: ServingStore) -> None:
+    table = await query(rides, *DAY, every="all", limit=1 << 80, store=store)
+    assert 1 == table.num_rows
+
+
+async def test_a_part_has_the_range_of_the_whole(tmp_path: Path) -> None:
+    rides = declare(tmp_path)
+    stored = [partial(rides, NOON, ["Oslo", 1], [(5, "anna")])]
+    stored.append(partial(rides, NOON + 9 * 24 * 60 * MINUTE, ["Bergen", 1], [(5, "anna")]))
+    async with open_store("memory:") as store:
+        await store.upsert(stored, [progress(TWO)])
+        for asked in ({"every": "all"}, {"every": "day", "rolling": "30d"}, {"every": "1h"}):
+            whole = await query(rides, by="city", store=store, **asked)  # type: ignore[arg-type]
+            some = await query(rides, by="city", where="city = 'Oslo'", store=store, **asked)  # type: ignore[arg-type]
+            assert [row for row in whole.to_pylist() if row["city"] == "Oslo"] == some.to_pylist()
+
+
+async def test_a_part_of_which_nothing_is_there_is_of_no_earlier_definition(
+    tmp_path: Path,
+) -> None:
+    earlier, rides = Metric("rides", declare_source(tmp_path), by=["city"]), declare(tmp_path)
+    async with open_store("memory:") as store:
+        for number, metric in enumerate((earlier, rides), 1):
+            run = await store.open_run(metric.id, NOON, ONE, Coverage())
+            assert number == run.number
+        oslo = total(rides, NOON, ["Oslo", 1], [(5, "anna")])
+        await store.write_totals(earlier.id, 1, {NOON: [oslo]})
+        await store.publish(earlier.id, [Flip(NOON, None, 1, Coverage(), 1)])
+        await store.upsert([partial(rides, NOON, ["Oslo", 1], [(5, "anna")])], [progress(TWO)])
+        table = await query(rides, *DAY, where="city = 'Paris'", store=store)
+    assert describe(table)["earlier"] is None
+
+
 async def test_a_limit_alone_takes_the_first_rows(rides: Metric, store: ServingStore) -> None:
     whole = await query(rides, *DAY, by=["city", "line"], store=store)
     some = await query(rides, *DAY, by=["city", "line"], limit=7, store=store)
@@ -196,8 +229,13 @@ async def test_a_limit_alone_takes_the_first_rows(rides: Metric, store: ServingS
         ({"measures": []}, "measures is empty"),
         ({"order": "riders upwards"}, "'riders upwards' is no column; write it as in"),
         ({"order": ""}, "'' is no column"),
-        ({"order": "city"}, "no column 'city' to sort by; it has: window_start, n, km, riders"),
-        ({"order": "km", "measures": "n"}, "no column 'km' to sort by; it has: window_start, n"),
+        ({"order": "city"}, "cannot be sorted by 'city'; what they can be by: window_start, n"),
+        (
+            {"order": "km", "measures": "n"},
+            "cannot be sorted by 'km'; what they can be by: window_start, n",
+        ),
+        ({"order": 5}, "order is 5; name columns"),
+        ({"measures": 5}, "measures is 5; give names"),
         ({"limit": 0}, "limit is 0; give a number of rows, 1 or more"),
         ({"limit": True}, "limit is True"),
         ({"where": "city = 3"}, "city is string and 3 is int"),

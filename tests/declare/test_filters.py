@@ -64,8 +64,8 @@ def test_what_only_a_map_function_can_have_made_is_accepted_by_no_condition(ride
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("town = 'Oslo'", "there is no field 'town'; there are: city, line, is_night, day"),
-        ("km > 3", "there is no field 'km'"),
+        ("town = 'Oslo'", "there is no dimension 'town'; there are: city, line, is_night, day"),
+        ("km > 3", "there is no dimension 'km'"),
         ("city", "'city' is no condition but string"),
         ("city = 3", "city is string and 3 is int"),
         ("city =", "cannot be read as SQL"),

@@ -14,10 +14,10 @@ from sqlalchemy import (
     Table,
     and_,
     bindparam,
+    cast,
     column,
     delete,
     exists,
-    false,
     func,
     or_,
     select,
@@ -204,10 +204,10 @@ def _replaces(table: Table, new: _Columns) -> ColumnElement[bool] | None:
 
 
 def of_dims(rows: Select[Any], dims: Sequence[str]) -> Select[Any]:
-    """Of totals or partials those whose dimensions begin with one of some texts."""
+    """Of totals or partials those whose dimensions lie where all lie that begin with some texts."""
+    between = rules.between(dims)
     column = rows.selected_columns["dims"]
-    begin = [func.substr(column, 1, len(text)) == text for text in dims]
-    return rows if "" in dims else rows.where(or_(false(), *begin))
+    return rows.where(column >= between[0], column < between[1]) if between else rows
 
 
 def walked_totals(dims: Sequence[str]) -> Select[Any]:
@@ -231,13 +231,16 @@ def walked_partials(dialect: Database, dims: Sequence[str]) -> Select[Any]:
     """Those of `visible_partials` whose dimensions begin so, by a walk likewise."""
     other = tables.partials.alias()
     first = select(func.min(_partials.window)).where(*_partials_within)
-    walk = select(_metric.label("metric"), _window(first)).cte("walk", recursive=True)
+    # PostgreSQL has to be told of what type a parameter is that nothing is compared with.
+    begun = select(cast(_metric, tables.TEXT).label("metric"), _window(first))
+    walk = begun.cte("walk", recursive=True)
     later = select(func.min(other.c.window)).where(*_same(other, walk.c))
     later = later.where(other.c.window > walk.c.window, other.c.window < _end).correlate(walk)
     further = select(walk.c.metric, _window(later))
     walk = walk.union_all(further.where(walk.c.window.is_not(None)))
     here = _same(tables.partials, walk.c, "window")
-    return _visible(dialect, READ_PARTIALS, _looking(walk, dims, tables.partials, here))
+    rows = select(*READ_PARTIALS.selected_columns).order_by(*tables.partials.primary_key)
+    return _visible(dialect, rows, _looking(walk, dims, tables.partials, here))
 
 
 def _window(of_one: Select[Any]) -> ColumnElement[int]:

@@ -123,11 +123,13 @@ class SqlStore(protocol.ServingStore):
             totals_of = await seeks.totals_of(connection, metric, heads, dims)
             for first, last in [(start, end)] if totals is None else totals:
                 within = counted | {"start": max(start, first), "end": min(end, last)}
-                shown += await statements.fetch_rows(connection, totals_of, within)
+                rows = await statements.fetch_rows(connection, totals_of, within)
+                shown += rules.beginning(rows, 1, dims)
             partials_of = await seeks.partials_of(
                 connection, self._dialect, metric, start, end, dims
             )
-            partials = await statements.fetch_rows(connection, partials_of, counted)
+            rows = await statements.fetch_rows(connection, partials_of, counted)
+            partials = rules.beginning(rows, 2, dims)
             visible = statements.visible_partials(self._dialect)
             unseen = await statements.fetch_rows(connection, visible, missed)
             return Reading(
