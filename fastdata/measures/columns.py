@@ -65,9 +65,9 @@ class Payloads:
             None where they have to be read one by one, as they are large, or not sound.
         """
         numbers = self._integers()
-        if numbers is None or not len(numbers) or numbers.min() < least:
+        if numbers is None or not len(numbers) or np.min(numbers) < least:
             return None
-        largest = max(int(numbers.max()), -int(numbers.min()))
+        largest = max(int(np.max(numbers)), -int(np.min(numbers)))
         if largest * len(numbers) >= _MOST:
             return None
         sums: list[int] = np.add.reduceat(numbers, edges[:-1]).tolist()
@@ -76,7 +76,7 @@ class Payloads:
     def _integers(self) -> _Numbers | None:
         """Integers of 64 bits; None where there are others, or one is not as short as it gets."""
         sizes = self.sizes
-        if sizes.min(initial=1) < 1 or sizes.max(initial=1) > _WORD:
+        if np.min(sizes, initial=1) < 1 or np.max(sizes, initial=1) > _WORD:
             return None
         bits = 8 * sizes
         words = _words(self.data, self.starts, "<i8") << (64 - bits) >> (64 - bits)
@@ -119,7 +119,7 @@ def unpack_columns(blobs: Sequence[bytes], codes: Sequence[int]) -> list[Payload
 def _split(blobs: Sequence[bytes], codes: Sequence[int]) -> list[Payloads] | None:
     """The columns of blobs that are sound; None where one may not be."""
     whole = Payloads.of(blobs)
-    if whole.sizes.min(initial=_WORD) < _HEAD + _CHECKSUM:
+    if np.min(whole.sizes, initial=_WORD) < _HEAD + _CHECKSUM:
         return None
     data, view = whole.data, np.frombuffer(whole.data, np.uint8)
     at, ends = whole.starts + _HEAD, whole.starts + whole.sizes - _CHECKSUM

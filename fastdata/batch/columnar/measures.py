@@ -125,8 +125,8 @@ def _totals(columns: Sequence[pa.Array]) -> NDArray[np.int64] | None:
     if len(halves) == 1:
         return halves[0]
     high, low = halves
-    is_small = max(high.max(initial=0), -high.min(initial=0)) < _MOST_HIGH
-    return (high << _LOW_BITS) + low if is_small and low.max(initial=0) < _MOST_LOW else None
+    is_small = max(np.max(high, initial=0), -np.min(high, initial=0)) < _MOST_HIGH
+    return (high << _LOW_BITS) + low if is_small and np.max(low, initial=0) < _MOST_LOW else None
 
 
 def _sum(aggregate: Any, argument: Argument, time: str) -> _Columns | None:
