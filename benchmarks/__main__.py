@@ -180,7 +180,9 @@ def main(arguments: list[str]) -> int:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--quick", action="store_true", help="five minutes instead of an hour")
+    parser.add_argument(
+        "--quick", action="store_true", help="fewer events and rounds: some five minutes"
+    )
     parser.add_argument(
         "--only",
         type=parts_of,

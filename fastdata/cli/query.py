@@ -97,7 +97,7 @@ def query(
       fastdata query departures --from 2013-01-01 --to 2013-02-01 --every 1d --by origin
       fastdata query departures --every month --zone America/New_York
       fastdata query departures --every day --where "origin = 'JFK' and carrier in ('AA', 'B6')"
-      fastdata query departures --every all --by carrier --order "departures desc" --limit 3
+      fastdata query departures --every all --by carrier --order "flights desc" --limit 3
       fastdata query visits --from 2025-03-01 --every day --rolling 30d --zone Europe/Berlin
       fastdata query departures --every all --by origin,carrier --json
       fastdata query visits --every 1d --item hits=/home

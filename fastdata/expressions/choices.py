@@ -1,6 +1,6 @@
 """What a condition leaves of a field: the few values that it can have where the condition holds."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping
 
 from fastdata.expressions.conditions import OPERATORS
 from fastdata.expressions.tree import Call, Column, Literal, Node
@@ -44,7 +44,7 @@ def choices_of(condition: Node) -> Mapping[str, frozenset[str | int | None]]:
     return {}
 
 
-def _one_of(column: Column, others: Iterator[Node] | tuple[Node, ...] | list[Node]) -> _Choices:
+def _one_of(column: Column, others: Iterable[Node]) -> _Choices:
     """The choices of a column that is equal to one of some nodes; none if one is no such value."""
     kind = _KINDS.get(column.type.kind)
     values = [other.value if isinstance(other, Literal) else other for other in others]

@@ -1,6 +1,7 @@
 """Some dimensions, some measures, some rows: each answer is a part of the whole one."""
 
 import random
+import re
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -8,9 +9,11 @@ from typing import Any
 
 import pytest
 
+import fastdata
 from fastdata import Count, Metric, Ratio, Sum, Uniques
 from fastdata.answer.arrow import describe
 from fastdata.answer.query import query
+from fastdata.cli.query import query as command
 from fastdata.coordinates.dimensions import tip_dims
 from fastdata.coordinates.segments import Coverage
 from fastdata.errors import QueryError
@@ -246,3 +249,10 @@ async def test_what_cannot_be_asked_is_refused(
 ) -> None:
     with pytest.raises(QueryError, match=message):
         await query(rides, store="memory:", **asked)
+
+
+def test_what_the_examples_of_the_command_sort_by_is_there() -> None:
+    departures = fastdata.load("agents/flights.py").departures
+    orders = re.findall(r'--order "(\w+) ', command.help or "")
+    assert orders
+    assert set(orders) <= departures.columns.keys()
