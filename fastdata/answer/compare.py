@@ -37,6 +37,7 @@ async def compare(
     start: str | datetime | None = None,
     end: str | datetime | None = None,
     *,
+    last: str | timedelta | None = None,
     every: str | timedelta = "all",
     rolling: str | None = None,
     zone: str | None = None,
@@ -60,9 +61,11 @@ async def compare(
         measure: The name of one of its measures, which is a `Sets`.
         left: Values of dimensions, all of which a row of that side has; empty: every row.
         right: The same; sides may overlap.
-        start: ISO text (without an offset: local time of the zone) or an aware `datetime`, in whole
-            minutes. None: from the first hour of which the store knows anything.
+        start: ISO text (without an offset: local time of the zone), "yesterday", "today" or "now",
+            or an aware `datetime`, in whole minutes. None: from the first hour of which the store
+            knows anything.
         end: Exclusive; the same. None: to the last one.
+        last: Instead of `start`, how long before `end`, or before now, as in "24h" or "7d".
         every: Width of the buckets: "day", "week" (from Monday) or "month" of the zone; or "1m" or
             more in whole minutes, which begin at multiples of it since 1970 UTC; "all" for one.
         rolling: With every="day", days such as "30d" that a bucket has: that day and those before.
@@ -82,7 +85,7 @@ async def compare(
             f"Sets('field'): {', '.join(sets) or 'none'}"
         )
     sides = _Sides(metric, measure, left, right)
-    request = QueryRequest.parse(metric, start, end, every, rolling, zone)
+    request = QueryRequest.parse(metric, start, end, every, rolling, zone, last)
     return await answer(
         metric,
         request,

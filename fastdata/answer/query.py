@@ -29,6 +29,7 @@ async def query(
     start: str | datetime | None = None,
     end: str | datetime | None = None,
     *,
+    last: str | timedelta | None = None,
     every: str | timedelta = "1h",
     rolling: str | None = None,
     zone: str | None = None,
@@ -66,9 +67,11 @@ async def query(
 
     Args:
         metric: What to answer.
-        start: ISO text (without an offset: local time of the zone) or an aware `datetime`, in whole
-            minutes. None: from the first hour of which the store knows anything.
+        start: ISO text (without an offset: local time of the zone), "yesterday", "today" or "now",
+            or an aware `datetime`, in whole minutes. None: from the first hour of which the store
+            knows anything.
         end: Exclusive; the same. None: to the last one.
+        last: Instead of `start`, how long before `end`, or before now, as in "24h" or "7d".
         every: Width of the buckets: "day", "week" (from Monday) or "month" of the zone; or "1m" or
             more in whole minutes, which begin at multiples of it since 1970 UTC; "all" for one.
         rolling: With every="day", days such as "30d": the bucket of each day is then that day and
@@ -99,7 +102,7 @@ async def query(
     dims = _dims(metric, by)
     chosen = ChosenDims(metric, dims, None if where is None else Filter.parse(metric, where))
     view = asked_for(metric, measures, items or {})
-    request = QueryRequest.parse(metric, start, end, every, rolling, zone)
+    request = QueryRequest.parse(metric, start, end, every, rolling, zone, last)
     arrangement = Arrangement.parse(view, dims, order, limit)
     return await answer(
         view,

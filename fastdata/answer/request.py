@@ -3,7 +3,6 @@
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Self
-from zoneinfo import ZoneInfo
 
 from fastdata.answer.buckets import Buckets
 from fastdata.coordinates.calendar import Calendar, Grain
@@ -11,9 +10,10 @@ from fastdata.coordinates.instants import (
     MINUTE_MS,
     ceil_to,
     floor_to,
+    now_ms,
     parse_duration,
-    parse_instant,
 )
+from fastdata.coordinates.moments import parse_range
 from fastdata.declare.metric import Metric
 from fastdata.errors import QueryError
 
@@ -49,11 +49,14 @@ class QueryRequest:
         every: str | timedelta,
         rolling: str | None = None,
         zone: str | None = None,
+        last: str | timedelta | None = None,
+        now: int | None = None,
     ) -> Self:
         """Understand arguments as `query` takes them.
 
         Args:
             metric: Whose time zone is that of a request without one.
+            now: ms UTC; None for the machine's clock.
 
         Raises:
             QueryError: An argument is wrong, or the interval is empty.
@@ -63,12 +66,11 @@ class QueryRequest:
             calendar = metric.calendar if zone is None else Calendar(zone)
         except ValueError as error:
             raise QueryError(f"zone: {error}") from error
-        first, last = (
-            _instant(name, value, calendar) for name, value in (("start", start), ("end", end))
-        )
-        if first is not None and last is not None and last <= first:
-            raise QueryError(f"the range is empty: its end {end} is not after its start {start}")
-        return cls(first, last, windows, calendar)
+        try:
+            first, until = parse_range(start, end, last, calendar, now_ms() if now is None else now)
+        except ValueError as error:
+            raise QueryError(str(error)) from error
+        return cls(first, until, windows, calendar)
 
     @property
     def is_bounded(self) -> bool:
@@ -186,16 +188,3 @@ def _windows(every: str | timedelta, rolling: str | None) -> int | Grain | None:
     if width < MINUTE_MS or width % MINUTE_MS:
         raise QueryError(f"every is {every}; it must be 'all' or a whole number of minutes")
     return width
-
-
-def _instant(name: str, value: str | datetime | None, calendar: Calendar) -> int | None:
-    if value is None:
-        return None
-    try:
-        instant = parse_instant(value, ZoneInfo(calendar.zone))
-    except ValueError as error:
-        raise QueryError(f"{name}: {error}") from error
-    if parse_instant(value) % MINUTE_MS:
-        raise QueryError(f"{name} is {value}; it must be a whole minute")
-    # Where offsets from UTC had seconds, as before 1900, a minute of local time is none of UTC.
-    return ceil_to(instant, MINUTE_MS)

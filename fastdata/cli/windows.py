@@ -20,6 +20,7 @@ class RangeOptions(TypedDict):
 
     start: str | None
     end: str | None
+    last: str | None
     every: str
     rolling: str | None
     zone: str | None
@@ -42,10 +43,18 @@ def ranged(every: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
             "--from",
             "start",
             metavar="TIME",
-            help="Start, such as 2013-01-01 or 2013-01-01T06:00Z.",
+            help="Start: 2013-01-01, 2013-01-01T06:00Z, today (when it began), yesterday or now.",
         ),
         click.option(
-            "--to", "end", metavar="TIME", help="Exclusive end. Without both: all that is known."
+            "--to",
+            "end",
+            metavar="TIME",
+            help="Exclusive end, said likewise. Without both: all that is known.",
+        ),
+        click.option(
+            "--last",
+            metavar="DURATION",
+            help="Instead of --from: so long before --to, or before now, as in 30m, 24h or 7d.",
         ),
         click.option(
             "--every",

@@ -259,7 +259,8 @@ async def test_before_1970(rides: Metric) -> None:
         ({"every": timedelta(days=-1)}, "negative"),
         ({"start": "2013-01-02", "end": "2013-01-01"}, "its end 2013-01-01 is not after"),
         ({"start": "2013-01-01", "end": "2013-01-01"}, "the range is empty"),
-        ({"start": "yesterday"}, "start: not a date or time: 'yesterday'"),
+        ({"start": "tomorrow"}, "start: not a date or time: 'tomorrow'"),
+        ({"start": "today", "last": "1h"}, "give only one of them"),
         ({"end": "2013-01-01T00:00:30"}, "end is 2013-01-01T00:00:30; it must be a whole minute"),
         ({"end": datetime(2013, 1, 1)}, "no time zone"),  # noqa: DTZ001
     ],

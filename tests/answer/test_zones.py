@@ -68,6 +68,12 @@ async def test_text_with_an_offset_and_aware_datetimes_mean_what_they_say(
     assert [("01-01 13:00", "01-01 14:00", 1)] == tokyo
 
 
+async def test_the_last_days_end_with_a_day_of_the_zone(rides: Metric, store: MemoryStore) -> None:
+    asked = {"last": "2d", "end": "2013-01-02", "every": "all", "zone": "Asia/Tokyo"}
+    assert [("12-30 15:00", "01-01 15:00", 2)] == await rows(rides, store, **asked)
+    assert [] == await rows(rides, store, last="24h")
+
+
 async def test_the_zone_of_the_metric_is_that_of_its_answers(
     rides: Metric, store: MemoryStore
 ) -> None:
