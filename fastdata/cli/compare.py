@@ -52,4 +52,4 @@ def compare(
 
         return await compare(metric, measure, *sides, **interval, store=store)
 
-    deliver(metric, answer, form, as_json, output)
+    deliver(metric, answer, interval, form, as_json, output)

@@ -1,17 +1,18 @@
 """`fastdata query`."""
 
 import asyncio
-import json
-import math
 import sys
 import time
 import warnings
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from shutil import get_terminal_size
 from typing import TYPE_CHECKING, BinaryIO, Unpack
 
 import click
 
+from fastdata.cli.batches import write_csv, write_json
 from fastdata.cli.windows import RangeOptions, ranged
 
 if TYPE_CHECKING:
@@ -28,10 +29,10 @@ def printed(command: Callable[..., None]) -> Callable[..., None]:
         click.option(
             "--format",
             "form",
-            type=click.Choice(("table", "json", "csv", "parquet")),
+            type=click.Choice(("table", "records", "json", "csv", "parquet")),
             default="table",
             show_default=True,
-            help="How to print the rows.",
+            help="How to print the rows; records have a line for each value.",
         ),
         click.option("--json", "as_json", is_flag=True, help="The same as --format json."),
         click.option(
@@ -120,7 +121,7 @@ def query(
             store=store,
         )
 
-    deliver(metric, answer, form, as_json, output)
+    deliver(metric, answer, interval, form, as_json, output)
 
 
 def _all_of(conditions: Sequence[str]) -> str | None:
@@ -146,6 +147,7 @@ def pairs(option: str, texts: Sequence[str]) -> dict[str, str]:
 def deliver(
     metric: str,
     answer: "Callable[[Metric, str], Coroutine[None, None, pa.Table]]",
+    interval: RangeOptions,
     form: str,
     as_json: bool,
     output: Path | None,
@@ -154,32 +156,52 @@ def deliver(
 
     Args:
         answer: Is given the metric that is declared by that name, and the URL of the store.
+        interval: What is asked for.
     """
     form = "json" if as_json else form
     if form == "parquet" and output is None and sys.stdout.isatty():
         raise click.UsageError("parquet is binary: give --output FILE, or redirect it to one")
     from fastdata.answer.arrow import describe
+    from fastdata.cli.empty import why_empty
+
+    declared, store = _declared(metric)
+    began = time.perf_counter()
+    with no_warnings():
+        table = asyncio.run(answer(declared, store))
+    took_s = time.perf_counter() - began
+    is_text = form in ("table", "records")
+    instead = None
+    if is_text and not table.num_rows:
+        instead = asyncio.run(why_empty(declared, table, interval, store))
+    if (earlier := describe(table)["earlier"]) and (output or not is_text):
+        click.echo(f"fastdata: {earlier['hint']}", err=True)
+    if output is None:
+        _write(table, form, took_s, click.get_binary_stream("stdout"), instead)
+        return
+    with output.open("wb") as out:
+        _write(table, form, took_s, out, instead)
+    rows = "row" if table.num_rows == 1 else "rows"
+    click.echo(f"{table.num_rows:,} {rows} written to {output}", err=True)
+
+
+def _declared(name: str) -> "tuple[Metric, str]":
+    """The metric of that name, and the URL of the store."""
     from fastdata.declare.catalog import load_folder
     from fastdata.settings import Settings
     from fastdata.verify.errors_metric import find_metric
 
-    began = time.perf_counter()
     settings = Settings.load()
-    declared = find_metric(load_folder(settings.agents), metric)
+    metric = find_metric(load_folder(settings.agents), name)
     spare_pandas()
+    return metric, settings.store
+
+
+@contextmanager
+def no_warnings() -> Iterator[None]:
+    """Without the warning of a definition before the present one: it is said in one line."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # it is said below, in one line
-        table = asyncio.run(answer(declared, settings.store))
-    took_s = time.perf_counter() - began
-    if (earlier := describe(table)["earlier"]) and (form != "table" or output):
-        click.echo(f"fastdata: {earlier['hint']}", err=True)
-    if output is None:
-        _write(table, form, took_s, click.get_binary_stream("stdout"))
-        return
-    with output.open("wb") as out:
-        _write(table, form, took_s, out)
-    rows = "row" if table.num_rows == 1 else "rows"
-    click.echo(f"{table.num_rows:,} {rows} written to {output}", err=True)
+        warnings.simplefilter("ignore", UserWarning)
+        yield
 
 
 def spare_pandas() -> None:
@@ -205,81 +227,21 @@ class _NoPandas:
             raise ModuleNotFoundError(name)
 
 
-def _write(table: "pa.Table", form: str, took_s: float, out: BinaryIO) -> None:
+def _write(table: "pa.Table", form: str, took_s: float, out: BinaryIO, instead: str | None) -> None:
     if form == "parquet":
         from pyarrow import parquet
 
         parquet.write_table(table, out)
     elif form == "csv":
-        from pyarrow import csv
-
-        csv.write_csv(_with_text_lists(_with_iso_times(table)), out)
+        write_csv(table, out)
     elif form == "json":
-        out.write(_json(table, took_s).encode())
+        write_json(table, took_s, out)
     else:
-        from fastdata.cli.tables import table_text
+        from fastdata.cli.tables import footer_lines, row_lines
 
-        plain = _with_iso_times(table)
-        out.write(table_text(plain, took_s, is_terminal=out.isatty()).encode())
+        width = get_terminal_size().columns if out.isatty() else None
+        for line in row_lines(table, width, as_records=form == "records"):
+            out.write(f"{line}\n".encode())
+        for line in footer_lines(table, took_s, width, instead):
+            out.write(f"{line}\n".encode())
     out.flush()
-
-
-def _with_iso_times(table: "pa.Table") -> "pa.Table":
-    for index, field in enumerate(table.schema):
-        column = _iso(table.column(index).combine_chunks())
-        table = table.set_column(index, field.name, column)
-    return table
-
-
-def _iso(array: "pa.Array") -> "pa.Array":
-    """The same with timestamps as text, also in lists and structs."""
-    # Arrow formats any instant; a `datetime` only those of the years 1 to 9999.
-    import pyarrow as pa
-    from pyarrow import compute
-
-    if pa.types.is_timestamp(array.type):
-        text = compute.replace_substring(array.cast(pa.string()), " ", "T")
-        return compute.replace_substring_regex(text, r"\.0+Z$", "Z")
-    if pa.types.is_list(array.type):
-        items, mask = _iso(array.values), array.is_null()
-        return pa.ListArray.from_arrays(array.offsets, items, mask=mask)
-    if pa.types.is_struct(array.type):
-        names = [field.name for field in array.type]
-        items = [_iso(array.field(name)) for name in names]
-        return pa.StructArray.from_arrays(items, names, mask=array.is_null())
-    return array
-
-
-def _with_text_lists(table: "pa.Table") -> "pa.Table":
-    """The same with lists as JSON: CSV has none."""
-    import pyarrow as pa
-
-    for index, field in enumerate(table.schema):
-        if pa.types.is_list(field.type):
-            lists = (_jsonable(value) for value in table.column(index).to_pylist())
-            texts = [
-                None if items is None else json.dumps(items, ensure_ascii=False) for items in lists
-            ]
-            table = table.set_column(index, field.name, pa.array(texts, pa.string()))
-    return table
-
-
-def _json(table: "pa.Table", took_s: float) -> str:
-    from fastdata.answer.arrow import describe
-
-    rows = [
-        {name: _jsonable(value) for name, value in row.items()}
-        for row in _with_iso_times(table).to_pylist()
-    ]
-    answer = {**describe(table), "took_s": round(took_s, 3), "rows": rows}
-    return json.dumps(answer, ensure_ascii=False, allow_nan=False) + "\n"
-
-
-def _jsonable(value: object) -> object:
-    if isinstance(value, list):
-        return [_jsonable(item) for item in value]
-    if isinstance(value, dict):
-        return {name: _jsonable(item) for name, item in value.items()}
-    if isinstance(value, float) and not math.isfinite(value):
-        return str(value)
-    return value if value is None or isinstance(value, bool | int | float) else str(value)

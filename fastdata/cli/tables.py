@@ -1,18 +1,14 @@
-"""An answer as a table for people."""
+"""An answer for people: as a table, or as a record for each row where a row has no room."""
 
-import sys
-from collections.abc import Iterator, Mapping, Sequence
+import textwrap
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
+from functools import lru_cache
+from itertools import count, zip_longest
 from typing import TYPE_CHECKING
 
-from rich.box import SIMPLE_HEAD
-from rich.cells import cell_len
-from rich.console import Console, ConsoleDimensions
-from rich.measure import Measurement
-from rich.table import Table
-from rich.text import Text
-
+from fastdata.cli.batches import batches
+from fastdata.cli.cells import bounded, folded, parts_of, shortened, shown, width_of
 from fastdata.cli.windows import show_instant, show_window, window_title
 
 if TYPE_CHECKING:
@@ -20,125 +16,95 @@ if TYPE_CHECKING:
 
     from fastdata.answer.arrow import Description
 
-__all__ = ["table_text"]
+__all__ = ["footer_lines", "row_lines"]
 
-# A text that is longer may be broken after so many characters.
-_LEAST_TEXT = 24
-_GAP = 3
+_GAP = "   "
+_MOST_LINES = 4  # of a text in a cell; a record has all of it
+_Row = Mapping[str, object]
+_Cell = str | Sequence[str]  # the items of a list
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _ShownColumn:
     """A column as it is shown.
 
     Attributes:
-        cells: Without its name.
-        is_text: Or a list, so that it may be broken when it is long.
+        cell: Of a row, what is shown of it.
+        is_text: Or else it may not be broken.
+        is_right: Whether cells end below each other, as those of numbers.
+        least: The least width; its texts are then broken, its lists shortened.
+        full: The width that it would have if nothing were broken or shortened.
     """
 
     name: str
-    cells: Sequence[str]
+    cell: Callable[[_Row], _Cell]
     is_text: bool = False
     is_measure: bool = False
+    is_right: bool = False
+    least: int = 0
+    full: int = 0
 
-    @property
-    def is_breakable(self) -> bool:
-        """Whether its lines may be broken."""
-        return self.is_text and self._width > _LEAST_TEXT
+    def lines(self, cell: _Cell, width: int) -> list[str]:
+        """A cell in lines of a width."""
+        if not isinstance(cell, str):
+            return [shortened(cell, width)]
+        return folded(cell, width, _MOST_LINES) if self.is_text else [cell]
 
-    @property
-    def least_width(self) -> int:
-        """How many characters it needs, with the gap behind it."""
-        needed = _LEAST_TEXT if self.is_breakable else self._width
-        return max(needed, cell_len(self.name)) + _GAP
+    def widen(self, cell: _Cell, least_text: int) -> None:
+        """Take note of a cell's width."""
+        if not isinstance(cell, str):
+            full = width_of(", ".join(cell))
+            least = width_of(shortened(cell, 0))
+        else:
+            full = width_of(cell)
+            least = min(full, least_text) if self.is_text else full
+        self.full, self.least = max(self.full, full), max(self.least, least)
 
-    @property
-    def _width(self) -> int:
-        return max(map(cell_len, self.cells), default=0)
 
+def row_lines(table: "pa.Table", width: int | None, as_records: bool = False) -> Iterator[str]:
+    """The rows of an answer as lines, made as they are asked for.
 
-def table_text(table: "pa.Table", took_s: float, is_terminal: bool) -> str:
-    """The rows as a table, and below it how sure it is.
-
-    In a terminal, measures that have no room beside the others come below them, with the same rows.
-    No date and no number is broken, only texts and lists are.
+    No number and no date is ever broken or cut. Where a row has no room, measures come below
+    others, with the same rows; long texts are broken and lists shortened; and where that is not
+    enough, or if asked for, each row is a record, with a line for each value.
 
     Args:
-        table: Of a query, with instants as ISO text.
-        took_s: How long the query took.
-        is_terminal: Whether a line has as many characters only as a terminal has.
+        table: Of a query.
+        width: Columns of the terminal; None for lines as long as they need be.
+    """
+    columns = _columns(table, width)
+    if as_records:
+        return _records(table, columns, width)
+    _measure(table, columns, width)
+    *keys, state = [column for column in columns if not column.is_measure]
+    groups = [[column for column in columns if column.is_measure]]
+    if width is not None and _taken(columns, full=True) > width:
+        groups = _groups([*keys, state], groups[0], width)
+        if any(_taken([*keys, *group, state]) > width for group in groups):
+            return _records(table, columns, width)
+    return (line for group in groups for line in _table(table, [*keys, *group, state], width))
+
+
+def footer_lines(
+    table: "pa.Table", took_s: float, width: int | None, instead: str | None = None
+) -> list[str]:
+    """How sure an answer is, and how fresh.
+
+    Args:
+        table: Of a query.
+        took_s: How long that took.
+        width: Columns of the terminal; None for one line.
+        instead: What is said of an answer without rows.
     """
     from fastdata.answer.arrow import describe
 
-    about, rows, names = describe(table), table.to_pylist(), table.schema.names
-    keys = [_ShownColumn(window_title(about), [show_window(row, about) for row in rows])]
-    for name in about["by"]:
-        is_text = any(isinstance(row[name], str) for row in rows)
-        keys.append(_ShownColumn(name, [_shown(row[name]) for row in rows], is_text))
-    columns = []
-    for name in names:
-        if f"{name}_lower" in names and f"{name}_upper" in names:
-            is_list = any(isinstance(row[name], list) for row in rows)
-            cells = [_bounded(row, name) for row in rows]
-            columns.append(_ShownColumn(name, cells, is_list, is_measure=True))
-    states = ["gap" if row["gap"] else "exact" if row["exact"] else "fresh" for row in rows]
-    certainty = _ShownColumn("", states)
-    console = Console(highlight=False, force_terminal=is_terminal, color_system="auto")
-    width = console.width if is_terminal else sys.maxsize
-    with console.capture() as capture:
-        for group in _fitting(keys, columns, certainty, width) if rows else ():
-            _print(console, [*keys, *group, certainty], is_terminal)
-        console.print(Text(_footer(table, about, took_s, width)), soft_wrap=True)
-        if earlier := about["earlier"]:
-            console.print(Text(earlier["hint"]), soft_wrap=True)
-    return capture.get()
-
-
-def _fitting(
-    keys: Sequence[_ShownColumn], measures: Sequence[_ShownColumn], states: _ShownColumn, width: int
-) -> Iterator[Sequence[_ShownColumn]]:
-    """The measures in groups that have room beside the keys, or are alone."""
-    taken = sum(column.least_width for column in keys) + states.least_width - _GAP
-    group: list[_ShownColumn] = []
-    used = taken
-    for column in measures:
-        if group and used + column.least_width > width:
-            yield group
-            group, used = [], taken
-        group.append(column)
-        used += column.least_width
-    yield group
-
-
-def _print(console: Console, columns: Sequence[_ShownColumn], is_terminal: bool) -> None:
-    shown = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False)
-    for column in columns:
-        shown.add_column(
-            column.name,
-            justify="right" if column.is_measure else "left",
-            overflow="fold",
-            no_wrap=not column.is_breakable,
-        )
-    for cells in zip(*[column.cells for column in columns], strict=True):
-        # As `Text`: a value may look like markup.
-        shown.add_row(*map(Text, cells))
-    least = sum(column.least_width for column in columns) - _GAP
-    if not is_terminal:
-        # No reader of a file or a pipe wants lines that are cut at 80 characters.
-        least = Measurement.get(console, console.options.update(max_width=10_000), shown).maximum
-    console.size = ConsoleDimensions(max(console.width, least), console.height)
-    console.print(shown)
-
-
-def _footer(table: "pa.Table", about: "Description", took_s: float, width: int) -> str:
-    exact, gaps = (sum(table.column(name).to_pylist()) for name in ("exact", "gap"))
-    rows = table.num_rows
+    about, rows = describe(table), table.num_rows
+    exact, gaps = (_true(table.column(name)) for name in ("exact", "gap"))
     certain = "all exact" if exact == rows else f"{exact:,} exact"
     first = "first " if rows == about.get("limit") else ""
-    nothing = "nothing of that" if about.get("where") else "nothing"
     fresh, read = about["fresh_until"], about["read_until"]
     parts = [
-        f"{first}{_counted(rows, 'row')}, {certain}" if rows else f"{nothing} is stored there",
+        f"{first}{_counted(rows, 'row')}, {certain}" if rows else instead or "no rows",
         f"fresh until {show_instant(fresh)} UTC" if fresh else "no worker has run",
         f"read until {show_instant(read)} UTC" if read else "read until an unknown time",
         f"{gaps:,} with gaps" if gaps else "no gaps",
@@ -147,67 +113,177 @@ def _footer(table: "pa.Table", about: "Description", took_s: float, width: int) 
     ]
     if about["unfolded"]:
         parts.insert(3, f"{_counted(about['unfolded'], 'late or future event')} left to batch")
-    return _joined(parts, width)
+    lines = _joined(parts, width)
+    return lines + (_joined([about["earlier"]["hint"]], width) if about["earlier"] else [])
 
 
-def _joined(parts: Sequence[str], width: int) -> str:
-    """Parts beside each other, none of them broken, in as few lines as have room for them."""
+def _true(column: "pa.ChunkedArray") -> int:
+    from pyarrow import compute
+
+    return compute.sum(column).as_py() or 0
+
+
+def _columns(table: "pa.Table", width: int | None) -> list[_ShownColumn]:
+    """The window, the dimensions, the measures, and how sure a row is."""
+    import pyarrow as pa
+
+    from fastdata.answer.arrow import describe
+
+    about, schema = describe(table), table.schema
+    columns = [_ShownColumn(window_title(about), _windows(about))]
+    for name in about["by"]:
+        is_text = pa.types.is_string(schema.field(name).type)
+        columns.append(_ShownColumn(name, _dimension(name), is_text))
+    longest = None if width is None else max(8, width // 4)
+    for name in schema.names:
+        if f"{name}_lower" in schema.names and f"{name}_upper" in schema.names:
+            type_ = schema.field(name).type
+            is_text, is_list = pa.types.is_string(type_), pa.types.is_list(type_)
+            cell = _list(name, longest) if is_list else _value(name)
+            is_right = not (is_text or is_list)
+            columns.append(_ShownColumn(name, cell, is_text, is_measure=True, is_right=is_right))
+    for column in columns:
+        column.name = shown(column.name)
+    return [*columns, _ShownColumn("", _state)]
+
+
+def _windows(about: "Description") -> Callable[[_Row], str]:
+    @lru_cache(maxsize=256)  # neighbors are mostly of one window
+    def window(start: object, end: object) -> str:
+        return show_window({"window_start": start, "window_end": end}, about)
+
+    return lambda row: window(row["window_start"], row["window_end"])
+
+
+def _dimension(name: str) -> Callable[[_Row], str]:
+    return lambda row: shown(row[name])
+
+
+def _list(name: str, longest: int | None) -> Callable[[_Row], _Cell]:
+    return lambda row: parts_of(row, name, longest)
+
+
+def _value(name: str) -> Callable[[_Row], _Cell]:
+    return lambda row: bounded(row, name)
+
+
+def _state(row: _Row) -> str:
+    return "gap" if row["gap"] else "exact" if row["exact"] else "fresh"
+
+
+def _measure(table: "pa.Table", columns: Sequence[_ShownColumn], width: int | None) -> None:
+    """Find the widths of the columns, which takes a look at all rows."""
+    least_text = 24 if width is None else min(24, max(8, width // 4))
+    for column in columns:
+        column.full = width_of(column.name)
+        column.least = min(column.full, least_text)
+    for row in _rows(table):
+        for column in columns:
+            column.widen(column.cell(row), least_text)
+
+
+def _rows(table: "pa.Table") -> Iterator[_Row]:
+    return (row for piece in batches(table) for row in piece.to_pylist())
+
+
+def _taken(columns: Sequence[_ShownColumn], full: bool = False) -> int:
+    """How wide a table of these columns is, at least or in full."""
+    widths = [column.full if full else column.least for column in columns]
+    return sum(widths) + len(_GAP) * (len(widths) - 1)
+
+
+def _groups(
+    others: Sequence[_ShownColumn], measures: Sequence[_ShownColumn], width: int
+) -> list[list[_ShownColumn]]:
+    """The measures in groups that have room beside the other columns, or are alone."""
+    groups: list[list[_ShownColumn]] = [[]]
+    for column in measures:
+        if groups[-1] and _taken([*others, *groups[-1], column]) > width:
+            groups.append([])
+        groups[-1].append(column)
+    return groups
+
+
+def _table(table: "pa.Table", columns: Sequence[_ShownColumn], width: int | None) -> Iterator[str]:
+    """A head, a rule, and the rows."""
+    if not table.num_rows:
+        return
+    widths = _widths(columns, width)
+    heads = [folded(c.name, w) for c, w in zip(columns, widths, strict=True)]
+    yield from _beside(columns, heads, widths)
+    yield "─" * (sum(widths) + len(_GAP) * (len(widths) - 1))
+    for row in _rows(table):
+        cells = [c.lines(c.cell(row), w) for c, w in zip(columns, widths, strict=True)]
+        yield from _beside(columns, cells, widths)
+
+
+def _widths(columns: Sequence[_ShownColumn], width: int | None) -> list[int]:
+    """The full widths where there is room; else what is over, shared by those that need it."""
+    if width is None or _taken(columns, full=True) <= width:
+        return [column.full for column in columns]
+    over = width - _taken(columns)
+    widths = [column.least for column in columns]
+    in_need = sorted(range(len(columns)), key=lambda i: columns[i].full - columns[i].least)
+    for others, index in zip(count(len(columns), -1), in_need, strict=False):
+        more = min(columns[index].full - columns[index].least, over // others)
+        widths[index] += more
+        over -= more
+    return widths
+
+
+def _beside(
+    columns: Sequence[_ShownColumn], cells: Sequence[Sequence[str]], widths: Sequence[int]
+) -> Iterator[str]:
+    """Cells beside each other, in as many lines as the longest of them has."""
+    for line in zip_longest(*cells, fillvalue=""):
+        padded = []
+        for column, text, width in zip(columns, line, widths, strict=True):
+            blank = " " * (width - width_of(text))
+            padded.append(blank + text if column.is_right else text + blank)
+        yield _GAP.join(padded).rstrip()
+
+
+def _records(
+    table: "pa.Table", columns: Sequence[_ShownColumn], width: int | None
+) -> Iterator[str]:
+    """A title for each row, and below it a line for each value, or several for one."""
+    *columns, state = columns
+    longest = max(width_of(column.name) for column in columns)
+    beside = longest if width is None else min(longest, width // 3)
+    room = None if width is None else max(8, width - beside - 2)
+    for number, row in enumerate(_rows(table), 1):
+        title = f"── {number:,} · {state.cell(row)} "
+        yield title + "─" * (min(width or 60, 60) - len(title))
+        for column in columns:
+            cell = column.cell(row)
+            if isinstance(cell, str):
+                values = folded(cell, room) if room and column.is_text else [cell]
+            else:
+                items = [f"{item}," for item in cell[:-1]] + [*cell[-1:]]
+                values = _packed(items or ["none"], room, " ")
+            for name, value in zip_longest(folded(column.name, beside), values, fillvalue=""):
+                yield f"{name}{' ' * (beside - width_of(name))}  {value}".rstrip()
+
+
+def _joined(parts: Sequence[str], width: int | None) -> list[str]:
+    """Parts beside each other, in as few lines as have room for them; no word is broken."""
+    if width is not None:
+        words = textwrap.TextWrapper(width, break_long_words=False, break_on_hyphens=False)
+        parts = [line for part in parts for line in words.wrap(part)]
+    return _packed(parts, width, " · ")
+
+
+def _packed(parts: Sequence[str], width: int | None, gap: str) -> list[str]:
+    """Parts beside each other, as many in a line as have room."""
     lines = [parts[0]]
     for part in parts[1:]:
-        longer = f"{lines[-1]} · {part}"
-        if cell_len(longer) <= width:
+        longer = lines[-1] + gap + part
+        if width is None or width_of(longer) <= width:
             lines[-1] = longer
         else:
             lines.append(part)
-    return "\n".join(lines)
+    return lines
 
 
 def _counted(number: int, noun: str) -> str:
     return f"{number:,} {noun}" + ("" if number == 1 else "s")
-
-
-def _bounded(row: Mapping[str, object], name: str) -> str:
-    value, lower, upper = (row[name + suffix] for suffix in ("", "_lower", "_upper"))
-    # As text a NaN is equal to itself.
-    if repr(lower) == repr(value) == repr(upper) or _has_bounds(value):
-        return _shown(value)
-    if isinstance(value, list) and _sizes(value) >= _sizes(lower, upper):
-        lowers, uppers = (
-            side if isinstance(side, list) else [None] * len(value) for side in (lower, upper)
-        )
-        rows = zip(value, lowers, uppers, strict=True)
-        parts = [_bounded({"": v, "_lower": low, "_upper": up}, "") for v, low, up in rows]
-        return ", ".join(parts) or "none"
-    bounds = ("?" if bound is None else _shown(bound) for bound in (lower, upper))
-    return f"{_shown(value)} [{', '.join(bounds)}]"
-
-
-def _has_bounds(value: object) -> bool:
-    """Whether it has bounds of its own, as an item of a `TopK`."""
-    return isinstance(value, dict) and {"item", "count", "lower", "upper"} == value.keys()
-
-
-def _sizes(*lists: object) -> set[int]:
-    return {len(items) for items in lists if isinstance(items, list)}
-
-
-def _shown(value: object) -> str:
-    match value:
-        case None:
-            return "-"
-        case bool():
-            return str(value).lower()
-        case float():
-            return f"{value:,.3f}" if value == 0 or abs(value) >= 1 else f"{value:.4g}"
-        case int() | Decimal():
-            return f"{value:,}"
-        case list():
-            return ", ".join(map(_shown, value)) or "none"
-        case {"item": item, "count": count, "lower": lower, "upper": upper}:
-            counted = {"count": count, "count_lower": lower, "count_upper": upper}
-            return f"{_shown(item)} {_bounded(counted, 'count')}"
-        case dict():
-            return " ".join(map(_shown, value.values()))
-    text = str(value)
-    # What a terminal would obey is shown, not sent.
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

@@ -12,7 +12,7 @@ from fastdata.coordinates.instants import floor_to, parse_duration, parse_instan
 if TYPE_CHECKING:
     from fastdata.answer.arrow import Description
 
-__all__ = ["RangeOptions", "ranged", "show_instant", "show_window", "window_title"]
+__all__ = ["RangeOptions", "ranged", "show_instant", "show_local", "show_window", "window_title"]
 
 
 class RangeOptions(TypedDict):
@@ -116,6 +116,11 @@ def _local(instant: int, zone: str, beside: str = "") -> str:
     local = to_datetime(instant).astimezone(ZoneInfo(zone)).replace(tzinfo=None)
     text = local.isoformat(" ", "minutes")
     return text.removeprefix(f"{beside[:10]} ")
+
+
+def show_local(instant: int, zone: str) -> str:
+    """An instant in a zone; a date where it is the beginning of one."""
+    return _local(instant, zone).removesuffix(" 00:00")
 
 
 def show_instant(text: object) -> str:

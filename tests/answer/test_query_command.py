@@ -17,21 +17,14 @@ import fastdata
 from fastdata import Metric
 from fastdata.cli.main import main
 from fastdata.cli.query import query
-from fastdata.coordinates.segments import Coverage
 from fastdata.errors import QueryError
 from fastdata.store.opening import open_store
-from fastdata.store.protocol import Flip
+from tests.answer.folder import make_folder
 from tests.answer.trips import (
-    DECLARATION,
-    MINUTE,
     NOON,
-    ONE,
     SCHEMA,
-    TWO,
     gap,
     partial,
-    progress,
-    total,
     unfolded,
 )
 
@@ -46,26 +39,8 @@ NOON_TO_TWO = ["--from", "2013-01-01T12:00Z", "--to", "2013-01-01T14:00Z"]
 
 @pytest.fixture
 def rides(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Metric:
-    """A folder as a user has it: agents, a schema, and a store with two hours."""
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "agents").mkdir()
-    (tmp_path / "agents" / "trips.py").write_text(DECLARATION)
-    (tmp_path / "trip.avsc").write_text(json.dumps(SCHEMA))
-    (tmp_path / "fastdata.toml").write_text('store = "sqlite:///store.db"\n')
-    metric = fastdata.load("agents/trips.py").rides
-    assert isinstance(metric, Metric)
-    asyncio.run(fill(metric))
-    return metric
-
-
-async def fill(metric: Metric) -> None:
-    async with open_store("sqlite:///store.db") as store:
-        oslo = total(metric, NOON, ["Oslo", 1], [(5, "anna"), (1_207, "ben")])
-        [nowhere] = [total(metric, ONE + MINUTE, [None, 2], [(None, None)])]
-        await store.write_totals(metric.id, 1, {NOON: [oslo], ONE: [nowhere]})
-        flips = [Flip(span, None, 1, Coverage({0: 3}), 1) for span in (NOON, ONE)]
-        await store.publish(metric.id, flips)
-        await store.upsert([partial(metric, ONE, ["", 1], [(2, "anna")])], [progress(TWO)])
+    return make_folder(tmp_path)
 
 
 async def lose(metric: Metric) -> None:
@@ -115,10 +90,6 @@ def test_of_several_conditions_all_must_hold(rides: Metric) -> None:
     answer = json.loads(run(*NOON_TO_TWO, "--by", "city", *both, "--json").stdout)
     assert [None] == [row["city"] for row in answer["rows"]]
     assert "(city = 'Oslo' or line = 2) AND (line = 2)" == answer["where"]
-
-
-def test_an_empty_answer_says_that_it_was_about_a_part(rides: Metric) -> None:
-    assert "nothing of that is stored there" in run("--where", "city = 'Paris'").stdout
 
 
 def test_measures_that_are_none_are_refused(rides: Metric) -> None:
@@ -250,12 +221,6 @@ def test_dimensions_are_separated_by_commas_or_given_again(rides: Metric) -> Non
 def test_without_a_range_everything_stored_is_answered(rides: Metric) -> None:
     answer = json.loads(run("--every", "1d", "--json").stdout)
     assert ("2013-01-01T12:00:00Z", "2013-01-01T14:00:00Z") == (answer["start"], answer["end"])
-
-
-def test_a_range_without_rows_is_no_error(rides: Metric) -> None:
-    shown = run("--from", "2020-01-01")
-    assert 0 == shown.exit_code
-    assert shown.stdout.startswith("nothing is stored there · fresh until ")
 
 
 def shown_windows(*arguments: str) -> list[str]:
