@@ -68,11 +68,15 @@ def _with_text_lists(table: "pa.Table") -> "pa.Table":
     return table
 
 
-def write_json(table: "pa.Table", took_s: float, out: BinaryIO) -> None:
-    """Write an answer as one JSON object in one line."""
+def write_json(table: "pa.Table", took_s: float, out: BinaryIO, **more: object) -> None:
+    """Write an answer as one JSON object in one line.
+
+    Args:
+        more: What the object says besides.
+    """
     from fastdata.answer.arrow import describe
 
-    head = json.dumps({**describe(table), "took_s": round(took_s, 3)}, ensure_ascii=False)
+    head = json.dumps({**more, **describe(table), "took_s": round(took_s, 3)}, ensure_ascii=False)
     out.write(f'{head[:-1]}, "rows": ['.encode())
     for number, row in enumerate(json_rows(table)):
         text = json.dumps(row, ensure_ascii=False, allow_nan=False)

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from fastdata.declare.metric import Metric
+    from fastdata.store.protocol import ServingStore
 
 __all__ = ["compare"]
 
@@ -47,7 +48,7 @@ def compare(
     """  # noqa: D301  (click wants the backspace)
     sides = pairs("--left", left), pairs("--right", right)
 
-    async def answer(metric: "Metric", store: str) -> "pa.Table":
+    async def answer(metric: "Metric", store: "ServingStore") -> "pa.Table":
         from fastdata.answer.compare import compare
 
         return await compare(metric, measure, *sides, **interval, store=store)

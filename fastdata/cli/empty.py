@@ -8,18 +8,21 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from fastdata.declare.metric import Metric
+    from fastdata.store.protocol import ServingStore
 
 __all__ = ["why_empty"]
 
 
-async def why_empty(metric: "Metric", table: "pa.Table", interval: RangeOptions, store: str) -> str:
+async def why_empty(
+    metric: "Metric", table: "pa.Table", interval: RangeOptions, store: "ServingStore"
+) -> str:
     """Why a query gave no rows, and what to ask for instead.
 
     Args:
         metric: What was asked about.
         table: The answer.
         interval: What was asked for.
-        store: URL.
+        store: Where it was asked.
 
     Raises:
         StoreUnavailableError: It cannot be read; retriable.
@@ -59,15 +62,13 @@ def _is_apart(start: int | None, end: int | None, held: tuple[int, int]) -> bool
     return (start is not None and held[1] <= start) or (end is not None and end <= held[0])
 
 
-async def _held(metric: "Metric", store: str) -> tuple[int, int] | None:
+async def _held(metric: "Metric", store: "ServingStore") -> tuple[int, int] | None:
     """The hours of which anything is known, of any dimensions; no state is read."""
     from fastdata.answer.request import QueryRequest
     from fastdata.declare.unfolded import unfolded_of
-    from fastdata.store.opening import open_store
 
     hours = QueryRequest.parse(metric, None, None, "all").read_range(metric.span_ms)
     unfolded = unfolded_of(metric.source).id
-    async with open_store(store, create=False) as opened:
-        survey = await opened.survey(metric.id, unfolded, metric.source.topic, *hours)
+    survey = await store.survey(metric.id, unfolded, metric.source.topic, *hours)
     spans = [*survey.heads, *survey.partials]
     return (min(spans), max(spans) + metric.span_ms) if spans else None

@@ -4,8 +4,9 @@ import asyncio
 import sys
 import time
 import warnings
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from shutil import get_terminal_size
 from typing import TYPE_CHECKING, BinaryIO, Unpack
@@ -13,12 +14,16 @@ from typing import TYPE_CHECKING, BinaryIO, Unpack
 import click
 
 from fastdata.cli.batches import write_csv, write_json
+from fastdata.cli.replay import Duration
 from fastdata.cli.windows import RangeOptions, ranged
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
     from fastdata.declare.metric import Metric
+    from fastdata.store.protocol import ServingStore
+
+    _Answer = Callable[[Metric, ServingStore], Coroutine[None, None, pa.Table]]
 
 __all__ = ["deliver", "listed", "pairs", "printed", "query", "spare_pandas"]
 
@@ -71,6 +76,14 @@ def printed(command: Callable[..., None]) -> Callable[..., None]:
     metavar="MEASURE=ITEM",
     help="What a Frequency or Seen is asked about.",
 )
+@click.option(
+    "--watch",
+    type=Duration(),
+    is_flag=False,
+    flag_value="1s",
+    metavar="[PAUSE]",
+    help="Ask again each second, or after each PAUSE as in 5s, until Ctrl-C.",
+)
 @printed
 def query(
     metric: str,
@@ -80,6 +93,7 @@ def query(
     order: tuple[str, ...],
     limit: int | None,
     items: tuple[str, ...],
+    watch: timedelta | None,
     form: str,
     as_json: bool,
     output: Path | None,
@@ -91,10 +105,13 @@ def query(
     widths are multiples since 1970 UTC. Without --by, all dimensions are merged; --where may name
     any of them. A measure whose value is not certain shows its bounds, as in 4,021 [3,950, 4,093].
     Below the rows stands up to when the log is read: what is exact counts all that was written
-    before.
+    before. --watch redraws it in a terminal; elsewhere it is written again, with the time, whenever
+    a row has changed: as a line of JSON with --json.
 
     \b
     Examples:
+      fastdata query departures --last 24h --watch
+      fastdata query departures --from yesterday --to today --by origin
       fastdata query departures --from 2013-01-01 --to 2013-02-01 --every 1d --by origin
       fastdata query departures --every month --zone America/New_York
       fastdata query departures --every day --where "origin = 'JFK' and carrier in ('AA', 'B6')"
@@ -106,7 +123,7 @@ def query(
     """  # noqa: D301  (click wants the backspace)
     asked = pairs("--item", items)
 
-    async def answer(metric: "Metric", store: str) -> "pa.Table":
+    async def answer(metric: "Metric", store: "ServingStore") -> "pa.Table":
         from fastdata.answer.query import query
 
         return await query(
@@ -121,7 +138,7 @@ def query(
             store=store,
         )
 
-    deliver(metric, answer, interval, form, as_json, output)
+    deliver(metric, answer, interval, form, as_json, output, watch)
 
 
 def _all_of(conditions: Sequence[str]) -> str | None:
@@ -146,42 +163,79 @@ def pairs(option: str, texts: Sequence[str]) -> dict[str, str]:
 
 def deliver(
     metric: str,
-    answer: "Callable[[Metric, str], Coroutine[None, None, pa.Table]]",
+    answer: "_Answer",
     interval: RangeOptions,
     form: str,
     as_json: bool,
     output: Path | None,
+    watch_every: timedelta | None = None,
 ) -> None:
     """Wait for an answer and print it as the options of `printed` say.
 
     Args:
-        answer: Is given the metric that is declared by that name, and the URL of the store.
+        answer: Is given the metric that is declared by that name, and the open store.
         interval: What is asked for.
+        watch_every: After which pause it is asked again, and so on; None for once.
     """
     form = "json" if as_json else form
-    if form == "parquet" and output is None and sys.stdout.isatty():
-        raise click.UsageError("parquet is binary: give --output FILE, or redirect it to one")
-    from fastdata.answer.arrow import describe
-    from fastdata.cli.empty import why_empty
-
+    _refuse(form, output, watch_every)
     declared, store = _declared(metric)
-    began = time.perf_counter()
-    with no_warnings():
-        table = asyncio.run(answer(declared, store))
-    took_s = time.perf_counter() - began
     is_text = form in ("table", "records")
-    instead = None
-    if is_text and not table.num_rows:
-        instead = asyncio.run(why_empty(declared, table, interval, store))
-    if (earlier := describe(table)["earlier"]) and (output or not is_text):
-        click.echo(f"fastdata: {earlier['hint']}", err=True)
+
+    async def ask(opened: "ServingStore") -> "tuple[pa.Table, str | None]":
+        table = await answer(declared, opened)
+        if table.num_rows or not is_text:
+            return table, None
+        from fastdata.cli.empty import why_empty
+
+        return table, await why_empty(declared, table, interval, opened)
+
+    stdout = click.get_binary_stream("stdout")
+    with no_warnings():
+        if watch_every is not None:
+            from fastdata.cli.watch import watch
+
+            asyncio.run(watch(ask, store, watch_every.total_seconds(), form, stdout))
+            return
+        table, instead, took_s = asyncio.run(_once(ask, store))
+    if (earlier := _earlier(table)) and (output or not is_text):
+        click.echo(f"fastdata: {earlier}", err=True)
     if output is None:
-        _write(table, form, took_s, click.get_binary_stream("stdout"), instead)
+        _write(table, form, took_s, stdout, instead)
         return
     with output.open("wb") as out:
         _write(table, form, took_s, out, instead)
     rows = "row" if table.num_rows == 1 else "rows"
     click.echo(f"{table.num_rows:,} {rows} written to {output}", err=True)
+
+
+def _refuse(form: str, output: Path | None, watch_every: timedelta | None) -> None:
+    if watch_every is not None and (output is not None or form in ("csv", "parquet")):
+        raise click.UsageError(
+            "--watch shows tables, records or --json: leave out --output and other formats"
+        )
+    if form == "parquet" and output is None and sys.stdout.isatty():
+        raise click.UsageError("parquet is binary: give --output FILE, or redirect it to one")
+
+
+async def _once(
+    ask: "Callable[[ServingStore], Awaitable[tuple[pa.Table, str | None]]]", store: str
+) -> "tuple[pa.Table, str | None, float]":
+    """An answer, what is said of one without rows, and how many seconds it took."""
+    from fastdata.store.opening import open_store
+
+    began = time.perf_counter()
+    async with open_store(store, create=False) as opened:
+        table, instead = await ask(opened)
+    return table, instead, time.perf_counter() - began
+
+
+def _earlier(table: "pa.Table") -> str | None:
+    """What is to be done where only an earlier definition has been counted."""
+    from fastdata.answer.arrow import describe
+
+    earlier = describe(table)["earlier"]
+    return earlier["hint"] if earlier else None
 
 
 def _declared(name: str) -> "tuple[Metric, str]":

@@ -16,6 +16,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 # Commands that run until they are stopped: with which option, and unless with which word.
 _SERVICES = {
     "archive": ("", ("--once", "import")),
+    "query": ("--watch", ()),
     "replay": ("--every", ()),
     "send": ("", ("--from-file",)),
     "worker": ("", ()),

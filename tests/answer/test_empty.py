@@ -83,8 +83,12 @@ def test_sides_of_a_comparison_that_have_nothing(rides: Metric) -> None:
     asked: RangeOptions = {
         "start": None, "end": None, "last": None, "every": "all", "rolling": None, "zone": None,
     }  # fmt: skip
-    text = asyncio.run(why_empty(rides, table, asked, "sqlite:///store.db"))
-    assert f"nothing is of either side; {KNOWN}" == text
+
+    async def why() -> str:
+        async with open_store("sqlite:///store.db") as store:
+            return await why_empty(rides, table, asked, store)
+
+    assert f"nothing is of either side; {KNOWN}" == asyncio.run(why())
 
 
 def test_a_metric_of_which_nothing_is_stored(rides: Metric) -> None:
