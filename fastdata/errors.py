@@ -34,10 +34,12 @@
 
 The message says what happened, with the values, and then what to do.
 `retriable` tells whether the same call may succeed later. `mask_url` takes out of a text what no
-message may show.
+message may show, and `did_you_mean` gives advice about a name that nothing has.
 """
 
 import re
+from collections.abc import Iterable
+from difflib import get_close_matches
 from typing import ClassVar
 
 __all__ = [
@@ -72,6 +74,7 @@ __all__ = [
     "UnknownMetricError",
     "UnknownSchemaError",
     "VerifyError",
+    "did_you_mean",
     "mask_url",
 ]
 
@@ -82,6 +85,21 @@ _SECRET_QUERY = re.compile(r"(?i)\b([\w-]*(?:password|secret|token|key)[\w-]*)=[
 def mask_url(text: str) -> str:
     """The text, with `***` for user, password and secret parameters of the URLs in it."""
     return _SECRET_QUERY.sub(r"\1=***", _USER_INFO.sub("***@", text))
+
+
+def did_you_mean(word: str, names: Iterable[str], advice: str = "") -> str:
+    """Advice about a name that nothing has, and before it the nearest of those that there are.
+
+        did_you_mean("dely", ["delay", "n"], "there are: delay, n")
+        # did you mean 'delay'? There are: delay, n
+
+    Large and small letters are the same.
+    """
+    lowered = {name.lower(): name for name in names}
+    near = get_close_matches(word.lower(), lowered, n=1, cutoff=0.7)
+    if not near:
+        return advice
+    return f"did you mean {lowered[near[0]]!r}? {advice[:1].upper()}{advice[1:]}".rstrip()
 
 
 class FastdataError(Exception):

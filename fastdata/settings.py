@@ -3,7 +3,6 @@
 import os
 import re
 from collections.abc import Iterable
-from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Self
 
@@ -15,7 +14,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
-from fastdata.errors import SettingsError, mask_url
+from fastdata.errors import SettingsError, did_you_mean, mask_url
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -24,6 +23,7 @@ __all__ = ["Settings"]
 
 _FILE = Path("fastdata.toml")
 _PREFIX = "FASTDATA_"
+_ADVICE = "all are in docs/settings.md"
 # Read elsewhere; and what Kubernetes sets for a service that is called fastdata.
 _OTHER_VARIABLES = re.compile(r"DEBUG|FAILPOINTS|TEST_.*|PORT(_.*)?|SERVICE_(HOST|PORT)(_.*)?")
 
@@ -189,20 +189,15 @@ def _refuse_unknown(variables: Iterable[str], fields: Iterable[str]) -> None:
         name = variable.upper().removeprefix(_PREFIX)
         if name == variable.upper() or name in names or _OTHER_VARIABLES.fullmatch(name):
             continue
-        hint = _hint(name, names, _PREFIX)
-        raise SettingsError(f"there is no setting {variable}; {hint}docs/settings.md has all")
+        advice = did_you_mean(_PREFIX + name, [_PREFIX + other for other in names], _ADVICE)
+        raise SettingsError(f"there is no setting {variable}; {advice}")
 
 
 def _problem(error: "ErrorDetails", fields: Iterable[str]) -> str:
     if error["type"] == "extra_forbidden":
-        hint = _hint(str(error["loc"][0]), fields)
-        return f"there is no such setting; {hint}docs/settings.md has all"
+        advice = did_you_mean(str(error["loc"][0]), fields, _ADVICE)
+        return f"there is no such setting; {advice}"
     return error["msg"].removeprefix("Value error, ")
-
-
-def _hint(name: str, names: Iterable[str], prefix: str = "") -> str:
-    close = get_close_matches(name, list(names), n=1)
-    return f"did you mean {prefix}{close[0]}? " if close else ""
 
 
 def _masked(value: object) -> object:

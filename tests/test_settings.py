@@ -37,7 +37,7 @@ def test_an_argument_goes_before_everything(monkeypatch: pytest.MonkeyPatch) -> 
     [
         (
             'brokr = "a:1"',
-            "brokr: there is no such setting; did you mean broker? docs/settings.md has all",
+            "brokr: there is no such setting; did you mean 'broker'? All are in docs/settings.md",
         ),
         ("commit_interval_s = 0", "commit_interval_s: Input should be greater than 0"),
         ('application_id = "a b"', "application_id: String should match pattern"),
@@ -108,8 +108,8 @@ def test_settings_that_do_not_fit_together_are_told(
 @pytest.mark.parametrize(
     ("variable", "message"),
     [
-        ("FASTDATA_BROKR", "no setting FASTDATA_BROKR; did you mean FASTDATA_BROKER?"),
-        ("FASTDATA_DATABASE_URL", "no setting FASTDATA_DATABASE_URL; docs/settings.md has all"),
+        ("FASTDATA_BROKR", "no setting FASTDATA_BROKR; did you mean 'FASTDATA_BROKER'?"),
+        ("FASTDATA_DATABASE_URL", "no setting FASTDATA_DATABASE_URL; all are in docs/settings.md"),
     ],
 )
 def test_a_variable_that_is_no_setting_is_refused(

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from fastdata.answer.merge import Row
 from fastdata.declare.metric import Metric
-from fastdata.errors import QueryError
+from fastdata.errors import QueryError, did_you_mean
 
 __all__ = ["Arrangement"]
 
@@ -85,7 +85,8 @@ def _value_of(metric: Metric, by: Sequence[str], name: str) -> Callable[[Row], A
         return lambda row: row.dims[index]
     if name not in metric.columns:
         have = ", ".join(["window_start", *by, *metric.columns])
-        raise QueryError(f"order: rows cannot be sorted by {name!r}; what they can be by: {have}")
+        advice = did_you_mean(name, [*by, *metric.columns], f"what they can be by: {have}")
+        raise QueryError(f"order: rows cannot be sorted by {name!r}; {advice}")
     if pa.types.is_nested(metric.columns[name].arrow_type()):
         raise QueryError(f"order: {name!r} holds lists, which have no order; name another column")
     index = list(metric.columns).index(name)

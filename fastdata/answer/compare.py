@@ -15,7 +15,7 @@ from fastdata.answer.query import answer
 from fastdata.answer.request import QueryRequest
 from fastdata.coordinates.dimensions import Dimension
 from fastdata.declare.metric import Metric
-from fastdata.errors import QueryError
+from fastdata.errors import QueryError, did_you_mean
 from fastdata.measures.numbers import unbounded, widened_count
 from fastdata.measures.sets import SetComparison, Sets, compare_states
 from fastdata.store.protocol import ServingStore
@@ -80,10 +80,9 @@ async def compare(
     """
     if not isinstance(metric.folded.get(measure), Sets):
         sets = [name for name, column in metric.folded.items() if isinstance(column, Sets)]
-        raise QueryError(
-            f"metric {metric.name!r} has no sets {measure!r} to compare; its measures that are "
-            f"Sets('field'): {', '.join(sets) or 'none'}"
-        )
+        have = f"its measures that are Sets('field'): {', '.join(sets) or 'none'}"
+        advice = did_you_mean(measure, sets, have)
+        raise QueryError(f"metric {metric.name!r} has no sets {measure!r} to compare; {advice}")
     sides = _Sides(metric, measure, left, right)
     request = QueryRequest.parse(metric, start, end, every, rolling, zone, last)
     return await answer(
@@ -146,9 +145,9 @@ class _Sides:
         """The value of a dimension, of its type; commands give all of them as text."""
         if name not in self._metric.by:
             have = ", ".join(self._metric.by) or "none"
+            advice = did_you_mean(name, self._metric.by, f"its dimensions are: {have}")
             raise QueryError(
-                f"{side}: metric {self._metric.name!r} has no dimension {name!r}; its dimensions "
-                f"are: {have}"
+                f"{side}: metric {self._metric.name!r} has no dimension {name!r}; {advice}"
             )
         kind = self._metric.dimension_type(name).kind
         type_ = str if kind == "string" else bool if kind == "bool" else int

@@ -16,7 +16,7 @@ from fastdata.answer.request import QueryRequest
 from fastdata.answer.view import asked_for
 from fastdata.declare.filters import Filter
 from fastdata.declare.metric import Metric
-from fastdata.errors import QueryError
+from fastdata.errors import QueryError, did_you_mean
 from fastdata.settings import Settings
 from fastdata.store.earlier import EarlierDefinition, find_earlier
 from fastdata.store.protocol import Reading, ServingStore
@@ -191,9 +191,8 @@ def _dims(metric: Metric, by: str | Sequence[str] | None) -> tuple[str, ...]:
     for name in names:
         if name not in metric.by:
             have = ", ".join(metric.by) or "none"
-            raise QueryError(
-                f"metric {metric.name!r} has no dimension {name!r}; its dimensions are: {have}"
-            )
+            advice = did_you_mean(name, metric.by, f"its dimensions are: {have}")
+            raise QueryError(f"metric {metric.name!r} has no dimension {name!r}; {advice}")
     return names
 
 

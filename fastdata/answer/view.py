@@ -5,7 +5,7 @@ from copy import copy
 from typing import Any, cast
 
 from fastdata.declare.metric import Metric
-from fastdata.errors import QueryError
+from fastdata.errors import QueryError, did_you_mean
 from fastdata.measures.aggregate import Aggregate
 from fastdata.measures.estimates import Estimate
 from fastdata.measures.ratios import Derived
@@ -75,9 +75,8 @@ def _listed(metric: Metric, measures: str | Sequence[str]) -> list[str]:
     names = list(dict.fromkeys(names))
     if unknown := [name for name in names if name not in metric.columns]:
         have = ", ".join(metric.columns)
-        raise QueryError(
-            f"metric {metric.name!r} has no measure {unknown[0]!r}; its measures are: {have}"
-        )
+        advice = did_you_mean(unknown[0], metric.columns, f"its measures are: {have}")
+        raise QueryError(f"metric {metric.name!r} has no measure {unknown[0]!r}; {advice}")
     if not names:
         raise QueryError("measures is empty: name some, or give None for all")
     return names
@@ -85,9 +84,10 @@ def _listed(metric: Metric, measures: str | Sequence[str]) -> list[str]:
 
 def _about(metric: Metric, label: str, item: object, aggregate: Aggregate | None) -> Any:
     if aggregate is None:
+        have = f"its measures are: {', '.join(metric.measures)}"
         raise QueryError(
-            f"metric {metric.name!r} has no measure {label!r} that can be asked about an "
-            f"item; its measures are: {', '.join(metric.measures)}"
+            f"metric {metric.name!r} has no measure {label!r} that can be asked about an item; "
+            f"{did_you_mean(label, metric.measures, have)}"
         )
     about = getattr(aggregate, "about", None)
     if about is None:

@@ -10,6 +10,7 @@ import click
 
 from fastdata.cli.importing import import_archive
 from fastdata.cli.signals import on_signal
+from fastdata.errors import did_you_mean
 
 if TYPE_CHECKING:
     from fastdata.archive import ArchiveProgress
@@ -73,7 +74,8 @@ async def _archive(once: bool, accept_loss: bool | tuple[str, ...], as_json: boo
     sources = list(load_folder(settings.agents).sources.values())
     for name in accept_loss if isinstance(accept_loss, tuple) else ():
         if name not in (names := sorted(source.name for source in sources)):
-            raise click.UsageError(f"no source {name!r} is declared; there are: {', '.join(names)}")
+            advice = did_you_mean(name, names, f"there are: {', '.join(names)}")
+            raise click.UsageError(f"no source {name!r} is declared; {advice}")
     reporter = _Reporter(len({source.topic for source in sources}), once, as_json)
     on_signal(reporter.stop.set)
     registry = open_registry(settings.registry, settings.registry_ca)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from fastdata.coordinates.instants import parse_instant
-from fastdata.errors import StoreUnavailableError
+from fastdata.errors import StoreUnavailableError, did_you_mean
 
 if TYPE_CHECKING:
     from fastdata.operate.epochs import Begin, EpochReport
@@ -83,8 +83,8 @@ async def _run(name: str | None, begin: "Begin | None", *, dry_run: bool) -> lis
     settings = Settings.load()
     sources = load_folder(settings.agents).sources
     if name is not None and name not in sources:
-        names = ", ".join(sorted(sources))
-        raise click.UsageError(f"no source {name!r} is declared; there are: {names}")
+        advice = did_you_mean(name, sources, f"there are: {', '.join(sorted(sources))}")
+        raise click.UsageError(f"no source {name!r} is declared; {advice}")
     async with AsyncExitStack() as stack:
         try:
             store = await stack.enter_async_context(open_store(settings.store, create=False))

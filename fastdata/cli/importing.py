@@ -12,6 +12,7 @@ import click
 from fastdata.cli.bars import open_bar
 from fastdata.cli.reporting import left_out
 from fastdata.cli.signals import on_signal
+from fastdata.errors import did_you_mean
 
 if TYPE_CHECKING:
     from fastdata.archive.import_connect import ImportProgress, ImportReport
@@ -69,9 +70,9 @@ async def _import(
     settings = Settings.load()
     sources = load_folder(settings.agents).sources
     if name not in sources:
+        advice = did_you_mean(name, sources, f"there are: {', '.join(sources)}")
         raise click.BadParameter(
-            f"there is no source {name!r} in {settings.agents}; there are: {', '.join(sources)}",
-            param_hint="--source",
+            f"there is no source {name!r} in {settings.agents}; {advice}", param_hint="--source"
         )
     stop = asyncio.Event()
     on_signal(stop.set)

@@ -2,7 +2,6 @@
 
 import os
 import sys
-from difflib import get_close_matches
 from importlib import import_module
 from typing import NoReturn, cast
 
@@ -10,7 +9,7 @@ import click
 import stamina
 
 from fastdata.cli.signals import exit_code
-from fastdata.errors import FastdataError, mask_url
+from fastdata.errors import FastdataError, did_you_mean, mask_url
 
 __all__ = ["commands", "main"]
 
@@ -39,9 +38,8 @@ class _Commands(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if args and args[0] not in _SUMMARIES and not args[0].startswith("-"):
-            near = get_close_matches(args[0], _SUMMARIES, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else "-h lists them"
-            ctx.fail(f"there is no command {args[0]!r}; {hint}")
+            advice = did_you_mean(args[0], _SUMMARIES, "-h lists them")
+            ctx.fail(f"there is no command {args[0]!r}; {advice}")
         return super().resolve_command(ctx, args)
 
     def list_commands(self, ctx: click.Context) -> list[str]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, BinaryIO, Unpack
 
 import click
 
-from fastdata.cli.batches import write_csv, write_json
+from fastdata.answer.batches import write_csv, write_json
 from fastdata.cli.replay import Duration
 from fastdata.cli.windows import RangeOptions, ranged
 

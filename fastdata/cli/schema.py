@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fastdata.errors import IncompatibleSchemaError
+from fastdata.errors import IncompatibleSchemaError, did_you_mean
 from fastdata.events.evolution import differences
 from fastdata.events.registry import FolderRegistry, Registry, open_registry
 from fastdata.events.schema import Schema
@@ -193,7 +193,8 @@ def _choose(settings: "Settings", names: tuple[str, ...], subject: str | None) -
             click.echo(f"{name}: its values are {form}, which no registry knows", err=True)
         for name in named or [name for name in sources if sources[name].format == "avro"]:
             if name not in sources:
-                raise click.UsageError(f"there is no source {name!r}; there are: {list(sources)}")
+                advice = did_you_mean(name, sources, f"there are: {', '.join(sources)}")
+                raise click.UsageError(f"there is no source {name!r}; {advice}")
             source = sources[name]
             if source.format != "avro":
                 raise click.UsageError(

@@ -5,14 +5,13 @@ import os
 import stat
 import sys
 from collections.abc import Callable, Iterable
-from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from fastdata.cli.signals import on_signal
-from fastdata.errors import FastdataError, LineError
+from fastdata.errors import FastdataError, LineError, did_you_mean
 
 if TYPE_CHECKING:
     from fastdata.declare.source import Source
@@ -112,11 +111,9 @@ def _readers(topic: str, agents: str, force: bool) -> "list[Source]":
     readers = [source for source in sources if source.topic == topic]
     if not readers and not force:
         topics = sorted({source.topic for source in sources})
-        near = get_close_matches(topic, topics, n=1)
-        hint = f"did you mean {near[0]!r}? " if near else ""
+        advice = did_you_mean(topic, topics, f"the topics are: {', '.join(topics)}")
         raise click.UsageError(
-            f"no source in {agents} reads {topic!r}; {hint}The topics are: {', '.join(topics)}. "
-            "--force sends there all the same"
+            f"no source in {agents} reads {topic!r}; {advice}. --force sends there all the same"
         )
     if {source.format for source in readers} == {"avro"}:
         _warn(f"the source in {agents} reads Avro from {topic}: lines become dead letters")

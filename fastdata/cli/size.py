@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fastdata.errors import LoadError
+from fastdata.errors import LoadError, did_you_mean
 
 if TYPE_CHECKING:
     from fastdata.declare.catalog import Catalog
@@ -117,9 +117,8 @@ def _choose(catalog: "Catalog", name: str | None) -> str:
     names = sorted(source.name for source in catalog.sources.values() if catalog.of_source(source))
     if not names or (name is not None and name not in names):
         have = ", ".join(names) or "none"
-        raise click.UsageError(
-            f"no source {name or ''} with a metric is declared; there are: {have}"
-        )
+        advice = did_you_mean(name or "", names, f"there are: {have}")
+        raise click.UsageError(f"no source {name or ''} with a metric is declared; {advice}")
     return name or names[0]
 
 

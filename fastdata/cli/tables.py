@@ -7,8 +7,8 @@ from functools import lru_cache
 from itertools import count, zip_longest
 from typing import TYPE_CHECKING
 
-from fastdata.cli.batches import batches
-from fastdata.cli.cells import bounded, folded, parts_of, shortened, shown, width_of
+from fastdata.answer.batches import batches
+from fastdata.answer.cells import bounded, folded, parts_of, shortened, shown, width_of
 from fastdata.cli.windows import show_instant, show_window, window_title
 
 if TYPE_CHECKING:

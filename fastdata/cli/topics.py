@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from fastdata.errors import did_you_mean
+
 if TYPE_CHECKING:
     from fastdata.declare.source import Source
     from fastdata.settings import Settings
@@ -64,8 +66,8 @@ def create(
     declared = load_folder(settings.agents).sources
     for name in names:
         if name not in declared:
-            present = ", ".join(sorted(declared))
-            raise click.UsageError(f"no source {name!r} is declared; there are: {present}")
+            advice = did_you_mean(name, declared, f"there are: {', '.join(sorted(declared))}")
+            raise click.UsageError(f"no source {name!r} is declared; {advice}")
     sources = [declared[name] for name in dict.fromkeys(names or sorted(declared))]
     made = asyncio.run(_create(settings, sources, partitions, replication, dry_run))
     if as_json:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 import click
 
-from fastdata.cli.batches import write_json
+from fastdata.answer.batches import write_json
 from fastdata.cli.reporting import second
 from fastdata.cli.signals import on_signal
 from fastdata.coordinates.instants import now_ms, to_iso

@@ -5,12 +5,12 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from difflib import get_close_matches
 from functools import lru_cache
 from typing import Literal
 from zoneinfo import ZoneInfo, available_timezones
 
 from fastdata.coordinates.instants import MINUTE_MS, ceil_to, to_datetime
+from fastdata.errors import did_you_mean
 
 __all__ = ["Calendar", "Grain"]
 
@@ -71,11 +71,9 @@ class Calendar:
         try:
             self._info = ZoneInfo(zone)
         except (LookupError, OSError, ValueError):
-            close = get_close_matches(zone, available_timezones(), n=1)
-            hint = f"; did you mean {close[0]!r}?" if close else ""
+            advice = "write a name of the IANA database, as in 'Europe/Berlin'"
             raise ValueError(
-                f"{zone!r} is no time zone: write a name of the IANA database, as in "
-                f"'Europe/Berlin'{hint}"
+                f"{zone!r} is no time zone: {did_you_mean(zone, available_timezones(), advice)}"
             ) from None
         self.zone = zone
         self._start_of = lru_cache(maxsize=4096)(self._compute_start)

@@ -7,14 +7,19 @@ import sys
 import traceback
 from collections.abc import Iterable
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from types import ModuleType
 from typing import TypeVar
 
 from fastdata.declare.metric import Metric
 from fastdata.declare.source import Source
-from fastdata.errors import DeclarationError, FastdataError, LoadError, UnknownMetricError
+from fastdata.errors import (
+    DeclarationError,
+    FastdataError,
+    LoadError,
+    UnknownMetricError,
+    did_you_mean,
+)
 
 __all__ = ["Catalog", "catalog_of", "load", "load_folder"]
 
@@ -46,10 +51,9 @@ class Catalog:
         try:
             return self.metrics[name]
         except KeyError:
-            close = get_close_matches(name, self.metrics, n=1)
-            hint = f"did you mean {close[0]!r}? " if close else ""
             have = ", ".join(sorted(self.metrics)) or "none"
-            raise UnknownMetricError(f"no metric {name!r}; {hint}declared are: {have}") from None
+            advice = did_you_mean(name, self.metrics, f"declared are: {have}")
+            raise UnknownMetricError(f"no metric {name!r}; {advice}") from None
 
     def chosen(self, names: Iterable[str]) -> list[Metric]:
         """The metrics of these names, each once; all of the catalog where there are none.
@@ -151,9 +155,8 @@ def _message(error: Exception) -> str:
     if match := _UNKNOWN_NAME.match(text):
         name = match[1]
         have = sys.modules["fastdata"].__all__
-        close = [_OTHER_NAMES.get(name.lower()), *get_close_matches(name, have, n=1)]
-        hint = next((f"; did you mean {word}?" for word in close if word), "")
-        return f"there is no fastdata.{name}{hint}"
+        advice = did_you_mean(_OTHER_NAMES.get(name.lower(), name), have)
+        return f"there is no fastdata.{name}; {advice}".removesuffix("; ")
     if match := _UNKNOWN_ARGUMENT.match(text):
         taker, name = match.groups()
         hint = f"help(fastdata.{taker}) lists what there is"

@@ -15,7 +15,7 @@ from fastdata.answer.request import UNITS, parse_grain
 from fastdata.coordinates.calendar import Grain
 from fastdata.coordinates.instants import DAY_MS, HOUR_MS, MINUTE_MS, parse_duration
 from fastdata.declare.metric import Metric
-from fastdata.errors import ExportError, QueryError
+from fastdata.errors import ExportError, QueryError, did_you_mean
 from fastdata.exports.parts import Parts, parts_of
 
 __all__ = ["MAX_NAME", "FlatTable", "flat_table"]
@@ -151,9 +151,8 @@ def flat_table(
     dims = tuple(dict.fromkeys(names))
     if unknown := [dim for dim in dims if dim not in metric.by]:
         have = ", ".join(metric.by) or "none"
-        raise ExportError(
-            f"metric {metric.name!r} has no dimension {unknown[0]!r}; its dimensions are: {have}"
-        )
+        advice = did_you_mean(unknown[0], metric.by, f"its dimensions are: {have}")
+        raise ExportError(f"metric {metric.name!r} has no dimension {unknown[0]!r}; {advice}")
     try:
         metric.set_for(dims)
     except QueryError as error:

@@ -8,12 +8,12 @@ import re
 from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from difflib import get_close_matches
 from math import isfinite
 
 from sqlglot import exp
 from sqlglot.helper import ensure_list
 
+from fastdata.errors import did_you_mean
 from fastdata.events.fieldtypes import FieldType
 from fastdata.expressions.coercion import (
     BOOL,
@@ -275,7 +275,5 @@ def of_kind(kind: str, taker: str = "") -> Reader:
 
 
 def _unknown(kind: str, name: str, have: list[str]) -> str:
-    lowered = {existing.lower(): existing for existing in have}
-    near = get_close_matches(name.lower(), list(lowered), n=1)
-    hint = f"did you mean {lowered[near[0]]!r}? There are" if near else "there are"
-    return f"there is no {kind} {name!r}; {hint}: {', '.join(have)}"
+    advice = did_you_mean(name, have, f"there are: {', '.join(have)}")
+    return f"there is no {kind} {name!r}; {advice}"

@@ -1,11 +1,10 @@
 """What is said of SQL outside of the subset: where in the text, and what to use instead."""
 
-from difflib import get_close_matches
 from typing import Any
 
 from sqlglot import exp
 
-from fastdata.errors import DeclarationError
+from fastdata.errors import DeclarationError, did_you_mean
 
 __all__ = ["RefusedError", "instead_of", "pointed", "unknown_function"]
 
@@ -54,9 +53,8 @@ def instead_of(tree: exp.Expr) -> str:
 
 def unknown_function(name: str) -> str:
     """The message about a function that is not in the subset."""
-    near = get_close_matches(name.lower(), _FUNCTIONS, n=1, cutoff=0.7)
-    hint = f"did you mean {near[0]}? There are" if near else "there are"
-    return f"the function {name.lower()} is not supported; {hint}: {', '.join(_FUNCTIONS)}"
+    advice = did_you_mean(name, _FUNCTIONS, f"there are: {', '.join(_FUNCTIONS)}")
+    return f"the function {name.lower()} is not supported; {advice}"
 
 
 class RefusedError(Exception):

@@ -283,6 +283,13 @@ def test_json_has_instants_in_utc_and_says_the_zone(rides: Metric) -> None:
     [
         (["rydes"], "no metric 'rydes'; did you mean 'rides'?"),
         (["rides", "--by", "town"], "no dimension 'town'; its dimensions are: city, line"),
+        (["rides", "--by", "City"], "'City'; did you mean 'city'? Its dimensions are: city, line"),
+        (["rides", "--measures", "longst"], "'longst'; did you mean 'longest'? Its measures are:"),
+        (
+            ["rides", "--order", "riderz desc"],
+            "'riderz'; did you mean 'riders'? What they can be by",
+        ),
+        (["rides", "--item", "ridrs=x"], "'ridrs' that can be asked about an item; did you mean"),
         (["rides", "--every", "1s"], "every is 1s; it must be"),
         (["rides", "--zone", "Mars"], "zone: 'Mars' is no time zone: write a name of the IANA"),
         (["rides", "--rolling", "30d"], "every is 1h: there is a row of rolling days for each day"),

@@ -149,8 +149,8 @@ async def test_an_answer_says_what_its_days_are(rides: Metric, store: MemoryStor
 
 
 NO_ZONE = (
-    "zone: 'Europe/Berln' is no time zone: write a name of the IANA database, as in "
-    "'Europe/Berlin'; did you mean 'Europe/Berlin'?"
+    "zone: 'Europe/Berln' is no time zone: did you mean 'Europe/Berlin'? Write a name of the IANA "
+    "database, as in 'Europe/Berlin'"
 )
 NO_WINDOW = (
     "every: not a duration: 'days'; write a whole number and ms, s, m, h, d or w, as in '24h'; or "

@@ -156,5 +156,7 @@ def test_a_misspelt_command_is_told_what_it_may_mean() -> None:
     other = CliRunner().invoke(commands, ["xyz"])
 
     assert (close.exit_code, other.exit_code) == (2, 2)
-    assert close.stderr.endswith("Error: there is no command 'qurey'; did you mean 'query'?\n")
+    assert close.stderr.endswith(
+        "Error: there is no command 'qurey'; did you mean 'query'? -h lists them\n"
+    )
     assert other.stderr.endswith("Error: there is no command 'xyz'; -h lists them\n")

@@ -159,8 +159,8 @@ def test_what_is_no_zone(zone: str, hint: str) -> None:
             ("day",),
             "Europe/Berln",
             (
-                "'Europe/Berln' is no time zone: write a name of the IANA database, as in "
-                "'Europe/Berlin'; did you mean 'Europe/Berlin'?"
+                "'Europe/Berln' is no time zone: did you mean 'Europe/Berlin'? Write a name of the "
+                "IANA database, as in 'Europe/Berlin'"
             ),
         ),
     ],

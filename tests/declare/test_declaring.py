@@ -58,8 +58,8 @@ def test_another_oldest_event_is_another_definition(schema: str) -> None:
 @pytest.mark.parametrize(
     ("code", "message"),
     [
-        ("from fastdata import Avg", "there is no fastdata.Avg; did you mean Mean?"),
-        ("from fastdata import Metrics", "there is no fastdata.Metrics; did you mean Metric?"),
+        ("from fastdata import Avg", "there is no fastdata.Avg; did you mean 'Mean'?"),
+        ("from fastdata import Metrics", "there is no fastdata.Metrics; did you mean 'Metric'?"),
         (
             "from fastdata import Metric\nMetric('m', None, window='1h')",
             (

@@ -56,7 +56,7 @@ MAY_IMPORT = {
     "events": {"errors"},
     "kafka": {"settings", "coordinates", "errors"},
     "settings": {"errors"},
-    "coordinates": set[str](),
+    "coordinates": {"errors"},
     "failpoints": set[str](),
     "errors": set[str](),
 }  # fmt: skip
