@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Unpack
 
 import click
 
+from fastdata.cli.completion import complete_metric
 from fastdata.cli.query import deliver, pairs, printed
 from fastdata.cli.windows import RangeOptions, ranged
 
@@ -20,7 +21,7 @@ _PAIR = "DIMENSION=VALUE"
 
 
 @click.command(short_help="Compare the sets of values of two selections.")
-@click.argument("metric")
+@click.argument("metric", shell_complete=complete_metric)
 @click.argument("measure")
 @click.option("--left", multiple=True, metavar=_PAIR, help="Rows of the left side; none: all.")
 @click.option("--right", multiple=True, metavar=_PAIR, help="Rows of the right side; none: all.")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 import click
 
 from fastdata.cli.bars import open_bar
+from fastdata.cli.completion import complete_metric
 from fastdata.cli.query import listed, spare_pandas
 from fastdata.cli.reporting import minute, second
 from fastdata.cli.signals import on_signal
@@ -28,7 +29,7 @@ class _ExportOptions(TypedDict):
 
 
 @click.command(short_help="Keep a flat table of a metric up to date, for BI tools.")
-@click.argument("metric")
+@click.argument("metric", shell_complete=complete_metric)
 @click.option(
     "--every",
     default="1h",

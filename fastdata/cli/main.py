@@ -7,6 +7,7 @@ from typing import NoReturn, cast
 
 import click
 import stamina
+from click.shell_completion import CompletionItem
 
 from fastdata.cli.signals import exit_code
 from fastdata.errors import FastdataError, did_you_mean, mask_url
@@ -16,6 +17,7 @@ __all__ = ["commands", "main"]
 _SUMMARIES = {
     "archive": "Copy the events of all sources from Kafka to the archive.",
     "compare": "Compare the sets of values of two selections.",
+    "completion": "Print what has a shell complete commands, options and metrics.",
     "demo": "See it all work on 336,776 real events, with nothing else installed.",
     "epoch": "Count a topic on that was made again or moved to another cluster.",
     "export": "Keep a flat table of a metric up to date, for BI tools.",
@@ -37,10 +39,17 @@ class _Commands(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args and args[0] not in _SUMMARIES and not args[0].startswith("-"):
+        is_wrong = args and args[0] not in _SUMMARIES and not args[0].startswith("-")
+        if is_wrong and not ctx.resilient_parsing:  # as when a shell completes
             advice = did_you_mean(args[0], _SUMMARIES, "-h lists them")
             ctx.fail(f"there is no command {args[0]!r}; {advice}")
         return super().resolve_command(ctx, args)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """What may come next; no command is imported for its help."""
+        items = [CompletionItem(name, help=_SUMMARIES[name]) for name in sorted(_SUMMARIES)]
+        options = click.Command.shell_complete(self, ctx, incomplete)
+        return [item for item in items if item.value.startswith(incomplete)] + options
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return sorted(_SUMMARIES)

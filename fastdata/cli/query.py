@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, BinaryIO, Unpack
 import click
 
 from fastdata.answer.batches import write_csv, write_json
+from fastdata.cli.completion import complete_metric
 from fastdata.cli.replay import Duration
 from fastdata.cli.windows import RangeOptions, ranged
 
@@ -50,7 +51,7 @@ def printed(command: Callable[..., None]) -> Callable[..., None]:
 
 
 @click.command(short_help="Answer a metric over an interval.")
-@click.argument("metric")
+@click.argument("metric", shell_complete=complete_metric)
 @ranged(every="1h")
 @click.option("--by", multiple=True, help="Dimensions, separated by commas or given again.")
 @click.option(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 import click
 
 from fastdata.cli.bars import open_bar
+from fastdata.cli.completion import complete_metric
 from fastdata.cli.reporting import show_report
 from fastdata.cli.schedule import repeat
 from fastdata.coordinates.instants import parse_duration, parse_instant
@@ -71,7 +72,14 @@ class Duration(click.ParamType):
 @click.command(short_help="Count an interval again from the archive, exactly.")
 @click.option("--from", "start", type=Instant(), help="UTC unless it says so. [default: all]")
 @click.option("--to", "end", type=Instant(), help="The end, exclusive. [default: all]")
-@click.option("--metric", "names", multiple=True, metavar="NAME", help="Only this one; repeatable.")
+@click.option(
+    "--metric",
+    "names",
+    multiple=True,
+    metavar="NAME",
+    help="Only this one; repeatable.",
+    shell_complete=complete_metric,
+)
 @click.option("--dry-run", is_flag=True, help="Only say what would be done.")
 @click.option("--resume", is_flag=True, help="Finish what was interrupted, over its own range.")
 @click.option("--force", is_flag=True, help="Count again what is up to date, too.")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 import click
 
 from fastdata.cli.bars import open_bar
+from fastdata.cli.completion import complete_metric
 from fastdata.cli.replay import Instant
 from fastdata.cli.reporting import minute
 
@@ -33,7 +34,7 @@ class _VerifyOptions(TypedDict):
 
 
 @click.command(short_help="Compare both layers with a plain recount, and say why they differ.")
-@click.argument("names", nargs=-1, metavar="[METRIC]...")
+@click.argument("names", nargs=-1, metavar="[METRIC]...", shell_complete=complete_metric)
 @click.option("--from", "start", type=Instant(), help="UTC unless it says so. [default: all]")
 @click.option("--to", "end", type=Instant(), help="The end, exclusive. [default: all]")
 @click.option(

@@ -77,6 +77,7 @@ def test_the_commands_are_those_that_the_documentation_names() -> None:
     assert set(commands.list_commands(click.Context(commands))) == {
         "archive",
         "compare",
+        "completion",
         "demo",
         "epoch",
         "export",
