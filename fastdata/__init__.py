@@ -4,6 +4,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from fastdata.answer.ask import ask
     from fastdata.answer.compare import compare
     from fastdata.answer.query import query
     from fastdata.declare.catalog import load
@@ -53,6 +54,7 @@ __all__ = [
     "TopK",
     "Uniques",
     "Variance",
+    "ask",
     "attach",
     "compare",
     "export",
@@ -86,6 +88,7 @@ _PLACES = {
     "Uniques": "fastdata.measures.uniques",
     "Variance": "fastdata.measures.variance",
     "app": "fastdata.app",
+    "ask": "fastdata.answer.ask",
     "attach": "fastdata.speed.attach",
     "compare": "fastdata.answer.compare",
     "export": "fastdata.exports.export",

@@ -11,6 +11,7 @@ from fastdata.answer.arrangement import Arrangement
 from fastdata.answer.arrow import answer_schema, answer_table, described
 from fastdata.answer.chosen import ChosenDims
 from fastdata.answer.merge import Doubts, MergedRow, Row, held_range, merge
+from fastdata.answer.notebook import show_in_notebooks
 from fastdata.answer.ready import read_hours, read_ready
 from fastdata.answer.request import QueryRequest
 from fastdata.answer.view import asked_for
@@ -161,6 +162,7 @@ async def answer(
     ready = windows.of_rows(metric, buckets) if windows and buckets else None
     merged = merge(metric, doubts, buckets, chosen, ready) if buckets else iter(())
     table = answer_table(schema, rows(merged), doubts)
+    show_in_notebooks()
     if earlier is None:
         return described(table, metric, request, doubts, about)
     warnings.warn(earlier.hint, stacklevel=3)
