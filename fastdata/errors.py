@@ -78,7 +78,8 @@ __all__ = [
     "mask_url",
 ]
 
-_USER_INFO = re.compile(r"(?<=://)[^/@\s]+@")
+# But for the words of our own examples.
+_USER_INFO = re.compile(r"(?<=://)(?!user:password@)[^/@\s]+@")
 _SECRET_QUERY = re.compile(r"(?i)\b([\w-]*(?:password|secret|token|key)[\w-]*)=[^&\s]+")
 
 
@@ -87,16 +88,19 @@ def mask_url(text: str) -> str:
     return _SECRET_QUERY.sub(r"\1=***", _USER_INFO.sub("***@", text))
 
 
-def did_you_mean(word: str, names: Iterable[str], advice: str = "") -> str:
+def did_you_mean(word: str, names: Iterable[str], advice: str = "", *, cutoff: float = 0.6) -> str:
     """Advice about a name that nothing has, and before it the nearest of those that there are.
 
         did_you_mean("dely", ["delay", "n"], "there are: delay, n")
         # did you mean 'delay'? There are: delay, n
 
     Large and small letters are the same.
+
+    Args:
+        cutoff: How much of a name is the same at least, from 0 to 1.
     """
     lowered = {name.lower(): name for name in names}
-    near = get_close_matches(word.lower(), lowered, n=1, cutoff=0.7)
+    near = get_close_matches(word.lower(), lowered, n=1, cutoff=cutoff)
     if not near:
         return advice
     return f"did you mean {lowered[near[0]]!r}? {advice[:1].upper()}{advice[1:]}".rstrip()

@@ -66,6 +66,7 @@ def test_no_secret_is_shown(folder: Path) -> None:
 
 def test_a_masked_url_keeps_what_helps() -> None:
     assert mask_url("postgresql://me:pw@host:5432/db") == "postgresql://***@host:5432/db"
+    assert mask_url("as in http://user:password@host") == "as in http://user:password@host"
 
 
 SASL = {"broker_security_protocol": "SASL_SSL", "broker_username": "me"}

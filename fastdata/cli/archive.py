@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from fastdata.cli.groups import Commands
 from fastdata.cli.importing import import_archive
 from fastdata.cli.signals import on_signal
 from fastdata.errors import did_you_mean
@@ -21,6 +22,7 @@ _REPORT_S = 2.0
 
 
 @click.group(
+    cls=Commands,
     short_help="Copy the events of all sources from Kafka to the archive.",
     invoke_without_command=True,
 )

@@ -9,8 +9,9 @@ import click
 import stamina
 from click.shell_completion import CompletionItem
 
+from fastdata.cli.groups import Commands
 from fastdata.cli.signals import exit_code
-from fastdata.errors import FastdataError, did_you_mean, mask_url
+from fastdata.errors import FastdataError, mask_url
 
 __all__ = ["commands", "main"]
 
@@ -33,17 +34,8 @@ _SUMMARIES = {
 }
 
 
-class _Commands(click.Group):
+class _Commands(Commands):
     """A group that imports a command only when it is called."""
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        is_wrong = args and args[0] not in _SUMMARIES and not args[0].startswith("-")
-        if is_wrong and not ctx.resilient_parsing:  # as when a shell completes
-            advice = did_you_mean(args[0], _SUMMARIES, "-h lists them")
-            ctx.fail(f"there is no command {args[0]!r}; {advice}")
-        return super().resolve_command(ctx, args)
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
         """What may come next; no command is imported for its help."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from fastdata.cli.groups import Commands
 from fastdata.errors import IncompatibleSchemaError, did_you_mean
 from fastdata.events.evolution import differences
 from fastdata.events.registry import FolderRegistry, Registry, open_registry
@@ -43,7 +44,9 @@ class _Compatibility:
     reasons: list[str]
 
 
-@click.group(short_help="Register schemas, and check whether old events can still be read.")
+@click.group(
+    cls=Commands, short_help="Register schemas, and check whether old events can still be read."
+)
 def schema() -> None:
     """Register schemas, and check whether old events can still be read.
 

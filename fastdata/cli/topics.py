@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from fastdata.cli.groups import Commands
 from fastdata.errors import did_you_mean
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["topics"]
 
 
-@click.group(short_help="Create the topics of sources, and what stands beside them.")
+@click.group(cls=Commands, short_help="Create the topics of sources, and what stands beside them.")
 def topics() -> None:
     """Create the topics of sources, and what stands beside them.
 

@@ -53,7 +53,7 @@ def instead_of(tree: exp.Expr) -> str:
 
 def unknown_function(name: str) -> str:
     """The message about a function that is not in the subset."""
-    advice = did_you_mean(name, _FUNCTIONS, f"there are: {', '.join(_FUNCTIONS)}")
+    advice = did_you_mean(name, _FUNCTIONS, f"there are: {', '.join(_FUNCTIONS)}", cutoff=0.7)
     return f"the function {name.lower()} is not supported; {advice}"
 
 

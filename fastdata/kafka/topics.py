@@ -41,6 +41,8 @@ async def check_topic(broker: Broker, topic: str) -> int:
             return await _partitions(client, topic, broker)
         finally:
             await client.close()
+    except MissingTopicError:  # an OSError, as all that is wrong with a broker
+        raise
     except (KafkaError, OSError, TimeoutError) as error:
         raise BrokerError(
             f"topic {topic!r}: the broker {broker} does not tell of it: {error!r}"

@@ -151,6 +151,14 @@ def test_passwords_of_urls_do_not_show_in_errors(folder: Path) -> None:
     assert "hunter2" not in done.stderr + done.stdout
 
 
+@pytest.mark.parametrize("words", [["topics", "creat"], ["schema", "chek"], ["archive", "imprt"]])
+def test_a_misspelt_command_of_a_command_is_told_too(words: list[str]) -> None:
+    done = CliRunner().invoke(commands, words)
+
+    assert 2 == done.exit_code
+    assert f"there is no command {words[1]!r}; did you mean" in done.stderr
+
+
 def test_a_misspelt_command_is_told_what_it_may_mean() -> None:
     close = CliRunner().invoke(commands, ["qurey", "departures"])
     other = CliRunner().invoke(commands, ["xyz"])

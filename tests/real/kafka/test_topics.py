@@ -229,6 +229,7 @@ def test_a_topic_that_is_missing_ends_a_command_with_one_line(
     assert done.returncode == 1
     (line,) = [line for line in done.stderr.splitlines() if "warning" not in line]
     assert f"there is no topic '{topic}' at {kafka.bootstrap}" in line
+    assert "Error(" not in line
     assert "`fastdata topics create`" in line
     assert partitions_of(kafka.bootstrap, topic) == 0
 
