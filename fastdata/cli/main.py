@@ -20,6 +20,7 @@ _SUMMARIES = {
     "compare": "Compare the sets of values of two selections.",
     "completion": "Print what has a shell complete commands, options and metrics.",
     "demo": "See it all work on 336,776 real events, with nothing else installed.",
+    "doctor": "Check that all that fastdata needs is there and set right.",
     "epoch": "Count a topic on that was made again or moved to another cluster.",
     "export": "Keep a flat table of a metric up to date, for BI tools.",
     "query": "Answer a metric over an interval.",
@@ -49,8 +50,8 @@ class _Commands(Commands):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in _SUMMARIES:
             return None
-        module = import_module(f"fastdata.cli.{cmd_name}")
-        return cast("click.Command", getattr(module, cmd_name))
+        name = cmd_name.replace("-", "_")
+        return cast("click.Command", getattr(import_module(f"fastdata.cli.{name}"), name))
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):

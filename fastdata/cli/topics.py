@@ -89,7 +89,8 @@ async def _create(
     is_dry: bool,
 ) -> "list[NewlyMade]":
     from fastdata.kafka.connection import Broker
-    from fastdata.speed.topics import TopicAdmin, changelog_topic, create_topics
+    from fastdata.speed.topic_rules import changelog_topic
+    from fastdata.speed.topics import TopicAdmin, create_topics
 
     broker = Broker.of(settings)
     await broker.check()

@@ -32,8 +32,11 @@ class Registry(Schemas, Protocol):
         this returns after a pause: call it again.
         """
 
-    async def check(self) -> None:
+    async def check(self) -> str | None:
         """Ask whether the registry lets us in. That it does not answer is only logged.
+
+        Returns:
+            Why it does not answer; None when it does.
 
         Raises:
             SettingsError: It refuses, its certificate is not trusted, or it is no registry.

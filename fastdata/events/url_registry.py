@@ -146,8 +146,11 @@ class UrlRegistry:
         await asyncio.sleep(_PAUSES_S[min(self._failures, len(_PAUSES_S) - 1)])
         self._failures += 1
 
-    async def check(self) -> None:
+    async def check(self) -> str | None:
         """Ask whether the registry lets us in. That it does not answer is only logged.
+
+        Returns:
+            Why it does not answer; None when it does.
 
         Raises:
             SettingsError: It refuses, its certificate is not trusted, or it is no registry.
@@ -162,6 +165,8 @@ class UrlRegistry:
             if is_final or _is_untrusted(cause):
                 raise SettingsError(f"{error}; check FASTDATA_REGISTRY") from error
             logger.warning("%s; going on, and waiting for it when a schema is needed", error)
+            return str(error)
+        return None
 
     # --- for producers ------------------------------------------------------------------------
 

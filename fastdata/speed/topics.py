@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Any, Self
@@ -16,35 +16,34 @@ from aiokafka.errors import (
     for_code,
 )
 
-from fastdata.coordinates.instants import DAY_MS
 from fastdata.errors import BrokerError, MissingTopicError
 from fastdata.speed.dead_letters import dead_letter_topic
 from fastdata.speed.producer import AckedProducer
+from fastdata.speed.topic_rules import (
+    Config,
+    Flaw,
+    Topic,
+    flaws_of,
+    flaws_of_source,
+    for_changelog,
+    for_letters,
+    for_source,
+    misfit_of,
+)
 
-__all__ = ["NewlyMade", "TopicAdmin", "changelog_topic", "create_topics", "prepare_topics"]
+__all__ = [
+    "Inspection",
+    "NewlyMade",
+    "TopicAdmin",
+    "create_topics",
+    "inspect_topics",
+    "prepare_topics",
+]
 
 _TIMEOUT_S = 30.0
 _POLL_S = 0.1
-_DEFAULT_MAX_BYTES = 1_048_588  # Kafka's
-_LETTER_HEADERS_BYTES = 64 << 10
 
 logger = logging.getLogger(__name__)
-
-Config = Mapping[str, str]
-
-
-@dataclass(frozen=True, slots=True)
-class Topic:
-    """What a broker says of a topic.
-
-    Attributes:
-        config: Values by Kafka's names; empty when it may not be read.
-    """
-
-    name: str
-    partitions: int
-    replicas: int
-    config: Config
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +73,8 @@ async def prepare_topics(producer: AckedProducer, topic: str, changelog: str) ->
         if await admin.is_served():
             if (source := await admin.find(topic)) is None:
                 raise MissingTopicError(topic, servers)
-            admin.check_source(source)
-            await admin.ensure(letters, source, _for_letters(source))
+            admin.heed(flaws_of_source(source))
+            await admin.ensure(letters, source, for_letters(source))
             state = (await _ensure_changelog(admin, changelog, source)).topic
         else:
             # A mock creates what is asked for, and has no configuration.
@@ -83,13 +82,8 @@ async def prepare_topics(producer: AckedProducer, topic: str, changelog: str) ->
             source, state, _ = (Topic(topic, count, 1, {}) for count in counts)
             if not source.partitions:
                 raise MissingTopicError(topic, servers)
-    if state.partitions != source.partitions:
-        raise BrokerError(
-            f"topic {topic!r} has {source.partitions} partitions and its changelog "
-            f"{changelog!r} has {state.partitions}: they must be equal. If the topic was created "
-            "anew, stop all workers, delete the changelog and their state folders, start again, "
-            "and replay"
-        )
+    if (misfit := misfit_of(source, state)) is not None:
+        raise BrokerError(misfit)
     return source.partitions
 
 
@@ -121,61 +115,69 @@ async def create_topics(
         )
     if (source := await admin.find(topic)) is None:
         new = Topic(topic, partitions, replicas or min(3, await admin.brokers()), {})
-        first = await admin.ensure(topic, new, _for_source(new), is_dry=is_dry)
+        first = await admin.ensure(topic, new, for_source(new), is_dry=is_dry)
     else:
-        admin.check_source(source)
+        admin.heed(flaws_of_source(source))
         first = NewlyMade(source, is_new=False)
     source, letters = first.topic, dead_letter_topic(topic)
     state = await _ensure_changelog(admin, changelog, source, is_dry=is_dry)
-    return [first, state, await admin.ensure(letters, source, _for_letters(source), is_dry=is_dry)]
+    return [first, state, await admin.ensure(letters, source, for_letters(source), is_dry=is_dry)]
+
+
+@dataclass(frozen=True, slots=True)
+class Inspection:
+    """The topics of a source as they are.
+
+    Attributes:
+        source: None when it is not there; nothing else is looked at then.
+        beside: Its changelog and dead letters, as far as they are there.
+        missing: The names of those that are not; a worker makes them when it starts.
+        flaws: What is wrong with them.
+        misfit: Why the changelog cannot be that of the source.
+    """
+
+    source: Topic | None
+    beside: tuple[Topic, ...] = ()
+    missing: tuple[str, ...] = ()
+    flaws: tuple[Flaw, ...] = ()
+    misfit: str | None = None
+
+
+async def inspect_topics(admin: "TopicAdmin", topic: str, changelog: str) -> Inspection:
+    """Look at the topics of a source by the rules of a worker's start, and change nothing.
+
+    Args:
+        changelog: The name of the topic with the state of the workers.
+
+    Raises:
+        BrokerError: The broker does not answer.
+    """
+    if (source := await admin.find(topic)) is None:
+        return Inspection(None)
+    flaws, missing, misfit = [*flaws_of_source(source)], [], None
+    wanted = {
+        changelog: for_changelog(source),
+        dead_letter_topic(topic): for_letters(source),
+    }
+    present = {name: await admin.find(name) for name in wanted}
+    for name, there in present.items():
+        if there is None:
+            missing.append(name)
+            continue
+        flaws += flaws_of(there, source, wanted[name])
+        if name == changelog and there.partitions > source.partitions:
+            misfit = misfit_of(source, there)  # too few are made more by a start
+    beside = tuple(topic for topic in present.values() if topic is not None)
+    return Inspection(source, beside, tuple(missing), tuple(flaws), misfit)
 
 
 async def _ensure_changelog(
     admin: "TopicAdmin", name: str, source: Topic, *, is_dry: bool = False
 ) -> NewlyMade:
-    made = await admin.ensure(name, source, _for_changelog(source), is_dry=is_dry)
+    made = await admin.ensure(name, source, for_changelog(source), is_dry=is_dry)
     if made.topic.partitions < source.partitions and not is_dry:
         return replace(made, topic=await admin.grow(made.topic, source.partitions))
     return made
-
-
-def changelog_topic(application_id: str, source: str) -> str:
-    """The topic with the state that workers of an application keep of a source, by its name."""
-    return f"{application_id}-fastdata-{source}-changelog"
-
-
-def _for_source(source: Topic) -> Config:
-    return {
-        "cleanup.policy": "delete",
-        "retention.ms": str(7 * DAY_MS),
-        "min.insync.replicas": _in_sync(source),
-    }
-
-
-def _for_changelog(source: Topic) -> Config:
-    return {
-        "cleanup.policy": "compact",
-        # Compaction keeps the last record of a key, not the one with the larger stamp: the lag
-        # is longer than any pause after which an old owner may still write.
-        "min.compaction.lag.ms": "3600000",
-        # A state is at most 1 MiB, and its record has a key and a header.
-        "max.message.bytes": str(2 << 20),
-        "min.insync.replicas": _in_sync(source),
-    }
-
-
-def _for_letters(source: Topic) -> Config:
-    largest = int(source.config.get("max.message.bytes", _DEFAULT_MAX_BYTES))
-    return {
-        "cleanup.policy": "delete",
-        "retention.ms": str(30 * DAY_MS),
-        "max.message.bytes": str(largest + _LETTER_HEADERS_BYTES),
-        "min.insync.replicas": _in_sync(source),
-    }
-
-
-def _in_sync(source: Topic) -> str:
-    return "2" if source.replicas > 2 else "1"
 
 
 @asynccontextmanager
@@ -224,6 +226,10 @@ class TopicAdmin:
         """How many brokers the cluster has."""
         return len((await self._admin.describe_cluster())["brokers"])
 
+    async def cluster(self) -> str:
+        """The id of the cluster."""
+        return str((await self._admin.describe_cluster())["cluster_id"])
+
     async def find(self, name: str) -> Topic | None:
         """The topic of a name; None when there is none.
 
@@ -252,7 +258,7 @@ class TopicAdmin:
         """
         if (topic := await self.find(name)) is not None:
             if not is_dry:
-                self._check(topic, like, config)
+                self.heed(flaws_of(topic, like, config))
             return NewlyMade(topic, is_new=False)
         if is_dry:
             return NewlyMade(Topic(name, like.partitions, like.replicas, config), is_new=True)
@@ -285,53 +291,16 @@ class TopicAdmin:
         logger.warning("topic %s has %d partitions now", topic.name, partitions)
         return grown
 
-    def check_source(self, source: Topic) -> None:
-        """Warn of what takes events from a topic before they are read."""
-        policy = source.config.get("cleanup.policy", "delete")
-        if "compact" in policy:
-            self._warn(source, "cleanup.policy", policy, "delete", "older events of a key vanish")
-        kept_ms = int(source.config.get("retention.ms", -1))
-        if "delete" in policy and 0 <= kept_ms < DAY_MS:
-            effect = "events are gone when a worker or the archive is down for longer"
-            self._warn(source, "retention.ms", str(kept_ms), str(7 * DAY_MS), effect)
+    def heed(self, flaws: Iterable[Flaw]) -> None:
+        """Warn of what is wrong with topics.
 
-    def _check(self, topic: Topic, like: Topic, wanted: Config) -> None:
-        """Refuse what loses something for sure, warn of what may."""
-        policy = topic.config.get("cleanup.policy", wanted["cleanup.policy"])
-        if policy != wanted["cleanup.policy"]:
-            raise BrokerError(
-                f"topic {topic.name} has cleanup.policy={policy}, which loses what we keep there; "
-                f"mend it: {self._command(topic, 'cleanup.policy', wanted['cleanup.policy'])}"
-            )
-        in_sync = int(topic.config.get("min.insync.replicas", 1))
-        if in_sync > topic.replicas:
-            raise BrokerError(
-                f"topic {topic.name} has min.insync.replicas={in_sync} and {topic.replicas} "
-                "replicas, so nothing can be written to it; mend it: "
-                f"{self._command(topic, 'min.insync.replicas', wanted['min.insync.replicas'])}"
-            )
-        for name, least in wanted.items():
-            value = topic.config.get(name, least)
-            if least.isdigit() and 0 <= int(value) < int(least):
-                self._warn(topic, name, value, least, f"less than {least}")
-        if topic.replicas < like.replicas:
-            logger.warning(
-                "topic %s has %s replicas, %s has %s: it is lost sooner; mend it with "
-                "kafka-reassign-partitions.sh",
-                topic.name, topic.replicas, like.name, like.replicas,
-            )  # fmt: skip
-
-    def _warn(self, topic: Topic, name: str, value: str, better: str, effect: str) -> None:
-        logger.warning(
-            "topic %s has %s=%s: %s; mend it: %s",
-            topic.name, name, value, effect, self._command(topic, name, better),
-        )  # fmt: skip
-
-    def _command(self, topic: Topic, name: str, value: str) -> str:
-        return (
-            f"kafka-configs.sh --bootstrap-server {self.servers} --alter --entity-type topics "
-            f"--entity-name {topic.name} --add-config {name}={value}"
-        )
+        Raises:
+            BrokerError: It would lose something for sure.
+        """
+        for flaw in flaws:
+            if flaw.is_fatal:
+                raise BrokerError(f"{flaw.text}; mend it: {flaw.cure(self.servers)}")
+            logger.warning("%s; mend it: %s", flaw.text, flaw.cure(self.servers))
 
     async def _config(self, name: str) -> Config:
         """The configuration of a topic; nothing when it may not be read."""

@@ -79,6 +79,7 @@ def test_the_commands_are_those_that_the_documentation_names() -> None:
         "compare",
         "completion",
         "demo",
+        "doctor",
         "epoch",
         "export",
         "query",

@@ -40,8 +40,8 @@ MAY_IMPORT = {
     },
     "verify": {"archive", "store", "declare", "measures", "events", "coordinates", "errors"},
     "operate": {
-        "archive", "store", "declare", "measures", "expressions", "events", "kafka", "coordinates",
-        "errors",
+        "speed", "archive", "store", "declare", "measures", "expressions", "events", "kafka",
+        "settings", "coordinates", "errors",
     },
     "speed": {
         "archive", "store", "declare", "events", "kafka", "settings", "coordinates", "failpoints",

@@ -13,7 +13,7 @@ from fastdata import Settings, attach, load
 from fastdata.errors import DeclarationError, SettingsError
 from fastdata.speed.agent import SourceAgent
 from fastdata.speed.table import ChangelogTable
-from fastdata.speed.topics import changelog_topic
+from fastdata.speed.topic_rules import changelog_topic
 from tests.support.lab import Lab
 from tests.support.mockbroker import MockBroker
 
