@@ -38,7 +38,7 @@ from fastdata.errors import (
 )
 from fastdata.events.decoder import NO_TIMESTAMP, Decoder
 from fastdata.events.registry import Registry
-from fastdata.kafka.connection import Broker, watch_servers
+from fastdata.kafka.connection import Broker, client_id, watch_servers
 from fastdata.kafka.identity import identify
 from fastdata.kafka.topics import check_topic
 
@@ -173,7 +173,7 @@ class _SourceArchive(ConsumerRebalanceListener):  # type: ignore[misc]
         self.stop = stop
         self.consumer = AIOKafkaConsumer(
             group_id=self.group_id,
-            client_id="fastdata-archive",
+            client_id=client_id("archive"),
             enable_auto_commit=False,
             # A jump over deleted events would look like a hole of the log.
             auto_offset_reset="none",

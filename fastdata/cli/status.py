@@ -4,6 +4,7 @@ import asyncio
 import json
 import sys
 from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import replace
 from datetime import timedelta
@@ -31,40 +32,53 @@ EXIT_STALE = 3
 
 @click.command(short_help="Show how far each layer is, and what it left out.")
 @click.option(
+    "--max-lag",
+    type=Duration(),
+    help="Only tell whether workers and archivers keep up: all that came longer ago is read.",
+)
+@click.option(
     "--max-age",
     type=Duration(),
-    help="Only tell, in one line, whether the layers keep up: all that came longer ago is read.",
+    help="Only tell whether replays keep up: all that came longer ago is counted exactly.",
 )
 @click.option(
     "--layer",
     "layers",
     type=click.Choice(["speed", "archive"]),
     multiple=True,
-    help="With --max-age: only this layer. [default: both]",
+    help="With --max-lag: only this layer. [default: both]",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
-def status(max_age: timedelta | None, layers: "tuple[Follower, ...]", as_json: bool) -> None:
+def status(
+    max_lag: timedelta | None,
+    max_age: timedelta | None,
+    layers: "tuple[Follower, ...]",
+    as_json: bool,
+) -> None:
     """Show how far each layer is, and what it left out.
 
     Per partition: the end of the log and, as offsets, what is folded, archived (closed: in
     finished segments) and covered by a replay; the lag of the speed layer in events, and in
-    seconds since the oldest of them was sent. Then up to when the log is read, as answers say it,
-    and how long ago that was; gaps, events that were not folded, dead letters, and the newest
-    replay of each metric.
+    seconds since the oldest of them was sent; and which worker folds it. Then up to when the log
+    is read, as answers say it, and how long ago that was; gaps, events that were not folded, dead
+    letters, and the newest replay of each metric.
 
-    Exit code 1 when something could not be reached; the rest is shown. With --max-age: 0 when all
-    keeps up, 3 when something does not, such as a worker or an archiver that is gone.
+    Exit code 1 when something could not be reached; the rest is shown. With --max-lag or
+    --max-age, for alarms: 0 when all keeps up, 3 when something does not, such as a worker or an
+    archiver that is gone, or replays that no longer finish; --json says which limit was passed.
 
     \b
     Examples:
       fastdata status
-      fastdata status --max-age 60s --layer speed
+      fastdata status --max-lag 60s --max-age 4h
+      fastdata status --max-lag 60s --layer speed
       fastdata status --json | jq '.sources[].partitions[].lag'
     """  # noqa: D301  (click wants the backspace)
-    if max_age is not None:
-        sys.exit(_judge(max_age, layers or ("speed", "archive"), as_json))
-    if layers:
-        raise click.UsageError("--layer goes with --max-age")
+    if layers and max_lag is None:
+        raise click.UsageError("--layer goes with --max-lag")
+    if max_lag is not None or max_age is not None:
+        followers = (layers or ("speed", "archive")) if max_lag is not None else ()
+        sys.exit(_judge(max_lag, max_age, followers, as_json))
     status = asyncio.run(_status())
     if as_json:
         click.echo(json.dumps(status.as_dict(), indent=2))
@@ -75,17 +89,25 @@ def status(max_age: timedelta | None, layers: "tuple[Follower, ...]", as_json: b
     sys.exit(1 if status.problems else 0)
 
 
-def _judge(max_age: timedelta, layers: "tuple[Follower, ...]", as_json: bool) -> int:
+def _judge(
+    max_lag: timedelta | None,
+    max_age: timedelta | None,
+    followers: "tuple[Follower, ...]",
+    as_json: bool,
+) -> int:
     """Say whether the layers keep up; returns the exit code."""
-    from fastdata.operate.freshness import stale
+    from fastdata.operate.freshness import late_to_count, late_to_read
 
-    status = asyncio.run(_status(layers))
-    late = stale(status, max_age.total_seconds(), layers)
+    batch = ("batch",) if max_age is not None else ()
+    status = asyncio.run(_status({*followers, *batch}))
+    late = late_to_read(status, max_lag.total_seconds(), followers) if max_lag else []
+    late += late_to_count(status, max_age.total_seconds()) if max_age else []
     if as_json:
-        click.echo(json.dumps({"stale": late, "problems": status.problems}))
+        report = {"late": [delay.as_dict() for delay in late], "problems": status.problems}
+        click.echo(json.dumps(report))
     elif not late and not status.problems:
-        click.echo("all that came is read")
-    if problems := [*status.problems, *late]:
+        click.echo("all layers keep up" if batch else "all that came is read")
+    if problems := [*status.problems, *(delay.text for delay in late)]:
         click.echo(f"fastdata: {'; '.join(problems)}", err=True)
     return 1 if status.problems else EXIT_STALE if late else 0
 
@@ -99,8 +121,8 @@ def _show(status: "Status") -> None:
         _show_rest(console, source)
 
 
-async def _status(only: "tuple[Follower, ...]" = ()) -> "Status":
-    """The status; a brief one of some layers alone."""
+async def _status(only: AbstractSet[str] = frozenset()) -> "Status":
+    """The status; a brief one of some layers alone, of `speed`, `archive` and `batch`."""
     from fastdata.archive import open_archive_storage
     from fastdata.declare.catalog import load_folder
     from fastdata.kafka.connection import Broker
@@ -114,18 +136,21 @@ async def _status(only: "tuple[Follower, ...]" = ()) -> "Status":
     problems: list[str] = []
     archive = None
     async with AsyncExitStack() as stack:
-        if only != ("speed",):
+        if not only or "archive" in only:
             with _collecting(problems):
                 archive = open_archive_storage(settings.archive, create=False)
         store = None
-        if only != ("archive",):
+        if only != {"archive"}:
             opened = open_store("memory:")
             with _collecting(problems):
                 opened = open_store(settings.store, create=False)
             store = await stack.enter_async_context(opened)
         with LogReader(Broker.of(settings)) as log:
-            reader = StatusReader(catalog, store=store, archive=archive, log=log)
-            status = await reader.read(now_ms(), is_brief=bool(only))
+            reader = StatusReader(
+                catalog, store=store, archive=archive, log=log,
+                application_id=settings.application_id,
+            )  # fmt: skip
+            status = await reader.read(now_ms(), is_brief=bool(only), with_runs="batch" in only)
     return replace(status, problems=(*problems, *status.problems))
 
 
@@ -159,6 +184,9 @@ def _show_rest(console: "Console", source: "SourceStatus") -> None:
     for partition in source.partitions:
         if partition.read_age_s is None:
             console.print(f"partition {partition.partition}: no worker has read it yet")
+    for does, role in (("folds", "worker"), ("archives", "archiver")):
+        for member, numbers in _members(source, role).items():
+            console.print(f"{member} {does} {', '.join(numbers)}", soft_wrap=True)
     for gap in source.gaps:
         console.print(
             f"gap: partition {gap.partition}, offsets {gap.start:,} to {gap.end:,} were skipped",
@@ -171,6 +199,15 @@ def _show_rest(console: "Console", source: "SourceStatus") -> None:
         earlier = source.earlier.get(metric)
         hint = f"; {earlier.hint}" if earlier else ""
         console.print(f"{metric}: {_describe(run)}{hint}", soft_wrap=True)
+
+
+def _members(source: "SourceStatus", role: str) -> dict[str, list[str]]:
+    """The partitions of each process that reads some."""
+    members: dict[str, list[str]] = {}
+    for partition in source.partitions:
+        if (member := getattr(partition, role)) is not None:
+            members.setdefault(str(member), []).append(str(partition.partition))
+    return members
 
 
 def _read(source: "SourceStatus") -> str:

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 import socket
 import ssl
 import time
@@ -22,7 +23,7 @@ from pydantic import SecretStr
 from fastdata.errors import BrokerError, SettingsError
 from fastdata.settings import Settings
 
-__all__ = ["Broker", "check_servers", "watch_servers"]
+__all__ = ["Broker", "check_servers", "client_id", "watch_servers"]
 
 _NONE = SecretStr("")
 _TIMEOUT_S = 10.0
@@ -145,6 +146,11 @@ class Broker:
             SettingsError: A file holds no certificate or key.
         """
         await check_servers(timeout_s=timeout_s, **self.aiokafka())
+
+
+def client_id(role: str) -> str:
+    """What this process calls itself to the brokers, in their logs and in those of groups."""
+    return f"fastdata-{role}-{socket.gethostname()}-{os.getpid()}"
 
 
 async def check_servers(

@@ -3,16 +3,34 @@
 import logging
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Self
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient
 
 from fastdata.errors import BrokerError
 from fastdata.kafka.connection import Broker
 
-__all__ = ["LogReader"]
+__all__ = ["LogReader", "Member"]
 
 _TIMEOUT_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A process that takes part in a consumer group.
+
+    Attributes:
+        client_id: As it calls itself; ours end with host name and process id.
+        host: From where the broker sees it.
+    """
+
+    client_id: str
+    host: str
+
+    def __str__(self) -> str:
+        return f"{self.client_id} at {self.host}"
 
 
 class LogReader:
@@ -100,6 +118,24 @@ class LogReader:
         except KafkaException as error:
             raise self._error(error) from error
         return times
+
+    def members(self, group: str) -> dict[tuple[str, int], Member]:
+        """Which member of a group reads which partition, by topic and partition.
+
+        Empty where the group has none, or the broker does not tell of them.
+        """
+        config = {"log_level": 0, **self._broker.librdkafka()}
+        admin = AdminClient(config, logger=logging.getLogger(__name__))
+        asked = admin.describe_consumer_groups([group], request_timeout=self._timeout_s)
+        try:
+            members = asked[group].result(2 * self._timeout_s).members
+        except (KafkaException, TimeoutError):  # no right to see it, or a mock
+            return {}
+        return {
+            (place.topic, place.partition): Member(member.client_id, member.host.lstrip("/"))
+            for member in members
+            for place in member.assignment.topic_partitions
+        }
 
     def _range(self, topic: str, partition: int) -> tuple[int, int]:
         place = TopicPartition(topic, partition)

@@ -3,7 +3,7 @@
 import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import TypeVar
 
 from fastdata.archive import ArchiveReader, ArchiveStorage, Snapshot, load_epochs
@@ -15,7 +15,7 @@ from fastdata.declare.catalog import Catalog
 from fastdata.declare.source import Source
 from fastdata.declare.unfolded import counted_in, unfolded_of
 from fastdata.errors import ArchiveError, BrokerError, CorruptStateError, StoreError
-from fastdata.operate.log_reader import LogReader
+from fastdata.operate.log_reader import LogReader, Member
 from fastdata.store.earlier import EarlierDefinition, find_earlier
 from fastdata.store.protocol import NEVER, Gap, Head, Partial, Progress, Run, ServingStore
 from fastdata.store.rules import DEAD_LETTERS_WINDOW, living
@@ -44,6 +44,10 @@ class PartitionStatus:
             that is alive moves it without events, too; None when none has read the partition yet.
         archive_lag: Events that are in the log and not in the archive.
         archive_lag_s: Seconds since the oldest of these was appended; 0 when there is none.
+        covered_age_s: Seconds since the oldest event that is in the log and not covered was
+            appended; 0 when there is none.
+        worker: Who folds it at present; None when nobody does, or it is not known.
+        archiver: Who archives it.
     """
 
     partition: int
@@ -58,6 +62,9 @@ class PartitionStatus:
     read_age_s: float | None
     archive_lag: int | None
     archive_lag_s: float | None
+    covered_age_s: float | None = None
+    worker: Member | None = None
+    archiver: Member | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +120,7 @@ class StatusReader:
     Args:
         store: Asked for nothing when it is None; its part of the status is empty.
         archive: The same.
+        application_id: That of the consumer groups; without it nobody is asked for their members.
     """
 
     def __init__(
@@ -122,10 +130,12 @@ class StatusReader:
         store: ServingStore | None,
         archive: ArchiveStorage | None,
         log: LogReader,
+        application_id: str = "",
     ) -> None:
         self._catalog = catalog
         self._store = store
         self._log = log
+        self._application_id = application_id
         self._archives = {
             name: ArchiveReader(archive, source)
             for name, source in catalog.sources.items()
@@ -133,18 +143,19 @@ class StatusReader:
         }
         self._problems: dict[str, None] = {}
 
-    async def read(self, now_ms: int, *, is_brief: bool = False) -> Status:
+    async def read(self, now_ms: int, *, is_brief: bool = False, with_runs: bool = False) -> Status:
         """The status now.
 
         Args:
             now_ms: What lags are measured against, ms UTC.
-            is_brief: Without runs, gaps and what was not folded, which takes longer to read.
+            is_brief: Without gaps, members and what was not folded, which takes longer to read.
+            with_runs: With them even if it is brief.
         """
         self._problems = {}
         topics = [source.topic for source in self._catalog.sources.values()]
         logs = await self._attempt(self._ranges(topics), {})
         sources = [
-            await self._source(source, logs.get(source.topic, {}), now_ms, is_brief)
+            await self._source(source, logs.get(source.topic, {}), now_ms, is_brief, with_runs)
             for source in self._catalog.sources.values()
         ]
         return Status(tuple(sources), tuple(self._problems))
@@ -154,18 +165,26 @@ class StatusReader:
         return await asyncio.to_thread(self._log.ranges, topics)
 
     async def _source(
-        self, source: Source, log: Mapping[int, tuple[int, int]], now_ms: int, is_brief: bool
+        self,
+        source: Source,
+        log: Mapping[int, tuple[int, int]],
+        now_ms: int,
+        is_brief: bool,
+        with_runs: bool,
     ) -> SourceStatus:
         store, runs = None if is_brief else self._store, dict[str, Run | None]()
         gaps: Sequence[Gap] = ()
         unfolded: dict[str, int] = {}
         earlier: dict[str, EarlierDefinition] = {}
+        if self._store is not None and (with_runs or not is_brief):
+            runs = await self._attempt(self._runs(source, self._store), runs)
         if store is not None:
-            runs = await self._attempt(self._runs(source, store), runs)
             gaps = await self._attempt(store.gaps(source.topic), gaps)
             unfolded = await self._attempt(self._unfolded(source, store), unfolded)
             earlier = await self._attempt(self._earlier(source, store, runs), earlier)
         partitions, read = await self._partitions(source, log, runs, now_ms)
+        if not is_brief and self._application_id:
+            partitions = await self._with_members(source, partitions)
         return SourceStatus(
             source=source.name,
             topic=source.topic,
@@ -198,7 +217,9 @@ class StatusReader:
         archived = {n - first: offset for n, offset in durable if n >= first}
         to_fold = await self._lags(source.topic, log, folded, now_ms)
         to_archive = await self._lags(source.topic, log, archived, now_ms) if snapshot else {}
-        for p in sorted({*log, *folded, *archived}):
+        covered = {p: _covered(source, first + p, runs) for p in {*log, *folded, *archived}}
+        to_cover = await self._lags(source.topic, log, covered, now_ms) if runs else {}
+        for p in sorted(covered):
             start, end = log.get(p, (None, None))
             lag, lag_s = to_fold.get(p, (None, None))
             archive_lag, archive_lag_s = to_archive.get(p, (None, None))
@@ -210,15 +231,28 @@ class StatusReader:
                     folded=folded.get(p, 0),
                     archived=archived.get(p, 0) if snapshot else None,
                     closed=_closed(source, first + p, snapshot),
-                    covered=_covered(source, first + p, runs),
+                    covered=covered[p],
                     lag=lag,
                     lag_s=lag_s,
                     read_age_s=_read_age_s(progress.get(p), now_ms),
                     archive_lag=archive_lag,
                     archive_lag_s=archive_lag_s,
+                    covered_age_s=to_cover.get(p, (None, None))[1],
                 )
             )
         return partitions, _read_until(progress, [partition.partition for partition in partitions])
+
+    async def _with_members(
+        self, source: Source, partitions: list[PartitionStatus]
+    ) -> list[PartitionStatus]:
+        groups = self._application_id, f"{self._application_id}-archive-{source.name}"
+        asked = (asyncio.to_thread(self._log.members, group) for group in groups)
+        workers, archivers = await asyncio.gather(*asked)
+        places = ((partition, (source.topic, partition.partition)) for partition in partitions)
+        return [
+            replace(partition, worker=workers.get(place), archiver=archivers.get(place))
+            for partition, place in places
+        ]
 
     async def _first_number(self, source: Source, rows: Sequence[Progress]) -> int:
         """The number of partition 0 in the present epoch."""

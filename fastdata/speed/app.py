@@ -13,7 +13,7 @@ from faust.exceptions import AlreadyConfiguredWarning
 from faust.transport.drivers import aiokafka as driver
 
 from fastdata.errors import SettingsError
-from fastdata.kafka.connection import Broker
+from fastdata.kafka.connection import Broker, client_id
 
 if TYPE_CHECKING:
     from faust.types.auth import CredentialsT
@@ -107,6 +107,8 @@ def _safe_settings(settings: "Settings") -> dict[str, Any]:
         **{name: value for name, (value, _) in _RULES.items()},
         "broker": ";".join(f"kafka://{server}" for server in broker.servers.split(",")),
         "broker_credentials": _credentials(broker),
+        # By which `fastdata status` tells who reads what.
+        "broker_client_id": client_id("worker"),
         "store": "rocksdb://",
         "datadir": settings.state,
         "autodiscover": False,

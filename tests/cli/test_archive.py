@@ -101,8 +101,8 @@ def test_status_of_a_new_deployment_says_what_is_not_there_yet(folder: Path) -> 
     assert "departures: never replayed" in done.stdout
 
 
-def health(folder: Path, max_age: str, *words: str) -> tuple[int, str]:
-    done = run(folder, "status", "--max-age", max_age, *words)
+def health(folder: Path, max_lag: str, *words: str) -> tuple[int, str]:
+    done = run(folder, "status", "--max-lag", max_lag, *words)
     return done.returncode, done.stderr
 
 
@@ -130,5 +130,5 @@ def test_a_worker_and_an_archiver_that_were_killed_fail_the_health_check(folder:
     code, said = health(folder, "5s", "--layer", "archive")
     assert code == 3
     assert "flights: 1 event of partition 2 not archived for" in said
-    report = json.loads(run(folder, "status", "--max-age", "5s", "--json").stdout)
-    assert len(report["stale"]) == 2
+    report = json.loads(run(folder, "status", "--max-lag", "5s", "--json").stdout)
+    assert len(report["late"]) == 2

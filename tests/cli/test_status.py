@@ -84,10 +84,12 @@ async def test_a_partition_that_is_behind_lags_since_its_oldest_unfolded_event(
         PartitionStatus(
             0, log_start=0, log_end=250, folded=230, archived=0, closed=0, covered=0, lag=20,
             lag_s=20.0, read_age_s=None, archive_lag=250, archive_lag_s=250.0,
+            covered_age_s=250.0,
         ),
         PartitionStatus(
             1, log_start=0, log_end=50, folded=50, archived=0, closed=0, covered=0, lag=0,
             lag_s=0.0, read_age_s=None, archive_lag=50, archive_lag_s=50.0,
+            covered_age_s=50.0,
         ),
     )  # fmt: skip
 
@@ -101,6 +103,7 @@ async def test_covered_is_where_the_last_run_of_every_metric_ends(catalog: Catal
         await store.close_run(two.number)
         source, _ = await read(catalog, store, {0: 350, 1: 120})
     assert [partition.covered for partition in source.partitions] == [200, 100]
+    assert [partition.covered_age_s for partition in source.partitions] == [150.0, 20.0]
     assert {name: run.number for name, run in source.runs.items() if run} == {
         "departures": one.number,
         "by_origin": two.number,

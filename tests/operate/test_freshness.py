@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from fastdata.operate.freshness import Follower, stale
+from fastdata.operate.freshness import Follower, late_to_count, late_to_read
 from fastdata.operate.status import PartitionStatus, SourceStatus, Status
 
 FRESH = PartitionStatus(
@@ -14,7 +14,9 @@ FRESH = PartitionStatus(
 def judge(*partitions: PartitionStatus, of: tuple[Follower, ...] = ("speed", "archive")) -> str:
     numbered = tuple(replace(one, partition=p) for p, one in enumerate(partitions))
     source = SourceStatus("flights", "departures", numbered, (), {}, {})
-    return "; ".join(stale(Status((source,), ()), 60.0, of))
+    late = late_to_read(Status((source,), ()), 60.0, of)
+    assert {(one.limit, one.source) for one in late} <= {("max_lag", "flights")}
+    return "; ".join(one.text for one in late)
 
 
 def test_what_is_read_and_archived_in_time_is_well() -> None:
@@ -60,4 +62,21 @@ def test_each_layer_can_be_asked_for_alone() -> None:
 def test_a_topic_that_cannot_be_seen_is_not_well() -> None:
     gone = replace(FRESH, log_start=None, log_end=None)
 
-    assert judge() == judge(gone) == "flights: the topic 'departures' cannot be seen"
+    unseen = "flights: the topic 'departures' cannot be seen"
+    assert judge(of=("speed",)) == judge(gone, of=("archive",)) == unseen
+
+
+def test_events_that_no_replay_has_counted_in_time_are_told_with_the_limit_they_passed() -> None:
+    partitions = tuple(
+        replace(FRESH, partition=p, covered_age_s=age)
+        for p, age in enumerate((0.0, 14_000.0, 15_000.0, 16_000.0, None))
+    )
+    status = Status((SourceStatus("flights", "departures", partitions, (), {}, {}),), ())
+
+    assert late_to_count(status, 16_000.0) == []
+    assert [late.as_dict() for late in late_to_count(status, 14_400.0)] == [
+        {
+            "limit": "max_age", "source": "flights", "layer": "batch",
+            "text": "flights: events of partitions 2, 3 were counted by no replay for 16,000 s",
+        }
+    ]  # fmt: skip

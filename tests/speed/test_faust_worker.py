@@ -58,7 +58,7 @@ async def test_a_source_whose_map_function_raises_stops_alone(lab: Lab, broker: 
         lab.wait_until_folded(2_000)
         assert await lab.answer() == lab.expected()
         await asyncio.sleep(12)  # readers are told every 5 s
-        health = lab.fastdata("status", "--max-age", "12s", "--layer", "speed")
+        health = lab.fastdata("status", "--max-lag", "12s", "--layer", "speed")
         assert health.returncode == 3
         assert "broken: workers have read partition" in health.stderr
         assert "clicks" not in health.stderr

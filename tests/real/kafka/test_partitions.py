@@ -1,6 +1,8 @@
 """Partitions that are added under running workers and archivers."""
 
 import json
+import re
+import socket
 import subprocess
 import sys
 import time
@@ -49,7 +51,11 @@ async def test_a_worker_ends_with_one_line_and_its_next_start_reads_them(
         send_to_added(lab, kafka)
         status = lab.fastdata("status", **app).stdout
         assert "partition 4: no worker has read it yet" in status
-        health = lab.fastdata("status", "--max-age", "1h", "--layer", "speed", **app)
+        folds = re.search(r"(\S+) at 127\.0\.0\.1 folds ([\d, ]+)$", status, re.MULTILINE)
+        assert folds is not None
+        assert folds[1] == f"fastdata-worker-{socket.gethostname()}-{worker.pid}"
+        assert folds[2].startswith("0, 1, 2, 3")
+        health = lab.fastdata("status", "--max-lag", "1h", "--layer", "speed", **app)
         assert (health.returncode, health.stderr) == (
             3,
             "fastdata: clicks: no worker has read partitions 4, 5\n",
