@@ -19,6 +19,7 @@ _SUMMARIES = {
     "archive": "Copy the events of all sources from Kafka to the archive.",
     "compare": "Compare the sets of values of two selections.",
     "completion": "Print what has a shell complete commands, options and metrics.",
+    "dead-letters": "List what could not be read, and send it again.",
     "demo": "See it all work on 336,776 real events, with nothing else installed.",
     "doctor": "Check that all that fastdata needs is there and set right.",
     "epoch": "Count a topic on that was made again or moved to another cluster.",

@@ -7,7 +7,30 @@ from fastdata.events.decoder import NO_TIMESTAMP
 from fastdata.speed.producer import AckedProducer
 from fastdata.speed.state import DeadLetter
 
-__all__ = ["KafkaDeadLetters", "dead_letter_topic"]
+__all__ = ["RESENT", "KafkaDeadLetters", "dead_letter_topic", "split_headers"]
+
+RESENT = "fastdata.resent"
+"""The header of a record that was sent again, which says how often."""
+_FIRST = "fastdata.topic"
+
+Header = tuple[str, bytes]
+
+
+def split_headers(headers: Sequence[Header]) -> tuple[list[Header], dict[str, str]]:
+    """The headers that the record of a dead letter had, and ours by name without `fastdata.`.
+
+    Ours are empty where it is no dead letter.
+    """
+    names = [name for name, _ in headers]
+    if _FIRST not in names:
+        return list(headers), {}
+    # The last one: a record that was a dead letter elsewhere keeps what was said of it there.
+    begin = len(names) - 1 - names[::-1].index(_FIRST)
+    ours = {
+        name.removeprefix("fastdata."): value.decode("utf-8", "replace")
+        for name, value in headers[begin:]
+    }
+    return list(headers[:begin]), ours
 
 
 def dead_letter_topic(topic: str) -> str:

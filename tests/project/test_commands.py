@@ -78,6 +78,7 @@ def test_the_commands_are_those_that_the_documentation_names() -> None:
         "archive",
         "compare",
         "completion",
+        "dead-letters",
         "demo",
         "doctor",
         "epoch",
