@@ -1,5 +1,7 @@
 """The app that `faust -A fastdata worker` runs: everything in the folder of agents."""
 
+import os
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import faust
@@ -9,11 +11,14 @@ from fastdata.errors import FastdataError
 from fastdata.settings import Settings
 from fastdata.speed.app import make_app
 from fastdata.speed.attach import attach
+from fastdata.speed.service import SpeedService
 
 if TYPE_CHECKING:
     app: faust.App
 
 __all__ = ["make_worker_app", "run_worker"]
+
+_STDERR = 2
 
 
 def make_worker_app(settings: Settings | None = None, member: str | None = None) -> faust.App:
@@ -51,15 +56,20 @@ def run_worker(
         LoadError: There are no agents, or a file cannot be loaded.
         DeclarationError: A declaration is wrong.
     """
-    worker = faust.Worker(
-        make_worker_app(settings, member), loglevel=loglevel, redirect_stdouts=False
-    )
+    worker_app = make_worker_app(settings, member)
+    SpeedService.of(worker_app, None).say = _say
+    worker = faust.Worker(worker_app, loglevel=loglevel, redirect_stdouts=False)
     # Faust hides the cursor for its spinner; a process that ends at once never shows it again.
     if member is not None:
         worker.spinner = None  # which writes no lines, and others write to the same log
     elif worker.spinner is not None:
         worker.spinner.cursor_hide = ""
     worker.execute_from_commandline()
+
+
+def _say(text: str) -> None:
+    with suppress(OSError):  # whoever read it is gone, and the worker goes on
+        os.write(_STDERR, f"fastdata: {text}\n".encode())
 
 
 def __getattr__(name: str) -> object:

@@ -75,6 +75,7 @@ __all__ = [
     "UnknownSchemaError",
     "VerifyError",
     "did_you_mean",
+    "is_outage",
     "mask_url",
 ]
 
@@ -275,3 +276,12 @@ class VerifyError(FastdataError):
 
 class ExportError(FastdataError, ValueError):
     """A flat table cannot be made or kept up to date; what readers see of it is as it was."""
+
+
+def is_outage(error: BaseException | None) -> bool:
+    """Whether something was away that may come back: the broker, the store, the registry."""
+    while error is not None:
+        if isinstance(error, FastdataError) and error.retriable:
+            return True
+        error = error.__cause__
+    return False

@@ -30,7 +30,7 @@ _SUMMARIES = {
     "send": "Send lines of a file, a pipe or TCP connections to a topic.",
     "size": "Calculate disks, rows, memory and workers for a load.",
     "status": "Show how far each layer is, and what it left out.",
-    "topics": "Create the topics of sources, and what stands beside them.",
+    "topics": "Create or list the topics of sources, and what stands beside them.",
     "verify": "Compare both layers with a plain recount, and say why they differ.",
     "worker": "Fold events into fresh numbers, as they come.",
 }

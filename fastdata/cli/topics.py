@@ -2,7 +2,8 @@
 
 import asyncio
 import json
-from typing import TYPE_CHECKING
+import sys
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -16,10 +17,18 @@ if TYPE_CHECKING:
 
 __all__ = ["topics"]
 
+_CONFIG = (
+    "cleanup.policy", "retention.ms", "min.compaction.lag.ms", "max.message.bytes",
+    "min.insync.replicas",
+)  # fmt: skip
 
-@click.group(cls=Commands, short_help="Create the topics of sources, and what stands beside them.")
+
+@click.group(
+    cls=Commands,
+    short_help="Create or list the topics of sources, and what stands beside them.",
+)
 def topics() -> None:
-    """Create the topics of sources, and what stands beside them.
+    """Create or list the topics of sources, and what stands beside them.
 
     The sources are those that ./agents (or FASTDATA_AGENTS) declare, the broker is FASTDATA_BROKER.
 
@@ -27,6 +36,7 @@ def topics() -> None:
     Examples:
       fastdata topics create
       fastdata topics create --help
+      fastdata topics list
     """  # noqa: D301  (click wants the backspace)
 
 
@@ -60,16 +70,7 @@ def create(
       fastdata topics create --partitions 6
       fastdata topics create flights --dry-run
     """  # noqa: D301  (click wants the backspace)
-    from fastdata.declare.catalog import load_folder
-    from fastdata.settings import Settings
-
-    settings = Settings.load()
-    declared = load_folder(settings.agents).sources
-    for name in names:
-        if name not in declared:
-            advice = did_you_mean(name, declared, f"there are: {', '.join(sorted(declared))}")
-            raise click.UsageError(f"no source {name!r} is declared; {advice}")
-    sources = [declared[name] for name in dict.fromkeys(names or sorted(declared))]
+    settings, sources = _chosen(names)
     made = asyncio.run(_create(settings, sources, partitions, replication, dry_run))
     if as_json:
         click.echo(json.dumps([_as_dict(topic) for topic in made]))
@@ -79,6 +80,91 @@ def create(
         state = ("would be created" if dry_run else "created") if report.is_new else "is there"
         counts = f"partitions: {topic.partitions}, copies: {topic.replicas}"
         click.echo(f"{topic.name}: {state}, {counts}")
+
+
+@topics.command(name="list", short_help="List the topics of sources, and what is wrong with them.")
+@click.argument("names", nargs=-1, metavar="[SOURCE]...")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+def list_topics(names: tuple[str, ...], as_json: bool) -> None:
+    """List the topics of sources (all, or those that are named), and what is wrong with them.
+
+    Those of a source, with its changelog and dead letters: partitions, copies, configuration as far
+    as it matters, and the command that mends what would lose events. Exit code 1 when one is
+    missing, or has such a flaw.
+
+    \b
+    Examples:
+      fastdata topics list
+      fastdata topics list flights --json
+    """  # noqa: D301  (click wants the backspace)
+    settings, sources = _chosen(names)
+    reports = asyncio.run(_inspect(settings, sources))
+    if as_json:
+        click.echo(json.dumps(reports, indent=2))
+    for report in () if as_json else reports:
+        config = "".join(f", {name}={value}" for name, value in report["config"].items())
+        counts = f"partitions: {report['partitions']}, copies: {report['copies']}{config}"
+        click.echo(f"{report['topic']}: {counts if report['is_there'] else 'is missing'}")
+        for flaw in report["flaws"]:
+            click.echo(f"  warning: {flaw}")
+    sys.exit(0 if all(r["is_there"] and not r["flaws"] for r in reports) else 1)
+
+
+def _chosen(names: tuple[str, ...]) -> "tuple[Settings, list[Source]]":
+    from fastdata.declare.catalog import load_folder
+    from fastdata.settings import Settings
+
+    settings = Settings.load()
+    declared = load_folder(settings.agents).sources
+    for name in names:
+        if name not in declared:
+            advice = did_you_mean(name, declared, f"there are: {', '.join(sorted(declared))}")
+            raise click.UsageError(f"no source {name!r} is declared; {advice}")
+    return settings, [declared[name] for name in dict.fromkeys(names or sorted(declared))]
+
+
+async def _inspect(settings: "Settings", sources: "list[Source]") -> list[dict[str, Any]]:
+    from fastdata.kafka.connection import Broker
+    from fastdata.speed.topic_rules import changelog_topic
+    from fastdata.speed.topics import TopicAdmin, inspect_topics
+
+    broker = Broker.of(settings)
+    await broker.check()
+    reports: dict[str, dict[str, Any]] = {}
+    async with TopicAdmin(**broker.aiokafka()) as admin:
+        for source in sources:
+            changelog = changelog_topic(settings.application_id, source.name)
+            seen = await inspect_topics(admin, source.topic, changelog)
+            missing = seen.missing if seen.source else (source.topic,)
+            for topic in (seen.source, *seen.beside):
+                if topic is not None:
+                    flaws = [f for f in seen.flaws if f.topic == topic.name]
+                    texts = [f"{f.text}; mend it: {f.cure(str(broker))}" for f in flaws]
+                    if seen.misfit and topic.name == changelog:
+                        texts.append(seen.misfit)
+                    config = {n: topic.config[n] for n in _CONFIG if n in topic.config}
+                    reports[topic.name] = _listed(
+                        topic.name, topic.partitions, topic.replicas, config, texts
+                    )
+            reports |= {name: _listed(name) for name in missing}
+    return list(reports.values())
+
+
+def _listed(
+    name: str,
+    partitions: int | None = None,
+    copies: int | None = None,
+    config: dict[str, str] | None = None,
+    flaws: list[str] | None = None,
+) -> dict[str, Any]:
+    return {
+        "topic": name,
+        "is_there": partitions is not None,
+        "partitions": partitions,
+        "copies": copies,
+        "config": config or {},
+        "flaws": flaws or [],
+    }
 
 
 async def _create(

@@ -133,8 +133,9 @@ class DeadLetterBox:
         ends = await self._asking(consumer.end_offsets(places))
         starts = await self._asking(consumer.beginning_offsets(places))
         if since_ms is not None:
-            found = await self._asking(consumer.offsets_for_times(dict.fromkeys(places, since_ms)))
-            starts = {place: at.offset if at else ends[place] for place, at in found.items()}
+            times = dict.fromkeys(places, since_ms)
+            first = await self._asking(consumer.offsets_for_times(times))
+            starts = {place: at.offset if at else ends[place] for place, at in first.items()}
         for place in places:
             consumer.seek(place, starts[place])
         left = {place for place in places if starts[place] < ends[place]}

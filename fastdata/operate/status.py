@@ -24,6 +24,7 @@ __all__ = ["PartitionStatus", "SourceStatus", "Status", "StatusReader"]
 
 _END_OF_TIME = 1 << 62
 _TIMEOUT_S = 5.0
+_UNKNOWN = (None, None)
 _T = TypeVar("_T")
 
 
@@ -220,24 +221,21 @@ class StatusReader:
         covered = {p: _covered(source, first + p, runs) for p in {*log, *folded, *archived}}
         to_cover = await self._lags(source.topic, log, covered, now_ms) if runs else {}
         for p in sorted(covered):
-            start, end = log.get(p, (None, None))
-            lag, lag_s = to_fold.get(p, (None, None))
-            archive_lag, archive_lag_s = to_archive.get(p, (None, None))
             partitions.append(
                 PartitionStatus(
                     partition=p,
-                    log_start=start,
-                    log_end=end,
+                    log_start=log.get(p, _UNKNOWN)[0],
+                    log_end=log.get(p, _UNKNOWN)[1],
                     folded=folded.get(p, 0),
                     archived=archived.get(p, 0) if snapshot else None,
                     closed=_closed(source, first + p, snapshot),
                     covered=covered[p],
-                    lag=lag,
-                    lag_s=lag_s,
+                    lag=to_fold.get(p, _UNKNOWN)[0],
+                    lag_s=to_fold.get(p, _UNKNOWN)[1],
                     read_age_s=_read_age_s(progress.get(p), now_ms),
-                    archive_lag=archive_lag,
-                    archive_lag_s=archive_lag_s,
-                    covered_age_s=to_cover.get(p, (None, None))[1],
+                    archive_lag=to_archive.get(p, _UNKNOWN)[0],
+                    archive_lag_s=to_archive.get(p, _UNKNOWN)[1],
+                    covered_age_s=to_cover.get(p, _UNKNOWN)[1],
                 )
             )
         return partitions, _read_until(progress, [partition.partition for partition in partitions])

@@ -16,10 +16,11 @@ from fastdata.declare.metric import Metric
 from fastdata.declare.source import Source
 from fastdata.errors import BrokerError, MapError, SchemaNeededError
 from fastdata.events.registry import Registry
+from fastdata.speed.effort import Effort
 from fastdata.speed.layer import SpeedLayer
 from fastdata.speed.state import Record
 from fastdata.speed.table import ChangelogTable
-from fastdata.speed.transport import AsFetched, FoldingConsumer, Hole, records_of
+from fastdata.speed.transport import AsFetched, FoldingConsumer, records_of
 from fastdata.speed.watchdog import Sign
 
 __all__ = ["SourceAgent"]
@@ -49,6 +50,7 @@ class SourceAgent:
 
     Attributes:
         failure: Why nothing is folded any more; it is tried again when the group has changed.
+        effort: What was done since the start.
     """
 
     def __init__(self, app: faust.App, source: Source, fail: Fail) -> None:
@@ -60,13 +62,13 @@ class SourceAgent:
         self.registry: Registry | None = None
         self.epoch = FIRST_EPOCH
         self.failure: MapError | None = None
+        self.effort = Effort()
         self._app = app
         self._fail = fail
         self._lock = asyncio.Lock()
         self._live: dict[int, int] = {}  # partition -> generation
         self._is_settled = False  # since Faust resumed the flow after the last `open`
         self._reread_at: dict[int, float] = {}  # partition -> monotonic seconds
-        self._flushes = 0
         self._waits = 0  # for a schema
         self._is_flushing = False
         app.tables.add(self.table)
@@ -142,29 +144,28 @@ class SourceAgent:
         tp, generation = message.tp, self._app.consumer_generation_id
         if message.generation_id != generation or self._live.get(tp.partition) != generation:
             return len(records)
+        began_s = time.monotonic()
+        end = self._fold_stretch(layer, tp, records, start, began_s + _STRETCH_S)
+        self.effort.note_fold(end - start, began_s)
+        return end
+
+    def _fold_stretch(
+        self, layer: SpeedLayer, tp: TP, records: Sequence[Record], start: int, deadline: float
+    ) -> int:
         number = self.epoch.number(tp.partition)
         owned, limit = layer.partitions[number], layer.dirty_limit(number)
-        deadline = time.monotonic() + _STRETCH_S
         for index in range(start, len(records)):
             record = records[index]
             if is_after_hole := record.offset > owned.position:
-                hole, is_head = self._hole_before(tp, record.offset)
+                hole, is_head = self._consumer.hole_before(tp, record.offset)
                 if hole > owned.position or is_head:
                     return index
             layer.fold(number, record)
             if is_after_hole:
-                self._forget_hole(tp, record.offset)
+                self._consumer.forget_hole(tp, record.offset)
             if owned.cells.dirty >= limit or time.monotonic() > deadline:
                 return index + 1
         return len(records)
-
-    def _hole_before(self, tp: TP, offset: int) -> Hole:
-        # Where no hole of the log is known, Faust has lost what is missing.
-        return self._consumer.holes.get(tp, {}).get(offset, (offset, True))
-
-    def _forget_hole(self, tp: TP, offset: int) -> None:
-        # A seek in the consumer's thread may have forgotten all of them meanwhile.
-        self._consumer.holes.get(tp, {}).pop(offset, None)
 
     async def _mend(self, layer: SpeedLayer, message: Message, record: Record) -> bool:
         """Fold a record after a hole, or read again what is missing; whether it is folded."""
@@ -172,16 +173,16 @@ class SourceAgent:
             return False  # `settle` will seek anyway
         tp, offset = message.tp, record.offset
         owned = layer.partitions[number := self.epoch.number(tp.partition)]
-        if self._hole_before(tp, offset)[0] <= owned.position:
+        if self._consumer.hole_before(tp, offset)[0] <= owned.position:
             # Nobody but the log made this hole, unless retention has passed us by.
             log_start = await self._log_start(tp)
             if log_start is not None and log_start <= owned.position:
                 # The partition may have gone, or come again, while the broker was asked.
                 if is_ours := layer.partitions.get(number) is owned:
                     layer.fold(number, record)
-                self._forget_hole(tp, offset)
+                self._consumer.forget_hole(tp, offset)
                 return is_ours
-        self._forget_hole(tp, offset)
+        self._consumer.forget_hole(tp, offset)
         await self.reread(tp.partition)
         return False
 
@@ -266,9 +267,9 @@ class SourceAgent:
             return
         try:
             async with self._lock:
-                self._flushes += 1
-                self._is_flushing = True
+                self._is_flushing, began_s = True, self.effort.begin_flush()
                 await self.layer.flush()
+                self.effort.note_flush(began_s)
         except Exception as error:  # noqa: BLE001 - what was dirty is not known any more
             self._fail(f"flushing {self.name}", error)
         finally:
@@ -368,7 +369,7 @@ class SourceAgent:
 
     def signs(self) -> Iterator[Sign]:
         """Signs of life, for the watchdog. Also tells the layer how long the log is."""
-        flush = self._flushes if self._is_flushing else None
+        flush = self.effort.flushes if self._is_flushing else None
         yield Sign(f"the flush of {self.name}", flush, _FLUSH_LIMIT_S)
         for partition in list(self._live):
             lag = self._lag(partition)

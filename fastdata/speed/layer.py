@@ -4,6 +4,7 @@ Knows no Faust and no sockets: records come in, rows go to a table, partials to 
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import KW_ONLY, dataclass, field
@@ -60,6 +61,7 @@ class SpeedLayer:
         max_dirty: So many changed cells, of all partitions, make the layer full.
         max_cells: Cells kept in memory, of all partitions.
         partitions: Those that are open.
+        left_out: Events counted apart since the start, by reason; dead letters as `dead:...`.
     """
 
     source: Source
@@ -76,6 +78,7 @@ class SpeedLayer:
     max_dirty: int = 20_000
     max_cells: int = 100_000
     partitions: dict[int, Partition] = field(default_factory=dict, init=False)
+    left_out: Counter[str] = field(default_factory=Counter, init=False)
 
     def __post_init__(self) -> None:
         self._folding = [(i, m, m.window_ms) for i, m in enumerate(self.metrics)]
@@ -158,11 +161,7 @@ class SpeedLayer:
         return self.max_dirty - others
 
     def see_end(self, partition: int, log_end: int, at: int) -> None:
-        """Learn how long the log is: a partition that is folded to its end is fresh.
-
-        Args:
-            at: When it was so long, ms UTC.
-        """
+        """Learn how long the log was at a time in ms UTC: who has folded it all is fresh."""
         if (opened := self.partitions.get(partition)) is not None:
             opened.see_end(log_end, at)
 
@@ -285,6 +284,7 @@ class SpeedLayer:
         cell = owned.cells.find_or_make(key)
         if offset > cell.stamp:  # not yet counted
             unfolded_of(self.source).add(cell.states, {"reason": reason})
+            self.left_out[reason] += 1
             cell.stamp = offset
         owned.cells.mark(key, cell)
 

@@ -32,6 +32,7 @@ from fastdata.errors import (
     MapError,
     SettingsError,
     StoreLostError,
+    is_outage,
 )
 from fastdata.events.decoder import Decoder
 from fastdata.events.registry import open_registry
@@ -45,6 +46,7 @@ from fastdata.speed.layer import SpeedLayer
 from fastdata.speed.membership import name_place
 from fastdata.speed.opening import announce
 from fastdata.speed.producer import AckedProducer
+from fastdata.speed.summary import Summary
 from fastdata.speed.table import FaustTable, rocksdb_options
 from fastdata.speed.topics import prepare_topics
 from fastdata.speed.transport import FoldingConsumer, install
@@ -77,12 +79,14 @@ class SpeedService(Service):
 
     Attributes:
         end: Ends the process; replaced in tests.
+        say: Takes a line for whoever watches: that all is ready, and what was done at the end.
     """
 
     def __init__(self, app: faust.App, settings: Settings) -> None:
         super().__init__()
         self.settings = settings
         self.end: Callable[[int], object] = end_process
+        self.say: Callable[[str], object] = logger.info
         self.watchdog = Watchdog(self._end)
         self._app = app
         self._agents: dict[str, SourceAgent] = {}
@@ -93,6 +97,7 @@ class SpeedService(Service):
         self._archive: ArchiveStorage | None = None
         self._ticks = 0
         self._has_joined = False
+        self._summary = Summary()
 
     @classmethod
     def of(cls, app: faust.App, settings: Settings | None) -> "SpeedService":
@@ -160,7 +165,7 @@ class SpeedService(Service):
             logger.critical("fastdata ends this worker: %s", error)
             self._leave(EXIT_FAILED)
             return
-        if _is_outage(error):  # nobody has a bug to look for
+        if is_outage(error):  # nobody has a bug to look for
             is_asked = self._app.should_stop
             logger.critical(
                 "fastdata %s: %s failed: %s; nothing is lost: the next start folds them again",
@@ -262,6 +267,7 @@ class SpeedService(Service):
         """Close the store and the producer; everything was flushed when the tables stopped."""
         # mode ends them later, and a timer would connect to the store again after it was closed.
         await self._stop_futures()
+        self.say(self._summary.describe(self._agents.values()))
         if self._store is not None:
             await self._store.__aexit__(None, None, None)
         if self._producer is not None:
@@ -312,6 +318,8 @@ class SpeedService(Service):
                     await agent.settle()
             except Exception as error:  # noqa: BLE001 - a task ends here
                 self.fail("reading on", error)
+            else:
+                self._summary.say_ready(self._agents.values(), self._partitions, self.say)
 
     async def _on_revoked(self, _: Any, /, *args: Any, **kwargs: Any) -> None:
         revoked: set[TP] = args[0]
@@ -385,12 +393,3 @@ class SpeedService(Service):
         yield Sign("the recovery of the state", progress, limit_s)
         for agent in self._agents.values():
             yield from agent.signs()
-
-
-def _is_outage(error: BaseException | None) -> bool:
-    """Whether something was away that may come back: the broker, the store, the registry."""
-    while error is not None:
-        if isinstance(error, FastdataError) and error.retriable:
-            return True
-        error = error.__cause__
-    return False

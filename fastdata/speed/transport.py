@@ -252,6 +252,14 @@ class FoldingConsumer(driver.Consumer):
         committed = await self._thread.call_thread(self._thread._committed, tps)
         return cast(Mapping[TP, int | None], committed)
 
+    def hole_before(self, tp: TP, offset: int) -> Hole:
+        """The hole just before an offset; where none is known, Faust has lost what is missing."""
+        return self.holes.get(tp, {}).get(offset, (offset, True))
+
+    def forget_hole(self, tp: TP, offset: int) -> None:
+        """Forget it; a seek in the consumer's thread may have forgotten all of them meanwhile."""
+        self.holes.get(tp, {}).pop(offset, None)
+
     def reach(self, tp: TP) -> tuple[int, int, int] | None:
         """The next offset to fetch, the end of what may be fetched, and when that was so, ms UTC.
 

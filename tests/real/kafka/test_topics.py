@@ -181,6 +181,8 @@ def test_a_command_creates_all_that_a_source_needs(
         f"{name}: would be created, partitions: 5, copies: 1"
         for name in (topic, changelog, letters)
     ]
+    missing = lab.fastdata("topics", "list")
+    assert (missing.returncode, missing.stdout) == (1, f"{topic}: is missing\n")
     done = lab.fastdata("topics", "create", "clicks", "--partitions", "5", "--json")
     assert json.loads(done.stdout) == [
         {"topic": name, "partitions": 5, "copies": 1, "created": True}
@@ -198,6 +200,11 @@ def test_a_command_creates_all_that_a_source_needs(
     assert again.stdout.splitlines() == [
         f"{name}: is there, partitions: 5, copies: 1" for name in (topic, changelog, letters)
     ]
+    present = lab.fastdata("topics", "list", "--json")
+    assert (present.returncode, present.stderr) == (0, "")
+    assert [
+        (one["topic"], one["partitions"], one["flaws"]) for one in json.loads(present.stdout)
+    ] == [(name, 5, []) for name in (topic, changelog, letters)]
     lab.produce(40)
     with lab.worker():
         lab.wait_until_folded(40)
