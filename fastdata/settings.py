@@ -105,6 +105,16 @@ class Settings(BaseSettings):
         60.0, gt=0, description="Seconds between two looks of a worker for what batch has covered."
     )
 
+    metrics_port: int = Field(
+        0,
+        ge=0,
+        le=65_535,
+        description="Where worker, archive and replay --every answer /metrics and /health; 0: not.",
+    )
+    metrics_host: str = Field(
+        "127.0.0.1", description="The address of that port; `0.0.0.0` lets other machines ask."
+    )
+
     @classmethod
     def settings_customise_sources(
         cls,

@@ -10,6 +10,7 @@ import click
 
 from fastdata.cli.groups import Commands
 from fastdata.cli.importing import import_archive
+from fastdata.cli.monitoring import ArchiveTelemetry, metrics_port, with_port
 from fastdata.cli.signals import on_signal
 from fastdata.errors import did_you_mean
 
@@ -40,10 +41,16 @@ _REPORT_S = 2.0
     metavar="SOURCE",
     help="The same of this source alone; repeatable.",
 )
+@metrics_port
 @click.option("--json", "as_json", is_flag=True, help="Report progress as a JSON object a line.")
 @click.pass_context
 def archive(
-    ctx: click.Context, once: bool, accept_loss: bool, lossy: tuple[str, ...], as_json: bool
+    ctx: click.Context,
+    once: bool,
+    accept_loss: bool,
+    lossy: tuple[str, ...],
+    metrics_port: int | None,
+    as_json: bool,
 ) -> None:
     """Copy the events of all sources from Kafka to the archive.
 
@@ -59,20 +66,22 @@ def archive(
       FASTDATA_ARCHIVE=/mnt/archive fastdata archive
     """  # noqa: D301  (click wants the backspace)
     if ctx.invoked_subcommand is None:
-        asyncio.run(_archive(once, accept_loss or lossy, as_json))
+        asyncio.run(_archive(once, accept_loss or lossy, metrics_port, as_json))
 
 
 archive.add_command(import_archive)
 
 
-async def _archive(once: bool, accept_loss: bool | tuple[str, ...], as_json: bool) -> None:
+async def _archive(
+    once: bool, accept_loss: bool | tuple[str, ...], port: int | None, as_json: bool
+) -> None:
     from fastdata.archive import open_archive_storage, run_archive
     from fastdata.declare.catalog import load_folder
     from fastdata.events.registry import open_registry
     from fastdata.kafka.connection import Broker
     from fastdata.settings import Settings
 
-    settings = Settings.load()
+    settings = Settings.load(**with_port(port))
     sources = list(load_folder(settings.agents).sources.values())
     for name in accept_loss if isinstance(accept_loss, tuple) else ():
         if name not in (names := sorted(source.name for source in sources)):
@@ -82,19 +91,30 @@ async def _archive(once: bool, accept_loss: bool | tuple[str, ...], as_json: boo
     on_signal(reporter.stop.set)
     registry = open_registry(settings.registry, settings.registry_ca)
     await registry.check()
-    await run_archive(
-        sources,
-        registry,
-        open_archive_storage(settings.archive),
-        broker=Broker.of(settings),
-        stop=reporter.stop,
-        tile_bytes=settings.tile_bytes,
-        tile_age_s=settings.tile_age_s,
-        accept_loss=accept_loss,
-        application_id=settings.application_id,
-        on_progress=reporter.report,
-        on_failure=reporter.leave_out,
-    )
+    telemetry = ArchiveTelemetry(settings)
+
+    def note(progress: "ArchiveProgress") -> None:
+        telemetry.note(progress)
+        reporter.report(progress)
+
+    def leave_out(source: str) -> None:
+        telemetry.leave_out(source)
+        reporter.leave_out(source)
+
+    async with telemetry:
+        await run_archive(
+            sources,
+            registry,
+            open_archive_storage(settings.archive),
+            broker=Broker.of(settings),
+            stop=reporter.stop,
+            tile_bytes=settings.tile_bytes,
+            tile_age_s=settings.tile_age_s,
+            accept_loss=accept_loss,
+            application_id=settings.application_id,
+            on_progress=note,
+            on_failure=leave_out,
+        )
     reporter.finish()
 
 

@@ -12,6 +12,7 @@ import click
 
 from fastdata.cli.bars import open_bar
 from fastdata.cli.completion import complete_metric
+from fastdata.cli.monitoring import metrics_port
 from fastdata.cli.reporting import show_report
 from fastdata.cli.schedule import repeat
 from fastdata.coordinates.instants import parse_duration, parse_instant
@@ -112,12 +113,14 @@ class Duration(click.ParamType):
     metavar="DURATION",
     help="With --every: how far back hours are counted again. [default: 30d]",
 )
+@metrics_port
 @click.option("--json", "as_json", is_flag=True, help="Report as JSON, without a progress bar.")
 def replay(
     names: tuple[str, ...],
     as_json: bool,
     every: timedelta | None,
     window: timedelta | None,
+    metrics_port: int | None,
     **options: Unpack[_ReplayOptions],
 ) -> None:
     """Count an interval again from the archive, exactly.
@@ -145,8 +148,10 @@ def replay(
     if every is not None:
         _refuse_for_schedule(options)
         limits = options["workers"], options["max_writes_per_s"], options["engine"]
-        asyncio.run(repeat(names, every, window, *limits, as_json))
+        asyncio.run(repeat(names, every, window, *limits, metrics_port, as_json))
         return
+    if metrics_port is not None:
+        raise click.UsageError("--metrics-port belongs to --every")
     if window is not None:
         raise click.UsageError("--window belongs to --every; name a range with --from and --to")
     with ExitStack() as stack:

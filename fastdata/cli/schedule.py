@@ -6,13 +6,14 @@ import json
 import os
 import signal
 from collections.abc import Callable, Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from types import FrameType
 from typing import TYPE_CHECKING
 
 import click
 
+from fastdata.cli.monitoring import ReplayTelemetry, with_port
 from fastdata.cli.reporting import minute, show_report
 from fastdata.cli.signals import SIGNALS
 from fastdata.coordinates.instants import to_datetime
@@ -21,6 +22,8 @@ from fastdata.errors import ReplayError, mask_url
 if TYPE_CHECKING:
     from fastdata.batch.job import Engine
     from fastdata.batch.schedule import ScheduledRun
+    from fastdata.declare.metric import Metric
+    from fastdata.settings import Settings
 
 __all__ = ["repeat", "show_run"]
 
@@ -34,6 +37,7 @@ async def repeat(
     workers: int | None,
     max_writes_per_s: float | None,
     engine: "Engine | None",
+    port: int | None,
     as_json: bool,
 ) -> None:
     """Replay at the multiples of an interval until SIGTERM or Ctrl-C.
@@ -41,6 +45,7 @@ async def repeat(
     Args:
         names: Of metrics; all when there is none.
         window: None for 30 days.
+        port: Of metrics; None for that of the settings.
     """
     from fastdata.archive import open_archive_storage
     from fastdata.batch.schedule import replay_every
@@ -48,25 +53,54 @@ async def repeat(
     from fastdata.settings import Settings
     from fastdata.store.opening import open_store
 
-    settings = Settings.load()
+    settings = Settings.load(**with_port(port))
     metrics = load_folder(settings.agents).chosen(names)
-    await _until_stopped(
-        asyncio.create_task(
-            replay_every(
-                every,
-                metrics,
-                open_store=partial(open_store, settings.store),
-                archive=open_archive_storage(settings.archive, create=False),
-                window=window or timedelta(days=30),
-                workers=workers,
-                complete=not names,
-                max_writes_per_s=max_writes_per_s,
-                engine=engine,
-                on_run=_print_json if as_json else show_run,
+    reach = window or timedelta(days=30)
+    telemetry = ReplayTelemetry(settings, partial(_read_drift, settings, metrics, reach))
+
+    def note(run: "ScheduledRun") -> None:
+        telemetry.note(run)
+        (_print_json if as_json else show_run)(run)
+
+    async with telemetry:
+        replaying = replay_every(
+            every,
+            metrics,
+            open_store=partial(open_store, settings.store),
+            archive=open_archive_storage(settings.archive, create=False),
+            window=reach,
+            workers=workers,
+            complete=not names,
+            max_writes_per_s=max_writes_per_s,
+            engine=engine,
+            on_run=note,
+        )
+        await _until_stopped(
+            asyncio.create_task(replaying),
+            (lambda _text: None) if as_json else partial(click.echo, err=True),
+        )
+
+
+async def _read_drift(
+    settings: "Settings", metrics: "Sequence[Metric]", window: timedelta
+) -> dict[tuple[str, ...], float]:
+    """The mean error of the speed layer in the window, as the last verifications stored it."""
+    from fastdata.answer.query import query
+    from fastdata.store.opening import open_store
+    from fastdata.verify.errors_metric import errors_of
+
+    end = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) + timedelta(hours=1)
+    start = end - max(window, timedelta(hours=1))
+    drift = dict[tuple[str, ...], float]()
+    async with open_store(settings.store, create=False) as store:
+        for metric in metrics:
+            answer = await query(
+                errors_of(metric), start, end, every="all", by="measure", store=store
             )
-        ),
-        (lambda _text: None) if as_json else partial(click.echo, err=True),
-    )
+            for row in answer.to_pylist():
+                if row["measure"] is not None and row["error"] is not None:
+                    drift[metric.name, row["measure"]] = row["error"]
+    return drift
 
 
 async def _until_stopped(task: asyncio.Task[object], say: Callable[[str], None]) -> None:

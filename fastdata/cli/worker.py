@@ -4,6 +4,8 @@ import asyncio
 
 import click
 
+from fastdata.cli.monitoring import metrics_port, with_port
+
 __all__ = ["worker"]
 
 
@@ -15,8 +17,9 @@ __all__ = ["worker"]
     show_default=True,
     help="How many workers to run below this one, which starts those again that fail.",
 )
+@metrics_port
 @click.option("--member", default=None, hidden=True)
-def worker(processes: int, member: str | None) -> int:
+def worker(processes: int, metrics_port: int | None, member: str | None) -> int:
     """Fold the events of all sources into fresh numbers, as they come.
 
     Loads the files of ./agents (or FASTDATA_AGENTS), like `faust -A fastdata worker`. Runs until
@@ -24,12 +27,13 @@ def worker(processes: int, member: str | None) -> int:
     partitions; after a crash, start it again: nothing is lost and nothing counts twice.
 
     Exit code 70 means that it stopped itself, because it could not go on safely. With --processes
-    such a one is started again, and the others go on; each line of the log says [whose] it is.
+    such a one is started again, and the others go on; each line of the log says [whose] it is, and
+    the ports of metrics are that one, the next, and so on.
 
     \b
     Examples:
       fastdata worker
-      fastdata worker --processes 4
+      fastdata worker --processes 4 --metrics-port 9464
       FASTDATA_BROKER=kafka:9092 FASTDATA_AGENTS=/srv/agents fastdata worker
     """  # noqa: D301  (click wants the backspace)
     if processes > 1 and member is None:
@@ -37,11 +41,15 @@ def worker(processes: int, member: str | None) -> int:
     from fastdata.app import run_worker
     from fastdata.settings import Settings
 
+    settings = Settings.load(**with_port(metrics_port))
     if member is not None:
         from fastdata.cli.supervisor import end_with_supervisor
 
         end_with_supervisor()
-    run_worker(Settings.load(), member=member)
+        if settings.metrics_port:
+            number = int(member.rpartition("-")[2])
+            settings = Settings.load(metrics_port=settings.metrics_port + number - 1)
+    run_worker(settings, member=member)
     return 0
 
 

@@ -206,7 +206,7 @@ class StatusReader:
         now_ms: int,
     ) -> tuple[list[PartitionStatus], int | None]:
         """The partitions of the present epoch, by Kafka's numbers, and up to when all are read."""
-        snapshot, rows, partitions = None, list[Progress](), []
+        snapshot, rows = None, list[Progress]()
         if self._store is not None:
             rows = living(await self._attempt(self._store.progress(source.topic), ()))
         if (archive := self._archives.get(source.name)) is not None:
@@ -220,24 +220,24 @@ class StatusReader:
         to_archive = await self._lags(source.topic, log, archived, now_ms) if snapshot else {}
         covered = {p: _covered(source, first + p, runs) for p in {*log, *folded, *archived}}
         to_cover = await self._lags(source.topic, log, covered, now_ms) if runs else {}
-        for p in sorted(covered):
-            partitions.append(
-                PartitionStatus(
-                    partition=p,
-                    log_start=log.get(p, _UNKNOWN)[0],
-                    log_end=log.get(p, _UNKNOWN)[1],
-                    folded=folded.get(p, 0),
-                    archived=archived.get(p, 0) if snapshot else None,
-                    closed=_closed(source, first + p, snapshot),
-                    covered=covered[p],
-                    lag=to_fold.get(p, _UNKNOWN)[0],
-                    lag_s=to_fold.get(p, _UNKNOWN)[1],
-                    read_age_s=_read_age_s(progress.get(p), now_ms),
-                    archive_lag=to_archive.get(p, _UNKNOWN)[0],
-                    archive_lag_s=to_archive.get(p, _UNKNOWN)[1],
-                    covered_age_s=to_cover.get(p, _UNKNOWN)[1],
-                )
+        partitions = [
+            PartitionStatus(
+                partition=p,
+                log_start=log.get(p, _UNKNOWN)[0],
+                log_end=log.get(p, _UNKNOWN)[1],
+                folded=folded.get(p, 0),
+                archived=archived.get(p, 0) if snapshot else None,
+                closed=_closed(source, first + p, snapshot),
+                covered=covered[p],
+                lag=to_fold.get(p, _UNKNOWN)[0],
+                lag_s=to_fold.get(p, _UNKNOWN)[1],
+                read_age_s=_read_age_s(progress.get(p), now_ms),
+                archive_lag=to_archive.get(p, _UNKNOWN)[0],
+                archive_lag_s=to_archive.get(p, _UNKNOWN)[1],
+                covered_age_s=to_cover.get(p, _UNKNOWN)[1],
             )
+            for p in sorted(covered)
+        ]
         return partitions, _read_until(progress, [partition.partition for partition in partitions])
 
     async def _with_members(

@@ -48,6 +48,7 @@ from fastdata.speed.opening import announce
 from fastdata.speed.producer import AckedProducer
 from fastdata.speed.summary import Summary
 from fastdata.speed.table import FaustTable, rocksdb_options
+from fastdata.speed.telemetry import Telemetry
 from fastdata.speed.topics import prepare_topics
 from fastdata.speed.transport import FoldingConsumer, install
 from fastdata.speed.watchdog import EXIT_FAILED, Sign, Watchdog, end_process
@@ -98,6 +99,7 @@ class SpeedService(Service):
         self._ticks = 0
         self._has_joined = False
         self._summary = Summary()
+        self._telemetry = Telemetry(settings, self.watchdog)
 
     @classmethod
     def of(cls, app: faust.App, settings: Settings | None) -> "SpeedService":
@@ -203,6 +205,7 @@ class SpeedService(Service):
         Ends the process with code 1 when that fails; raises it where `end` was replaced.
         """
         try:
+            self._telemetry.start()
             await self._open()
         except FastdataError as error:
             logger.critical("fastdata cannot start: %s", error)
@@ -268,6 +271,7 @@ class SpeedService(Service):
         # mode ends them later, and a timer would connect to the store again after it was closed.
         await self._stop_futures()
         self.say(self._summary.describe(self._agents.values()))
+        self._telemetry.stop()
         if self._store is not None:
             await self._store.__aexit__(None, None, None)
         if self._producer is not None:
@@ -368,6 +372,7 @@ class SpeedService(Service):
 
     async def _report(self) -> None:
         self.watchdog.report(self._signs())
+        self._telemetry.report(self._app, self._agents.values(), self._has_joined)
         consumer = cast(FoldingConsumer, self._app.consumer)
         consumer.stay()
         if (error := consumer.group_error()) is not None:

@@ -132,6 +132,10 @@ class Cells:
         """How many cells wait for the next flush."""
         return len(self._dirty)
 
+    def walk(self) -> Iterator[tuple[int, Cell]]:
+        """The cells in memory, each with the index of its metric; nothing may change meanwhile."""
+        return ((key[0], cell) for key, cell in self._cells.items())
+
     def find(self, key: CellKey) -> Cell | None:
         """The cell of a key, from memory or from the table; None when neither has it.
 

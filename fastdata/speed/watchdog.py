@@ -77,6 +77,12 @@ class Watchdog:
         sign, since = self._seen.get(name, (None, 0.0))
         return 0.0 if sign is None or sign.progress is None else self._clock() - since
 
+    def ages(self) -> list[tuple[str, float, float]]:
+        """Of each sign its name, for how long it has been the same, and its limit, in seconds."""
+        with self._lock:
+            signs = [sign for sign, _ in self._seen.values()]
+        return [(sign.name, self.age_s(sign.name), sign.limit_s) for sign in signs]
+
     def check(self) -> None:
         """End the process when a sign is older than its limit."""
         now = self._clock()

@@ -1,5 +1,6 @@
 """The image and the services of docker/, as far as that can be checked without an engine."""
 
+import json
 import re
 import subprocess
 from pathlib import Path
@@ -7,12 +8,15 @@ from pathlib import Path
 import pytest
 
 from fastdata import Settings
+from fastdata.monitor import SERIES
 from tests.support.services import pins
 
 ROOT = Path(__file__).parents[2]
 COMPOSE = (ROOT / "docker" / "compose.yml").read_text()
 DOCKERFILE = (ROOT / "docker" / "Dockerfile").read_text()
 
+# Of no test's business, or of the distribution's version.
+OTHERS = {"postgres", "fastdata", "prom/prometheus", "grafana/grafana"}
 SERVICE = re.compile(r"^  ([a-z0-9-]+):\n((?:    .*\n|\n)+)", re.MULTILINE)
 SERVICES = dict(SERVICE.findall(COMPOSE.partition("\nservices:\n")[2]))
 
@@ -31,7 +35,7 @@ def requirements(lock: str) -> set[str]:
 def test_the_services_are_of_the_versions_that_the_tests_run_against() -> None:
     found = images()
 
-    assert {name: found[name] for name in found.keys() - {"postgres", "fastdata"}} == {
+    assert {name: found[name] for name in found.keys() - OTHERS} == {
         "apache/kafka": pins.KAFKA_VERSION,
         "cassandra": pins.CASSANDRA_VERSION,
         "apicurio/apicurio-registry": pins.APICURIO_VERSION,
@@ -95,3 +99,62 @@ def test_fastdata_is_not_root_and_gets_the_signals() -> None:
 
     assert int(re.findall(r"^USER (\d+)$", instructions, re.MULTILINE)[-1]) > 0
     assert 'ENTRYPOINT ["fastdata"]\nCMD ["worker"]' in instructions
+
+
+ALERTS = (ROOT / "docker/prometheus/alerts.yml").read_text()
+DASHBOARD = (ROOT / "docker/grafana/fastdata.json").read_text()
+
+
+def told() -> set[str]:
+    """The names of all that our processes tell, as Prometheus has them."""
+    names = {f"fastdata_{name}": kind for name, kind, *_ in SERIES}
+    totals = {f"{name}_total" for name, kind in names.items() if kind == "counter"}
+    sums = {f"{n}_{part}" for n, k in names.items() if k == "summary" for part in ("sum", "count")}
+    return totals | sums | {name for name, kind in names.items() if kind == "gauge"}
+
+
+@pytest.mark.parametrize("text", [ALERTS, DASHBOARD], ids=["alerts", "dashboard"])
+def test_what_is_asked_of_prometheus_is_told_by_our_processes(text: str) -> None:
+    assert set(re.findall(r"\bfastdata_\w+", text)) - told() == set()
+
+
+def test_there_is_an_alert_for_each_thing_that_should_wake_somebody() -> None:
+    alerts = re.findall(r"- alert: (\w+)", ALERTS)
+
+    assert alerts == [
+        "FastdataLag", "FastdataNoWorker", "FastdataCoveredAge", "FastdataDeadLetters",
+        "FastdataStuck",
+    ]  # fmt: skip
+    assert ALERTS.count("expr:") == ALERTS.count("summary:") == ALERTS.count("action:") == 5
+
+
+def test_the_dashboard_shows_all_that_is_told() -> None:
+    panels = json.loads(DASHBOARD)["panels"]
+    shown = set(re.findall(r"\bfastdata_\w+", DASHBOARD))
+
+    assert len({panel["id"] for panel in panels}) == len(panels) == 17
+    # Their sums over metrics are those that are shown.
+    assert told() - shown == {"fastdata_fold_seconds_total", "fastdata_replayed_events_total"}
+
+
+def test_who_is_asked_is_a_service_and_at_the_port_of_the_image() -> None:
+    config = (ROOT / "docker/prometheus/prometheus.yml").read_text()
+    targets = re.findall(r'targets: \["(\w+):(\d+)"\]', config)
+
+    assert [name for name, _ in targets] == ["worker", "archive", "replay"]
+    assert {name for name, _ in targets} <= SERVICES.keys()
+    assert {f"FASTDATA_METRICS_PORT={port}" for _, port in targets} == {
+        *re.findall(r"FASTDATA_METRICS_PORT=\d+", DOCKERFILE)
+    }
+
+
+def test_each_alert_fires_when_it_should() -> None:
+    try:
+        run = subprocess.run(
+            ["promtool", "test", "rules", "alerts_test.yml"],
+            cwd=ROOT / "docker/prometheus", capture_output=True, text=True, check=False,
+        )  # fmt: skip
+    except OSError:
+        pytest.skip("promtool is not installed")
+
+    assert (run.returncode, run.stderr) == (0, "")

@@ -22,7 +22,7 @@ MAY_IMPORT = {
     "__main__": {"cli"},
     "cli": {
         "demo", "app", "exports", "answer", "batch", "verify", "operate", "speed", "archive",
-        "store", "declare", "events", "kafka", "settings", "coordinates", "errors",
+        "store", "declare", "events", "kafka", "monitor", "settings", "coordinates", "errors",
     },
     "demo": {
         "answer", "operate", "speed", "archive", "store", "declare", "events", "kafka",
@@ -44,8 +44,8 @@ MAY_IMPORT = {
         "settings", "coordinates", "errors",
     },
     "speed": {
-        "archive", "store", "declare", "events", "kafka", "settings", "coordinates", "failpoints",
-        "errors",
+        "archive", "store", "declare", "events", "kafka", "monitor", "settings", "coordinates",
+        "failpoints", "errors",
     },
     "archive": {"declare", "events", "kafka", "coordinates", "failpoints", "errors"},
     "store": {"coordinates", "failpoints", "errors"},
@@ -55,6 +55,7 @@ MAY_IMPORT = {
     "expressions": {"events", "coordinates", "errors"},
     "events": {"errors"},
     "kafka": {"settings", "coordinates", "errors"},
+    "monitor": {"errors"},
     "settings": {"errors"},
     "coordinates": {"errors"},
     "failpoints": set[str](),
@@ -72,6 +73,7 @@ DRIVERS = {
     "cassandra": ("store/cassandra/",),
     "obstore": ("archive/",),
     "rocksdict": ("speed/",),
+    "prometheus_client": ("monitor.py",),
     "pandas": (),
 }
 

@@ -1,0 +1,118 @@
+"""What a worker tells over HTTP while it runs, alone and as one of several."""
+
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.support.lab import Lab, stop
+
+pytestmark = pytest.mark.processes
+
+
+def free_ports(count: int) -> int:
+    """The first of some ports in a row that nobody has."""
+    while True:
+        with socket.socket() as first:
+            first.bind(("127.0.0.1", 0))
+            port = int(first.getsockname()[1])
+        try:
+            for number in range(count):
+                with socket.socket() as one:
+                    one.bind(("127.0.0.1", port + number))
+        except OSError:
+            continue
+        return port
+
+
+@contextmanager
+def running(lab: Lab, *words: str) -> Iterator["subprocess.Popen[bytes]"]:
+    command = [sys.executable, "-m", "fastdata", *words]
+    with (lab.folder / "worker.log").open("ab") as log:
+        process = subprocess.Popen(
+            command, cwd=lab.folder, env=lab.environment, stdout=log, stderr=subprocess.STDOUT
+        )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+def scrape(port: int) -> dict[tuple[str, ...], float]:
+    """Values by name and labels, these in the order of their names."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+        body = answer.read().decode()
+    return {
+        (sample.name, *sample.labels.values()): sample.value
+        for family in text_string_to_metric_families(body)
+        for sample in family.samples
+    }
+
+
+def is_ready(port: int) -> bool:
+    try:
+        return bool(urllib.request.urlopen(f"http://127.0.0.1:{port}/health/ready", timeout=10))
+    except OSError:
+        return False
+
+
+def test_a_worker_tells_what_it_has_done_and_what_it_costs(lab: Lab) -> None:
+    port = free_ports(1)
+    lab.produce(1_000)
+    lab.send(b"no event")
+    with running(lab, "worker", "--metrics-port", str(port)) as worker:
+        lab.wait_until_folded(1_001)
+        lab.wait_until(lambda: is_ready(port))
+        lab.produce(1_000)
+        lab.wait_until_folded(2_001)
+        time.sleep(3)  # it reports each second
+        found = scrape(port)
+        assert stop(worker) == 0
+
+    assert found["fastdata_events_total", "clicks"] == 2_001
+    assert found["fastdata_dead_letters_total", "no-magic", "clicks"] == 1
+    assert {name[1] for name in found if name[0] == "fastdata_lag_events"} == {"0", "1", "2", "3"}
+    assert sum(value for name, value in found.items() if name[0] == "fastdata_lag_events") == 0
+    assert all(value < 30 for name, value in found.items() if name[0] == "fastdata_lag_seconds")
+    assert found["fastdata_flush_seconds_count", "clicks"] > 0
+    folded_s = found["fastdata_fold_seconds_total", "clicks"]
+    assert 0 < found["fastdata_metric_fold_seconds_total", "pages", "clicks"] <= folded_s
+    assert found["fastdata_state_cells", "pages", "clicks"] >= 0
+    assert 0 <= found["fastdata_watchdog_age_seconds", "the event loop"] < 10
+    assert found["fastdata_watchdog_limit_seconds", "the event loop"] == 30
+
+
+def test_each_of_several_workers_has_the_next_port(lab: Lab) -> None:
+    port = free_ports(2)
+    lab.produce(400)
+    words = "worker", "--processes", "2", "--metrics-port", str(port)
+    with running(lab, *words) as worker:
+        lab.wait_until(lambda: is_ready(port) and is_ready(port + 1))
+        lab.wait_until_folded(400)
+        assert stop(worker) == 0
+
+
+def test_an_archiver_and_a_schedule_tell_theirs(lab: Lab) -> None:
+    port = free_ports(2)
+    lab.produce(1_200)
+    with running(lab, "archive", "--metrics-port", str(port)) as archiver:
+        lab.wait_until(lambda: is_ready(port))
+        lab.wait_until(lambda: scrape(port)["fastdata_archived_events_total", "clicks"] == 1_200)
+        lags = {name for name in scrape(port) if name[0] == "fastdata_archive_lag_seconds"}
+        assert len(lags) == 4
+        assert stop(archiver) == 0
+    words = "replay", "--every", "1h", "--window", "9000d", "--metrics-port", str(port + 1)
+    with running(lab, *words) as schedule:
+        lab.wait_until(lambda: is_ready(port + 1))
+        lab.wait_until(lambda: scrape(port + 1)["fastdata_replays_total", "ok"] == 1)
+        found = scrape(port + 1)
+        assert stop(schedule) == 0
+    assert found["fastdata_replayed_events_total", "pages"] == 1_200
+    assert 0 < found["fastdata_covered_age_seconds",] < 600
