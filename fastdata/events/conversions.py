@@ -10,17 +10,20 @@ import re
 import struct
 from collections.abc import Callable, Mapping
 from decimal import Context, Decimal, Inexact, InvalidOperation
+from fractions import Fraction
 from typing import Any, Never
 from uuid import UUID
 
 from fastdata.errors import DeclarationError
 from fastdata.events.fieldtypes import SchemaNode
 from fastdata.events.logical import DECIMAL, MEANING, UUID_BYTES
-from fastdata.events.timestamps import parse_day, parse_moment
+from fastdata.events.timestamps import parse_day, parse_local, parse_moment
 
 __all__ = ["Conversion", "Conversions", "Misfit", "copied_default"]
 
 Conversion = Callable[[Any], object]
+_Field = tuple[str, str, Conversion, bool, object]  # name, key in JSON, ..., has a default, default
+_PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 _INTEGER = re.compile(r"-?[0-9]{1,20}")
 _NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
@@ -96,12 +99,16 @@ class Conversions:
             return self._names.get(node, {"type": node})
         return node
 
-    def _field(self, field: SchemaNode) -> tuple[str, Conversion, bool, object]:
+    def _field(self, field: SchemaNode) -> "_Field":
         name = field["name"]
+        key = field.get("json", name)
         try:
-            return name, self.from_json(field["type"]), "default" in field, field.get("default")
+            if type(key) is not str:
+                raise DeclarationError(f"json is {key!r}; it is the text of a key")
+            convert = self.from_json(field["type"])
         except DeclarationError as error:
             raise DeclarationError(f"the field {name!r}: {error}") from error
+        return name, key, convert, "default" in field, field.get("default")
 
     def _nullable(
         self, node: SchemaNode, compiled: Callable[[SchemaNode], Conversion]
@@ -123,23 +130,23 @@ def copied_default(default: object) -> object:
     return copy.deepcopy(default) if isinstance(default, (dict, list)) else default
 
 
-def _record(fields: list[tuple[str, Conversion, bool, object]]) -> Conversion:
+def _record(fields: list[_Field]) -> Conversion:
     def convert(value: Any) -> object:
         if type(value) is not dict:
             _refuse(value, "is no object")
         record = {}
-        for name, conversion, has_default, default in fields:
+        for name, key, conversion, has_default, default in fields:
             try:
-                member = value[name]
+                member = value[key]
             except KeyError:
                 if not has_default:
-                    raise Misfit("is missing, and has no default", f".{name}") from None
+                    raise Misfit("is missing, and has no default", f".{key}") from None
                 record[name] = copied_default(default)
                 continue
             try:
                 record[name] = conversion(member)
             except Misfit as misfit:
-                raise misfit.inside(f".{name}") from None
+                raise misfit.inside(f".{key}") from None
         return record
 
     return convert
@@ -185,7 +192,7 @@ def _scalar(node: SchemaNode) -> Conversion:
         case "string":
             return lambda value: value if type(value) is str else _refuse(value, "is no text")
         case "int" | "long":
-            return _int(kind, meaning)
+            return _int(kind, meaning, node.get("unit"))
         case "float" | "double":
             return _float if kind == "double" else _float32
         case "enum":
@@ -198,7 +205,7 @@ def _scalar(node: SchemaNode) -> Conversion:
     return _bytes(node.get("size"))
 
 
-def _int(kind: str, meaning: str | None) -> Conversion:
+def _int(kind: str, meaning: str | None, written_in: str | None) -> Conversion:
     limit = 2**31 if kind == "int" else 2**63
 
     def convert(value: Any) -> object:
@@ -211,9 +218,37 @@ def _int(kind: str, meaning: str | None) -> Conversion:
     match meaning:
         case "timestamp-millis" | "timestamp-micros" if kind == "long":
             unit = "ms" if meaning == "timestamp-millis" else "us"
-            return _or_written(convert, lambda text: parse_moment(text, unit), "time in ISO 8601")
+            written = _or_written(
+                convert, lambda text: parse_moment(text, unit), "time in ISO 8601"
+            )
+            if written_in is None:
+                return written
+            number = _instant(written_in, unit)
+            return lambda value: written(value) if type(value) is str else number(value)
+        case "local-timestamp-millis" | "local-timestamp-micros" if kind == "long":
+            unit = "ms" if meaning == "local-timestamp-millis" else "us"
+            return _or_written(convert, lambda text: parse_local(text, unit), "local time")
         case "date" if kind == "int":
             return _or_written(convert, parse_day, "date in ISO 8601")
+    return convert
+
+
+def _instant(written_in: str, unit: str) -> Conversion:
+    """The conversion of a number since 1970 in another unit; a part of `unit` is cut off."""
+    if written_in not in _PER_SECOND:
+        raise DeclarationError(f"unit is {written_in!r}; it is one of: {', '.join(_PER_SECOND)}")
+    times, over = _PER_SECOND[unit], _PER_SECOND[written_in]
+
+    def convert(value: Any) -> object:
+        if type(value) not in (int, float, Decimal):
+            _refuse(value, "is no number")
+        # Of a float the digits count that it is written with, or 0.123 s would be 122 ms.
+        if abs(value) < 2**63:
+            exact = value if type(value) is int else Fraction(repr(float(value)))
+            if -(2**63) <= (instant := exact * times // over) < 2**63:
+                return instant
+        return _refuse(value, "does not fit into long")
+
     return convert
 
 

@@ -3,7 +3,7 @@
 import re
 from datetime import UTC, date, datetime, timedelta, timezone
 
-__all__ = ["parse_day", "parse_moment"]
+__all__ = ["parse_day", "parse_local", "parse_moment"]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _FIRST_DAY = date(1970, 1, 1)
@@ -36,6 +36,22 @@ def parse_moment(text: str, unit: str) -> int:
     if moment.tzinfo is None:
         raise ValueError("it has no offset from UTC; add Z if it is UTC")
     return (moment - _EPOCH) // _UNITS[unit]
+
+
+def parse_local(text: str, unit: str) -> int:
+    """A local time, counted in the unit as if it were UTC; a part of a unit is cut off.
+
+    Args:
+        text: ISO 8601 without an offset (`2024-02-29 12:00:00.5`); a day alone is its midnight.
+        unit: `ms` or `us`.
+
+    Raises:
+        ValueError: The text is of another form, or has an offset.
+    """
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is not None:
+        raise ValueError("it has an offset from UTC; a local time has none")
+    return (moment.replace(tzinfo=UTC) - _EPOCH) // _UNITS[unit]
 
 
 def parse_day(text: str) -> int:

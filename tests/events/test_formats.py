@@ -17,6 +17,7 @@ from tests.support.avro import Typed, types
 
 AT = {"name": "at", "type": {"type": "long", "logicalType": "timestamp-millis"}}
 MONEY = {"type": "bytes", "logicalType": "decimal", "precision": 5, "scale": 2}
+LOCAL = {"type": "long", "logicalType": "local-timestamp-millis"}
 NOON = 1_709_204_400_000  # 2024-02-29T11:00:00Z
 
 
@@ -35,6 +36,10 @@ def declare(
         oldest="1970-01-01",
     )
     return Decoder(source, FolderRegistry(folder))
+
+
+def timestamp(unit: str, logical: str = "timestamp-millis") -> dict[str, str]:
+    return {"type": "long", "logicalType": logical, "unit": unit}
 
 
 def x(type: object, **more: object) -> dict[str, object]:
@@ -86,6 +91,14 @@ def test_json_gives_what_avro_gives(tmp_path: Path, typed: Typed, data: st.DataO
         (AT["type"], "2024-02-29T11:00:00.1239Z", NOON + 123),
         (AT["type"], NOON, NOON),
         ({"type": "long", "logicalType": "timestamp-micros"}, "2024-02-29T11:00:00Z", NOON * 1000),
+        (timestamp("s"), NOON // 1000, NOON),
+        (timestamp("s"), NOON / 1000 + 0.123, NOON + 123),
+        (timestamp("ns"), NOON * 10**6 + 999_999, NOON),
+        (timestamp("ms", "timestamp-micros"), NOON, NOON * 1000),
+        (timestamp("s"), "2024-02-29T11:00:00Z", NOON),
+        (LOCAL, NOON, NOON),
+        (LOCAL, "2024-02-29T11:00:00.1239", NOON + 123),
+        ({**LOCAL, "logicalType": "local-timestamp-micros"}, "2024-02-29 11:00", NOON * 1000),
         ({"type": "int", "logicalType": "date"}, "1970-02-01", 31),
         ("double", 1, 1.0),
         ("float", 0.1, 0.10000000149011612),
@@ -142,6 +155,10 @@ def test_a_double_beside_a_decimal_is_a_float(tmp_path: Path) -> None:
         ({"type": "enum", "name": "E", "symbols": ["b", "a"]}, "c", "x is none of a, b: 'c'"),
         (AT["type"], "2024-02-29T12:00:00", "no offset from UTC; add Z if it is UTC"),
         (AT["type"], "yesterday", "x is no time in ISO 8601"),
+        (AT["type"], 1.5, "x is no integer: 1.5"),
+        (timestamp("s"), 2**62, "x does not fit into long: 4611686018427387904"),
+        (timestamp("s"), True, "x is no number: True"),
+        (LOCAL, "2024-02-29T12:00:00Z", "x is no local time: it has an offset from UTC"),
         ({"type": "array", "items": "int"}, [1, "2"], "x[1] is no integer: '2'"),
         ({"type": "map", "values": ["null", "int"]}, {"a": None, "b": ""}, "x['b'] is no integer"),
         (
@@ -158,6 +175,15 @@ def test_what_does_not_fit_is_told_with_its_place(
 
     assert found.startswith("decode: schema-mismatch: x")
     assert reason in found
+
+
+def test_a_key_that_is_no_name_of_avro_is_told_by_the_schema(tmp_path: Path) -> None:
+    decoder = declare(tmp_path, x("int", json="order no."))
+
+    assert decoder.decode(b'{"at": 5, "order no.": 7}') == Event(5, None, {"at": 5, "x": 7})
+    assert refusal(decoder, b'{"at": 5, "x": 7}') == (
+        "decode: schema-mismatch: order no. is missing, and has no default"
+    )
 
 
 def test_a_missing_field_is_its_default_or_told(tmp_path: Path) -> None:
@@ -321,6 +347,8 @@ def test_a_record_without_a_timestamp_has_no_time(tmp_path: Path) -> None:
         ([LINE], {"format": "csv"}, "no format 'csv'; there are: avro, json, text"),
         ([LINE], {"format": "json", "pattern": "a"}, "a pattern is for format='text'"),
         ([x(["int", "string"])], {}, "field 'x': a union of several types"),
+        ([x(timestamp("min"))], {}, "field 'x': unit is 'min'; it is one of: s, ms, us, ns"),
+        ([x("int", json=1)], {}, "field 'x': json is 1; it is the text of a key"),
         ([LINE], {"format": "text", "pattern": "("}, "of RE2: missing ): (; look-around"),
         ([LINE], {"format": "text", "pattern": "(?P<x>a)(?!b)"}, "invalid perl operator: (?!"),
         ([LINE], {"format": "text", "pattern": r"(?P<x>.)\1"}, r"invalid escape sequence: \1"),
