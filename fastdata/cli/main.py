@@ -24,6 +24,7 @@ _SUMMARIES = {
     "doctor": "Check that all that fastdata needs is there and set right.",
     "epoch": "Count a topic on that was made again or moved to another cluster.",
     "export": "Keep a flat table of a metric up to date, for BI tools.",
+    "init": "Make a project from a file of your own events.",
     "query": "Answer a metric over an interval.",
     "replay": "Count an interval again from the archive, exactly.",
     "schema": "Register schemas, and check whether old events can still be read.",

@@ -4,22 +4,29 @@ import asyncio
 import os
 import stat
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 import click
 
+from fastdata.cli.bars import open_bar
 from fastdata.cli.signals import on_signal
 from fastdata.errors import FastdataError, LineError, did_you_mean
 
 if TYPE_CHECKING:
     from fastdata.declare.source import Source
+    from fastdata.files.rows import FileRow
     from fastdata.kafka.lines import LineSender
 
 __all__ = ["send"]
 
 _Address = tuple[str, int]
+_Format = Literal["lines", "json", "csv", "avro", "parquet"]
+_Rows = tuple[Iterator["FileRow"], Callable[[dict[str, Any]], bytes]]
+_BATCH_ROWS = 500
 
 
 @click.command(short_help="Send lines of a file, a pipe or TCP connections to a topic.")
@@ -27,7 +34,12 @@ _Address = tuple[str, int]
 @click.option(
     "--from-file",
     type=click.Path(path_type=Path),
-    help="Send the lines of a file, then end. [default: standard input]",
+    help="Send the lines or rows of a file, then end. [default: standard input]",
+)
+@click.option(
+    "--format",
+    type=click.Choice(["lines", "csv", "avro", "parquet"]),
+    help="What is read. [default: what a file is, else lines]",
 )
 @click.option(
     "--listen",
@@ -35,26 +47,35 @@ _Address = tuple[str, int]
     help="Take TCP connections and send each of their lines, until Ctrl-C.",
 )
 @click.option("--force", is_flag=True, help="Also to a topic that no source in the agents reads.")
-def send(topic: str, from_file: Path | None, listen: str | None, *, force: bool) -> None:
+def send(
+    topic: str, from_file: Path | None, format: _Format | None, listen: str | None, *, force: bool
+) -> None:
     """Send lines of a file, a pipe or TCP connections to a topic of FASTDATA_BROKER.
 
-    A line is one value, for a source with format="text" or format="json". Where the agents declare
-    that source with an id, a line has its id for a key, so that repeats meet in one partition;
-    others go to any. At least once: what is acknowledged is in Kafka, and after a failure the rest
-    must be sent again. When Kafka is slow, nothing more is read, so who writes has to wait. SIGTERM
-    and Ctrl-C end a pipe, or --listen, when the whole lines that were read are there. Whoever can
-    connect to --listen can write: keep it on the loopback.
+    A line is one value, for a source with format="text" or format="json". A row of a .csv, of an
+    Avro container or of Parquet is sent as one JSON object, typed by the schema of that source.
+    Where the agents declare it with an id, a value has its id for a key, so that repeats meet in
+    one partition; others go to any. What will be a dead letter is sent, counted and told; a row
+    that cannot be read is told and not sent.
+
+    At least once: what is acknowledged is in Kafka, and after a failure the rest must be sent
+    again. When Kafka is slow, nothing more is read, so who writes has to wait. SIGTERM and Ctrl-C
+    end a pipe, or --listen, when the whole lines that were read are there. Whoever can connect to
+    --listen can write: keep it on the loopback.
 
     \b
     Examples:
       fastdata send access_log --from-file /var/log/apache2/access.log
       tail -F access.log | fastdata send access_log
+      fastdata send orders --from-file orders.parquet
       fastdata send lines --listen 127.0.0.1:9999
     """  # noqa: D301  (click wants the backspace)
     if from_file is not None and listen is not None:
         raise click.UsageError("give --from-file or --listen, not both")
+    if listen is not None and format not in (None, "lines"):
+        raise click.UsageError(f"--listen takes lines, and no {format}")
     address = None if listen is None else _address(listen)
-    asyncio.run(_send(topic, from_file, address, force))
+    asyncio.run(_send(topic, from_file, format, address, force))
 
 
 def _address(text: str) -> _Address:
@@ -64,23 +85,36 @@ def _address(text: str) -> _Address:
     return host.strip("[]"), int(port)
 
 
-async def _send(topic: str, from_file: Path | None, address: _Address | None, force: bool) -> None:
+async def _send(
+    topic: str, path: Path | None, format: _Format | None, address: _Address | None, force: bool
+) -> None:
+    from fastdata.files.values import ValueCheck
     from fastdata.kafka.connection import Broker
     from fastdata.kafka.lines import LineSender, read_descriptor, send_lines
     from fastdata.settings import Settings
 
     settings = Settings.load()
-    key_of = _key_of(_readers(topic, settings.agents, force))
-    async with LineSender(Broker.of(settings), topic, key_of) as sender:
-        if address is not None:
-            await _listen(sender, address)
-        elif from_file is None:
-            stop = _stop_of_pipe(sys.stdin.fileno())
-            await send_lines(sender, read_descriptor(sys.stdin.fileno(), stop), stop)
-        else:
-            with from_file.open("rb") as file:
-                await send_lines(sender, read_descriptor(file.fileno()))
+    source = _reader_of(_readers(topic, settings.agents, force))
+    check = ValueCheck(source)
+    with ExitStack() as stack:
+        file = sys.stdin.buffer if path is None else stack.enter_context(path.open("rb"))
+        rows = None if address else _open_rows(file, path, format, source)
+        async with LineSender(Broker.of(settings), topic, check.key_of) as sender:
+            if address is not None:
+                await _listen(sender, address)
+            elif rows is not None:
+                await _send_rows(stack, sender, rows)
+            else:
+                descriptor = file.fileno()
+                if path is None:
+                    stop = _stop_of_pipe(descriptor)
+                    await send_lines(sender, read_descriptor(descriptor, stop), stop)
+                else:
+                    os.lseek(descriptor, 0, os.SEEK_SET)  # a look at its format has moved it
+                    await send_lines(sender, read_descriptor(descriptor))
     click.echo(f"{sender.acknowledged} lines are in {topic}", err=True)
+    if check.bad:
+        _warn(f"{check.bad} of them will be dead letters; the first is line {check.first}")
 
 
 def _stop_of_pipe(descriptor: int) -> asyncio.Event:
@@ -120,9 +154,57 @@ def _readers(topic: str, agents: str, force: bool) -> "list[Source]":
     return readers
 
 
-def _key_of(readers: "Iterable[Source]") -> Callable[[bytes], bytes | None]:
-    identified = [source for source in readers if source.id and source.reader]
-    return identified[0].key_of if identified else lambda _: None
+def _reader_of(readers: "list[Source]") -> "Source | None":
+    """The source by which values are keyed and checked: one with an id, if there is one."""
+    able = [source for source in readers if source.reader]
+    return next(iter([source for source in able if source.id] or able), None)
+
+
+def _open_rows(
+    file: BinaryIO, path: Path | None, format: _Format | None, source: "Source | None"
+) -> "_Rows | None":
+    """The rows of a file, as values; None where it is of lines.
+
+    Raises:
+        UsageError: Nothing says which types the rows have.
+    """
+    from fastdata.files.opening import format_of, open_events
+    from fastdata.files.rows import dump_object
+    from fastdata.files.values import values_of_texts
+
+    is_json = source is not None and source.format == "json"
+    if format is None and path is not None and path.stat().st_size:
+        is_csv = is_json and path.suffix.lower() in (".csv", ".tsv")
+        head = format_of(file)
+        format = head if head in ("avro", "parquet") else "csv" if is_csv else "lines"
+    if format is None or format == "lines":
+        return None
+    if source is None or not is_json:
+        raise click.UsageError(
+            "rows are sent as JSON, typed by the schema of a source of that topic with "
+            'format="json", and there is none; `fastdata init --from FILE` writes one'
+        )
+    opened = open_events(file, format)
+    convert = values_of_texts(source.schema) if opened.format == "csv" else dump_object
+    return opened.rows(), convert
+
+
+async def _send_rows(stack: ExitStack, sender: "LineSender", rows: "_Rows") -> None:
+    """Send all rows that can be read, and tell of the others."""
+    show = open_bar(stack, "send", "rows", lambda sent: {"completed": sent})
+    stream, convert = rows
+    unread: list[FileRow] = []
+    while batch := await asyncio.to_thread(lambda: list(islice(stream, _BATCH_ROWS))):
+        for row in batch:
+            if row.fields is None:
+                unread.append(row)
+            else:
+                await sender.send(convert(row.fields))
+        if show is not None:
+            show(sender.acknowledged)
+    if unread:
+        first = f"line {unread[0].number}: {unread[0].problem}"
+        _warn(f"{len(unread)} rows cannot be read and were not sent; {first}")
 
 
 def _warn(message: str) -> None:

@@ -242,6 +242,15 @@ class Decoder:
             raise self._absurd(record)
         return time
 
+    def check_time(self, record: dict[str, object]) -> None:
+        """See that the layers would take the time of a record.
+
+        Raises:
+            BadEventError: It is null or absurd, or before the oldest that an event can have.
+        """
+        if self.time_of(record) < self._source.oldest_ms:
+            raise self._absurd(record)
+
     def _absurd(self, record: dict[str, object]) -> BadEventError:
         name, earliest = self._time, self._source.oldest_ms
         value = cast("int", record[name])

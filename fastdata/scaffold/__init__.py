@@ -1,0 +1,1 @@
+"""From a sample of events to a project: `guesses` chooses, `project` writes."""
