@@ -96,6 +96,7 @@ async def _send(
     settings = Settings.load()
     source = _reader_of(_readers(topic, settings.agents, force))
     check = ValueCheck(source)
+    unread: list[FileRow] = []
     with ExitStack() as stack:
         file = sys.stdin.buffer if path is None else stack.enter_context(path.open("rb"))
         rows = None if address else _open_rows(file, path, format, source)
@@ -103,7 +104,7 @@ async def _send(
             if address is not None:
                 await _listen(sender, address)
             elif rows is not None:
-                await _send_rows(stack, sender, rows)
+                unread = await _send_rows(stack, sender, rows)
             else:
                 descriptor = file.fileno()
                 if path is None:
@@ -113,6 +114,9 @@ async def _send(
                     os.lseek(descriptor, 0, os.SEEK_SET)  # a look at its format has moved it
                     await send_lines(sender, read_descriptor(descriptor))
     click.echo(f"{sender.acknowledged} lines are in {topic}", err=True)
+    if unread:
+        first = f"line {unread[0].number}: {unread[0].problem}"
+        _warn(f"{len(unread)} rows cannot be read and were not sent; {first}")
     if check.bad:
         _warn(f"{check.bad} of them will be dead letters; the first is line {check.first}")
 
@@ -189,8 +193,8 @@ def _open_rows(
     return opened.rows(), convert
 
 
-async def _send_rows(stack: ExitStack, sender: "LineSender", rows: "_Rows") -> None:
-    """Send all rows that can be read, and tell of the others."""
+async def _send_rows(stack: ExitStack, sender: "LineSender", rows: "_Rows") -> "list[FileRow]":
+    """Send all rows that can be read, and return the others."""
     show = open_bar(stack, "send", "rows", lambda sent: {"completed": sent})
     stream, convert = rows
     unread: list[FileRow] = []
@@ -202,9 +206,7 @@ async def _send_rows(stack: ExitStack, sender: "LineSender", rows: "_Rows") -> N
                 await sender.send(convert(row.fields))
         if show is not None:
             show(sender.acknowledged)
-    if unread:
-        first = f"line {unread[0].number}: {unread[0].problem}"
-        _warn(f"{len(unread)} rows cannot be read and were not sent; {first}")
+    return unread
 
 
 def _warn(message: str) -> None:

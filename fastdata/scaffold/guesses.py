@@ -299,8 +299,12 @@ def _who(
         named = 2 * bool(words & _WHO_WORDS) + bool(words & _ID_WORDS)
         return named, len(column.profile.values)
 
-    fit = [column for column in columns if column.kind == "string" or score(column)[0]]
-    fit = [c for c in fit if c.kind in ("string", "int") and len(c.profile.values) > 1] or groups
+    fit = [
+        column
+        for column in columns
+        if column.kind == "string" or (column.kind == "int" and score(column)[0])
+        if len(column.profile.values) > 1
+    ] or [column for column in groups if column.kind in ("string", "int")]
     best = sorted(fit, key=score, reverse=True)[:1]
     for column in best:
         if column not in groups:
