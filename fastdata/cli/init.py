@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 import click
 
-from fastdata.errors import FastdataError
-
 if TYPE_CHECKING:
     from fastdata.files.rows import FileFormat
     from fastdata.files.sample import Sample
@@ -92,12 +90,7 @@ def init(
 
 
 def _sample(file: str | None, format: "FileFormat | None") -> "Sample":
-    """Rows of the file, of standard input, or of the template.
-
-    Raises:
-        FastdataError: They cannot be read; the message names the file.
-    """
-    from fastdata.files.opening import open_events
+    """Rows of the file, of standard input, or of the template."""
     from fastdata.files.sample import take_sample
 
     with ExitStack() as stack:
@@ -107,10 +100,7 @@ def _sample(file: str | None, format: "FileFormat | None") -> "Sample":
             stream = sys.stdin.buffer
         else:
             stream = stack.enter_context(Path(file).open("rb"))
-        try:
-            return take_sample(open_events(stream, format))
-        except FastdataError as error:
-            raise FastdataError(f"{file or 'the template'}: {error}") from error
+        return take_sample(stream, file or "the template", format)
 
 
 def _show(sample: "Sample", guesses: "Guesses", names: "Names") -> None:

@@ -158,7 +158,7 @@ def _until(file: BinaryIO, stop: int) -> Iterator[bytes]:
 
 def _object(number: int, line: bytes) -> FileRow:
     try:
-        value = json.loads(line, parse_constant=_refuse)
+        value = json.loads(line.rstrip(), parse_constant=_refuse)
     except (ValueError, RecursionError) as error:
         return FileRow(number, None, f"it is no JSON: {error}")
     if not isinstance(value, dict):

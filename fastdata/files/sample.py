@@ -4,10 +4,11 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Any
+from typing import Any, BinaryIO
 
 from fastdata.errors import FastdataError
 from fastdata.events.fieldtypes import SchemaNode
+from fastdata.files.opening import open_events
 from fastdata.files.profile import Profile, profile_rows
 from fastdata.files.rows import EventFile, FileFormat, FileRow, without_nan
 
@@ -48,16 +49,27 @@ class Sample:
         object.__setattr__(self, "distinct", len(texts))
 
 
-def take_sample(file: EventFile, rows: int = _HEAD_ROWS) -> Sample:
+def take_sample(
+    stream: BinaryIO, name: str, format: FileFormat | None = None, *, rows: int = _HEAD_ROWS
+) -> Sample:
     """Read the first rows of a file, and where it can seek, about 10,000 of the rest.
 
     Args:
-        file: From its first row on.
+        stream: The open file, from its first byte on.
+        name: Of the file, for messages.
+        format: None for what it looks like.
         rows: How many of the first.
 
     Raises:
-        FastdataError: No row can be read.
+        FastdataError: It is in no format that is known, or no row can be read.
     """
+    try:
+        return _sample(open_events(stream, format), rows)
+    except FastdataError as error:
+        raise FastdataError(f"{name}: {error}") from error
+
+
+def _sample(file: EventFile, rows: int) -> Sample:
     bad: list[FileRow] = []
     read: list[dict[str, Any]] = []
 

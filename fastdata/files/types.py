@@ -74,7 +74,8 @@ def file_fields(sample: Sample, times: Collection[str] = ()) -> list[FileField]:
         sample: Of a file.
         times: Keys of fields that hold times, whatever their names.
     """
-    declared = {each["name"]: each["type"] for each in (sample.declared or {}).get("fields", ())}
+    members = (sample.declared or {}).get("fields", ())
+    declared = {member["name"]: member["type"] for member in members}
     keys = [*dict.fromkeys([*declared, *sample.profiles])]
     names = fitted_names(keys)
     typing = _Typing(is_text=sample.format == "csv")
@@ -200,8 +201,8 @@ class _Typing:
     def _record(self, profile: Profile, path: str) -> SchemaNode | None:
         times = profile.kinds["record"]
         fields = list(self._members(profile.fields, path, times))
-        types = [each["type"][-1] if isinstance(each["type"], list) else each["type"]
-                 for each in fields]  # fmt: skip
+        types = [field["type"][-1] if isinstance(field["type"], list) else field["type"]
+                 for field in fields]  # fmt: skip
         present = sum(member.kinds.total() for member in profile.fields.values())
         if len(fields) > 30 and present < times * len(fields) / 2:
             self.notes.append("its keys differ from row to row, so it is a map")

@@ -7,7 +7,7 @@ from fastdata.errors import FastdataError
 from fastdata.events.fieldtypes import SchemaNode
 from fastdata.files.sample import Sample
 from fastdata.files.types import FileField, file_fields, words_of
-from fastdata.scaffold.columns import Column, columns_of
+from fastdata.scaffold.scalars import Scalar, scalars_of
 
 __all__ = ["Choice", "Guesses", "guess"]
 
@@ -76,10 +76,10 @@ class Guesses:
     left_out: list[tuple[str, str]]
     time: Choice
     id: Choice
-    groups: list[Column]
-    who: list[Column]
-    sums: list[Column]
-    gauges: list[Column]
+    groups: list[Scalar]
+    who: list[Scalar]
+    sums: list[Scalar]
+    gauges: list[Scalar]
     whys: dict[str, str]
     missing_times: int
 
@@ -102,7 +102,7 @@ def guess(
     fields, chosen = _with_time(sample, time)
     identity = _id(sample, fields, name, chosen.field) if id is None else _told_id(fields, id)
     used = {chosen.field, identity.field}
-    columns = [column for column in columns_of(fields) if column.path not in used]
+    columns = [column for column in scalars_of(fields) if column.path not in used]
     whys: dict[str, str] = {}
     groups = _groups(columns, sample.distinct, whys) if not by else _told_groups(columns, by, whys)
     rest = [column for column in columns if column not in groups]
@@ -131,7 +131,7 @@ def _with_time(sample: Sample, time: str | None) -> tuple[list[FileField], Choic
     else:
         field, choice = _best_time(fields, sample)
         fields = file_fields(sample, [field.key])
-    index = [each.key for each in fields].index(field.key)
+    index = [other.key for other in fields].index(field.key)
     # Without it there is no event, so it is not null, and a day is its midnight.
     moment = {"type": "long", "logicalType": "local-timestamp-millis"}
     type_ = moment if _logical(fields[index].type) == "date" else fields[index].type
@@ -238,19 +238,21 @@ def _told_id(fields: list[FileField], name: str) -> Choice:
     return Choice(field.name, "as --id says", True)
 
 
-def _groups(columns: list[Column], rows: int, whys: dict[str, str]) -> list[Column]:
+def _groups(columns: list[Scalar], rows: int, whys: dict[str, str]) -> list[Scalar]:
     scored = [
         (score, -index, column)
         for index, column in enumerate(columns)
         if (score := _group_score(column, rows))
     ]
-    best = [column for *_, column in sorted(scored, reverse=True, key=lambda each: each[:2])[:2]]
+    best = [
+        column for *_, column in sorted(scored, reverse=True, key=lambda scores: scores[:2])[:2]
+    ]
     for column in best:
         whys[column.path] = f"{len(column.profile.values):,} different values"
     return best
 
 
-def _group_score(column: Column, rows: int) -> int:
+def _group_score(column: Scalar, rows: int) -> int:
     count = len(column.profile.values)
     words = words_of(column.path)
     is_code = bool(words & (_CODE_WORDS | _ID_WORDS))
@@ -263,7 +265,7 @@ def _group_score(column: Column, rows: int) -> int:
     return score + (1 if 3 <= count <= 30 else 0) - (1 if column.is_nullable else 0) + 1
 
 
-def _told_groups(columns: list[Column], by: Sequence[str], whys: dict[str, str]) -> list[Column]:
+def _told_groups(columns: list[Scalar], by: Sequence[str], whys: dict[str, str]) -> list[Scalar]:
     groups = []
     for name in by:
         fit = [column for column in columns if name in (column.path, column.name, column.key)]
@@ -277,7 +279,7 @@ def _told_groups(columns: list[Column], by: Sequence[str], whys: dict[str, str])
     return groups
 
 
-def _measures(columns: list[Column]) -> tuple[list[Column], list[Column]]:
+def _measures(columns: list[Scalar]) -> tuple[list[Scalar], list[Scalar]]:
     numbers = [
         column
         for column in columns
@@ -290,11 +292,11 @@ def _measures(columns: list[Column]) -> tuple[list[Column], list[Column]]:
 
 
 def _who(
-    columns: list[Column], groups: list[Column], rows: int, whys: dict[str, str]
-) -> list[Column]:
+    columns: list[Scalar], groups: list[Scalar], rows: int, whys: dict[str, str]
+) -> list[Scalar]:
     """At most one: what names a person or a thing, or else what has the most values."""
 
-    def score(column: Column) -> tuple[int, int]:
+    def score(column: Scalar) -> tuple[int, int]:
         words = words_of(column.path)
         named = 2 * bool(words & _WHO_WORDS) + bool(words & _ID_WORDS)
         return named, len(column.profile.values)

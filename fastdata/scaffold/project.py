@@ -14,8 +14,8 @@ from fastdata.declare.catalog import load
 from fastdata.errors import FastdataError
 from fastdata.events.fieldtypes import SchemaNode
 from fastdata.files.names import fitted_names
-from fastdata.scaffold.columns import Column
 from fastdata.scaffold.guesses import Choice, Guesses
+from fastdata.scaffold.scalars import Scalar
 
 __all__ = ["Names", "Outcome", "fitted_project", "project_files", "write_files"]
 
@@ -130,7 +130,9 @@ def write_files(folder: Path, files: Mapping[str, str], *, force: bool) -> dict[
         FastdataError: A file is there, and is not to be replaced; nothing was written.
     """
     outcomes = outcomes_of(folder, files)
-    if not force and (there := [name for name, what in outcomes.items() if what == "replaced"]):
+    if not force and (
+        there := [name for name, outcome in outcomes.items() if outcome == "replaced"]
+    ):
         raise FastdataError(
             f"{' and '.join(there)} in {folder} would be replaced, and nothing was written: give "
             "another --name, or --force"
@@ -203,7 +205,7 @@ def _agents(names: Names, guesses: Guesses) -> str:
 _Measures = dict[str, tuple[str, str | None]]
 
 
-def _metrics(names: Names, guesses: Guesses) -> Iterable[tuple[str, list[Column], _Measures]]:
+def _metrics(names: Names, guesses: Guesses) -> Iterable[tuple[str, list[Scalar], _Measures]]:
     """Name, dimensions and measures of each metric; of a measure its class and its field."""
     sums = {f"{_label(c)}_sum": ("Sum", c.path) for c in guesses.sums}
     means = {f"{_label(c)}_mean": ("Mean", c.path) for c in [*guesses.sums, *guesses.gauges]}
@@ -223,7 +225,7 @@ def _metrics(names: Names, guesses: Guesses) -> Iterable[tuple[str, list[Column]
     yield _metric_name(names, "total"), [], count | sums | means | extremes
 
 
-def _metric_lines(names: Names, name: str, by: Sequence[Column], measures: _Measures) -> list[str]:
+def _metric_lines(names: Names, name: str, by: Sequence[Scalar], measures: _Measures) -> list[str]:
     lines = [f"{name} = Metric(", f"    {_text(name)},", f"    {names.variable},"]
     if by:
         lines.append("    by={")
@@ -257,8 +259,8 @@ def _id_lines(choice: Choice) -> list[str]:
     return _wrapped(text)
 
 
-def _comment(choice: Choice, what: str) -> list[str]:
-    return [] if choice.is_sure else _wrapped(f"guessed {what}: {choice.why}")
+def _comment(choice: Choice, role: str) -> list[str]:
+    return [] if choice.is_sure else _wrapped(f"guessed {role}: {choice.why}")
 
 
 def _wrapped(text: str) -> list[str]:
@@ -269,11 +271,11 @@ def _metric_name(names: Names, ending: str) -> str:
     return f"{names.source}_{ending}"[:_LONGEST].rstrip("_")
 
 
-def _dimension(column: Column) -> str:
+def _dimension(column: Scalar) -> str:
     return f"{column.name}_" if column.name.lower() in _COLUMNS | {"events"} else column.name
 
 
-def _label(column: Column) -> str:
+def _label(column: Scalar) -> str:
     """How a measure of a column is called: lower case, a letter first."""
     return column.name.lower().lstrip("_")[: _LONGEST - len("_uniques") - len("_lower")]
 
@@ -283,4 +285,5 @@ def _camel(name: str) -> str:
 
 
 def _text(text: str | None) -> str:
-    return json.dumps(text, ensure_ascii=False)
+    """A text as Python, in the quotes that a formatter takes."""
+    return f"'{text}'" if text and '"' in text else f'"{text}"'

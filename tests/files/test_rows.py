@@ -3,7 +3,7 @@
 import datetime as dt
 import io
 from decimal import Decimal
-from typing import Any
+from typing import Any, BinaryIO
 
 import fastavro
 import pyarrow as pa
@@ -13,17 +13,21 @@ from pyarrow import parquet
 from fastdata.errors import FastdataError
 from fastdata.files.names import fitted_names
 from fastdata.files.opening import format_of, open_events
-from fastdata.files.rows import EventFile, FileRow, dump_object
-from fastdata.files.sample import take_sample
+from fastdata.files.rows import FileRow, dump_object
+from fastdata.files.sample import Sample, take_sample
 from fastdata.files.types import file_fields
 
 
-def opened(data: bytes) -> EventFile:
-    return open_events(io.BufferedReader(io.BytesIO(data)))
+def stream(data: bytes) -> BinaryIO:
+    return io.BufferedReader(io.BytesIO(data))
+
+
+def sample(data: bytes, rows: int = 10_000) -> Sample:
+    return take_sample(stream(data), "x", rows=rows)
 
 
 def rows(data: bytes) -> list[FileRow]:
-    return list(opened(data).rows())
+    return list(open_events(stream(data)).rows())
 
 
 def test_lines_of_json_that_are_no_objects_are_told_by_number() -> None:
@@ -89,7 +93,7 @@ def test_unfit_keys_have_names_that_avro_takes() -> None:
 )
 def test_a_file_that_cannot_be_read_says_why(data: bytes, message: str) -> None:
     with pytest.raises(FastdataError, match=message):
-        take_sample(opened(data))
+        sample(data)
 
 
 @pytest.mark.parametrize("form", ["json", "csv"])
@@ -98,11 +102,11 @@ def test_a_large_file_is_read_all_over(form: str) -> None:
     header = "" if form == "json" else "n,x\n"
     data = header + "".join(line.format(number) for number in range(100_000))
 
-    sample = take_sample(opened(data.encode()), rows=1_000)
+    taken = sample(data.encode(), rows=1_000)
 
-    numbers = [int(row["n"]) for row in sample.rows]
-    assert not sample.is_whole
-    assert sample.bad == 0
+    numbers = [int(row["n"]) for row in taken.rows]
+    assert not taken.is_whole
+    assert taken.bad == 0
     assert len(numbers) == len(set(numbers)) == 1_001 + 20 * 500
     assert {number // 5_000 for number in numbers} == set(range(20))
 
@@ -110,7 +114,7 @@ def test_a_large_file_is_read_all_over(form: str) -> None:
 def test_csv_whose_cells_span_lines_is_read_at_its_beginning_only() -> None:
     data = b"n,x\n" + b'1,"a\nb"\n' * 5_000
 
-    assert len(take_sample(opened(data), rows=1_000).rows) == 1_001
+    assert len(sample(data, rows=1_000).rows) == 1_001
 
 
 def test_a_pipe_is_read_at_its_beginning_only() -> None:
@@ -119,15 +123,15 @@ def test_a_pipe_is_read_at_its_beginning_only() -> None:
             return False
 
     data = b'{"n": 1}\n' * 5_000
-    sample = take_sample(open_events(Pipe(data), "json"), rows=1_000)
+    taken = take_sample(Pipe(data), "x", "json", rows=1_000)
 
-    assert (len(sample.rows), sample.is_whole) == (1_001, False)
+    assert (len(taken.rows), taken.is_whole) == (1_001, False)
 
 
-def written(**columns: Any) -> EventFile:
+def parquet_of(**columns: Any) -> bytes:
     out = io.BytesIO()
     parquet.write_table(pa.table(columns), out, row_group_size=100)
-    return opened(out.getvalue())
+    return out.getvalue()
 
 
 DAY = dt.date(2024, 2, 29)
@@ -180,20 +184,20 @@ PARQUET = [
 
 @pytest.mark.parametrize(("column", "value", "type"), PARQUET, ids=lambda part: None)
 def test_types_of_parquet(column: pa.Array, value: object, type: object) -> None:
-    file = written(x=column)
+    data = parquet_of(x=column)
 
-    (field,) = file_fields(take_sample(file))
-    assert [row.fields for row in written(x=column).rows()] == [{"x": value}]
+    (field,) = file_fields(sample(data))
+    assert [row.fields for row in rows(data)] == [{"x": value}]
     assert (field.type, field.is_nullable) == (type, False)
 
 
 def test_a_parquet_file_of_many_groups_is_read_all_over() -> None:
-    file = written(n=list(range(10_000)), none=pa.nulls(10_000))
+    data = parquet_of(n=list(range(10_000)), none=pa.nulls(10_000))
 
-    sample = take_sample(file, rows=100)
-    numbers = [row["n"] for row in sample.rows]
+    taken = sample(data, rows=100)
+    numbers = [row["n"] for row in taken.rows]
     assert {number // 1_000 for number in numbers} == set(range(10))
-    assert [field.type for field in file_fields(sample)] == ["long", None]
+    assert [field.type for field in file_fields(taken)] == ["long", None]
 
 
 def test_an_avro_container_keeps_its_schema() -> None:
@@ -210,12 +214,12 @@ def test_an_avro_container_keeps_its_schema() -> None:
     order = {"at": 5, "price": price, "state": "NEW", "who": "x", "mixed": 1}
     fastavro.writer(out, node, [order, order], codec="deflate")
 
-    sample = take_sample(opened(out.getvalue()))
-    fields = file_fields(sample)
+    taken = sample(out.getvalue())
+    fields = file_fields(taken)
 
-    assert sample.rows == [order, order]
-    assert sample.declared is not None
-    assert sample.declared["name"] == "shop.Order"
+    assert taken.rows == [order, order]
+    assert taken.declared is not None
+    assert taken.declared["name"] == "shop.Order"
     assert [field.type for field in fields] == [
         *(field["type"] for field in node["fields"][:3]), "string", None,
     ]  # fmt: skip

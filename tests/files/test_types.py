@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from fastdata.files.lines import CsvFile, JsonFile
 from fastdata.files.sample import take_sample
 from fastdata.files.types import FileField, file_fields, words_of
 
@@ -18,13 +17,13 @@ MONEY = {"type": "bytes", "logicalType": "decimal", "precision": 20, "scale": 2}
 
 def of_json(*values: Any, key: str = "x") -> FileField:
     lines = "".join(json.dumps({key: value}) + "\n" for value in values)
-    (field,) = file_fields(take_sample(JsonFile(io.BytesIO(lines.encode()))))
+    (field,) = file_fields(take_sample(io.BytesIO(lines.encode()), "x", "json"))
     return field
 
 
 def of_csv(*texts: str, key: str = "x") -> FileField:
     lines = f"{key},other\n" + "".join(f"{text},1\n" for text in texts)
-    field, _ = file_fields(take_sample(CsvFile(io.BytesIO(lines.encode()))))
+    field, _ = file_fields(take_sample(io.BytesIO(lines.encode()), "x", "csv"))
     return field
 
 
@@ -119,7 +118,7 @@ def test_numbers_with_a_point_are_money_by_their_name() -> None:
 
 def test_nulls_and_what_is_missing_make_a_field_nullable() -> None:
     lines = b'{"a": 1, "b": null, "c": 1}\n{"a": 2, "b": "x"}\n'
-    a, b, c = file_fields(take_sample(JsonFile(io.BytesIO(lines))))
+    a, b, c = file_fields(take_sample(io.BytesIO(lines), "x", "json"))
 
     assert [field.is_nullable for field in (a, b, c)] == [False, True, True]
     assert b.declaration == {"name": "b", "type": ["null", "string"], "default": None}

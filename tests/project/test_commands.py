@@ -83,6 +83,7 @@ def test_the_commands_are_those_that_the_documentation_names() -> None:
         "doctor",
         "epoch",
         "export",
+        "init",
         "query",
         "replay",
         "schema",

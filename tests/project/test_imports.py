@@ -21,13 +21,15 @@ MODULES = {
 MAY_IMPORT = {
     "__main__": {"cli"},
     "cli": {
-        "demo", "app", "exports", "answer", "batch", "verify", "operate", "speed", "archive",
-        "store", "declare", "events", "kafka", "monitor", "settings", "coordinates", "errors",
+        "demo", "scaffold", "app", "exports", "answer", "batch", "verify", "operate", "speed",
+        "archive", "store", "declare", "files", "events", "kafka", "monitor", "settings",
+        "coordinates", "errors",
     },
     "demo": {
         "answer", "operate", "speed", "archive", "store", "declare", "events", "kafka",
         "coordinates", "errors",
     },
+    "scaffold": {"declare", "files", "events", "errors"},
     "fastdata": {"exports", "answer", "speed", "declare", "measures", "settings", "errors"},
     "app": {"speed", "declare", "settings", "errors"},
     "exports": {
@@ -53,6 +55,7 @@ MAY_IMPORT = {
     "declare": {"measures", "expressions", "events", "coordinates", "errors"},
     "measures": {"events", "errors"},
     "expressions": {"events", "coordinates", "errors"},
+    "files": {"events", "coordinates", "errors"},
     "events": {"errors"},
     "kafka": {"settings", "coordinates", "errors"},
     "monitor": {"errors"},

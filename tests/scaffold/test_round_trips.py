@@ -17,7 +17,6 @@ from fastdata import Source
 from fastdata.events.decoder import Decoder
 from fastdata.events.registry import FolderRegistry
 from fastdata.events.schema import encode
-from fastdata.files.lines import JsonFile
 from fastdata.files.sample import take_sample
 from fastdata.scaffold.guesses import guess
 from fastdata.scaffold.project import Names, project_files
@@ -117,7 +116,7 @@ def shape(value: Any) -> Any:
 @given(rows)
 def test_each_row_is_read_as_it_was_written(events: list[dict[str, Any]]) -> None:
     lines = [json.dumps(event).encode() for event in events]
-    sample = take_sample(JsonFile(io.BytesIO(b"\n".join(lines))))
+    sample = take_sample(io.BytesIO(b"\n".join(lines)), "x", "json")
 
     guesses = guess(sample, "events", "event_time", None, [])
     files = project_files(Names("events", "events", "a file"), guesses, None)

@@ -8,7 +8,7 @@ from fastdata.events.fieldtypes import Kind, SchemaNode, scalar_type
 from fastdata.files.profile import Profile
 from fastdata.files.types import FileField
 
-__all__ = ["Column", "columns_of"]
+__all__ = ["Scalar", "scalars_of"]
 
 _PRIMITIVE = frozenset({"boolean", "int", "long", "float", "double", "bytes", "string"})
 _LONGEST = 60
@@ -16,7 +16,7 @@ _PLAIN = re.compile(r"[a-z_][a-z0-9_]*")
 
 
 @dataclass(frozen=True, slots=True)
-class Column:
+class Scalar:
     """One scalar of an event.
 
     Attributes:
@@ -36,7 +36,7 @@ class Column:
     profile: Profile
 
 
-def columns_of(fields: Sequence[FileField]) -> list[Column]:
+def scalars_of(fields: Sequence[FileField]) -> list[Scalar]:
     """The scalars of some fields, in order, with those of records in them; no endless names."""
     return [
         column
@@ -48,7 +48,7 @@ def columns_of(fields: Sequence[FileField]) -> list[Column]:
 
 def _columns(
     key: str, names: tuple[str, ...], node: SchemaNode, profile: Profile
-) -> Iterator[Column]:
+) -> Iterator[Scalar]:
     type_ = node[-1] if isinstance(node, list) else node
     if isinstance(type_, str):
         if type_ not in _PRIMITIVE:
@@ -64,12 +64,13 @@ def _columns(
         if len(path) > _LONGEST:
             return
         kind = scalar_type(type_, type_.get("logicalType")).kind
-        yield Column(key, "_".join(names), path, kind, isinstance(node, list), profile)
+        yield Scalar(key, "_".join(names), path, kind, isinstance(node, list), profile)
 
 
 def _quoted(name: str) -> str:
     """The name as SQL takes it, whatever words SQL has."""
     from sqlglot.tokens import Tokenizer
 
-    is_plain = _PLAIN.fullmatch(name) and name.upper() not in Tokenizer.KEYWORDS
+    words = {keyword.partition(" ")[0] for keyword in Tokenizer.KEYWORDS}
+    is_plain = _PLAIN.fullmatch(name) and name.upper() not in words
     return name if is_plain else f'"{name}"'
