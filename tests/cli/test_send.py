@@ -67,3 +67,31 @@ def test_lines_for_a_source_of_avro_are_a_warning() -> None:
 def test_who_only_sends_needs_no_agents(folder: Path) -> None:
     shutil.rmtree(folder / "agents")
     assert warning("line") == ""
+
+
+def refusal(*options: str) -> str:
+    done = CliRunner().invoke(commands, ["send", *options], input="a\n1\n")
+    assert done.exit_code == 2
+    return done.stderr.splitlines()[-1]
+
+
+def test_rows_have_no_types_without_a_source_of_json() -> None:
+    message = (
+        "Error: rows are sent as JSON, typed by the schema of a source of that topic with "
+        'format="json", and there is none; `fastdata init --from FILE` writes one'
+    )
+
+    assert refusal("flights", "--format", "csv") == message
+    assert refusal("lines", "--format", "parquet") == message
+
+
+def test_connections_are_of_lines() -> None:
+    words = ("lines", "--listen", "127.0.0.1:0", "--format", "csv")
+
+    assert refusal(*words) == "Error: --listen takes lines, and no csv"
+
+
+def test_a_csv_file_for_a_source_of_text_is_lines(folder: Path) -> None:
+    (folder / "lines.csv").write_text("a,b\n1,2\n")
+
+    assert warning("lines", "--from-file", "lines.csv") == ""
