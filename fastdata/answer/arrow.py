@@ -32,7 +32,9 @@ class Description(TypedDict):
     `zone` is the time zone of days, weeks and months, and of instants that were given without one;
     `unfolded` is how many events of the range the speed layer has only counted and batch not yet,
     `definition` the id of the metric that answered. Where that has nothing, and a definition before
-    it has, `earlier` is that one's id, `start` and `end`, and as a `hint` what to do.
+    it has, `earlier` is that one's id, `start` and `end`, and as a `hint` what to do. `replayed`
+    are the stretches of time, in all windows, whose hours batch has counted, and `gaps` those whose
+    rows have a gap.
     """
 
     metric: str
@@ -49,6 +51,8 @@ class Description(TypedDict):
     fresh_until: str | None
     read_until: str | None
     unfolded: int
+    replayed: list[dict[str, str]]
+    gaps: list[dict[str, str]]
     earlier: dict[str, str] | None
 
 
@@ -128,6 +132,7 @@ def described(
     table: pa.Table,
     metric: Metric,
     request: QueryRequest,
+    whole: tuple[int, int] | None,
     doubts: Doubts,
     about: Mapping[str, object],
 ) -> pa.Table:
@@ -135,6 +140,7 @@ def described(
 
     Args:
         request: With both ends known, unless nothing is stored.
+        whole: From where to where all windows are, ms UTC; None when there are none.
         doubts: About what was read.
         about: The dimensions that were asked for, as `by`, and what else is to be said.
     """
@@ -153,9 +159,15 @@ def described(
         "fresh_until": _iso(doubts.fresh_until),
         "read_until": _iso(doubts.read_until),
         "unfolded": doubts.unfolded,
+        "replayed": _stretches(doubts.replayed(*whole)) if whole else [],
+        "gaps": _stretches(doubts.may_lack(*whole)) if whole else [],
         "earlier": None,
     }
     return table.replace_schema_metadata({_KEY: json.dumps({**description, **about})})
+
+
+def _stretches(intervals: Iterable[tuple[int, int]]) -> list[dict[str, str]]:
+    return [{"start": to_iso(start), "end": to_iso(end)} for start, end in intervals]
 
 
 def _iso(time_ms: int | None) -> str | None:

@@ -11,7 +11,7 @@ import pyarrow as pa
 from fastdata.answer.arrow import schema_of
 from fastdata.answer.chosen import ChosenDims
 from fastdata.answer.merge import MergedRow, Row
-from fastdata.answer.query import answer
+from fastdata.answer.query import answer, with_warning
 from fastdata.answer.request import QueryRequest
 from fastdata.coordinates.dimensions import Dimension
 from fastdata.declare.metric import Metric
@@ -85,7 +85,7 @@ async def compare(
         raise QueryError(f"metric {metric.name!r} has no sets {measure!r} to compare; {advice}")
     sides = _Sides(metric, measure, left, right)
     request = QueryRequest.parse(metric, start, end, every, rolling, zone, last)
-    return await answer(
+    table = await answer(
         metric,
         request,
         ChosenDims(metric, sides.by),
@@ -96,6 +96,7 @@ async def compare(
         # Ready sets that are large have been replaced by sketches.
         takes_ready=False,
     )
+    return with_warning(table)
 
 
 class _Sides:

@@ -39,7 +39,7 @@ from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import accumulate, chain
 from typing import NamedTuple
 
 from fastdata.answer.buckets import Buckets
@@ -301,6 +301,23 @@ class Doubts:
             doubt = self._doubts[hours] = self._judge(*hours)
         return doubt
 
+    def replayed(self, start: int, end: int) -> list[tuple[int, int]]:
+        """The stretches of `[start, end)` whose hours batch has counted, in order, ms UTC."""
+        return _stretches(self._spans, start, end)
+
+    def may_lack(self, start: int, end: int) -> list[tuple[int, int]]:
+        """The stretches of `[start, end)` whose rows have a gap, in order, ms UTC."""
+        if not self._gaps:
+            return []
+        healed = [
+            span
+            for span in self._spans
+            if not any(self._skipped(gap, span, span + HOUR_MS) for gap in self._gaps)
+        ]
+        moments = [start, *chain.from_iterable(_stretches(healed, start, end)), end]
+        pairs = zip(moments[::2], moments[1::2], strict=True)
+        return [(first, after) for first, after in pairs if first < after]
+
     def _judge(self, start: int, end: int, is_fresh: bool) -> Doubt:
         """The rules above, but for partials and sketches, which only a row has."""
         has_heads = self._heads_of(start, end) is not None
@@ -338,6 +355,22 @@ class Doubts:
         heads = self._heads[bisect_left(self._spans, first) : bisect_left(self._spans, end)]
         hours = -((first - end) // HOUR_MS)  # rounded up
         return heads if len(heads) == hours else None
+
+
+def _stretches(hours: Iterable[int], start: int, end: int) -> list[tuple[int, int]]:
+    """What hours cover of `[start, end)`; adjacent ones are one stretch.
+
+    Args:
+        hours: Their starts, ms UTC, ascending.
+    """
+    stretches: list[tuple[int, int]] = []
+    for hour in hours:
+        first, after = max(hour, start), min(hour + HOUR_MS, end)
+        if stretches and stretches[-1][1] == first:
+            stretches[-1] = stretches[-1][0], after
+        elif first < after:
+            stretches.append((first, after))
+    return stretches
 
 
 def _order(dims: Sequence[Dimension]) -> list[tuple[bool, bool, Dimension]]:

@@ -3,12 +3,13 @@
 import warnings
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import pyarrow as pa
 
 from fastdata.answer.arrangement import Arrangement
-from fastdata.answer.arrow import answer_schema, answer_table, described
+from fastdata.answer.arrow import answer_schema, answer_table, describe, described
 from fastdata.answer.chosen import ChosenDims
 from fastdata.answer.merge import Doubts, MergedRow, Row, held_range, merge
 from fastdata.answer.notebook import show_in_notebooks
@@ -22,7 +23,7 @@ from fastdata.settings import Settings
 from fastdata.store.earlier import EarlierDefinition, find_earlier
 from fastdata.store.protocol import Reading, ServingStore
 
-__all__ = ["answer", "query"]
+__all__ = ["Question", "answer", "query", "question_of", "with_warning"]
 
 
 async def query(
@@ -100,21 +101,112 @@ async def query(
         StoreUnavailableError: There is no store, or it cannot be read; retriable.
         CorruptStateError: A stored state does not verify.
     """
+    question = question_of(
+        metric,
+        start,
+        end,
+        last=last,
+        every=every,
+        rolling=rolling,
+        zone=zone,
+        by=by,
+        where=where,
+        measures=measures,
+        order=order,
+        limit=limit,
+        items=items,
+        layers=layers,
+    )
+    return with_warning(await question.answer(store))
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What `query` was asked, understood: nothing of it is wrong, and nothing was read.
+
+    Attributes:
+        metric: With the measures that are asked for.
+        request: The interval, and the windows in it.
+        schema: The columns of the answer.
+    """
+
+    metric: Metric
+    request: QueryRequest
+    schema: pa.Schema
+    _chosen: ChosenDims
+    _arrangement: Arrangement
+    _about: Mapping[str, object]
+    _takes_estimates: bool
+
+    async def answer(
+        self,
+        store: ServingStore | str | None,
+        watched: Callable[[Iterable[Row]], Iterable[Row]] = iter,
+    ) -> pa.Table:
+        """What `query` gives.
+
+        Args:
+            store: As of `query`.
+            watched: Is given all rows before they are sorted or limited, and gives them on; what
+                it raises ends the answer.
+
+        Raises:
+            QueryError: The windows leave the years 1 to 9999, or a value does not fit its type.
+            SettingsError: The URL is of no store, or a setting is wrong.
+            StoreUnavailableError: There is no store, or it cannot be read; retriable.
+            CorruptStateError: A stored state does not verify.
+        """
+        view = self.metric
+        return await answer(
+            view,
+            self.request,
+            self._chosen,
+            store,
+            schema=self.schema,
+            rows=lambda merged: self._arrangement.of(
+                watched(row.estimated(view) for row in merged)
+            ),
+            about=self._about,
+            takes_estimates=self._takes_estimates,
+        )
+
+
+def question_of(
+    metric: Metric,
+    start: str | datetime | None = None,
+    end: str | datetime | None = None,
+    *,
+    last: str | timedelta | None = None,
+    every: str | timedelta = "1h",
+    rolling: str | None = None,
+    zone: str | None = None,
+    by: str | Sequence[str] | None = None,
+    where: str | None = None,
+    measures: str | Sequence[str] | None = None,
+    order: str | Sequence[str] | None = None,
+    limit: int | None = None,
+    items: Mapping[str, object] | None = None,
+    layers: bool = False,
+) -> Question:
+    """Understand the arguments of `query`; nothing is read.
+
+    Raises:
+        QueryError: One is wrong.
+    """
     dims = _dims(metric, by)
     chosen = ChosenDims(metric, dims, None if where is None else Filter.parse(metric, where))
     view = asked_for(metric, measures, items or {})
     request = QueryRequest.parse(metric, start, end, every, rolling, zone, last)
     arrangement = Arrangement.parse(view, dims, order, limit)
-    return await answer(
+    return Question(
         view,
         request,
+        answer_schema(view, dims, layers),
         chosen,
-        store,
-        schema=answer_schema(view, dims, layers),
-        rows=lambda merged: arrangement.of(row.estimated(view) for row in merged),
-        about={"by": dims, "where": where, **arrangement.described()},
+        arrangement,
+        {"by": dims, "where": where, **arrangement.described()},
         # What an item is asked about is not among the estimates that are stored.
-        takes_estimates=not items,
+        not items,
     )
 
 
@@ -163,10 +255,17 @@ async def answer(
     merged = merge(metric, doubts, buckets, chosen, ready) if buckets else iter(())
     table = answer_table(schema, rows(merged), doubts)
     show_in_notebooks()
-    if earlier is None:
-        return described(table, metric, request, doubts, about)
-    warnings.warn(earlier.hint, stacklevel=3)
-    return described(table, metric, request, doubts, {**about, "earlier": earlier.as_dict()})
+    if earlier is not None:
+        about = {**about, "earlier": earlier.as_dict()}
+    whole = (buckets.start, buckets.end) if buckets else None
+    return described(table, metric, request, whole, doubts, about)
+
+
+def with_warning(table: pa.Table) -> pa.Table:
+    """The same table; the caller's caller is warned where an earlier definition has answers."""
+    if earlier := describe(table)["earlier"]:
+        warnings.warn(earlier["hint"], stacklevel=3)
+    return table
 
 
 async def _earlier(

@@ -160,8 +160,33 @@ async def test_the_table_says_what_it_answers(rides: Metric, store: MemoryStore)
         "fresh_until": "2013-01-01T14:00:00Z",
         "read_until": "2013-01-01T14:00:00Z",
         "unfolded": 4,
+        "replayed": [{"start": "2013-01-01T12:30:00Z", "end": "2013-01-01T14:00:00Z"}],
+        "gaps": [],
         "earlier": None,
     } == describe(table)
+
+
+async def test_the_table_says_which_hours_were_replayed_and_which_may_lack_something(
+    rides: Metric, store: MemoryStore
+) -> None:
+    await store.record_gap(gap(250, 400))
+    await store.publish(rides.id, [Flip(TWO, None, 1, Coverage({0: 4}), 0)])
+    end = "2013-01-01T16:00"
+    about = describe(await query(rides, "2013-01-01T11:30", end, every="30m", store=store))
+    assert [("12:00", "15:00")] == stretches(about["replayed"])
+    assert [("11:30", "14:00"), ("15:00", "16:00")] == stretches(about["gaps"])
+
+
+def stretches(of: list[dict[str, str]]) -> list[tuple[str, str]]:
+    return [(each["start"][11:16], each["end"][11:16]) for each in of]
+
+
+async def test_of_rolling_days_those_before_the_range_are_replayed_too(
+    rides: Metric, store: MemoryStore
+) -> None:
+    days = "2013-01-03", "2013-01-04"
+    about = describe(await query(rides, *days, every="day", rolling="7d", store=store))
+    assert [("12:00", "14:00")] == stretches(about["replayed"])
 
 
 async def test_a_store_without_the_metric_gives_an_empty_table(rides: Metric) -> None:

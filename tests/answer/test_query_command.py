@@ -161,6 +161,8 @@ def test_json_is_one_object_with_rows(rides: Metric) -> None:
         "fresh_until": "2013-01-01T14:00:00Z",
         "read_until": "2013-01-01T14:00:00Z",
         "unfolded": 0,
+        "replayed": [{"start": "2013-01-01T12:00:00Z", "end": "2013-01-01T14:00:00Z"}],
+        "gaps": [],
         "earlier": None,
         "rows": [
             {
