@@ -13,6 +13,7 @@
     ├── IncompatibleSchemaError(ValueError)  events of one schema cannot be read with another
     ├── CorruptStateError(ValueError)     stored bytes do not verify
     ├── QueryError(ValueError)            a query asks for what cannot be answered
+    ├── BusyError                         a server has no time for that now; retriable
     ├── LineError(ValueError)             a line that is sent to a topic is too long
     ├── TableError                        the state table or its changelog cannot be written
     ├── BrokerError(ConnectionError)      the broker cannot be reached or refuses
@@ -50,6 +51,7 @@ __all__ = [
     "ArchiveUnavailableError",
     "BadEventError",
     "BrokerError",
+    "BusyError",
     "CommitUnknownError",
     "CorruptStateError",
     "DeclarationError",
@@ -189,6 +191,12 @@ class CorruptStateError(FastdataError, ValueError):
 
 class QueryError(FastdataError, ValueError):
     """A query asks for what cannot be answered."""
+
+
+class BusyError(FastdataError):
+    """A server has too much to do, or would have for too long."""
+
+    retriable = True
 
 
 class TableError(FastdataError):

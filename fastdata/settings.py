@@ -104,6 +104,19 @@ class Settings(BaseSettings):
     clean_up_interval_s: float = Field(
         60.0, gt=0, description="Seconds between two looks of a worker for what batch has covered."
     )
+    web_token: SecretStr = Field(
+        SecretStr(""),
+        description="What clients of `fastdata serve` send as a bearer token; none if empty.",
+    )
+    web_max_rows: int = Field(
+        100_000, ge=1, description="Rows of an answer of `fastdata serve`; larger ones are refused."
+    )
+    web_max_queries: int = Field(
+        4, ge=1, le=64, description="Queries that `fastdata serve` answers at once; others wait."
+    )
+    web_timeout_s: float = Field(
+        30.0, gt=0, description="Seconds that a query of `fastdata serve` may wait and take."
+    )
 
     metrics_port: int = Field(
         0,

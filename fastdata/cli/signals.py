@@ -19,6 +19,7 @@ _SERVICES = {
     "query": ("--watch", ()),
     "replay": ("--every", ()),
     "send": ("", ("--from-file",)),
+    "serve": ("", ()),
     "worker": ("", ()),
 }
 

@@ -17,9 +17,24 @@ from fastdata.exports.parts import Part, Parts
 from fastdata.store.protocol import Gap, Head, Survey
 from fastdata.store.rollups import span_of_window
 
-__all__ = ["marks_of"]
+__all__ = ["MarkParts", "marks_of", "span_marks"]
 
-_MarkParts = list[object]
+MarkParts = list[object]
+"""What a mark is a digest of."""
+
+
+def span_marks(survey: Survey, segment_size: int) -> dict[int, MarkParts]:
+    """By start of each hour of which anything is stored, ms UTC, what the rows of it depend on.
+
+    Args:
+        survey: Over these hours.
+        segment_size: Of the source.
+    """
+    spans = survey.heads.keys() | survey.partials.keys() | survey.unfolded.keys()
+    return {
+        span: [*_of_span(survey, span), _gaps(survey, span, span + HOUR_MS, segment_size)]
+        for span in sorted(spans)
+    }
 
 
 def marks_of(
@@ -72,14 +87,14 @@ def _within(spans: list[int], start: int, end: int) -> tuple[int, int]:
     return bisect_left(spans, floor_to(start, HOUR_MS)), bisect_left(spans, end)
 
 
-def _of_span(survey: Survey, span: int) -> _MarkParts:
+def _of_span(survey: Survey, span: int) -> MarkParts:
     head = survey.heads.get(span)
     tallies = (survey.partials.get(span), survey.unfolded.get(span))
     counts = [[tally.partials, tally.stamps] if tally else None for tally in tallies]
     return [span, head.version if head else None, *counts]
 
 
-def _gaps(survey: Survey, start: int, end: int, segment_size: int) -> _MarkParts:
+def _gaps(survey: Survey, start: int, end: int, segment_size: int) -> MarkParts:
     """Of each gap how much of it batch has not counted, by span of a part."""
     heads = [survey.heads.get(span) for span in range(floor_to(start, HOUR_MS), end, HOUR_MS)]
     return [

@@ -30,8 +30,8 @@ def label(value: object) -> str:
 TREE = sorted(walk(commands), key=lambda item: item[0])
 # What takes long to load, and is of no use before a command does its work.
 SLOW = {
-    "aiokafka", "cassandra", "confluent_kafka", "datafusion", "datasketches", "faust", "mode",
-    "numpy", "obstore", "pandas", "pyarrow", "pydantic", "rich", "rocksdict", "sqlalchemy",
+    "aiokafka", "cassandra", "confluent_kafka", "datafusion", "datasketches", "fastapi", "faust",
+    "mode", "numpy", "obstore", "pandas", "pyarrow", "pydantic", "rich", "rocksdict", "sqlalchemy",
     "sqlglot",
 }  # fmt: skip
 
@@ -88,6 +88,7 @@ def test_the_commands_are_those_that_the_documentation_names() -> None:
         "replay",
         "schema",
         "send",
+        "serve",
         "size",
         "status",
         "topics",

@@ -21,9 +21,12 @@ MODULES = {
 MAY_IMPORT = {
     "__main__": {"cli"},
     "cli": {
-        "demo", "scaffold", "app", "exports", "answer", "batch", "verify", "operate", "speed",
+        "web", "demo", "scaffold", "app", "exports", "answer", "batch", "verify", "operate", "speed",
         "archive", "store", "declare", "files", "events", "kafka", "monitor", "settings",
         "coordinates", "errors",
+    },
+    "web": {
+        "exports", "answer", "verify", "store", "declare", "settings", "coordinates", "errors",
     },
     "demo": {
         "answer", "operate", "speed", "archive", "store", "declare", "events", "kafka",
@@ -77,6 +80,9 @@ DRIVERS = {
     "obstore": ("archive/",),
     "rocksdict": ("speed/",),
     "prometheus_client": ("monitor.py",),
+    "fastapi": ("web/",),
+    "starlette": ("web/",),
+    "uvicorn": ("web/serve.py",),
     "pandas": (),
 }
 

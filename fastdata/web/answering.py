@@ -1,0 +1,149 @@
+"""Metrics, their answers, and what changes in them."""
+
+import asyncio
+from typing import Annotated, Any
+
+import pyarrow as pa
+from fastapi import APIRouter, Header, Path, Query, Response
+from fastapi.responses import StreamingResponse
+
+from fastdata.coordinates.instants import MINUTE_MS, to_iso
+from fastdata.declare.metric import Metric
+from fastdata.verify.errors_metric import find_metric
+from fastdata.web.desk import TheDesk
+from fastdata.web.looks import Look
+from fastdata.web.models import (
+    Answer,
+    Dimension,
+    MeasureInfo,
+    MetricInfo,
+    MetricList,
+    Stretch,
+    responses,
+)
+from fastdata.web.words import MEDIA_TYPES, QueryWords, form_of
+
+__all__ = ["router"]
+
+router = APIRouter(prefix="/api/v1", tags=["answers"])
+
+_Name = Annotated[str, Path(description="Of a metric; of `NAME:error`, how far speed was off.")]
+
+
+@router.get("/metrics", responses=responses(401, 503))
+async def list_metrics(desk: TheDesk) -> MetricList:
+    """All declared metrics, and of which time anything is known."""
+    metrics = sorted(desk.catalog.metrics.values(), key=lambda metric: metric.name)
+    looks = await asyncio.gather(*[desk.looks.at(metric) for metric in metrics])
+    return MetricList(metrics=[_info(m, look) for m, look in zip(metrics, looks, strict=True)])
+
+
+def _info(metric: Metric, look: Look) -> MetricInfo:
+    types = {label: column.arrow_type() for label, column in metric.columns.items()}
+    return MetricInfo(
+        name=metric.name,
+        definition=metric.id,
+        source=metric.source.name,
+        topic=metric.source.topic,
+        window=f"{metric.window_ms // MINUTE_MS}m",
+        zone=metric.calendar.zone,
+        dimensions=[Dimension(name=n, type=metric.dimension_type(n).kind) for n in metric.by],
+        grouping_sets=[list(names) for names in metric.sets],
+        measures=[
+            MeasureInfo(
+                name=label,
+                declared=repr(metric.measures[label]),
+                type=str(type),
+                is_number=_is_number(type),
+            )
+            for label, type in types.items()
+        ],
+        rollups=[str(grain) for grain in metric.rollups],
+        known=_stretch(look.held),
+        replayed=_stretch(look.replayed),
+        fresh_until=None if look.fresh_until is None else to_iso(look.fresh_until),
+        read_until=None if look.read_until is None else to_iso(look.read_until),
+    )
+
+
+def _is_number(type: pa.DataType) -> bool:
+    return bool(
+        pa.types.is_integer(type) or pa.types.is_floating(type) or pa.types.is_decimal(type)
+    )
+
+
+def _stretch(held: tuple[int, int] | None) -> Stretch | None:
+    return None if held is None else Stretch(start=to_iso(held[0]), end=to_iso(held[1]))
+
+
+_FORMS: dict[int | str, dict[str, Any]] = {
+    200: {
+        "model": Answer,
+        "description": "The answer; rows of `text/csv` and Arrow have the columns of `rows`.",
+        "content": {MEDIA_TYPES["csv"]: {}, MEDIA_TYPES["arrow"]: {}},
+        "headers": {
+            "ETag": {
+                "description": "Weak: the same while only fresh_until and read_until move on.",
+                "schema": {"type": "string"},
+            }
+        },
+    },
+    304: {"description": "Nothing has changed since the tag that was sent."},
+}
+
+
+@router.get(
+    "/metrics/{name}/query", responses=_FORMS | responses(400, 401, 404, 503), response_model=None
+)
+async def query_metric(
+    name: _Name,
+    words: Annotated[QueryWords, Query()],
+    desk: TheDesk,
+    accept: Annotated[str, Header()] = "",
+    if_none_match: Annotated[str, Header()] = "",
+) -> Response:
+    """Answer a metric over an interval, as `fastdata query` does.
+
+    Send the `ETag` of the last answer as `If-None-Match`: the response is 304 while nothing but
+    `fresh_until` and `read_until` would be another.
+    """
+    metric = find_metric(desk.catalog, name)
+    form = form_of(words.format, accept)
+    question, tag, key = await desk.answers.tag(metric, words, form)
+    headers = {"ETag": tag, "Cache-Control": "private, no-cache", "Vary": "Accept, Authorization"}
+    if if_none_match.strip() == "*" or tag in [t.strip() for t in if_none_match.split(",")]:
+        return Response(status_code=304, headers=headers)
+    body = await desk.answers.body(question, key, words.limit, form)
+    return Response(body, headers=headers, media_type=MEDIA_TYPES[form])
+
+
+@router.get(
+    "/stream",
+    response_class=StreamingResponse,
+    responses=responses(400, 401, 404)
+    | {
+        200: {"content": {"text/event-stream": {}}, "description": "Events, until either end goes."}
+    },
+)
+async def stream_changes(
+    desk: TheDesk,
+    metric: Annotated[
+        list[str], Query(description="Only of these; without it of all.", max_length=100)
+    ] = [],  # noqa: B006  (it is not changed)
+) -> StreamingResponse:
+    """Say what changes, as server-sent events, and no values: ask for those.
+
+    * `open`: from now on changes are told; ask for what you show once after each of these.
+    * `change`: `{"metric", "start", "end", "fresh_until", "read_until"}`: rows that touch
+      `[start, end)` are others now; both are null where it is only read further.
+    * `problem`: `{"detail"}`: changes cannot be told for now.
+
+    A comment every 15 s is a sign of life. Changes of a reader that is slow are told as one. When
+    the server stops, the stream ends.
+    """
+    names = [desk.catalog.metric(name).name for name in metric] or list(desk.catalog.metrics)
+    return StreamingResponse(
+        desk.changes.stream(names),
+        media_type="text/event-stream",
+        headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
+    )

@@ -1,0 +1,42 @@
+"""The application: which paths it has, and what stands before them."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+
+from fastapi import FastAPI
+
+from fastdata.declare.catalog import Catalog
+from fastdata.settings import Settings
+from fastdata.web import answering, docs, operations
+from fastdata.web.desk import Desk
+from fastdata.web.problems import take_problems
+from fastdata.web.security import Guard
+
+__all__ = ["make_app"]
+
+
+def make_app(settings: Settings, catalog: Catalog) -> FastAPI:
+    """The ASGI application of `fastdata serve`; its state has the `desk` while it runs."""
+
+    @asynccontextmanager
+    async def running(app: FastAPI) -> AsyncIterator[None]:
+        async with Desk.open(settings, catalog) as desk:
+            app.state.desk = desk
+            yield
+
+    app = FastAPI(
+        title="fastdata",
+        version=version("fastdata-lambda"),
+        summary="Answers of both layers, what changes in them, and how the layers are.",
+        lifespan=running,
+        # Their pages load scripts of others from the internet.
+        docs_url=None,
+        redoc_url=None,
+        openapi_url="/api/openapi.json",
+    )
+    take_problems(app)
+    for module in (answering, operations, docs):
+        app.include_router(module.router)
+    app.add_middleware(Guard, token=settings.web_token.get_secret_value())
+    return app

@@ -1,0 +1,132 @@
+"""What responses look like: the contract, as OpenAPI shows it. Instants are ISO text in UTC."""
+
+from http import HTTPStatus
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+__all__ = [
+    "Answer", "Dimension", "MeasureInfo", "MetricInfo", "MetricList", "Problem", "Row", "Stretch",
+    "responses",
+]  # fmt: skip
+
+
+class Problem(BaseModel):
+    """What went wrong, and what to do."""
+
+    type: str = "about:blank"
+    title: str = Field(examples=["Not Found"])
+    status: int = Field(examples=[404])
+    detail: str = Field(
+        examples=["no metric 'departure'; did you mean 'departures'? declared are: departures"]
+    )
+
+
+class Stretch(BaseModel):
+    """An interval of time."""
+
+    start: str = Field(examples=["2013-01-01T00:00:00Z"])
+    end: str = Field(description="Exclusive.", examples=["2013-02-01T00:00:00Z"])
+
+
+class Dimension(BaseModel):
+    """A dimension of a metric."""
+
+    name: str
+    type: str = Field(description="string, int, bool, timestamp or date", examples=["string"])
+
+
+class MeasureInfo(BaseModel):
+    """A measure of a metric."""
+
+    name: str
+    declared: str = Field(examples=["Mean('dep_delay')"])
+    type: str = Field(description="Of its values, as Arrow names it.", examples=["int64"])
+    is_number: bool = Field(description="Whether a chart can draw it.")
+
+
+class MetricInfo(BaseModel):
+    """A declared metric, and of which time anything is known."""
+
+    name: str
+    definition: str = Field(description="Another one has other numbers.")
+    source: str
+    topic: str
+    window: str = Field(description="The smallest width of a row.", examples=["1m"])
+    zone: str = Field(description="Of its days, weeks and months.", examples=["UTC"])
+    dimensions: list[Dimension]
+    grouping_sets: list[list[str]] = Field(description="`by` and `where` must fit into one.")
+    measures: list[MeasureInfo]
+    rollups: list[str] = Field(description="Kept ready by replays.", examples=[["day", "30d"]])
+    known: Stretch | None = Field(description="From the first hour with anything to the last.")
+    replayed: Stretch | None = Field(description="The same, of hours that batch has counted.")
+    fresh_until: str | None = Field(description="How far in event time the speed layer is.")
+    read_until: str | None = Field(description="Up to when the log is read, by its own time.")
+
+
+class MetricList(BaseModel):
+    """All declared metrics."""
+
+    metrics: list[MetricInfo]
+
+
+class Row(BaseModel):
+    """One window and combination of dimensions.
+
+    Beside these columns: each dimension of `by`; and for each measure `m` the columns `m`,
+    `m_lower` and `m_upper` (null: no value, or no bound is known). Integers are exact at any size,
+    decimals are text, and so are `NaN`, `inf` and `-inf`.
+    """
+
+    model_config = ConfigDict(extra="allow")
+
+    window_start: str
+    window_end: str = Field(description="Exclusive; the window is cut to the range asked for.")
+    exact: bool = Field(description="It certainly counts each of its events that was read, once.")
+    fresh_until: str | None = Field(description="The same in all rows.")
+    read_until: str | None = Field(description="The same in all rows.")
+    gap: bool = Field(description="Events may have been skipped and not been replayed yet.")
+    in_progress: bool = Field(
+        description="The window is not over at `fresh_until`: its numbers still grow."
+    )
+    replayed_until: str | None = Field(
+        description="Up to when batch has counted the window, without a hole; what is later is of"
+        " the speed layer alone. Null when its first hour was not replayed."
+    )
+
+
+class Answer(BaseModel):
+    """The answer of both layers: what was asked, and one row per window and dimensions."""
+
+    metric: str
+    definition: str
+    start: str | None = Field(description="Null when nothing is stored.")
+    end: str | None
+    every: str
+    rolling: str | None
+    zone: str
+    by: list[str]
+    where: str | None
+    order: list[str]
+    limit: int | None
+    fresh_until: str | None = Field(
+        description="How far in event time the speed layer has come; null when it has not run."
+    )
+    read_until: str | None = Field(
+        description="Up to when the log is read, by its own time: exact rows count each of their"
+        " events that was written before."
+    )
+    unfolded: int = Field(description="Events that the speed layer left to batch.")
+    replayed: list[Stretch] = Field(description="Whose hours batch has counted.")
+    gaps: list[Stretch] = Field(description="Whose rows have a gap, also where there is no row.")
+    earlier: dict[str, str] | None = Field(
+        description="An earlier definition that has answers where this one has none."
+    )
+    took_s: float
+    rows: list[Row]
+
+
+def responses(*codes: int) -> dict[int | str, dict[str, Any]]:
+    """For OpenAPI: which problems a path may have."""
+    content = {"application/problem+json": {"schema": Problem.model_json_schema()}}
+    return {code: {"description": HTTPStatus(code).phrase, "content": content} for code in codes}

@@ -1,0 +1,74 @@
+"""What goes wrong, as `application/problem+json` (RFC 9457)."""
+
+import logging
+from http import HTTPStatus
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from fastdata.errors import (
+    ArchiveUnavailableError,
+    BrokerError,
+    BusyError,
+    FastdataError,
+    QueryError,
+    StoreError,
+    UnknownMetricError,
+    mask_url,
+)
+
+__all__ = ["MEDIA_TYPE", "problem", "take_problems"]
+
+MEDIA_TYPE = "application/problem+json"
+_RETRY_AFTER_S = 2
+_UNAVAILABLE = (BusyError, StoreError, BrokerError, ArchiveUnavailableError)
+_log = logging.getLogger(__name__)
+
+
+def problem(status: int, detail: str, headers: dict[str, str] | None = None) -> JSONResponse:
+    """A response that says what happened, and what to do; secrets of URLs in it are masked."""
+    title = HTTPStatus(status).phrase
+    body = {"type": "about:blank", "title": title, "status": status, "detail": mask_url(detail)}
+    # A word of a request may hold what is no text.
+    body["detail"] = str(body["detail"]).encode(errors="replace").decode()
+    return JSONResponse(body, status, headers, MEDIA_TYPE)
+
+
+def take_problems(app: FastAPI) -> None:
+    """Have an app say all errors like that."""
+    app.add_exception_handler(FastdataError, _of_ours)
+    app.add_exception_handler(RequestValidationError, _of_words)
+    app.add_exception_handler(HTTPException, _of_http)
+    app.add_exception_handler(Exception, _of_a_bug)
+
+
+async def _of_ours(_request: Request, error: Exception) -> JSONResponse:
+    if isinstance(error, UnknownMetricError):
+        return problem(404, str(error))
+    if isinstance(error, QueryError):
+        return problem(400, str(error))
+    if isinstance(error, _UNAVAILABLE):
+        return problem(503, str(error), {"Retry-After": str(_RETRY_AFTER_S)})
+    _log.error("%s", mask_url(str(error)))
+    return problem(500, str(error))
+
+
+async def _of_words(_request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)  # noqa: S101  (it is registered for these)
+    lines = []
+    for each in error.errors():
+        name = ".".join(str(part) for part in each["loc"][1:])
+        said = "there is no such word" if each["type"] == "extra_forbidden" else each["msg"]
+        lines.append(f"{name}: {said}")
+    return problem(400, "; ".join(lines) + " (/api/docs lists all words)")
+
+
+async def _of_http(_request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)  # noqa: S101  (it is registered for these)
+    return problem(error.status_code, error.detail, dict(error.headers or {}))
+
+
+async def _of_a_bug(_request: Request, _error: Exception) -> JSONResponse:
+    return problem(500, "something is wrong with fastdata itself; the server's log has the details")

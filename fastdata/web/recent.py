@@ -1,0 +1,31 @@
+"""What is read once for all who ask, and no more often than need be."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import Generic, TypeVar
+
+__all__ = ["Recent"]
+
+_T = TypeVar("_T")
+_AGE_S = 1.0
+_SHARE = 10  # of the time, one part at most is spent with reading
+
+
+class Recent(Generic[_T]):
+    """Keeps a value for a second, or for ten times as long as it took to read."""
+
+    def __init__(self) -> None:
+        self._lock = asyncio.Lock()
+        self._until = 0.0
+        self._value: _T
+
+    async def get(self, read: Callable[[], Awaitable[_T]]) -> _T:
+        """The value, read anew if it is too old; one of those who wait reads."""
+        async with self._lock:
+            began = time.monotonic()
+            if began >= self._until:
+                self._value = await read()
+                took_s = time.monotonic() - began
+                self._until = began + max(_AGE_S, _SHARE * took_s)
+            return self._value

@@ -1,0 +1,70 @@
+"""Running the application until it is stopped."""
+
+import asyncio
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import uvicorn
+from fastapi import FastAPI
+
+__all__ = ["serve"]
+
+_END_S = 10
+_BACKLOG = 2_048
+
+
+class _Server(uvicorn.Server):
+    """Leaves signals to those who run it, and tells them when it listens."""
+
+    def __init__(self, config: uvicorn.Config, on_ready: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._on_ready = on_ready
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._on_ready()
+
+
+async def serve(
+    app: FastAPI, host: str, port: int, stop: asyncio.Event, on_ready: Callable[[str], None]
+) -> None:
+    """Serve until `stop` is set; what is being answered is answered, and streams end.
+
+    Args:
+        app: Of `make_app`.
+        port: 0 for any that is free.
+        on_ready: Told the address, as a URL, once requests are taken.
+
+    Raises:
+        OSError: The address is taken, or none of this machine.
+    """
+    is_six = ":" in host
+    family = socket.AF_INET6 if is_six else socket.AF_INET
+    with socket.create_server((host, port), family=family, backlog=_BACKLOG) as listener:
+        shown = f"[{host}]" if is_six else host
+        url = f"http://{shown}:{listener.getsockname()[1]}"
+        config = uvicorn.Config(
+            app,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            lifespan="on",
+            timeout_graceful_shutdown=_END_S,
+        )
+        server = _Server(config, lambda: on_ready(url))
+        ending = asyncio.create_task(_end(app, server, stop))
+        try:
+            await server.serve([listener])
+        finally:
+            ending.cancel()
+
+
+async def _end(app: FastAPI, server: uvicorn.Server, stop: asyncio.Event) -> None:
+    await stop.wait()
+    app.state.desk.changes.end()  # streams would never be over by themselves
+    server.should_exit = True
