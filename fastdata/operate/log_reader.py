@@ -2,9 +2,9 @@
 
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import Self, cast
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
@@ -136,6 +136,45 @@ class LogReader:
             for member in members
             for place in member.assignment.topic_partitions
         }
+
+    def records(
+        self, topic: str, ranges: Mapping[int, tuple[int, int]]
+    ) -> Iterator[tuple[int, int, int, bytes | None, bytes | None, Sequence[tuple[str, bytes]]]]:
+        """The records at the offsets `[start, end)` of some partitions.
+
+        Of each its partition, offset, timestamp in ms UTC, key, value and headers; ordered by
+        offset in a partition.
+
+        Raises:
+            BrokerError: The broker cannot be reached, or is too slow.
+        """
+        ends = {p: end for p, (start, end) in ranges.items() if start < end}
+        deadline = time.monotonic() + self._timeout_s
+        try:
+            places = [TopicPartition(topic, p, ranges[p][0]) for p in ends]
+            self._consumer.assign(places)
+            self._consumer.resume(places)  # a pause outlives its assignment
+            while ends:
+                if time.monotonic() > deadline:
+                    raise BrokerError(
+                        f"the broker {self._broker} did not send the records of {topic} within"
+                        f" {self._timeout_s:g} s: ask for fewer"
+                    )
+                message = self._consumer.poll(0.2)
+                if message is None or (p := message.partition()) not in ends:
+                    continue
+                offset = message.offset() or 0
+                if message.error() is not None or offset >= ends[p] - 1:
+                    # What is not there any more is passed over.
+                    end = ends.pop(p)
+                    self._consumer.pause([TopicPartition(topic, p)])
+                    if message.error() is not None or offset >= end:
+                        continue
+                headers = cast("list[tuple[str, bytes]]", message.headers() or [])
+                yield p, offset, message.timestamp()[1], message.key(), message.value(), headers
+            self._consumer.unassign()
+        except KafkaException as error:
+            raise self._error(error) from error
 
     def _range(self, topic: str, partition: int) -> tuple[int, int]:
         place = TopicPartition(topic, partition)

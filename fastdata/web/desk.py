@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import Depends, Request
 
@@ -13,6 +13,7 @@ from fastdata.web.answers import Answers
 from fastdata.web.changes import Changes
 from fastdata.web.looks import Looks
 from fastdata.web.readers import Readers
+from fastdata.web.recent import Recent
 
 __all__ = ["Desk", "TheDesk"]
 
@@ -28,6 +29,7 @@ class Desk:
         looks: What is known of each metric.
         answers: Answers queries, in readers of their own.
         changes: Tells what is new.
+        status: How far each layer is.
     """
 
     settings: Settings
@@ -36,6 +38,7 @@ class Desk:
     looks: Looks
     answers: Answers
     changes: Changes
+    status: Recent[dict[str, Any]]
 
     @classmethod
     @asynccontextmanager
@@ -52,6 +55,7 @@ class Desk:
                 looks=looks,
                 answers=Answers(large, looks, settings),
                 changes=Changes(catalog.metrics.values(), looks),
+                status=Recent(),
             )
 
 

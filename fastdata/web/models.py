@@ -6,8 +6,9 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 __all__ = [
-    "Answer", "Dimension", "MeasureInfo", "MetricInfo", "MetricList", "Problem", "Row", "Stretch",
-    "responses",
+    "Answer", "Cause", "Dimension", "LetterInfo", "Letters", "MeasureInfo", "MetricInfo",
+    "MetricList", "MetricQuality", "Problem", "Quality", "Replay", "Replays", "Row", "RunInfo",
+    "Stretch", "responses",
 ]  # fmt: skip
 
 
@@ -124,6 +125,76 @@ class Answer(BaseModel):
     )
     took_s: float
     rows: list[Row]
+
+
+class LetterInfo(BaseModel):
+    """A record that could not be read, as it lies in the topic of dead letters."""
+
+    partition: int
+    offset: int
+    stage: str = Field(examples=["decode"])
+    reason: str = Field(examples=["malformed"])
+    detail: str
+    of: dict[str, str] = Field(description="Topic, partition, offset, timestamp of the record.")
+    key: str | None
+    value: str | None = Field(description="The first 16 KiB: text, or base64 where it is none.")
+    is_text: bool
+    value_bytes: int
+
+
+class Letters(BaseModel):
+    """A page of dead letters."""
+
+    topic: str
+    letters: list[LetterInfo]
+    next: str | None = Field(description="`before` of the next page; null when there is none.")
+
+
+class RunInfo(BaseModel):
+    """A replay of one metric."""
+
+    number: int = Field(description="Also the version of what it wrote.")
+    start: str
+    end: str
+    is_done: bool
+
+
+class Replay(BaseModel):
+    """What was replayed of a metric, and what is not."""
+
+    metric: str
+    run: RunInfo | None = Field(description="The newest one.")
+    dirty: list[Stretch] = Field(description="Hours with something that no replay has counted.")
+
+
+class Replays(BaseModel):
+    """Of all metrics."""
+
+    replays: list[Replay]
+
+
+class Cause(BaseModel):
+    """How far the speed layer was off for one reason."""
+
+    measure: str | None = Field(description="Null where events are counted.")
+    cause: str = Field(description="`none` where both layers agree.")
+    rows: int = Field(description="That were compared.")
+    error: float | str | None = Field(description="The mean one, relative to the right value.")
+    max_error: float | str | None
+    events: int | None = Field(description="By which the layers differed.")
+
+
+class MetricQuality(BaseModel):
+    """Of one metric."""
+
+    metric: str
+    causes: list[Cause]
+
+
+class Quality(BaseModel):
+    """Of all metrics."""
+
+    metrics: list[MetricQuality]
 
 
 def responses(*codes: int) -> dict[int | str, dict[str, Any]]:

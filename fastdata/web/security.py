@@ -91,7 +91,8 @@ class Guard:
         if not scope["path"].startswith(_CLOSED):
             return None
         scheme, _, given = headers.get("authorization", "").partition(" ")
-        is_right = secrets.compare_digest(given.strip().encode(), self._token.encode())
+        # Headers are read as Latin-1, whatever they hold.
+        is_right = secrets.compare_digest(given.strip().encode("latin-1"), self._token.encode())
         if scheme.lower() == "bearer" and is_right:
             return None
         said = "the token is wrong" if given else "a token is needed"

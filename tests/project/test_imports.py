@@ -26,7 +26,8 @@ MAY_IMPORT = {
         "coordinates", "errors",
     },
     "web": {
-        "exports", "answer", "verify", "store", "declare", "settings", "coordinates", "errors",
+        "exports", "answer", "verify", "operate", "speed", "archive", "store", "declare", "kafka",
+        "settings", "coordinates", "errors",
     },
     "demo": {
         "answer", "operate", "speed", "archive", "store", "declare", "events", "kafka",
