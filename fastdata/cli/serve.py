@@ -6,7 +6,6 @@ import click
 
 from fastdata.cli.query import spare_pandas
 from fastdata.cli.signals import on_signal
-from fastdata.errors import SettingsError
 
 __all__ = ["serve"]
 
@@ -49,17 +48,13 @@ def serve(host: str, port: int) -> None:
 async def _serve(host: str, port: int) -> None:
     from fastdata.declare.catalog import load_folder
     from fastdata.settings import Settings
+    from fastdata.web import check_installed
 
-    try:
-        from fastdata.web.app import make_app
-        from fastdata.web.security import check_address
-        from fastdata.web.serve import serve
-    except ModuleNotFoundError as error:
-        if error.name not in ("fastapi", "starlette", "uvicorn"):
-            raise
-        raise SettingsError(
-            "what serves HTTP is not installed: pip install 'fastdata-lambda[web]'"
-        ) from error
+    check_installed()
+    from fastdata.web.app import make_app
+    from fastdata.web.security import check_address
+    from fastdata.web.serve import serve
+
     settings = Settings.load()
     check_address(host, settings.web_token.get_secret_value())
     app = make_app(settings, load_folder(settings.agents))

@@ -21,7 +21,7 @@ class Letter:
         partition: Of that topic; `offset` likewise.
         stage: `decode`, `time`, `map` or `key`.
         reason: As the status counts it after `dead:`, such as `malformed`.
-        of: Topic, partition, offset and timestamp of the record itself.
+        record: Topic, partition, offset and timestamp of what could not be read.
         key: Text, or base64 where it is none; the first 16 KiB.
         value: The same.
         is_text: Whether the value is shown as text.
@@ -33,7 +33,7 @@ class Letter:
     stage: str
     reason: str
     detail: str
-    of: Mapping[str, str]
+    record: Mapping[str, str]
     key: str | None
     value: str | None
     is_text: bool
@@ -69,13 +69,13 @@ def read_letters(
     ends = {p: max(start, min(end, before.get(p, end))) for p, (start, end) in held.items()}
     reach = limit if reason is None else max(limit, _SEARCHED)
     ranges = {p: (max(held[p][0], end - reach), end) for p, end in ends.items()}
-    found = [
+    dated = [
         (timestamp, letter)
         for p, offset, timestamp, key, value, headers in log.records(topic, ranges)
         if (letter := _letter(p, offset, key, value, headers)).reason == reason or reason is None
     ]
-    found.sort(key=lambda item: (item[0], item[1].partition, item[1].offset), reverse=True)
-    letters = [letter for _, letter in found]
+    dated.sort(key=lambda item: (item[0], item[1].partition, item[1].offset), reverse=True)
+    letters = [letter for _, letter in dated]
     shown, rest = letters[:limit], letters[limit:]
     after = {p: start for p, (start, _) in ranges.items()}
     after |= {p: _end(p, rest, start) for p, start in after.items()}
@@ -107,7 +107,7 @@ def _letter(
         stage=ours.get("stage", ""),
         reason=ours.get("reason", ""),
         detail=ours.get("detail", ""),
-        of={name: ours.get(name, "") for name in ("topic", "partition", "offset", "timestamp")},
+        record={name: ours.get(name, "") for name in ("topic", "partition", "offset", "timestamp")},
         key=_shown(key)[0],
         value=shown,
         is_text=is_text,

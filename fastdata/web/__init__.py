@@ -4,3 +4,22 @@ Begin with `app`, which says what there is. `answers` is a query from its words 
 what is known of each metric, `changes` the stream of what has changed in it, `readers` the threads
 in which all of that is read. `models` has the contract of each response.
 """
+
+from importlib.util import find_spec
+
+from fastdata.errors import SettingsError
+
+__all__ = ["check_installed"]
+
+
+def check_installed() -> None:
+    """See that the extra `web` is there, before anything of it is imported.
+
+    Raises:
+        SettingsError: It is not.
+    """
+    if missing := [name for name in ("fastapi", "uvicorn") if find_spec(name) is None]:
+        raise SettingsError(
+            f"{' and '.join(missing)}, which serve HTTP, are not installed:"
+            " pip install 'fastdata-lambda[web]'"
+        )

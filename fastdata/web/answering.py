@@ -13,9 +13,9 @@ from fastdata.verify.errors_metric import find_metric
 from fastdata.web.desk import TheDesk
 from fastdata.web.looks import Look
 from fastdata.web.models import (
-    Answer,
     Dimension,
     MeasureInfo,
+    MetricAnswer,
     MetricInfo,
     MetricList,
     Stretch,
@@ -59,7 +59,7 @@ def _info(metric: Metric, look: Look) -> MetricInfo:
             for label, type in types.items()
         ],
         rollups=[str(grain) for grain in metric.rollups],
-        known=_stretch(look.held),
+        stored=_stretch(look.held),
         replayed=_stretch(look.replayed),
         fresh_until=None if look.fresh_until is None else to_iso(look.fresh_until),
         read_until=None if look.read_until is None else to_iso(look.read_until),
@@ -78,7 +78,7 @@ def _stretch(held: tuple[int, int] | None) -> Stretch | None:
 
 _FORMS: dict[int | str, dict[str, Any]] = {
     200: {
-        "model": Answer,
+        "model": MetricAnswer,
         "description": "The answer; rows of `text/csv` and Arrow have the columns of `rows`.",
         "content": {MEDIA_TYPES["csv"]: {}, MEDIA_TYPES["arrow"]: {}},
         "headers": {
@@ -102,7 +102,7 @@ async def query_metric(
     accept: Annotated[str, Header()] = "",
     if_none_match: Annotated[str, Header()] = "",
 ) -> Response:
-    """Answer a metric over an interval, as `fastdata query` does.
+    """MetricAnswer a metric over an interval, as `fastdata query` does.
 
     Send the `ETag` of the last answer as `If-None-Match`: the response is 304 while nothing but
     `fresh_until` and `read_until` would be another.

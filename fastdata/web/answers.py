@@ -149,7 +149,7 @@ def with_progress(table: pa.Table) -> pa.Table:
         )
     about = describe(table)
     stretches = [
-        (parse_instant(each["start"]), parse_instant(each["end"])) for each in about["replayed"]
+        (parse_instant(part["start"]), parse_instant(part["end"])) for part in about["replayed"]
     ]
     starts, ends = (
         table.column(name).cast(pa.int64()).to_pylist() for name in ("window_start", "window_end")

@@ -60,8 +60,8 @@ def _page(api: Mapping[str, Any]) -> Iterator[str]:
 
 def _words(parameters: Any) -> Iterator[str]:
     yield "<table>"
-    for each in parameters:
-        yield _line(each["name"], each["in"], each.get("description", ""))
+    for word in parameters:
+        yield _line(word["name"], word["in"], word.get("description", ""))
     yield "</table>"
 
 
@@ -88,5 +88,5 @@ def _type(schema: Mapping[str, Any]) -> str:
     if "items" in schema:
         return f"list of {_type(schema['items'])}"
     if "anyOf" in schema:
-        return " or ".join(_type(each) for each in schema["anyOf"])
+        return " or ".join(_type(kind) for kind in schema["anyOf"])
     return escape(str(schema.get("type", "")))

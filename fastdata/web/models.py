@@ -6,10 +6,24 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 __all__ = [
-    "Answer", "Cause", "Dimension", "LetterInfo", "Letters", "MeasureInfo", "MetricInfo",
-    "MetricList", "MetricQuality", "Problem", "Quality", "Replay", "Replays", "Row", "RunInfo",
-    "Stretch", "responses",
-]  # fmt: skip
+    "AnswerRow",
+    "Cause",
+    "Dimension",
+    "LetterInfo",
+    "Letters",
+    "MeasureInfo",
+    "MetricAnswer",
+    "MetricInfo",
+    "MetricList",
+    "MetricQuality",
+    "Problem",
+    "Quality",
+    "Replay",
+    "Replays",
+    "RunInfo",
+    "Stretch",
+    "responses",
+]
 
 
 class Problem(BaseModel):
@@ -59,7 +73,7 @@ class MetricInfo(BaseModel):
     grouping_sets: list[list[str]] = Field(description="`by` and `where` must fit into one.")
     measures: list[MeasureInfo]
     rollups: list[str] = Field(description="Kept ready by replays.", examples=[["day", "30d"]])
-    known: Stretch | None = Field(description="From the first hour with anything to the last.")
+    stored: Stretch | None = Field(description="From the first hour with anything to the last.")
     replayed: Stretch | None = Field(description="The same, of hours that batch has counted.")
     fresh_until: str | None = Field(description="How far in event time the speed layer is.")
     read_until: str | None = Field(description="Up to when the log is read, by its own time.")
@@ -71,7 +85,7 @@ class MetricList(BaseModel):
     metrics: list[MetricInfo]
 
 
-class Row(BaseModel):
+class AnswerRow(BaseModel):
     """One window and combination of dimensions.
 
     Beside these columns: each dimension of `by`; and for each measure `m` the columns `m`,
@@ -96,7 +110,7 @@ class Row(BaseModel):
     )
 
 
-class Answer(BaseModel):
+class MetricAnswer(BaseModel):
     """The answer of both layers: what was asked, and one row per window and dimensions."""
 
     metric: str
@@ -124,7 +138,7 @@ class Answer(BaseModel):
         description="An earlier definition that has answers where this one has none."
     )
     took_s: float
-    rows: list[Row]
+    rows: list[AnswerRow]
 
 
 class LetterInfo(BaseModel):
@@ -135,7 +149,7 @@ class LetterInfo(BaseModel):
     stage: str = Field(examples=["decode"])
     reason: str = Field(examples=["malformed"])
     detail: str
-    of: dict[str, str] = Field(description="Topic, partition, offset, timestamp of the record.")
+    record: dict[str, str] = Field(description="Topic, partition, offset, timestamp of the record.")
     key: str | None
     value: str | None = Field(description="The first 16 KiB: text, or base64 where it is none.")
     is_text: bool

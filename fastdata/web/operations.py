@@ -79,6 +79,9 @@ async def list_dead_letters(
     """Records of a source that could not be read, the newest first.
 
     Of one `reason` a page may have fewer than `limit`, or none, and more may come after it.
+
+    Raises:
+        QueryError: There is no such source.
     """
     topic = dead_letter_topic(_source(desk, source).topic)
     parts = [part.split(":") for part in before.split(",") if part]
@@ -140,7 +143,9 @@ async def read_quality(
     """
     metrics = sorted(desk.catalog.metrics.values(), key=lambda metric: metric.name)
     rows = await asyncio.gather(*[_errors(desk, metric, words) for metric in metrics])
-    quality = [{"metric": m.name, "causes": found} for m, found in zip(metrics, rows, strict=True)]
+    quality = [
+        {"metric": m.name, "causes": causes} for m, causes in zip(metrics, rows, strict=True)
+    ]
     return Quality.model_validate({"metrics": quality})
 
 

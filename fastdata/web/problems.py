@@ -58,9 +58,9 @@ async def _of_ours(_request: Request, error: Exception) -> JSONResponse:
 async def _of_words(_request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)  # noqa: S101  (it is registered for these)
     lines = []
-    for each in error.errors():
-        name = ".".join(str(part) for part in each["loc"][1:])
-        said = "there is no such word" if each["type"] == "extra_forbidden" else each["msg"]
+    for wrong in error.errors():
+        name = ".".join(str(part) for part in wrong["loc"][1:])
+        said = "there is no such word" if wrong["type"] == "extra_forbidden" else wrong["msg"]
         lines.append(f"{name}: {said}")
     return problem(400, "; ".join(lines) + " (/api/docs lists all words)")
 

@@ -90,12 +90,12 @@ class Guard:
             )
         if not scope["path"].startswith(_CLOSED):
             return None
-        scheme, _, given = headers.get("authorization", "").partition(" ")
+        scheme, _, token = headers.get("authorization", "").partition(" ")
         # Headers are read as Latin-1, whatever they hold.
-        is_right = secrets.compare_digest(given.strip().encode("latin-1"), self._token.encode())
+        is_right = secrets.compare_digest(token.strip().encode("latin-1"), self._token.encode())
         if scheme.lower() == "bearer" and is_right:
             return None
-        said = "the token is wrong" if given else "a token is needed"
+        said = "the token is wrong" if token else "a token is needed"
         return problem(
             401,
             f"{said}: send the header 'Authorization: Bearer …' with that of FASTDATA_WEB_TOKEN",

@@ -156,7 +156,7 @@ async def test_metrics_say_what_can_be_asked(served: Served) -> None:
     measures = {m["name"]: (m["type"], m["is_number"]) for m in metric["measures"]}
     assert {"n", "km", "mean", "longest", "riders"} == measures.keys()
     assert ("double", True) == measures["mean"]
-    assert {"start": "2013-01-01T12:00:00Z", "end": "2013-01-01T14:00:00Z"} == metric["known"]
+    assert {"start": "2013-01-01T12:00:00Z", "end": "2013-01-01T14:00:00Z"} == metric["stored"]
     assert "2013-01-01T14:00:00Z" == metric["fresh_until"]
 
 
@@ -165,5 +165,5 @@ async def test_an_empty_store_has_metrics_without_a_past(tmp_path: Path) -> None
     async with open_store(url), serving_only(declare(tmp_path), url) as served:
         (metric,) = (await served.get("/api/v1/metrics")).json()["metrics"]
         answer = (await served.get(QUERY)).json()
-    assert [None] * 4 == [metric[n] for n in ("known", "replayed", "fresh_until", "read_until")]
+    assert [None] * 4 == [metric[n] for n in ("stored", "replayed", "fresh_until", "read_until")]
     assert (None, []) == (answer["start"], answer["rows"])

@@ -54,13 +54,13 @@ async def test_dead_letters_come_in_pages_the_newest_first(
     async with serving(tmp_path, broker=broker.address) as served:
         first = (await served.get(f"{LETTERS}?limit=2")).json()
         second = (await served.get(f"{LETTERS}?limit=2&before={first['next']}")).json()
-    shown = [(e["partition"], e["offset"], e["of"]["offset"]) for e in first["letters"]]
+    shown = [(e["partition"], e["offset"], e["record"]["offset"]) for e in first["letters"]]
     assert [(0, 2, "3"), (1, 0, "2")] == shown
     assert (20_000, 16_384) == (
         first["letters"][0]["value_bytes"],
         len(first["letters"][0]["value"]),
     )
-    assert ["1", "0"] == [e["of"]["offset"] for e in second["letters"]]
+    assert ["1", "0"] == [e["record"]["offset"] for e in second["letters"]]
     assert ("/wA=", False) == tuple(second["letters"][0][n] for n in ("value", "is_text"))
     assert ("{", True, "k") == tuple(second["letters"][1][n] for n in ("value", "is_text", "key"))
     assert ("trips.dead-letters", None) == (second["topic"], second["next"])

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from fastdata import web
 from fastdata.answer.query import Question
 from fastdata.errors import SettingsError
 from fastdata.web.answers import Answers
@@ -77,6 +78,14 @@ def test_another_address_is_refused_without_a_token() -> None:
     for host in ("0.0.0.0", "::", "10.0.0.1", "example.org"):
         with pytest.raises(SettingsError, match="no token is set: set FASTDATA_WEB_TOKEN"):
             check_address(host, "")
+
+
+def test_a_server_without_its_extra_says_how_to_install_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(web, "find_spec", lambda _name: None)
+    with pytest.raises(SettingsError, match=r"pip install 'fastdata-lambda\[web\]'"):
+        web.check_installed()
 
 
 async def test_without_a_token_only_names_of_this_machine_are_answered(served: Served) -> None:
