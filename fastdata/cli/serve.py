@@ -48,6 +48,7 @@ def serve(host: str, port: int) -> None:
 async def _serve(host: str, port: int) -> None:
     from fastdata.declare.catalog import load_folder
     from fastdata.settings import Settings
+    from fastdata.speed.files import raise_limit
     from fastdata.web import check_installed
 
     check_installed()
@@ -59,6 +60,7 @@ async def _serve(host: str, port: int) -> None:
     check_address(host, settings.web_token.get_secret_value())
     app = make_app(settings, load_folder(settings.agents))
     spare_pandas()
+    raise_limit()  # each reader of the stream is one
     stop = asyncio.Event()
     on_signal(stop.set)
 

@@ -1,7 +1,16 @@
 """The interval that a request asks for."""
 
+from zoneinfo import ZoneInfo
+
 from fastdata.coordinates.calendar import Calendar
-from fastdata.coordinates.instants import MINUTE_MS, ceil_to, parse_duration, to_datetime, to_iso
+from fastdata.coordinates.instants import (
+    MINUTE_MS,
+    ceil_to,
+    parse_duration,
+    parse_instant,
+    to_datetime,
+    to_iso,
+)
 from fastdata.declare.metric import Metric
 from fastdata.errors import QueryError
 
@@ -31,10 +40,6 @@ def interval(
     except ValueError as error:
         raise QueryError(f"last: {error}") from error
     if end is not None:
-        from zoneinfo import ZoneInfo
-
-        from fastdata.coordinates.instants import parse_instant
-
         try:
             until = parse_instant(end, ZoneInfo(calendar.zone))
         except ValueError as error:

@@ -61,7 +61,8 @@ class Readers:
         except TimeoutError:
             raise BusyError(
                 f"{len(self._all)} others are being answered, and none was done within"
-                f" {timeout_s:g} s: try again, or let FASTDATA_WEB_MAX_QUERIES be more"
+                f" {timeout_s:g} s: try again; FASTDATA_WEB_MAX_QUERIES says how many may be"
+                " answered at once"
             ) from None
         future = asyncio.wrap_future(
             asyncio.run_coroutine_threadsafe(reader.read(work, deadline), reader.loop)

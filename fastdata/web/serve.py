@@ -8,6 +8,8 @@ from contextlib import contextmanager
 import uvicorn
 from fastapi import FastAPI
 
+from fastdata.errors import SettingsError
+
 __all__ = ["serve"]
 
 _END_S = 10
@@ -41,12 +43,10 @@ async def serve(
         on_ready: Told the address, as a URL, once requests are taken.
 
     Raises:
-        OSError: The address is taken, or none of this machine.
+        SettingsError: The address is taken, or none of this machine.
     """
-    is_six = ":" in host
-    family = socket.AF_INET6 if is_six else socket.AF_INET
-    with socket.create_server((host, port), family=family, backlog=_BACKLOG) as listener:
-        shown = f"[{host}]" if is_six else host
+    with _listener(host, port) as listener:
+        shown = f"[{host}]" if ":" in host else host
         url = f"http://{shown}:{listener.getsockname()[1]}"
         config = uvicorn.Config(
             app,
@@ -62,6 +62,17 @@ async def serve(
             await server.serve([listener])
         finally:
             ending.cancel()
+
+
+def _listener(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=_BACKLOG)
+    except OSError as error:
+        raise SettingsError(
+            f"port {port} of {host} cannot be listened at ({error.strerror}): give another one"
+            " with --port, or another address of this machine with --host"
+        ) from error
 
 
 async def _end(app: FastAPI, server: uvicorn.Server, stop: asyncio.Event) -> None:

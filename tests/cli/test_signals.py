@@ -22,6 +22,7 @@ SERVICES = [
     "archive --json",
     "replay --every 4h",
     "replay --every=4h",
+    "serve",
 ]
 PIPES = ["send lines", "send lines --listen 127.0.0.1:0"]
 OTHERS = [
