@@ -25,20 +25,17 @@ def left_behind(source: Source) -> tuple[str, ...]:
     return source.topic, dead_letter_topic(source.topic), changelog
 
 
-async def prepare_given(broker: Broker, source: Source) -> int:
+async def prepare_given(broker: Broker, source: Source) -> None:
     """Make the topic of a demo.
-
-    Returns:
-        Its partitions; those it has when it is there and empty.
 
     Raises:
         BrokerError: The broker refuses, workers run there, or there are records of another demo.
     """
     await broker.check()
-    return await asyncio.to_thread(_prepare, broker, left_behind(source))
+    await asyncio.to_thread(_prepare, broker, left_behind(source))
 
 
-def _prepare(broker: Broker, names: tuple[str, ...]) -> int:
+def _prepare(broker: Broker, names: tuple[str, ...]) -> None:
     topic = names[0]
     admin = AdminClient({**broker.librdkafka(), "log_level": 0})
     try:
@@ -57,12 +54,11 @@ def _prepare(broker: Broker, names: tuple[str, ...]) -> int:
             )
         _refuse_workers(admin, broker)
         if topic in ranges:
-            return len(ranges[topic])
+            return
         new = NewTopic(topic, num_partitions=_PARTITIONS, replication_factor=-1)
         admin.create_topics([new])[topic].result(_TIMEOUT_S)
     except (KafkaException, TimeoutError) as error:
         raise BrokerError(f"the demo cannot make its topic at {broker}: {error}") from error
-    return _PARTITIONS
 
 
 def _refuse_workers(admin: AdminClient, broker: Broker) -> None:

@@ -13,16 +13,16 @@ from fastdata.coordinates.instants import now_ms
 from fastdata.declare.catalog import load_folder
 from fastdata.declare.metric import Metric
 from fastdata.demo.answers import ask_latest, ask_months
-from fastdata.demo.broker import EMBEDDED_PARTITIONS, EmbeddedBroker
 from fastdata.demo.existing_kafka import left_behind, prepare_given
 from fastdata.demo.flights import PUBLISHED, read_flights
 from fastdata.demo.folder import AGENTS, ARCHIVE, EXAMPLE, STORE, write_folder
 from fastdata.demo.outcome import Moment, Outcome
 from fastdata.demo.processes import Processes
-from fastdata.demo.sender import Message, Sender
 from fastdata.errors import FastdataError
 from fastdata.events.schema import Schema, encode
 from fastdata.kafka.connection import Broker
+from fastdata.local.broker import EmbeddedBroker
+from fastdata.local.sender import Sender, Value
 from fastdata.operate.log_reader import LogReader
 from fastdata.operate.status import SourceStatus, StatusReader
 from fastdata.store.opening import open_store
@@ -62,20 +62,20 @@ async def run_demo(
         if existing is None:
             embedded = stack.enter_context(EmbeddedBroker())
             embedded.create(metric.source.topic)
-            broker, partitions = Broker(embedded.address), EMBEDDED_PARTITIONS
+            broker = Broker(embedded.address)
         else:
-            partitions = await prepare_given(existing, metric.source)
+            await prepare_given(existing, metric.source)
             broker, left = existing, left_behind(metric.source)
         write_folder(folder, broker, is_embedded=existing is None)
         archive = open_archive_storage(str(folder / ARCHIVE))
         async with (
-            open_store(f"sqlite:///{folder / STORE}") as store,
             Processes(folder, broker.password.get_secret_value()) as processes,
+            open_store(f"sqlite:///{folder / STORE}") as store,
         ):
             log = stack.enter_context(LogReader(broker))
             status = StatusReader(catalog, store=store, archive=archive, log=log)
             demo = _Demo(metric, store, status, processes, rate, on_step, on_moment)
-            sender = Sender(broker, metric.source.topic, partitions, holds_back=existing is None)
+            sender = Sender(broker, metric.source.topic, holds_back=existing is None)
             return replace(await demo.run(folder, sender), left_behind=left)
 
 
@@ -94,7 +94,6 @@ class _Demo:
         processes = self.processes
         with self._step("start"):
             processes.start("worker")
-            processes.start("archive")
         with self._step("send and fold"), sender:
             await self._flow(sender)
         with self._step("query fresh"):
@@ -110,10 +109,11 @@ class _Demo:
         return Outcome(folder, fresh, replayed, status, self.steps_s, replay, peak)
 
     async def _flow(self, sender: Sender) -> None:
-        messages = _messages(self.metric.source.schema)
-        sending = asyncio.create_task(sender.send(messages, self.rate))
         now_s = time.monotonic()
         moment = Moment(PUBLISHED[-1].flights, 0, await self._read(), None, now_s, now_s)
+        messages = _messages(self.metric.source.schema)
+        sending = asyncio.create_task(sender.send(messages, self.rate))
+        is_archiving = False
         try:
             while not moment.is_done:
                 await asyncio.sleep(_POLL_S)
@@ -121,7 +121,11 @@ class _Demo:
                 if sending.done():
                     sending.result()
                 status, latest = await self._read(), await ask_latest(self.metric, self.store)
-                moment = moment.next(sender.sent.total(), status, latest, time.monotonic())
+                moment = moment.next(sender.sent, status, latest, time.monotonic())
+                if moment.latest is not None and not is_archiving:
+                    # Only now: while the worker starts, the processors are its.
+                    self.processes.start("archive")
+                    is_archiving = True
                 sender.note_read(moment.slowest)
                 self.on_moment(moment)
                 if moment.at_s - moment.moved_s > _STALL_S:
@@ -144,6 +148,6 @@ class _Demo:
         self.steps_s[name] = time.monotonic() - began
 
 
-def _messages(schema: Schema) -> Iterator[Message]:
+def _messages(schema: Schema) -> Iterator[Value]:
     for flight in read_flights():
         yield str(flight.record["flight_id"]).encode(), encode(schema, flight.record)

@@ -41,6 +41,7 @@ class Screen:
         self._tasks = {name: self._bars.add_task(name) for name in ("sent", "folded", "archived")}
         self._live = Live(console=console, refresh_per_second=4, transient=True)
         self._began = time.monotonic()
+        self._is_first = True
 
     def __enter__(self) -> Self:
         return self
@@ -63,6 +64,9 @@ class Screen:
         behind = sum(partition.lag or 0 for partition in moment.source.partitions)
         line = f"{moment.per_s:>9,.0f} events/s folded, lag {behind:,} events, {seconds:.1f} s"
         newest = _latest_table(moment.latest) if moment.latest else ""
+        if moment.latest and self._is_first:
+            self._is_first = False
+            self.begin("first fresh numbers")
         self._live.update(Group(self._bars, line, newest))
         self._live.start()
 

@@ -20,9 +20,9 @@ from fastdata.archive import ArchiveReader, open_archive_storage
 from fastdata.batch.replay import replay
 from fastdata.cli.main import commands
 from fastdata.coordinates.instants import HOUR_MS
-from fastdata.demo.broker import EMBEDDED_PARTITIONS, EmbeddedBroker
 from fastdata.demo.processes import Processes
 from fastdata.errors import StoreUnavailableError
+from fastdata.local.broker import EMBEDDED_PARTITIONS, EmbeddedBroker
 from fastdata.store.memory import MemoryStore
 from tests.agreement import counting
 from tests.agreement.driver import Log

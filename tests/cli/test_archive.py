@@ -13,10 +13,10 @@ from typing import cast
 import pytest
 from confluent_kafka import Producer
 
-from fastdata.demo.broker import EmbeddedBroker
 from fastdata.demo.folder import write_folder
 from fastdata.events.schema import Schema, encode
 from fastdata.kafka.connection import Broker
+from fastdata.local.broker import EmbeddedBroker
 
 pytestmark = pytest.mark.processes
 

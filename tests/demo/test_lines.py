@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 from confluent_kafka import OFFSET_BEGINNING, Consumer, Message, TopicPartition
 
-from fastdata.demo.broker import EMBEDDED_PARTITIONS, EmbeddedBroker
 from fastdata.errors import BrokerError, LineError
 from fastdata.kafka.connection import Broker
 from fastdata.kafka.lines import LineSender, send_lines
+from fastdata.local.broker import EMBEDDED_PARTITIONS, EmbeddedBroker
 
 ROOT = Path(__file__).parents[2]
 

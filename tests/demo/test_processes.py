@@ -6,11 +6,11 @@ from pathlib import Path
 import psutil
 import pytest
 
-from fastdata.demo.broker import EmbeddedBroker
 from fastdata.demo.folder import write_folder
 from fastdata.demo.processes import Processes
 from fastdata.errors import FastdataError
 from fastdata.kafka.connection import Broker
+from fastdata.local.broker import EmbeddedBroker
 
 
 @pytest.fixture

@@ -12,9 +12,9 @@ import pytest
 from click.testing import CliRunner
 
 from fastdata.cli.main import commands
-from fastdata.demo.broker import EmbeddedBroker
 from fastdata.demo.processes import Processes
 from fastdata.errors import StoreUnavailableError
+from fastdata.local.broker import EmbeddedBroker
 
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "LICENSE").read_bytes()

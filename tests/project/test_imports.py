@@ -30,11 +30,12 @@ MAY_IMPORT = {
         "settings", "coordinates", "errors",
     },
     "demo": {
-        "answer", "operate", "speed", "archive", "store", "declare", "events", "kafka",
+        "local", "answer", "operate", "speed", "archive", "store", "declare", "events", "kafka",
         "coordinates", "errors",
     },
     "scaffold": {"declare", "files", "events", "errors"},
     "fastdata": {"exports", "answer", "speed", "declare", "measures", "settings", "errors"},
+    "local": {"kafka", "errors"},
     "app": {"speed", "declare", "settings", "errors"},
     "exports": {
         "answer", "archive", "store", "declare", "settings", "coordinates", "failpoints", "errors",
@@ -73,7 +74,7 @@ DRIVERS = {
     "faust": ("speed/", "app.py"),
     "mode": ("speed/", "app.py"),
     "aiokafka": ("kafka/", "speed/", "archive/", "operate/"),
-    "confluent_kafka": ("demo/", "events/url_registry.py", "operate/log_reader.py"),
+    "confluent_kafka": ("demo/", "local/", "events/url_registry.py", "operate/log_reader.py"),
     "sqlalchemy": ("store/", "exports/"),
     "aiosqlite": ("store/sql/sqlite.py",),
     "asyncpg": ("store/sql/postgres.py",),

@@ -1,13 +1,14 @@
 """The embedded broker speaks the Kafka protocol to any client."""
 
+import os
 import time
 
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 
-from fastdata.demo.broker import EmbeddedBroker
 from fastdata.errors import BrokerError
 from fastdata.kafka.connection import Broker
+from fastdata.local.broker import BrokerProcess, EmbeddedBroker
 from fastdata.operate.log_reader import LogReader
 
 
@@ -28,7 +29,8 @@ def test_what_is_produced_can_be_consumed() -> None:
 
 def test_a_created_topic_has_four_partitions() -> None:
     with EmbeddedBroker() as broker:
-        broker.create("news", "sports")
+        broker.create("news")
+        broker.create("sports")
         producer = Producer({"bootstrap.servers": broker.address, "log_level": 0})
         assert sorted(producer.list_topics("sports", timeout=10).topics["sports"].partitions) == [
             0,
@@ -64,3 +66,20 @@ def test_append_times_are_read_again_and_again_without_waiting() -> None:
     assert first == {0: 1_000, 1: 1_001, 2: 1_002, 3: 1_003}
     assert then == {0: 1_036, 2: 1_022}
     assert took_s < 5
+
+
+def test_one_in_a_process_of_its_own_lives_as_long_as_somebody_holds_it() -> None:
+    with BrokerProcess() as broker:
+        address = broker.address()
+        held = os.dup(broker.lifeline)
+        process = broker._process
+        os.close(broker.lifeline)
+        broker.lifeline = os.open(os.devnull, os.O_RDONLY)
+        with LogReader(Broker(address)) as log:
+            assert log.ranges(["news"]) == {}
+        broker.check()
+
+        os.close(held)
+        assert process.wait(60) == 0
+        with pytest.raises(BrokerError, match="ended with code 0"):
+            broker.check()

@@ -1,0 +1,1 @@
+"""Both layers on one machine, with a broker that needs no installation."""
