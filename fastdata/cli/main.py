@@ -10,7 +10,7 @@ import stamina
 from click.shell_completion import CompletionItem
 
 from fastdata.cli.groups import Commands
-from fastdata.cli.signals import exit_code
+from fastdata.cli.signals import SUPERVISED, exit_code
 from fastdata.errors import FastdataError, mask_url
 
 __all__ = ["commands", "main"]
@@ -82,6 +82,10 @@ def main() -> NoReturn:
 
     An error of fastdata is one message on stderr; FASTDATA_DEBUG=1 shows where it came from.
     """
+    if os.environ.pop(SUPERVISED, ""):
+        from fastdata.cli.supervisor import end_with_supervisor
+
+        end_with_supervisor()
     # Whoever tries again says so in words of its own.
     stamina.instrumentation.set_on_retry_hooks(())
     try:

@@ -9,9 +9,12 @@ import sys
 from collections.abc import Callable
 from types import FrameType
 
-__all__ = ["SIGNALS", "exit_code", "leave_at_once", "on_signal", "stop_as_by_ctrl_c"]
+__all__ = ["SIGNALS", "SUPERVISED", "exit_code", "leave_at_once", "on_signal", "stop_as_by_ctrl_c"]
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+SUPERVISED = "FASTDATA_SUPERVISED"
+"""A variable that a process has when it ends with the one that has started it."""
 
 # Commands that run until they are stopped: with which option, and unless with which word.
 _SERVICES = {

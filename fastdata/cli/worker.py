@@ -18,8 +18,9 @@ __all__ = ["worker"]
     help="How many workers to run below this one, which starts those again that fail.",
 )
 @metrics_port
+@click.option("-v", "--verbose", is_flag=True, help="Log also what goes well.")
 @click.option("--member", default=None, hidden=True)
-def worker(processes: int, metrics_port: int | None, member: str | None) -> int:
+def worker(processes: int, metrics_port: int | None, member: str | None, *, verbose: bool) -> int:
     """Fold the events of all sources into fresh numbers, as they come.
 
     Loads the files of ./agents (or FASTDATA_AGENTS), like `faust -A fastdata worker`. Runs until
@@ -42,14 +43,10 @@ def worker(processes: int, metrics_port: int | None, member: str | None) -> int:
     from fastdata.settings import Settings
 
     settings = Settings.load(**with_port(metrics_port))
-    if member is not None:
-        from fastdata.cli.supervisor import end_with_supervisor
-
-        end_with_supervisor()
-        if settings.metrics_port:
-            number = int(member.rpartition("-")[2])
-            settings = Settings.load(metrics_port=settings.metrics_port + number - 1)
-    run_worker(settings, member=member)
+    if member is not None and settings.metrics_port:
+        number = int(member.rpartition("-")[2])
+        settings = Settings.load(metrics_port=settings.metrics_port + number - 1)
+    run_worker(settings, "INFO" if verbose else "WARNING", member=member)
     return 0
 
 
