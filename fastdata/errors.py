@@ -152,7 +152,7 @@ class BadEventError(FastdataError, ValueError):
 
 
 class LineError(FastdataError, ValueError):
-    """A line is too long to be sent to a topic; what is read is probably no text."""
+    """A line is not sent: it is too long to be text, or does not fit the source."""
 
 
 class MapError(FastdataError):

@@ -21,6 +21,7 @@ _SUMMARIES = {
     "completion": "Print what has a shell complete commands, options and metrics.",
     "dead-letters": "List what could not be read, and send it again.",
     "demo": "See it all work on 336,776 real events, with nothing else installed.",
+    "dev": "Run everything for the project in this folder.",
     "doctor": "Check that all that fastdata needs is there and set right.",
     "epoch": "Count a topic on that was made again or moved to another cluster.",
     "export": "Keep a flat table of a metric up to date, for BI tools.",

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     _Answer = Callable[[Metric, ServingStore], Coroutine[None, None, pa.Table]]
 
-__all__ = ["deliver", "listed", "pairs", "printed", "query", "spare_pandas"]
+__all__ = ["deliver", "listed", "pairs", "printed", "query", "spare_pandas", "write_answer"]
 
 
 def printed(command: Callable[..., None]) -> Callable[..., None]:
@@ -202,10 +202,10 @@ def deliver(
     if (earlier := _earlier(table)) and (output or not is_text):
         click.echo(f"fastdata: {earlier}", err=True)
     if output is None:
-        _write(table, form, took_s, stdout, instead)
+        write_answer(table, form, took_s, stdout, instead)
         return
     with output.open("wb") as out:
-        _write(table, form, took_s, out, instead)
+        write_answer(table, form, took_s, out, instead)
     rows = "row" if table.num_rows == 1 else "rows"
     click.echo(f"{table.num_rows:,} {rows} written to {output}", err=True)
 
@@ -282,7 +282,10 @@ class _NoPandas:
             raise ModuleNotFoundError(name)
 
 
-def _write(table: "pa.Table", form: str, took_s: float, out: BinaryIO, instead: str | None) -> None:
+def write_answer(
+    table: "pa.Table", form: str, took_s: float, out: BinaryIO, instead: str | None = None
+) -> None:
+    """Write an answer as the word after --format says: table, json, csv or parquet."""
     if form == "parquet":
         from pyarrow import parquet
 

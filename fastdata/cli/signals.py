@@ -19,6 +19,7 @@ SUPERVISED = "FASTDATA_SUPERVISED"
 # Commands that run until they are stopped: with which option, and unless with which word.
 _SERVICES = {
     "archive": ("", ("--once", "import")),
+    "dev": ("", ("--exit",)),
     "query": ("--watch", ()),
     "replay": ("--every", ()),
     "send": ("", ("--from-file",)),

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from fastdata.settings import Settings
     from fastdata.speed.topics import NewlyMade
 
-__all__ = ["topics"]
+__all__ = ["create_missing", "topics"]
 
 _CONFIG = (
     "cleanup.policy", "retention.ms", "min.compaction.lag.ms", "max.message.bytes",
@@ -71,7 +71,7 @@ def create(
       fastdata topics create flights --dry-run
     """  # noqa: D301  (click wants the backspace)
     settings, sources = _chosen(names)
-    made = asyncio.run(_create(settings, sources, partitions, replication, dry_run))
+    made = asyncio.run(create_missing(settings, sources, partitions, replication, is_dry=dry_run))
     if as_json:
         click.echo(json.dumps([_as_dict(topic) for topic in made]))
         return
@@ -167,13 +167,19 @@ def _listed(
     }
 
 
-async def _create(
+async def create_missing(
     settings: "Settings",
     sources: "list[Source]",
     partitions: int,
     replicas: int | None,
+    *,
     is_dry: bool,
 ) -> "list[NewlyMade]":
+    """Create, or only look for, all topics of sources; as `create_topics` of the speed layer.
+
+    Raises:
+        BrokerError: The broker cannot be reached, refuses, or a topic does not fit.
+    """
     from fastdata.kafka.connection import Broker
     from fastdata.speed.topic_rules import changelog_topic
     from fastdata.speed.topics import TopicAdmin, create_topics

@@ -21,7 +21,7 @@ from fastdata.errors import (
     did_you_mean,
 )
 
-__all__ = ["Catalog", "catalog_of", "load", "load_folder"]
+__all__ = ["Catalog", "catalog_of", "forget", "load", "load_folder"]
 
 _UNKNOWN_NAME = re.compile(r"cannot import name '(\w+)' from 'fastdata' ")
 _UNKNOWN_ARGUMENT = re.compile(
@@ -114,6 +114,15 @@ def load_folder(folder: str | Path) -> Catalog:
             "set FASTDATA_AGENTS to the folder that has one"
         )
     return catalog_of(value for file in files for value in vars(load(file)).values())
+
+
+def forget(folder: str | Path) -> None:
+    """Have every module that lies in a folder loaded anew, when it is asked for again."""
+    place = Path(folder).resolve()
+    for name, module in list(sys.modules.items()):
+        file = getattr(module, "__file__", None)
+        if file and place in Path(file).parents:
+            del sys.modules[name]
 
 
 def catalog_of(values: Iterable[object]) -> Catalog:

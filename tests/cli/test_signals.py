@@ -20,6 +20,7 @@ SERVICES = [
     "worker --processes 2",
     "archive",
     "archive --json",
+    "dev",
     "replay --every 4h",
     "replay --every=4h",
     "serve",
@@ -31,6 +32,7 @@ OTHERS = [
     "send lines --from-file=a.log",
     "query pages",
     "demo",
+    "dev --exit",
     "status",
 ]
 

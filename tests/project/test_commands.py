@@ -80,6 +80,7 @@ def test_the_commands_are_those_that_the_documentation_names() -> None:
         "completion",
         "dead-letters",
         "demo",
+        "dev",
         "doctor",
         "epoch",
         "export",

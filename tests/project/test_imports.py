@@ -21,8 +21,8 @@ MODULES = {
 MAY_IMPORT = {
     "__main__": {"cli"},
     "cli": {
-        "web", "demo", "scaffold", "app", "exports", "answer", "batch", "verify", "operate", "speed",
-        "archive", "store", "declare", "files", "events", "kafka", "monitor", "settings",
+        "web", "demo", "scaffold", "app", "local", "exports", "answer", "batch", "verify", "operate",
+        "speed", "archive", "store", "declare", "files", "events", "kafka", "monitor", "settings",
         "coordinates", "errors",
     },
     "web": {
@@ -35,7 +35,7 @@ MAY_IMPORT = {
     },
     "scaffold": {"declare", "files", "events", "errors"},
     "fastdata": {"exports", "answer", "speed", "declare", "measures", "settings", "errors"},
-    "local": {"kafka", "errors"},
+    "local": {"declare", "events", "kafka", "errors"},
     "app": {"speed", "declare", "settings", "errors"},
     "exports": {
         "answer", "archive", "store", "declare", "settings", "coordinates", "failpoints", "errors",

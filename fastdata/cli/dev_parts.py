@@ -1,0 +1,97 @@
+"""The processes of `fastdata dev`."""
+
+import asyncio
+import sys
+from collections.abc import Mapping, Sequence
+from secrets import token_hex
+
+from fastdata.cli.dev_log import DevLog
+from fastdata.cli.supervisor import KeptProcess
+from fastdata.errors import FastdataError
+
+__all__ = ["DevParts"]
+
+
+class DevParts:
+    """A worker and an archiver that are kept running, and replays.
+
+    Args:
+        environment: Variables besides those of this process.
+        descriptors: What each of them holds, too.
+    """
+
+    def __init__(
+        self, log: DevLog, environment: Mapping[str, str], descriptors: Sequence[int]
+    ) -> None:
+        self._log = log
+        before = len(sys.orig_argv) - len(sys.argv) + 1
+        self._program = [sys.executable, *sys.orig_argv[1:before]]
+        self._environment, self._descriptors = environment, descriptors
+        commands = {"worker": ["worker", "--member", f"dev-{token_hex(8)}"], "archive": ["archive"]}
+        if log.is_verbose:
+            commands["worker"].append("-v")
+        self._kept = [self._part(name, command) for name, command in commands.items()]
+        self._replay = self._part("replay", ["replay", "--json"])
+        self._changed = asyncio.Event()
+        self._stopping = asyncio.Event()
+        self._has_changed = False
+
+    def _part(self, name: str, command: Sequence[str]) -> KeptProcess:
+        return KeptProcess(
+            name, [*self._program, *command], self._log.of(name), self._log.say,
+            self._environment, self._descriptors,
+        )  # fmt: skip
+
+    async def run(self) -> None:
+        """Keep them running until they are stopped. May block for ever.
+
+        Raises:
+            FastdataError: One cannot start with the declarations that were there first.
+        """
+        async with asyncio.TaskGroup() as group:
+            for kept in self._kept:
+                group.create_task(self._keep(kept))
+
+    async def _keep(self, kept: KeptProcess) -> None:
+        while not self._stopping.is_set():
+            self._changed.clear()
+            code = await kept.run()
+            if self._stopping.is_set():
+                return
+            if not self._has_changed:
+                raise FastdataError(f"the {kept.name} cannot start; the lines above say why")
+            self._log.say(
+                f"{kept.name} ended with code {code}; it is started again when a file changes"
+            )
+            await self._changed.wait()
+
+    def note_change(self) -> None:
+        """Take note that one that cannot start may be able to after another change."""
+        self._has_changed = True
+
+    def restart(self) -> None:
+        """Have all begin again with the declarations that there are now."""
+        self._has_changed = True
+        self._changed.set()
+        for kept in self._kept:
+            kept.restart()
+
+    def stop(self) -> None:
+        """Ask all to end in order."""
+        self._stopping.set()
+        self._changed.set()
+        for kept in self._kept:
+            kept.stop()
+
+    def kill(self) -> None:
+        """End all at once."""
+        self._stopping.set()
+        for kept in (*self._kept, self._replay):
+            kept.kill()
+
+    async def replay(self) -> bool:
+        """Count all that is archived; whether that succeeded."""
+        code = await self._replay.run_once()
+        if code and not self._stopping.is_set():
+            self._log.say(f"a replay ended with code {code}; the next one tries it again")
+        return code == 0
