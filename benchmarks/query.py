@@ -27,6 +27,7 @@ import pyarrow as pa
 import fastdata
 from fastdata import Count, Metric, Sum, Uniques
 from fastdata.answer.query import query
+from fastdata.batch.hours import hour_totals
 from fastdata.coordinates.dimensions import dump_dims
 from fastdata.coordinates.instants import DAY_MS, HOUR_MS, MINUTE_MS, floor_to, parse_instant
 from fastdata.coordinates.segments import Coverage
@@ -130,8 +131,9 @@ async def fill(store: ServingStore, metric: Metric, keys: int) -> None:
     coverage = Coverage(dict.fromkeys(range(PARTITIONS), SEGMENT))
     run = await store.open_run(metric.id, FIRST, COVERED, coverage)
     spans = dict(totals_of(metric, keys))
-    await store.write_totals(metric.id, run.number, spans)
-    flips = [Flip(s, None, run.number, coverage, len(t)) for s, t in spans.items()]
+    hours = {span: hour_totals(metric, span, totals) for span, totals in spans.items()}
+    held = await store.write_totals(metric.id, run.number, spans, hours=hours)
+    flips = [Flip(span, None, run.number, coverage, rows) for span, rows in held.items()]
     await store.publish(metric.id, flips)
     if metric.rollups:
         await keep_days(store, metric, spans)

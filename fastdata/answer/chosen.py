@@ -24,6 +24,7 @@ class ChosenDims(dict[str, str | None]):
 
     Attributes:
         names: The dimensions of the smallest grouping set that tells all of it: it is read.
+        begin: How the stored text of all of its rows begins.
         is_overall: Whether nothing is asked of dimensions.
 
     Raises:
@@ -39,7 +40,7 @@ class ChosenDims(dict[str, str | None]):
         self.names = metric.sets[self._set]
         self._indices = [self.names.index(name) for name in by]
         self.is_overall = not by and where is None
-        self._begin = metric.dims_prefix(asked)
+        self.begin = metric.dims_prefix(asked)
 
     def __missing__(self, stored: str) -> str | None:
         number, values = self._metric.read_dims(stored)
@@ -69,7 +70,7 @@ class ChosenDims(dict[str, str | None]):
                 tell where it begins and ends, whatever is asked about in it.
         """
         if self._where is None or not is_bounded:
-            return [self._begin]
+            return [self.begin]
         return sorted(self._filtered(self._where))
 
     def _filtered(self, where: Filter) -> Iterator[str]:
@@ -83,8 +84,8 @@ class ChosenDims(dict[str, str | None]):
                 break
             leading.append([dump_dims([value])[1:-1] for value in values])
         if not leading:
-            yield self._begin
+            yield self.begin
             return
         end = "]" if len(leading) == len(self.names) else ","
         for texts in product(*leading):
-            yield f"{self._begin or '['}{','.join(texts)}{end}"
+            yield f"{self.begin or '['}{','.join(texts)}{end}"

@@ -1,10 +1,10 @@
 """Stored states, merged: of many groups by columns, or one by one."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import accumulate, chain
+from itertools import chain
 
 from fastdata.declare.metric import Metric, States
-from fastdata.measures.columns import merge_column, unpack_columns
+from fastdata.measures.columns import merge_groups
 from fastdata.store.rules import portions
 
 __all__ = ["merged", "merged_groups"]
@@ -37,19 +37,11 @@ def merged_groups(metric: Metric, groups: Iterable[Sequence[bytes]]) -> Iterator
         elif sum(map(len, batch)) < _FEW:
             yield from [_one_by_one(metric, envelopes) for envelopes in batch]
         else:
-            yield from _by_columns(metric, batch)
+            yield from merge_groups(metric.aggregates, batch)
 
 
 def _size(envelopes: Sequence[bytes]) -> int:
     return sum(map(len, envelopes))
-
-
-def _by_columns(metric: Metric, batch: Sequence[Sequence[bytes]]) -> Iterator[States]:
-    codes = [aggregate.code for aggregate in metric.aggregates]
-    columns = unpack_columns(list(chain.from_iterable(batch)), codes)
-    edges = [0, *accumulate(map(len, batch))]
-    pairs = zip(metric.aggregates, columns, strict=True)
-    return map(list, zip(*[merge_column(a, column, edges) for a, column in pairs], strict=True))
 
 
 def _one_by_one(metric: Metric, envelopes: Sequence[bytes]) -> States:
@@ -65,7 +57,7 @@ def _large(metric: Metric, envelopes: Sequence[bytes]) -> States:
     if not all(getattr(aggregate, "is_canonical", True) for aggregate in metric.aggregates):
         return _one_by_one(metric, envelopes)
     pieces = portions(envelopes, _BYTES_AT_ONCE, len)
-    parts = chain.from_iterable(_by_columns(metric, [piece]) for piece in pieces)
+    parts = chain.from_iterable(merge_groups(metric.aggregates, [piece]) for piece in pieces)
     merged = next(parts)
     for states in parts:
         metric.merge(merged, states)

@@ -13,7 +13,8 @@ from fastdata.answer.arrow import answer_schema, answer_table, describe, describ
 from fastdata.answer.chosen import ChosenDims
 from fastdata.answer.merge import Doubts, MergedRow, Row, held_range, merge
 from fastdata.answer.notebook import show_in_notebooks
-from fastdata.answer.ready import read_hours, read_ready
+from fastdata.answer.reading import read_spans
+from fastdata.answer.ready import read_ready
 from fastdata.answer.request import QueryRequest
 from fastdata.answer.view import asked_for
 from fastdata.declare.filters import Filter
@@ -243,7 +244,7 @@ async def answer(
         reading, windows = (
             await read_ready(metric, request, chosen, opened, takes_estimates)
             if takes_ready
-            else (await read_hours(metric, request, chosen, opened), None)
+            else (await read_spans(metric, request, chosen, opened), None)
         )
         earlier = await _earlier(metric, request, chosen, reading, opened)
     # Rolling days of which only left out events are known have not come yet, and have no row.

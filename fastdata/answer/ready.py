@@ -11,12 +11,12 @@ from dataclasses import dataclass
 
 from fastdata.answer.buckets import Buckets
 from fastdata.answer.chosen import ChosenDims
+from fastdata.answer.reading import read_spans
 from fastdata.answer.request import QueryRequest
 from fastdata.answer.rows import ReadyRows
 from fastdata.coordinates.calendar import Grain
 from fastdata.coordinates.instants import DAY_MS, HOUR_MS, floor_to
 from fastdata.declare.metric import Metric
-from fastdata.declare.unfolded import unfolded_of
 from fastdata.measures.presented import NO_ESTIMATES
 from fastdata.store.protocol import Head, Reading, ServingStore
 from fastdata.store.rollups import (
@@ -29,7 +29,7 @@ from fastdata.store.rollups import (
     touched_hours,
 )
 
-__all__ = ["ReadyWindows", "read_hours", "read_ready"]
+__all__ = ["ReadyWindows", "read_ready"]
 
 _TRIES = 3
 _LONGEST_MS = 32 * DAY_MS  # more than the longest window that a range can cut, a month
@@ -83,29 +83,7 @@ async def read_ready(
         answer = await _ReadyReading(metric, request, grain, chosen, store, takes_estimates).read()
         if answer is not None:
             return answer
-    return await read_hours(metric, request, chosen, store), None
-
-
-async def read_hours(
-    metric: Metric,
-    request: QueryRequest,
-    chosen: ChosenDims,
-    store: ServingStore,
-    totals: Sequence[tuple[int, int]] | None = None,
-) -> Reading:
-    """Read by the hour, without ready windows.
-
-    Args:
-        chosen: The dimensions that are asked for.
-        totals: The intervals whose totals are wanted, in order and apart; None for all.
-
-    Raises:
-        StoreUnavailableError: The store did not answer; retriable.
-    """
-    ids = metric.id, unfolded_of(metric.source).id, metric.source.topic
-    limits = request.read_range(metric.span_ms)
-    dims = chosen.begins(is_bounded=request.is_bounded)
-    return await store.read(*ids, *limits, totals=totals, dims=dims)
+    return await read_spans(metric, request, chosen, store), None
 
 
 def _is_rolled_up(metric: Metric, grain: Grain, request: QueryRequest, chosen: ChosenDims) -> bool:
@@ -157,7 +135,7 @@ class _ReadyReading:
             # Tips are not in ready states: they are read with the totals of their hours.
             with_tips = [(h, h + HOUR_MS) for h in hours if heads[h].coverage.has_tips]
             others = _touched(sorted([*with_tips, *(w for w in windows if w not in ready)]))
-            reading = await read_hours(self.metric, self.request, self.chosen, self.store, others)
+            reading = await read_spans(self.metric, self.request, self.chosen, self.store, others)
             if not has_later_rows and any(p.window >= windows[-1][1] for p in reading.partials):
                 has_later_rows = True
             elif _is_unmoved(ready, heads, reading, start, end):

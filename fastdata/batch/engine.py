@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Self
 
 from fastdata.archive.avro_file import records_of
+from fastdata.batch.hours import hour_totals
 from fastdata.batch.job import Engine, Job, JobResult
 from fastdata.batch.row_engine import fold
 from fastdata.coordinates.calendar import Grain
@@ -83,6 +84,13 @@ def fold_job(metrics: Sequence[Metric], job: Job) -> JobResult:
             fold an event, or the columnar engine failed.
         MapError: The source's map function raised, or a value is not of its declared type.
     """
+    result = _fold(metrics, job)
+    for (index, span), totals in result.totals.items():
+        result.hour_totals[index, span] = hour_totals(metrics[index], span, totals)
+    return result
+
+
+def _fold(metrics: Sequence[Metric], job: Job) -> JobResult:
     if job.engine == "rows":
         return fold(metrics, job)
     from fastdata.batch.columnar.engine import UnreadableError, fold_columns

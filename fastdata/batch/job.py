@@ -91,12 +91,14 @@ class JobResult:
     Attributes:
         totals: By (index of the metric, span), in order of window and dimensions: what a `Total`
             is made of, tips among them, as tuples cost a process boundary a quarter.
+        hour_totals: By the same, of the whole hour where that is worth it; see `hours`.
         duplicates: Per span, events with an id that an earlier event of it had.
         hours: By (index of the metric, span), of metrics with rollups: the states of the hour by
             day of the metric's zone, which are to be kept, without tips; see `KeptStates`.
     """
 
     totals: dict[tuple[int, int], list[WindowState]] = field(default_factory=dict)
+    hour_totals: dict[tuple[int, int], list[WindowState]] = field(default_factory=dict)
     duplicates: dict[int, int] = field(default_factory=dict)
     hours: dict[tuple[int, int], list[WindowState]] = field(default_factory=dict)
 

@@ -42,6 +42,7 @@ async def replace_spans(
     run: Run,
     plan: Plan,
     rows: Mapping[int, Sequence[WindowState]],
+    hours: Mapping[int, Sequence[WindowState]],
     pace: Pace | None,
 ) -> list[int]:
     """Make totals the exact answer of their spans.
@@ -52,6 +53,7 @@ async def replace_spans(
     Args:
         plan: Of these spans.
         rows: All totals of a span, by span.
+        hours: Those of the whole hour, by span.
         pace: Waited for before totals are written; None for no limit.
 
     Returns:
@@ -62,7 +64,7 @@ async def replace_spans(
         CommitUnknownError: The same.
     """
     try:
-        written = await patiently(store.write_totals, run.metric, run.number, rows, pace)
+        written = await patiently(store.write_totals, run.metric, run.number, rows, pace, hours)
     except SpanConflictError:
         return []  # Somebody else resumed this run; what is left is planned again.
     reach("batch.before_flip")

@@ -306,7 +306,8 @@ class Work:
         }
         if task.run is None or not totals:
             return 0
-        moved = await replace_spans(self.store, task.run, task.plan, totals, self.pace)
+        hours = {span: result.hour_totals[index, span] for span in totals}
+        moved = await replace_spans(self.store, task.run, task.plan, totals, hours, self.pace)
         report = task.report
         report.recomputed += len(moved)
         report.events += sum(group.spans[span] for span in moved)

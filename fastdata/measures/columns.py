@@ -1,8 +1,8 @@
 """Payloads of many envelopes side by side: what is small is read and added many at a time."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import accumulate, chain, pairwise
 from typing import Any
 from zlib import crc32
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from fastdata.measures.aggregate import Aggregate, State, fold_stored
 from fastdata.measures.envelope import MAX_WHOLE_BYTES, unpack
 
-__all__ = ["Payloads", "merge_column", "unpack_columns"]
+__all__ = ["Payloads", "merge_column", "merge_groups", "unpack_columns"]
 
 _Numbers = NDArray[np.int64]
 
@@ -102,6 +102,23 @@ def merge_column(aggregate: Aggregate, column: Payloads, edges: Sequence[int]) -
         return merged
     payloads = column.each()
     return [fold_stored(aggregate, payloads[start:end]) for start, end in pairwise(edges)]
+
+
+def merge_groups(
+    aggregates: Sequence[Aggregate], groups: Sequence[Sequence[bytes]]
+) -> Iterator[list[State]]:
+    """The merged states of each group of envelopes: one state for each aggregate.
+
+    Args:
+        groups: Some, of which none is empty.
+
+    Raises:
+        CorruptStateError: An envelope does not verify.
+    """
+    columns = unpack_columns(list(chain.from_iterable(groups)), [a.code for a in aggregates])
+    edges = [0, *accumulate(map(len, groups))]
+    pairs = zip(aggregates, columns, strict=True)
+    return map(list, zip(*[merge_column(a, column, edges) for a, column in pairs], strict=True))
 
 
 def unpack_columns(blobs: Sequence[bytes], codes: Sequence[int]) -> list[Payloads]:

@@ -5,8 +5,10 @@ from dataclasses import replace
 from typing import Self
 
 from fastdata import failpoints
+from fastdata.coordinates.dimensions import is_tip
 from fastdata.coordinates.segments import Coverage
 from fastdata.store import rules
+from fastdata.store.hours import Hours
 from fastdata.store.pace import Pace
 from fastdata.store.protocol import (
     Flip,
@@ -35,6 +37,7 @@ class MemoryStore(ServingStore):
         self._gaps: dict[tuple[str, int, int], Gap] = {}
         self._heads: dict[tuple[str, int], Head] = {}
         self._totals: dict[tuple[str, int, int], list[Total]] = {}
+        self._hours: dict[tuple[str, int, int], list[Total]] = {}
         self._runs: dict[int, Run] = {}
 
     async def __aenter__(self) -> Self:
@@ -74,6 +77,7 @@ class MemoryStore(ServingStore):
         end: int,
         totals: Sequence[tuple[int, int]] | None = None,
         dims: Sequence[str] = ("",),
+        hours: Hours | None = None,
     ) -> Reading:
         """See `ServingStore`; nothing here waits, so no other call comes in between."""
         heads, begins = await self.heads(metric, start, end), tuple(dims)
@@ -83,9 +87,8 @@ class MemoryStore(ServingStore):
             heads=heads,
             totals=[
                 total
-                for span, head in heads.items()
-                if totals is None or any(first <= span < last for first, last in totals)
-                for total in self._totals.get((metric, span, head.version), ())
+                for span in rules.within(heads, totals)
+                for total in self._shown(metric, heads[span], hours)
                 if total.dims.startswith(begins)
             ],
             partials=[p for p in partials if p.dims.startswith(begins) and _is_visible(p, heads)],
@@ -126,18 +129,28 @@ class MemoryStore(ServingStore):
         return [id for id in dict.fromkeys(ids) if id.startswith(prefix)]
 
     async def write_totals(
-        self, metric: str, version: int, spans: SpanTotals, pace: Pace | None = None
+        self,
+        metric: str,
+        version: int,
+        spans: SpanTotals,
+        pace: Pace | None = None,
+        hours: SpanTotals | None = None,
     ) -> dict[int, int]:
         """See `ServingStore`; in one portion."""
-        rows = {s: list(map(Total._make, rules.unique(metric, t))) for s, t in spans.items()}
+        rows, whole = (
+            {s: list(map(Total._make, rules.unique(metric, of.get(s, ())))) for s in spans}
+            for of in (spans, hours or {})
+        )
+        held = {span: len(rows[span]) + len(whole[span]) for span in spans}
         if pace:
-            await pace.wait(sum(map(len, rows.values())))
+            await pace.wait(sum(held.values()))
         heads = {span: self._heads.get((metric, span)) for span in spans}
         published = [span for span, head in heads.items() if version in rules.versions_of(head)]
         rules.refuse_published(metric, version, published)
         self._totals.update({(metric, span, version): written for span, written in rows.items()})
+        self._hours.update({(metric, span, version): written for span, written in whole.items()})
         failpoints.reach("store.after_totals")
-        return {span: len(written) for span, written in rows.items()}
+        return held
 
     async def publish(self, metric: str, flips: Sequence[Flip]) -> None:
         heads = {
@@ -146,7 +159,10 @@ class MemoryStore(ServingStore):
             if (metric, flip.span) in self._heads
         }
         rows = {
-            (flip.span, flip.version): len(self._totals.get((metric, flip.span, flip.version), ()))
+            (flip.span, flip.version): sum(
+                len(rows.get((metric, flip.span, flip.version), ()))
+                for rows in (self._totals, self._hours)
+            )
             for flip in flips
         }
         moved = rules.move_heads(heads, flips, rows)
@@ -168,7 +184,7 @@ class MemoryStore(ServingStore):
             if key[0] == metric and start <= key[1] < end and self._is_obsolete(*key)
         ]
         for key in obsolete:
-            del self._totals[key]
+            del self._totals[key], self._hours[key]
         heads = await self.heads(metric, rules.span_of(start), end)
         starts = {unfolded: rules.first_timed(start), metric: start}
         dropped = [
@@ -195,6 +211,16 @@ class MemoryStore(ServingStore):
 
     async def has_partials(self, metric: str) -> bool:
         return any(key[0] == metric for key in self._partials)
+
+    def _shown(self, metric: str, head: Head, hours: Hours | None) -> Iterable[Total]:
+        """The totals of a span: of the hour, with tips, where that is there and will do."""
+        key = metric, head.span, head.version
+        totals = self._totals.get(key, [])
+        if hours and rules.within([head.span], hours.intervals):
+            whole = [t for t in self._hours.get(key, []) if t.dims.startswith(hours.begin)]
+            if whole:
+                return whole + [total for total in totals if is_tip(total.dims)]
+        return totals
 
     def _is_obsolete(self, metric: str, span: int, version: int) -> bool:
         run = self._runs.get(version)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol, Self
 
 from fastdata.coordinates.segments import Coverage
+from fastdata.store.hours import Hours
 from fastdata.store.pace import Pace
 
 __all__ = [
@@ -276,6 +277,7 @@ class ServingStore(Protocol):
         end: int,
         totals: Sequence[tuple[int, int]] | None = None,
         dims: Sequence[str] = ("",),
+        hours: Hours | None = None,
     ) -> Reading:
         """Everything that an answer over the windows in `[start, end)` is made of.
 
@@ -290,6 +292,7 @@ class ServingStore(Protocol):
                 apart; the reading has no others. None for all.
             dims: Totals and partials of the metric whose dimensions begin with none of these texts
                 are not needed, and not in the reading. None begins with another one.
+            hours: Where totals of hours, with the start of theirs, replace those of minutes.
         """
 
     async def survey(self, metric: str, unfolded: str, topic: str, start: int, end: int) -> Survey:
@@ -321,7 +324,12 @@ class ServingStore(Protocol):
         """
 
     async def write_totals(
-        self, metric: str, version: int, spans: SpanTotals, pace: Pace | None = None
+        self,
+        metric: str,
+        version: int,
+        spans: SpanTotals,
+        pace: Pace | None = None,
+        hours: SpanTotals | None = None,
     ) -> dict[int, int]:
         """Write all totals of some spans under a version that no reader sees yet.
 
@@ -332,9 +340,10 @@ class ServingStore(Protocol):
         Args:
             spans: Of two totals of one window and dimensions the last counts.
             pace: Waited for before the rows of each write.
+            hours: Of some of the spans, totals of the whole hour: of no tips. See `Hours`.
 
         Returns:
-            How many rows the version has of each span.
+            How many rows the version has of each span, of minutes and of the hour.
 
         Raises:
             SpanConflictError: The head of one of the spans, or the one before it, is of that

@@ -6,6 +6,7 @@ Where a store says one in its own language, that is a function, too: `is_newer`,
 one line, so that a test can take the rule away and see it missed.
 """
 
+from bisect import bisect_right
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
@@ -41,6 +42,7 @@ __all__ = [
     "touches_dead_letters",
     "unique",
     "versions_of",
+    "within",
 ]
 
 MAX_STATE_BYTES = 1 << 20
@@ -69,6 +71,15 @@ class Coverages(dict[str, Coverage]):
 def span_of(window: int) -> int:
     """The start of the span that a window, by its start, lies in; ms UTC."""
     return floor_to(window, HOUR_MS)
+
+
+def within(spans: Iterable[int], intervals: Sequence[tuple[int, int]] | None) -> list[int]:
+    """Those of some spans that lie in some intervals, in order and apart; in None all do."""
+    if intervals is None:
+        return list(spans)
+    ends = [end for _, end in intervals]
+    chosen = ((span, bisect_right(ends, span)) for span in spans)
+    return [s for s, at in chosen if at < len(intervals) and intervals[at][0] <= s]
 
 
 def first_timed(start: int) -> int:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from fastdata.store.hours import Hours
 from fastdata.store.memory import MemoryStore
 from fastdata.store.protocol import Reading
 
@@ -25,11 +26,12 @@ class Watched(MemoryStore):
         end: int,
         totals: Sequence[tuple[int, int]] | None = None,
         dims: Sequence[str] = ("",),
+        hours: Hours | None = None,
     ) -> Reading:
         is_of_hours = metric != unfolded
         if is_of_hours and self.before_reading:
             assert await self.undo(*self.before_reading.pop())
-        reading = await super().read(metric, unfolded, topic, start, end, totals, dims)
+        reading = await super().read(metric, unfolded, topic, start, end, totals, dims, hours)
         if is_of_hours:
             self.totals.append(len(reading.totals))
         return reading

@@ -37,6 +37,7 @@ class Watching(MemoryStore):
         version: int,
         spans: SpanTotals,
         pace: Pace | None = None,
+        hours: SpanTotals | None = None,
     ) -> dict[int, int]:
         if not self.seen:
             async with asyncio.timeout(180):
@@ -44,7 +45,7 @@ class Watching(MemoryStore):
                     await asyncio.sleep(0.01)
             await asyncio.sleep(0.5)  # what may not be computed yet has time to be
             self.seen = folded(self.folder)
-        return await super().write_totals(metric, version, spans, pace)
+        return await super().write_totals(metric, version, spans, pace, hours)
 
 
 async def test_the_next_groups_are_computed_while_one_is_written_and_no_more(

@@ -233,14 +233,15 @@ class Shared(MemoryStore):
         version: int,
         spans: SpanTotals,
         pace: Pace | None = None,
+        hours: SpanTotals | None = None,
     ) -> dict[int, int]:
         if self.is_first:
             self.is_first = False
             first = dict(sorted(spans.items())[:1])
-            held = await super().write_totals(metric, version, first)
+            held = await super().write_totals(metric, version, first, None, hours)
             flips = [Flip(s, None, version, Coverage({0: 2}), rows) for s, rows in held.items()]
             await self.publish(metric, flips)
-        return await super().write_totals(metric, version, spans, pace)
+        return await super().write_totals(metric, version, spans, pace, hours)
 
 
 async def test_a_replay_goes_on_with_the_hours_that_its_twin_has_not_published(

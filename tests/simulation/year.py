@@ -79,9 +79,10 @@ class CountedStore(MemoryStore):
         version: int,
         spans: SpanTotals,
         pace: Pace | None = None,
+        hours: SpanTotals | None = None,
     ) -> dict[int, int]:
         self.written += spans
-        return await super().write_totals(metric, version, spans, pace)
+        return await super().write_totals(metric, version, spans, pace, hours)
 
     async def publish(self, metric: str, flips: Sequence[Flip]) -> None:
         self.moved += [flip.span for flip in flips]

@@ -39,6 +39,7 @@ from fastdata.store.cassandra.partials import PartialsTable
 from fastdata.store.cassandra.schema import ONLY, dump_progress, load_progress
 from fastdata.store.cassandra.session import Batch, CqlRow, Session
 from fastdata.store.cassandra.versions import Versions
+from fastdata.store.hours import Hours
 from fastdata.store.pace import Pace
 from fastdata.store.protocol import Flip, Gap, Head, Partial, Progress, Reading, Run, Survey
 
@@ -113,6 +114,7 @@ class CassandraStore(protocol.ServingStore):
         end: int,
         totals: Sequence[tuple[int, int]] | None = None,
         dims: Sequence[str] = ("",),
+        hours: Hours | None = None,
     ) -> Reading:
         """See `ServingStore`; the order of the reads makes it one snapshot, as told above.
 
@@ -124,13 +126,9 @@ class CassandraStore(protocol.ServingStore):
         async def fetch(entries: Mapping[int, SpanEntry]) -> Reading:
             heads = heads_of(entries)
             first = _first_shown(heads)
-            wanted = [
-                entry
-                for span, entry in entries.items()
-                if totals is None or any(begin <= span < until for begin, until in totals)
-            ]
+            wanted = [entries[span] for span in rules.within(entries, totals)]
             shown, partials, missed, of_topic, of_metric = await asyncio.gather(
-                self._versions.totals(wanted, dims),
+                self._versions.totals(wanted, dims, hours),
                 self._partials.read(metric, start, end, first, dims),
                 self._partials.read(unfolded, rules.first_timed(start), end, first),
                 self.gaps(topic),
@@ -238,10 +236,15 @@ class CassandraStore(protocol.ServingStore):
         return list(dict.fromkeys(metric for (metric,) in rows))
 
     async def write_totals(
-        self, metric: str, version: int, spans: protocol.SpanTotals, pace: Pace | None = None
+        self,
+        metric: str,
+        version: int,
+        spans: protocol.SpanTotals,
+        pace: Pace | None = None,
+        hours: protocol.SpanTotals | None = None,
     ) -> dict[int, int]:
         """See `ServingStore`; in partitions of this call alone."""
-        return await self._versions.write(metric, version, spans, pace)
+        return await self._versions.write(metric, version, spans, pace, hours)
 
     async def publish(self, metric: str, flips: Sequence[Flip]) -> None:
         """See `ServingStore`; by one compare-and-set."""

@@ -4,14 +4,17 @@ import asyncio
 import random
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import partial
+from itertools import chain
 from uuid import UUID, uuid4
 
 from fastdata import failpoints
+from fastdata.coordinates.dimensions import is_tip
 from fastdata.errors import CommitUnknownError, StoreUnavailableError
 from fastdata.store import rules
 from fastdata.store.cassandra.entry import Attempt, SpanEntry, heads_of
 from fastdata.store.cassandra.schema import ONLY, Statements
 from fastdata.store.cassandra.session import Batch, CqlRow, Session, batches
+from fastdata.store.hours import Hours
 from fastdata.store.pace import Pace
 from fastdata.store.protocol import SpanTotals, Total, TotalRow
 
@@ -22,6 +25,11 @@ _SPANS_AT_ONCE = 200
 _PART_BYTES = 4 << 20
 _ROW_BYTES = 64
 """Of a total, beside its dimensions and state."""
+_HOUR_PART = -1
+"""The part of an attempt that has the totals of the whole hour: all, or none if they are too many.
+
+No entry tells of it, so an earlier fastdata neither reads nor drops it.
+"""
 
 
 class Versions:
@@ -110,20 +118,32 @@ class Versions:
         )
 
     async def write(
-        self, metric: str, version: int, spans: SpanTotals, pace: Pace | None = None
+        self,
+        metric: str,
+        version: int,
+        spans: SpanTotals,
+        pace: Pace | None = None,
+        hours: SpanTotals | None = None,
     ) -> dict[int, int]:
         """Write totals of some spans as one attempt; see `ServingStore.write_totals`."""
         id = uuid4()
-        parts = {span: list(_parts_of(rules.unique(metric, t))) for span, t in spans.items()}
-        rows = {span: sum(map(len, portions)) for span, portions in parts.items()}
+        parts = {
+            span: dict(enumerate(_parts_of(rules.unique(metric, totals))))
+            for span, totals in spans.items()
+        }
         begun = {span: Attempt(str(id), version, len(p)) for span, p in parts.items()}
+        for span, totals in (hours or {}).items():
+            portions = list(_parts_of(rules.unique(metric, totals)))
+            if len(portions) == 1 and span in parts:
+                parts[span][_HOUR_PART] = portions[0]
+        rows = {span: sum(map(len, portions.values())) for span, portions in parts.items()}
         done = {s: Attempt(a.id, version, a.parts, rows[s]) for s, a in begun.items()}
         # Before the rows: whatever a crash leaves of them is known, and a clean-up finds it.
         await self._change_attempts(metric, begun, SpanEntry.begin)
         written = (
             batch
             for span, portions in parts.items()
-            for part, totals in enumerate(portions)
+            for part, totals in portions.items()
             for batch in batches(
                 self._do.put_total,
                 [(state, id, span, part, window, dims) for window, dims, state in totals],
@@ -152,21 +172,45 @@ class Versions:
         for spans in rules.portions(sorted(attempts), _SPANS_AT_ONCE):
             await self.change(metric, spans, partial(alter, spans))
 
-    async def totals(self, entries: Iterable[SpanEntry], dims: Sequence[str]) -> list[Total]:
+    async def totals(
+        self, entries: Sequence[SpanEntry], dims: Sequence[str], hours: Hours | None
+    ) -> list[Total]:
         """The totals that the heads of some spans show.
 
         Args:
             dims: Texts; their dimensions begin with one of these.
+            hours: Where those of whole hours, and tips, will do.
         """
         between, begins = rules.between(dims), tuple(dims)
+        whole = await self._hours(entries, hours) if hours else {}
         statement = self._do.filter_totals if between else self._do.read_totals
         asked = [
             self._session.read(statement, (*key, *between))
             for entry in entries
+            if entry.span not in whole or (entry.head and entry.head.coverage.has_tips)
             for key in _parts(entry, entry.attempt(entry.shown))
         ]
-        totals = (Total(*row) for rows in await asyncio.gather(*asked) for row in rows)
+        minutes = [Total(*row) for rows in await asyncio.gather(*asked) for row in rows]
+        if whole:
+            spans = {total.window: rules.span_of(total.window) for total in minutes}
+            minutes = [t for t in minutes if spans[t.window] not in whole or is_tip(t.dims)]
+        totals = chain(*whole.values(), minutes)
         return [total for total in totals if total.dims.startswith(begins)]
+
+    async def _hours(self, entries: Sequence[SpanEntry], hours: Hours) -> dict[int, list[Total]]:
+        """The totals of whole hours, of the spans that have some of these dimensions."""
+        spans = set(rules.within([entry.span for entry in entries], hours.intervals))
+        keys = [
+            (UUID(entry.shown), entry.span, _HOUR_PART)
+            for entry in entries
+            if entry.span in spans and entry.shown
+        ]
+        asked = [self._session.read(self._do.read_totals, key) for key in keys]
+        found = {
+            span: [Total(*row) for row in rows if row[1].startswith(hours.begin)]
+            for (_, span, _), rows in zip(keys, await asyncio.gather(*asked), strict=True)
+        }
+        return {span: totals for span, totals in found.items() if totals}
 
     async def drop_totals(self, metric: str, entries: Collection[SpanEntry]) -> None:
         """Drop the rows of the attempts that nobody needs; those of open runs stay."""
@@ -192,7 +236,7 @@ class Versions:
             await self._session.write(
                 Batch([(self._do.drop_totals, key)])
                 for entry, attempt in dropped
-                for key in _parts(entry, attempt)
+                for key in (*_parts(entry, attempt), (UUID(attempt.id), entry.span, _HOUR_PART))
             )
             gone = {attempt.id for _, attempt in dropped}
 

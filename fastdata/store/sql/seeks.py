@@ -26,7 +26,12 @@ _totals, _partials = tables.totals.c, tables.partials.c
 
 
 async def totals_of(
-    connection: AsyncConnection, metric: str, heads: Mapping[int, Head], dims: Sequence[str]
+    connection: AsyncConnection,
+    metric: str,
+    heads: Mapping[int, Head],
+    dims: Sequence[str],
+    *,
+    is_of_spans: bool,
 ) -> Select[Any]:
     """What reads those of `statements.READ_TOTALS` whose dimensions begin with one of some texts.
 
@@ -34,6 +39,7 @@ async def totals_of(
 
     Args:
         heads: Of the same metric and spans.
+        is_of_spans: Whether it reads those of some `spans` only.
     """
     if heads and _are_few(dims):
         ordered = list(heads.values())
@@ -46,8 +52,9 @@ async def totals_of(
             for head in (ordered[len(ordered) // 2], ordered[0], ordered[-1])
         ]
         if await _have_many(connection, hours, len(dims)):
-            return statements.walked_totals(dims)
-    return statements.of_dims(statements.READ_TOTALS, dims)
+            return statements.walked_totals(dims, is_of_spans)
+    rows = statements.of_dims(statements.READ_TOTALS, dims)
+    return statements.of_spans(rows) if is_of_spans else rows
 
 
 async def partials_of(

@@ -1,5 +1,6 @@
 """What the SQL stores ask of the database, as SQLAlchemy expressions, and how rows are read."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -30,6 +31,7 @@ from sqlalchemy.sql.base import ReadOnlyColumnCollection
 from sqlalchemy.sql.elements import KeyedColumnElement
 
 from fastdata.store import rules
+from fastdata.store.hours import hours_id
 from fastdata.store.protocol import Gap, Head, Progress, Tally
 from fastdata.store.sql import tables
 from fastdata.store.sql.dialect import Dialect as Database
@@ -52,10 +54,12 @@ __all__ = [
     "fetch_progress",
     "fetch_rows",
     "fetch_tallies",
+    "heads_within",
     "is_newer",
     "is_of_own_span",
     "is_open",
     "of_dims",
+    "of_spans",
     "previous_coverage",
     "put",
     "tally_partials",
@@ -77,7 +81,7 @@ _Columns = ReadOnlyColumnCollection[str, KeyedColumnElement[Any]]
 _STAMPS_UNIT = 1 << 32
 """Stamps are summed in two parts: SQLite refuses sums of more than 64 bits."""
 
-_heads_within = _heads.metric == _metric, _heads.span >= _start, _heads.span < _end
+heads_within = _heads.metric == _metric, _heads.span >= _start, _heads.span < _end
 _totals_within = _totals.metric == _metric, _totals.span >= _start, _totals.span < _end
 _partials_within = (
     _partials.metric == _metric,
@@ -89,7 +93,7 @@ _is_published = or_(_heads.version == _version, _heads.previous_version == _vers
 # The heads of the spans in `[start, end)`, by span, without the name of the metric.
 _READ_HEADS = (
     select(*(column for column in tables.heads.c if column.name != "metric"))
-    .where(*_heads_within)
+    .where(*heads_within)
     .order_by(_heads.span)
 )
 
@@ -106,7 +110,7 @@ READ_TOTALS = (
             _totals.span == _heads.span + 0,
         ),
     )
-    .where(*_heads_within)
+    .where(*heads_within)
 )
 
 # All partials of the windows in `[start, end)`, sorted by key.
@@ -127,7 +131,7 @@ READ_CLOSED_VERSIONS = (
 )
 
 # The spans in `[start, end)` whose head, or the one before it, is of a version.
-READ_PUBLISHED = select(_heads.span).where(*_heads_within, _is_published)
+READ_PUBLISHED = select(_heads.span).where(*heads_within, _is_published)
 
 # Span, version and number of the totals of some versions in `[start, end)`.
 _COUNT_TOTALS = (
@@ -141,9 +145,9 @@ DROP_VERSION = delete(tables.totals).where(
     _totals.metric == _metric, _totals.version == _version, _totals.span == _span
 )
 
-# The same, unless a head needs it.
+# The same, unless a head, of metric `judge`, needs it.
 DROP_OBSOLETE = DROP_VERSION.where(
-    ~exists().where(_heads.metric == _metric, _heads.span == _span, _is_published)
+    ~exists().where(_heads.metric == _judge, _heads.span == _span, _is_published)
 )
 
 _READ_GAPS = (
@@ -203,6 +207,11 @@ def _replaces(table: Table, new: _Columns) -> ColumnElement[bool] | None:
     return None
 
 
+def of_spans(rows: Select[Any]) -> Select[Any]:
+    """Of totals those of some `spans`."""
+    return rows.where(_heads.span.in_(bindparam("spans", expanding=True)))
+
+
 def of_dims(rows: Select[Any], dims: Sequence[str]) -> Select[Any]:
     """Of totals or partials those whose dimensions lie where all lie that begin with some texts."""
     between = rules.between(dims)
@@ -210,13 +219,13 @@ def of_dims(rows: Select[Any], dims: Sequence[str]) -> Select[Any]:
     return rows.where(column >= between[0], column < between[1]) if between else rows
 
 
-def walked_totals(dims: Sequence[str]) -> Select[Any]:
+def walked_totals(dims: Sequence[str], is_of_spans: bool) -> Select[Any]:
     """The same of READ_TOTALS, by a walk from window to window that looks there for `dims`."""
     every, other = tables.totals.alias(), tables.totals.alias()
     first = select(func.min(every.c.window)).where(*_same(every, _heads, "version", "span"))
     head = _heads.metric, _heads.version, _heads.span
-    begun = select(*head, _window(first.correlate(tables.heads))).where(*_heads_within)
-    walk = begun.cte("walk", recursive=True)
+    begun = select(*head, _window(first.correlate(tables.heads))).where(*heads_within)
+    walk = (of_spans(begun) if is_of_spans else begun).cte("walk", recursive=True)
     later = select(func.min(other.c.window)).where(*_same(other, walk.c, "version", "span"))
     later = later.where(other.c.window > walk.c.window).correlate(walk)
     further = select(walk.c.metric, walk.c.version, walk.c.span, _window(later))
@@ -342,9 +351,12 @@ async def count_totals(
     if not versions:
         return {}
     spans, numbers = zip(*versions, strict=True)
-    parameters = {"metric": metric, "start": min(spans), "end": max(spans) + 1}
-    rows = await connection.execute(_COUNT_TOTALS, parameters | {"versions": set(numbers)})
-    return {(span, version): count for span, version, count in rows}
+    within = {"start": min(spans), "end": max(spans) + 1, "versions": set(numbers)}
+    counts = Counter[tuple[int, int]]()
+    for id in (metric, hours_id(metric)):
+        rows = await connection.execute(_COUNT_TOTALS, within | {"metric": id})
+        counts.update({(span, version): count for span, version, count in rows})
+    return counts
 
 
 async def fetch_tallies(

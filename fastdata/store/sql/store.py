@@ -14,10 +14,12 @@ from fastdata import failpoints
 from fastdata.coordinates.segments import Coverage
 from fastdata.errors import StoreError, StoreUnavailableError
 from fastdata.store import protocol, rules
+from fastdata.store.hours import Hours, hours_id
 from fastdata.store.pace import Pace
 from fastdata.store.protocol import Flip, Gap, Head, Partial, Progress, Reading, Run, Survey, Total
 from fastdata.store.sql import seeks, statements, tables
 from fastdata.store.sql.dialect import READ, WRITE, Dialect, SqlRow, to_its_end, transaction
+from fastdata.store.sql.hours import fetch_totals
 from fastdata.store.sql.rows import RowsAsRead
 
 __all__ = ["SqlStore"]
@@ -25,8 +27,8 @@ __all__ = ["SqlStore"]
 # A flush of the worker waits for a portion at most, so portions are short.
 _ROWS_AT_ONCE = 5_000
 _SPANS_AT_ONCE = 24
-# Of a span, whether it begins here, and rows.
-_Piece = tuple[int, bool, Sequence[protocol.TotalRow]]
+# A span, the id of its rows, whether they begin here, and rows.
+_Piece = tuple[int, str, bool, Sequence[protocol.TotalRow]]
 
 
 class SqlStore(protocol.ServingStore):
@@ -114,17 +116,15 @@ class SqlStore(protocol.ServingStore):
         end: int,
         totals: Sequence[tuple[int, int]] | None = None,
         dims: Sequence[str] = ("",),
+        hours: Hours | None = None,
     ) -> Reading:
         """See `ServingStore`; a transaction sees one snapshot, whatever is committed meanwhile."""
         counted, missed = _ranges(metric, unfolded, start, end)
         async with self._transaction("read an answer", READ) as connection:
             heads = await statements.fetch_heads(connection, metric, start, end)
-            shown: list[SqlRow] = []
-            totals_of = await seeks.totals_of(connection, metric, heads, dims)
-            for first, last in [(start, end)] if totals is None else totals:
-                within = counted | {"start": max(start, first), "end": min(end, last)}
-                rows = await statements.fetch_rows(connection, totals_of, within)
-                shown += rules.beginning(rows, 1, dims)
+            every = ((max(start, a), min(end, b)) for a, b in totals or ())
+            wanted = [(start, end)] if totals is None else list(every)
+            shown = await fetch_totals(connection, metric, heads, wanted, dims, hours)
             partials_of = await seeks.partials_of(
                 connection, self._dialect, metric, start, end, dims
             )
@@ -212,24 +212,36 @@ class SqlStore(protocol.ServingStore):
             return [id for id in ids if id.startswith(prefix)]
 
     async def write_totals(
-        self, metric: str, version: int, spans: protocol.SpanTotals, pace: Pace | None = None
+        self,
+        metric: str,
+        version: int,
+        spans: protocol.SpanTotals,
+        pace: Pace | None = None,
+        hours: protocol.SpanTotals | None = None,
     ) -> dict[int, int]:
         """See `ServingStore`; 5,000 rows a transaction."""
-        rows = {span: rules.unique(metric, totals) for span, totals in sorted(spans.items())}
+        both = (metric, spans), (hours_id(metric), hours or {})
+        rows = {
+            (span, id): rules.unique(metric, totals.get(span, ()))
+            for span in sorted(spans)
+            for id, totals in both
+        }
         at_once = min(_ROWS_AT_ONCE, pace.rows_at_once) if pace else _ROWS_AT_ONCE
         for portion in _portions_of(rows, at_once):
             if pace:
-                await pace.wait(sum(len(totals) for _, _, totals in portion))
+                await pace.wait(sum(len(totals) for *_, totals in portion))
             await self._write_portion(metric, version, portion)
             failpoints.reach("store.after_totals")
-        return {span: len(totals) for span, totals in rows.items()}
+        return {span: sum(len(rows[span, id]) for id, _ in both) for span in spans}
 
     @to_its_end
     async def _write_portion(self, metric: str, version: int, portion: Sequence[_Piece]) -> None:
         written = {"metric": metric, "version": version}
-        begun = [written | {"span": span} for span, is_first, _ in portion if is_first]
-        rows = [(metric, version, span, *total) for span, _, totals in portion for total in totals]
-        spans = {span for span, _, _ in portion}
+        begun = [
+            written | {"metric": id, "span": span} for span, id, is_first, _ in portion if is_first
+        ]
+        rows = [(id, version, span, *total) for span, id, _, totals in portion for total in totals]
+        spans = {span for span, *_ in portion}
         between = {"start": min(spans), "end": max(spans) + 1}
         async with self._transaction("write totals", WRITE) as connection:
             await self._dialect.lock(connection, metric)
@@ -275,8 +287,9 @@ class SqlStore(protocol.ServingStore):
             ranges = _ranges(metric, unfolded, first, last)
             dropped += await self._drop(metric, drop, ranges if unfolded else ranges[:1])
         for portion in rules.portions(obsolete, _SPANS_AT_ONCE):
-            versions = [{"metric": metric, "span": span, "version": v} for span, v in portion]
-            await self._drop(metric, statements.DROP_OBSOLETE, versions)
+            versions = [{"judge": metric, "span": span, "version": v} for span, v in portion]
+            both = [v | {"metric": m} for v in versions for m in (metric, hours_id(metric))]
+            await self._drop(metric, statements.DROP_OBSOLETE, both)
         return dropped
 
     @to_its_end
@@ -373,12 +386,14 @@ def _ranges(metric: str, unfolded: str, start: int, end: int) -> list[dict[str, 
     return [counted, counted | {"metric": unfolded, "start": rules.first_timed(start)}]
 
 
-def _portions_of(spans: protocol.SpanTotals, at_once: int) -> Iterator[list[_Piece]]:
+def _portions_of(
+    rows: Mapping[tuple[int, str], Sequence[protocol.TotalRow]], at_once: int
+) -> Iterator[list[_Piece]]:
     """What one transaction writes; long spans are split."""
     pieces = (
-        (span, first == 0, totals[first : first + at_once])
-        for span, totals in spans.items()
+        (*key, first == 0, totals[first : first + at_once])
+        for key, totals in rows.items()
         for first in range(0, len(totals) or 1, at_once)
     )
     # A span without rows is work, too.
-    return rules.portions(pieces, at_once, lambda piece: len(piece[2]) + 1)
+    return rules.portions(pieces, at_once, lambda piece: len(piece[3]) + 1)
