@@ -8,6 +8,7 @@ from fastdata import failpoints
 from fastdata.store.protocol import ServingStore
 from tests.store.contract_answers import AnswersContract
 from tests.store.contract_clean_up import CleanUpContract
+from tests.store.contract_hours import HoursContract
 from tests.store.contract_partials import PartialsContract
 from tests.store.contract_rollups import RollupsContract
 from tests.store.contract_versions import VersionsContract
@@ -16,7 +17,12 @@ from tests.support.rules import without
 
 
 class StoreContract(
-    PartialsContract, VersionsContract, CleanUpContract, RollupsContract, AnswersContract
+    PartialsContract,
+    VersionsContract,
+    CleanUpContract,
+    HoursContract,
+    RollupsContract,
+    AnswersContract,
 ):
     """The promises of `ServingStore`; the fixture `store` is an open, empty store."""
 
