@@ -143,6 +143,8 @@ def _show(metric: "VerifiedMetric") -> None:
 def _compared(metric: "VerifiedMetric") -> str:
     counts = {name: metric.total(name) for name in ("totals", "tips", "partials")}
     said = [f"{number:,} {name}" for name, number in counts.items()]
+    if hours := metric.total("hours"):
+        said.insert(1, f"{hours:,} of whole hours")
     if metric.windows or metric.windows_left:
         left = metric.windows_left
         others = f" ({left:,} more have hours that are not verified here)" if left else ""

@@ -25,6 +25,7 @@ __all__ = [
     "Place",
     "PresentedStates",
     "columns_of",
+    "compare_hours",
     "compare_tips",
     "compare_totals",
     "could_be",
@@ -241,9 +242,7 @@ def compare_totals(
             hours[key[1]] = None
         elif (of_hour := hours.setdefault(key[1], [])) is not None:
             of_hour.append(states)
-    whole: dict[str, PlainRows] = {}
-    for key, group in rows.items():
-        whole.setdefault(key[1], []).extend(group)
+    whole = _by_dims(rows)
     for dims, several in hours.items():
         if several is None or len(several) < 2:
             continue
@@ -253,6 +252,31 @@ def compare_totals(
         detail = "the totals are right, and what they merge to is not"
         columns = columns_of(metric, whole[dims])
         comparison.check(comparison.present(merged), columns, f"the hour, {dims}", detail)
+
+
+def compare_hours(
+    comparison: Comparison,
+    span: int,
+    hours: Mapping[GroupKey, bytes],
+    rows: Mapping[GroupKey, PlainRows],
+) -> None:
+    """Check the totals of a whole hour.
+
+    Args:
+        span: Its start, ms UTC.
+        rows: Of all events that count in them, each once.
+    """
+    whole = {(span, dims): of_dims for dims, of_dims in _by_dims(rows).items()}
+    for key in sorted(hours.keys() | whole.keys()):
+        place = Place(key, " (the hour)")
+        _compare_state(comparison, hours.get(key), whole.get(key, []), place, "total of the hour")
+
+
+def _by_dims(rows: Mapping[GroupKey, PlainRows]) -> dict[str, PlainRows]:
+    by_dims: dict[str, PlainRows] = {}
+    for (_, dims), group in rows.items():
+        by_dims.setdefault(dims, []).extend(group)
+    return by_dims
 
 
 def compare_tips(

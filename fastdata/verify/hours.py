@@ -13,10 +13,11 @@ from fastdata.declare.metric import Metric
 from fastdata.declare.source import Source
 from fastdata.declare.unfolded import counted_in, unfolded_of
 from fastdata.errors import VerifyError
+from fastdata.store.hours import Hours
 from fastdata.store.protocol import Head, Partial, Reading, Run, ServingStore
 from fastdata.verify.archive import ArchiveContents
 from fastdata.verify.causes import KnownCauses, SpeedComparison
-from fastdata.verify.compare import Comparison, compare_tips, compare_totals
+from fastdata.verify.compare import Comparison, compare_hours, compare_tips, compare_totals
 from fastdata.verify.errors_metric import since
 from fastdata.verify.recount import (
     GroupKey,
@@ -109,10 +110,12 @@ class HourVerifier:
         (totals, tips), rows = _stored(view.reading), _once(groups.values())
         compare_totals(batch, totals, rows)
         report.totals = batch.checked
+        await self._compare_hours(metric, view, batch, rows)
+        report.hours = batch.checked - report.totals
         read_on = tip_events(events, counted, coverage, size)
         report.tip_events = len(read_on)
         compare_tips(batch, tips, group(metric, read_on))
-        report.tips = batch.checked - report.totals
+        report.tips = batch.checked - report.totals - report.hours
         report.findings += batch.findings
         report = await self._compare_speed(metric, view, counted, groups, report, sketches)
         return VerifiedHour(view.head, report, rows)
@@ -132,6 +135,27 @@ class HourVerifier:
         raise VerifyError(
             f"replays keep moving the span {span} of {metric.id}: verify when they are done"
         )
+
+    async def _compare_hours(
+        self, metric: Metric, view: _View, batch: Comparison, rows: Mapping[GroupKey, PlainRows]
+    ) -> None:
+        """Compare the totals of the whole hour, of the grouping sets that have some."""
+        span, unfolded = view.head.span, unfolded_of(self.source).id
+        limits = span, span + HOUR_MS
+        for number, names in enumerate(metric.sets):
+            begin = metric.dims_prefix(names)
+            reading = await self.store.read(
+                metric.id, unfolded, self.source.topic, *limits,
+                dims=(begin,), hours=Hours([limits], begin),
+            )  # fmt: skip
+            hours, minutes = (
+                {key: state for key, state in totals.items() if _is_of(metric, key, number)}
+                for totals in (_stored(reading)[0], _stored(view.reading)[0])
+            )
+            # Where there are none, it has those of minutes; what has moved on is not of these rows.
+            if hours != minutes and reading.heads.get(span) == view.head:
+                counted = {key: row for key, row in rows.items() if _is_of(metric, key, number)}
+                compare_hours(batch, span, hours, counted)
 
     async def _compare_speed(
         self,
@@ -222,6 +246,11 @@ def _once(segments: Iterable[Mapping[GroupKey, PlainRows]]) -> dict[GroupKey, Pl
             if counted := [row for row in group_rows if not row.event.is_repeat]:
                 rows.setdefault(key, []).extend(counted)
     return rows
+
+
+def _is_of(metric: Metric, key: GroupKey, number: int) -> bool:
+    """Whether a row is of a grouping set."""
+    return metric.read_dims(key[1])[0] == number
 
 
 def _partials(view: _View) -> dict[SegmentKey, dict[GroupKey, bytes]]:

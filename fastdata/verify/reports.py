@@ -27,7 +27,7 @@ AGREES, UNEXPLAINED, INCOMPARABLE = 0, 3, 4
 ComparedLayer = Literal["batch", "speed"]
 SpeedStatus = Literal["compared", "nothing new", "moved on", "undone", "no worker", "never folded"]
 _SHOWN_FINDINGS = 1_000
-_COUNTERS = ("events", "tip_events", "new", "totals", "tips", "partials")
+_COUNTERS = ("events", "tip_events", "new", "totals", "hours", "tips", "partials")
 _RARE = 1e-3
 
 
@@ -122,7 +122,8 @@ class SpanReport:
         events: That the current version counts of closed segments, repeats included.
         tip_events: That it counts of open segments, without repeats.
         new: How many of `events` came with it: what the speed layer is compared on.
-        totals: How many totals were compared; and `tips` and `partials`, likewise.
+        totals: How many totals were compared; and `hours` (totals of the whole hour), `tips` and
+            `partials`, likewise.
         speed: Whether it could be compared, or why not; of a span that a replay has just moved
             on nothing was.
         causes: Events by which the layers differ, by cause.
@@ -135,6 +136,7 @@ class SpanReport:
     tip_events: int = 0
     new: int = 0
     totals: int = 0
+    hours: int = 0
     tips: int = 0
     partials: int = 0
     speed: SpeedStatus = "nothing new"

@@ -32,6 +32,7 @@ from fastdata.coordinates.dimensions import is_tip, split_tip
 from fastdata.coordinates.instants import HOUR_MS, MINUTE_MS
 from fastdata.coordinates.segments import Coverage
 from fastdata.declare.unfolded import unfolded_of
+from fastdata.store.hours import Hours
 from fastdata.store.protocol import Gap, Head, Partial, Reading, ServingStore
 from tests.simulation.fakes import ViolationError
 from tests.simulation.log import SEGMENT, WINDOWS, Log, Place, window_start
@@ -48,6 +49,7 @@ class Reader:
         inexact: Starts of rows of the last answer.
         repeated: Events that the last answer counts more than once.
         read_until: Of the last answer.
+        hours: How many totals fewer there were by the hour.
     """
 
     def __init__(self, log: Log, metric: Metric) -> None:
@@ -56,6 +58,7 @@ class Reader:
         self.inexact: list[int] = []
         self.repeated: set[int] = set()
         self.read_until: int | None = None
+        self.hours = 0
         self.forget()
 
     def forget(self) -> None:
@@ -71,6 +74,7 @@ class Reader:
         doubts = Doubts(self.metric, reading)
         self.read_until = doubts.read_until
         self.check_partials(doubts.settled.partials)
+        await self.check_hours(store, reading)
         self.inexact, self.repeated = [], set()
         visible: set[int] = set()
         for merged in merge(self.metric, doubts, Buckets(0, END_MS, MINUTE_MS)):
@@ -82,6 +86,23 @@ class Reader:
             if not row.is_exact:
                 self.inexact.append(row.start)
         return visible
+
+    async def check_hours(self, store: ServingStore, reading: Reading) -> None:
+        """An answer by the hour is the same of whole hours as of their minutes."""
+        ids = self.metric.id, unfolded_of(self.metric.source).id, self.metric.source.topic
+        whole = await store.read(*ids, 0, END_MS, hours=Hours([(0, END_MS)], ""))
+        by_minute, by_hour = (
+            [
+                row.estimated(self.metric)
+                for row in merge(
+                    self.metric, Doubts(self.metric, each), Buckets(0, END_MS, HOUR_MS)
+                )
+            ]
+            for each in (reading, whole)
+        )
+        if by_minute != by_hour:
+            raise ViolationError(f"{by_hour} of whole hours, and of minutes {by_minute}")
+        self.hours += len(reading.totals) - len(whole.totals)
 
     async def query(self, store: ServingStore) -> None:
         """Look, and miss nothing that was seen before."""

@@ -2,10 +2,11 @@
 
 The start, the cells, the flush, the archive, the planner, the row engine, the store and the merge
 are the real ones. The log is a list, the state table a dictionary, and a crash may come between any
-two single writes. Three promises are checked:
+two single writes. Four promises are checked:
 
 * at most once: no answer holds an event twice;
 * no flicker:   an event that a reader has seen stays in every later answer;
+* whole hours:  an answer of them is the same as of their minutes;
 * nothing lost: when all has drained, answers hold every event that is not in a recorded gap or left
                 out, and after batch has read everything they hold every event once, those of open
                 segments, too, and every row is exact.
@@ -29,6 +30,7 @@ import pytest
 
 from fastdata import Count, Metric, Source, Sum, failpoints
 from fastdata.archive import ArchivedRecord, ArchiveStorage, PartitionArchive, open_archive_storage
+from fastdata.batch import hours
 from fastdata.batch.replay import replay
 from fastdata.coordinates.instants import HOUR_MS
 from fastdata.declare.unfolded import unfolded_of
@@ -198,16 +200,20 @@ class System:
                 failpoints.clear(name)
 
     async def replay(self, first: int, end: int, *, resume: bool = False) -> None:
-        await replay(
-            [self.metric],
-            store=self.store,
-            archive=self.storage,
-            start=None if resume else FIRST_MS + first * HOUR_MS,
-            end=None if resume else FIRST_MS + end * HOUR_MS,
-            workers=0,
-            complete=True,
-            resume=resume,
-        )
+        with pytest.MonkeyPatch.context() as patch:
+            # Hours of two minutes are as good as those of many.
+            patch.setattr(hours, "_FEW", 1)
+            patch.setattr(hours, "_LEAST_SAVING", 1)
+            await replay(
+                [self.metric],
+                store=self.store,
+                archive=self.storage,
+                start=None if resume else FIRST_MS + first * HOUR_MS,
+                end=None if resume else FIRST_MS + end * HOUR_MS,
+                workers=0,
+                complete=True,
+                resume=resume,
+            )
 
     async def undo(self) -> None:
         heads = await self.store.heads(self.metric.id, 0, END_MS)
