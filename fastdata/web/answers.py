@@ -16,7 +16,7 @@ from fastdata.answer.arrow import describe
 from fastdata.answer.batches import write_csv, write_json
 from fastdata.answer.merge import Row
 from fastdata.answer.query import Question
-from fastdata.coordinates.instants import now_ms, parse_instant
+from fastdata.coordinates.instants import parse_instant
 from fastdata.declare.metric import Metric
 from fastdata.errors import QueryError
 from fastdata.settings import Settings
@@ -25,7 +25,7 @@ from fastdata.web.looks import Looks
 from fastdata.web.readers import Readers
 from fastdata.web.words import Form, QueryWords
 
-__all__ = ["Answers"]
+__all__ = ["Answers", "Watch"]
 
 _KEPT = 64
 _KEPT_BYTES = 1 << 20
@@ -42,7 +42,7 @@ class Answers:
     """
 
     def __init__(self, readers: Readers, looks: Looks, settings: Settings) -> None:
-        self._readers = readers
+        self.readers = readers
         self._looks = looks
         self._settings = settings
         self._bodies: OrderedDict[str, asyncio.Task[bytes]] = OrderedDict()
@@ -57,7 +57,7 @@ class Answers:
             BusyError: It took too long.
             StoreError: The store failed.
         """
-        question = words.about(metric, now_ms())
+        question = words.about(metric)
         look = await self._looks.at(metric)
         request = question.request
         asked = words.model_dump(exclude={"start", "end", "last", "format"})
@@ -95,11 +95,11 @@ class Answers:
     async def _make(self, question: Question, limit: int | None, form: Form) -> bytes:
         async def answer(store: ServingStore, deadline: float) -> bytes:
             began = time.perf_counter()
-            watch = _Watch(self._most_rows(limit), deadline)
+            watch = Watch(self._most_rows(limit), deadline)
             table = with_progress(await question.answer(store, watch.rows))
             return _written(table, time.perf_counter() - began, form)
 
-        return await self._readers.run(answer, self._settings.web_timeout_s)
+        return await self.readers.run(answer, self._settings.web_timeout_s)
 
     def _most_rows(self, limit: int | None) -> int | None:
         """How many rows may be merged; None where only so many of them are answered."""
@@ -107,7 +107,7 @@ class Answers:
         return None if limit is not None and limit <= most else most
 
 
-class _Watch:
+class Watch:
     """Ends what becomes too large, or takes too long."""
 
     def __init__(self, max_rows: int | None, deadline: float) -> None:

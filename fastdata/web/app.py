@@ -8,9 +8,10 @@ from fastapi import FastAPI
 
 from fastdata.declare.catalog import Catalog
 from fastdata.settings import Settings
-from fastdata.web import answering, docs, operations
+from fastdata.web import answering, docs, login, operations, overview, pages
 from fastdata.web.desk import Desk
 from fastdata.web.problems import take_problems
+from fastdata.web.rendering import ASSETS, ASSETS_URL, Assets
 from fastdata.web.security import Guard
 
 __all__ = ["make_app"]
@@ -36,7 +37,8 @@ def make_app(settings: Settings, catalog: Catalog) -> FastAPI:
         openapi_url="/api/openapi.json",
     )
     take_problems(app)
-    for module in (answering, operations, docs):
+    for module in (answering, operations, docs, login, overview, pages):
         app.include_router(module.router)
+    app.mount(ASSETS_URL, Assets(directory=ASSETS))
     app.add_middleware(Guard, token=settings.web_token.get_secret_value())
     return app

@@ -1,5 +1,6 @@
 """What all paths of the server share."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from fastdata.declare.catalog import Catalog
 from fastdata.settings import Settings
 from fastdata.web.answers import Answers
 from fastdata.web.changes import Changes
+from fastdata.web.history import History
 from fastdata.web.looks import Looks
 from fastdata.web.readers import Readers
 from fastdata.web.recent import Recent
@@ -30,6 +32,7 @@ class Desk:
         answers: Answers queries, in readers of their own.
         changes: Tells what is new.
         status: How far each layer is.
+        history: How that was during the last hour.
     """
 
     settings: Settings
@@ -39,6 +42,7 @@ class Desk:
     answers: Answers
     changes: Changes
     status: Recent[dict[str, Any]]
+    history: History
 
     @classmethod
     @asynccontextmanager
@@ -48,6 +52,8 @@ class Desk:
         large = Readers(settings.store, settings.web_max_queries)
         async with small, large:
             looks = Looks(small, settings.web_timeout_s)
+            history = History(catalog.sources.values(), small)
+            sampling = asyncio.create_task(history.sample())
             yield cls(
                 settings=settings,
                 catalog=catalog,
@@ -56,7 +62,9 @@ class Desk:
                 answers=Answers(large, looks, settings),
                 changes=Changes(catalog.metrics.values(), looks),
                 status=Recent(),
+                history=history,
             )
+            sampling.cancel()
 
 
 def _desk(request: Request) -> Desk:

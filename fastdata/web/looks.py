@@ -4,6 +4,7 @@ import hashlib
 import json
 from bisect import bisect_left
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -13,7 +14,8 @@ from fastdata.declare.metric import Metric
 from fastdata.declare.unfolded import unfolded_of
 from fastdata.exports.marks import MarkParts, span_marks
 from fastdata.exports.parts import EARLIEST, LATEST
-from fastdata.store.protocol import Run, ServingStore
+from fastdata.store import rules
+from fastdata.store.protocol import Run, ServingStore, Survey
 from fastdata.store.rollups import kept_of, rollup_id
 from fastdata.web.readers import Readers
 from fastdata.web.recent import Recent
@@ -41,6 +43,7 @@ class Look:
     fresh_until: int | None
     read_until: int | None
     run: Run | None
+    _counted: AbstractSet[int]  # hours of which batch has counted all that was folded
     _starts: Sequence[int]
     _whole: MarkParts  # what rows of any hour depend on
     _marks: dict[tuple[int, int], str] = field(default_factory=dict)
@@ -71,6 +74,7 @@ class Look:
             fresh_until=fresh_until(survey),
             read_until=read_until(survey),
             run=run,
+            _counted=_counted(survey, source.segment_size),
             _starts=list(hours),
             _whole=[gaps, ready],
         )
@@ -80,6 +84,8 @@ class Look:
         """The stretches of hours of which a replay has something to count, ms UTC."""
         stretches: list[tuple[int, int]] = []
         for hour, (_, version, partials, unfolded, gaps) in self.hours.items():
+            if hour in self._counted:
+                continue
             is_counted = version is not None and not partials and not unfolded
             if is_counted and not any(missing for *_, [missing] in cast("list[Any]", gaps)):
                 continue
@@ -106,6 +112,16 @@ class Look:
             mark = hashlib.blake2b(content, digest_size=12).hexdigest()
             self._marks[start, end] = mark
         return mark
+
+
+def _counted(survey: Survey, segment_size: int) -> frozenset[int]:
+    """The hours whose totals, or tips, count all that was folded of any partition."""
+    folded = {report.partition: report.next_offset for report in rules.living(survey.progress)}
+    return frozenset(
+        span
+        for span, head in survey.heads.items()
+        if all(head.coverage.end(p, segment_size) >= end for p, end in folded.items())
+    )
 
 
 class Looks:

@@ -7,7 +7,7 @@ from typing import Annotated, Any, cast
 from fastapi import APIRouter, Query, Response
 
 from fastdata.answer.batches import json_rows
-from fastdata.answer.query import ask
+from fastdata.answer.query import question_of
 from fastdata.archive import open_archive_storage
 from fastdata.coordinates.instants import now_ms, to_iso
 from fastdata.declare.metric import Metric
@@ -21,11 +21,10 @@ from fastdata.speed.dead_letters import dead_letter_topic
 from fastdata.store.protocol import ServingStore
 from fastdata.verify.errors_metric import errors_of
 from fastdata.web.desk import Desk, TheDesk
-from fastdata.web.interval import interval
 from fastdata.web.models import Letters, Quality, Replays, responses
 from fastdata.web.words import RangeWords
 
-__all__ = ["router"]
+__all__ = ["letters_of", "quality_of", "router", "status_of"]
 
 router = APIRouter(tags=["operations"])
 
@@ -39,6 +38,11 @@ async def read_status(desk: TheDesk) -> dict[str, Any]:
 
     What cannot be reached is named in `problems`; the rest is there nevertheless.
     """
+    return await status_of(desk)
+
+
+async def status_of(desk: Desk) -> dict[str, Any]:
+    """The status, read at most once a second for all who ask."""
     return await desk.status.get(lambda: _status(desk))
 
 
@@ -82,6 +86,18 @@ async def list_dead_letters(
 
     Raises:
         QueryError: There is no such source.
+    """
+    return await letters_of(desk, source, reason, limit, before)
+
+
+async def letters_of(
+    desk: Desk, source: str | None, reason: str | None, limit: int, before: str
+) -> Letters:
+    """A page of dead letters.
+
+    Raises:
+        QueryError: There is no such source.
+        BrokerError: The broker cannot be used; retriable.
     """
     topic = dead_letter_topic(_source(desk, source).topic)
     parts = [part.split(":") for part in before.split(",") if part]
@@ -141,6 +157,16 @@ async def read_quality(
 
     It is what `fastdata verify --store-result` found; empty when none was stored.
     """
+    return await quality_of(desk, words)
+
+
+async def quality_of(desk: Desk, words: RangeWords) -> Quality:
+    """What verifications found, of all metrics.
+
+    Raises:
+        QueryError: A word is wrong.
+        StoreError: The store failed.
+    """
     metrics = sorted(desk.catalog.metrics.values(), key=lambda metric: metric.name)
     rows = await asyncio.gather(*[_errors(desk, metric, words) for metric in metrics])
     quality = [
@@ -151,9 +177,15 @@ async def read_quality(
 
 async def _errors(desk: Desk, metric: Metric, words: RangeWords) -> list[dict[str, object]]:
     errors = errors_of(metric)
-    start, end = interval(errors, words.start, words.end, words.last, words.zone, now_ms())
-    by = ["measure", "cause"]
-    question = ask(errors, start, end, every="all", zone=words.zone, by=by)
+    question = question_of(
+        errors,
+        words.start,
+        words.end,
+        last=words.last,
+        every="all",
+        zone=words.zone,
+        by=["measure", "cause"],
+    )
 
     async def read(store: ServingStore, _deadline: float) -> list[dict[str, object]]:
         return list(json_rows(await question.answer(store)))

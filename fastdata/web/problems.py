@@ -19,7 +19,7 @@ from fastdata.errors import (
     mask_url,
 )
 
-__all__ = ["MEDIA_TYPE", "problem", "take_problems"]
+__all__ = ["MEDIA_TYPE", "problem", "status_of", "take_problems"]
 
 MEDIA_TYPE = "application/problem+json"
 _RETRY_AFTER_S = 2
@@ -45,14 +45,20 @@ def take_problems(app: FastAPI) -> None:
 
 
 async def _of_ours(_request: Request, error: Exception) -> JSONResponse:
+    status = status_of(error)
+    if status == HTTPStatus.INTERNAL_SERVER_ERROR:
+        _log.error("%s", mask_url(str(error)))
+    headers = {"Retry-After": str(_RETRY_AFTER_S)} if status == 503 else None
+    return problem(status, str(error), headers)
+
+
+def status_of(error: Exception) -> int:
+    """The code that goes with an error of ours."""
     if isinstance(error, UnknownMetricError):
-        return problem(404, str(error))
+        return 404
     if isinstance(error, QueryError):
-        return problem(400, str(error))
-    if isinstance(error, _UNAVAILABLE):
-        return problem(503, str(error), {"Retry-After": str(_RETRY_AFTER_S)})
-    _log.error("%s", mask_url(str(error)))
-    return problem(500, str(error))
+        return 400
+    return 503 if isinstance(error, _UNAVAILABLE) else 500
 
 
 async def _of_words(_request: Request, error: Exception) -> JSONResponse:

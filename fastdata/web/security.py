@@ -1,27 +1,32 @@
 """Who is let in, and what a browser may do with what it gets."""
 
+import hmac
 import secrets
+from http.cookies import SimpleCookie
 from ipaddress import ip_address
+from urllib.parse import urlencode
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import RedirectResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from fastdata.errors import SettingsError
 from fastdata.web.problems import problem
 
-__all__ = ["Guard", "check_address", "is_loopback"]
+__all__ = ["COOKIE", "Guard", "check_address", "is_loopback", "session_of"]
 
 _HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:;"
-        " font-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none';"
+        " font-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'self';"
         " frame-ancestors 'none'"
     ),
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Resource-Policy": "same-origin",
 }
-_CLOSED = "/api/v1/"
+_OPEN = ("/health/", "/assets/", "/login", "/api/docs", "/api/openapi.json")
+COOKIE = "fastdata_session"
 
 
 def is_loopback(host: str) -> bool:
@@ -46,6 +51,11 @@ def check_address(host: str, token: str) -> None:
         )
 
 
+def session_of(token: str) -> str:
+    """What a browser has as a cookie once the token was typed in; another token makes it void."""
+    return hmac.new(token.encode(), b"fastdata pages", "sha256").hexdigest()
+
+
 class Guard:
     """Lets requests through that may pass, and adds the headers of a careful server.
 
@@ -53,7 +63,7 @@ class Guard:
     all by giving its own name this machine's address.
 
     Args:
-        token: That clients have to send for all below `/api/v1/`; empty for none.
+        token: That clients have to send, and people to type in once; empty for none.
     """
 
     def __init__(self, app: ASGIApp, token: str) -> None:
@@ -88,16 +98,31 @@ class Guard:
                 f"this server answers to localhost only, not to {host!r}, as it has no token:"
                 " set FASTDATA_WEB_TOKEN",
             )
-        if not scope["path"].startswith(_CLOSED):
+        if scope["path"].startswith(_OPEN) or self._is_known(headers):
             return None
-        scheme, _, token = headers.get("authorization", "").partition(" ")
-        # Headers are read as Latin-1, whatever they hold.
-        is_right = secrets.compare_digest(token.strip().encode("latin-1"), self._token.encode())
-        if scheme.lower() == "bearer" and is_right:
-            return None
-        said = "the token is wrong" if token else "a token is needed"
+        if not scope["path"].startswith("/api/") and scope["method"] == "GET":
+            return RedirectResponse(f"/login?{urlencode({'next': _target(scope)})}", 303)
+        said = "the token is wrong" if "authorization" in headers else "a token is needed"
         return problem(
             401,
             f"{said}: send the header 'Authorization: Bearer …' with that of FASTDATA_WEB_TOKEN",
             {"WWW-Authenticate": "Bearer"},
         )
+
+    def _is_known(self, headers: Headers) -> bool:
+        scheme, _, given = headers.get("authorization", "").partition(" ")
+        if scheme.lower() == "bearer" and _is_equal(given.strip(), self._token):
+            return True
+        cookie = SimpleCookie(headers.get("cookie", "")).get(COOKIE)
+        return cookie is not None and _is_equal(cookie.value, session_of(self._token))
+
+
+def _is_equal(given: str, right: str) -> bool:
+    # Headers are read as Latin-1, whatever they hold.
+    return secrets.compare_digest(given.encode("latin-1"), right.encode())
+
+
+def _target(scope: Scope) -> str:
+    query = scope["query_string"].decode("latin-1")
+    path: str = scope["path"]
+    return f"{path}?{query}" if query else path

@@ -5,10 +5,9 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from fastdata.answer.query import Question, ask
+from fastdata.answer.query import Question, question_of
 from fastdata.declare.metric import Metric
 from fastdata.errors import QueryError
-from fastdata.web.interval import interval
 
 __all__ = ["Form", "QueryWords", "RangeWords", "form_of"]
 
@@ -62,21 +61,18 @@ class QueryWords(RangeWords):
     )
     format: Form | None = Field(None, description="Goes before the header `Accept`.")
 
-    def about(self, metric: Metric, now: int) -> Question:
+    def about(self, metric: Metric) -> Question:
         """The question about a metric.
-
-        Args:
-            now: ms UTC.
 
         Raises:
             QueryError: A word is wrong.
         """
-        start, end = interval(metric, self.start, self.end, self.last, self.zone, now)
         where = " AND ".join(f"({condition})" for condition in self.where)
-        return ask(
+        return question_of(
             metric,
-            start,
-            end,
+            self.start,
+            self.end,
+            last=self.last,
             every=self.every,
             rolling=self.rolling,
             zone=self.zone,

@@ -11,10 +11,10 @@ from typing import Any
 import pyarrow as pa
 import pytest
 from click.testing import CliRunner
+from fastdata.demo.broker import EmbeddedBroker
 from pyarrow import compute, csv, parquet
 
 from fastdata.cli.main import commands
-from fastdata.demo.broker import EmbeddedBroker
 from fastdata.demo.processes import Processes
 from fastdata.errors import StoreUnavailableError
 from tests.scaffold.made import write_clicks, write_orders, write_readings

@@ -1,0 +1,54 @@
+"""Where people type in the token, once for each browser."""
+
+import secrets
+from typing import Annotated
+from urllib.parse import parse_qs
+
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import RedirectResponse, Response
+
+from fastdata.web.desk import TheDesk
+from fastdata.web.rendering import render
+from fastdata.web.security import COOKIE, session_of
+
+__all__ = ["router"]
+
+router = APIRouter(include_in_schema=False)
+
+_YEAR_S = 365 * 24 * 3600
+_MOST_BYTES = 4_096
+
+
+@router.get("/login")
+async def ask_token(next: Annotated[str, Query()] = "/") -> Response:
+    """The form."""
+    return render("login.html", {"page": "", "next": next})
+
+
+@router.post("/login")
+async def take_token(request: Request, desk: TheDesk) -> Response:
+    """A cookie for who has the token, who then gets the page that was asked for."""
+    body = b""
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > _MOST_BYTES:
+            break
+    words = parse_qs(body[:_MOST_BYTES].decode(errors="replace"))
+    given, target = (words.get(name, [""])[0] for name in ("token", "next"))
+    # Only to pages of this server.
+    is_ours = target.startswith("/") and not target.startswith(("//", "/\\"))
+    target = target if is_ours else "/"
+    token = desk.settings.web_token.get_secret_value()
+    if not token or not secrets.compare_digest(given.encode(), token.encode()):
+        about = {"page": "", "next": target, "problem": "That is not the token."}
+        return render("login.html", about, 401)
+    response = RedirectResponse(target, 303)
+    response.set_cookie(
+        COOKIE,
+        session_of(token),
+        max_age=_YEAR_S,
+        httponly=True,
+        samesite="lax",
+        secure=request.url.scheme == "https",
+    )
+    return response

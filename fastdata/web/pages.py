@@ -1,0 +1,239 @@
+"""The pages for people; without scripts, too, their tables say all that there is to say."""
+
+from datetime import UTC, datetime
+from typing import Annotated
+from urllib.parse import urlencode
+from zoneinfo import ZoneInfo
+
+from fastapi import APIRouter, Path, Query, Request
+from fastapi.responses import RedirectResponse, Response
+from pydantic import BaseModel, ConfigDict, Field
+
+from fastdata.coordinates.calendar import Calendar, Grain
+from fastdata.coordinates.instants import (
+    HOUR_MS,
+    ceil_to,
+    floor_to,
+    now_ms,
+    parse_duration,
+)
+from fastdata.coordinates.moments import parse_range
+from fastdata.declare.metric import Metric
+from fastdata.errors import FastdataError, QueryError
+from fastdata.store.protocol import ServingStore
+from fastdata.verify.errors_metric import find_metric
+from fastdata.web.answers import Watch
+from fastdata.web.charts import MOST_ROWS, View, Wish, charted, grain_for, see
+from fastdata.web.desk import Desk, TheDesk
+from fastdata.web.looks import Look
+from fastdata.web.problems import status_of
+from fastdata.web.rendering import render, show_age
+
+__all__ = ["router"]
+
+router = APIRouter(include_in_schema=False)
+
+_LASTS = {
+    "": "(automatic)", "1h": "hour", "6h": "6 hours", "24h": "24 hours", "7d": "7 days",
+    "30d": "30 days", "90d": "90 days", "all": "all that is known",
+}  # fmt: skip
+_EVERIES = ("1m", "5m", "15m", "1h", "day", "week", "month")
+_DAY_MS = 24 * HOUR_MS
+_LATE_S = 60
+
+
+class PageWords(BaseModel):
+    """What the URL of a metric's page asks for; it holds the whole state of the page."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    metric: str = ""
+    last: str = ""
+    start: str = Field("", alias="from")
+    end: str = Field("", alias="to")
+    every: str = ""
+    by: str = ""
+    where: str = ""
+    zone: str = ""
+
+    def url(self, **changed: str) -> str:
+        """The URL of the same page with other words."""
+        words = self.model_dump(by_alias=True, exclude={"metric"}) | changed
+        return "?" + urlencode({name: value for name, value in words.items() if value})
+
+
+@router.get("/")
+async def show_first(desk: TheDesk) -> Response:
+    """To the first metric, if there is one."""
+    if desk.catalog.metrics:
+        return RedirectResponse(f"/metrics/{min(desk.catalog.metrics)}", 302)
+    return render("nothing.html", {"page": "Metrics"})
+
+
+@router.get("/metrics/{name}")
+async def show_metric(
+    request: Request,
+    name: Annotated[str, Path()],
+    words: Annotated[PageWords, Query()],
+    desk: TheDesk,
+) -> Response:
+    """Charts and a table of one metric."""
+    if words.metric and words.metric != name:
+        kept = words.model_copy(update={"by": "", "where": ""})
+        return RedirectResponse(f"/metrics/{words.metric}{kept.url()}", 302)
+    metric = find_metric(desk.catalog, name)
+    page: dict[str, object] = {
+        "page": "Metrics",
+        "follows": metric.name,
+        "metric": metric,
+        "metrics": sorted(desk.catalog.metrics),
+        "words": words,
+        "lasts": _LASTS,
+        "everies": _EVERIES,
+        "example": _example(metric),
+        "charted": charted(metric),
+        "zone": words.zone or metric.calendar.zone,
+    }
+    try:
+        look = await desk.looks.at(metric)
+        page["says"] = _sentence(look, metric, now_ms())
+        wish = _wish(metric, words, look, now_ms())
+        if wish is not None:
+            view = await _view(desk, metric, wish)
+            page |= _shown(view, metric, words, wish)
+            page["says"] = [*_sentence(look, metric, now_ms()), (_certainty(view, now_ms()), "")]
+    except FastdataError as error:
+        return render("metric.html", page | {"problem": error}, status_of(error))
+    return render("metric.html", page)
+
+
+async def _view(desk: Desk, metric: Metric, wish: Wish) -> View:
+    async def look_up(store: ServingStore, deadline: float) -> View:
+        return await see(metric, wish, store, Watch(desk.settings.web_max_rows, deadline).rows)
+
+    return await desk.answers.readers.run(look_up, desk.settings.web_timeout_s)
+
+
+def _shown(view: View, metric: Metric, words: PageWords, wish: Wish) -> dict[str, object]:
+    zone = ZoneInfo(view.about["zone"])
+    start, end = _local(wish.start, zone), _local(wish.end, zone)
+    asked = {
+        "from": start.isoformat(),
+        "to": end.isoformat(),
+        "every": wish.every,
+        "by": wish.by,
+        "where": wish.where,
+        "zone": wish.zone,
+    }
+    query = urlencode({word: text for word, text in asked.items() if text})
+    return {
+        "view": view,
+        "every": wish.every,
+        "range": f"{start:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M}",
+        "zone": view.about["zone"],
+        "most_rows": MOST_ROWS,
+        "query": f"/api/v1/metrics/{metric.name}/query?{query}",
+        "narrowed": [
+            line.where and words.url(where=_both(words.where, line.where), by="")
+            for line in view.lines
+        ],
+    }
+
+
+def _both(first: str, second: str) -> str:
+    return f"({first}) AND {second}" if first else second
+
+
+def _wish(metric: Metric, words: PageWords, look: Look, now: int) -> Wish | None:
+    """What the words ask for, in whole buckets; None while nothing is known of the metric.
+
+    Raises:
+        QueryError: A word is wrong.
+    """
+    if look.held is None:
+        return None
+    try:
+        calendar = Calendar(words.zone or metric.calendar.zone)
+    except ValueError as error:
+        raise QueryError(f"zone: {error}") from error
+    start, end = _range(metric, words, look.held, calendar, now)
+    every = words.every or grain_for(start, end)
+    if every in _EVERIES[4:]:
+        windows = list(calendar.windows(Grain.parse(every), start, end))
+        start, end = windows[0][0], windows[-1][1]
+    else:
+        try:
+            width = parse_duration(every)
+        except ValueError as error:
+            raise QueryError(f"every: {error}") from error
+        start, end = floor_to(start, width), ceil_to(end, width)
+    return Wish(start, end, every, words.by or None, words.where or None, words.zone or None)
+
+
+def _range(
+    metric: Metric, words: PageWords, held: tuple[int, int], calendar: Calendar, now: int
+) -> tuple[int, int]:
+    is_chosen = words.start or words.end
+    last = words.last or ("" if is_chosen or held[1] < now - _DAY_MS else "24h")
+    if last == "all" or not (last or is_chosen):
+        return held
+    try:
+        texts = words.start or None, words.end or None, last or None
+        start, end = parse_range(*texts, calendar, now)
+    except ValueError as error:
+        raise QueryError(str(error)) from error
+    start, end = held[0] if start is None else start, held[1] if end is None else end
+    if end <= start:
+        raise QueryError(
+            f"nothing is known there: {metric.name} has events {_told(held, calendar)}"
+        )
+    return start, end
+
+
+def _told(held: tuple[int, int], calendar: Calendar) -> str:
+    first, last = (_local(ms, ZoneInfo(calendar.zone)) for ms in held)
+    return f"from {first:%Y-%m-%d %H:%M} to {last:%Y-%m-%d %H:%M}"
+
+
+def _example(metric: Metric) -> str:
+    name = next(iter(metric.by), "")
+    return f"{name} = 5" if name and metric.dimension_type(name).kind == "int" else f"{name} = 'x'"
+
+
+def _local(ms: int, zone: ZoneInfo) -> datetime:
+    return datetime.fromtimestamp(ms / 1000, UTC).astimezone(zone)
+
+
+# --- the first line of all ----------------------------------------------------------------------
+def _sentence(look: Look, metric: Metric, now: int) -> list[tuple[str, str]]:
+    """How fresh and how exact all of it is: parts of a sentence, each with how bad it is."""
+    zone = ZoneInfo(metric.calendar.zone)
+    if look.held is None:
+        return [("Nothing is known yet: no worker has folded an event of it.", "warn")]
+    parts = []
+    if look.read_until is None:
+        parts.append(("No worker has read all of the log.", "warn"))
+    else:
+        behind_s = max(now - look.read_until, 0) // 1000
+        text = f"Fresh to {_clock(look.read_until, zone, now)} ({show_age(behind_s)} behind)."
+        parts.append((text, "warn" if behind_s > _LATE_S else ""))
+    return parts
+
+
+def _certainty(view: View, now: int) -> str:
+    """Up to when rows are exact, and how many before that are not."""
+    exact = [is_exact for _, is_exact in view.ends]
+    if not any(exact):
+        return "No row of this range is exact yet."
+    if all(exact):
+        return "All of this range is exact."
+    last = len(exact) - exact[::-1].index(True)
+    until = _clock(view.ends[last - 1][0], ZoneInfo(view.about["zone"]), now)
+    holes = exact[:last].count(False)
+    return f"Exact to {until}" + (f", but for {holes:,} rows before." if holes else ".")
+
+
+def _clock(ms: int, zone: ZoneInfo, now: int) -> str:
+    """A moment, with its date where that is another than today."""
+    moment, today = (datetime.fromtimestamp(t / 1000, UTC).astimezone(zone) for t in (ms, now))
+    return f"{moment:%H:%M:%S}" if moment.date() == today.date() else f"{moment:%Y-%m-%d %H:%M:%S}"
