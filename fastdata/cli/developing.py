@@ -240,8 +240,15 @@ class _Dev:
                 self._senders[source.topic] = sender
             before = sender.sent
             try:
-                await sender.send(read_values(path, source), self._rate)
+                skipped: list[tuple[int, str]] = []
+                values = read_values(path, source, lambda *of: skipped.append(of))
+                await sender.send(values, self._rate)
                 self._log.say(f"{path}: {sender.sent - before:,} events are sent")
+                if skipped:
+                    number, why = skipped[0]
+                    self._log.say(
+                        f"{path}: {len(skipped):,} rows are left out, the first at {number:,}: {why}"
+                    )
             except (FastdataError, OSError) as error:
                 self._has_failed = True
                 self._log.say(str(error))

@@ -60,12 +60,16 @@ def values_of_texts(schema: Schema) -> Callable[[Mapping[str, str]], bytes]:
     """What makes JSON of a row of texts, as a schema reads it.
 
     A text that does not fit stays a text, and columns that the schema does not have stay with it.
+    An empty one is the default of its field.
     """
-    nodes = {field.get("json", field["name"]): field["type"] for field in _fields(schema)}
+    fields = {field.get("json", field["name"]): field for field in _fields(schema)}
+    nodes = {key: field["type"] for key, field in fields.items()}
+    may_lack = {key for key, field in fields.items() if "default" in field}
 
     def convert(row: Mapping[str, str]) -> bytes:
+        cells = {key: text for key, text in row.items() if text or key not in may_lack}
         return dump_object(
-            {key: _typed(nodes[key], text) if key in nodes else text for key, text in row.items()}
+            {key: _typed(nodes[key], text) if key in nodes else text for key, text in cells.items()}
         )
 
     return convert

@@ -1,52 +1,69 @@
 """Events of files, as the values of a topic."""
 
-import csv
-import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import BinaryIO
 
 from fastdata.declare.source import Source
-from fastdata.errors import BadEventError, LineError
+from fastdata.errors import BadEventError
 from fastdata.events.formats import open_reader
 from fastdata.events.schema import encode
+from fastdata.files.opening import format_of, open_events
+from fastdata.files.rows import FileFormat, dump_object
+from fastdata.files.values import ValueCheck, values_of_texts
 from fastdata.local.sender import Value
 
 __all__ = ["read_values"]
 
-_TEXTS = ("string", "enum", "bytes", "fixed")
 
-
-def read_values(path: Path, source: Source) -> Iterator[Value]:
+def read_values(
+    path: Path, source: Source, on_skipped: Callable[[int, str], None]
+) -> Iterator[Value]:
     """The events of a file, in its order, as they are sent to the topic of a source.
 
-    A line is one event: as it is for a source of text, else as a JSON object; in a file that ends
-    in `.csv`, the cells of the fields that its first line names, where an empty one has no value.
+    A line is sent as it is to a source of text or JSON, also if it will be a dead letter. A row of
+    CSV, of an Avro container or of Parquet becomes an object with the types of the source's schema,
+    and so does a line for a source of Avro; one that does not fit is left out.
+
+    Args:
+        on_skipped: Told the number of a row that is left out, from 1, and why.
 
     Raises:
-        LineError: A line does not fit the source; says which. All before it were given.
-        OSError: The file cannot be read.
+        FastdataError: The file cannot be read, or not from here on.
+        OSError: The same.
     """
-    number = 0
+    check = ValueCheck(source)
     value_of = _encoder(source) if source.format == "avro" else None
-    try:
-        for line in _lines(path, source):
-            number += 1
-            yield value_of(line) if value_of else (source.key_of(line), line)
-    except (BadEventError, csv.Error, ValueError) as error:
-        raise LineError(
-            f"{path}: event {number or 1:,} does not fit the source {source.name!r}: {error}; "
-            "those before it were sent"
-        ) from error
+    with path.open("rb") as file:
+        format = _format(path, file, source)
+        if format is None:
+            for line in file:
+                value = line.rstrip(b"\r\n")
+                yield check.key_of(value), value
+            return
+        opened = open_events(file, format)
+        dump = values_of_texts(source.schema) if opened.format == "csv" else dump_object
+        for row in opened.rows():
+            if row.fields is None:
+                on_skipped(row.number, row.problem)
+                continue
+            value = dump(row.fields)
+            try:
+                yield value_of(value) if value_of else (check.key_of(value), value)
+            except BadEventError as error:
+                on_skipped(row.number, str(error))
 
 
-def _lines(path: Path, source: Source) -> Iterator[bytes]:
-    if path.suffix == ".csv" and source.format != "text":
-        with path.open(encoding="utf-8-sig", newline="") as rows:
-            yield from _objects(rows, source)
-    else:
-        with path.open("rb") as lines:
-            yield from (line.rstrip(b"\r\n") for line in lines)
+def _format(path: Path, file: BinaryIO, source: Source) -> FileFormat | None:
+    """What the rows are; None for lines that are values."""
+    if source.format == "text":
+        return None
+    format = format_of(file)
+    if format in ("avro", "parquet"):
+        return format
+    if path.suffix.lower() in (".csv", ".tsv"):
+        return "csv"
+    return "json" if source.format == "avro" else None
 
 
 def _encoder(source: Source) -> Callable[[bytes], Value]:
@@ -61,36 +78,3 @@ def _encoder(source: Source) -> Callable[[bytes], Value]:
         return key, encode(source.schema, record)
 
     return encoded
-
-
-def _objects(file: Iterable[str], source: Source) -> Iterator[bytes]:
-    """The rows of a CSV file as JSON. An empty cell is the default of its field, "" or null."""
-    fields: Any = source.schema.parsed["fields"]
-    rows = csv.DictReader(file, strict=True)
-    readers, empty = {}, {}
-    for field in fields:
-        name = field.get("json", field["name"])
-        readers[name] = _cell_reader(field["type"])
-        if "default" not in field:
-            empty[name] = "" if field["type"] == "string" else None
-    if missing := empty.keys() - (rows.fieldnames or ()):
-        raise ValueError(f"the first line names no column {min(missing)!r}")
-    for row in rows:
-        cells = {name: read(row[name]) for name, read in readers.items() if row.get(name)}
-        yield json.dumps(empty | cells, ensure_ascii=False).encode()
-
-
-def _cell_reader(node: Any) -> Callable[[str], object]:
-    """What makes a cell a value of JSON: a text stays as it is, and so does what is no number."""
-    branches = [
-        branch for branch in (node if isinstance(node, list) else [node]) if branch != "null"
-    ]
-    kinds = {branch["type"] if isinstance(branch, dict) else branch for branch in branches}
-
-    def read(cell: str) -> object:
-        try:
-            return json.loads(cell)
-        except ValueError:
-            return cell
-
-    return str if kinds <= {*_TEXTS, "null"} else read

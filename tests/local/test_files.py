@@ -6,12 +6,10 @@ from pathlib import Path
 import pytest
 
 from fastdata.declare.source import Source
-from fastdata.errors import LineError
 from fastdata.events.decoder import Decoder
 from fastdata.events.formats import Format
 from fastdata.events.registry import FolderRegistry
 from fastdata.local.files import read_values
-from fastdata.local.sender import Value
 
 SCHEMA = {
     "type": "record",
@@ -42,9 +40,15 @@ def write(folder: Path, name: str, text: str) -> Path:
     return path
 
 
+def refuse(number: int, why: str) -> None:
+    raise AssertionError(f"row {number} is left out: {why}")
+
+
 def events(folder: Path, path: Path, source: Source) -> list[tuple[bytes | None, object]]:
     decoder = Decoder(source, FolderRegistry(folder))
-    return [(key, decoder.decode(value, 0).fields) for key, value in read_values(path, source)]
+    return [
+        (key, decoder.decode(value, 0).fields) for key, value in read_values(path, source, refuse)
+    ]
 
 
 @pytest.mark.parametrize("format", ["avro", "json"])
@@ -79,27 +83,47 @@ def test_lines_of_text_are_sent_as_they_are(tmp_path: Path) -> None:
     )
     lines = write(tmp_path, "a.csv", "one,two\r\n\r\nthree")
 
-    assert list(read_values(lines, source)) == [(None, b"one,two"), (None, b""), (None, b"three")]
+    assert list(read_values(lines, source, refuse)) == [
+        (None, b"one,two"),
+        (None, b""),
+        (None, b"three"),
+    ]
 
 
 @pytest.mark.parametrize(
     ("name", "text", "number", "problem"),
     [
-        ("a.jsonl", f'{json.dumps(FIRST)}\n{{"id": 1}}\n', 2, "id is no text: 1"),
-        ("a.jsonl", f"{json.dumps(FIRST)}\n\n", 2, "the record has no value"),
-        ("a.csv", f"id,at,price,note\n7,{NOON},cheap,\n", 1, "price is no number: 'cheap'"),
-        ("a.csv", "id,price,note\n7,,\n", 1, "the first line names no column 'at'"),
+        (
+            "a.jsonl",
+            f'{json.dumps(FIRST)}\n{{"id": 1}}\n{json.dumps(SECOND)}\n',
+            2,
+            "id is no text: 1",
+        ),
+        (
+            "a.csv",
+            f"id,at,price,note\n7,{NOON},2,\n9,{NOON},cheap,\n8,{NOON},,\n",
+            3,
+            "no number: 'cheap'",
+        ),
     ],
 )
-def test_what_does_not_fit_is_told_with_its_place(
+def test_a_row_that_does_not_fit_is_told_and_left_out(
     tmp_path: Path, name: str, text: str, number: int, problem: str
 ) -> None:
-    source = declare(tmp_path)
+    skipped: list[tuple[int, str]] = []
     path = write(tmp_path, name, text)
-    given: list[Value] = []
 
-    with pytest.raises(LineError) as caught:
-        given.extend(read_values(path, source))
+    keys = [k for k, _ in read_values(path, declare(tmp_path), lambda *of: skipped.append(of))]
 
-    assert f"{path}: event {number} does not fit the source 'orders': " in str(caught.value)
-    assert problem in str(caught.value)
+    assert [b"7", b"8"] == keys
+    [(at, why)] = skipped
+    assert number == at
+    assert problem in why
+
+
+def test_a_line_that_is_no_event_is_sent_to_become_a_dead_letter(tmp_path: Path) -> None:
+    lines = write(tmp_path, "a.jsonl", f'{json.dumps(FIRST)}\n{{"id": \n')
+
+    values = list(read_values(lines, declare(tmp_path, "json"), refuse))
+
+    assert [(b"7", json.dumps(FIRST).encode()), (None, b'{"id": ')] == values

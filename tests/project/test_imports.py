@@ -21,9 +21,9 @@ MODULES = {
 MAY_IMPORT = {
     "__main__": {"cli"},
     "cli": {
-        "web", "demo", "scaffold", "app", "local", "exports", "answer", "batch", "verify", "operate",
-        "speed", "archive", "store", "declare", "files", "events", "kafka", "monitor", "settings",
-        "coordinates", "errors",
+        "web", "demo", "scaffold", "app", "local", "exports", "answer", "batch", "verify",
+        "operate", "speed", "archive", "store", "declare", "files", "events", "kafka", "monitor",
+        "settings", "coordinates", "errors",
     },
     "web": {
         "exports", "answer", "verify", "operate", "speed", "archive", "store", "declare", "kafka",
@@ -35,7 +35,7 @@ MAY_IMPORT = {
     },
     "scaffold": {"declare", "files", "events", "errors"},
     "fastdata": {"exports", "answer", "speed", "declare", "measures", "settings", "errors"},
-    "local": {"declare", "events", "kafka", "errors"},
+    "local": {"declare", "files", "events", "kafka", "errors"},
     "app": {"speed", "declare", "settings", "errors"},
     "exports": {
         "answer", "archive", "store", "declare", "settings", "coordinates", "failpoints", "errors",

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from fastdata.demo.broker import EmbeddedBroker
+from fastdata.local.broker import EmbeddedBroker
 
 from fastdata.demo.processes import Processes
 from tests.scaffold.made import write_orders

@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 from click.testing import CliRunner
-from fastdata.demo.broker import EmbeddedBroker
+from fastdata.local.broker import EmbeddedBroker
 from pyarrow import compute, csv, parquet
 
 from fastdata.cli.main import commands
