@@ -64,7 +64,7 @@ def values_of_texts(schema: Schema) -> Callable[[Mapping[str, str]], bytes]:
     """
     fields = {field.get("json", field["name"]): field for field in _fields(schema)}
     nodes = {key: field["type"] for key, field in fields.items()}
-    may_lack = {key for key, field in fields.items() if "default" in field}
+    may_lack = {key for key, f in fields.items() if "default" in f and "null" not in f["type"]}
 
     def convert(row: Mapping[str, str]) -> bytes:
         cells = {key: text for key, text in row.items() if text or key not in may_lack}
