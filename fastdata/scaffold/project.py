@@ -26,7 +26,7 @@ _COLUMNS = frozenset({"window_start", "window_end", "exact", "fresh_until", "rea
 _LONGEST = 48
 _SETTINGS = """\
 # A FASTDATA_* variable of the environment goes before its line here.
-broker = "localhost:9092"
+# broker = "kafka-1:9092"  # yours; `fastdata dev` has one of its own where none is set
 registry = "schemas"
 agents = "agents"
 archive = "data/archive"

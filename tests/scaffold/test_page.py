@@ -9,9 +9,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from fastdata.local.broker import EmbeddedBroker
 
 from fastdata.demo.processes import Processes
+from fastdata.local.broker import EmbeddedBroker
 from tests.scaffold.made import write_orders
 
 PAGE = (Path(__file__).parents[2] / "docs" / "your_own_data.md").read_text()
@@ -59,7 +59,7 @@ async def test_each_command_does_what_the_page_says(tmp_path: Path) -> None:
                         folder = tmp_path / name
                         settings = (folder / "fastdata.toml").read_text()
                         (folder / "fastdata.toml").write_text(
-                            settings.replace("localhost:9092", broker.address)
+                            f'broker = "{broker.address}"\n{settings}'
                         )
                         (folder / "logs").mkdir()
                     case ["fastdata", "topics"]:

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import re
 from collections.abc import Callable
 from contextlib import chdir
 from pathlib import Path
@@ -11,12 +10,12 @@ from typing import Any
 import pyarrow as pa
 import pytest
 from click.testing import CliRunner
-from fastdata.local.broker import EmbeddedBroker
 from pyarrow import compute, csv, parquet
 
 from fastdata.cli.main import commands
 from fastdata.demo.processes import Processes
 from fastdata.errors import StoreUnavailableError
+from fastdata.local.broker import EmbeddedBroker
 from tests.scaffold.made import write_clicks, write_orders, write_readings
 
 pytestmark = [pytest.mark.processes, pytest.mark.timeout(600)]
@@ -133,7 +132,7 @@ async def test_both_layers_count_what_pyarrow_counts(tmp_path: Path) -> None:
             invoke(tmp_path, "init", "--from", name)
             broker.create(name.partition(".")[0])
         settings = (tmp_path / "fastdata.toml").read_text()
-        settings = re.sub("broker = .*", f'broker = "{broker.address}"', settings)
+        settings = f'broker = "{broker.address}"\n{settings}'
         (tmp_path / "fastdata.toml").write_text(settings)
         (tmp_path / "logs").mkdir()
         expected = {name: count(tmp_path) for name, (count, _) in ASKED.items()}
