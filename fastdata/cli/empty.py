@@ -36,7 +36,7 @@ async def why_empty(
     asked = "nothing" + _range(request.start, request.end, zone)
     held = await _held(metric, store)
     if held is None:
-        return f"nothing of {metric.name} is stored"
+        return f"nothing of {metric.name} is stored yet: fastdata worker and replay bring it"
     first, last = (show_local(moment, zone) for moment in held)
     local = "" if zone == "UTC" else f" ({zone})"
     stored = f"{metric.name} knows {first} to {last}{local}"

@@ -115,7 +115,8 @@ def _judge(
 def _show(status: "Status") -> None:
     from rich.console import Console
 
-    console = Console()
+    # However narrow the terminal is: a number that is cut would be another number.
+    console = Console(width=1_000)
     for source in status.sources:
         console.print(_partitions(source))
         _show_rest(console, source)

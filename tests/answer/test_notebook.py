@@ -2,13 +2,17 @@
 
 import json
 import re
+import subprocess
+import sys
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pytest
 
 from fastdata.answer.notebook import answer_html
+from tests.answer.folder import make_folder
 
 NOON = datetime(2025, 3, 1, 12, tzinfo=UTC)
 
@@ -93,3 +97,44 @@ def test_an_answer_without_rows_is_shown_too() -> None:
 
 def test_a_table_that_is_no_answer_is_shown_as_ever() -> None:
     assert answer_html(pa.table({"a": [1]})) is None
+
+
+SESSION = """
+import sys
+from IPython.core.interactiveshell import InteractiveShell
+
+shell = InteractiveShell.instance()
+shell.display_formatter.active_types = ["text/plain", "text/html"]
+for cell in sys.argv[1:]:
+    assert shell.run_cell(cell).success
+for name in ("answer", "other"):
+    print(shell.display_formatter.format(shell.user_ns[name])[0].get("text/html", "")[:14])
+"""
+ASK = """
+import fastdata, pyarrow
+rides = fastdata.load("agents/trips.py").rides
+answer, other = await fastdata.query(rides, every="all"), pyarrow.table({"a": [1]})
+"""
+OF_THE_USER = """
+import pyarrow
+formatter = get_ipython().display_formatter.formatters["text/html"]
+formatter.for_type(pyarrow.Table, lambda table: "mine")
+"""
+
+
+@pytest.mark.parametrize(
+    ("cells", "expected"),
+    [([ASK], ["<table><thead>", ""]), ([OF_THE_USER, ASK], ["mine", "mine"])],
+    ids=["as a table", "as the user says"],
+)
+def test_ipython_shows_answers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cells: list[str], expected: list[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("IPYTHONDIR", str(tmp_path))
+    make_folder(tmp_path)
+    done = subprocess.run(
+        [sys.executable, "-c", SESSION, *cells], capture_output=True, text=True, check=True
+    )
+
+    assert expected == [line.strip() for line in done.stdout.splitlines()[-2:]]

@@ -5,9 +5,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from fastdata import Metric, Source
 from fastdata.archive import ArchiveStorage, add_epoch, open_archive_storage
+from fastdata.cli.main import commands
 from fastdata.coordinates.dimensions import dump_dims
 from fastdata.coordinates.epochs import Epoch, LogIdentity
 from fastdata.coordinates.segments import Coverage
@@ -18,6 +20,7 @@ from fastdata.operate.log_reader import LogReader
 from fastdata.operate.status import PartitionStatus, SourceStatus, Status, StatusReader
 from fastdata.store.memory import MemoryStore
 from fastdata.store.protocol import NEVER, Flip, Gap, Partial, Progress
+from tests.answer.folder import make_folder
 
 NOW = 1_700_000_000_000
 
@@ -222,3 +225,16 @@ async def test_a_metric_that_was_never_replayed_has_its_earlier_definition(
 
     (found,) = source.earlier.items()
     assert ("by_origin", "by_origin-000000000000") == (found[0], found[1].id)
+
+
+def test_a_narrow_terminal_cuts_no_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "40")
+    monkeypatch.setenv("FASTDATA_BROKER", "127.0.0.1:1")
+    make_folder(tmp_path)
+
+    shown = CliRunner().invoke(commands, ["status"])
+
+    assert "partition" in shown.stdout.splitlines()[2]
+    assert "400" in shown.stdout.splitlines()[4]
+    assert "…" not in shown.stdout
