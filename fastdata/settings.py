@@ -212,7 +212,9 @@ def _refuse_unknown(variables: Iterable[str], fields: Iterable[str]) -> None:
         name = variable.upper().removeprefix(_PREFIX)
         if name == variable.upper() or name in names or _OTHER_VARIABLES.fullmatch(name):
             continue
-        advice = did_you_mean(_PREFIX + name, [_PREFIX + other for other in names], _ADVICE)
+        others = [_PREFIX + other for other in names]
+        # What all of them begin with makes none of them more alike.
+        advice = did_you_mean(_PREFIX + name, others, _ADVICE, cutoff=0.85)
         raise SettingsError(f"there is no setting {variable}; {advice}")
 
 

@@ -228,7 +228,10 @@ async def test_a_limit_alone_takes_the_first_rows(rides: Metric, store: ServingS
 @pytest.mark.parametrize(
     ("asked", "message"),
     [
-        ({"measures": ["n", "kms"]}, "no measure 'kms'; its measures are: n, km, riders, per_ride"),
+        (
+            {"measures": ["n", "kms"]},
+            r"no measure 'kms'; did you mean 'km'\? Its measures are: n, km",
+        ),
         ({"measures": []}, "measures is empty"),
         ({"order": "riders upwards"}, "'riders upwards' is no column; write it as in"),
         ({"order": ""}, "'' is no column"),

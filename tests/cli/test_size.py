@@ -49,7 +49,10 @@ def test_a_source_that_is_not_declared_is_told() -> None:
     run = CliRunner().invoke(commands, [*LOAD, "--source", "flight"])
 
     assert run.exit_code == 2
-    assert "there are: access_log, flights, invoice_lines, lines, page_views" in run.stderr
+    assert (
+        "did you mean 'flights'? There are: access_log, flights, invoice_lines, lines, page_views"
+        in run.stderr
+    )
 
 
 def test_the_page_shows_what_is_printed() -> None:
