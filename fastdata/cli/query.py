@@ -53,7 +53,9 @@ def printed(command: Callable[..., None]) -> Callable[..., None]:
 @click.command(short_help="Answer a metric over an interval.")
 @click.argument("metric", shell_complete=complete_metric)
 @ranged(every="1h")
-@click.option("--by", multiple=True, help="Dimensions, separated by commas or given again.")
+@click.option(
+    "--by", multiple=True, metavar="NAMES", help="Dimensions, separated by commas or given again."
+)
 @click.option(
     "--where",
     multiple=True,
@@ -106,8 +108,8 @@ def query(
     widths are multiples since 1970 UTC. Without --by, all dimensions are merged; --where may name
     any of them. A measure whose value is not certain shows its bounds, as in 4,021 [3,950, 4,093].
     Below the rows stands up to when the log is read: what is exact counts all that was written
-    before. --watch redraws it in a terminal; elsewhere it is written again, with the time, whenever
-    a row has changed: as a line of JSON with --json.
+    before. --watch redraws the answer in a terminal; elsewhere it is written again, with the time,
+    whenever a row has changed: as a line of JSON with --json.
 
     \b
     Examples:

@@ -53,7 +53,7 @@ class _ShownColumn:
     def widen(self, cell: _Cell, least_text: int) -> None:
         """Take note of a cell's width."""
         if not isinstance(cell, str):
-            full = width_of(", ".join(cell))
+            full = width_of(", ".join(cell) or "none")
             least = width_of(shortened(cell, 0))
         else:
             full = width_of(cell)

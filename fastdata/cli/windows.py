@@ -59,13 +59,16 @@ def ranged(every: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
         click.option(
             "--every",
             default=every,
+            metavar="WIDTH",
             show_default=True,
             help="Width of a row: 1m, 1h, 1d, …, day, week, month or all.",
         ),
         click.option(
             "--rolling", metavar="DAYS", help="With --every day: days that end with it, as in 30d."
         ),
-        click.option("--zone", help="Time zone, as in Europe/Berlin. [default: the metric's]"),
+        click.option(
+            "--zone", metavar="NAME", help="Time zone, as in Europe/Berlin. [default: the metric's]"
+        ),
     ]
     return ranged
 

@@ -39,6 +39,8 @@ def answer(by: dict[str, object], every: str = "1h", rows: int = 1, **measures: 
 
 
 def _column(value: object) -> pa.Array:
+    if isinstance(value, pa.Scalar):
+        return pa.array([value.as_py()], value.type)
     if isinstance(value, list) and value and isinstance(value[0], dict):
         return pa.array([value], pa.list_(ITEM))
     is_large = isinstance(value, int) and value > 1 << 62
@@ -146,6 +148,12 @@ def test_lists_are_shortened_to_what_has_room_and_say_how_many_more(width: int) 
     assert match
     assert 30 == int(match[1]) + int(match[2])
     assert "page1 10,000, " in line
+
+
+def test_an_empty_list_is_as_wide_as_what_is_said_of_it() -> None:
+    head, _, row = lines(answer({}, a=pa.scalar([], pa.list_(pa.int64())), b=7))
+
+    assert (head.index("b"), "none") == (row.index("7"), row.split()[2])
 
 
 def test_a_long_item_of_a_list_is_cut_and_its_count_is_not() -> None:
