@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fastdata.cli.groups import Commands
+from fastdata.cli.groups import CommandGroup
 from fastdata.cli.importing import import_archive
 from fastdata.cli.monitoring import ArchiveTelemetry, metrics_port, with_port
 from fastdata.cli.signals import on_signal
@@ -23,7 +23,7 @@ _REPORT_S = 2.0
 
 
 @click.group(
-    cls=Commands,
+    cls=CommandGroup,
     short_help="Copy the events of all sources from Kafka to the archive.",
     invoke_without_command=True,
 )

@@ -4,10 +4,10 @@ import click
 
 from fastdata.errors import did_you_mean
 
-__all__ = ["Commands"]
+__all__ = ["CommandGroup"]
 
 
-class Commands(click.Group):
+class CommandGroup(click.Group):
     """A group that knows what a misspelt command may be."""
 
     def resolve_command(

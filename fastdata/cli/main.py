@@ -9,7 +9,7 @@ import click
 import stamina
 from click.shell_completion import CompletionItem
 
-from fastdata.cli.groups import Commands
+from fastdata.cli.groups import CommandGroup
 from fastdata.cli.signals import SUPERVISED, exit_code
 from fastdata.errors import FastdataError, mask_url
 
@@ -39,7 +39,7 @@ _SUMMARIES = {
 }
 
 
-class _Commands(Commands):
+class _Commands(CommandGroup):
     """A group that imports a command only when it is called."""
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:

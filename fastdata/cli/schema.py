@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fastdata.cli.groups import Commands
+from fastdata.cli.groups import CommandGroup
 from fastdata.errors import IncompatibleSchemaError, did_you_mean
 from fastdata.events.evolution import differences
 from fastdata.events.registry import FolderRegistry, Registry, open_registry
@@ -45,7 +45,7 @@ class _Compatibility:
 
 
 @click.group(
-    cls=Commands, short_help="Register schemas, and check whether old events can still be read."
+    cls=CommandGroup, short_help="Register schemas, and check whether old events can still be read."
 )
 def schema() -> None:
     """Register schemas, and check whether old events can still be read.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fastdata.cli.groups import Commands
+from fastdata.cli.groups import CommandGroup
 from fastdata.errors import did_you_mean
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ _CONFIG = (
 
 
 @click.group(
-    cls=Commands,
+    cls=CommandGroup,
     short_help="Create or list the topics of sources, and what stands beside them.",
 )
 def topics() -> None:

@@ -46,8 +46,8 @@ async def watch(
     Raises:
         FastdataError: There is no first answer, or what trying again cannot heal.
     """
-    with _opened_view(form, pause_s, out) as view:
-        task = asyncio.create_task(_follow(answer, store, pause_s, view))
+    with _opened_display(form, pause_s, out) as display:
+        task = asyncio.create_task(_follow(answer, store, pause_s, display))
         on_signal(task.cancel)
         with suppress(asyncio.CancelledError):
             await task
@@ -57,7 +57,7 @@ async def _follow(
     answer: "Callable[[ServingStore], Awaitable[tuple[pa.Table, str | None]]]",
     url: str,
     pause_s: float,
-    view: "_View",
+    display: "_Display",
 ) -> None:
     from fastdata.store.opening import open_store
 
@@ -68,18 +68,18 @@ async def _follow(
             async with open_store(url, create=False) as store:
                 while True:
                     table, instead = await answer(store)
-                    view.show(table, time.perf_counter() - began, instead)
+                    display.show(table, time.perf_counter() - began, instead)
                     is_begun = True
                     await asyncio.sleep(pause_s)
                     began = time.perf_counter()
         except FastdataError as error:
             if not (is_begun and error.retriable):
                 raise
-            view.miss(mask_url(str(error)))
+            display.miss(mask_url(str(error)))
         await asyncio.sleep(pause_s)
 
 
-class _View(Protocol):
+class _Display(Protocol):
     """Where answers are shown."""
 
     def show(self, table: "pa.Table", took_s: float, instead: str | None) -> None:
@@ -90,19 +90,19 @@ class _View(Protocol):
 
 
 @contextmanager
-def _opened_view(form: str, pause_s: float, out: BinaryIO) -> Iterator[_View]:
+def _opened_display(form: str, pause_s: float, out: BinaryIO) -> Iterator[_Display]:
     from rich.console import Console
     from rich.live import Live
 
     console = Console(highlight=False)
     if form == "json" or not out.isatty() or console.is_dumb_terminal:
-        yield _Log(form, out)
+        yield _ChangeLog(form, out)
         return
     with Live(console=console, auto_refresh=False) as live:
-        yield _Screen(live, form == "records", pause_s)
+        yield _LiveDisplay(live, form == "records", pause_s)
 
 
-class _Screen:
+class _LiveDisplay:
     """A terminal: the newest answer, and below it when that was."""
 
     def __init__(self, live: "Live", as_records: bool, pause_s: float) -> None:
@@ -137,7 +137,7 @@ class _Screen:
         self._live.update(Text("\n".join(lines), overflow="fold"), refresh=True)
 
 
-class _Log:
+class _ChangeLog:
     """A pipe or a file: what has changed, with its time."""
 
     def __init__(self, form: str, out: BinaryIO) -> None:
