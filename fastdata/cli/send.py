@@ -4,7 +4,7 @@ import asyncio
 import os
 import stat
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack
 from itertools import islice
 from pathlib import Path
@@ -112,13 +112,29 @@ async def _send(
                     await send_lines(sender, read_descriptor(descriptor, stop), stop)
                 else:
                     os.lseek(descriptor, 0, os.SEEK_SET)  # a look at its format has moved it
-                    await send_lines(sender, read_descriptor(descriptor))
+                    chunks = _watched(read_descriptor(descriptor), stack, sender)
+                    await send_lines(sender, chunks)
     click.echo(f"{sender.acknowledged} lines are in {topic}", err=True)
     if unread:
         first = f"line {unread[0].number}: {unread[0].problem}"
         _warn(f"{len(unread)} rows cannot be read and were not sent; {first}")
     if check.bad:
         _warn(f"{check.bad} of them will be dead letters; the first is line {check.first}")
+
+
+async def _watched(
+    chunks: AsyncIterator[bytes], stack: ExitStack, sender: "LineSender"
+) -> AsyncIterator[bytes]:
+    """The chunks of a file, with a bar that shows how far it is sent."""
+    show = _open_bar(stack, sender, "lines")
+    async for chunk in chunks:
+        show()
+        yield chunk
+
+
+def _open_bar(stack: ExitStack, sender: "LineSender", unit: str) -> Callable[[], None]:
+    show = open_bar(stack, "send", unit, lambda: {"completed": sender.acknowledged})
+    return show or (lambda: None)
 
 
 def _stop_of_pipe(descriptor: int) -> asyncio.Event:
@@ -195,7 +211,7 @@ def _open_rows(
 
 async def _send_rows(stack: ExitStack, sender: "LineSender", rows: "_Rows") -> "list[FileRow]":
     """Send all rows that can be read, and return the others."""
-    show = open_bar(stack, "send", "rows", lambda sent: {"completed": sent})
+    show = _open_bar(stack, sender, "rows")
     stream, convert = rows
     unread: list[FileRow] = []
     while batch := await asyncio.to_thread(lambda: list(islice(stream, _BATCH_ROWS))):
@@ -204,8 +220,7 @@ async def _send_rows(stack: ExitStack, sender: "LineSender", rows: "_Rows") -> "
                 unread.append(row)
             else:
                 await sender.send(convert(row.fields))
-        if show is not None:
-            show(sender.acknowledged)
+        show()
     return unread
 
 

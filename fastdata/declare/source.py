@@ -10,7 +10,7 @@ from typing import NoReturn, get_args
 
 from fastdata.coordinates.instants import HOUR_MS, parse_duration, parse_instant
 from fastdata.declare.place import declaring_place
-from fastdata.errors import DeclarationError
+from fastdata.errors import BadEventError, DeclarationError
 from fastdata.events.decoder import EARLIEST_MS, LATEST_MS, Mapper, OnMapError
 from fastdata.events.fieldtypes import FieldType
 from fastdata.events.formats import Format, ValueReader, open_reader
@@ -135,6 +135,19 @@ class Source:
             raise DeclarationError(
                 f"{user}: source {self.name!r} has no field {name!r}; it has: {have}"
             ) from None
+
+    def key_of(self, value: bytes) -> bytes | None:
+        """The key to send a value with, as text of its id, so that repeats meet in one partition.
+
+        None when it has no id, cannot be read, or is Avro.
+        """
+        if self.reader is None or self.id is None:
+            return None
+        try:
+            identity = self.reader.read(value, 0)[self.id]
+        except BadEventError:
+            return None
+        return None if identity is None else str(identity).encode()
 
     def describe(self) -> str:
         """Canonical JSON of what the definition of its metrics depends on."""

@@ -78,67 +78,68 @@ def file_fields(sample: Sample, times: Collection[str] = ()) -> list[FileField]:
     declared = {member["name"]: member["type"] for member in members}
     keys = [*dict.fromkeys([*declared, *sample.profiles])]
     names = fitted_names(keys)
-    typing = _Typing(is_text=sample.format == "csv")
     fields = []
     for key in keys:
         profile = sample.profiles.get(key, Profile())
         is_time = key in times or bool(words_of(key) & _TIME_WORDS)
-        typing.notes.clear()
-        typed = typing.declared(declared[key], profile, is_time) if key in declared else None
-        type_, misfits = typed or typing.type_of(profile, key, names[key], is_time)
+        typing = _Typing(is_text=sample.format == "csv")
+        if key in declared:
+            type_ = typing.declared(declared[key], profile, is_time)
+        else:
+            type_ = typing.type_of(profile, key, names[key], is_time)
         is_missing = profile.kinds.total() < len(sample.rows)
         has_null = isinstance(declared.get(key), list) and "null" in declared[key]
         is_nullable = is_missing or has_null or typing.has_nulls(profile, type_)
-        notes = tuple(dict.fromkeys(typing.notes))
-        fields.append(FileField(key, names[key], type_, is_nullable, misfits, notes, profile))
+        doubts = typing.misfits, tuple(dict.fromkeys(typing.notes))
+        fields.append(FileField(key, names[key], type_, is_nullable, *doubts, profile))
     return fields
 
 
 class _Typing:
-    """Finds types, and notes what of them is a guess.
+    """Finds the type of a field.
 
     Args:
         is_text: Whether every value was a text, so that all can be a string.
+
+    Attributes:
+        misfits: Values that do not fit it, those inside of others too.
+        notes: What of it is a guess, or why it has none.
     """
 
     def __init__(self, *, is_text: bool) -> None:
+        self.misfits = 0
         self.notes: list[str] = []
         self._is_text = is_text
 
     def has_nulls(self, profile: Profile, type_: SchemaNode) -> bool:
         return bool(profile.kinds["null"] or (profile.kinds["na"] and type_ != "string"))
 
-    def declared(
-        self, node: SchemaNode, profile: Profile, is_time: bool
-    ) -> tuple[SchemaNode | None, int]:
+    def declared(self, node: SchemaNode, profile: Profile, is_time: bool) -> SchemaNode | None:
         """The type that the file says."""
         rest = [branch for branch in node if branch != "null"] if isinstance(node, list) else [node]
         if len(rest) != 1 or rest[0] is None:
             self.notes.append("its type in the file is one that no event of JSON can have")
-            return None, 0
-        if rest[0] == "long" and is_time and profile.unit:
-            return self._instant(profile), self._strays(profile)
-        return rest[0], 0
+            return None
+        if rest[0] in ("int", "long") and is_time and profile.unit:
+            return self._instant(profile)
+        return rest[0]
 
-    def type_of(
-        self, profile: Profile, key: str, path: str, is_time: bool
-    ) -> tuple[SchemaNode | None, int]:
-        """The type of most values, and how many do not fit it."""
+    def type_of(self, profile: Profile, key: str, path: str, is_time: bool) -> SchemaNode | None:
+        """The type of most values."""
         kinds = self._merged(profile.kinds)
         total = kinds.total()
         if not total:
             self.notes.append("there are only nulls in the sample")
-            return None, 0
+            return None
         kind, most = kinds.most_common(1)[0]
         if total - most > _FEW * total:
             if not self._is_text and not kinds.keys() <= _TEXTS:
                 held = " and ".join(sorted(kinds))
                 self.notes.append(f"it holds {held}: a field of JSON is of one type")
-                return None, 0
+                return None
             kind, most = "string", total
-        type_ = self._typed(kind, profile, key, path, is_time)
-        is_instant = is_time and kind in ("long", "double") and bool(profile.unit)
-        return type_, total - most + (self._strays(profile) if is_instant else 0)
+        self.misfits += total - most
+        return self._typed(kind, profile, key, path, is_time)
 
     def _merged(self, kinds: Counter[str]) -> Counter[str]:
         """The kinds of values, with those as one that one type can hold."""
@@ -172,16 +173,13 @@ class _Typing:
 
     def _instant(self, profile: Profile) -> SchemaNode:
         unit = profile.unit
+        # Numbers that are a time in another unit, or none.
+        self.misfits += profile.kinds["long"] + profile.kinds["double"] - profile.units[unit]
         has_parts = bool(profile.kinds["double"])
         size = "micros" if unit in ("us", "ns") or profile.digits > 3 else "millis"
         node = {"type": "long", "logicalType": f"timestamp-{size}"}
         is_as_declared = {"ms": "millis", "us": "micros"}.get(unit) == size and not has_parts
         return node if is_as_declared else node | {"unit": unit}
-
-    @staticmethod
-    def _strays(profile: Profile) -> int:
-        """How many numbers are a time in another unit, or none."""
-        return profile.kinds["long"] + profile.kinds["double"] - profile.units[profile.unit]
 
     def _number(self, kind: str, profile: Profile, key: str) -> SchemaNode:
         is_money = bool(words_of(key) & _MONEY_WORDS) and profile.digits <= 4
@@ -222,22 +220,18 @@ class _Typing:
         for key, profile in profiles.items():
             is_time = bool(words_of(key) & _TIME_WORDS)
             kept = len(self.notes)
-            type_, misfits = self.type_of(profile, key, f"{path}.{names[key]}", is_time)
+            type_ = self.type_of(profile, key, f"{path}.{names[key]}", is_time)
             self.notes[kept:] = [f"{key}: {note}" for note in self.notes[kept:]]
             if type_ is not None:
-                is_nullable = profile.kinds["null"] or profile.kinds.total() < times
-                notes = (*self.notes[kept:],)
-                member = FileField(
-                    key, names[key], type_, bool(is_nullable), misfits, notes, profile
-                )
-                yield member.declaration
+                is_nullable = bool(profile.kinds["null"]) or profile.kinds.total() < times
+                yield FileField(key, names[key], type_, is_nullable, 0, (), profile).declaration
 
     def _array(self, profile: Profile, path: str) -> SchemaNode | None:
         items = profile.items
         if items is None or not items.count:
             self.notes.append("its arrays are empty in the sample")
             return None
-        type_, _ = self.type_of(items, "", f"{path}.item", False)
+        type_ = self.type_of(items, "", f"{path}.item", False)
         if type_ is None:
             return None
         return {"type": "array", "items": ["null", type_] if items.kinds["null"] else type_}

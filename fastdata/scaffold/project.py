@@ -17,7 +17,7 @@ from fastdata.files.names import fitted_names
 from fastdata.scaffold.guesses import Choice, Guesses
 from fastdata.scaffold.scalars import Scalar
 
-__all__ = ["Names", "Outcome", "fitted_project", "project_files", "write_files"]
+__all__ = ["Names", "Outcome", "outcomes_of", "project_files", "write_files"]
 
 Outcome = Literal["written", "replaced", "kept"]
 
@@ -67,7 +67,7 @@ class Names:
             )
         if topic is not None and not re.fullmatch(r"[A-Za-z0-9._-]{1,249}", topic):
             raise FastdataError(f"--topic {topic}: that is no name of a Kafka topic")
-        source = name or fitted_project(Path(file).name.partition(".")[0])
+        source = name or _fitted(Path(file).name.partition(".")[0])
         shown = re.sub(r'[^\w .-]|"""', "_", Path(file).name) if file != "-" else "a pipe"
         return cls(source, topic or source, shown)
 
@@ -78,7 +78,7 @@ class Names:
         return f"{self.source}_events" if taken else self.source
 
 
-def fitted_project(text: str) -> str:
+def _fitted(text: str) -> str:
     """A name of a source that is like a text."""
     (name,) = fitted_names([text.lower()]).values()
     return name.lstrip("_")[:32].rstrip("_") or "events"

@@ -128,9 +128,11 @@ def test_nulls_and_what_is_missing_make_a_field_nullable() -> None:
 
 def test_a_few_values_of_another_kind_are_counted() -> None:
     broken = of_json(*range(99), "x")
+    nested = of_json(*[{"a": [number]} for number in range(99)], {"a": ["x"]})
     seconds = of_json(*[1_760_000_000_000] * 99, 1_760_000_000, key="at")
 
     assert (broken.type, broken.misfits) == ("long", 1)
+    assert nested.misfits == 1
     assert (seconds.type, seconds.misfits) == (MILLIS, 1)
 
 
