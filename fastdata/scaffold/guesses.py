@@ -64,6 +64,7 @@ class Guesses:
         left_out: The keys of the others, and why.
         time: The event time.
         id: What identifies an event.
+        by: What to count by: the best dimension, or those that were told.
         groups: The dimensions, the best one first.
         who: What to count the different values of.
         sums: Measures that are added up.
@@ -76,6 +77,7 @@ class Guesses:
     left_out: list[tuple[str, str]]
     time: Choice
     id: Choice
+    by: list[Scalar]
     groups: list[Scalar]
     who: list[Scalar]
     sums: list[Scalar]
@@ -112,7 +114,10 @@ def guess(
     left_out = [(field.key, "; ".join(field.notes)) for field in fields if field.type is None]
     (moments,) = [field.profile for field in fields if field.name == chosen.field]
     missing = len(sample.rows) - moments.count + moments.kinds["na"]
-    return Guesses(typed, left_out, chosen, identity, groups, who, sums, gauges, whys, missing)
+    best = groups if by else groups[:1]
+    return Guesses(
+        typed, left_out, chosen, identity, best, groups, who, sums, gauges, whys, missing
+    )
 
 
 def _with_time(sample: Sample, time: str | None) -> tuple[list[FileField], Choice]:

@@ -215,9 +215,9 @@ def _metrics(names: Names, guesses: Guesses) -> Iterable[tuple[str, list[Scalar]
         for call in ("Min", "Max")
     }
     count: _Measures = {"events": ("Count", None)}
-    if guesses.groups:
-        best = guesses.groups[:1]
-        yield _metric_name(names, f"by_{_label(best[0])}"), best, count | sums | means
+    if guesses.by:
+        ending = "_".join(["by", *map(_label, guesses.by)])
+        yield _metric_name(names, ending), guesses.by, count | sums | means
     if guesses.who:
         others = [c for c in guesses.groups if c not in guesses.who][-1:]
         uniques: _Measures = {f"{_label(c)}_uniques": ("Uniques", c.path) for c in guesses.who}
@@ -227,12 +227,17 @@ def _metrics(names: Names, guesses: Guesses) -> Iterable[tuple[str, list[Scalar]
 
 def _metric_lines(names: Names, name: str, by: Sequence[Scalar], measures: _Measures) -> list[str]:
     lines = [f"{name} = Metric(", f"    {_text(name)},", f"    {names.variable},"]
-    if by:
+    if any(_dimension(column) != column.path for column in by):
         lines.append("    by={")
-        lines.append(f"        {_text(_dimension(by[0]))}: {_text(by[0].path)},")
+        lines += [f"        {_text(_dimension(column))}: {_text(column.path)}," for column in by]
         lines.append("    },")
-    if by and all(_dimension(column) == column.path for column in by):
-        lines[3:] = [f"    by=[{_text(by[0].path)}],"]
+    elif by:
+        line = f"    by=[{', '.join(_text(column.path) for column in by)}],"
+        lines += (
+            [line]
+            if len(line) <= _WIDTH
+            else ["    by=[", *(f"        {_text(column.path)}," for column in by), "    ],"]
+        )
     lines.append("    measures={")
     for label, (call, path) in measures.items():
         argument = "" if path is None else _text(path)

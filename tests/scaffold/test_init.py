@@ -108,6 +108,23 @@ def test_the_declaration_is_what_was_guessed(folder: Path) -> None:
     assert total.by == ()
 
 
+@pytest.mark.parametrize(
+    ("by", "dimensions"),
+    [
+        (["status", "order_no"], ("status", "order_no")),
+        (["customer.id", "status"], ("customer_id", "status")),
+    ],
+)
+def test_dimensions_that_are_told_are_those_of_one_metric(
+    by: list[str], dimensions: tuple[str, ...], folder: Path
+) -> None:
+    done("--from", "orders.jsonl", *(word for name in by for word in ("--by", name)))
+
+    first = next(iter(load_folder(folder / "agents").metrics.values()))
+    assert first.by == dimensions
+    assert first.name == "orders_by_" + "_".join(dimensions)
+
+
 def test_it_says_what_it_read_chose_and_wrote() -> None:
     assert done("shop", "--from", "orders.jsonl").splitlines()[:15] == [
         "orders.jsonl: 3,030 rows of json read, all of it",
