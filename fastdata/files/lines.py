@@ -4,7 +4,7 @@ import csv
 import json
 import os
 from collections.abc import Iterable, Iterator
-from itertools import islice, pairwise
+from itertools import chain, islice, pairwise
 from typing import BinaryIO, Never
 
 from fastdata.errors import FastdataError
@@ -76,12 +76,13 @@ class CsvFile:
         Raises:
             FastdataError: A line is too long.
         """
-        header = next(_lines(self._file), b"").decode("utf-8-sig", errors="replace")
-        self._delimiter = max(_DELIMITERS, key=header.count)
-        for cells in csv.reader([header], delimiter=self._delimiter):
-            self._names = _distinct(cells)
-        before = 1
-        for number, cells, problem in self._cells(_lines(self._file), start=1):
+        lines = _lines(self._file)
+        first = next(lines, b"").removeprefix(b"\xef\xbb\xbf")
+        self._delimiter = max(_DELIMITERS, key=first.decode(errors="replace").count)
+        rows = self._cells(chain([first], lines))
+        before, header, _ = next(rows, (1, [], ""))
+        self._names = _distinct(header)
+        for number, cells, problem in rows:
             self._is_line_a_row &= number - before == 1
             before = number
             if cells or problem:
@@ -96,11 +97,11 @@ class CsvFile:
             FastdataError: A line is too long.
         """
         for lines in _places(self._file) if self._is_line_a_row else ():
-            for _, cells, problem in self._cells(lines, start=0):
+            for _, cells, problem in self._cells(lines):
                 if cells or problem:
                     yield self._row(0, cells, problem)
 
-    def _cells(self, lines: Iterable[bytes], start: int) -> Iterator[tuple[int, list[str], str]]:
+    def _cells(self, lines: Iterable[bytes]) -> Iterator[tuple[int, list[str], str]]:
         """The number of its last line, and the cells, of each row; or what is wrong with it."""
         texts = (line.decode(errors="replace") for line in lines)
         reader = csv.reader(texts, delimiter=self._delimiter)
@@ -110,9 +111,9 @@ class CsvFile:
             except StopIteration:
                 return
             except csv.Error as error:
-                yield start + reader.line_num, [], f"it is no CSV: {error}"
+                yield reader.line_num, [], f"it is no CSV: {error}"
             else:
-                yield start + reader.line_num, cells, ""
+                yield reader.line_num, cells, ""
 
     def _row(self, number: int, cells: list[str], problem: str) -> FileRow:
         if not problem and len(cells) != len(self._names):
