@@ -96,7 +96,7 @@ async def _send(
     settings = Settings.load()
     source = _reader_of(_readers(topic, settings.agents, force))
     check = ValueCheck(source)
-    unread: list[FileRow] = []
+    unread, first = 0, ""
     with ExitStack() as stack:
         file = sys.stdin.buffer if path is None else stack.enter_context(path.open("rb"))
         rows = None if address else _open_rows(file, path, format, source)
@@ -104,20 +104,20 @@ async def _send(
             if address is not None:
                 await _listen(sender, address)
             elif rows is not None:
-                unread = await _send_rows(stack, sender, rows)
+                unread, first = await _send_rows(stack, sender, rows)
             else:
                 descriptor = file.fileno()
                 if path is None:
                     stop = _stop_of_pipe(descriptor)
                     await send_lines(sender, read_descriptor(descriptor, stop), stop)
                 else:
-                    os.lseek(descriptor, 0, os.SEEK_SET)  # a look at its format has moved it
+                    if stat.S_ISREG(os.fstat(descriptor).st_mode):
+                        os.lseek(descriptor, 0, os.SEEK_SET)  # a look at its format has moved it
                     chunks = _watched(read_descriptor(descriptor), stack, sender)
                     await send_lines(sender, chunks)
     click.echo(f"{sender.acknowledged} lines are in {topic}", err=True)
     if unread:
-        first = f"line {unread[0].number}: {unread[0].problem}"
-        _warn(f"{len(unread)} rows cannot be read and were not sent; {first}")
+        _warn(f"{unread} rows cannot be read and were not sent; {first}")
     if check.bad:
         _warn(f"{check.bad} of them will be dead letters; the first is line {check.first}")
 
@@ -209,19 +209,20 @@ def _open_rows(
     return opened.rows(), convert
 
 
-async def _send_rows(stack: ExitStack, sender: "LineSender", rows: "_Rows") -> "list[FileRow]":
-    """Send all rows that can be read, and return the others."""
+async def _send_rows(stack: ExitStack, sender: "LineSender", rows: "_Rows") -> tuple[int, str]:
+    """Send all rows that can be read; return how many cannot, and what is wrong with the first."""
     show = _open_bar(stack, sender, "rows")
     stream, convert = rows
-    unread: list[FileRow] = []
+    unread, first = 0, ""
     while batch := await asyncio.to_thread(lambda: list(islice(stream, _BATCH_ROWS))):
         for row in batch:
             if row.fields is None:
-                unread.append(row)
+                unread += 1
+                first = first or f"line {row.number}: {row.problem}"
             else:
                 await sender.send(convert(row.fields))
         show()
-    return unread
+    return unread, first
 
 
 def _warn(message: str) -> None:

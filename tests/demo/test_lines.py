@@ -83,6 +83,16 @@ async def test_every_line_of_a_file_arrives(broker: EmbeddedBroker, tmp_path: Pa
     assert held(broker, 5_000) == Counter(lines)
 
 
+async def test_a_file_may_be_a_pipe(broker: EmbeddedBroker, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    process = await run(broker, "--from-file", str(tmp_path / "fifo"))
+
+    await asyncio.to_thread((tmp_path / "fifo").write_bytes, b"one\ntwo\n")
+
+    assert await said(process) == "2 lines are in lines\n"
+    assert await process.wait() == 0
+
+
 async def test_a_pipe_is_sent_while_it_is_open(broker: EmbeddedBroker) -> None:
     process = await run(broker)
     assert process.stdin is not None
