@@ -35,6 +35,7 @@ def make_app(settings: Settings, catalog: Catalog) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         openapi_url="/api/openapi.json",
+        redirect_slashes=False,
     )
     take_problems(app)
     for module in (answering, operations, docs, login, overview, pages):
