@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import time
 from bisect import bisect_left
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
@@ -145,7 +146,11 @@ class Looks:
             StoreError: The store failed.
         """
 
-        async def look() -> Look:
-            return await self._readers.run(lambda store, _: Look.at(metric, store), self._timeout_s)
+        async def timed(store: ServingStore, _deadline: float) -> tuple[Look, float]:
+            began = time.monotonic()
+            return await Look.at(metric, store), time.monotonic() - began
+
+        async def look() -> tuple[Look, float]:
+            return await self._readers.run(timed, self._timeout_s)
 
         return await self._recent.setdefault(metric.id, Recent()).get(look)

@@ -1,6 +1,7 @@
 """How the layers are: status, dead letters, replays, quality, and health of the server itself."""
 
 import asyncio
+import time
 from dataclasses import asdict
 from typing import Annotated, Any, cast
 
@@ -46,8 +47,8 @@ async def status_of(desk: Desk) -> dict[str, Any]:
     return await desk.status.get(lambda: _status(desk))
 
 
-async def _status(desk: Desk) -> dict[str, Any]:
-    problems: list[str] = []
+async def _status(desk: Desk) -> tuple[dict[str, Any], float]:
+    began, problems = time.monotonic(), list[str]()
 
     async def read(store: ServingStore | None, _deadline: float) -> dict[str, Any]:
         archive = None
@@ -67,7 +68,8 @@ async def _status(desk: Desk) -> dict[str, Any]:
         problems.append(str(error))
         status = await read(None, 0)
     said = [*problems, *cast("list[str]", status["problems"])]
-    return status | {"problems": [mask_url(text) for text in said]}
+    masked = {"problems": [mask_url(text) for text in said]}
+    return status | masked, time.monotonic() - began
 
 
 @router.get("/api/v1/dead-letters", responses=responses(400, 401, 503))

@@ -20,12 +20,15 @@ class Recent(Generic[_T]):
         self._until = 0.0
         self._value: _T
 
-    async def get(self, read: Callable[[], Awaitable[_T]]) -> _T:
-        """The value, read anew if it is too old; one of those who wait reads."""
+    async def get(self, read: Callable[[], Awaitable[tuple[_T, float]]]) -> _T:
+        """The value, read anew if it is too old; one of those who wait reads.
+
+        Args:
+            read: Gives it, and how many seconds reading took, without any waiting.
+        """
         async with self._lock:
             began = time.monotonic()
             if began >= self._until:
-                self._value = await read()
-                took_s = time.monotonic() - began
+                self._value, took_s = await read()
                 self._until = began + max(_AGE_S, _SHARE * took_s)
             return self._value
