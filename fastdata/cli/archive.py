@@ -87,20 +87,11 @@ async def _archive(
         if name not in (names := sorted(source.name for source in sources)):
             advice = did_you_mean(name, names, f"there are: {', '.join(names)}")
             raise click.UsageError(f"no source {name!r} is declared; {advice}")
-    reporter = _Reporter(len({source.topic for source in sources}), once, as_json)
+    telemetry = ArchiveTelemetry(settings)
+    reporter = _Reporter(len({source.topic for source in sources}), once, as_json, telemetry)
     on_signal(reporter.stop.set)
     registry = open_registry(settings.registry, settings.registry_ca)
     await registry.check()
-    telemetry = ArchiveTelemetry(settings)
-
-    def note(progress: "ArchiveProgress") -> None:
-        telemetry.note(progress)
-        reporter.report(progress)
-
-    def leave_out(source: str) -> None:
-        telemetry.leave_out(source)
-        reporter.leave_out(source)
-
     async with telemetry:
         await run_archive(
             sources,
@@ -112,16 +103,17 @@ async def _archive(
             tile_age_s=settings.tile_age_s,
             accept_loss=accept_loss,
             application_id=settings.application_id,
-            on_progress=note,
-            on_failure=leave_out,
+            on_progress=reporter.report,
+            on_failure=reporter.leave_out,
         )
     reporter.finish()
 
 
 class _Reporter:
-    """Prints progress at times, and knows when the end of the log is reached."""
+    """Prints and publishes progress, and knows when the end of the log is reached."""
 
-    def __init__(self, topics: int, once: bool, as_json: bool) -> None:
+    def __init__(self, topics: int, once: bool, as_json: bool, telemetry: ArchiveTelemetry) -> None:
+        self._telemetry = telemetry
         self.stop = asyncio.Event()
         self._topics = topics
         self._once = once
@@ -132,6 +124,7 @@ class _Reporter:
 
     def report(self, progress: "ArchiveProgress") -> None:
         """Take note of one source's progress; stop when only this was asked for."""
+        self._telemetry.note(progress)
         self._latest[progress.source] = progress
         is_known = len(self._latest) == self._topics
         if self._once and is_known and all(map(_is_at_end, self._latest.values())):
@@ -141,6 +134,7 @@ class _Reporter:
 
     def leave_out(self, source: str) -> None:
         """Wait no more for a source that has failed alone."""
+        self._telemetry.leave_out(source)
         self._topics -= 1
         self._latest.pop(source, None)
 

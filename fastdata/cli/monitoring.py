@@ -33,7 +33,7 @@ def with_port(port: int | None) -> dict[str, object]:
     return {} if port is None else {"metrics_port": port}
 
 
-class _Publisher:
+class _Publishing:
     """Publishes once a second while it is entered; nothing while no port is set."""
 
     silence_s: float | None = 30.0
@@ -73,7 +73,7 @@ class _Publisher:
         raise NotImplementedError
 
 
-class ArchiveTelemetry(_Publisher):
+class ArchiveTelemetry(_Publishing):
     """What an archiver tells."""
 
     def __init__(self, settings: "Settings") -> None:
@@ -115,12 +115,13 @@ class ArchiveTelemetry(_Publisher):
         return values, bool(self._latest)
 
 
-class ReplayTelemetry(_Publisher):
+class ReplayTelemetry(_Publishing):
     """What a scheduled replay tells.
 
     Args:
         read_drift: The mean error of the speed layer by metric and measure, as stored; asked after
             each run.
+        show: Called with each run.
     """
 
     silence_s = None  # a job may be counted in this process, and the loop waits for it
@@ -129,8 +130,10 @@ class ReplayTelemetry(_Publisher):
         self,
         settings: "Settings",
         read_drift: "Callable[[], Awaitable[Mapping[tuple[str, ...], float]]]",
+        show: "Callable[[ScheduledRun], None]",
     ) -> None:
         super().__init__(settings)
+        self._show = show
         self._read_drift = read_drift
         self._covered_s = time.time()
         self._seconds = 0.0
@@ -149,6 +152,7 @@ class ReplayTelemetry(_Publisher):
             self._covered_s, self._seconds = run.started / 1_000, run.report.seconds
             if self._monitor is not None:
                 self._reading = asyncio.create_task(self._note_drift())
+        self._show(run)
 
     async def _note_drift(self) -> None:
         from fastdata.errors import FastdataError

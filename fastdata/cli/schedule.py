@@ -56,12 +56,8 @@ async def repeat(
     settings = Settings.load(**with_port(port))
     metrics = load_folder(settings.agents).chosen(names)
     reach = window or timedelta(days=30)
-    telemetry = ReplayTelemetry(settings, partial(_read_drift, settings, metrics, reach))
-
-    def note(run: "ScheduledRun") -> None:
-        telemetry.note(run)
-        (_print_json if as_json else show_run)(run)
-
+    read_drift = partial(_read_drift, settings, metrics, reach)
+    telemetry = ReplayTelemetry(settings, read_drift, _print_json if as_json else show_run)
     async with telemetry:
         replaying = replay_every(
             every,
@@ -73,7 +69,7 @@ async def repeat(
             complete=not names,
             max_writes_per_s=max_writes_per_s,
             engine=engine,
-            on_run=note,
+            on_run=telemetry.note,
         )
         await _until_stopped(
             asyncio.create_task(replaying),
