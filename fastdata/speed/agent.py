@@ -157,12 +157,12 @@ class SourceAgent:
         for index in range(start, len(records)):
             record = records[index]
             if is_after_hole := record.offset > owned.position:
-                hole, is_head = self._consumer.hole_before(tp, record.offset)
+                hole, is_head = self._consumer.holes.before(tp, record.offset)
                 if hole > owned.position or is_head:
                     return index
             layer.fold(number, record)
             if is_after_hole:
-                self._consumer.forget_hole(tp, record.offset)
+                self._consumer.holes.forget(tp, record.offset)
             if owned.cells.dirty >= limit or time.monotonic() > deadline:
                 return index + 1
         return len(records)
@@ -173,16 +173,16 @@ class SourceAgent:
             return False  # `settle` will seek anyway
         tp, offset = message.tp, record.offset
         owned = layer.partitions[number := self.epoch.number(tp.partition)]
-        if self._consumer.hole_before(tp, offset)[0] <= owned.position:
+        if self._consumer.holes.before(tp, offset)[0] <= owned.position:
             # Nobody but the log made this hole, unless retention has passed us by.
             log_start = await self._log_start(tp)
             if log_start is not None and log_start <= owned.position:
                 # The partition may have gone, or come again, while the broker was asked.
                 if is_ours := layer.partitions.get(number) is owned:
                     layer.fold(number, record)
-                self._consumer.forget_hole(tp, offset)
+                self._consumer.holes.forget(tp, offset)
                 return is_ours
-        self._consumer.forget_hole(tp, offset)
+        self._consumer.holes.forget(tp, offset)
         await self.reread(tp.partition)
         return False
 

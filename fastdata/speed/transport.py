@@ -27,7 +27,15 @@ from fastdata.errors import SettingsError
 from fastdata.speed.membership import give_up_place
 from fastdata.speed.state import Record
 
-__all__ = ["AsFetched", "Chunk", "FoldingConsumer", "Hole", "Seeker", "install", "records_of"]
+__all__ = [
+    "AsFetched",
+    "Chunk",
+    "FoldingConsumer",
+    "Holes",
+    "Seeker",
+    "install",
+    "records_of",
+]
 
 _CHUNK_RECORDS = 500
 _MAX_HOLES = 100_000
@@ -37,6 +45,18 @@ logger = logging.getLogger(__name__)
 
 # First missing offset; whether it lies at the head of a fetch: then retention may have made it.
 Hole = tuple[int, bool]
+
+
+class Holes(dict[TP, dict[int, Hole]]):
+    """Per partition and offset, the hole of the log just before it."""
+
+    def before(self, tp: TP, offset: int) -> Hole:
+        """The hole before an offset; where none is known, Faust has lost what is missing."""
+        return self.get(tp, {}).get(offset, (offset, True))
+
+    def forget(self, tp: TP, offset: int) -> None:
+        """Forget it; a seek in the consumer's thread may have forgotten all of them meanwhile."""
+        self.get(tp, {}).pop(offset, None)
 
 
 class Chunk(list[Record]):
@@ -200,7 +220,7 @@ class FoldingConsumer(driver.Consumer):
 
     def __init__(self, *args: Any, seeker: Seeker, **kwargs: Any) -> None:
         self.seeker = seeker
-        self.holes: dict[TP, dict[int, Hole]] = {}
+        self.holes = Holes()
         self.fetched: dict[TP, int] = {}
         self.seeks = Counter[TP]()
         super().__init__(*args, **kwargs)
@@ -251,14 +271,6 @@ class FoldingConsumer(driver.Consumer):
         """The group's offsets; None where it never committed."""
         committed = await self._thread.call_thread(self._thread._committed, tps)
         return cast(Mapping[TP, int | None], committed)
-
-    def hole_before(self, tp: TP, offset: int) -> Hole:
-        """The hole just before an offset; where none is known, Faust has lost what is missing."""
-        return self.holes.get(tp, {}).get(offset, (offset, True))
-
-    def forget_hole(self, tp: TP, offset: int) -> None:
-        """Forget it; a seek in the consumer's thread may have forgotten all of them meanwhile."""
-        self.holes.get(tp, {}).pop(offset, None)
 
     def reach(self, tp: TP) -> tuple[int, int, int] | None:
         """The next offset to fetch, the end of what may be fetched, and when that was so, ms UTC.

@@ -13,7 +13,7 @@ from faust.types.tuples import ConsumerMessage
 
 from fastdata.speed.agent import SourceAgent
 from fastdata.speed.state import Record
-from fastdata.speed.transport import Chunk, FoldingConsumer, Hole
+from fastdata.speed.transport import Chunk, FoldingConsumer, Holes
 from tests.speed.conftest import NOW, Bench
 
 TP0 = TP("events", 0)
@@ -23,7 +23,7 @@ class Group:
     """A consumer of one partition, with a log that begins and ends somewhere."""
 
     def __init__(self) -> None:
-        self.holes: dict[TP, dict[int, Hole]] = {}
+        self.holes = Holes()
         self.fetched: dict[TP, int] = {}
         self.seeks: list[dict[TP, int]] = []
         self.commits: list[Mapping[TP, int]] = []
