@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from fastdata.errors import CorruptStateError
 
 __all__ = [
-    "Marker", "StateRow", "cell_key", "cell_prefix", "ids_key", "ids_prefix", "is_older",
-    "load_marker", "marker_key", "marker_value", "place_of", "stamped", "unstamp",
+    "Marker", "StateRow", "cell_key", "cell_prefix", "ids_key", "ids_prefix", "is_cell",
+    "is_older", "load_marker", "marker_key", "marker_value", "place_of", "segment_prefix",
+    "stamped", "unstamp",
 ]  # fmt: skip
 
 StateRow = tuple[bytes, bytes | None]  # key and value; None deletes
@@ -33,6 +34,7 @@ class Marker:
     metrics: frozenset[str]
 
 
+_CELLS = b"c"
 _STAMP = struct.Struct(">q")
 _CELL = struct.Struct(">qq")
 _MARKER = struct.Struct(">qq")
@@ -41,12 +43,22 @@ _PARTITION = struct.Struct(">I")
 
 def cell_prefix(partition: int, metric: str) -> bytes:
     """What the keys of all cells of a metric begin with."""
-    return b"c" + _PARTITION.pack(partition) + metric.encode() + b"\0"
+    return _CELLS + _PARTITION.pack(partition) + metric.encode() + b"\0"
 
 
 def cell_key(prefix: bytes, segment: int, window: int, dims: str) -> bytes:
     """The key of a cell, sorted by segment; of one segment, windows before 1970 come last."""
     return prefix + _CELL.pack(segment, window) + dims.encode()
+
+
+def segment_prefix(prefix: bytes, segment: int) -> bytes:
+    """What the keys of all cells of a segment begin with, after that of the metric."""
+    return prefix + _STAMP.pack(segment)
+
+
+def is_cell(key: bytes) -> bool:
+    """Whether a key is that of a cell."""
+    return key.startswith(_CELLS)
 
 
 def place_of(key: bytes, prefix: bytes) -> tuple[int, int, str]:

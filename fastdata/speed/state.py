@@ -8,7 +8,14 @@ from fastdata.coordinates.dimensions import Dimension, dump_dims
 from fastdata.declare.metric import Metric, States
 from fastdata.errors import CorruptStateError
 from fastdata.events.decoder import NO_TIMESTAMP
-from fastdata.speed.keys import StateRow, cell_key, cell_prefix, ids_prefix, unstamp
+from fastdata.speed.keys import (
+    StateRow,
+    cell_key,
+    cell_prefix,
+    ids_prefix,
+    segment_prefix,
+    unstamp,
+)
 from fastdata.speed.repeats import Repeats
 from fastdata.store.protocol import NEVER, Progress
 
@@ -39,7 +46,8 @@ class StateTable(Protocol):
         """Write rows per partition, in order; None deletes.
 
         Durable when it returns: the changelog has acknowledged all, and the local store has
-        them. A value with a smaller stamp than the stored one is not written.
+        them. A value with a smaller stamp than the stored one is not written; a cell never has
+        one, since `Cells` goes on from what is stored.
 
         Raises:
             TableError: Some may be written, some not; the worker must stop.
@@ -120,6 +128,8 @@ class Cells:
         self._metrics = metrics
         self._table = table
         self._prefixes = [cell_prefix(partition, metric.id) for metric in metrics]
+        # By metric: the newest segment, and whether memory has all that the table has of it.
+        self._newest: dict[int, tuple[int, bool]] = {}
         self._cells: dict[CellKey, Cell] = {}
         self.in_memory: Callable[[CellKey], Cell | None] = self._cells.get
         self._dirty: dict[CellKey, Cell] = {}
@@ -143,8 +153,10 @@ class Cells:
             CorruptStateError: The stored bytes do not verify.
         """
         cell = self._cells.get(key)
-        if cell is None and (cell := self._load(key, *self._row_key_and_dims(key))) is not None:
-            self._cells[key] = cell
+        if cell is None and self._may_be_stored(key):
+            cell = self._load(key, *self._row_key_and_dims(key))
+            if cell is not None:
+                self._cells[key] = cell
         return cell
 
     def find_or_make(self, key: CellKey) -> Cell:
@@ -155,8 +167,11 @@ class Cells:
         """
         cell = self._cells.get(key)
         if cell is None:
-            names = self._row_key_and_dims(key)
-            cell = self._load(key, *names) or Cell(self._metrics[key[0]].zero(), *names)
+            row_key, dims = self._row_key_and_dims(key)
+            if self._may_be_stored(key):
+                cell = self._load(key, row_key, dims)
+            if cell is None:
+                cell = Cell(self._metrics[key[0]].zero(), row_key, dims)
             self._cells[key] = cell
         return cell
 
@@ -180,14 +195,36 @@ class Cells:
         if surplus <= 0:
             return
         clean = (key for key, cell in self._cells.items() if not cell.is_dirty)
-        for key in [key for key, _ in zip(clean, range(surplus), strict=False)]:
-            del self._cells[key]
+        self._forget([key for key, _ in zip(clean, range(surplus), strict=False)])
 
     def drop(self, keys: set[bytes]) -> None:
         """Forget the cells of these rows, changed or not."""
-        for key in [key for key, cell in self._cells.items() if cell.row_key in keys]:
-            del self._cells[key]
+        dropped = [key for key, cell in self._cells.items() if cell.row_key in keys]
+        self._forget(dropped)
+        for key in dropped:
             self._dirty.pop(key, None)
+
+    def _forget(self, keys: Sequence[CellKey]) -> None:
+        for key in keys:
+            del self._cells[key]
+        for index, segment in {key[:2] for key in keys}:
+            if self._newest.get(index, (-1, False))[0] == segment:
+                self._newest[index] = segment, False
+
+    def _may_be_stored(self, key: CellKey) -> bool:
+        """Whether the table may have a cell that is not in memory.
+
+        Of a segment that has just begun it has none. To ask it for each new cell costs more than
+        all else that is done for one, and nearly each event may make one.
+        """
+        index, segment, _, _ = key
+        newest, is_whole = self._newest.get(index, (-1, False))
+        if segment > newest:
+            prefix = segment_prefix(self._prefixes[index], segment)
+            is_whole = next(self._table.scan(self._partition, prefix), None) is None
+            self._newest[index] = segment, is_whole
+            return not is_whole
+        return segment < newest or not is_whole
 
     def _row_key_and_dims(self, key: CellKey) -> tuple[bytes, str]:
         index, segment, window, values = key

@@ -291,8 +291,11 @@ class FaustTable:
         local = self._table.local
         if not local.is_open(partition):
             return list(rows)
+        # A cell goes on from the stored one, and to ask for each costs as much as to write it.
         return [
             (key, value)
             for key, value in rows
-            if value is None or not keys.is_older(value, local.get(partition, key))
+            if keys.is_cell(key)
+            or value is None
+            or not keys.is_older(value, local.get(partition, key))
         ]

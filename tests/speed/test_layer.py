@@ -189,6 +189,37 @@ async def test_evicted_cells_come_back_from_the_table(bench: Bench) -> None:
     assert await bench.counts() == {f'["p{n}"]': 2 for n in range(5)}
 
 
+async def test_cells_of_a_segment_that_was_begun_before_come_back_from_the_table(
+    bench: Bench,
+) -> None:
+    before = bench.layer()
+    await before.open(0, None, 0, 100)
+    for offset in range(5):
+        before.fold(0, bench.record(offset, page=f"p{offset}"))
+    await before.flush()
+    layer = bench.layer()
+    await layer.open(0, 5, 0, 100)
+    for offset in range(5, 10):
+        layer.fold(0, bench.record(offset, page=f"p{offset - 5}"))
+    await layer.flush()
+
+    assert await bench.counts() == {f'["p{n}"]': 2 for n in range(5)}
+
+
+async def test_the_table_is_not_asked_for_cells_of_a_segment_that_has_just_begun(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layer = await bench.folded(10)
+    asked: list[bytes] = []
+    monkeypatch.setattr(bench.table, "get", lambda _partition, key: asked.append(key))
+    for offset in range(10, 20):
+        layer.fold(0, bench.record(offset, page=f"p{offset}"))
+    await layer.flush()
+
+    assert asked == []
+    assert await bench.counts() == {"[null]": 10} | {f'["p{n}"]': 1 for n in range(10, 20)}
+
+
 async def test_events_folded_during_a_flush_are_in_the_next_one(bench: Bench) -> None:
     layer = bench.layer()
     await layer.open(0, None, 0, 2)
