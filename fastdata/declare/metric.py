@@ -15,7 +15,7 @@ from fastdata.declare.source import Source
 from fastdata.errors import DeclarationError, QueryError
 from fastdata.events.fieldtypes import FieldType
 from fastdata.expressions import Column, Node, compile_rows
-from fastdata.measures.adding import compile_adding
+from fastdata.measures.adding import compile_adding, compile_dumping
 from fastdata.measures.aggregate import Aggregate, dump_whole, widened_by_any
 from fastdata.measures.count import Count
 from fastdata.measures.envelope import MAX_WHOLE_BYTES, pack, unpack
@@ -207,7 +207,7 @@ class Metric:
 
     def zero(self, exact: bool = False) -> States:
         """The states that nothing is folded into; `exact` ones keep what exact answers need."""
-        return [aggregate.zero(exact) for aggregate in self.aggregates]
+        return [zero(exact) for zero in self._zeros]
 
     def add(self, states: States, fields: Mapping[str, object], time: int = 0) -> None:
         """Fold one event into `states`, in place, whatever its dimensions.
@@ -280,8 +280,7 @@ class Metric:
         Raises:
             CorruptStateError: It would be larger than 1 MiB.
         """
-        pairs = zip(self.aggregates, states, strict=True)
-        return pack([(aggregate.code, aggregate.dump(state)) for aggregate, state in pairs])
+        return self._dump(states)
 
     def dump_whole(self, states: States) -> bytes:
         """One envelope of all states, whole; it may be too large for a serving store.
@@ -305,8 +304,9 @@ class Metric:
 
     def _prepare(self) -> None:
         self._codes = [aggregate.code for aggregate in self.aggregates]
-        mapper = f"the map function of source {self.source.name!r} ({self.source.place})"
-        self.rows = cast("Folding", compile_rows(self.selection, mapper))
+        self._zeros = [aggregate.zero for aggregate in self.aggregates]
+        self._dump = compile_dumping(self.aggregates)
+        self.rows = cast("Folding", compile_rows(self.selection, self.source.mapper_place))
         pairs = zip(self.aggregates, self.selection.arguments, strict=True)
         self.add_values = compile_adding([(a, not arguments) for a, arguments in pairs])
         self._signed: tuple[object, str] | None = None

@@ -97,6 +97,11 @@ class Source:
             self._fail(f"on_map_error is {on_map_error!r}; it is one of: {', '.join(choices)}")
         self.on_map_error = on_map_error
 
+    @property
+    def mapper_place(self) -> str:
+        """Its map function, for messages."""
+        return f"the map function of source {self.name!r} ({self.place})"
+
     def __repr__(self) -> str:
         return f"Source({self.name!r}, topic={self.topic!r})"
 

@@ -14,6 +14,7 @@ from typing import Any, cast
 
 from fastdata.events import fragments
 from fastdata.events.fieldtypes import SchemaNode
+from fastdata.events.functions import make_function
 from fastdata.events.logical import DECIMAL, MEANING, UUID_BYTES
 from fastdata.events.schema import Schema
 
@@ -62,8 +63,7 @@ def compile_reader(writer: Schema, reader: Schema | None = None) -> DatumReader 
     names = {**fragments.NAMES, **code.constants}
     source = "\n".join([*_HEAD, *code.lines, *_TAIL])
     # Nothing of a schema is in it but integers, and names as Python writes texts.
-    exec(compile(source, "<schema>", "exec"), names)  # noqa: S102
-    return cast("DatumReader", names["read"])
+    return cast("DatumReader", make_function(source, names, f"schema {writer.name}"))
 
 
 class _DatumLines:

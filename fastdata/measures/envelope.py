@@ -7,11 +7,22 @@ Sketch libraries crash on corrupt bytes, so no parser may see bytes that were no
 """
 
 from collections.abc import Sequence
+from functools import cache
 from zlib import crc32
 
 from fastdata.errors import CorruptStateError
 
-__all__ = ["HEAD", "MAX_BYTES", "MAX_WHOLE_BYTES", "pack", "part_head", "too_large", "unpack"]
+__all__ = [
+    "HEAD",
+    "MAX_BYTES",
+    "MAX_WHOLE_BYTES",
+    "head_of",
+    "pack",
+    "part_head",
+    "short_heads",
+    "too_large",
+    "unpack",
+]
 
 MAX_BYTES = 1 << 20  # of what a serving store holds
 MAX_WHOLE_BYTES = 1 << 30  # of what is kept beside the archive
@@ -31,8 +42,7 @@ def pack(parts: Sequence[tuple[int, bytes]], max_bytes: int = MAX_BYTES) -> byte
     Raises:
         CorruptStateError: The blob would be larger than `max_bytes`.
     """
-    out = bytearray(HEAD)
-    out.append(len(parts))
+    out = bytearray(head_of(len(parts)))
     for code, payload in parts:
         size = len(payload)
         if size < _LONG:  # as `part_head`: a call for each part would show
@@ -47,6 +57,17 @@ def pack(parts: Sequence[tuple[int, bytes]], max_bytes: int = MAX_BYTES) -> byte
     if len(out) > max_bytes:
         raise too_large(len(out), max_bytes)
     return bytes(out)
+
+
+def head_of(parts: int) -> bytes:
+    """What an envelope of so many parts begins with."""
+    return HEAD + bytes((parts,))
+
+
+@cache
+def short_heads(code: int) -> tuple[bytes, ...]:
+    """What is written before a part, by its size, while that is a short one."""
+    return tuple([bytes((code, size)) for size in range(_LONG)])
 
 
 def part_head(code: int, size: int) -> bytes:

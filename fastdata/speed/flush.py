@@ -41,19 +41,19 @@ def take_snapshot(
         now: ms UTC.
     """
     snapshot = FlushSnapshot()
+    ids = [metric.id for metric in metrics]
     for number, owned in partitions.items():
         rows = snapshot.rows[number] = []
         for key, cell in owned.cells.take_dirty():
             index, segment, window, _ = key
-            metric = metrics[index]
-            blob = metric.dump(cell.states)
+            blob = metrics[index].dump(cell.states)
             rows.append((cell.row_key, stamped(cell.stamp, blob)))
             snapshot.partials.append(
-                Partial(metric.id, window, cell.dims, number, segment, cell.stamp, blob)
+                Partial(ids[index], window, cell.dims, number, segment, cell.stamp, blob)
             )
         rows += _id_rows(owned)
         # It vouches for all rows before it, so a changelog that ends early must not have it.
-        marker = Marker(owned.position, owned.watermark, frozenset(m.id for m in metrics))
+        marker = Marker(owned.position, owned.watermark, frozenset(ids))
         rows.append((marker_key(number), marker_value(marker)))
         snapshot.progress.append(owned.progress(metrics[0].source.topic, now))
         snapshot.letters.extend(owned.letters)

@@ -45,9 +45,9 @@ class Repeats:
             return False
         if self._stored:
             self._see_stored(offset)
-        if (segment := segment_of(offset, self._size)) != self._segment:
+        if (segment := offset // self._size) != self._segment:
             self._forget_before(segment)
-        digest = blake2b(repr((identity, span)).encode(), digest_size=8).digest()
+        digest = blake2b(f"({identity!r}, {span})".encode(), digest_size=8).digest()
         key = int.from_bytes(digest, "big")
         first = self._seen.setdefault(key, offset)
         # It is also when it is folded again: an event does not repeat itself.
