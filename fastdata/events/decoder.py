@@ -177,7 +177,14 @@ class Decoder:
         """
         if self.reader is not None:
             return self._event(self.reader.read(value, timestamp_ms))
-        return self._event(self.read_record(value)[1])
+        # As `read_record`: a call for every event would show.
+        if not value or (found := self._by_head.get(value[:HEAD_BYTES])) is None:
+            return self._event(self.read_record(value)[1])
+        schema, read = found
+        fields = read(value, HEAD_BYTES)
+        if fields is None:
+            fields = self._read_slowly(schema, value[HEAD_BYTES:])
+        return self._event(fields)
 
     def decode_datum(self, schema: Schema, datum: bytes) -> Event:
         """The event of an Avro datum as the archive keeps it, without the head of the wire format.
@@ -264,9 +271,12 @@ class Decoder:
         return BadEventError("time", "time-out-of-range", detail)
 
     def _event(self, record: dict[str, object]) -> Event:
-        time = self.time_of(record)
         source = self._source
-        if time < source.oldest_ms:
+        at: Any = record[self._time]
+        # As `time_of`: a call for every event would show.
+        time = -1 if at is None else at // self._per_ms
+        if not source.oldest_ms <= time < LATEST_MS:
+            self.time_of(record)
             raise self._absurd(record)
         identity: Any = record[source.id] if source.id else None
         mapper = source.mapper

@@ -3,7 +3,14 @@
 from fastdata.expressions.coercion import describe
 from fastdata.expressions.keys import is_too_long
 from fastdata.expressions.reading import parse_expression
-from fastdata.expressions.rows import ExpressionRows, Selection, compile_rows, compile_value
+from fastdata.expressions.rows import (
+    ExpressionRows,
+    RowCode,
+    Selection,
+    compile_rows,
+    compile_value,
+    row_code,
+)
 from fastdata.expressions.sql import ELEMENT, is_too_large, quote_name, to_sql
 from fastdata.expressions.tree import Column, Node, array_of, nodes_of
 
@@ -12,6 +19,7 @@ __all__ = [
     "Column",
     "ExpressionRows",
     "Node",
+    "RowCode",
     "Selection",
     "array_of",
     "compile_rows",
@@ -22,5 +30,6 @@ __all__ = [
     "nodes_of",
     "parse_expression",
     "quote_name",
+    "row_code",
     "to_sql",
 ]

@@ -5,16 +5,26 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from fastdata.errors import MapError
+from fastdata.events.functions import make_function
 from fastdata.events.values import to_float, wrong_type
 from fastdata.expressions import runtime
 from fastdata.expressions.keys import check_key, safe_length
 from fastdata.expressions.python import Code
 from fastdata.expressions.tree import Node, array_of
 
-__all__ = ["ExpressionRows", "Selection", "compile_rows", "compile_value"]
+__all__ = [
+    "ExpressionRows",
+    "RowCode",
+    "Selection",
+    "compile_rows",
+    "compile_value",
+    "row_code",
+]
 
 ExpressionRows = Sequence[tuple[tuple[object, ...], Sequence[Sequence[object]]]]
 """Of one event: dimensions, and with each the values of the measures that are folded there."""
+_Explain = Callable[[Mapping[str, object], Exception], Exception]
+_TAIL = ("    except missing as error:", "        raise explain(fields, error) from error")
 _MISSING = (KeyError, TypeError, AttributeError, IndexError)
 
 
@@ -66,12 +76,43 @@ def compile_rows(
     array = selection.array
     if array is None:
         _row(code, selection, "return ()")
-        several, values = _parts(code, selection)
+        several, parts = _parts(code, selection)
+        values = f"[{', '.join(parts)}]"
         values = f"({values},)" if len(several) == 1 else code.named(f"({values},)")
         code.line(f"return ({''.join([f'({dims}, {values}), ' for dims in several])})")
     else:
         _grouped(code, selection, array)
     return _compiled(code, lambda fields, error: _explained(selection, mapper, fields, error))
+
+
+@dataclass(frozen=True, slots=True)
+class RowCode:
+    """Python of the one row of an event, for who writes a function of `fields` and `time` of it.
+
+    Attributes:
+        lines: They compute it, indented once, and return where the event does not count.
+        dims: Of each grouping set, the dimensions.
+        values: What each measure gets.
+        names: What all of it uses.
+    """
+
+    lines: tuple[str, ...]
+    dims: tuple[str, ...]
+    values: tuple[str, ...]
+    names: Mapping[str, object]
+
+
+def row_code(selection: Selection, mapper: str = "a map function") -> RowCode | None:
+    """What `compile_rows` computes, and raises; None where an event may have several rows."""
+    if selection.array is not None:
+        return None
+    code = Code(indent=2)
+    _row(code, selection, "return")
+    dims, values = _parts(code, selection)
+    variables = [code.named(value) for value in values]
+    names = _names(code, lambda fields, error: _explained(selection, mapper, fields, error))
+    lines = ("    try:", *(code.lines or ["        pass"]), *_TAIL)
+    return RowCode(lines, tuple(dims), tuple(variables), names)
 
 
 def compile_value(node: Node) -> Callable[[Mapping[str, object]], object]:
@@ -89,7 +130,7 @@ def _grouped(code: Code, selection: Selection, array: Node) -> None:
     with code.block(f"for element in {name}:"):
         _row(code, selection, "continue")
         several, values = _parts(code, selection)
-        code.line(f"values = {values}")
+        code.line(f"values = [{', '.join(values)}]")
         code.line(f"for dims in ({', '.join(several)},):")
         code.line("    if dims in groups:")
         code.line("        groups[dims].append(values)")
@@ -104,8 +145,8 @@ def _row(code: Code, selection: Selection, otherwise: str) -> None:
         code.line(f"    {otherwise}")
 
 
-def _parts(code: Code, selection: Selection) -> tuple[list[str], str]:
-    """Python of the dimensions of each grouping set, and of the values of all measures."""
+def _parts(code: Code, selection: Selection) -> tuple[list[str], list[str]]:
+    """Python of the dimensions of each grouping set, and of the value of each measure."""
     dims = [code.result(node) for node in selection.by]
     limit = safe_length(selection.by)
     if selection.sets or limit is not None:
@@ -119,8 +160,8 @@ def _parts(code: Code, selection: Selection) -> tuple[list[str], str]:
     sets = [[str(n), *[dims[i] for i in chosen]] for n, chosen in enumerate(selection.sets)]
     sets = sets or [dims]
     pairs = zip(selection.arguments, selection.timed, strict=True)
-    values = ", ".join([_values(code, nodes, is_timed) for nodes, is_timed in pairs])
-    return [f"({''.join([f'{value}, ' for value in chosen])})" for chosen in sets], f"[{values}]"
+    values = [_values(code, nodes, is_timed) for nodes, is_timed in pairs]
+    return [f"({''.join([f'{value}, ' for value in chosen])})" for chosen in sets], values
 
 
 def _values(code: Code, nodes: Sequence[Node], is_timed: bool) -> str:
@@ -133,16 +174,15 @@ def _values(code: Code, nodes: Sequence[Node], is_timed: bool) -> str:
     return f"None if {missing} else {value}" if missing else value
 
 
-def _compiled(
-    code: Code, explain: Callable[[Mapping[str, object], Exception], Exception]
-) -> Callable[..., Any]:
+def _compiled(code: Code, explain: _Explain) -> Callable[..., Any]:
     head = ["def rows(fields, time=0):", "    try:"]
-    tail = ["    except missing as error:", "        raise explain(fields, error) from error"]
+    source = "\n".join([*head, *code.lines, *_TAIL])
+    return cast("Callable[..., Any]", make_function(source, _names(code, explain), "expressions"))
+
+
+def _names(code: Code, explain: _Explain) -> dict[str, object]:
     names = {**vars(runtime), "to_float": to_float, "wrong_type": wrong_type, **code.names}
-    names |= {"missing": _MISSING, "explain": explain, "check_key": check_key}
-    source = "\n".join([*head, *code.lines, *tail])
-    exec(compile(source, "<expressions>", "exec"), names)  # noqa: S102 - all of it is made above
-    return cast("Callable[..., Any]", names["rows"])
+    return names | {"missing": _MISSING, "explain": explain, "check_key": check_key}
 
 
 def _explained(

@@ -17,13 +17,13 @@ from fastdata.declare.source import Source
 from fastdata.declare.unfolded import unfolded_of
 from fastdata.errors import BadEventError, CommitUnknownError, StoreUnavailableError, TableError
 from fastdata.events.decoder import NO_TIMESTAMP, Decoder, Event
-from fastdata.speed import start
+from fastdata.speed import folding, start
 from fastdata.speed.clean_up import Cleaner
 from fastdata.speed.flush import FlushSnapshot, take_snapshot
+from fastdata.speed.folding import compile_fold, emit
 from fastdata.speed.opening import begin_metrics, check_stored, find_marker, stored_of
 from fastdata.speed.repeats import Repeats
 from fastdata.speed.state import (
-    Cell,
     CellKey,
     Cells,
     DeadLetter,
@@ -35,7 +35,7 @@ from fastdata.speed.state import (
 from fastdata.store import rules
 from fastdata.store.protocol import NEVER, Gap, Partial, Progress, ServingStore
 
-__all__ = ["Commit", "Record", "SpeedLayer", "re_emit"]
+__all__ = ["Commit", "Record", "SpeedLayer"]
 
 _SAY_EVERY_MS = 5_000  # how often readers are told that nothing has come
 _REASONS = _LATE, _FUTURE, _REPEAT = "late", "future", "repeat"
@@ -81,7 +81,7 @@ class SpeedLayer:
     left_out: Counter[str] = field(default_factory=Counter, init=False)
 
     def __post_init__(self) -> None:
-        self._folding = [(i, m, m.window_ms) for i, m in enumerate(self.metrics)]
+        self._folding = [(i, m, compile_fold(m)) for i, m in enumerate(self.metrics)]
         self._unfolded_index = len(self.metrics)
         self.metrics = (*self.metrics, unfolded_of(self.source))
         self._cleaner = Cleaner(self.metrics, self.table, self.store)
@@ -178,8 +178,8 @@ class SpeedLayer:
         """
         if self._failed:
             raise TableError("the speed layer has failed; end the process and start it again")
-        owned = self.partitions[partition]
-        if record.offset < owned.position:
+        owned, offset = self.partitions[partition], record.offset
+        if offset < owned.position:
             return
         timestamp = NO_TIMESTAMP if record.timestamp is None else record.timestamp
         try:
@@ -189,7 +189,9 @@ class SpeedLayer:
         else:
             if event.fields is not None:  # None when the map function dropped it
                 self._fold_event(owned, record, event, event.fields)
-        owned.pass_by(record.offset, timestamp)
+        owned.position = offset + 1
+        if timestamp != NO_TIMESTAMP:
+            owned.written = timestamp
 
     def _fold_event(
         self, owned: Partition, record: Record, event: Event, fields: dict[str, object]
@@ -224,29 +226,14 @@ class SpeedLayer:
         """Fold an event into the cells of all metrics; why some have none of it, if so."""
         misfit: BadEventError | None = None
         segment, cells = offset // self._segment_size, owned.cells
-        in_memory = cells.in_memory
-        for index, metric, window_ms in self._folding:
-            is_out = is_left_out or (is_vouched and index not in owned.new_metrics)
+        for index, metric, fold in self._folding:
             try:
-                rows = metric.rows(fields, time)
+                if is_left_out or (is_vouched and index not in owned.new_metrics):
+                    emit(metric, cells, index, segment, offset, fields, time)
+                else:
+                    fold(cells, index, segment, offset, fields, time)
             except BadEventError as error:
                 misfit = error
-                continue
-            for dims, entries in rows:
-                key = (index, segment, time - time % window_ms, dims)
-                # What is left out now may have been folded before a crash: only its cell knows.
-                cell = in_memory(key) or (cells.find if is_out else cells.find_or_make)(key)
-                # A cell takes events in the order of offsets: it has those up to its stamp.
-                if cell is None:
-                    continue
-                if offset <= cell.stamp:
-                    re_emit(cells, key, cell)
-                elif not is_out:
-                    for values in entries:
-                        metric.add_values(cell.states, values)
-                    cell.stamp = offset
-                    if not cell.is_dirty:
-                        cells.mark(key, cell)
         return misfit
 
     def _remember(
@@ -295,7 +282,7 @@ class SpeedLayer:
             key: CellKey = (self._unfolded_index, segment, window, (reason,))
             cell = owned.cells.find(key)
             if cell is not None and offset <= cell.stamp:
-                re_emit(owned.cells, key, cell)
+                folding.re_emit(owned.cells, key, cell)
 
     def _reject(self, owned: Partition, record: Record, error: BadEventError) -> None:
         why = error.stage, error.reason, error.detail
@@ -388,11 +375,3 @@ class SpeedLayer:
                     if (owned := self.partitions.get(partition)) is not None:
                         dropped += await self._cleaner.drop(owned, self.metrics[index], by_span)
         return dropped
-
-
-def re_emit(cells: Cells, key: CellKey, cell: Cell) -> None:
-    """Have the next flush write a cell that has its event already.
-
-    The write of the first folding may not have come as far as the store.
-    """
-    cells.mark(key, cell)

@@ -7,7 +7,6 @@ from typing import Protocol
 from fastdata.coordinates.dimensions import Dimension, dump_dims
 from fastdata.declare.metric import Metric, States
 from fastdata.errors import CorruptStateError
-from fastdata.events.decoder import NO_TIMESTAMP
 from fastdata.speed.keys import (
     StateRow,
     cell_key,
@@ -309,12 +308,6 @@ class Partition:
     def read_from(self) -> int:
         """The next offset to fetch: behind a gap, `position` may be an edge yet to come."""
         return min(self.position, self.log_end)
-
-    def pass_by(self, offset: int, timestamp: int) -> None:
-        """Go on after a record that was folded, or left out."""
-        self.position = offset + 1
-        if timestamp != NO_TIMESTAMP:
-            self.written = timestamp
 
     def see_end(self, log_end: int, at: int) -> None:
         """Learn where the log ended, and when that was, ms UTC."""

@@ -20,7 +20,7 @@ from fastdata.batch import row_engine
 from fastdata.batch.job import Piece
 from fastdata.coordinates.segments import Coverage, segment_of
 from fastdata.events.decoder import Event
-from fastdata.speed import keys, layer, opening, start
+from fastdata.speed import folding, keys, opening, start
 from fastdata.speed.flush import FlushSnapshot
 from fastdata.speed.layer import SpeedLayer
 from fastdata.speed.repeats import Repeats
@@ -101,7 +101,7 @@ RULES: dict[str, list[tuple[object, str, Callable[..., object] | property]]] = {
         (statements, "is_newer", lambda _new: None),
         (schema, "write_time", lambda _partial: time.time_ns() // 1_000),
     ],
-    "re-emit": [(layer, "re_emit", lambda *_: None)],
+    "re-emit": [(folding, "re_emit", lambda *_: None)],
     "commit last": [(SpeedLayer, "_publish", _commit_first)],
     "monotone state": [(keys, "is_older", lambda _value, _known: False)],
     "marker": [(start, "vouched_start", lambda position, _marker, _size: position)],
