@@ -24,7 +24,7 @@ from fastdata.errors import FastdataError, mask_url
 from fastdata.events.registry import open_registry
 from fastdata.kafka.connection import Broker
 from fastdata.local.broker import BrokerProcess
-from fastdata.local.files import read_values
+from fastdata.local.files import SkippedRows, read_values
 from fastdata.local.project import Project, Watch
 from fastdata.local.sender import Sender
 from fastdata.operate.epochs import Epochs
@@ -240,15 +240,9 @@ class _Dev:
                 self._senders[source.topic] = sender
             before = sender.sent
             try:
-                skipped: list[tuple[int, str]] = []
-                values = read_values(path, source, lambda *of: skipped.append(of))
-                await sender.send(values, self._rate)
-                self._log.say(f"{path}: {sender.sent - before:,} events are sent")
-                if skipped:
-                    number, why = skipped[0]
-                    self._log.say(
-                        f"{path}: {len(skipped):,} rows are left out, the first at {number:,}: {why}"
-                    )
+                skipped = SkippedRows()
+                await sender.send(read_values(path, source, skipped), self._rate)
+                self._log.say(f"{path}: {sender.sent - before:,} events are sent{skipped}")
             except (FastdataError, OSError) as error:
                 self._has_failed = True
                 self._log.say(str(error))

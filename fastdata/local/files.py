@@ -1,6 +1,7 @@
 """Events of files, as the values of a topic."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
@@ -13,12 +14,30 @@ from fastdata.files.rows import FileFormat, dump_object
 from fastdata.files.values import ValueCheck, values_of_texts
 from fastdata.local.sender import Value
 
-__all__ = ["read_values"]
+__all__ = ["SkippedRows", "read_values"]
 
 
-def read_values(
-    path: Path, source: Source, on_skipped: Callable[[int, str], None]
-) -> Iterator[Value]:
+@dataclass(slots=True)
+class SkippedRows:
+    """Rows that are left out: how many, and what the first one is."""
+
+    count: int = 0
+    first: str = ""
+
+    def add(self, number: int, problem: str) -> None:
+        """One more.
+
+        Args:
+            number: Of the row, from 1.
+        """
+        self.count += 1
+        self.first = self.first or f"{number:,}: {problem}"
+
+    def __str__(self) -> str:
+        return f"; {self.count:,} rows are left out, the first is {self.first}" * bool(self.count)
+
+
+def read_values(path: Path, source: Source, skipped: SkippedRows) -> Iterator[Value]:
     """The events of a file, in its order, as they are sent to the topic of a source.
 
     A line is sent as it is to a source of text or JSON, also if it will be a dead letter. A row of
@@ -26,7 +45,7 @@ def read_values(
     and so does a line for a source of Avro; one that does not fit is left out.
 
     Args:
-        on_skipped: Told the number of a row that is left out, from 1, and why.
+        skipped: What is left out is added to it.
 
     Raises:
         FastdataError: The file cannot be read, or not from here on.
@@ -45,13 +64,13 @@ def read_values(
         dump = values_of_texts(source.schema) if opened.format == "csv" else dump_object
         for row in opened.rows():
             if row.fields is None:
-                on_skipped(row.number, row.problem)
+                skipped.add(row.number, row.problem)
                 continue
             value = dump(row.fields)
             try:
                 yield value_of(value) if value_of else (check.key_of(value), value)
             except BadEventError as error:
-                on_skipped(row.number, str(error))
+                skipped.add(row.number, str(error))
 
 
 def _format(path: Path, file: BinaryIO, source: Source) -> FileFormat | None:

@@ -9,7 +9,8 @@ from fastdata.declare.source import Source
 from fastdata.events.decoder import Decoder
 from fastdata.events.formats import Format
 from fastdata.events.registry import FolderRegistry
-from fastdata.local.files import read_values
+from fastdata.local.files import SkippedRows, read_values
+from fastdata.local.sender import Value
 
 SCHEMA = {
     "type": "record",
@@ -40,15 +41,16 @@ def write(folder: Path, name: str, text: str) -> Path:
     return path
 
 
-def refuse(number: int, why: str) -> None:
-    raise AssertionError(f"row {number} is left out: {why}")
+def values_of(path: Path, source: Source) -> list[Value]:
+    skipped = SkippedRows()
+    values = list(read_values(path, source, skipped))
+    assert "" == str(skipped)
+    return values
 
 
 def events(folder: Path, path: Path, source: Source) -> list[tuple[bytes | None, object]]:
     decoder = Decoder(source, FolderRegistry(folder))
-    return [
-        (key, decoder.decode(value, 0).fields) for key, value in read_values(path, source, refuse)
-    ]
+    return [(key, decoder.decode(value, 0).fields) for key, value in values_of(path, source)]
 
 
 @pytest.mark.parametrize("format", ["avro", "json"])
@@ -83,7 +85,7 @@ def test_lines_of_text_are_sent_as_they_are(tmp_path: Path) -> None:
     )
     lines = write(tmp_path, "a.csv", "one,two\r\n\r\nthree")
 
-    assert list(read_values(lines, source, refuse)) == [
+    assert values_of(lines, source) == [
         (None, b"one,two"),
         (None, b""),
         (None, b"three"),
@@ -110,20 +112,19 @@ def test_lines_of_text_are_sent_as_they_are(tmp_path: Path) -> None:
 def test_a_row_that_does_not_fit_is_told_and_left_out(
     tmp_path: Path, name: str, text: str, number: int, problem: str
 ) -> None:
-    skipped: list[tuple[int, str]] = []
+    skipped = SkippedRows()
     path = write(tmp_path, name, text)
 
-    keys = [k for k, _ in read_values(path, declare(tmp_path), lambda *of: skipped.append(of))]
+    keys = [key for key, _ in read_values(path, declare(tmp_path), skipped)]
 
     assert [b"7", b"8"] == keys
-    [(at, why)] = skipped
-    assert number == at
-    assert problem in why
+    assert f"; 1 rows are left out, the first is {number}: " in str(skipped)
+    assert problem in str(skipped)
 
 
 def test_a_line_that_is_no_event_is_sent_to_become_a_dead_letter(tmp_path: Path) -> None:
     lines = write(tmp_path, "a.jsonl", f'{json.dumps(FIRST)}\n{{"id": \n')
 
-    values = list(read_values(lines, declare(tmp_path, "json"), refuse))
+    values = values_of(lines, declare(tmp_path, "json"))
 
     assert [(b"7", json.dumps(FIRST).encode()), (None, b'{"id": ')] == values

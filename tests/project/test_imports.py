@@ -85,6 +85,7 @@ DRIVERS = {
     "fastapi": ("web/",),
     "starlette": ("web/",),
     "uvicorn": ("web/serve.py",),
+    "jinja2": ("web/rendering.py",),
     "pandas": (),
 }
 
