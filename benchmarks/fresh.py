@@ -71,7 +71,7 @@ async def at_rate(
             counted = sum(table.column("count").to_pylist()) - before
             answers.append((time.time(), counted))
             if said.done():
-                notes = json.loads(said.result())
+                notes = [json.loads(line) for line in said.result().splitlines()]
                 sent = notes[-1][1]
             await asyncio.sleep(PAUSE_S)
     if counted != sent:

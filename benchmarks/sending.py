@@ -1,15 +1,16 @@
 """Sends events at a rate, in a process of its own: python -m benchmarks.sending JSON.
 
-The first argument has the broker, the topic, a file of messages, the rate and how long. Each 5 ms
-it sends what is due, and notes when; at the end it prints the notes, [clock, sent so far].
+The first argument has the broker, the topic, a file of messages, the rate and how long, and
+`is_dated` where the time of an event shall be when it is sent. Each 5 ms it sends what is due, and
+prints a note, [clock, sent so far].
 """
 
 import base64
 import json
 import sys
 import time
-from collections.abc import Iterable
-from itertools import cycle
+from collections.abc import Iterable, Iterator
+from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
@@ -30,26 +31,55 @@ def read(line: str) -> tuple[str, int, bytes]:
     return key, int(at), base64.b64decode(value)
 
 
-def send(given: dict[str, Any]) -> list[tuple[float, int]]:
+def varint(number: int) -> bytes:
+    """A long of Avro."""
+    left, found = number << 1, bytearray()
+    while left > 127:
+        found.append(left & 127 | 128)
+        left >>= 7
+    return bytes((*found, left))
+
+
+def halves(at: int, value: bytes) -> tuple[bytes, bytes]:
+    """What comes before the time in a value, and after it.
+
+    Raises:
+        ValueError: It is not in it once.
+    """
+    before, *more = value.split(varint(at))
+    (after,) = more
+    return before, after
+
+
+def send(given: dict[str, Any]) -> Iterator[tuple[float, int]]:
     """Send for so many seconds; when each tick began, and how many were sent at its end."""
     lines = Path(given["messages"]).read_text().splitlines()
-    messages = cycle([read(line) for line in lines])
+    read_all = [read(line) for line in lines]
+    messages = cycle([(key, at, value, *halves(at, value)) for key, at, value in read_all])
     producer = Producer({"bootstrap.servers": given["servers"], "linger.ms": 5})
     topic, rate, seconds = given["topic"], given["rate"], given["seconds"]
-    sent, notes = 0, []
+    is_dated, sent = given.get("is_dated", False), 0
     began = time.time()
     while (now := time.time()) < began + seconds:
-        due = int((now - began) * rate)
-        for _ in range(due - sent):
-            key, at, value = next(messages)
-            producer.produce(topic, value, key, timestamp=at)
+        due, date = int((now - began) * rate), int(now * 1_000)
+        dated = varint(date)
+        for key, at, value, before, after in islice(messages, due - sent):
+            if is_dated:
+                at, value = date, before + dated + after  # noqa: PLW2901
+            while True:
+                try:
+                    producer.produce(topic, value, key, timestamp=at)
+                    break
+                except BufferError:  # the broker has no time
+                    producer.poll(0.1)
         sent = due
-        notes.append((now, sent))
+        yield now, sent
         producer.poll(0)
         time.sleep(max(0.0, now + TICK_S - time.time()))
-    producer.flush(30)
-    return notes
+    while producer.flush(30):
+        pass
 
 
 if __name__ == "__main__":
-    print(json.dumps(send(json.loads(sys.argv[1]))))
+    for note in send(json.loads(sys.argv[1])):
+        print(json.dumps(note), flush=True)

@@ -8,7 +8,9 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from benchmarks import __main__ as command
-from benchmarks import fresh, loads, machine, tables, worker
+from benchmarks import endurance, fresh, loads, machine, sending, tables, worker
+from benchmarks.feed import Feed, expected, wrong
+from fastdata.events.schema import encode
 
 ROOT = Path(__file__).parents[2]
 
@@ -130,6 +132,61 @@ def test_an_event_is_as_old_as_its_answer_is_late() -> None:
     answers = [(10.5, 0), (11.5, 3), (12.5, 4), (13.5, 5)]
 
     assert [1.5, 1.5, 0.5, 0.5, 1.5] == fresh.ages(notes, answers)
+
+
+def test_an_event_that_is_sent_later_has_another_time_and_nothing_else(tmp_path: Path) -> None:
+    schema = loads.views(3).declare(tmp_path, "topic").source.schema
+    event = next(loads.views(3).events(1))
+    value, later = encode(schema, event, schema.id), event["at"] + 86_400_000
+    before, after = sending.halves(event["at"], value)
+
+    moved = encode(schema, event | {"at": later}, schema.id)
+    assert moved == before + sending.varint(later) + after
+
+
+def test_what_a_feed_has_sent_is_known_cell_by_cell() -> None:
+    feed, events = (
+        Feed(),
+        [{"page": page, "bytes": 10, "ms": ms} for page, ms in [("a", 1), ("b", 2)]],
+    )
+    for at, sent in ((59.0, 3), (60.5, 3), (61.0, 8)):
+        feed.note(at, sent)
+    right = expected(feed, events)
+
+    assert right == {
+        ("a", 0): (2, 20, 2), ("b", 0): (1, 10, 2), ("a", 1): (2, 20, 2), ("b", 1): (3, 30, 6)
+    }  # fmt: skip
+    assert feed.before(1) == 3
+    assert wrong(right, right) == {"cells": 4, "lost": 0, "double": 0, "wrong_sums": 0}
+    found = right | {("a", 0): (1, 10, 1), ("b", 0): (3, 30, 6), ("a", 1): (2, 20, 3)}
+    assert wrong(right, found) == {"cells": 4, "lost": 1, "double": 2, "wrong_sums": 1}
+
+
+def test_events_of_a_feed_are_as_old_as_the_first_answer_that_counts_them() -> None:
+    feed = Feed()
+    feed.note(10.0, 2)
+    feed.note(11.0, 4)
+
+    assert feed.answer(3, 12.0) == [2.0, 2.0, 1.0]
+    assert feed.oldest == 11.0
+    assert feed.answer(4, 12.5) == [1.5]
+    assert feed.oldest is None
+
+
+def test_a_partition_stands_still_only_while_it_has_something_to_do() -> None:
+    still = endurance.Standstill()
+    for now, offset, is_behind in ((0, 5, True), (2, 5, True), (3, 6, True), (9, 6, False)):
+        still.see({0: offset}, is_behind, float(now))
+
+    assert still.take() == 2.0
+    assert still.take() == 0.0
+
+
+def test_a_slope_is_that_of_the_rows_after_the_warm_up() -> None:
+    rows = [{"seconds": 360.0 * n, "rss_mb": max(100.0, 98.0 + n)} for n in range(20)]
+
+    assert endurance.slope(rows, "rss_mb", 720.0) == 10.0
+    assert endurance.slope(rows, "rss_mb", 5_000.0) is None
 
 
 @pytest.mark.parametrize("load", [loads.views(3), loads.flights()], ids=lambda load: load.name)
