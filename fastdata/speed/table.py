@@ -177,8 +177,11 @@ class ChangelogTable(faust.Table[bytes, bytes]):
             self._fail("opening the state", error)
         await super().on_rebalance(assigned, revoked, newly_assigned, generation_id)
 
-    def persisted_offset(self, tp: TP) -> int | None:
-        """The changelog offset up to which the local store has everything; None for none.
+    def persisted_offset(self, tp: TP) -> int:
+        """The changelog offset up to which the local store has everything; -1 for none.
+
+        Faust takes -1 for none as well. At None it would go on from the last offset that it saw,
+        which may be that of a row that `_restore` left out.
 
         The offset of another changelog says nothing of this one, of which rows would be missing:
         a local store that has followed one begins anew. So does the topic that moved to another
@@ -189,7 +192,7 @@ class ChangelogTable(faust.Table[bytes, bytes]):
             logger.warning("%s/%d is another log than before: restoring all of it", *tp)
             offset = None
         self._restored_from[tp.partition] = -1 if offset is None else offset
-        return offset
+        return self._restored_from[tp.partition]
 
     def is_intact(self, partition: int, log_start: int, log_end: int) -> bool:
         """Whether the last restore saw every change of a partition.
@@ -228,16 +231,19 @@ class ChangelogTable(faust.Table[bytes, bytes]):
     def _restore(self, batch: Iterable[EventT[bytes]]) -> None:
         rows: dict[int, dict[bytes, bytes | None]] = {}
         offsets: dict[int, int] = {}
+        local = self.local
         for event in batch:
             message = event.message
             partition, key, value = message.partition, message.key or b"", message.value
+            if not local.is_open(partition):
+                continue  # revoked while it was restored; its next owner restores the row
             restored = rows.setdefault(partition, {})
             offsets[partition] = max(message.offset, offsets.get(partition, -1))
-            stored = restored[key] if key in restored else self.local.get(partition, key)
+            stored = restored[key] if key in restored else local.get(partition, key)
             if not keys.is_older(value, stored):
                 restored[key] = value
         for partition, restored in rows.items():
-            self.local.put(partition, restored, offsets[partition])
+            local.put(partition, restored, offsets[partition])
 
 
 class FaustTable:

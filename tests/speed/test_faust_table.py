@@ -10,6 +10,7 @@ import faust
 import pytest
 from faust.events import Event
 from faust.stores.rocksdb import Store
+from faust.tables.manager import TableManager
 from faust.types import TP
 from faust.types.tuples import Message
 
@@ -148,6 +149,33 @@ def test_an_error_of_the_restore_ends_the_process(
     assert [what for what, _ in failures.seen] == ["restoring the table fastdata-clicks"]
 
 
+def test_a_change_that_comes_after_its_partition_has_gone_is_left_to_the_next_owner(
+    tmp_path: Path, failures: Failures
+) -> None:
+    app = make("rocksdb://", tmp_path)
+    table = table_of(app, failures)
+    cast(Store, table.data).revoke_partitions(table, {TP(TOPIC, 0)})
+
+    table.apply_changelog_batch(changes(app, (0, 0, "a", value(5)), (1, 0, "b", value(6))))
+
+    assert failures.seen == []
+    assert table.local.get(1, b"b") == value(6)
+    assert table.persisted_offset(TP(TOPIC, 0)) == -1  # opens it
+    assert table.local.get(0, b"a") is None
+
+
+def test_a_change_that_was_left_out_is_restored_when_its_partition_comes_back(
+    tmp_path: Path,
+) -> None:
+    app = make("rocksdb://", tmp_path)
+    table, recovery = table_of(app), cast(TableManager, app.tables).recovery
+    recovery.active_offsets[TP(TOPIC, 0)] = 0  # Faust has seen it, and thinks that it is kept
+
+    recovery.add_active(table, TP(TOPIC, 0))
+
+    assert recovery.active_offsets[TP(TOPIC, 0)] == -1
+
+
 async def test_a_write_goes_to_the_changelog_in_order_and_then_to_the_local_store(
     table: ChangelogTable,
 ) -> None:
@@ -205,7 +233,7 @@ async def test_the_local_store_says_from_where_to_restore(tmp_path: Path) -> Non
     await FaustTable(table, Log()).write({0: [(b"a", value(1)), (b"b", value(1))]})
 
     assert table.persisted_offset(TP(TOPIC, 0)) == 1
-    assert table.persisted_offset(TP(TOPIC, 1)) is None
+    assert table.persisted_offset(TP(TOPIC, 1)) == -1
 
 
 async def test_a_local_store_of_another_changelog_begins_anew(tmp_path: Path) -> None:
@@ -217,7 +245,7 @@ async def test_a_local_store_of_another_changelog_begins_anew(tmp_path: Path) ->
         table.local.put(0, {b"a": value(2)}, 1)
 
     table.changelog = LogIdentity("there", "bb")
-    assert table.persisted_offset(TP(TOPIC, 0)) is None
+    assert table.persisted_offset(TP(TOPIC, 0)) == -1
     assert list(table.local.scan(0, b"")) == []
     assert table.is_intact(0, 0, 9)
     table.local.put(0, {b"a": value(3)}, 0)
