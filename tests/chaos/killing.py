@@ -25,9 +25,6 @@ FAILPOINTS = (
 )  # fmt: skip
 KILLS = int(os.environ.get("FASTDATA_TEST_KILLS", "20"))
 
-_EVENTS_A_SECOND = 100
-_BACKLOG = 1_500
-_GATE = 100  # events to fold between two kills, or the workers would not get anywhere
 _PATIENCE_S = 300.0  # the watchdog takes up to 70
 
 Worker = Popen[bytes]
@@ -50,6 +47,26 @@ class Kill:
     wipes: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Load:
+    """How fast events come.
+
+    Attributes:
+        per_s: So many events a second, while workers are
+        backlog: not that far behind.
+        gate: Events to fold between two kills, or the workers would not get anywhere.
+    """
+
+    per_s: int = 100
+    backlog: int = 1_500
+    gate: int = 100
+
+
+USUAL = Load()
+# More than workers can fold; those that die are behind by whole flushes.
+FULL = Load(per_s=20_000, backlog=20_000, gate=4_000)
+
+
 def plan(share: float, *failpoints: str, wiping: float = 0.0, kills: int = KILLS) -> list[Kill]:
     """A share of all kills: at a random moment, at each of the failpoints, while starting."""
     rng = random.Random(share)
@@ -63,8 +80,10 @@ class Scenario:
 
     Args:
         reader: Who asks; one who knows what the speed layer alone must answer if None.
+        load: How fast events come.
 
     Attributes:
+        behind: By how many records all workers together were behind at each kill.
         reader: Asks from the first folded event on.
         kills: How many there were.
         replaced: How many workers have ended by themselves, since they were thrown out.
@@ -72,8 +91,12 @@ class Scenario:
             long, of those kills after which no other one came before that.
     """
 
-    def __init__(self, stage: Stage, workers: int = 1, reader: Reader | None = None) -> None:
+    def __init__(
+        self, stage: Stage, workers: int = 1, reader: Reader | None = None, load: Load = USUAL
+    ) -> None:
         self.stage = stage
+        self.behind: list[int] = []
+        self._load = load
         self.reader = reader or Reader(stage)
         self.kills = 0
         self.replaced = 0
@@ -83,6 +106,7 @@ class Scenario:
         self._rng = random.Random(stage.rng.random())
         self._gate = 0
         self._is_sending = True
+        self._sending: asyncio.Task[None] | None = None
         self._newest = 0
         self._armed: dict[str, str] = {}
         self.workers = [stage.start() for _ in range(workers)]
@@ -126,14 +150,14 @@ class Scenario:
     async def running(self) -> AsyncIterator[None]:
         """Events come, and the reader asks, until the end of the block."""
         try:
-            self.stage.send_next(_GATE)
+            self.stage.send_next(self._load.gate)
             await self.until(lambda: self.stage.folded() > 0)
             async with self.reader.running():
-                sending = asyncio.create_task(self._send())
+                self._sending = asyncio.create_task(self._send())
                 try:
                     yield
                 finally:
-                    sending.cancel()
+                    self._sending.cancel()
         finally:
             for worker in self.workers:
                 worker.kill()
@@ -162,23 +186,27 @@ class Scenario:
         while self._is_sending:
             await asyncio.sleep(0.05)
             # By the clock: who checks answers for long must not slow the stream down.
-            due = int((time.monotonic() - sent_at) * _EVENTS_A_SECOND)
-            sent_at += due / _EVENTS_A_SECOND
-            if self.stage.sent - self.reader.progress < _BACKLOG:
-                self.stage.send_next(due)
+            due = int((time.monotonic() - sent_at) * self._load.per_s)
+            sent_at += due / self._load.per_s
+            room = self._load.backlog - (self.stage.sent - self.reader.progress)
+            self.stage.send_next(max(0, min(due, room)))
 
     async def kill_all(self, kills: Sequence[Kill]) -> None:
         """Kill one worker after the other, and start each of them again; the first at random."""
         for kill, next in zip(kills, [*kills[1:], Kill()], strict=True):
             index = await self._kill(kill)
             self.kills += 1
+            self.behind.append(self.stage.sent - self.reader.progress)
             ends = {p: len(log) for p, log in self.stage.log.items()}
             self._killed = time.monotonic(), ends
             if kill.wipes:
                 self.wipe()
             self._armed, self._newest = self._arm(next), index
-            self.workers[index] = self.stage.start(**self._armed)
-            self._gate = self.reader.progress + _GATE
+            self._start_again(index)
+            self._gate = self.reader.progress + self._load.gate
+
+    def _start_again(self, index: int) -> None:
+        self.workers[index] = self.stage.start(**self._armed)
 
     async def _kill(self, kill: Kill) -> int:
         index = self._newest
@@ -223,6 +251,8 @@ class Scenario:
     async def drain(self) -> None:
         """Fold what was sent and stop the workers."""
         self._is_sending = False
+        if self._sending is not None:
+            await self._sending  # it may be about to send once more
         self.stage.learn()
         await self.until(lambda: self.reader.progress == self.stage.sent)
         for worker in self.workers:
@@ -235,9 +265,10 @@ class Scenario:
         self.reader.check_complete()
         logger.info(
             "%d kills, %d replaced, %d records with %d repeats, %d groups, %d partials, "
-            "%d answers, %.0f s; takeover %s s",
+            "%d answers, %.0f s; takeover %s s; behind by %s",
             self.kills, self.replaced, self.stage.sent, self.stage.repeats, len(self.reader.seen),
             len(self.reader.stamps), self.reader.answers, time.monotonic() - self._began,
             " ".join(f"{each:.1f}" for each in sorted(self.takeovers)),
+            " ".join(map(str, sorted(self.behind))),
         )  # fmt: skip
         assert self.stage.read(f"{self.stage.topic}.dead-letters", 1, timeout_s=1) == []

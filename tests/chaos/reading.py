@@ -57,7 +57,7 @@ class Reader:
     async def _ask(self, store: ServingStore, scenario: "asyncio.Task[object] | None") -> None:
         while True:
             try:
-                await self.look(store)
+                await self.glance(store)
                 await asyncio.sleep(0.05)
             except Exception:
                 assert scenario is not None
@@ -68,6 +68,10 @@ class Reader:
         """Check everything once."""
         async with open_store(self.stage.store, create=False) as store:
             await self.look(store)
+
+    async def glance(self, store: ServingStore) -> None:
+        """Check what can be checked again and again."""
+        await self.look(store)
 
     async def look(self, store: ServingStore) -> None:
         """Check what one store says."""
@@ -139,6 +143,20 @@ class Reader:
         ends = {key: cell.offsets[-1] for key, cell in self.stage.cells.items()}
         if self.stamps != ends:
             raise ViolationError(f"not folded: {sorted(ends.items() - self.stamps.items())[:3]}")
+
+
+class PatientReader(Reader):
+    """Follows the progress, and checks all the rest at the end: for more than can be read often."""
+
+    async def glance(self, store: ServingStore) -> None:
+        for one in await store.progress(self.stage.topic):
+            if one.next_offset < self.folded.get(one.partition, 0):
+                raise ViolationError(f"the progress of {one.partition} went back")
+            self.folded[one.partition] = one.next_offset
+
+    async def look(self, store: ServingStore) -> None:
+        self.folded.clear()  # so that each offset is looked for in the partials
+        await super().look(store)
 
 
 def _shown(held: tuple[int, int]) -> str:

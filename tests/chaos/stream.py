@@ -70,6 +70,21 @@ app = make_app("{topic}", broker_session_timeout=2.0, broker_heartbeat_interval=
 attach(app, load("agents/clicks.py").pages)
 """
 
+# Workers that are slow, and whose queues are full with fewer events: one holds eight messages.
+SLOW = """
+import time
+
+@clicks.map
+def think(event):
+    time.sleep({each_s})
+    return event
+"""
+SMALL = """
+from fastdata.speed import transport
+
+transport._CHUNK_RECORDS = {records}
+"""
+
 Group = tuple[int, str]  # window and page
 CellKey = tuple[str, int, str, int, int]  # metric, window, dimensions, partition, segment
 Headers = tuple[tuple[str, bytes], ...]
@@ -108,7 +123,12 @@ class Stage(Lab):
         app: A module that makes the app of the workers; holds `{topic}`.
         agents: What it declares, as `AGENTS`.
         settings: As of a lab.
+
+    Attributes:
+        segment: Offsets in a segment.
     """
+
+    segment = SEGMENT
 
     def __init__(
         self,
@@ -120,9 +140,9 @@ class Stage(Lab):
         agents: str = AGENTS,
         **settings: str,
     ) -> None:
-        super().__init__(folder, broker, topic, SEGMENT, **settings)
+        super().__init__(folder, broker, topic, self.segment, **settings)
         (folder / "schemas/click.avsc").write_text(json.dumps(SCHEMA))
-        (folder / "agents/clicks.py").write_text(agents.format(topic=topic, segment=SEGMENT))
+        (folder / "agents/clicks.py").write_text(agents.format(topic=topic, segment=self.segment))
         (folder / "short_sessions.py").write_text(app.format(topic=topic))
         self.environment["FASTDATA_COMMIT_INTERVAL_S"] = "0.1"
         self.rng = random.Random(seed)
@@ -202,7 +222,7 @@ class Stage(Lab):
         p, offset = cast("int", sent.partition()), cast("int", sent.offset())
         expected = len(self.log[p])
         assert offset == expected, f"{p}@{offset} was taken, and {expected} was the next one sent"
-        key = (*place, p, offset // SEGMENT)
+        key = (*place, p, offset // self.segment)
         self.cells[key].add(offset, amount)
         self.log[p].append(key)
 

@@ -6,34 +6,18 @@ from pathlib import Path
 import pytest
 
 from tests.chaos.killing import FAILPOINTS, Scenario, plan
-from tests.chaos.stream import AGENTS, APP, Stage
+from tests.chaos.stream import AGENTS, APP, SLOW, SMALL, Stage
 from tests.support.mockbroker import MockBroker
 
 pytestmark = [pytest.mark.nightly, pytest.mark.timeout(0)]
-
-SLOW = """
-import time
-
-@clicks.map
-def think(event):
-    time.sleep(0.02)
-    return event
-"""
-# A queue holds eight messages.
-SMALL = """
-from fastdata.speed import transport
-
-transport._CHUNK_RECORDS = 10
-"""
 
 
 @pytest.fixture
 def stage(tmp_path: Path, broker: MockBroker) -> Stage:
     topic = re.sub(r"\W|_", "-", tmp_path.name)
     broker.create(topic)
-    return Stage(
-        tmp_path, broker.address, topic, seed=len(topic), app=APP + SMALL, agents=AGENTS + SLOW
-    )
+    app, agents = APP + SMALL.format(records=10), AGENTS + SLOW.format(each_s=0.02)
+    return Stage(tmp_path, broker.address, topic, seed=len(topic), app=app, agents=agents)
 
 
 async def test_workers_with_full_queues_that_are_killed_lose_nothing_and_never_stand_still(
