@@ -2,9 +2,10 @@
 
 The capacity is measured first, as in benchmarks/fresh.py. Then a process sends views of 1,000 pages
 whose times are when they are sent, and every ten seconds a row says what worker and archiver use,
-how far behind the worker is, and how long it took until a query counted the events that were
-answered in these ten seconds: queries follow each other four times a second. A partition stands
-still while it has records that are not in the store and none gets there.
+how far behind the worker is, and how long the events of these ten seconds took to the store, where
+each answer finds them: the store is asked ten times a second, and a query counts the last two
+minutes once in ten seconds. A partition stands still while it has records that are not in the store
+and none gets there.
 
 At the end counts, sums and means of each page and minute are compared with what was sent, and the
 number of archived records; 1 if one is missing or too many. Starts a Kafka of its own.
@@ -40,13 +41,13 @@ from benchmarks.loads import views
 from benchmarks.processes import FailedError, running
 from benchmarks.worker import FASTDATA, PATIENCE_S, folded, until, work_off, worker_environment
 from fastdata import Metric, query
-from fastdata.coordinates.instants import MINUTE_MS, floor_to, now_ms, to_datetime
+from fastdata.coordinates.instants import MINUTE_MS, now_ms, to_datetime
 from fastdata.events.schema import encode
 from fastdata.store.opening import open_store
 from fastdata.store.protocol import ServingStore
 
 PAGES, REPEATED = 1_000, 20_000
-PAUSE_S, SAMPLE_S, ROW_S = 0.25, 10.0, 300.0
+PAUSE_S, SAMPLE_S, ROW_S = 0.1, 10.0, 300.0
 Row = dict[str, Any]
 
 
@@ -90,25 +91,32 @@ class Watch:
     rows: list[Row] = field(default_factory=list)
     _ages: list[float] = field(default_factory=list)
     _still: Standstill = field(default_factory=Standstill)
-    _query_s: list[float] = field(default_factory=list)
     _folded: int = 0
 
     async def look(self) -> None:
-        """Ask how far the worker is, and for an answer."""
-        topic = self.metric.source.topic
-        offsets = {p.partition: p.next_offset for p in await self.store.progress(topic)}
+        """Ask the store how far the worker is: what is in the store is in the next answer."""
+        offsets = {
+            p.partition: p.next_offset for p in await self.store.progress(self.metric.source.topic)
+        }
         now, self._folded = time.time(), sum(offsets.values()) - self.before
         self._still.see(offsets, self._folded < self.feed.sent, now)
-        if (oldest := self.feed.oldest) is None:
-            return
-        minute = int(oldest * 1_000) // MINUTE_MS
-        end = floor_to(now_ms(), MINUTE_MS) + 2 * MINUTE_MS
-        times = to_datetime(minute * MINUTE_MS), to_datetime(end)
-        began = time.monotonic()
+        self._ages += self.feed.answer(self._folded, now)
+
+    async def ask(self) -> float:
+        """Count the views of the last two minutes; milliseconds that it takes.
+
+        Raises:
+            FailedError: They are fewer than the store said before.
+        """
+        last = now_ms() // MINUTE_MS
+        times = to_datetime((last - 1) * MINUTE_MS), to_datetime((last + 2) * MINUTE_MS)
+        folded, began = self._folded, time.monotonic()
         table = await query(self.metric, *times, every="all", by=[], store=self.store)
-        self._query_s.append(time.monotonic() - began)
-        counted = self.feed.before(minute) + sum(table.column("count").to_pylist())
-        self._ages += self.feed.answer(counted, time.time())
+        took = time.monotonic() - began
+        counted = self.feed.before(last - 1) + sum(table.column("count").to_pylist())
+        if counted < folded:
+            raise FailedError(f"{folded:,} events are folded, and {counted:,} are counted")
+        return 1_000 * took
 
     async def run(self, has_failed: Callable[[], bool]) -> None:
         """A row every ten seconds until all is sent and answered.
@@ -128,6 +136,7 @@ class Watch:
                     raise FailedError((self.folder / "log").read_text()[-4_000:])
                 await asyncio.sleep(PAUSE_S)
             self.rows.append(self._row(time.time() - began, used, at) | _others(meter))
+            self.rows[-1]["query_ms"] = round(await self.ask(), 1)
             print(json.dumps(self.rows[-1]), file=sys.stderr, flush=True)
         await self.look()
 
@@ -150,13 +159,11 @@ class Watch:
             "p50_ms": round(1_000 * share(ages, 0.5)),
             "p99_ms": round(1_000 * share(ages, 0.99)),
             "still_s": round(self._still.take(), 2),
-            "queries": len(self._query_s),
-            "query_ms": round(1_000 * statistics.median(self._query_s or [0.0]), 1),
         }
         for part in ("state", "archive"):
             files = [file for file in (self.folder / part).rglob("*") if file.is_file()]
             row |= {f"{part}_files": len(files), f"{part}_mb": _size_mb(files)}
-        self._ages, self._query_s = [], []
+        self._ages = []
         return row | {"store_mb": _size_mb(self.folder.glob("store.db*"))}
 
 
