@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from confluent_kafka import Producer
+from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
@@ -169,11 +169,20 @@ def create(client: dict[str, Any], topic: str, partitions: int = PARTITIONS) -> 
     admin.create_topics([new])[topic].result(30)
 
 
+def end(client: dict[str, Any], topic: str) -> int:
+    """How many records a topic has, of which none was deleted."""
+    consumer = Consumer({**client, "group.id": topic})
+    places = [TopicPartition(topic, partition) for partition in range(PARTITIONS)]
+    ends = [consumer.get_watermark_offsets(place, timeout=30) for place in places]
+    consumer.close()
+    return sum(last for _, last in ends)
+
+
 def send(
     client: dict[str, Any], topic: str, messages: Iterable[tuple[str, int, bytes, int]]
 ) -> None:
     """Append messages, each at its event time and where its key belongs or says."""
-    producer = Producer({**client, "linger.ms": 50})
+    producer = Producer({**client, "linger.ms": 50, "enable.idempotence": True})
     for n, (key, at, value, partition) in enumerate(messages):
         while True:
             try:

@@ -56,7 +56,9 @@ def send(given: dict[str, Any]) -> Iterator[tuple[float, int]]:
     lines = Path(given["messages"]).read_text().splitlines()
     read_all = [read(line) for line in lines]
     messages = cycle([(key, at, value, *halves(at, value)) for key, at, value in read_all])
-    producer = Producer({"bootstrap.servers": given["servers"], "linger.ms": 5})
+    # A slow broker gets a batch again, and must not take it twice.
+    config = {"bootstrap.servers": given["servers"], "enable.idempotence": True}
+    producer = Producer({**config, "linger.ms": 5})
     topic, rate, seconds = given["topic"], given["rate"], given["seconds"]
     is_dated, sent = given.get("is_dated", False), 0
     began = time.time()
