@@ -13,7 +13,9 @@ from typing import Any
 from fastdata.declare.metric import Metric
 from fastdata.declare.source import Source
 from fastdata.operate.rollups import RollupNeed, rollup_need
-from fastdata.operate.states import dims_bytes, occupied, state_bytes
+from fastdata.operate.states import dims_bytes, hour_bytes, occupied, state_bytes
+from fastdata.store.hours import hours_id, room_for_hours
+from fastdata.store.rollups import ROW_BYTES
 
 __all__ = ["Load", "Sizing", "segment_size_for", "size"]
 
@@ -277,9 +279,11 @@ def _need_of(metric: Metric, number: int, load: Load, segment: int, kept_minutes
     per_minute = load.events_per_s * _MINUTE_S
     windows = occupied(keys, per_minute)
     total = state_bytes(metric, per_minute / windows, exact=True)
+    hours, hour = _hours(metric, keys, per_minute, windows, total)
     partials, per_day = rows * load.partitions * kept_minutes, windows * _DAY_S / _MINUTE_S
     # Of an hour that is counted again there are the head's version, the one before, and the new.
-    totals = per_day * (load.days + 2 * min(load.recount_days, load.days))
+    days = load.days + 2 * min(load.recount_days, load.days)
+    totals, of_hours = per_day * days, 24 * hours * days
     dims = dims_bytes(metric, number)
     name = len(metric.id)
     changelog_row = _CHANGELOG_ROW_BYTES + name + dims + state
@@ -287,8 +291,8 @@ def _need_of(metric: Metric, number: int, load: Load, segment: int, kept_minutes
     upserts = _upserts(keys, load, load.events_per_s)
     return _Need(
         partials,
-        totals,
-        per_day,
+        totals + of_hours,
+        per_day + 24 * hours,
         upserts,
         _upserts(keys, load, load.peak_per_s),
         state,
@@ -296,13 +300,31 @@ def _need_of(metric: Metric, number: int, load: Load, segment: int, kept_minutes
         sql_bytes=(
             partials * (_SQL_ROW_BYTES + 2 * (name + dims) + state)
             + totals * (_SQL_ROW_BYTES + 2 * (name + dims) + total)
+            + of_hours * (_SQL_ROW_BYTES + 2 * (len(hours_id(metric.id)) + dims) + hour)
         ),
         cassandra_bytes=(
             partials * (_PARTIAL_ROW_BYTES + dims + state)
             + totals * (_TOTAL_ROW_BYTES + dims + total)
+            + of_hours * (_TOTAL_ROW_BYTES + dims + hour)
         ),
         hour_bytes=peak_rows * 60 * (_PARTIAL_ROW_BYTES + dims + peak_state),
     )
+
+
+def _hours(
+    metric: Metric, keys: int, per_minute: float, windows: float, total: int
+) -> tuple[float, int]:
+    """Totals of a whole hour, and the bytes of one; none where minutes are as good.
+
+    Args:
+        windows: Totals of a minute; `total` is the bytes of one.
+    """
+    rows = occupied(keys, 60 * per_minute)
+    room = room_for_hours(rows, 60 * windows, 60 * windows * (ROW_BYTES + total))
+    if not room:
+        return 0, 0
+    hour = hour_bytes(metric, 60 * per_minute / rows)
+    return (0, 0) if hour is None or rows * (ROW_BYTES + hour) > room else (rows, hour)
 
 
 def _partials(

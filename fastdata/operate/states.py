@@ -7,11 +7,12 @@ from typing import Any
 
 from fastdata.coordinates.dimensions import dump_dims
 from fastdata.declare.metric import Metric, States
+from fastdata.errors import CorruptStateError
 from fastdata.events.fieldtypes import FieldType
 from fastdata.expressions import compile_rows
 from fastdata.measures.presented import dump_estimates
 
-__all__ = ["dims_bytes", "estimate_bytes", "occupied", "state_bytes", "whole_bytes"]
+__all__ = ["dims_bytes", "estimate_bytes", "hour_bytes", "occupied", "state_bytes", "whole_bytes"]
 
 _MOST_SAMPLES = 100_000
 
@@ -31,6 +32,16 @@ def state_bytes(metric: Metric, events: float, exact: bool) -> int:
         exact: As batch has it, with the values of distinct counts; else as the speed layer.
     """
     return len(metric.dump(_states(metric, _samples(events), exact)))
+
+
+def hour_bytes(metric: Metric, events: float) -> int | None:
+    """The size of the total of a whole hour; None where batch writes none, as it is not whole."""
+    states = _states(metric, _samples(events), exact=True)
+    try:
+        stored = metric.dump(states)
+    except CorruptStateError:  # Too large.
+        return None
+    return len(stored) if stored == metric.dump_whole(states) else None
 
 
 def whole_bytes(metric: Metric, events: float) -> int:

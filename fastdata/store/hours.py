@@ -7,7 +7,10 @@ one. A version may have none: an earlier fastdata wrote it, or they would not be
 from collections.abc import Sequence
 from typing import NamedTuple
 
-__all__ = ["Hours", "hours_id"]
+__all__ = ["Hours", "hours_id", "room_for_hours"]
+
+_FEW = 48  # totals of minutes
+_LEAST_ROWS, _LEAST_SAVING = 6, 3
 
 
 class Hours(NamedTuple):
@@ -29,3 +32,14 @@ def hours_id(metric: str) -> str:
     An earlier fastdata does not know it, so there they are neither read nor in the way.
     """
     return f"{metric}@hour"
+
+
+def room_for_hours(hours: float, minutes: float, cost: float) -> float:
+    """What the totals of an hour may cost at most, as `rollups.cost_of` has it, to be worth it.
+
+    Args:
+        hours: How many they are.
+        minutes: How many totals there are of its minutes.
+        cost: Of all of these.
+    """
+    return 0 if minutes < max(_FEW, _LEAST_ROWS * hours) else cost / _LEAST_SAVING

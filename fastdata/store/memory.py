@@ -138,8 +138,8 @@ class MemoryStore(ServingStore):
     ) -> dict[int, int]:
         """See `ServingStore`; in one portion."""
         rows, whole = (
-            {s: list(map(Total._make, rules.unique(metric, of.get(s, ())))) for s in spans}
-            for of in (spans, hours or {})
+            {s: list(map(Total._make, rules.unique(metric, totals.get(s, ())))) for s in spans}
+            for totals in (spans, hours or {})
         )
         held = {span: len(rows[span]) + len(whole[span]) for span in spans}
         if pace:

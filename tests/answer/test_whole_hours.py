@@ -10,12 +10,11 @@ from fastdata import Count, First, Histogram, Max, Metric, Min, StdDev, Sum, Top
 from fastdata.answer.query import query
 from fastdata.answer.reading import whole_hours
 from fastdata.answer.request import QueryRequest
-from fastdata.batch import hours as batch_hours
 from fastdata.batch.hours import hour_totals
 from fastdata.coordinates.dimensions import dump_dims, tip_dims
 from fastdata.coordinates.instants import DAY_MS, HOUR_MS, MINUTE_MS, parse_instant, to_datetime
 from fastdata.coordinates.segments import Coverage
-from fastdata.store.hours import Hours
+from fastdata.store import hours
 from fastdata.store.memory import MemoryStore
 from fastdata.store.opening import open_store
 from fastdata.store.protocol import Flip, Gap, Partial, Progress, Reading, ServingStore, Total
@@ -35,9 +34,9 @@ class ByMinute:
     def __getattr__(self, name: str) -> object:
         return getattr(self.store, name)
 
-    async def read(self, *args: object, hours: Hours | None = None, **kwargs: object) -> Reading:
-        by_hour = await self.store.read(*args, hours=hours, **kwargs)  # type: ignore[arg-type]
-        reading = await self.store.read(*args, **kwargs)  # type: ignore[arg-type]
+    async def read(self, *args: object, **kwargs: object) -> Reading:
+        by_hour = await self.store.read(*args, **kwargs)  # type: ignore[arg-type]
+        reading = await self.store.read(*args, **(kwargs | {"hours": None}))  # type: ignore[arg-type]
         self.of_hours += len(by_hour.totals)
         self.of_minutes += len(reading.totals)
         return reading
@@ -147,15 +146,15 @@ class World:
         last = END - self.rng.randrange(24) * HOUR_MS
         heads = await self.store.heads(self.metric.id, first, last)
         run = await self.store.open_run(self.metric.id, first, last, Coverage())
-        spans, hours, coverages = {}, {}, {}
+        spans, whole, coverages = {}, {}, {}
         for span in range(first, last, HOUR_MS):
             has_tips = self.rng.random() < 0.2
             until = {0: segments * SIZE + 50} if has_tips else {}
             coverages[span] = Coverage({0: segments}, until, has_tips)
             spans[span] = self.totals(span, has_tips=has_tips)
             if self.rng.random() < 0.9:  # else as an earlier fastdata wrote it
-                hours[span] = hour_totals(self.metric, span, spans[span])
-        held = await self.store.write_totals(self.metric.id, run.number, spans, None, hours)
+                whole[span] = hour_totals(self.metric, span, spans[span])
+        held = await self.store.write_totals(self.metric.id, run.number, spans, None, whole)
         flips = [
             Flip(s, (h.version, h.coverage) if h else None, run.number, coverages[s], rows)
             for s, rows in held.items()
@@ -203,8 +202,13 @@ class World:
 @pytest.mark.parametrize("sets", [None, [[], ["city", "line"]]])
 @pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.nightly)])
 async def test_answers_are_those_from_minutes(
-    tmp_path: Path, url: str, sets: list[list[str]] | None, seed: int
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    url: str,
+    sets: list[list[str]] | None,
+    seed: int,
 ) -> None:
+    monkeypatch.setattr(hours, "_FEW", 8)
     by = ["city", "line"]
     metric = Metric("rides", declare_source(tmp_path), by=by, measures=MEASURES, grouping_sets=sets)
     file = str(tmp_path / "store.db") if url.startswith("sqlite") else ""
@@ -214,12 +218,12 @@ async def test_answers_are_those_from_minutes(
             await world.replay(segments)
             await world.fold(segments)
             await world.undo()
-        for n in range(60):
+        for n in range(30):
             options = world.question()
             expected = await query(metric, **options, store=plain)  # type: ignore[arg-type]
             table = await query(metric, **options, store=store)  # type: ignore[arg-type]
             assert table.equals(expected), options
-            if n == 30:
+            if n == 15:
                 await world.store.clean_up(metric.id, FIRST, END)
                 await world.store.record_gap(Gap("trips", 0, 250, 260))
     # Most of what is asked for has whole hours.
@@ -230,8 +234,8 @@ async def test_a_late_event_is_in_the_hour_that_it_is_of(tmp_path: Path) -> None
     metric, store = declare(tmp_path), MemoryStore()
     world = World(metric, store, 3)
     rows = [Total(NOON + n * MINUTE_MS, '["Oslo",1]', world.state(exact=True)) for n in range(60)]
-    hours = {NOON: hour_totals(metric, NOON, rows)}
-    held = await store.write_totals(metric.id, 1, {NOON: rows}, None, hours)
+    whole = {NOON: hour_totals(metric, NOON, rows)}
+    held = await store.write_totals(metric.id, 1, {NOON: rows}, None, whole)
     await store.publish(metric.id, [Flip(NOON, None, 1, Coverage({0: 1}), held[NOON])])
     before = await query(metric, every="1h", store=store)
     late = Partial(metric.id, NOON, '["Oslo",1]', 0, 1, SIZE, world.state(exact=False))
@@ -239,8 +243,4 @@ async def test_a_late_event_is_in_the_hour_that_it_is_of(tmp_path: Path) -> None
     after = await query(metric, every="1h", store=store)
     added = metric.estimate(metric.load(late.state))[0].value
 
-    assert (len(hours[NOON]), after["n"].to_pylist()) == (1, [before["n"][0].as_py() + added])
-
-
-def test_the_limits_of_hours_are_those_that_the_docs_say() -> None:
-    assert (batch_hours._LEAST_SAVING, batch_hours._FEW) == (2, 16)
+    assert (len(whole[NOON]), after["n"].to_pylist()) == (1, [before["n"][0].as_py() + added])

@@ -30,7 +30,6 @@ import pytest
 
 from fastdata import Count, Metric, Source, Sum, failpoints
 from fastdata.archive import ArchivedRecord, ArchiveStorage, PartitionArchive, open_archive_storage
-from fastdata.batch import hours
 from fastdata.batch.replay import replay
 from fastdata.coordinates.instants import HOUR_MS
 from fastdata.declare.unfolded import unfolded_of
@@ -41,6 +40,7 @@ from fastdata.failpoints import FailpointError
 from fastdata.measures import numbers
 from fastdata.speed.keys import marker_key
 from fastdata.speed.layer import Record
+from fastdata.store import hours
 from fastdata.store.protocol import ServingStore
 from tests.simulation.fakes import CrashError, ViolationError
 from tests.simulation.log import FIRST_MS, PARTITIONS, SEGMENT, SPAN, WINDOWS, Log
@@ -203,6 +203,7 @@ class System:
         with pytest.MonkeyPatch.context() as patch:
             # Hours of two minutes are as good as those of many.
             patch.setattr(hours, "_FEW", 1)
+            patch.setattr(hours, "_LEAST_ROWS", 1)
             patch.setattr(hours, "_LEAST_SAVING", 1)
             await replay(
                 [self.metric],

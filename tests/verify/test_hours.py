@@ -13,9 +13,9 @@ from tests.verify.clicks import START, Clicks, found
 
 @pytest.fixture
 async def clicks(tmp_path: Path) -> Clicks:
-    """A click in each of 20 minutes, two of them again, in closed segments."""
+    """A click in each of 50 minutes, two of them again, in closed segments."""
     made = Clicks(tmp_path, MemoryStore())
-    for n in range(20):
+    for n in range(50):
         made.send(n)
     for n in (3, 5):
         made.send(n, id=f"c{n}")
@@ -29,7 +29,7 @@ async def test_hours_are_compared_and_counted(clicks: Clicks) -> None:
 
     (metric,) = report.metrics
     assert (report.exit_code, []) == (AGREES, metric.findings)
-    assert (20, 1) == (metric.total("totals"), metric.total("hours"))
+    assert (50, 1) == (metric.total("totals"), metric.total("hours"))
 
 
 async def test_minutes_without_hours_are_no_finding(clicks: Clicks) -> None:
@@ -39,7 +39,7 @@ async def test_minutes_without_hours_are_no_finding(clicks: Clicks) -> None:
 
     (metric,) = (await clicks.verify()).metrics
 
-    assert (20, 0, []) == (metric.total("totals"), metric.total("hours"), metric.findings)
+    assert (50, 0, []) == (metric.total("totals"), metric.total("hours"), metric.findings)
 
 
 Change = Callable[[Clicks, list[Total]], list[Total]]
@@ -63,9 +63,9 @@ def _gone(_: Clicks, totals: list[Total]) -> list[Total]:
 @pytest.mark.parametrize(
     ("change", "place", "answer", "expected"),
     [
-        (_doubled, '["Oslo"]', 40, 20),
+        (_doubled, '["Oslo"]', 100, 50),
         (_made_up, '["Rome"]', "a total of the hour", "no events"),
-        (_gone, '["Oslo"]', "no total of the hour", "20 events"),
+        (_gone, '["Oslo"]', "no total of the hour", "50 events"),
     ],
 )
 async def test_an_hour_that_is_wrong_is_named(

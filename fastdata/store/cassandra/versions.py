@@ -206,11 +206,11 @@ class Versions:
             if entry.span in spans and entry.shown
         ]
         asked = [self._session.read(self._do.read_totals, key) for key in keys]
-        found = {
+        shown = {
             span: [Total(*row) for row in rows if row[1].startswith(hours.begin)]
             for (_, span, _), rows in zip(keys, await asyncio.gather(*asked), strict=True)
         }
-        return {span: totals for span, totals in found.items() if totals}
+        return {span: totals for span, totals in shown.items() if totals}
 
     async def drop_totals(self, metric: str, entries: Collection[SpanEntry]) -> None:
         """Drop the rows of the attempts that nobody needs; those of open runs stay."""

@@ -87,8 +87,8 @@ async def _find_hours(
         return set()
     within = {"metric": metric, "start": min(spans), "end": max(spans) + 1}
     between = {"low": hours.begin, "high": rules.after(hours.begin)}
-    found = await statements.fetch_rows(connection, _FIND_HOURS, within | between)
-    return {span for (span,) in found}.intersection(spans)
+    rows = await statements.fetch_rows(connection, _FIND_HOURS, within | between)
+    return {span for (span,) in rows}.intersection(spans)
 
 
 async def _fetch(
@@ -96,7 +96,7 @@ async def _fetch(
 ) -> list[SqlRow]:
     """What a statement reads of some spans, in order."""
     rows: list[SqlRow] = []
-    for some in rules.portions(spans, _SPANS_AT_ONCE):
-        within = {"metric": metric, "start": some[0], "end": some[-1] + 1, "spans": some}
+    for portion in rules.portions(spans, _SPANS_AT_ONCE):
+        within = {"metric": metric, "start": portion[0], "end": portion[-1] + 1, "spans": portion}
         rows += await statements.fetch_rows(connection, statement, within)
     return rows
