@@ -37,11 +37,10 @@ def problem(status: int, detail: str, headers: dict[str, str] | None = None) -> 
 
 
 def take_problems(app: FastAPI) -> None:
-    """Have an app say all errors like that."""
+    """Have an app say all errors like that, but for those of a bug, which `Guard` sees."""
     app.add_exception_handler(FastdataError, _of_ours)
     app.add_exception_handler(RequestValidationError, _of_words)
     app.add_exception_handler(HTTPException, _of_http)
-    app.add_exception_handler(Exception, _of_a_bug)
 
 
 async def _of_ours(_request: Request, error: Exception) -> JSONResponse:
@@ -74,7 +73,3 @@ async def _of_words(_request: Request, error: Exception) -> JSONResponse:
 async def _of_http(_request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)  # noqa: S101  (it is registered for these)
     return problem(error.status_code, error.detail, dict(error.headers or {}))
-
-
-async def _of_a_bug(_request: Request, _error: Exception) -> JSONResponse:
-    return problem(500, "something is wrong with fastdata itself; the server's log has the details")

@@ -1,6 +1,7 @@
 """Who is let in, and what a browser may do with what it gets."""
 
 import hmac
+import logging
 import secrets
 from http.cookies import SimpleCookie
 from ipaddress import ip_address
@@ -27,6 +28,8 @@ _HEADERS = {
 }
 _OPEN = ("/health/", "/assets/", "/login", "/api/docs", "/api/openapi.json")
 COOKIE = "fastdata_session"
+_A_BUG = "something is wrong with fastdata itself: the server's log has the details"
+_log = logging.getLogger(__name__)
 
 
 def is_loopback(host: str) -> bool:
@@ -76,8 +79,12 @@ class Guard:
             await self._app(scope, receive, send)
             return
 
+        is_begun = False
+
         async def send_careful(message: Message) -> None:
+            nonlocal is_begun
             if message["type"] == "http.response.start":
+                is_begun = True
                 headers = MutableHeaders(scope=message)
                 for name, value in _HEADERS.items():
                     headers.setdefault(name, value)
@@ -85,7 +92,13 @@ class Guard:
             await send(message)
 
         app = self._refusal(scope) or self._app
-        await app(scope, receive, send_careful)
+        try:
+            await app(scope, receive, send_careful)
+        except Exception:  # a request ends here
+            if is_begun:
+                raise
+            _log.exception("%s %s", scope["method"], scope["path"])
+            await problem(500, _A_BUG)(scope, receive, send_careful)
 
     def _refusal(self, scope: Scope) -> ASGIApp | None:
         headers = Headers(scope=scope)

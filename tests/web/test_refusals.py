@@ -186,6 +186,20 @@ async def test_who_asks_the_same_shares_one_answer(
     assert 1 == len(made)
 
 
+async def test_a_bug_is_logged_and_shows_nothing_of_itself(
+    served: Served, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def broken(*_arguments: Any) -> Any:
+        raise RuntimeError("hunter2")
+
+    monkeypatch.setattr(Question, "answer", broken)
+    status, said = await served.problem(QUERY)
+    assert (500, True) == (status, "something is wrong with fastdata itself" in said)
+    assert "hunter2" not in said
+    assert "RuntimeError: hunter2" in caplog.text
+    assert "content-security-policy" in (await served.get(QUERY)).headers
+
+
 async def test_a_reader_that_hangs_up_leaves_nothing_behind(served: Served) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", served.client.base_url.port)
     writer.write(b"GET /api/v1/stream HTTP/1.1\r\nHost: localhost\r\n\r\n")
