@@ -1,7 +1,9 @@
 """The processes of `fastdata dev`."""
 
 import asyncio
+import os
 import sys
+from asyncio.subprocess import PIPE
 from collections.abc import Mapping, Sequence
 from secrets import token_hex
 
@@ -27,19 +29,26 @@ class DevParts:
         before = len(sys.orig_argv) - len(sys.argv) + 1
         self._program = [sys.executable, *sys.orig_argv[1:before]]
         self._environment, self._descriptors = environment, descriptors
-        commands = {"worker": ["worker", "--member", f"dev-{token_hex(8)}"], "archive": ["archive"]}
-        if log.is_verbose:
-            commands["worker"].append("-v")
-        self._kept = [self._part(name, command) for name, command in commands.items()]
+        worker = ["worker", "--member", f"dev-{token_hex(8)}", *(["-v"] if log.is_verbose else [])]
+        # What is folded has to be archived: the archiver ends after the worker, whoever ends them.
+        reading, writing = os.pipe()
+        self._kept = [
+            self._part("worker", worker, also_holds=writing),
+            self._part("archive", ["archive"], stdin=reading),
+        ]
         self._replay = self._part("replay", ["replay", "--json"])
+        self._tasks: list[asyncio.Task[None]] = []
         self._changed = asyncio.Event()
         self._stopping = asyncio.Event()
         self._has_changed = False
 
-    def _part(self, name: str, command: Sequence[str]) -> KeptProcess:
+    def _part(
+        self, name: str, command: Sequence[str], also_holds: int | None = None, stdin: int = PIPE
+    ) -> KeptProcess:
+        held = [*self._descriptors, *([] if also_holds is None else [also_holds])]
         return KeptProcess(
             name, [*self._program, *command], self._log.of(name), self._log.say,
-            self._environment, self._descriptors,
+            self._environment, held, stdin,
         )  # fmt: skip
 
     async def run(self) -> None:
@@ -49,8 +58,7 @@ class DevParts:
             FastdataError: One cannot start with the declarations that were there first.
         """
         async with asyncio.TaskGroup() as group:
-            for kept in self._kept:
-                group.create_task(self._keep(kept))
+            self._tasks = [group.create_task(self._keep(kept)) for kept in self._kept]
 
     async def _keep(self, kept: KeptProcess) -> None:
         while not self._stopping.is_set():
@@ -76,12 +84,13 @@ class DevParts:
         for kept in self._kept:
             kept.restart()
 
-    def stop(self) -> None:
-        """Ask all to end in order."""
+    async def stop(self) -> None:
+        """End all in order, one after another."""
         self._stopping.set()
         self._changed.set()
-        for kept in self._kept:
+        for kept, task in zip(self._kept, self._tasks, strict=True):
             kept.stop()
+            await task
 
     def kill(self) -> None:
         """End all at once."""

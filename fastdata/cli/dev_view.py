@@ -68,12 +68,15 @@ class DevMoment:
         return read
 
     def has_reached(self, ends: Ends) -> bool:
-        """Whether both layers have all that is before."""
+        """Whether both layers have all that is before, and a worker follows each partition.
+
+        Without one no answer is exact, for nobody knows whether there is more.
+        """
         read = {
             (s.source, p.partition): min(p.folded or 0, p.archived or 0)
             for s, p in self._partitions()
         }
-        return all(read.get(place, 0) >= end for place, end in ends.items())
+        return self.is_read and all(read.get(place, 0) >= end for place, end in ends.items())
 
     def counted(self, ends: Ends) -> int:
         """How many of the events before are in exact totals, or of no metric."""

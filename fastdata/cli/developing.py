@@ -124,7 +124,7 @@ async def develop(
             dev = _Dev(place, catalog, view, log, rate)
             is_exact = await dev.run(files, exits=exits)
         if exits:
-            await _print_answers(dev.catalog, place.store, as_json=log.is_json)
+            is_exact &= await _print_answers(dev.catalog, place.store, as_json=log.is_json)
     return 0 if is_exact else 1
 
 
@@ -273,15 +273,15 @@ class _Dev:
                 self._log.say(f"nothing has moved for {_STALL_S:.0f} s")
                 break
             await asyncio.sleep(_POLL_S)
-        self._parts.stop()
+        await self._parts.stop()
         await running
         if self._replaying is not None:
             await self._replaying
         await self._parts.replay()
         moment = await self._view.look(is_brief=False)
-        if moment.has_reached(ends):
+        if is_reached := moment.has_reached(ends):
             self._place.project.leave()
-        return self._say_end(moment, ends) and not self._has_failed
+        return self._say_end(moment, ends) and is_reached and not self._has_failed
 
     def _say_end(self, moment: DevMoment, ends: Ends) -> bool:
         events, counted = sum(ends.values()), moment.counted(ends)
@@ -319,9 +319,11 @@ def _listed(catalog: Catalog) -> str:
     return ", ".join(catalog.metrics) or "no metrics"
 
 
-async def _print_answers(catalog: Catalog, store: ServingStore, *, as_json: bool) -> None:
+async def _print_answers(catalog: Catalog, store: ServingStore, *, as_json: bool) -> bool:
+    """Print the answer of each metric; whether all of them are exact."""
     from fastdata.answer.query import query
 
+    is_exact = True
     for metric in catalog.metrics.values():
         began_s = time.monotonic()
         table = await query(metric, every="all", store=store)
@@ -330,3 +332,5 @@ async def _print_answers(catalog: Catalog, store: ServingStore, *, as_json: bool
         if not as_json:
             out.write(f"{metric.name}\n".encode())
         write_answer(table, "json" if as_json else "table", took_s, out)
+        is_exact &= all(table["exact"].to_pylist())
+    return is_exact

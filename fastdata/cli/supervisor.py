@@ -54,6 +54,7 @@ class KeptProcess:
         say: Called with what became of it.
         environment: Variables besides those of this process.
         descriptors: Files of this process that it holds, too.
+        stdin: What it reads instead of that pipe: its end is the end of all who can write to it.
 
     Attributes:
         starts: How often it was started.
@@ -67,6 +68,7 @@ class KeptProcess:
         say: Callable[[str], None],
         environment: Mapping[str, str] | None = None,
         descriptors: Sequence[int] = (),
+        stdin: int = PIPE,
     ) -> None:
         self.name = name
         self.starts = 0
@@ -80,6 +82,7 @@ class KeptProcess:
             **(environment or {}),
         }
         self._descriptors = descriptors
+        self._stdin = stdin
         self._process: Process | None = None
         self._waking = asyncio.Event()  # from a pause
         self._stopping = asyncio.Event()
@@ -138,7 +141,7 @@ class KeptProcess:
         """Run it to its end; returns its exit code, negative after a signal."""
         self.starts += 1
         process = await asyncio.create_subprocess_exec(
-            *self._command, stdin=PIPE, stdout=PIPE, stderr=PIPE, start_new_session=True,
+            *self._command, stdin=self._stdin, stdout=PIPE, stderr=PIPE, start_new_session=True,
             env=self._environment, pass_fds=self._descriptors,
         )  # fmt: skip
         self._process = process

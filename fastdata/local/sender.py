@@ -96,11 +96,12 @@ class Sender:
             if size <= 0 or self._must_wait():
                 await asyncio.sleep(0.02)
                 continue
-            batch = list(islice(left_over, min(size, _BATCH)))
-            for key, value in batch:
+            before = self.sent
+            # One after another: what was taken is sent, also when the next one cannot be read.
+            for key, value in islice(left_over, min(size, _BATCH)):
                 self._produce(key, value)
-            place += len(batch)
-            is_done = len(batch) < min(size, _BATCH)
+            place += self.sent - before
+            is_done = self.sent - before < min(size, _BATCH)
             await asyncio.sleep(0)
         await self.flush()
 

@@ -36,6 +36,12 @@ def test_a_partition_that_cannot_be_seen_is_not_reached() -> None:
     assert not moment(partition(0, 10, 10, 10, 0)).has_reached(ends)
 
 
+def test_an_empty_log_is_not_read_before_a_worker_follows_it() -> None:
+    unread = moment(partition(0, 0, 0, 0, 0))
+
+    assert not unread.has_reached(unread.ends)
+
+
 def test_what_came_after_the_end_is_not_asked_for() -> None:
     ends = {("clicks", 0): 10, ("clicks", 1): 5}
     later = moment(partition(0, 20, 20, 20, 15), partition(1, 8, 5, 5, 3))

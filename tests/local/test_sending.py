@@ -56,6 +56,21 @@ async def test_it_holds_back_until_the_slowest_reader_comes_nearer(broker: Embed
     assert sender.acknowledged == {partition: 6_000}
 
 
+async def test_what_was_taken_before_a_value_that_cannot_be_read_is_sent(
+    broker: EmbeddedBroker,
+) -> None:
+    def values() -> Iterator[Value]:
+        yield from messages(1_500)
+        raise ValueError("unreadable")
+
+    with Sender(Broker(broker.address), "news") as sender:
+        with pytest.raises(ValueError, match="unreadable"):
+            await sender.send(values())
+        await sender.flush()
+
+    assert sender.acknowledged.total() == 1_500
+
+
 async def test_what_the_broker_does_not_take_is_told(broker: EmbeddedBroker) -> None:
     problem = pytest.raises(BrokerError, match=r"'news': .*too large.*; 0 of 1 are there")
     with Sender(Broker(broker.address), "news") as sender, problem:

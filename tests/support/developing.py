@@ -121,8 +121,11 @@ class Dev:
 
     def part(self, name: str) -> psutil.Process:
         """The process of a part."""
-        (found,) = [child for child in self.children() if name in child.cmdline()]
-        return found
+        for child in self.children():
+            with suppress(psutil.NoSuchProcess):  # or a zombie
+                if name in child.cmdline():
+                    return child
+        raise LookupError(name)
 
     def end(self, number: signal.Signals = signal.SIGINT) -> int:
         """Stop it in order; returns its exit code."""
