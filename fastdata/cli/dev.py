@@ -1,7 +1,9 @@
 """`fastdata dev`."""
 
 import asyncio
+import socket
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,14 +36,28 @@ __all__ = ["dev"]
     show_default=True,
     help="What a line of the log is; with json the answers of --exit are JSON, too.",
 )
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65_535),
+    default=8_000,
+    show_default=True,
+    help="Of the page on this machine; another that is free where it is taken, or for 0.",
+)
 @click.option("-v", "--verbose", is_flag=True, help="DevLog also what goes well.")
-def dev(loads: tuple[str, ...], rate: float | None, exits: bool, form: str, verbose: bool) -> int:
+def dev(
+    loads: tuple[str, ...],
+    rate: float | None,
+    exits: bool,
+    form: str,
+    port: int,
+    verbose: bool,
+) -> int:
     """Run everything for the project in this folder, until Ctrl-C.
 
-    A broker, the topics, a worker, the archive, and a replay whenever a minute has brought
-    something. The broker is an embedded one unless FASTDATA_BROKER, or fastdata.toml, names
-    yours. Changes in agents/ and schemas/ are taken up; a file with a mistake is told, and the
-    declarations before it go on.
+    A broker, the topics, a worker, the archive, a replay whenever a minute has brought something,
+    and, with the extra `web`, the page that shows all of it. The broker is an embedded one unless
+    FASTDATA_BROKER, or fastdata.toml, names yours. Changes in agents/ and schemas/ are taken up; a
+    file with a mistake is told, and the declarations before it go on.
 
     Ctrl-C ends all in order, and exact: what was sent is folded, archived and counted before. A
     second Ctrl-C ends at once. What was archived stays: the next start counts on. The embedded
@@ -66,7 +82,20 @@ def dev(loads: tuple[str, ...], rate: float | None, exits: bool, form: str, verb
     catalog = load_declared(settings.agents)
     files = [_file(text, catalog.sources) for text in loads]
     log = DevLog(as_json=form == "json", is_verbose=verbose)
-    return asyncio.run(develop(settings, catalog, files, rate, log, exits=exits))
+    return asyncio.run(develop(settings, catalog, files, rate, _page_port(port), log, exits=exits))
+
+
+def _page_port(wish: int) -> int | None:
+    """A free port, that one if it is; None where nothing is installed that serves."""
+    from fastdata.web import missing_packages
+
+    if missing_packages():
+        return None
+    for port in (wish, 0):
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)) as listener:
+            chosen: int = listener.getsockname()[1]
+            return chosen
+    return None
 
 
 def _file(text: str, sources: "Mapping[str, Source]") -> "tuple[Source, Path]":

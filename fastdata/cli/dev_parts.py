@@ -15,15 +15,20 @@ __all__ = ["DevParts"]
 
 
 class DevParts:
-    """A worker and an archiver that are kept running, and replays.
+    """A worker, an archiver and the page, which are kept running, and replays.
 
     Args:
+        page: Of what port; None for no page.
         environment: Variables besides those of this process.
         descriptors: What each of them holds, too.
     """
 
     def __init__(
-        self, log: DevLog, environment: Mapping[str, str], descriptors: Sequence[int]
+        self,
+        log: DevLog,
+        environment: Mapping[str, str],
+        descriptors: Sequence[int],
+        page: int | None,
     ) -> None:
         self._log = log
         before = len(sys.orig_argv) - len(sys.argv) + 1
@@ -36,6 +41,8 @@ class DevParts:
             self._part("worker", worker, also_holds=writing),
             self._part("archive", ["archive"], stdin=reading),
         ]
+        if page is not None:
+            self._kept.append(self._part("page", ["serve", "--port", str(page), "--quiet"]))
         self._replay = self._part("replay", ["replay", "--json"])
         self._tasks: list[asyncio.Task[None]] = []
         self._changed = asyncio.Event()

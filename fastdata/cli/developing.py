@@ -63,7 +63,7 @@ class _Workplace:
         is_cut_off = self.project.was_cut_off
         await prepare_embedded(self.broker, sources, epochs, say, was_cut_off=is_cut_off)
 
-    def parts(self, log: DevLog) -> DevParts:
+    def parts(self, log: DevLog, page: int | None) -> DevParts:
         """The processes, which hold what must outlive this one for their end in order."""
         environment, descriptors = {}, [self.project.descriptor]
         if "tile_age_s" not in self.settings.model_fields_set:
@@ -72,13 +72,14 @@ class _Workplace:
             environment["FASTDATA_BROKER"] = str(self.broker)
             environment["FASTDATA_STATE"] = str(Path(self.settings.state, _STATE))
             descriptors.append(self.embedded.lifeline)
-        return DevParts(log, environment, descriptors)
+        return DevParts(log, environment, descriptors, page)
 
-    def addresses(self) -> dict[str, str]:
+    def addresses(self, page: int | None) -> dict[str, str]:
         """For people."""
         note = "" if self.embedded is None else " (embedded)"
         store, archive = mask_url(self.settings.store), mask_url(self.settings.archive)
-        return {"broker": f"{self.broker}{note}", "store": store, "archive": archive}
+        shown = {} if page is None else {"page": f"http://127.0.0.1:{page}"}
+        return {**shown, "broker": f"{self.broker}{note}", "store": store, "archive": archive}
 
 
 @asynccontextmanager
@@ -101,6 +102,7 @@ async def develop(
     catalog: Catalog,
     files: Sequence[tuple[Source, Path]],
     rate: float | None,
+    page: int | None,
     log: DevLog,
     *,
     exits: bool,
@@ -110,6 +112,7 @@ async def develop(
     Args:
         files: What is sent first, each to the topic of a source.
         rate: Events a second; None for as many as are read.
+        page: The port of the page; None for no page.
         exits: Whether to end by itself then, and print the answers.
 
     Raises:
@@ -120,11 +123,11 @@ async def develop(
         await place.prepare(catalog, log.say)
         with LogReader(place.broker) as reader:
             sources = place.store, place.archive, reader
-            view = DevView(sources, log, began_s, place.addresses())
-            dev = _Dev(place, catalog, view, log, rate)
+            view = DevView(sources, log, began_s, place.addresses(page))
+            dev = _Dev(place, catalog, view, log, rate, page)
             is_exact = await dev.run(files, exits=exits)
         if exits:
-            is_exact &= await _print_answers(dev.catalog, place.store, as_json=log.is_json)
+            await _print_answers(dev.catalog, place.store, as_json=log.is_json)
     return 0 if is_exact else 1
 
 
@@ -136,10 +139,11 @@ class _Dev:
         view: DevView,
         log: DevLog,
         rate: float | None,
+        page: int | None,
     ) -> None:
         self.catalog = catalog
         self._place, self._view, self._log = place, view, log
-        self._parts = place.parts(log)
+        self._parts = place.parts(log, page)
         self._rate = rate
         self._watch = Watch([Path(place.settings.agents), Path(place.settings.registry)])
         self._senders: dict[str, Sender] = {}
@@ -319,11 +323,9 @@ def _listed(catalog: Catalog) -> str:
     return ", ".join(catalog.metrics) or "no metrics"
 
 
-async def _print_answers(catalog: Catalog, store: ServingStore, *, as_json: bool) -> bool:
-    """Print the answer of each metric; whether all of them are exact."""
+async def _print_answers(catalog: Catalog, store: ServingStore, *, as_json: bool) -> None:
     from fastdata.answer.query import query
 
-    is_exact = True
     for metric in catalog.metrics.values():
         began_s = time.monotonic()
         table = await query(metric, every="all", store=store)
@@ -332,5 +334,3 @@ async def _print_answers(catalog: Catalog, store: ServingStore, *, as_json: bool
         if not as_json:
             out.write(f"{metric.name}\n".encode())
         write_answer(table, "json" if as_json else "table", took_s, out)
-        is_exact &= all(table["exact"].to_pylist())
-    return is_exact

@@ -30,7 +30,7 @@ _SUMMARIES = {
     "replay": "Count an interval again from the archive, exactly.",
     "schema": "Register schemas, and check whether old events can still be read.",
     "send": "Send lines of a file, a pipe or TCP connections to a topic.",
-    "serve": "Answer over HTTP, and tell what changes.",
+    "serve": "Show metrics in a browser, and answer over HTTP.",
     "size": "Calculate disks, rows, memory and workers for a load.",
     "status": "Show how far each layer is, and what it left out.",
     "topics": "Create or list the topics of sources, and what stands beside them.",

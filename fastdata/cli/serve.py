@@ -10,7 +10,7 @@ from fastdata.cli.signals import on_signal
 __all__ = ["serve"]
 
 
-@click.command(short_help="Answer over HTTP, and tell what changes.")
+@click.command(short_help="Show metrics in a browser, and answer over HTTP.")
 @click.option(
     "--host",
     default="127.0.0.1",
@@ -24,15 +24,17 @@ __all__ = ["serve"]
     show_default=True,
     help="Port to listen at; 0 for any that is free.",
 )
-def serve(host: str, port: int) -> None:
-    """Answer metrics over HTTP, and tell what changes in them, until Ctrl-C.
+@click.option("--quiet", is_flag=True, help="Say nothing but what goes wrong.")
+def serve(host: str, port: int, *, quiet: bool) -> None:
+    """Show metrics in a browser, and answer them over HTTP, until Ctrl-C.
 
-    /api/docs lists what there is. GET /api/v1/metrics/NAME/query takes the words of
-    `fastdata query`; rows come as JSON, CSV or Arrow. /api/v1/stream tells what changes as it does.
-    /health/live and /health/ready are for who runs it.
+    / has pages for people: charts that move as events come, and how the layers are. /api/docs lists
+    the rest: GET /api/v1/metrics/NAME/query takes the words of `fastdata query`; rows come as JSON,
+    CSV or Arrow. /api/v1/stream tells what changes as it does. /health/live and /health/ready are
+    for who runs it.
 
     FASTDATA_WEB_TOKEN is what clients have to send, as "Authorization: Bearer ..."; with none, only
-    this machine is listened to. Needs the extra `web`.
+    this machine is listened to. A browser asks for it once. Needs the extra `web`.
 
     \b
     Examples:
@@ -42,10 +44,10 @@ def serve(host: str, port: int) -> None:
       curl 'localhost:8000/api/v1/metrics/departures/query?last=24h&by=origin'
       curl -N localhost:8000/api/v1/stream
     """  # noqa: D301  (click wants the backspace)
-    asyncio.run(_serve(host, port))
+    asyncio.run(_serve(host, port, is_quiet=quiet))
 
 
-async def _serve(host: str, port: int) -> None:
+async def _serve(host: str, port: int, *, is_quiet: bool) -> None:
     from fastdata.declare.catalog import load_folder
     from fastdata.settings import Settings
     from fastdata.speed.files import raise_limit
@@ -65,7 +67,9 @@ async def _serve(host: str, port: int) -> None:
     on_signal(stop.set)
 
     def ready(url: str) -> None:
-        click.echo(f"serving at {url} (API: {url}/api/docs); Ctrl-C stops it")
+        if not is_quiet:
+            click.echo(f"serving at {url} (API: {url}/api/docs); Ctrl-C stops it")
 
     await serve(app, host, port, stop, ready)
-    click.echo("stopped")
+    if not is_quiet:
+        click.echo("stopped")
