@@ -16,14 +16,13 @@ from aiokafka.errors import KafkaError
 from fastdata.coordinates.instants import to_iso
 from fastdata.errors import BrokerError
 from fastdata.kafka.connection import Broker, client_id
-from fastdata.speed.dead_letters import RESENT, dead_letter_topic, split_headers
+from fastdata.speed.dead_letters import RESENT, STAGE_RESENT, dead_letter_topic, split_headers
 
 __all__ = ["DeadLetterBox", "Place", "ReadLetter", "resend"]
 
 _TIMEOUT_S = 30.0
 _AT_ONCE = 500
 _MAX_REQUEST_BYTES = 64 << 20
-_STAGE_RESENT = "resent"
 
 Place = tuple[str, str, str]
 """Epoch, partition and offset of a record; that of a dead letter is unique in its topic."""
@@ -56,7 +55,7 @@ class ReadLetter:
     @property
     def is_mark(self) -> bool:
         """Whether it only says that the letter of this place was sent again."""
-        return self.stage == _STAGE_RESENT
+        return self.stage == STAGE_RESENT
 
     @property
     def is_sendable(self) -> bool:
@@ -255,7 +254,7 @@ def _mark(letter: ReadLetter) -> dict[str, Any]:
     epoch, partition, offset = letter.place
     ours = {
         "topic": letter.topic, "partition": partition, "offset": offset, "epoch": epoch,
-        "stage": _STAGE_RESENT, "reason": letter.reason,
+        "stage": STAGE_RESENT, "reason": letter.reason,
     }  # fmt: skip
     headers = [(f"fastdata.{name}", value.encode()) for name, value in ours.items()]
     return {"key": f"{partition}/{offset}".encode(), "value": None, "headers": headers}

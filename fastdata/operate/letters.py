@@ -1,16 +1,16 @@
 """Dead letters, the newest first, a page at a time."""
 
 import base64
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from fastdata.operate.log_reader import LogReader
+from fastdata.speed.dead_letters import STAGE_RESENT, split_headers
 
 __all__ = ["Letter", "Page", "read_letters"]
 
 _SHOWN_BYTES = 16 << 10
 _SEARCHED = 500
-_OURS = "fastdata."
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ def read_letters(
     dated = [
         (timestamp, letter)
         for p, offset, timestamp, key, value, headers in log.records(topic, ranges)
-        if (letter := _letter(p, offset, key, value, headers)).reason == reason or reason is None
+        if _is_wanted(letter := _letter(p, offset, key, value, headers), reason)
     ]
     dated.sort(key=lambda item: (item[0], item[1].partition, item[1].offset), reverse=True)
     letters = [letter for _, letter in dated]
@@ -81,6 +81,11 @@ def read_letters(
     after |= {p: _end(p, rest, start) for p, start in after.items()}
     is_more = any(after[p] > held[p][0] for p in after)
     return Page(shown, after if is_more else None)
+
+
+def _is_wanted(letter: Letter, reason: str | None) -> bool:
+    # A mark only says that another letter was sent again.
+    return letter.stage != STAGE_RESENT and reason in (None, letter.reason)
 
 
 def _end(partition: int, rest: Iterable[Letter], start: int) -> int:
@@ -93,13 +98,9 @@ def _letter(
     offset: int,
     key: bytes | None,
     value: bytes | None,
-    headers: Iterable[tuple[str, bytes]],
+    headers: Sequence[tuple[str, bytes]],
 ) -> Letter:
-    ours = {
-        name.removeprefix(_OURS): text.decode(errors="replace")
-        for name, text in headers
-        if name.startswith(_OURS)
-    }
+    _, ours = split_headers(headers)
     shown, is_text = _shown(value)
     return Letter(
         partition=partition,

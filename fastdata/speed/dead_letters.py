@@ -7,10 +7,12 @@ from fastdata.events.decoder import NO_TIMESTAMP
 from fastdata.speed.producer import AckedProducer
 from fastdata.speed.state import DeadLetter
 
-__all__ = ["RESENT", "KafkaDeadLetters", "dead_letter_topic", "split_headers"]
+__all__ = ["RESENT", "STAGE_RESENT", "KafkaDeadLetters", "dead_letter_topic", "split_headers"]
 
 RESENT = "fastdata.resent"
 """The header of a record that was sent again, which says how often."""
+STAGE_RESENT = "resent"
+"""The stage of a record that only says of another dead letter that it was sent again."""
 _FIRST = "fastdata.topic"
 
 Header = tuple[str, bytes]
