@@ -111,7 +111,7 @@ async def test_all_who_listen_are_told_by_one_poller(served: Served) -> None:
 
 
 async def test_a_metric_that_there_is_not_is_refused(served: Served) -> None:
-    assert (404, "no metric 'ride'; did you mean 'rides'? declared are: rides") == (
+    assert (404, "no metric 'ride'; did you mean 'rides'? Declared are: rides") == (
         await served.problem(f"{STREAM}?metric=ride")
     )
 

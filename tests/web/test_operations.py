@@ -93,7 +93,7 @@ async def test_the_status_is_that_of_the_command_and_names_what_is_not_reached(
     assert ("trips", "2013-01-01T14:00:00Z") == (source["source"], source["read_until"])
     assert 400 == source["partitions"][0]["folded"]
     assert any(f"{tmp_path}/no" in problem for problem in status["problems"]), status["problems"]
-    assert any("there is no store" in problem for problem in without["problems"])
+    assert any("store.db" in problem for problem in without["problems"])
     assert 0 == without["sources"][0]["partitions"][0]["log_end"]
 
 
@@ -153,7 +153,7 @@ async def test_a_store_that_is_gone_is_said_and_answers_go_on_when_it_is_back(
     (tmp_path / "store.db").rename(tmp_path / "away.db")
     ready = await served.get("/health/ready")
     assert (503, "not ready") == (ready.status_code, ready.json()["status"])
-    assert "there is no store" in ready.json()["problems"][0]
+    assert "store.db" in ready.json()["problems"][0]
     assert 200 == (await served.get("/health/live")).status_code
     served.app.state.desk.looks._recent.clear()
     gone = await served.get(words)
