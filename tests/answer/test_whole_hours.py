@@ -11,9 +11,10 @@ from fastdata.answer.query import query
 from fastdata.answer.reading import whole_hours
 from fastdata.answer.request import QueryRequest
 from fastdata.batch.hours import hour_totals
-from fastdata.coordinates.dimensions import dump_dims, tip_dims
+from fastdata.coordinates.dimensions import Dimension, dump_dims, tip_dims
 from fastdata.coordinates.instants import DAY_MS, HOUR_MS, MINUTE_MS, parse_instant, to_datetime
 from fastdata.coordinates.segments import Coverage
+from fastdata.declare.metric import Measure
 from fastdata.store import hours
 from fastdata.store.memory import MemoryStore
 from fastdata.store.opening import open_store
@@ -100,7 +101,7 @@ def test_rolling_days_are_not_cut_at_their_beginning(tmp_path: Path) -> None:
     assert whole_hours(request, start, end) == [(FIRST + DAY_MS, FIRST + 3 * DAY_MS + 12 * HOUR_MS)]
 
 
-MEASURES = {
+MEASURES: dict[str, Measure] = {
     "n": Count(), "km": Sum("km"), "least": Min("km"), "most": Max("km"), "spread": StdDev("km"),
     "riders": Uniques("rider"), "first": First("rider"), "often": TopK("rider"),
     "far": Histogram("km", edges=[10, 20, 40]),
@@ -124,7 +125,9 @@ class World:
         return self.metric.dump(states)
 
     def dims(self, number: int) -> str:
-        rest = ["Oslo", 1] if number == 0 else [f"c{number}", self.rng.randrange(2)]
+        rest: list[Dimension] = (
+            ["Oslo", 1] if number == 0 else [f"c{number}", self.rng.randrange(2)]
+        )
         if self.metric.selection.sets:
             return dump_dims([1, *rest]) if number else dump_dims([0])
         return dump_dims(rest)

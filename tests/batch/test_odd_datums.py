@@ -64,6 +64,6 @@ def test_hours_with_what_the_columnar_engine_cannot_read_are_counted_by_rows(
     with caplog.at_level(logging.WARNING):
         folded = fold_job([metric], columns)
 
-    assert folded == fold([metric], rows)
+    assert folded == fold_job([metric], rows)
     (said,) = caplog.messages
     assert said.startswith("the row engine counts 1 hours of odd, as the columnar one cannot read")
