@@ -178,9 +178,9 @@ class Decoder:
         if self.reader is not None:
             return self._event(self.reader.read(value, timestamp_ms))
         # As `read_record`: a call for every event would show.
-        if not value or (found := self._by_head.get(value[:HEAD_BYTES])) is None:
+        if not value or (learned := self._by_head.get(value[:HEAD_BYTES])) is None:
             return self._event(self.read_record(value)[1])
-        schema, read = found
+        schema, read = learned
         fields = read(value, HEAD_BYTES)
         if fields is None:
             fields = self._read_slowly(schema, value[HEAD_BYTES:])
