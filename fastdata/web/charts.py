@@ -295,7 +295,9 @@ class _Layout:
         has_gap = row["gap"] if row else _touches(self._gaps, start, end)
         if has_gap:
             return "f", "fresh, with a gap"
-        is_exact = row["exact"] if row else _holds(self._replayed, start, end)
+        # Of what has no row nothing was read, but for what is counted without its dimensions.
+        is_none = not self._about["unfolded"] and _holds(self._replayed, start, end)
+        is_exact = row["exact"] if row else is_none
         return ("e", "exact") if is_exact else ("f", "fresh")
 
     def cells(self, line: Line, start: int, by: str | None) -> list[str]:

@@ -59,7 +59,13 @@ async def _status(desk: Desk) -> tuple[dict[str, Any], float]:
         except FastdataError as error:
             problems.append(str(error))
         with LogReader(Broker.of(desk.settings)) as log:
-            reader = StatusReader(desk.catalog, store=store, archive=archive, log=log)
+            reader = StatusReader(
+                desk.catalog,
+                store=store,
+                archive=archive,
+                log=log,
+                application_id=desk.settings.application_id,
+            )
             return (await reader.read(now_ms())).as_dict()
 
     try:

@@ -33,7 +33,11 @@ from tests.web.serving import QUERY, Served, serving
         (f"{QUERY}?last=1h&from=2013-01-01", 400, "last"),
         (f"{QUERY}?zone=Mars", 400, "Mars"),
         (f"{QUERY}?limit=0", 400, "limit: Input should be greater than or equal to 1"),
-        (f"{QUERY}?measures=m", 400, "has no measure 'm'; did you mean 'km'? Its measures are: n, km"),
+        (
+            f"{QUERY}?measures=m",
+            400,
+            "has no measure 'm'; did you mean 'km'? Its measures are: n, km",
+        ),
         (f"{QUERY}?order=m", 400, "rows cannot be sorted by 'm'"),
         (f"{QUERY}?item=m", 400, "item is 'm'; give a measure and an item"),
         (f"{QUERY}?item=n%3D1", 400, "answers no questions about one item"),
