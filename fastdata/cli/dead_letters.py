@@ -41,7 +41,7 @@ class _Chosen:
 
 
 @dataclass(frozen=True, slots=True)
-class _Choice:
+class _LetterChoice:
     """What was asked for."""
 
     reasons: tuple[str, ...]
@@ -109,14 +109,14 @@ def dead_letters(
     if yes and not resend:
         raise click.UsageError("--yes goes with --resend")
     since_ms = None if since is None else now_ms() - int(since.total_seconds() * 1_000)
-    choice = _Choice(reasons, since_ms, limit)
+    choice = _LetterChoice(reasons, since_ms, limit)
     reports = asyncio.run(_run(choice, topic, resend=resend, is_sure=yes, as_json=as_json))
     if as_json:
         click.echo(json.dumps(reports, indent=2))
 
 
 async def _run(
-    choice: _Choice, topic: str | None, *, resend: bool, is_sure: bool, as_json: bool
+    choice: _LetterChoice, topic: str | None, *, resend: bool, is_sure: bool, as_json: bool
 ) -> list[dict[str, Any]]:
     from fastdata.declare.catalog import load_folder
     from fastdata.kafka.connection import Broker
@@ -145,7 +145,7 @@ async def _run(
 
 
 async def _resend(
-    box: "DeadLetterBox", broker: "Broker", choice: _Choice, chosen: _Chosen, is_sure: bool
+    box: "DeadLetterBox", broker: "Broker", choice: _LetterChoice, chosen: _Chosen, is_sure: bool
 ) -> dict[str, Any]:
     from fastdata.operate.dead_letters import resend
 

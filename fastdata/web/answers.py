@@ -25,7 +25,7 @@ from fastdata.web.looks import Looks
 from fastdata.web.readers import Readers
 from fastdata.web.words import Form, QueryWords
 
-__all__ = ["Answers", "Watch"]
+__all__ = ["Answers", "RowWatch"]
 
 _KEPT = 64
 _KEPT_BYTES = 1 << 20
@@ -95,7 +95,7 @@ class Answers:
     async def _make(self, question: Question, limit: int | None, form: Form) -> bytes:
         async def answer(store: ServingStore, deadline: float) -> bytes:
             began = time.perf_counter()
-            watch = Watch(self._most_rows(limit), deadline)
+            watch = RowWatch(self._most_rows(limit), deadline)
             table = with_progress(await question.answer(store, watch.rows))
             return _written(table, time.perf_counter() - began, form)
 
@@ -107,7 +107,7 @@ class Answers:
         return None if limit is not None and limit <= most else most
 
 
-class Watch:
+class RowWatch:
     """Ends what becomes too large, or takes too long."""
 
     def __init__(self, max_rows: int | None, deadline: float) -> None:

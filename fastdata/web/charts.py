@@ -23,7 +23,7 @@ __all__ = [
     "MOST_LINES",
     "MOST_ROWS",
     "Line",
-    "View",
+    "MetricView",
     "Wish",
     "charted",
     "equals",
@@ -70,7 +70,7 @@ class Line(NamedTuple):
     rows: Mapping[int, _Row]
 
 
-class View(NamedTuple):
+class MetricView(NamedTuple):
     """What the page shows.
 
     Attributes:
@@ -103,7 +103,9 @@ def charted(metric: Metric) -> list[str]:
     return [name for name, type in types.items() if any(is_of(type) for is_of in are)]
 
 
-async def see(metric: Metric, wish: Wish, store: ServingStore, watched: Watched = iter) -> View:
+async def see(
+    metric: Metric, wish: Wish, store: ServingStore, watched: Watched = iter
+) -> MetricView:
     """Ask for the lines that are wished for, and lay them out.
 
     Args:
@@ -135,7 +137,7 @@ async def see(metric: Metric, wish: Wish, store: ServingStore, watched: Watched 
         for line in lines
         if start in line.rows
     ]
-    return View(layout.data(lines), lines, rows[:MOST_ROWS], len(rows), ends, about)
+    return MetricView(layout.data(lines), lines, rows[:MOST_ROWS], len(rows), ends, about)
 
 
 def _asked(metric: Metric, wish: Wish, where: str | None = None, **more: object) -> Question:
@@ -172,9 +174,10 @@ async def _lines(
     only = " OR ".join(conditions) if has_rest else None
     table = await _asked(metric, wish, only, by=by).answer(store, watched)
     rows = table.to_pylist()
+    names = [shown(value) or "(empty)" for value in shown_ones]
     lines = [
-        Line(shown(value), condition, _by_start(row for row in rows if row[by] == value))
-        for value, condition in zip(shown_ones, conditions, strict=True)
+        Line(name, condition, _by_start(row for row in rows if row[by] == value))
+        for name, value, condition in zip(names, shown_ones, conditions, strict=True)
     ]
     if has_rest:
         rest = await _asked(metric, wish, others(by, shown_ones)).answer(store, watched)

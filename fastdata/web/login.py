@@ -34,12 +34,12 @@ async def take_token(request: Request, desk: TheDesk) -> Response:
         if len(body) > _MOST_BYTES:
             break
     words = parse_qs(body[:_MOST_BYTES].decode(errors="replace"))
-    given, target = (words.get(name, [""])[0] for name in ("token", "next"))
+    typed, target = (words.get(name, [""])[0] for name in ("token", "next"))
     # Only to pages of this server.
     is_ours = target.startswith("/") and not target.startswith(("//", "/\\"))
     target = target if is_ours else "/"
     token = desk.settings.web_token.get_secret_value()
-    if not token or not secrets.compare_digest(given.encode(), token.encode()):
+    if not token or not secrets.compare_digest(typed.encode(), token.encode()):
         about = {"page": "", "next": target, "problem": "That is not the token."}
         return render("login.html", about, 401)
     response = RedirectResponse(target, 303)

@@ -22,8 +22,8 @@ from fastdata.declare.metric import Metric
 from fastdata.errors import FastdataError, QueryError
 from fastdata.store.protocol import ServingStore
 from fastdata.verify.errors_metric import find_metric
-from fastdata.web.answers import Watch
-from fastdata.web.charts import MOST_ROWS, View, Wish, charted, grain_for, see
+from fastdata.web.answers import RowWatch
+from fastdata.web.charts import MOST_ROWS, MetricView, Wish, charted, grain_for, see
 from fastdata.web.desk import Desk, TheDesk
 from fastdata.web.looks import Look
 from fastdata.web.problems import status_of
@@ -107,14 +107,14 @@ async def show_metric(
     return render("metric.html", page)
 
 
-async def _view(desk: Desk, metric: Metric, wish: Wish) -> View:
-    async def look_up(store: ServingStore, deadline: float) -> View:
-        return await see(metric, wish, store, Watch(desk.settings.web_max_rows, deadline).rows)
+async def _view(desk: Desk, metric: Metric, wish: Wish) -> MetricView:
+    async def look_up(store: ServingStore, deadline: float) -> MetricView:
+        return await see(metric, wish, store, RowWatch(desk.settings.web_max_rows, deadline).rows)
 
     return await desk.answers.readers.run(look_up, desk.settings.web_timeout_s)
 
 
-def _shown(view: View, metric: Metric, words: PageWords, wish: Wish) -> dict[str, object]:
+def _shown(view: MetricView, metric: Metric, words: PageWords, wish: Wish) -> dict[str, object]:
     zone = ZoneInfo(view.about["zone"])
     start, end = _local(wish.start, zone), _local(wish.end, zone)
     asked = {
@@ -220,7 +220,7 @@ def _sentence(look: Look, metric: Metric, now: int) -> list[tuple[str, str]]:
     return parts
 
 
-def _certainty(view: View, now: int) -> str:
+def _certainty(view: MetricView, now: int) -> str:
     """Up to when rows are exact, and how many before that are not."""
     exact = [is_exact for _, is_exact in view.ends]
     if not any(exact):

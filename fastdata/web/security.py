@@ -123,16 +123,16 @@ class Guard:
         )
 
     def _is_known(self, headers: Headers) -> bool:
-        scheme, _, given = headers.get("authorization", "").partition(" ")
-        if scheme.lower() == "bearer" and _is_equal(given.strip(), self._token):
+        scheme, _, token = headers.get("authorization", "").partition(" ")
+        if scheme.lower() == "bearer" and _is_equal(token.strip(), self._token):
             return True
         cookie = SimpleCookie(headers.get("cookie", "")).get(COOKIE)
         return cookie is not None and _is_equal(cookie.value, session_of(self._token))
 
 
-def _is_equal(given: str, right: str) -> bool:
+def _is_equal(text: str, secret: str) -> bool:
     # Headers are read as Latin-1, whatever they hold.
-    return secrets.compare_digest(given.encode("latin-1"), right.encode())
+    return secrets.compare_digest(text.encode("latin-1"), secret.encode())
 
 
 def _target(scope: Scope) -> str:

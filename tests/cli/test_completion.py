@@ -63,7 +63,7 @@ def completed(folder: Path, *words: str, **variables: str) -> list[str]:
         (["compare", "page_vie"], ["page_views"]),
         (["query", "page_views", "--wat"], ["--watch"]),
         (["query", "page_views", "--format", "rec"], ["records"]),
-        (["topics", ""], ["create"]),
+        (["topics", ""], ["create", "list"]),
         (["qurey", "page"], []),
         (["query", "x"], []),
     ],

@@ -197,4 +197,5 @@ def test_a_load_is_sized_by_the_cells_of_each_set(orders: Source) -> None:
     nothing, country = Metric("m", orders), Metric("m", orders, by=["country"])
     several = Metric("m", orders, by=[(), ("country",), ("country", "device")])
 
-    assert totals(several) == totals(nothing) + 2 * totals(country) == 21 * 1_440
+    # Of each minute, and of each hour.
+    assert totals(several) == totals(nothing) + 2 * totals(country) == 21 * (1_440 + 24)

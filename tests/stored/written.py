@@ -127,6 +127,9 @@ class Written:
         assert done.exit_code == 0, done.output
         answer = json.loads(done.stdout)
         answer.pop("took_s", None)
+        # What that version did not say of its rows.
+        answer.pop("replayed", None)
+        answer.pop("gaps", None)
         return answer
 
     def _unpack(self, name: str) -> Path:
@@ -142,6 +145,9 @@ def answers(when: str) -> list[Any]:
     given: list[Any] = unpacked("answers")[when]
     for answer in given:
         answer.pop("took_s", None)
+        # What that version did not say of its rows.
+        answer.pop("replayed", None)
+        answer.pop("gaps", None)
         # That version did not store when records were written to the log.
         answer["read_until"] = None
         # All definitions are those that it had.

@@ -1,0 +1,119 @@
+"""The pages in a real browser: what they draw, that they move, and that everybody can use them.
+
+Chromium has to be on the PATH, as Debian's package puts it there.
+"""
+
+import shutil
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from axe_playwright_python.async_playwright import Axe
+from playwright.async_api import Page, ViewportSize, async_playwright, expect
+
+from tests.answer.trips import ONE, TWO
+from tests.web.serving import Served, fold
+
+CHROMIUM = shutil.which("chromium")
+pytestmark = [
+    pytest.mark.processes,
+    pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium on the PATH"),
+]
+METRIC = "/metrics/rides?from=2013-01-01T12:00&to=2013-01-01T15:00&every=1h&by=city"
+PATHS = [METRIC, "/replays", "/quality", "/login"]
+PHONE, DESK = ViewportSize(width=390, height=844), ViewportSize(width=1280, height=900)
+SERIOUS = ("serious", "critical")
+
+
+class Seen:
+    """A page, and what its console said."""
+
+    def __init__(self, page: Page, url: str) -> None:
+        self.page = page
+        self.url = url
+        self.said: list[str] = []
+        page.on("console", lambda message: self.said.append(message.text))
+        page.on("pageerror", lambda error: self.said.append(str(error)))
+
+    async def go(self, path: str) -> None:
+        await self.page.goto(self.url + path)
+
+    async def cells(self) -> list[str]:
+        return await self.page.locator("#rows tbody tr").all_inner_texts()
+
+
+@pytest.fixture(params=["light", "dark"])
+async def seen(served: Served, request: pytest.FixtureRequest) -> AsyncIterator[Seen]:
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        context = await browser.new_context(color_scheme=request.param, viewport=DESK)
+        seen = Seen(await context.new_page(), str(served.client.base_url))
+        yield seen
+        await browser.close()
+        assert [] == seen.said
+
+
+async def test_each_measure_has_a_chart_and_each_line_a_place_in_its_legend(seen: Seen) -> None:
+    await seen.go(METRIC)
+    assert 5 == await seen.page.locator(".chart canvas").count()
+    assert ["Oslo", "-", "(empty)"] == await seen.page.locator(".legend a").all_inner_texts()
+
+
+async def test_the_arrow_keys_tell_each_point_in_the_words_of_the_table(seen: Seen) -> None:
+    await seen.go(METRIC)
+    await seen.page.locator('[data-measure="n"] .plot').focus()
+    await seen.page.keyboard.press("Home")
+    tip = await seen.page.locator('[data-measure="n"] .tip').inner_text()
+    assert ["2013-01-01 12:00 to 13:00", "Oslo", "2 · exact"] == tip.split("\n")[:3]
+
+
+async def test_numbers_move_within_two_seconds_and_without_a_reload(
+    served: Served, seen: Seen
+) -> None:
+    loads: list[str] = []
+    seen.page.on("load", lambda page: loads.append(page.url))
+    async with seen.page.expect_event("request", lambda request: "/stream" in request.url):
+        await seen.go(METRIC)
+    await fold(served, TWO, trips=3, until=TWO + 18 * 60_000)
+    rome = seen.page.locator("#rows tr", has_text="Rome")
+    await rome.wait_for(timeout=5_000)
+    assert "in progress, 18 of 60 minutes" in await rome.inner_text()
+    assert 1 == len(loads)
+
+
+async def test_a_filter_is_in_the_address_and_the_way_back_undoes_it(seen: Seen) -> None:
+    await seen.go(METRIC)
+    before = await seen.cells()
+    await seen.page.locator(".legend a", has_text="Oslo").click()
+    await expect(seen.page.locator("#rows tbody tr")).to_have_count(1)
+    assert "Oslo" in seen.page.url
+    await seen.page.go_back()
+    await expect(seen.page.locator("#rows tbody tr")).to_have_count(len(before))
+    assert before == await seen.cells()
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("size", [DESK, PHONE], ids=["desk", "phone"])
+async def test_pages_fit_and_have_no_serious_finding(
+    seen: Seen, path: str, size: ViewportSize, tmp_path: Path
+) -> None:
+    await seen.page.set_viewport_size(size)
+    await seen.go(path)
+    await seen.page.screenshot(path=tmp_path / "page.png", full_page=True)
+    assert await seen.page.evaluate("document.documentElement.scrollWidth") <= size["width"]
+    results = await Axe().run(seen.page)
+    found = [v for v in results.response["violations"] if v["impact"] in SERIOUS]
+    assert [] == [(v["id"], [node["html"][:120] for node in v["nodes"]]) for v in found]
+
+
+async def test_a_server_that_goes_away_is_told_and_is_back_by_itself(
+    served: Served, seen: Seen
+) -> None:
+    await seen.go(METRIC)
+    await seen.page.context.set_offline(offline=True)
+    await seen.page.locator("button", has_text="Show").click()
+    await seen.page.locator("#lost", has_text="The server is not reached").wait_for(timeout=5_000)
+    await seen.page.context.set_offline(offline=False)
+    await fold(served, ONE, trips=1, until=TWO + 60_000)
+    await seen.page.locator("#lost").wait_for(state="hidden", timeout=20_000)
+    seen.said.clear()  # the browser says that it was not reached
