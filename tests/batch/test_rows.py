@@ -8,7 +8,7 @@ from pathlib import Path
 import fastavro
 import pytest
 
-from fastdata.batch.engine import DeclaredMetric, fold_declared
+from fastdata.batch.engine import DeclaredMetric, fold_declared, fold_job
 from fastdata.batch.job import Job, JobResult, Piece
 from fastdata.batch.row_engine import fold
 from fastdata.coordinates.instants import HOUR_MS
@@ -167,7 +167,7 @@ def test_a_worker_process_finds_the_metric_in_its_file(sales: Sales) -> None:
     work = job([piece(sales, [(0, Sale("a", 10))])], {0: 1})
     declared = DeclaredMetric(str(sales.file), "by_shop", sales.by_shop.id, ((), "UTC"))
 
-    assert fold_declared([declared], work) == fold([sales.by_shop], work)
+    assert fold_declared([declared], work) == fold_job([sales.by_shop], work)
 
 
 def test_a_definition_that_has_changed_since_is_refused(sales: Sales, tmp_path: Path) -> None:
