@@ -22,7 +22,7 @@ from fastdata.store.protocol import ServingStore
 __all__ = [
     "MOST_LINES",
     "MOST_ROWS",
-    "Line",
+    "ChartLine",
     "MetricView",
     "Wish",
     "charted",
@@ -62,7 +62,7 @@ class Wish:
     zone: str | None = None
 
 
-class Line(NamedTuple):
+class ChartLine(NamedTuple):
     """One line: its name, the condition that narrows an answer to it, and its rows by start."""
 
     name: str
@@ -83,7 +83,7 @@ class MetricView(NamedTuple):
     """
 
     data: dict[str, object]
-    lines: Sequence[Line]
+    lines: Sequence[ChartLine]
     rows: Sequence[tuple[str, Sequence[str], str]]
     total: int
     ends: Sequence[tuple[int, bool]]
@@ -120,7 +120,7 @@ async def see(
     starts = list(_starts(whole, wish))
     if wish.by is None:
         table = await whole.answer(store, watched)
-        lines = [Line(metric.name, None, _by_start(table.to_pylist()))]
+        lines = [ChartLine(metric.name, None, _by_start(table.to_pylist()))]
     else:
         table, lines = await _lines(metric, wish, wish.by, store, watched)
     about = describe(table)
@@ -161,7 +161,7 @@ def _starts(whole: Question, wish: Wish) -> Iterator[int]:
 # --- lines --------------------------------------------------------------------------------------
 async def _lines(
     metric: Metric, wish: Wish, by: str, store: ServingStore, watched: Watched
-) -> tuple[pa.Table, list[Line]]:
+) -> tuple[pa.Table, list[ChartLine]]:
     """The largest values of a dimension by the first measure, and all others together."""
     first = next(iter(charted(metric)), None)
     order = None if first is None else f"{first} desc"
@@ -176,12 +176,12 @@ async def _lines(
     rows = table.to_pylist()
     names = [shown(value) or "(empty)" for value in shown_ones]
     lines = [
-        Line(name, condition, _by_start(row for row in rows if row[by] == value))
+        ChartLine(name, condition, _by_start(row for row in rows if row[by] == value))
         for name, value, condition in zip(names, shown_ones, conditions, strict=True)
     ]
     if has_rest:
         rest = await _asked(metric, wish, others(by, shown_ones)).answer(store, watched)
-        lines.append(Line(_REST, None, _by_start(rest.to_pylist())))
+        lines.append(ChartLine(_REST, None, _by_start(rest.to_pylist())))
     return table, lines
 
 
@@ -243,7 +243,7 @@ class _Layout:
         empty = metric.answers(metric.estimate(metric.zero()), HOUR_MS)
         self._nothing = {name: e.value for name, e in zip(metric.columns, empty, strict=True)}
 
-    def data(self, lines: Sequence[Line]) -> dict[str, object]:
+    def data(self, lines: Sequence[ChartLine]) -> dict[str, object]:
         until = self._wish.end if self._fresh_until is None else self._fresh_until
         return {
             "zone": self._about["zone"],
@@ -263,7 +263,7 @@ class _Layout:
             ],
         }
 
-    def _line(self, measure: str, index: int, line: Line) -> dict[str, object]:
+    def _line(self, measure: str, index: int, line: ChartLine) -> dict[str, object]:
         points = [self._point(measure, line, start) for start in self._starts]
         value, lower, upper, state, text = zip(*points, strict=True) if points else [()] * 5
         return {
@@ -276,7 +276,7 @@ class _Layout:
             "text": text,
         }
 
-    def _point(self, measure: str, line: Line, start: int) -> tuple[object, ...]:
+    def _point(self, measure: str, line: ChartLine, start: int) -> tuple[object, ...]:
         """Value, bounds, the letter of its state, and what the tooltip says."""
         letter, words = self.state(line, start)
         if (row := line.rows.get(start)) is None:
@@ -287,7 +287,7 @@ class _Layout:
         value, lower, upper = (_number(row[measure + end]) for end in ("", "_lower", "_upper"))
         return value, lower, upper, letter, f"{bounded(row, measure)} · {words}"
 
-    def state(self, line: Line, start: int) -> tuple[str, str]:
+    def state(self, line: ChartLine, start: int) -> tuple[str, str]:
         """How sure a point is, as a letter and in words; a space where nothing can be known."""
         row, end, fresh = line.rows.get(start), self._end_of[start], self._fresh_until
         if row is None and (fresh is None or start >= fresh):
@@ -303,7 +303,7 @@ class _Layout:
         is_exact = row["exact"] if row else is_none
         return ("e", "exact") if is_exact else ("f", "fresh")
 
-    def cells(self, line: Line, start: int, by: str | None) -> list[str]:
+    def cells(self, line: ChartLine, start: int, by: str | None) -> list[str]:
         row = line.rows[start]
         names = [] if by is None else [line.name]
         return [*names, *(bounded(row, measure) for measure in self._metric.columns)]

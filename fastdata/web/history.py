@@ -14,7 +14,7 @@ from fastdata.store.protocol import NEVER, ServingStore
 from fastdata.store.rules import living
 from fastdata.web.readers import Readers
 
-__all__ = ["History", "Sample", "Trend", "trend"]
+__all__ = ["History", "PaceSample", "Trend", "trend"]
 
 _EVERY_S = 10.0
 _SAMPLES = 360  # of an hour
@@ -24,7 +24,7 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
+class PaceSample:
     """One moment.
 
     Attributes:
@@ -57,7 +57,7 @@ class History:
     def __init__(self, sources: Iterable[Source], readers: Readers) -> None:
         self._sources = list(sources)
         self._readers = readers
-        self._samples = {s.name: deque[Sample](maxlen=_SAMPLES) for s in self._sources}
+        self._samples = {s.name: deque[PaceSample](maxlen=_SAMPLES) for s in self._sources}
 
     async def sample(self) -> None:
         """Take a sample of each source every ten seconds, until it is cancelled."""
@@ -68,7 +68,7 @@ class History:
                 _log.debug("no sample: %s", error)  # the pages say it where it matters
             await asyncio.sleep(_EVERY_S)
 
-    def of(self, source: str) -> Sequence[Sample]:
+    def of(self, source: str) -> Sequence[PaceSample]:
         """The samples of a source, the oldest first."""
         return list(self._samples[source])
 
@@ -81,10 +81,10 @@ class History:
             until = min(report.read_until for report in reports)
             behind_s = None if until == NEVER else max(now - until, 0) / 1000
             folded = sum(report.next_offset for report in reports)
-            self._samples[source.name].append(Sample(now, folded, behind_s))
+            self._samples[source.name].append(PaceSample(now, folded, behind_s))
 
 
-def rates(samples: Sequence[Sample]) -> list[float]:
+def rates(samples: Sequence[PaceSample]) -> list[float]:
     """Events a second between each sample and the next."""
     return [
         max(after.folded - first.folded, 0) * 1000 / max(after.at - first.at, 1)

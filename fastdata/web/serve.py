@@ -16,7 +16,7 @@ _END_S = 10
 _BACKLOG = 2_048
 
 
-class _Server(uvicorn.Server):
+class _WebServer(uvicorn.Server):
     """Leaves signals to those who run it, and tells them when it listens."""
 
     def __init__(self, config: uvicorn.Config, on_ready: Callable[[], None]) -> None:
@@ -56,7 +56,7 @@ async def serve(
             lifespan="on",
             timeout_graceful_shutdown=_END_S,
         )
-        server = _Server(config, lambda: on_ready(url))
+        server = _WebServer(config, lambda: on_ready(url))
         ending = asyncio.create_task(_end(app, server, stop))
         try:
             await server.serve([listener])
