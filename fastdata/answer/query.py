@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import cast
 
 import pyarrow as pa
 
@@ -194,6 +195,8 @@ def question_of(
     Raises:
         QueryError: One is wrong.
     """
+    if not isinstance(cast("object", metric), Metric):
+        raise QueryError(f"metric is {metric!r}; give a Metric, as fastdata.load has them")
     dims = _dims(metric, by)
     chosen = ChosenDims(metric, dims, None if where is None else Filter.parse(metric, where))
     view = asked_for(metric, measures, items or {})

@@ -43,7 +43,7 @@ __all__ = ["dev"]
     show_default=True,
     help="Of the page on this machine; another that is free where it is taken, or for 0.",
 )
-@click.option("-v", "--verbose", is_flag=True, help="DevLog also what goes well.")
+@click.option("-v", "--verbose", is_flag=True, help="Log also what goes well.")
 def dev(
     loads: tuple[str, ...],
     rate: float | None,
@@ -100,8 +100,8 @@ def _page_port(wish: int) -> int | None:
 
 def _file(text: str, sources: "Mapping[str, Source]") -> "tuple[Source, Path]":
     """The source and the file of a --load."""
-    name, _, file = text.rpartition("=")
-    if name and name not in sources:
+    name, _, file = text.partition("=")
+    if name not in sources:
         name, file = "", text  # the name of a file may have one, too
     path = Path(file)
     if not path.is_file():

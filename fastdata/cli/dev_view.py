@@ -160,7 +160,9 @@ class DevView:
     def _say_life(self, moment: DevMoment, per_s: float) -> None:
         events, counted = moment.events, moment.counted(moment.ends)
         lag = max(0, events - moment.folded)
-        exact = "all exact" if counted == events else f"{counted:,} of {events:,} counted exactly"
+        exact = f"{counted:,} of {events:,} counted exactly"
+        if counted == events and not moment.status.problems:
+            exact = "all exact"
         self._log.say(
             f"{per_s:,.0f} events/s, lag {lag:,}, {exact}, {moment.left_out()}",
             events_per_s=round(per_s, 1), lag=lag, events=events, folded=moment.folded,

@@ -159,7 +159,7 @@ def _next(folder: Path, file: str, names: "Names", files: dict[str, str]) -> lis
     )
     return [
         *([] if inside else [f"cd {folder}"]),
-        f"fastdata dev --load {events}    # Kafka, worker, archive and replay in one process",
+        f"fastdata dev --load {events}    # all of it, and a page, by one command",
         query,
         "",
         "or with your own Kafka, whose address goes into fastdata.toml:",

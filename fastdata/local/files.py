@@ -40,7 +40,8 @@ class SkippedRows:
 def read_values(path: Path, source: Source, skipped: SkippedRows) -> Iterator[Value]:
     """The events of a file, in its order, as they are sent to the topic of a source.
 
-    A line is sent as it is to a source of text or JSON, also if it will be a dead letter. A row of
+    A line is sent as it is to a source of text or JSON, also if it will be a dead letter, but for
+    empty ones of JSON. A row of
     CSV, of an Avro container or of Parquet becomes an object with the types of the source's schema,
     and so does a line for a source of Avro; one that does not fit is left out.
 
@@ -58,7 +59,8 @@ def read_values(path: Path, source: Source, skipped: SkippedRows) -> Iterator[Va
         if format is None:
             for line in file:
                 value = line.rstrip(b"\r\n")
-                yield check.key_of(value), value
+                if value or source.format == "text":
+                    yield check.key_of(value), value
             return
         opened = open_events(file, format)
         dump = values_of_texts(source.schema) if opened.format == "csv" else dump_object

@@ -102,7 +102,7 @@ async def query_metric(
     accept: Annotated[str, Header()] = "",
     if_none_match: Annotated[str, Header()] = "",
 ) -> Response:
-    """MetricAnswer a metric over an interval, as `fastdata query` does.
+    """Answer a metric over an interval, as `fastdata query` does.
 
     Send the `ETag` of the last answer as `If-None-Match`: the response is 304 while nothing but
     `fresh_until` and `read_until` would be another.

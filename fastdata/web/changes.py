@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
@@ -14,6 +15,7 @@ __all__ = ["Changes"]
 
 _INTERVAL_S = 1.0
 _HEARTBEAT_S = 15.0
+_log = logging.getLogger(__name__)
 _Change = dict[str, str | None]
 
 
@@ -89,6 +91,8 @@ class Changes:
             except FastdataError as error:
                 if problem != (problem := mask_url(str(error))):
                     self._tell("", {"detail": problem})
+            except Exception:  # noqa: BLE001 - those who listen wait for the next look
+                _log.exception("what changes cannot be told")
             self._looked.set()
             await asyncio.sleep(self._interval_s)
 

@@ -51,23 +51,32 @@ class Wish:
         start: ms UTC.
         end: Exclusive.
         every: As of `query`.
+        known: From the first hour of which anything is stored to the end of the last, ms UTC.
         by: The dimension of which each value has a line; None for one line.
     """
 
     start: int
     end: int
     every: str
+    known: tuple[int, int]
     by: str | None = None
     where: str | None = None
     zone: str | None = None
 
 
 class ChartLine(NamedTuple):
-    """One line: its name, the condition that narrows an answer to it, and its rows by start."""
+    """One line.
+
+    Attributes:
+        where: The condition that narrows an answer to it; None where there is none.
+        rows: By start, ms UTC.
+        is_rest: Whether it is of all that has no line of its own.
+    """
 
     name: str
     where: str | None
     rows: Mapping[int, _Row]
+    is_rest: bool = False
 
 
 class MetricView(NamedTuple):
@@ -78,7 +87,8 @@ class MetricView(NamedTuple):
         lines: In order; the last may be that of the rest.
         rows: Of the table, the newest first: their label, cells and state.
         total: How many rows there are, also those that are not shown.
-        ends: Of each row its end, ms UTC, and whether it is exact; the oldest first.
+        ends: Of each bucket of which something is known its end, ms UTC, and whether all lines are
+            exact there; the oldest first.
         about: What was answered.
     """
 
@@ -131,11 +141,11 @@ async def see(
         for line in lines
         if start in line.rows
     ]
+    letters = {start: {layout.state(line, start)[0] for line in lines} for start in starts}
     ends = [
-        (_ms(line.rows[start]["window_end"]), line.rows[start]["exact"])
+        (layout.end_of[start], letters[start] == {"e"})
         for start in starts
-        for line in lines
-        if start in line.rows
+        if letters[start] > {" "} or letters[start] - {" "}
     ]
     return MetricView(layout.data(lines), lines, rows[:MOST_ROWS], len(rows), ends, about)
 
@@ -170,18 +180,19 @@ async def _lines(
     # No condition can name a text with this character; it is one of the rest.
     shown_ones = [value for value in values if "\0" not in str(value)][:MOST_LINES]
     has_rest = len(values) > len(shown_ones)
-    conditions = [equals(by, value) for value in shown_ones]
-    only = " OR ".join(conditions) if has_rest else None
+    only = " OR ".join(equals(by, value) for value in shown_ones) if has_rest else None
     table = await _asked(metric, wish, only, by=by).answer(store, watched)
-    rows = table.to_pylist()
-    names = [shown(value) or "(empty)" for value in shown_ones]
+    by_value: dict[object, dict[int, _Row]] = {value: {} for value in shown_ones}
+    for row in table.to_pylist():
+        # One may have come since they were ranked.
+        by_value.setdefault(row[by], {})[_ms(row["window_start"])] = row
     lines = [
-        ChartLine(name, condition, _by_start(row for row in rows if row[by] == value))
-        for name, value, condition in zip(names, shown_ones, conditions, strict=True)
+        ChartLine(shown(value) or "(empty)", equals(by, value), rows)
+        for value, rows in by_value.items()
     ]
     if has_rest:
         rest = await _asked(metric, wish, others(by, shown_ones)).answer(store, watched)
-        lines.append(ChartLine(_REST, None, _by_start(rest.to_pylist())))
+        lines.append(ChartLine(_REST, None, _by_start(rest.to_pylist()), is_rest=True))
     return table, lines
 
 
@@ -234,7 +245,7 @@ class _Layout:
         self._wish = wish
         self._starts = starts
         self._ends = [*starts[1:], wish.end]
-        self._end_of = dict(zip(starts, self._ends, strict=True))
+        self.end_of = dict(zip(starts, self._ends, strict=True))
         self._zone = ZoneInfo(about["zone"])
         fresh = about["fresh_until"]
         self._fresh_until = None if fresh is None else parse_instant(fresh)
@@ -268,7 +279,7 @@ class _Layout:
         value, lower, upper, state, text = zip(*points, strict=True) if points else [()] * 5
         return {
             "name": line.name,
-            "line": "rest" if index == MOST_LINES else str(index),
+            "line": "rest" if line.is_rest else str(index % MOST_LINES),
             "value": value,
             "lower": lower,
             "upper": upper,
@@ -283,14 +294,18 @@ class _Layout:
             nothing = _number(self._nothing[measure])
             if letter == " " or nothing is None:
                 return None, None, None, " ", None
-            return nothing, nothing, nothing, letter, f"{shown(self._nothing[measure])} · {words}"
+            # What is not exact may miss some, and nothing is stored that says how many.
+            bound = nothing if letter == "e" else None
+            return nothing, bound, bound, letter, f"{shown(self._nothing[measure])} · {words}"
         value, lower, upper = (_number(row[measure + end]) for end in ("", "_lower", "_upper"))
         return value, lower, upper, letter, f"{bounded(row, measure)} · {words}"
 
     def state(self, line: ChartLine, start: int) -> tuple[str, str]:
         """How sure a point is, as a letter and in words; a space where nothing can be known."""
-        row, end, fresh = line.rows.get(start), self._end_of[start], self._fresh_until
-        if row is None and (fresh is None or start >= fresh):
+        row, end, fresh = line.rows.get(start), self.end_of[start], self._fresh_until
+        is_counted = _holds(self._replayed, start, end)
+        is_later = fresh is None or start >= fresh
+        if row is None and (is_later or (start < self._wish.known[0] and not is_counted)):
             return " ", ""
         if fresh is not None and fresh < end:
             seen, whole = max(fresh - start, 0) // MINUTE_MS, (end - start) // MINUTE_MS
@@ -299,8 +314,7 @@ class _Layout:
         if has_gap:
             return "f", "fresh, with a gap"
         # Of what has no row nothing was read, but for what is counted without its dimensions.
-        is_none = not self._about["unfolded"] and _holds(self._replayed, start, end)
-        is_exact = row["exact"] if row else is_none
+        is_exact = row["exact"] if row else is_counted and not self._about["unfolded"]
         return ("e", "exact") if is_exact else ("f", "fresh")
 
     def cells(self, line: ChartLine, start: int, by: str | None) -> list[str]:
@@ -312,7 +326,7 @@ class _Layout:
         """The window, in the zone of the answer."""
         first, last = (
             datetime.fromtimestamp(ms / 1000, UTC).astimezone(self._zone)
-            for ms in (start, self._end_of[start])
+            for ms in (start, self.end_of[start])
         )
         if first.time() == last.time() == first.min.time():
             return f"{first:%Y-%m-%d}" if (last - first).days <= 1 else f"{first:%Y-%m-%d} on"

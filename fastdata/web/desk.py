@@ -54,17 +54,19 @@ class Desk:
             looks = Looks(small, settings.web_timeout_s)
             history = History(catalog.sources.values(), small)
             sampling = asyncio.create_task(history.sample())
-            yield cls(
-                settings=settings,
-                catalog=catalog,
-                readers=small,
-                looks=looks,
-                answers=Answers(large, looks, settings),
-                changes=Changes(catalog.metrics.values(), looks),
-                status=Recent(),
-                history=history,
-            )
-            sampling.cancel()
+            try:
+                yield cls(
+                    settings=settings,
+                    catalog=catalog,
+                    readers=small,
+                    looks=looks,
+                    answers=Answers(large, looks, settings),
+                    changes=Changes(catalog.metrics.values(), looks),
+                    status=Recent(),
+                    history=history,
+                )
+            finally:
+                sampling.cancel()
 
 
 def _desk(request: Request) -> Desk:

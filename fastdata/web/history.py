@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -14,7 +14,7 @@ from fastdata.store.protocol import NEVER, ServingStore
 from fastdata.store.rules import living
 from fastdata.web.readers import Readers
 
-__all__ = ["History", "PaceSample", "Trend", "trend"]
+__all__ = ["History", "PaceSample", "Trend", "rates", "trend"]
 
 _EVERY_S = 10.0
 _SAMPLES = 360  # of an hour
@@ -29,12 +29,12 @@ class PaceSample:
 
     Attributes:
         at: ms UTC.
-        folded: Events of all partitions, since the beginning of their logs.
+        folded: Of each partition the next offset.
         behind_s: How long ago the moment was up to which all is folded; None when not known.
     """
 
     at: int
-    folded: int
+    folded: Mapping[int, int]
     behind_s: float | None
 
 
@@ -66,6 +66,8 @@ class History:
                 await self._readers.run(self._take, _TIMEOUT_S)
             except FastdataError as error:
                 _log.debug("no sample: %s", error)  # the pages say it where it matters
+            except Exception:  # noqa: BLE001 - the next one may be taken
+                _log.exception("no sample of how fast events are folded")
             await asyncio.sleep(_EVERY_S)
 
     def of(self, source: str) -> Sequence[PaceSample]:
@@ -80,16 +82,22 @@ class History:
             now = now_ms()
             until = min(report.read_until for report in reports)
             behind_s = None if until == NEVER else max(now - until, 0) / 1000
-            folded = sum(report.next_offset for report in reports)
+            folded = {report.partition: report.next_offset for report in reports}
             self._samples[source.name].append(PaceSample(now, folded, behind_s))
 
 
 def rates(samples: Sequence[PaceSample]) -> list[float]:
     """Events a second between each sample and the next."""
     return [
-        max(after.folded - first.folded, 0) * 1000 / max(after.at - first.at, 1)
+        _folded_between(first, after) * 1000 / max(after.at - first.at, 1)
         for first, after in pairwise(samples)
     ]
+
+
+def _folded_between(first: PaceSample, after: PaceSample) -> int:
+    """Of the partitions that both know: another worker's may come and go."""
+    both = first.folded.keys() & after.folded.keys()
+    return sum(max(after.folded[p] - first.folded[p], 0) for p in both)
 
 
 def trend(values: Sequence[float]) -> Trend | None:

@@ -9,7 +9,7 @@ from fastapi.responses import RedirectResponse, Response
 
 from fastdata.web.desk import TheDesk
 from fastdata.web.rendering import render
-from fastdata.web.security import COOKIE, session_of
+from fastdata.web.security import cookie_name, session_of
 
 __all__ = ["router"]
 
@@ -44,7 +44,7 @@ async def take_token(request: Request, desk: TheDesk) -> Response:
         return render("login.html", about, 401)
     response = RedirectResponse(target, 303)
     response.set_cookie(
-        COOKIE,
+        cookie_name(request.scope),
         session_of(token),
         max_age=_YEAR_S,
         httponly=True,

@@ -23,13 +23,15 @@ router = APIRouter(include_in_schema=False)
 _EVERY_MS = 5_000
 _LETTERS = 50
 _LATE_S = 60
+_UNKNOWN = [("Not all of it can be known now, for the reasons above.", "warn")]
 
 
 @router.get("/pipeline")
 async def show_pipeline(desk: TheDesk) -> Response:
     """How far each layer is, the worst first of all."""
     status = await status_of(desk)
-    sentences = {s["source"]: _sentence(s) for s in status["sources"]}
+    is_known = not status["problems"]
+    sentences = {s["source"]: _sentence(s) if is_known else _UNKNOWN for s in status["sources"]}
     curves = {s["source"]: _curves(desk, s["source"]) for s in status["sources"]}
     page = {"page": "Pipeline", "every_ms": _EVERY_MS, "status": status}
     return render("pipeline.html", page | {"sentences": sentences, "curves": curves})

@@ -12,10 +12,12 @@ from pydantic import BaseModel, ConfigDict, Field
 from fastdata.coordinates.calendar import Calendar, Grain
 from fastdata.coordinates.instants import (
     HOUR_MS,
+    MINUTE_MS,
     ceil_to,
     floor_to,
     now_ms,
     parse_duration,
+    to_datetime,
 )
 from fastdata.coordinates.moments import parse_range
 from fastdata.declare.metric import Metric
@@ -23,7 +25,7 @@ from fastdata.errors import FastdataError, QueryError
 from fastdata.store.protocol import ServingStore
 from fastdata.verify.errors_metric import find_metric
 from fastdata.web.answers import RowWatch
-from fastdata.web.charts import MOST_ROWS, MetricView, Wish, charted, grain_for, see
+from fastdata.web.charts import MOST_LINES, MOST_ROWS, MetricView, Wish, charted, grain_for, see
 from fastdata.web.desk import Desk, TheDesk
 from fastdata.web.looks import Look
 from fastdata.web.problems import status_of
@@ -84,7 +86,8 @@ async def show_metric(
     metric = find_metric(desk.catalog, name)
     page: dict[str, object] = {
         "page": "Metrics",
-        "follows": metric.name,
+        # Of what is not declared, as the errors of a metric, no changes are told.
+        "follows": metric.name if metric.name in desk.catalog.metrics else "",
         "metric": metric,
         "metrics": sorted(desk.catalog.metrics),
         "words": words,
@@ -132,6 +135,7 @@ def _shown(view: MetricView, metric: Metric, words: PageWords, wish: Wish) -> di
         "range": f"{start:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M}",
         "zone": view.about["zone"],
         "most_rows": MOST_ROWS,
+        "most_lines": MOST_LINES,
         "query": f"/api/v1/metrics/{metric.name}/query?{query}",
         "narrowed": [
             line.where and words.url(where=_both(words.where, line.where), by="")
@@ -158,16 +162,32 @@ def _wish(metric: Metric, words: PageWords, look: Look, now: int) -> Wish | None
         raise QueryError(f"zone: {error}") from error
     start, end = _range(metric, words, look.held, calendar, now)
     every = words.every or grain_for(start, end)
+    try:
+        start, end = _whole(calendar, every, start, end)
+        to_datetime(start), to_datetime(end)
+    except ValueError as error:
+        raise QueryError(f"every: {error}") from error
+    except OverflowError as error:
+        raise QueryError("not all of that range is in the years 1 to 9999") from error
+    others = words.by or None, words.where or None, words.zone or None
+    return Wish(start, end, every, look.held, *others)
+
+
+def _whole(calendar: Calendar, every: str, start: int, end: int) -> tuple[int, int]:
+    """The range, widened to whole buckets.
+
+    Raises:
+        ValueError: There are no such buckets.
+        OverflowError: They leave what dates can be.
+    """
     if every in _EVERIES[4:]:
-        windows = list(calendar.windows(Grain.parse(every), start, end))
-        start, end = windows[0][0], windows[-1][1]
-    else:
-        try:
-            width = parse_duration(every)
-        except ValueError as error:
-            raise QueryError(f"every: {error}") from error
-        start, end = floor_to(start, width), ceil_to(end, width)
-    return Wish(start, end, every, words.by or None, words.where or None, words.zone or None)
+        grain = Grain.parse(every)
+        first, last = (next(iter(calendar.windows(grain, at, at + 1))) for at in (start, end - 1))
+        return first[0], last[1]
+    width = parse_duration(every)
+    if width < MINUTE_MS:
+        raise ValueError(f"{every} is less than a minute")
+    return floor_to(start, width), ceil_to(end, width)
 
 
 def _range(
@@ -209,7 +229,7 @@ def _sentence(look: Look, metric: Metric, now: int) -> list[tuple[str, str]]:
     """How fresh and how exact all of it is: parts of a sentence, each with how bad it is."""
     zone = ZoneInfo(metric.calendar.zone)
     if look.held is None:
-        return [("Nothing is known yet: no worker has folded an event of it.", "warn")]
+        return [("Nothing is known of it yet.", "warn")]
     parts = []
     if look.read_until is None:
         parts.append(("No worker has read all of the log.", "warn"))
@@ -224,13 +244,13 @@ def _certainty(view: MetricView, now: int) -> str:
     """Up to when rows are exact, and how many before that are not."""
     exact = [is_exact for _, is_exact in view.ends]
     if not any(exact):
-        return "No row of this range is exact yet."
+        return "Nothing of this range is exact yet."
     if all(exact):
         return "All of this range is exact."
     last = len(exact) - exact[::-1].index(True)
     until = _clock(view.ends[last - 1][0], ZoneInfo(view.about["zone"]), now)
     holes = exact[:last].count(False)
-    return f"Exact to {until}" + (f", but for {holes:,} rows before." if holes else ".")
+    return f"Exact to {until}" + (f", but for {holes:,} buckets before." if holes else ".")
 
 
 def _clock(ms: int, zone: ZoneInfo, now: int) -> str:

@@ -19,6 +19,7 @@ class Recent(Generic[_T]):
         self._lock = asyncio.Lock()
         self._until = 0.0
         self._value: _T
+        self._failed: tuple[float, Exception] | None = None
 
     async def get(self, read: Callable[[], Awaitable[tuple[_T, float]]]) -> _T:
         """The value, read anew if it is too old; one of those who wait reads.
@@ -26,9 +27,16 @@ class Recent(Generic[_T]):
         Args:
             read: Gives it, and how many seconds reading took, without any waiting.
         """
+        came = time.monotonic()
         async with self._lock:
+            if self._failed is not None and came < self._failed[0]:
+                raise self._failed[1]  # of the reading that was waited for
             began = time.monotonic()
             if began >= self._until:
-                self._value, took_s = await read()
+                try:
+                    self._value, took_s = await read()
+                except Exception as error:
+                    self._failed = time.monotonic(), error
+                    raise
                 self._until = began + max(_AGE_S, _SHARE * took_s)
             return self._value

@@ -3,18 +3,18 @@
 import hmac
 import logging
 import secrets
-from http.cookies import SimpleCookie
 from ipaddress import ip_address
 from urllib.parse import urlencode
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import cookie_parser
 from starlette.responses import RedirectResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from fastdata.errors import SettingsError
 from fastdata.web.problems import problem
 
-__all__ = ["COOKIE", "Guard", "check_address", "is_loopback", "session_of"]
+__all__ = ["Guard", "check_address", "cookie_name", "is_loopback", "session_of"]
 
 _HEADERS = {
     "Content-Security-Policy": (
@@ -27,7 +27,6 @@ _HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
 }
 _OPEN = ("/health/", "/assets/", "/login", "/api/docs", "/api/openapi.json")
-COOKIE = "fastdata_session"
 _A_BUG = "something is wrong with fastdata itself: the server's log has the details"
 _log = logging.getLogger(__name__)
 
@@ -52,6 +51,11 @@ def check_address(host: str, token: str) -> None:
             " FASTDATA_WEB_TOKEN to a long random text that clients send as"
             " 'Authorization: Bearer …', or leave --host out"
         )
+
+
+def cookie_name(scope: Scope) -> str:
+    """What the session's cookie is called: cookies know no port, and servers of one host do."""
+    return f"fastdata_session_{scope['server'][1]}"
 
 
 def session_of(token: str) -> str:
@@ -91,8 +95,8 @@ class Guard:
                 headers.setdefault("Cache-Control", "no-store")
             await send(message)
 
-        app = self._refusal(scope) or self._app
         try:
+            app = self._refusal(scope) or self._app
             await app(scope, receive, send_careful)
         except Exception:  # a request ends here
             if is_begun:
@@ -111,7 +115,7 @@ class Guard:
                 f"this server answers to localhost only, not to {host!r}, as it has no token:"
                 " set FASTDATA_WEB_TOKEN",
             )
-        if scope["path"].startswith(_OPEN) or self._is_known(headers):
+        if scope["path"].startswith(_OPEN) or self._is_known(scope, headers):
             return None
         if not scope["path"].startswith("/api/") and scope["method"] == "GET":
             return RedirectResponse(f"/login?{urlencode({'next': _target(scope)})}", 303)
@@ -122,12 +126,12 @@ class Guard:
             {"WWW-Authenticate": "Bearer"},
         )
 
-    def _is_known(self, headers: Headers) -> bool:
+    def _is_known(self, scope: Scope, headers: Headers) -> bool:
         scheme, _, token = headers.get("authorization", "").partition(" ")
         if scheme.lower() == "bearer" and _is_equal(token.strip(), self._token):
             return True
-        cookie = SimpleCookie(headers.get("cookie", "")).get(COOKIE)
-        return cookie is not None and _is_equal(cookie.value, session_of(self._token))
+        cookie = cookie_parser(headers.get("cookie", "")).get(cookie_name(scope), "")
+        return _is_equal(cookie, session_of(self._token))
 
 
 def _is_equal(text: str, secret: str) -> bool:

@@ -17,7 +17,17 @@ from fastdata.declare.filters import Filter
 from fastdata.store.opening import open_store
 from fastdata.store.protocol import Flip
 from fastdata.web.charts import MOST_LINES, equals, others
-from tests.answer.trips import MINUTE, NOON, ONE, TWO, declare, gap, progress, total
+from tests.answer.trips import (
+    MINUTE,
+    NOON,
+    ONE,
+    TWO,
+    declare,
+    gap,
+    progress,
+    total,
+    unfolded,
+)
 from tests.web.serving import Served, fold, serving_only
 
 PAGE = "/metrics/rides"
@@ -187,7 +197,7 @@ async def test_what_is_known_can_be_nothing(tmp_path: Path) -> None:
         pass
     async with serving_only(metric, url) as served:
         html = await page(served, {})
-    assert "Nothing is known yet" in html
+    assert "Nothing is known of it yet" in html
     assert 'id="data"' not in html
 
 
@@ -245,3 +255,55 @@ async def test_a_token_is_typed_in_once(tmp_path: Path) -> None:
         assert 200 == (await served.get("/api/v1/metrics")).status_code
         form["next"] = "//evil.example"
         assert "/" == (await served.client.post("/login", data=form)).headers["location"]
+
+
+async def test_all_is_exact_only_where_each_point_is(served: Served) -> None:
+    assert "Exact to 2013-01-01 13:00:00." in await page(served, DAY | {"every": "1h"})
+    hour = {"from": "2013-01-01T12:00", "to": "2013-01-01T13:00", "every": "1h"}
+    assert "All of this range is exact." in await page(served, hour)
+    nothing = await page(served, hour | {"where": "city = 'Rome'"})
+    assert [0] == lines_of(nothing, "n")["rides"]["value"]
+    assert "All of this range is exact." in nothing
+    async with open_store(served.store) as store:
+        await store.upsert([unfolded(served.metric, NOON, "late", 7)], [progress(TWO)])
+    late = await page(served, hour | {"where": "city = 'Rome'"})
+    assert "Nothing of this range is exact yet." in late
+    line = lines_of(late, "n")["rides"]
+    assert ("f", [0], [None]) == (line["state"], line["value"], line["upper"])
+
+
+async def test_of_what_was_before_all_that_is_stored_nothing_is_drawn(served: Served) -> None:
+    html = await page(served, {"from": "2013-01-01T10:00", "to": "2013-01-01T13:00", "every": "1h"})
+    line = lines_of(html, "n")["rides"]
+    assert ("  e", [None, None, 2]) == (line["state"], line["value"])
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        {"every": "0m"},
+        {"every": "30s"},
+        {"every": "99999999999h"},
+        {"to": "9999-12-31T23:59"},
+        {"from": "0001-01-02", "to": "9999-12-30", "every": "day"},
+        {"from": "0001-01-02", "to": "9999-12-30", "every": "month"},
+    ],
+)
+async def test_ranges_and_widths_that_cannot_be_are_refused_at_once(
+    served: Served, words: dict[str, str]
+) -> None:
+    html = await page(served, words, 400)
+    assert 'role="alert"' in html
+
+
+@pytest.mark.parametrize("others", ["a/b=1; ", 'x={"a": 1}; ', "[a]=1; ", "x=a b; "])
+async def test_cookies_of_others_do_not_matter(tmp_path: Path, others: str) -> None:
+    metric, url = declare(tmp_path), f"sqlite:///{tmp_path}/store.db"
+    await write(metric, url, {"Oslo": 1})
+    async with serving_only(metric, url, web_token="secret") as served:
+        form = {"token": "secret", "next": "/"}
+        let_in = await served.client.post("/login", data=form)
+        session = let_in.headers["set-cookie"].partition(";")[0]
+        served.client.cookies.clear()
+        assert 303 == (await served.get(PAGE, cookie=others)).status_code
+        assert 200 == (await served.get(PAGE, cookie=others + session)).status_code

@@ -189,9 +189,12 @@ class Tip {
 function narrow(plot) {
   const { left, width } = plot.select;
   if (width < 4) return;
-  const at = (x) => new Date(Math.round(plot.posToVal(x, "x")) * 1000).toISOString().replace(".000", "");
+  const minute = (x, round) => round(plot.posToVal(x, "x") / 60);
+  const first = minute(left, Math.floor);
+  const last = Math.max(minute(left + width, Math.ceil), first + 1);
+  const text = (minutes) => new Date(minutes * 60000).toISOString().replace(":00.000Z", "Z");
   plot.setSelect({ left: 0, width: 0, top: 0, height: 0 }, false);
-  document.dispatchEvent(new CustomEvent("narrow", { detail: { from: at(left), to: at(left + width) } }));
+  document.dispatchEvent(new CustomEvent("narrow", { detail: { from: text(first), to: text(last) } }));
 }
 
 function keys(plot, holder) {

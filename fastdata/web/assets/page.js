@@ -2,10 +2,11 @@
 import { drawCharts } from "./chart.js";
 
 const FASTEST_MS = 1000;
+const SLOW_MS = 5000;
 const SLOWEST_RETRY_MS = 30000;
 const names = document.body.dataset.follows.split(" ").filter(Boolean);
 const everyMs = Number(document.body.dataset.everyMs || 0);
-let asked = 0;
+let asking = null;
 let updatedAt = new Date();
 let isStale = false;
 let timer = null;
@@ -21,14 +22,20 @@ function lose(reason) {
 }
 
 // --- what is shown -------------------------------------------------------------------------
-async function refresh() {
-  const turn = ++asked;
+// One at a time: what changes meanwhile is asked for afterwards, what is asked anew goes before.
+async function refresh(isAsked = false) {
+  if (asking && !isAsked) {
+    isStale = true;
+    return;
+  }
+  asking?.abort();
+  const mine = new AbortController();
+  asking = mine;
   isStale = false;
   for (const part of document.querySelectorAll("[data-live]")) part.setAttribute("aria-busy", "true");
   try {
-    const response = await fetch(location.href, { headers: { accept: "text/html" }, cache: "no-cache" });
+    const response = await fetch(location.href, { headers: { accept: "text/html" }, cache: "no-cache", signal: mine.signal });
     const html = await response.text();
-    if (turn !== asked) return; // a newer one is on its way
     if (response.redirected && new URL(response.url).pathname === "/login") {
       location.reload();
       return;
@@ -36,12 +43,17 @@ async function refresh() {
     swap(new DOMParser().parseFromString(html, "text/html"));
     updatedAt = new Date();
     lose(response.status >= 500 ? "The server cannot answer now." : "");
-    if (response.status >= 500) later(5 * FASTEST_MS);
+    if (response.status >= 500) later(SLOW_MS);
   } catch {
+    if (asking !== mine) return; // it was given up for a newer one
     lose("The server is not reached.");
-    later(5 * FASTEST_MS);
+    later(SLOW_MS);
   } finally {
-    if (turn === asked) for (const part of document.querySelectorAll("[data-live]")) part.removeAttribute("aria-busy");
+    if (asking === mine) {
+      asking = null;
+      for (const part of document.querySelectorAll("[data-live]")) part.removeAttribute("aria-busy");
+      if (isStale) later(FASTEST_MS);
+    }
   }
 }
 
@@ -88,7 +100,7 @@ if (everyMs) setInterval(() => later(0), everyMs);
 function go(query, isBack = false) {
   if (!isBack) history.pushState(null, "", `?${query}`);
   for (const field of document.querySelectorAll("form.controls [name]:not([name=metric])")) field.value = query.get(field.name) ?? "";
-  refresh();
+  refresh(true);
 }
 
 document.addEventListener("submit", (event) => {
