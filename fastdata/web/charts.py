@@ -39,7 +39,7 @@ MOST_ROWS = 500
 _MOST_POINTS = 2_000
 _FEW_POINTS = 170
 _WIDTHS = {"1m": MINUTE_MS, "5m": 5 * MINUTE_MS, "15m": 15 * MINUTE_MS, "1h": HOUR_MS}
-_WIDTHS |= {"day": 24 * HOUR_MS, "week": 7 * 24 * HOUR_MS}
+_WIDTHS |= {"day": 24 * HOUR_MS, "week": 7 * 24 * HOUR_MS, "month": 30 * 24 * HOUR_MS}
 _REST = "all others"
 
 
@@ -126,6 +126,8 @@ async def see(
         StoreUnavailableError: The store cannot be read; retriable.
         CorruptStateError: A stored state does not verify.
     """
+    if wish.end - wish.start > 2 * _MOST_POINTS * _WIDTHS.get(wish.every, wish.end):
+        raise _too_many(wish)  # before they are listed
     whole = _asked(metric, wish)
     starts = list(_starts(whole, wish))
     if wish.by is None:
@@ -161,11 +163,15 @@ def _starts(whole: Question, wish: Wish) -> Iterator[int]:
     buckets = whole.request.buckets((wish.start, wish.end))
     for count, (start, _) in enumerate(buckets.rows() if buckets else ()):
         if count == _MOST_POINTS:
-            raise QueryError(
-                f"there are more than {_MOST_POINTS:,} points of {wish.every} in that range: "
-                "choose a shorter range, or a coarser width"
-            )
+            raise _too_many(wish)
         yield start
+
+
+def _too_many(wish: Wish) -> QueryError:
+    return QueryError(
+        f"there are more than {_MOST_POINTS:,} points of {wish.every} in that range: choose a "
+        "shorter range, or a coarser width"
+    )
 
 
 # --- lines --------------------------------------------------------------------------------------
