@@ -14,6 +14,9 @@ from fastdata.errors import FastdataError
 __all__ = ["DevParts"]
 
 
+_PAGE = "page"
+
+
 class DevParts:
     """A worker, an archiver and the page, which are kept running, and replays.
 
@@ -42,7 +45,7 @@ class DevParts:
             self._part("archive", ["archive"], stdin=reading),
         ]
         if page is not None:
-            self._kept.append(self._part("page", ["serve", "--port", str(page), "--quiet"]))
+            self._kept.append(self._part(_PAGE, ["serve", "--port", str(page), "--quiet"]))
         self._replay = self._part("replay", ["replay", "--json"])
         self._tasks: list[asyncio.Task[None]] = []
         self._changed = asyncio.Event()
@@ -72,6 +75,9 @@ class DevParts:
             self._changed.clear()
             code = await kept.run()
             if self._stopping.is_set():
+                return
+            if kept.name == _PAGE and not self._has_changed:
+                self._log.say("there is no page; the lines above say why")
                 return
             if not self._has_changed:
                 raise FastdataError(f"the {kept.name} cannot start; the lines above say why")

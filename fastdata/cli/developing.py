@@ -247,6 +247,7 @@ class _Dev:
                 skipped = SkippedRows()
                 await sender.send(read_values(path, source, skipped), self._rate)
                 self._log.say(f"{path}: {sender.sent - before:,} events are sent{skipped}")
+                self._has_failed |= skipped.count > 0
             except (FastdataError, OSError) as error:
                 self._has_failed = True
                 self._log.say(str(error))

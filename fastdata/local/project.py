@@ -109,6 +109,10 @@ class Watch:
 
 
 def _is_alive(pid: int) -> bool:
+    with suppress(OSError, IndexError):  # where there is no /proc
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        if state == "Z":  # it has ended, and nobody has asked how
+            return False
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

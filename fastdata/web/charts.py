@@ -51,14 +51,14 @@ class Wish:
         start: ms UTC.
         end: Exclusive.
         every: As of `query`.
-        known: From the first hour of which anything is stored to the end of the last, ms UTC.
+        held: From the first hour of which anything is stored to the end of the last, ms UTC.
         by: The dimension of which each value has a line; None for one line.
     """
 
     start: int
     end: int
     every: str
-    known: tuple[int, int]
+    held: tuple[int, int]
     by: str | None = None
     where: str | None = None
     zone: str | None = None
@@ -311,7 +311,7 @@ class _Layout:
         row, end, fresh = line.rows.get(start), self.end_of[start], self._fresh_until
         is_counted = _holds(self._replayed, start, end)
         is_later = fresh is None or start >= fresh
-        if row is None and (is_later or (start < self._wish.known[0] and not is_counted)):
+        if row is None and (is_later or (start < self._wish.held[0] and not is_counted)):
             return " ", ""
         if fresh is not None and fresh < end:
             seen, whole = max(fresh - start, 0) // MINUTE_MS, (end - start) // MINUTE_MS

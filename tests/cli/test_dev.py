@@ -130,7 +130,7 @@ def test_a_line_that_does_not_fit_is_told_and_those_before_it_count(place: Place
         file.write('{"id": "x"}\n')
 
     with place.dev("--load", "a.jsonl", "--exit") as dev:
-        dev.wait_for_text("a.jsonl: event 1,501 does not fit the source 'clicks': ")
+        dev.wait_for_text("1 rows are left out, the first is 1,501: ")
         assert dev.process.wait(240) == 1
 
     assert dev.said[-1]["text"].startswith("ended exact: 1,500 events")

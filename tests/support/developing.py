@@ -66,7 +66,17 @@ class Place:
     @contextmanager
     def dev(self, *options: str) -> Iterator["Dev"]:
         """`fastdata dev`, which is killed at the end unless it has ended."""
-        command = [sys.executable, "-m", "fastdata", "dev", "--log", "json", *options]
+        command = [
+            sys.executable,
+            "-m",
+            "fastdata",
+            "dev",
+            "--log",
+            "json",
+            "--port",
+            "0",
+            *options,
+        ]
         log = self.folder / "log"
         with log.open("wb") as file:
             process = subprocess.Popen(

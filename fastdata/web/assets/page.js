@@ -32,7 +32,8 @@ async function refresh(isAsked = false) {
   const mine = new AbortController();
   asking = mine;
   isStale = false;
-  for (const part of document.querySelectorAll("[data-live]")) part.setAttribute("aria-busy", "true");
+  // Who has asked sees that it is on its way; what only moves on stays as it is until it does.
+  if (isAsked) for (const part of document.querySelectorAll("[data-live]")) part.setAttribute("aria-busy", "true");
   try {
     const response = await fetch(location.href, { headers: { accept: "text/html" }, cache: "no-cache", signal: mine.signal });
     const html = await response.text();
