@@ -100,8 +100,8 @@ def _page_port(wish: int) -> int | None:
 
 def _file(text: str, sources: "Mapping[str, Source]") -> "tuple[Source, Path]":
     """The source and the file of a --load."""
-    name, _, file = text.partition("=")
-    if name not in sources:
+    name, sign, file = text.partition("=")
+    if not sign or name not in sources:
         name, file = "", text  # the name of a file may have one, too
     path = Path(file)
     if not path.is_file():

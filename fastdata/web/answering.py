@@ -3,13 +3,13 @@
 import asyncio
 from typing import Annotated, Any
 
-import pyarrow as pa
 from fastapi import APIRouter, Header, Path, Query, Response
 from fastapi.responses import StreamingResponse
 
 from fastdata.coordinates.instants import MINUTE_MS, to_iso
 from fastdata.declare.metric import Metric
 from fastdata.verify.errors_metric import find_metric
+from fastdata.web.charts import charted
 from fastdata.web.desk import TheDesk
 from fastdata.web.looks import Look
 from fastdata.web.models import (
@@ -40,6 +40,7 @@ async def list_metrics(desk: TheDesk) -> MetricList:
 
 def _info(metric: Metric, look: Look) -> MetricInfo:
     types = {label: column.arrow_type() for label, column in metric.columns.items()}
+    numbers = charted(metric)
     return MetricInfo(
         name=metric.name,
         definition=metric.id,
@@ -54,7 +55,7 @@ def _info(metric: Metric, look: Look) -> MetricInfo:
                 name=label,
                 declared=repr(metric.measures[label]),
                 type=str(type),
-                is_number=_is_number(type),
+                is_number=label in numbers,
             )
             for label, type in types.items()
         ],
@@ -63,12 +64,6 @@ def _info(metric: Metric, look: Look) -> MetricInfo:
         replayed=_stretch(look.replayed),
         fresh_until=None if look.fresh_until is None else to_iso(look.fresh_until),
         read_until=None if look.read_until is None else to_iso(look.read_until),
-    )
-
-
-def _is_number(type: pa.DataType) -> bool:
-    return bool(
-        pa.types.is_integer(type) or pa.types.is_floating(type) or pa.types.is_decimal(type)
     )
 
 
