@@ -20,7 +20,7 @@ from fastdata.speed.effort import Effort
 from fastdata.speed.layer import SpeedLayer
 from fastdata.speed.state import Record
 from fastdata.speed.table import ChangelogTable
-from fastdata.speed.transport import AsFetched, FoldingConsumer, records_of
+from fastdata.speed.transport import AsFetched, FoldingConsumer, index_of, records_of
 from fastdata.speed.watchdog import Sign
 
 __all__ = ["SourceAgent"]
@@ -144,10 +144,12 @@ class SourceAgent:
         tp, generation = message.tp, self._app.consumer_generation_id
         if message.generation_id != generation or self._live.get(tp.partition) != generation:
             return len(records)
-        began_s = time.monotonic()
-        end = self._fold_stretch(layer, tp, records, start, began_s + _STRETCH_S)
-        self.effort.note_fold(end - start, began_s)
-        return end
+        began_s, owned = time.monotonic(), layer.partitions[self.epoch.number(tp.partition)]
+        first = index_of(records, owned.position, start)
+        try:
+            return self._fold_stretch(layer, tp, records, first, began_s + _STRETCH_S)
+        finally:
+            self.effort.note_fold(index_of(records, owned.position, first) - first, began_s)
 
     def _fold_stretch(
         self, layer: SpeedLayer, tp: TP, records: Sequence[Record], start: int, deadline: float
@@ -180,6 +182,7 @@ class SourceAgent:
                 # The partition may have gone, or come again, while the broker was asked.
                 if is_ours := layer.partitions.get(number) is owned:
                     layer.fold(number, record)
+                    self.effort.events += 1
                 self._consumer.holes.forget(tp, offset)
                 return is_ours
         self._consumer.holes.forget(tp, offset)
@@ -232,8 +235,7 @@ class SourceAgent:
         if now - self._reread_at.get(partition, -_REREAD_EVERY_S) < _REREAD_EVERY_S:
             return
         self._reread_at[partition] = now
-        layer, tp = self.layer, self._tp(partition)
-        generation = self._live.get(partition)
+        layer, tp, generation = self.layer, self._tp(partition), self._live.get(partition)
         log_start = await self._log_start(tp)
         async with self._lock:
             if layer is None or log_start is None or generation is None:
@@ -306,8 +308,7 @@ class SourceAgent:
         """
         generation = self._app.consumer_generation_id
         tps = sorted(tp for tp in consumer.assignment() if tp.topic == self.source.topic)
-        layer = self.layer
-        if layer is None or not tps:
+        if (layer := self.layer) is None or not tps:
             return
         changelog = self.table.changelog_topic_name
         logs = {tp.partition: TP(changelog, tp.partition) for tp in tps}
@@ -372,8 +373,7 @@ class SourceAgent:
         flush = self.effort.flushes if self._is_flushing else None
         yield Sign(f"the flush of {self.name}", flush, _FLUSH_LIMIT_S)
         for partition in list(self._live):
-            lag = self._lag(partition)
-            progress = lag and (*lag, self._waits)
+            progress = (lag := self._lag(partition)) and (*lag, self._waits)
             yield Sign(self.sign_of(partition), progress, _DELIVERY_LIMIT_S)
 
     def sign_of(self, partition: int) -> str:

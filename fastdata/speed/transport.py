@@ -13,8 +13,10 @@ import functools
 import itertools
 import logging
 import time
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from operator import attrgetter
 from typing import Any, Protocol, cast
 
 import faust
@@ -33,6 +35,7 @@ __all__ = [
     "FoldingConsumer",
     "Holes",
     "Seeker",
+    "index_of",
     "install",
     "records_of",
 ]
@@ -320,6 +323,11 @@ def records_of(message: Message) -> Sequence[Record]:
     timestamp = None if sent_s is None else round(sent_s * 1000)
     headers = cast(list[tuple[str, bytes]], message.headers or ())
     return [Record(message.offset, timestamp, message.key, message.value, headers)]
+
+
+def index_of(records: Sequence[Record], offset: int, start: int) -> int:
+    """The index, `start` or later, of the first record that does not come before an offset."""
+    return bisect_left(records, offset, start, key=attrgetter("offset"))
 
 
 def _chunks(records: Iterable[Any]) -> Iterator[Chunk]:

@@ -36,6 +36,7 @@ async def test_events_that_were_folded_already_are_left_alone(desk: Desk) -> Non
 
     assert desk.position == 4
     assert await desk.folded() == 4
+    assert desk.agent.effort.events == 4
 
 
 async def test_events_of_an_older_generation_are_left_alone(desk: Desk) -> None:
