@@ -20,7 +20,8 @@ _LATER_TIMES = frozenset(
 _ID_WORDS = frozenset({"id", "uuid", "guid", "key"})
 _WHO_WORDS = frozenset(
     {"user", "customer", "visitor", "session", "account", "email", "ip", "member", "device",
-     "client", "person", "host"}
+     "client", "person", "host", "guest", "patient", "player", "driver", "rider", "passenger",
+     "buyer", "seller", "subscriber", "employee", "student", "author", "owner"}
 )  # fmt: skip
 _GROUP_WORDS = frozenset(
     {"country", "status", "type", "category", "channel", "region", "city", "device", "platform",
@@ -33,8 +34,8 @@ _CODE_WORDS = frozenset(
 )  # fmt: skip
 _GAUGE_WORDS = frozenset(
     {"temp", "temperature", "humidity", "pressure", "rate", "ratio", "percent", "pct", "score",
-     "rating", "latency", "duration", "delay", "age", "speed", "level", "voltage", "ms", "seconds",
-     "celsius", "fahrenheit", "battery", "signal", "load", "c", "f", "hpa"}
+     "rating", "stars", "latency", "duration", "delay", "age", "speed", "level", "voltage", "ms",
+     "seconds", "celsius", "fahrenheit", "battery", "signal", "load", "c", "f", "hpa"}
 )  # fmt: skip
 _MOST_GROUPS = 200
 _MOST_MEASURES = 3
@@ -108,8 +109,8 @@ def guess(
     whys: dict[str, str] = {}
     groups = _groups(columns, sample.distinct, whys) if not by else _told_groups(columns, by, whys)
     rest = [column for column in columns if column not in groups]
-    sums, gauges = _measures(rest)
     who = _who(rest, groups, sample.distinct, whys)
+    sums, gauges = _measures([column for column in rest if column not in who])
     typed = [field for field in fields if field.type is not None]
     left_out = [(field.key, "; ".join(field.notes)) for field in fields if field.type is None]
     (moments,) = [field.profile for field in fields if field.name == chosen.field]
@@ -291,7 +292,9 @@ def _measures(columns: list[Scalar]) -> tuple[list[Scalar], list[Scalar]]:
         if column.kind in ("int", "float", "decimal")
         if not words_of(column.path) & (_CODE_WORDS | _ID_WORDS)
         if not (column.kind == "int" and column.key.lower().endswith("id"))
-    ][:_MOST_MEASURES]
+    ]
+    # Money first, whatever stands before it.
+    numbers = sorted(numbers, key=lambda column: column.kind != "decimal")[:_MOST_MEASURES]
     gauges = [column for column in numbers if words_of(column.path) & _GAUGE_WORDS]
     return [column for column in numbers if column not in gauges], gauges
 

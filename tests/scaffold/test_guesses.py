@@ -140,6 +140,19 @@ def test_who_is_counted_is_a_person_rather_than_a_thing() -> None:
     assert [column.path for column in found.who] == ["user"]
 
 
+def test_a_person_with_a_number_is_counted_and_not_added_up() -> None:
+    found = chosen(orders(guest=lambda n: n % 90, stars=lambda n: n % 5))
+
+    assert [column.path for column in found.who] == ["guest"]
+    assert ([c.path for c in found.sums], [c.path for c in found.gauges]) == ([], ["stars"])
+
+
+def test_money_is_measured_before_other_numbers() -> None:
+    found = chosen(orders(a=lambda n: n, b=lambda n: n, c=lambda n: n, price="12.30"))
+
+    assert [column.path for column in found.sums] == ["price", "a", "b"]
+
+
 def test_what_is_told_goes_before_guesses() -> None:
     rows = orders(
         order_id=lambda n: n, seen_at=AT, who=lambda n: f"u{n % 99}", no=lambda n: f"{n}",
