@@ -38,6 +38,9 @@ class Source:
         id: The field that identifies an event; batch removes repeated events by it.
         lateness: How far behind the newest event time of its partition the speed layer
             still folds an event. What is later is counted, and left to batch. None: however late.
+        skip_after: A worker that begins, as after an outage, folds only what was written since so
+            long ago, in whole segments, so that it is fresh at once. What it skips is a gap in
+            answers until the next replay, which counts it. None: it folds all.
         skew: How far in the future an event time may be.
         oldest: The first hour in which there can be events, from 1970 on; as an aware `datetime`
             or ISO text. What is older is a dead letter: mostly it is seconds read as
@@ -67,6 +70,7 @@ class Source:
         time: str,
         id: str | None = None,
         lateness: str | timedelta | None = None,
+        skip_after: str | timedelta | None = None,
         skew: str | timedelta = "5m",
         oldest: str | datetime = _OLDEST,
         segment_size: int = 10_000,
@@ -85,7 +89,8 @@ class Source:
         self.format = format
         self.pattern = pattern
         self.reader = self._open_reader()
-        self.lateness_ms = _EVER_MS if lateness is None else self._duration("lateness", lateness)
+        self.lateness_ms = self._duration("lateness", lateness)
+        self.skip_after_ms = self._duration("skip_after", skip_after)
         self.skew_ms = self._duration("skew", skew)
         self.oldest_ms = self._oldest(oldest)
         if segment_size < 1 or repeat_horizon < 0:
@@ -201,9 +206,9 @@ class Source:
                 self._fail(f"its id field {name!r} holds {kind}; use a string or an integer")
         return name
 
-    def _duration(self, setting: str, value: str | timedelta) -> int:
+    def _duration(self, setting: str, value: str | timedelta | None) -> int:
         try:
-            return parse_duration(value)
+            return _EVER_MS if value is None else parse_duration(value)
         except ValueError as error:
             raise DeclarationError(
                 f"{self.place}: {setting} of source {self.name!r}: {error}"

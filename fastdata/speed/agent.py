@@ -18,6 +18,7 @@ from fastdata.errors import BrokerError, MapError, SchemaNeededError
 from fastdata.events.registry import Registry
 from fastdata.speed.effort import Effort
 from fastdata.speed.layer import SpeedLayer
+from fastdata.speed.skipping import first_to_fold
 from fastdata.speed.state import Record
 from fastdata.speed.table import ChangelogTable
 from fastdata.speed.transport import AsFetched, FoldingConsumer, index_of, records_of
@@ -32,8 +33,7 @@ _STRETCH_S = 0.02
 _REREAD_EVERY_S = 5.0
 _REVOKE_DEADLINE_S = 5.0
 _FINISH_DEADLINE_S = 15.0  # half of what the watchdog gives a shutdown
-_DELIVERY_LIMIT_S = 60.0
-_FLUSH_LIMIT_S = 60.0
+_DELIVERY_LIMIT_S = _FLUSH_LIMIT_S = 60.0
 
 logger = logging.getLogger(__name__)
 
@@ -310,10 +310,10 @@ class SourceAgent:
         tps = sorted(tp for tp in consumer.assignment() if tp.topic == self.source.topic)
         if (layer := self.layer) is None or not tps:
             return
-        changelog = self.table.changelog_topic_name
-        logs = {tp.partition: TP(changelog, tp.partition) for tp in tps}
+        logs = {tp.partition: TP(self.table.changelog_topic_name, tp.partition) for tp in tps}
         starts = await consumer.earliest_offsets(*tps, *logs.values())
         ends = await consumer.highwaters(*tps, *logs.values())
+        starts = await first_to_fold(consumer, self.source, starts, ends)
         committed = await consumer.committed(tps)
         reports = await layer.store.progress(self.source.topic)
         begun = {report.partition for report in reports if report.next_offset}

@@ -21,7 +21,7 @@ from fastdata.speed import folding, start
 from fastdata.speed.clean_up import Cleaner
 from fastdata.speed.flush import FlushSnapshot, take_snapshot
 from fastdata.speed.folding import compile_fold, emit
-from fastdata.speed.opening import begin_metrics, check_stored, find_marker, stored_of
+from fastdata.speed.opening import begin_metrics, check_stored, find_marker, record_gap, stored_of
 from fastdata.speed.repeats import Repeats
 from fastdata.speed.state import (
     CellKey,
@@ -105,14 +105,14 @@ class SpeedLayer:
 
         Args:
             committed: The group's offset; None when it never committed.
-            log_start: The first offset that the log holds.
+            log_start: The first offset that the log holds, or from where on it is to be folded.
             log_end: The offset after the last.
             is_intact: False when the table was restored from a changelog that had lost its head.
             first: The first offset that belongs to the partition.
 
         Returns:
             The offset to read from: before `committed` when state was lost, and after it where
-            Kafka has deleted what comes next, which is a gap then.
+            what comes next is deleted or too old, which is a gap then.
 
         Raises:
             StoreError: A gap could not be recorded.
@@ -135,7 +135,7 @@ class SpeedLayer:
             opened.watermark, opened.vouched = marker.watermark, marker.next_offset
         opened.restore_ids(self.table)
         if begin.gap is not None:
-            await self._record_gap(opened, begin.gap)
+            await record_gap(self.store, Gap(self.source.topic, partition, *begin.gap))
         folded = opened.vouched if committed is None else committed
         await check_stored(self.store, self.table, self.metrics, opened, stored, folded)
         # In a group that has folded nothing yet no metric is newer than another.
@@ -353,9 +353,6 @@ class SpeedLayer:
         failpoints.reach("flush.after_store")
         await self.commit(snapshot.positions)
         failpoints.reach("flush.after_commit")
-
-    async def _record_gap(self, owned: Partition, gap: tuple[int, int]) -> None:
-        await self.store.record_gap(Gap(self.source.topic, owned.number, *gap))
 
     async def clean_up(self) -> int:
         """Drop the cells that the previous version of their own span covers.

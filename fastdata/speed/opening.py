@@ -18,6 +18,7 @@ __all__ = [
     "end_of_gap",
     "find_marker",
     "has_all",
+    "record_gap",
     "stored_of",
 ]
 
@@ -70,6 +71,20 @@ async def begin_metrics(
     if end := start.edge_after(opened.position, size):
         for index in new:
             await store.record_gap(Gap(metrics[index].id, opened.number, 0, end))
+
+
+async def record_gap(store: ServingStore, gap: Gap) -> None:
+    """Record what is not folded, and say so.
+
+    Raises:
+        StoreError: It was not recorded.
+    """
+    await store.record_gap(gap)
+    logger.warning(
+        "%s, partition %d: events from offset %d to %d are not folded: Kafka has deleted some, or "
+        "they are older than skip_after; the next replay counts what is archived of them",
+        gap.topic, gap.partition, gap.start, gap.end - 1,
+    )  # fmt: skip
 
 
 async def _is_new(store: ServingStore, metric: Metric, marker: Marker | None) -> bool:

@@ -14,7 +14,7 @@ class Start:
     Attributes:
         position: The next offset to fold.
         gap: Offsets `[start, end)` that will not be folded: from what the store has, part of which
-            the log no longer holds, up to the segment edge at which folding goes on.
+            the log no longer holds or is too old, up to the segment edge at which folding goes on.
     """
 
     position: int
@@ -36,13 +36,14 @@ def plan_start(
 ) -> Start:
     """Decide where to fold from, so that no segment is replaced by a part of it.
 
-    What the log does not hold any more is skipped up to the next edge. So does a group that knows
+    What the log does not hold any more, or is too old to be folded, is skipped up to the next
+    edge. So does a group that knows
     nothing: the store may have a state of the segment that it would begin in, by another group.
 
     Args:
         committed: The group's offset; None when it never committed.
         marker: How far the state says it has folded; None when it does not say.
-        log_start: The first offset that the log holds.
+        log_start: The first offset that the log holds, or from where on it is to be folded.
         size: Offsets in a segment.
         first: Offsets before it are nobody's: the epoch begins here.
     """

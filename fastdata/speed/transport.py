@@ -275,6 +275,14 @@ class FoldingConsumer(driver.Consumer):
         committed = await self._thread.call_thread(self._thread._committed, tps)
         return cast(Mapping[TP, int | None], committed)
 
+    async def offsets_since(self, tps: list[TP], time_ms: int) -> dict[TP, int]:
+        """The first offset whose record is not older, of partitions that have such a record."""
+        thread = self._thread
+        times = {TopicPartition(*tp): time_ms for tp in tps}
+        lookup = thread._ensure_consumer().offsets_for_times
+        offsets = await thread.call_thread(lookup, times)
+        return {TP(*tp): place.offset for tp, place in offsets.items() if place is not None}
+
     def reach(self, tp: TP) -> tuple[int, int, int] | None:
         """The next offset to fetch, the end of what may be fetched, and when that was so, ms UTC.
 

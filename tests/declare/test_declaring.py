@@ -190,6 +190,7 @@ def test_the_same_declaration_has_the_same_id(schema: str) -> None:
         ({"oldest": 1999}, "oldest: not a date or time: 1999; give text or an aware datetime"),
         ({"lateness": 3600}, "lateness of source 'flights': not a duration: 3600; write a whole"),
         ({"lateness": "soon"}, "lateness of source 'flights': not a duration"),
+        ({"skip_after": "3 min"}, "skip_after of source 'flights': not a duration: '3 min'"),
         ({"segment_size": 0}, "segment_size must be at least 1"),
         ({"schema": "nowhere.avsc"}, "there is no schema 'nowhere.avsc'"),
     ],

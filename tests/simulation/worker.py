@@ -60,7 +60,7 @@ class Worker:
     async def start(self) -> "Worker":
         await announce(self.layer.store, self.system.source.topic, FIRST_EPOCH, PARTITIONS)
         for p, log in self.system.log.items():
-            log_start, committed = self.system.log.starts[p], self.system.committed.get(p)
+            log_start, committed = self.system.first_to_fold(p), self.system.committed.get(p)
             await self.layer.open(p, committed, log_start, len(log))
         return self
 

@@ -28,6 +28,8 @@ class Group:
         self.seeks: list[dict[TP, int]] = []
         self.commits: list[Mapping[TP, int]] = []
         self.log_start, self.log_end, self.offset = 0, 100, 0
+        self.recent: int | None = None  # the first offset that is not old
+        self.asked_since = 0
         self.flow_active = True
         self.paused = set[TP]()
         self.error: Exception | None = None
@@ -37,6 +39,10 @@ class Group:
 
     async def earliest_offsets(self, *tps: TP) -> dict[TP, int]:
         return {tp: self.log_start if tp == TP0 else 0 for tp in tps}
+
+    async def offsets_since(self, tps: list[TP], time_ms: int) -> dict[TP, int]:
+        self.asked_since = time_ms
+        return {TP0: self.recent} if self.recent is not None else {}
 
     async def highwaters(self, *tps: TP) -> dict[TP, int]:
         await asyncio.sleep(0)

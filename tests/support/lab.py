@@ -109,13 +109,21 @@ class Lab:
         self._producer = Producer({"bootstrap.servers": broker, "linger.ms": 20})
 
     def produce(
-        self, count: int, producer: Producer | None = None, partition: int | None = None
+        self,
+        count: int,
+        producer: Producer | None = None,
+        partition: int | None = None,
+        written_ms: int = 0,
     ) -> None:
-        """Append events; the n-th is of page n % 37, of amount n, in partition n % 4 or that."""
+        """Append events; the n-th is of page n % 37, of amount n, in partition n % 4 or that.
+
+        They are written now, or at a time.
+        """
         producer = producer or self._producer
         for n in range(self.produced, self.produced + count):
             p = n % PARTITIONS if partition is None else partition
-            producer.produce(self.topic, self.event(n, str(n)), partition=p)
+            value = self.event(n, str(n))
+            producer.produce(self.topic, value, partition=p, timestamp=written_ms)
         producer.flush()
         self.produced += count
 

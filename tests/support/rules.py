@@ -20,7 +20,7 @@ from fastdata.batch import row_engine
 from fastdata.batch.job import Piece
 from fastdata.coordinates.segments import Coverage, segment_of
 from fastdata.events.decoder import Event
-from fastdata.speed import folding, keys, opening, start
+from fastdata.speed import folding, keys, layer, opening, start
 from fastdata.speed.flush import FlushSnapshot
 from fastdata.speed.layer import SpeedLayer
 from fastdata.speed.repeats import Repeats
@@ -106,7 +106,7 @@ RULES: dict[str, list[tuple[object, str, Callable[..., object] | property]]] = {
     "monotone state": [(keys, "is_older", lambda _value, _known: False)],
     "marker": [(start, "vouched_start", lambda position, _marker, _size: position)],
     "skip to an edge": [(start, "edge_after", lambda offset, _size: offset)],
-    "record the gap": [(SpeedLayer, "_record_gap", _record_nothing)],
+    "record the gap": [(layer, "record_gap", _record_nothing)],
     "drop by own span": [
         (rules, "of_own_span", _of_any_span),
         (statements, "is_of_own_span", _is_of_any_span),
