@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from fastdata.measures.quantiles import Quantiles
     from fastdata.measures.ratios import Rate, Ratio
     from fastdata.measures.seen import Seen
+    from fastdata.measures.sequences import Funnel, Sequences
+    from fastdata.measures.sessions import Sessions
     from fastdata.measures.sets import Sets
     from fastdata.measures.sums import Mean, Sum
     from fastdata.measures.topk import TopK
@@ -36,6 +38,7 @@ __all__ = [
     "FastdataError",
     "First",
     "Frequency",
+    "Funnel",
     "Histogram",
     "Last",
     "Max",
@@ -46,6 +49,8 @@ __all__ = [
     "Rate",
     "Ratio",
     "Seen",
+    "Sequences",
+    "Sessions",
     "Sets",
     "Settings",
     "Source",
@@ -69,6 +74,7 @@ _PLACES = {
     "FastdataError": "fastdata.errors",
     "First": "fastdata.measures.first_last",
     "Frequency": "fastdata.measures.frequency",
+    "Funnel": "fastdata.measures.sequences",
     "Histogram": "fastdata.measures.histogram",
     "Last": "fastdata.measures.first_last",
     "Max": "fastdata.measures.extremes",
@@ -79,6 +85,8 @@ _PLACES = {
     "Rate": "fastdata.measures.ratios",
     "Ratio": "fastdata.measures.ratios",
     "Seen": "fastdata.measures.seen",
+    "Sequences": "fastdata.measures.sequences",
+    "Sessions": "fastdata.measures.sessions",
     "Sets": "fastdata.measures.sets",
     "Settings": "fastdata.settings",
     "Source": "fastdata.declare.source",

@@ -2,13 +2,14 @@
 
 import math
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from decimal import Decimal
 from fractions import Fraction
 from functools import partial
 from itertools import pairwise
 from typing import Any, TypeGuard, cast
 
+from fastdata.coordinates.instants import parse_duration
 from fastdata.declare.metric import Measure
 from fastdata.measures.count import Count
 from fastdata.measures.estimates import Estimate
@@ -18,6 +19,8 @@ from fastdata.measures.frequency import Frequency
 from fastdata.measures.histogram import Histogram
 from fastdata.measures.quantiles import Quantiles
 from fastdata.measures.seen import Seen
+from fastdata.measures.sequences import Funnel, Sequences
+from fastdata.measures.sessions import Sessions
 from fastdata.measures.sets import Sets
 from fastdata.measures.sums import Mean, Sum
 from fastdata.measures.topk import TopK
@@ -259,6 +262,65 @@ def _is_top(measure: TopK, estimate: Estimate, values: Sequence[Any]) -> bool:
     return is_right and (not is_full or max(weights.values(), default=Fraction()) <= rows[-1][3])
 
 
+def _by_key(values: Sequence[Any]) -> Iterable[list[tuple[int, Any]]]:
+    """Of each key its times, and what was at each."""
+    times: dict[Any, list[tuple[int, Any]]] = {}
+    for (what, key), time in values:
+        times.setdefault(key, []).append((time, what))
+    return times.values()
+
+
+def _sessions(measure: Sessions, values: Sequence[Any]) -> object:
+    gap_ms, number, total_ms = parse_duration(measure.gap), 0, 0
+    for moments in _by_key([(("", key), time) for key, time in values]):
+        pauses = [late - early for (early, _), (late, _) in pairwise(sorted(moments))]
+        number += 1 + sum(pause > gap_ms for pause in pauses)
+        total_ms += sum(pause for pause in pauses if pause <= gap_ms)
+    return number if measure.of == "sessions" else total_ms / 1000
+
+
+def _in_steps(measure: Sequences | Funnel, moments: list[tuple[int, Any]]) -> list[tuple[int, int]]:
+    steps = [(time, measure.steps.index(what)) for time, what in moments if what in measure.steps]
+    return sorted(steps)
+
+
+def _sequences(measure: Sequences, values: Sequence[Any]) -> object:
+    """From each event that could be the last one back to the nearest that could be the others."""
+    within_ms, number = parse_duration(measure.within), 0
+    for moments in map(partial(_in_steps, measure), _by_key(values)):
+        first = 0
+        for end in range(len(moments)):
+            at, wanted = end, [measure.steps.index(step) for step in measure.steps]
+            while at >= first and wanted:
+                if moments[at][1] == wanted[-1]:
+                    wanted.pop()
+                    start = moments[at][0]
+                elif at == end:
+                    break
+                at -= 1
+            if not wanted and moments[end][0] - start <= within_ms:
+                number, first = number + 1, end + 1
+    return number
+
+
+def _funnel(measure: Funnel, values: Sequence[Any]) -> object:
+    """From each event that could be the first one on to the nearest that could be the others."""
+    within_ms, counts = parse_duration(measure.within), [0] * len(measure.steps)
+    for moments in map(partial(_in_steps, measure), _by_key(values)):
+        furthest = 0
+        for start, (began, _) in enumerate(moments):
+            wanted = [measure.steps.index(step) for step in measure.steps]
+            for time, step in moments[start:]:
+                if wanted and step == wanted[0] and time - began <= within_ms:
+                    wanted.pop(0)
+                elif len(wanted) == len(measure.steps):
+                    break
+            furthest = max(furthest, len(measure.steps) - len(wanted))
+        for step in range(furthest):
+            counts[step] += 1
+    return tuple(counts)
+
+
 _PLAIN: dict[type, _Plain] = {
     Count: lambda measure, values: len(values),
     Sum: lambda measure, values: _sum(values),
@@ -276,4 +338,7 @@ _PLAIN: dict[type, _Plain] = {
     Seen: lambda measure, values: len(set(values)),
     Quantiles: _quantiles,
     TopK: _top,
+    Sessions: _sessions,
+    Sequences: _sequences,
+    Funnel: _funnel,
 }

@@ -21,10 +21,12 @@ from tests.agreement.stages import (
     send,
     stage_answers,
 )
+from tests.support import streams
 
 HOURLY, MINUTES = Question("devices", "1h", ("device",)), Question("devices", "1m")
 MORNING = Question("devices", "all", ("device",), "2013-01-01", "2013-01-01T05:00Z")
-QUESTIONS = [HOURLY, MINUTES, MORNING]
+HABITS = [Question("habits", "1h", ("is_open",)), Question("habits", "1m")]
+QUESTIONS = [HOURLY, MINUTES, MORNING, *HABITS]
 
 
 @pytest.fixture(scope="module")
@@ -74,6 +76,41 @@ def weighted(group: Sequence[counting.Record]) -> object:
     return sum(amount * weight for amount, weight in found) / weights if weights else None
 
 
+def by_device(group: Sequence[counting.Record], field: str) -> list[list[Any]]:
+    """Of each device when it was read, and what the field was then, if anything."""
+    found: dict[object, list[Any]] = {}
+    for record in group:
+        if record[field] is not None:
+            found.setdefault(record["device"], []).append((record["at"], record[field]))
+    return list(found.values())
+
+
+def runs(group: Sequence[counting.Record]) -> list[int]:
+    times = ([time for time, _ in events] for events in by_device(group, "reading"))
+    return [run for of in times for run in streams.lengths(of, 6_000)]
+
+
+def funnel(group: Sequence[counting.Record]) -> list[int]:
+    steps = ["timeout", "no route", "timeout"]
+    reached = [streams.furthest(events, steps, 60_000) for events in by_device(group, "error")]
+    return [sum(number > step for number in reached) for step in range(3)]
+
+
+def failing(group: Sequence[counting.Record]) -> int:
+    steps = ["timeout", "no route"]
+    return sum(streams.matches(events, steps, 30_000) for events in by_device(group, "error"))
+
+
+HABITS_MEASURED: dict[str, counting.Measured] = {
+    "events": len,
+    "sessions": lambda group: len(runs(group)),
+    "seconds": lambda group: sum(runs(group)) / 1_000,
+    "seconds_each": lambda group: sum(runs(group)) / 1_000 / len(runs(group)),
+    "failing": failing,
+    "funnel": funnel,
+}
+
+
 def truth(sent: Sequence[Record], question: Question) -> dict[counting.Key, dict[str, object]]:
     once = list({record["reading"]: record for record in sent}.values())
     length_s = 5 * 3_600 if question.every_ms is None else question.every_ms / 1_000
@@ -101,6 +138,7 @@ def truth(sent: Sequence[Record], question: Question) -> dict[counting.Key, dict
         "per_second": lambda group: total(group) / length_s,
         "weighted": weighted,
     }
+    measures = HABITS_MEASURED if question.metric == "habits" else measures
     return counting.count(once, "at", question.every_ms, question.by, measures, START)
 
 

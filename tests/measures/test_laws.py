@@ -17,6 +17,8 @@ from fastdata.measures.estimates import Estimate
 from fastdata.measures.extremes import Max, Min
 from fastdata.measures.histogram import Histogram
 from fastdata.measures.presented import dump_estimates, load_estimates
+from fastdata.measures.sequences import Funnel, Sequences
+from fastdata.measures.sessions import Sessions
 from fastdata.measures.sums import Mean, Sum
 from fastdata.measures.uniques import Uniques
 from fastdata.measures.variance import StdDev, Variance
@@ -36,6 +38,11 @@ MANY = st.builds(
     lambda start, size: list(range(start, start + size)),
     st.integers(0, 600),
     st.sampled_from([0, 1, 7, 8, 9, 190, 380, 384, 385, 390, 1200]),
+)
+TIMES = st.integers(0, 10).map(lambda n: 1_700_000_000_000 + 15_000 * n)
+VISITS = st.lists(st.tuples(st.sampled_from(["ada", "bob of a long name"]), TIMES), max_size=12)
+STEPS = st.lists(
+    st.tuples(st.tuples(st.sampled_from("abcd"), st.integers(-1, 1)), TIMES), max_size=12
 )
 
 INT, FLOAT, STRING = FieldType("int"), FieldType("float"), FieldType("string")
@@ -71,6 +78,10 @@ CASES: dict[str, tuple[Aggregate, st.SearchStrategy[list[Any]]]] = {
     "uniques of ints": (Uniques("x").bind(INT), INTS),
     "uniques of many": (Uniques("x").bind(INT), MANY),
     "uniques of many, small sketch": (Uniques("x", lg_k=7).bind(INT), MANY),
+    "sessions": (Sessions("x", gap="30s").bind(STRING), VISITS),
+    "seconds of sessions": (Sessions("x", gap="30s", of="seconds").bind(STRING), VISITS),
+    "sequences": (Sequences("x", "aab", by="k", within="60s").bind(STRING, INT), STEPS),
+    "funnel": (Funnel("x", "abc", by="k", within="60s").bind(STRING, INT), STEPS),
 }
 
 every_aggregate = pytest.mark.parametrize("case", CASES)

@@ -58,7 +58,7 @@ MAY_IMPORT = {
     "store": {"coordinates", "failpoints", "errors"},
     "testing": {"measures"},
     "declare": {"measures", "expressions", "events", "coordinates", "errors"},
-    "measures": {"events", "errors"},
+    "measures": {"events", "coordinates", "errors"},
     "expressions": {"events", "coordinates", "errors"},
     "files": {"events", "coordinates", "errors"},
     "events": {"errors"},

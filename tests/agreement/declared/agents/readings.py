@@ -5,6 +5,7 @@ from decimal import Decimal
 from fastdata import (
     Count,
     First,
+    Funnel,
     Histogram,
     Last,
     Max,
@@ -13,6 +14,8 @@ from fastdata import (
     Min,
     Rate,
     Ratio,
+    Sequences,
+    Sessions,
     Source,
     StdDev,
     Sum,
@@ -53,5 +56,18 @@ devices = Metric(
         "each": Ratio("amount", "events"),
         "per_second": Rate("amount"),
         # "weighted"
+    },
+)
+habits = Metric(
+    "habits",
+    readings,
+    by=["is_open"],
+    measures={
+        "events": Count(),
+        "sessions": Sessions("device", gap="6s"),
+        "seconds": Sessions("device", gap="6s", of="seconds"),
+        "seconds_each": Ratio("seconds", "sessions"),
+        "failing": Sequences("error", ["timeout", "no route"], by="device", within="30s"),
+        "funnel": Funnel("error", ["timeout", "no route", "timeout"], by="device", within="1m"),
     },
 )
