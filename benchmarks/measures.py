@@ -15,13 +15,14 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from itertools import islice
+from itertools import count, islice
 from pathlib import Path
 
 from fastdata import (
     Count,
     First,
     Frequency,
+    Funnel,
     Histogram,
     Last,
     Max,
@@ -31,6 +32,8 @@ from fastdata import (
     Rate,
     Ratio,
     Seen,
+    Sequences,
+    Sessions,
     Sets,
     StdDev,
     Sum,
@@ -103,6 +106,21 @@ def with_time() -> Iterator[object]:
     return ((value, 1_700_000_000_000 + n) for n, value in enumerate(numbers()))
 
 
+def visits() -> Iterator[object]:
+    """A hundred users, each with an event in some ten minutes, and with times."""
+    chance = random.Random(7)
+    first = 1_700_000_000_000
+    return ((f"visitor-{chance.randrange(100):08}", first + 6_000 * number) for number in count())
+
+
+def steps() -> Iterator[object]:
+    """The same, of whom each event is one of three steps."""
+    return (
+        (("abc"[number % 3], visitor), time)
+        for number, (visitor, time) in enumerate(visits())  # type: ignore[misc]
+    )
+
+
 CASES = [
     Case(Count(), numbers, "exact"),
     Case(Sum("x"), integers, "exact", INT),
@@ -114,6 +132,9 @@ CASES = [
     Case(Max("x"), numbers, "exact"),
     Case(First("x"), with_time, "exact"),
     Case(Last("x"), with_time, "exact"),
+    Case(Sessions("x"), visits, "exact", STRING),
+    Case(Sequences("x", "abc", by="y", within="10m"), steps, "exact", STRING),
+    Case(Funnel("x", "abc", by="y", within="10m"), steps, "exact", STRING),
     Case(Histogram("x", edges=[10, 20, 50, 100, 200, 500, 1_000]), numbers, "exact"),
     Case(Ratio("a", "b"), numbers, "that of its parts"),
     Case(Rate("a"), numbers, "that of its part"),

@@ -32,7 +32,7 @@ class Sessions(FieldMeasure):
 
         visits = Metric("visits", clicks, measures={
             "events": Count(), "sessions": Sessions("user_id", gap="30m"),
-            "seconds": Sessions("user_id", gap="30m", of="seconds"),
+            "seconds": Sessions("user_id", gap="30m", answer="seconds"),
             "events_each": Ratio("events", "sessions"),
             "seconds_each": Ratio("seconds", "sessions"),
         })
@@ -43,27 +43,30 @@ class Sessions(FieldMeasure):
     Args:
         field: Whose sessions: of strings, enums or integers.
         gap: The longest pause within a session.
-        of: `sessions` for their number, `seconds` for how long all together were, as a float.
+        answer: `sessions` for their number, `seconds` for how long all together were, as a float.
     """
 
     gap: str | timedelta = "30m"
-    of: _Answer = "sessions"
+    answer: _Answer = "sessions"
     timed: ClassVar[bool] = True
 
     def bind(self, *types: FieldType) -> Aggregate:
         """The aggregate over values of the field's type.
 
         Raises:
-            DeclarationError: It is no string and no integer, `gap` is no duration, or `of` neither.
+            DeclarationError: It is no string and no integer, `gap` is no duration, or `answer`
+                is neither.
         """
         fitting = checked_type(self, types, ("string", "int"))
-        if self.of not in (choices := get_args(_Answer)):
-            raise DeclarationError(f"{self!r}: of is one of: {', '.join(choices)}")
+        if self.answer not in (choices := get_args(_Answer)):
+            raise DeclarationError(f"{self!r}: answer is one of: {', '.join(choices)}")
         try:
             gap_ms = parse_duration(self.gap)
         except ValueError as error:
             raise DeclarationError(f"{self!r}: gap: {error}") from error
-        return _SessionsAggregate(Items.of_type(self.field, fitting), gap_ms, self.of == "seconds")
+        return _SessionsAggregate(
+            Items.of_type(self.field, fitting), gap_ms, self.answer == "seconds"
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -263,10 +263,10 @@ def _is_top(measure: TopK, estimate: Estimate, values: Sequence[Any]) -> bool:
 
 
 def _by_key(values: Sequence[Any]) -> Iterable[list[tuple[int, Any]]]:
-    """Of each key its times, and what was at each."""
+    """Of each key its times, and the step at each."""
     times: dict[Any, list[tuple[int, Any]]] = {}
-    for (what, key), time in values:
-        times.setdefault(key, []).append((time, what))
+    for (step, key), time in values:
+        times.setdefault(key, []).append((time, step))
     return times.values()
 
 
@@ -276,12 +276,12 @@ def _sessions(measure: Sessions, values: Sequence[Any]) -> object:
         pauses = [late - early for (early, _), (late, _) in pairwise(sorted(moments))]
         number += 1 + sum(pause > gap_ms for pause in pauses)
         total_ms += sum(pause for pause in pauses if pause <= gap_ms)
-    return number if measure.of == "sessions" else total_ms / 1000
+    return number if measure.answer == "sessions" else total_ms / 1000
 
 
 def _in_steps(measure: Sequences | Funnel, moments: list[tuple[int, Any]]) -> list[tuple[int, int]]:
-    steps = [(time, measure.steps.index(what)) for time, what in moments if what in measure.steps]
-    return sorted(steps)
+    in_steps = [moment for moment in moments if moment[1] in measure.steps]
+    return sorted([(time, measure.steps.index(step)) for time, step in in_steps])
 
 
 def _sequences(measure: Sequences, values: Sequence[Any]) -> object:

@@ -79,7 +79,7 @@ CASES: dict[str, tuple[Aggregate, st.SearchStrategy[list[Any]]]] = {
     "uniques of many": (Uniques("x").bind(INT), MANY),
     "uniques of many, small sketch": (Uniques("x", lg_k=7).bind(INT), MANY),
     "sessions": (Sessions("x", gap="30s").bind(STRING), VISITS),
-    "seconds of sessions": (Sessions("x", gap="30s", of="seconds").bind(STRING), VISITS),
+    "seconds of sessions": (Sessions("x", gap="30s", answer="seconds").bind(STRING), VISITS),
     "sequences": (Sequences("x", "aab", by="k", within="60s").bind(STRING, INT), STEPS),
     "funnel": (Funnel("x", "abc", by="k", within="60s").bind(STRING, INT), STEPS),
 }

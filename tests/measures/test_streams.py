@@ -24,12 +24,12 @@ tested = Sequences("status", TRIES, by="card", within="10s")
 funnel = Funnel("page", ["item", "cart", "paid"], by="user", within="10s")
 
 
-def sessions(*visits: tuple[str, int], gap: str = "30s", of: str = "sessions") -> Any:
-    aggregate = Sessions("user", gap=gap, of=of).bind(STRING)  # type: ignore[arg-type]
-    return answer(aggregate, [(user, second * S) for user, second in visits])
+def sessions(*visits: tuple[str, int], gap: str = "30s", answer: str = "sessions") -> Any:
+    aggregate = Sessions("user", gap=gap, answer=answer).bind(STRING)  # type: ignore[arg-type]
+    return answered(aggregate, [(user, second * S) for user, second in visits])
 
 
-def answer(aggregate: Aggregate, values: list[Any]) -> Any:
+def answered(aggregate: Aggregate, values: list[Any]) -> Any:
     estimate = aggregate.present(laws.fold(aggregate, values))
     assert estimate.is_exact
     return estimate.value
@@ -37,7 +37,7 @@ def answer(aggregate: Aggregate, values: list[Any]) -> Any:
 
 def steps(measure: Sequences | Funnel, *events: tuple[str, str, float]) -> Any:
     values = [((step, key), round(second * S)) for key, step, second in events]
-    return answer(measure.bind(STRING, STRING), values)
+    return answered(measure.bind(STRING, STRING), values)
 
 
 # --- sessions -------------------------------------------------------------------------------------
@@ -53,17 +53,17 @@ def test_each_user_has_sessions_of_their_own() -> None:
 
 def test_a_late_event_joins_two_sessions() -> None:
     assert sessions(("ada", 0), ("ada", 50), ("ada", 25)) == 1
-    assert sessions(("ada", 50), ("ada", 0), of="seconds") == 0.0
-    assert sessions(("ada", 50), ("ada", 0), ("ada", 25), of="seconds") == 50.0
+    assert sessions(("ada", 50), ("ada", 0), answer="seconds") == 0.0
+    assert sessions(("ada", 50), ("ada", 0), ("ada", 25), answer="seconds") == 50.0
 
 
 def test_of_nothing_there_is_no_session() -> None:
-    assert (sessions(), sessions(of="seconds")) == (0, 0.0)
+    assert (sessions(), sessions(answer="seconds")) == (0, 0.0)
 
 
 def test_missing_events_may_begin_sessions_join_two_or_make_one_longer() -> None:
     number = Sessions("user", gap="30s").bind(STRING)
-    seconds = Sessions("user", gap="30s", of="seconds").bind(STRING)
+    seconds = Sessions("user", gap="30s", answer="seconds").bind(STRING)
 
     assert number.widen(Estimate.exact(5), 2) == Estimate(5, 3, 7)
     assert number.widen(Estimate.exact(2), 9) == Estimate(2, 1, 11)
@@ -127,7 +127,7 @@ def test_of_random_streams_any_parts_answer_what_a_plain_program_does() -> None:
     rng = random.Random(7)
     tries = Sequences("what", "aab", by="key", within="6s")
     pages = Funnel("what", "abc", by="key", within="6s")
-    number, seconds = Sessions("key", gap="3s"), Sessions("key", gap="3s", of="seconds")
+    number, seconds = Sessions("key", gap="3s"), Sessions("key", gap="3s", answer="seconds")
     for _ in range(STREAMS):
         events = [
             ((rng.choice("aabbcd"), rng.choice("xy")), rng.randrange(20) * S)
@@ -164,7 +164,7 @@ def test_what_came_twice_makes_no_session_more() -> None:
     ("measure", "types", "message"),
     [
         (Sessions("x", gap="soon"), [STRING], "gap: not a duration: 'soon'"),
-        (Sessions("x", of="hours"), [STRING], "of is one of: sessions, seconds"),  # type: ignore[arg-type]
+        (Sessions("x", answer="hours"), [STRING], "answer is one of: sessions, seconds"),  # type: ignore[arg-type]
         (Sessions("x"), [FieldType("float")], "a field of kind float; what fits is: string, int"),
         (Sequences("x", ["a"], by="k", within="1m"), [STRING] * 2, "has 1 steps; give 2 to 32"),
         (Sequences("x", "ab", by="k", within="1"), [STRING] * 2, "within: not a duration: '1'"),
@@ -181,9 +181,9 @@ def test_a_wrong_declaration_says_what_fits(
 
 def test_values_of_another_type_are_refused() -> None:
     with pytest.raises(MapError, match="user"):
-        answer(Sessions("user").bind(STRING), [(7, 0)])
+        answered(Sessions("user").bind(STRING), [(7, 0)])
     with pytest.raises(MapError, match="status"):
-        answer(tested.bind(STRING, STRING), [((7, "card"), 0)])
+        answered(tested.bind(STRING, STRING), [((7, "card"), 0)])
 
 
 @pytest.mark.parametrize(

@@ -37,12 +37,12 @@ async def test_both_layers_agree_with_the_recount_of_every_exact_measure(tmp_pat
         await loop.replay()
         report = await verify(loop.metrics, store=store, archive=loop.archived)
 
-    (metric,) = report.metrics
     assert report.exit_code == AGREES
-    assert ("weighted",) == metric.refolded
-    assert sum(span.events for span in metric.spans) >= 1_200
-    assert {0} == {error["wrong"] for error in metric.errors().values()}
-    assert set(loop.metrics[0].folded) == set(metric.errors())
+    assert [("weighted",), ()] == [metric.refolded for metric in report.metrics]
+    for declared, metric in zip(loop.metrics, report.metrics, strict=True):
+        assert sum(span.events for span in metric.spans) >= 1_200
+        assert {0} == {error["wrong"] for error in metric.errors().values()}
+        assert set(declared.folded) == set(metric.errors())
 
 
 @pytest.mark.parametrize(

@@ -65,7 +65,7 @@ habits = Metric(
     measures={
         "events": Count(),
         "sessions": Sessions("device", gap="6s"),
-        "seconds": Sessions("device", gap="6s", of="seconds"),
+        "seconds": Sessions("device", gap="6s", answer="seconds"),
         "seconds_each": Ratio("seconds", "sessions"),
         "failing": Sequences("error", ["timeout", "no route"], by="device", within="30s"),
         "funnel": Funnel("error", ["timeout", "no route", "timeout"], by="device", within="1m"),
