@@ -1,26 +1,14 @@
 """Metrics, their answers, and what changes in them."""
 
-import asyncio
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Path, Query, Response
 from fastapi.responses import StreamingResponse
 
-from fastdata.coordinates.instants import MINUTE_MS, to_iso
-from fastdata.declare.metric import Metric
 from fastdata.verify.errors_metric import find_metric
-from fastdata.web.charts import charted
-from fastdata.web.desk import TheDesk
-from fastdata.web.looks import Look
-from fastdata.web.models import (
-    Dimension,
-    MeasureInfo,
-    MetricAnswer,
-    MetricInfo,
-    MetricList,
-    Stretch,
-    responses,
-)
+from fastdata.web.dependency import TheDesk
+from fastdata.web.models import MetricAnswer, MetricList, responses
+from fastdata.web.reports import metrics_of
 from fastdata.web.words import MEDIA_TYPES, QueryWords, form_of
 
 __all__ = ["router"]
@@ -33,42 +21,7 @@ _Name = Annotated[str, Path(description="Of a metric; of `NAME:error`, how far s
 @router.get("/metrics", responses=responses(401, 503))
 async def list_metrics(desk: TheDesk) -> MetricList:
     """All declared metrics, and of which time anything is known."""
-    metrics = sorted(desk.catalog.metrics.values(), key=lambda metric: metric.name)
-    looks = await asyncio.gather(*[desk.looks.at(metric) for metric in metrics])
-    return MetricList(metrics=[_info(m, look) for m, look in zip(metrics, looks, strict=True)])
-
-
-def _info(metric: Metric, look: Look) -> MetricInfo:
-    types = {label: column.arrow_type() for label, column in metric.columns.items()}
-    numbers = charted(metric)
-    return MetricInfo(
-        name=metric.name,
-        definition=metric.id,
-        source=metric.source.name,
-        topic=metric.source.topic,
-        window=f"{metric.window_ms // MINUTE_MS}m",
-        zone=metric.calendar.zone,
-        dimensions=[Dimension(name=n, type=metric.dimension_type(n).kind) for n in metric.by],
-        grouping_sets=[list(names) for names in metric.sets],
-        measures=[
-            MeasureInfo(
-                name=label,
-                declared=repr(metric.measures[label]),
-                type=str(type),
-                is_number=label in numbers,
-            )
-            for label, type in types.items()
-        ],
-        rollups=[str(grain) for grain in metric.rollups],
-        stored=_stretch(look.held),
-        replayed=_stretch(look.replayed),
-        fresh_until=None if look.fresh_until is None else to_iso(look.fresh_until),
-        read_until=None if look.read_until is None else to_iso(look.read_until),
-    )
-
-
-def _stretch(held: tuple[int, int] | None) -> Stretch | None:
-    return None if held is None else Stretch(start=to_iso(held[0]), end=to_iso(held[1]))
+    return await metrics_of(desk)
 
 
 _FORMS: dict[int | str, dict[str, Any]] = {

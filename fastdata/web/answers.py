@@ -23,7 +23,7 @@ from fastdata.settings import Settings
 from fastdata.store.protocol import ServingStore
 from fastdata.web.looks import Looks
 from fastdata.web.readers import Readers
-from fastdata.web.words import Form, QueryWords
+from fastdata.web.words import Form, QuestionWords
 
 __all__ = ["Answers", "RowWatch"]
 
@@ -47,7 +47,9 @@ class Answers:
         self._settings = settings
         self._bodies: OrderedDict[str, asyncio.Task[bytes]] = OrderedDict()
 
-    async def tag(self, metric: Metric, words: QueryWords, form: Form) -> tuple[Question, str, str]:
+    async def tag(
+        self, metric: Metric, words: QuestionWords, form: Form
+    ) -> tuple[Question, str, str]:
         """The question, the tag of its answer, and what tells the answer from all others.
 
         The tag stays the same while only `fresh_until` and `read_until` of the rows move on.

@@ -22,7 +22,7 @@ def make_app(settings: Settings, catalog: Catalog) -> FastAPI:
 
     @asynccontextmanager
     async def running(app: FastAPI) -> AsyncIterator[None]:
-        async with Desk.open(settings, catalog) as desk:
+        async with Desk.open(settings, catalog, samples=True) as desk:
             app.state.desk = desk
             yield
 

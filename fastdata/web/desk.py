@@ -1,14 +1,12 @@
-"""What all paths of the server share."""
+"""What all who ask share: the readers, and what is read once for all of them."""
 
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Annotated, Any
-
-from fastapi import Depends, Request
 
 from fastdata.declare.catalog import Catalog
+from fastdata.operate.status import Status
 from fastdata.settings import Settings
 from fastdata.web.answers import Answers
 from fastdata.web.changes import Changes
@@ -17,7 +15,7 @@ from fastdata.web.looks import Looks
 from fastdata.web.readers import Readers
 from fastdata.web.recent import Recent
 
-__all__ = ["Desk", "TheDesk"]
+__all__ = ["Desk"]
 
 _SMALL_READERS = 2
 
@@ -32,7 +30,7 @@ class Desk:
         answers: Answers queries, in readers of their own.
         changes: Tells what is new.
         status: How far each layer is.
-        history: How that was during the last hour.
+        history: How that was during the last hour; empty where nobody samples.
     """
 
     settings: Settings
@@ -41,19 +39,25 @@ class Desk:
     looks: Looks
     answers: Answers
     changes: Changes
-    status: Recent[dict[str, Any]]
+    status: Recent[Status]
     history: History
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, settings: Settings, catalog: Catalog) -> AsyncIterator["Desk"]:
-        """A desk with open readers; the store is opened when it is first needed."""
+    async def open(
+        cls, settings: Settings, catalog: Catalog, *, samples: bool
+    ) -> AsyncIterator["Desk"]:
+        """A desk with open readers; the store is opened when it is first needed.
+
+        Args:
+            samples: Whether it looks again and again how far the layers are, for `history`.
+        """
         small = Readers(settings.store, _SMALL_READERS)
         large = Readers(settings.store, settings.web_max_queries)
         async with small, large:
             looks = Looks(small, settings.web_timeout_s)
             history = History(catalog.sources.values(), small)
-            sampling = asyncio.create_task(history.sample())
+            sampling = asyncio.create_task(history.sample()) if samples else None
             try:
                 yield cls(
                     settings=settings,
@@ -66,13 +70,5 @@ class Desk:
                     history=history,
                 )
             finally:
-                sampling.cancel()
-
-
-def _desk(request: Request) -> Desk:
-    desk: Desk = request.app.state.desk
-    return desk
-
-
-TheDesk = Annotated[Desk, Depends(_desk)]
-"""A parameter of a path: the desk of its application."""
+                if sampling is not None:
+                    sampling.cancel()

@@ -7,7 +7,7 @@ from urllib.parse import parse_qs
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import RedirectResponse, Response
 
-from fastdata.web.desk import TheDesk
+from fastdata.web.dependency import TheDesk
 from fastdata.web.rendering import render
 from fastdata.web.security import cookie_name, session_of
 

@@ -1,31 +1,19 @@
 """How the layers are: status, dead letters, replays, quality, and health of the server itself."""
 
 import asyncio
-import time
-from dataclasses import asdict
-from typing import Annotated, Any, cast
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Response
 
-from fastdata.answer.batches import json_rows
-from fastdata.answer.query import question_of
-from fastdata.archive import open_archive_storage
-from fastdata.coordinates.instants import now_ms, to_iso
-from fastdata.declare.metric import Metric
-from fastdata.declare.source import Source
-from fastdata.errors import FastdataError, QueryError, mask_url
-from fastdata.kafka.connection import Broker
-from fastdata.operate.letters import Page, read_letters
-from fastdata.operate.log_reader import LogReader
-from fastdata.operate.status import StatusReader
-from fastdata.speed.dead_letters import dead_letter_topic
+from fastdata.coordinates.instants import to_iso
+from fastdata.errors import FastdataError, mask_url
 from fastdata.store.protocol import ServingStore
-from fastdata.verify.errors_metric import errors_of
-from fastdata.web.desk import Desk, TheDesk
+from fastdata.web.dependency import TheDesk
 from fastdata.web.models import Letters, Quality, Replays, responses
+from fastdata.web.reports import letters_of, quality_of, status_of
 from fastdata.web.words import RangeWords
 
-__all__ = ["letters_of", "quality_of", "router", "status_of"]
+__all__ = ["router"]
 
 router = APIRouter(tags=["operations"])
 
@@ -39,43 +27,7 @@ async def read_status(desk: TheDesk) -> dict[str, Any]:
 
     What cannot be reached is named in `problems`; the rest is there nevertheless.
     """
-    return await status_of(desk)
-
-
-async def status_of(desk: Desk) -> dict[str, Any]:
-    """The status, read at most once a second for all who ask."""
-    return await desk.status.get(lambda: _status(desk))
-
-
-async def _status(desk: Desk) -> tuple[dict[str, Any], float]:
-    began, problems = time.monotonic(), list[str]()
-
-    async def read(store: ServingStore | None, _deadline: float) -> dict[str, Any]:
-        archive = None
-        try:
-            archive = await asyncio.to_thread(
-                open_archive_storage, desk.settings.archive, create=False
-            )
-        except FastdataError as error:
-            problems.append(str(error))
-        with LogReader(Broker.of(desk.settings)) as log:
-            reader = StatusReader(
-                desk.catalog,
-                store=store,
-                archive=archive,
-                log=log,
-                application_id=desk.settings.application_id,
-            )
-            return (await reader.read(now_ms())).as_dict()
-
-    try:
-        status = await desk.readers.run(read, desk.settings.web_timeout_s)
-    except FastdataError as error:
-        problems.append(str(error))
-        status = await read(None, 0)
-    said = [*problems, *cast("list[str]", status["problems"])]
-    masked = {"problems": [mask_url(text) for text in said]}
-    return status | masked, time.monotonic() - began
+    return (await status_of(desk)).as_dict()
 
 
 @router.get("/api/v1/dead-letters", responses=responses(400, 401, 503))
@@ -96,39 +48,6 @@ async def list_dead_letters(
         QueryError: There is no such source.
     """
     return await letters_of(desk, source, reason, limit, before)
-
-
-async def letters_of(
-    desk: Desk, source: str | None, reason: str | None, limit: int, before: str
-) -> Letters:
-    """A page of dead letters.
-
-    Raises:
-        QueryError: There is no such source.
-        BrokerError: The broker cannot be used; retriable.
-    """
-    topic = dead_letter_topic(_source(desk, source).topic)
-    parts = [part.split(":") for part in before.split(",") if part]
-    places = {int(p): min(int(offset), 1 << 62) for p, offset in parts}
-
-    def read() -> Page:
-        with LogReader(Broker.of(desk.settings)) as log:
-            return read_letters(log, topic, limit, reason, places)
-
-    page = await asyncio.to_thread(read)
-    after = page.before and ",".join(f"{p}:{offset}" for p, offset in sorted(page.before.items()))
-    letters = [asdict(letter) for letter in page.letters]
-    return Letters.model_validate({"topic": topic, "letters": letters, "next": after})
-
-
-def _source(desk: Desk, name: str | None) -> Source:
-    sources = desk.catalog.sources
-    if name is None and len(sources) == 1:
-        return next(iter(sources.values()))
-    if name not in sources:
-        have = ", ".join(sorted(sources)) or "none"
-        raise QueryError(f"source is {name or 'missing'}; those that are declared: {have}")
-    return sources[name]
 
 
 @router.get("/api/v1/replays", responses=responses(401, 503))
@@ -166,39 +85,6 @@ async def read_quality(
     It is what `fastdata verify --store-result` found; empty when none was stored.
     """
     return await quality_of(desk, words)
-
-
-async def quality_of(desk: Desk, words: RangeWords) -> Quality:
-    """What verifications found, of all metrics.
-
-    Raises:
-        QueryError: A word is wrong.
-        StoreError: The store failed.
-    """
-    metrics = sorted(desk.catalog.metrics.values(), key=lambda metric: metric.name)
-    rows = await asyncio.gather(*[_errors(desk, metric, words) for metric in metrics])
-    quality = [
-        {"metric": m.name, "causes": causes} for m, causes in zip(metrics, rows, strict=True)
-    ]
-    return Quality.model_validate({"metrics": quality})
-
-
-async def _errors(desk: Desk, metric: Metric, words: RangeWords) -> list[dict[str, object]]:
-    errors = errors_of(metric)
-    question = question_of(
-        errors,
-        words.start,
-        words.end,
-        last=words.last,
-        every="all",
-        zone=words.zone,
-        by=["measure", "cause"],
-    )
-
-    async def read(store: ServingStore, _deadline: float) -> list[dict[str, object]]:
-        return list(json_rows(await question.answer(store)))
-
-    return await desk.readers.run(read, desk.settings.web_timeout_s)
 
 
 @router.get("/health/live")

@@ -9,11 +9,12 @@ from fastapi.responses import Response
 
 from fastdata.coordinates.instants import HOUR_MS
 from fastdata.errors import FastdataError
-from fastdata.web.desk import Desk, TheDesk
+from fastdata.web.dependency import TheDesk
+from fastdata.web.desk import Desk
 from fastdata.web.history import rates, trend
-from fastdata.web.operations import letters_of, quality_of, status_of
 from fastdata.web.problems import status_of as code_of
 from fastdata.web.rendering import render, show_age
+from fastdata.web.reports import letters_of, quality_of, status_of
 from fastdata.web.words import RangeWords
 
 __all__ = ["router"]
@@ -29,7 +30,7 @@ _UNKNOWN = [("Not all of it can be known now, for the reasons above.", "warn")]
 @router.get("/pipeline")
 async def show_pipeline(desk: TheDesk) -> Response:
     """How far each layer is, the worst first of all."""
-    status = await status_of(desk)
+    status: dict[str, Any] = (await status_of(desk)).as_dict()
     is_known = not status["problems"]
     sentences = {s["source"]: _sentence(s) if is_known else _UNKNOWN for s in status["sources"]}
     curves = {s["source"]: _curves(desk, s["source"]) for s in status["sources"]}

@@ -26,7 +26,8 @@ from fastdata.store.protocol import ServingStore
 from fastdata.verify.errors_metric import find_metric
 from fastdata.web.answers import RowWatch
 from fastdata.web.charts import MOST_LINES, MOST_ROWS, MetricView, Wish, charted, grain_for, see
-from fastdata.web.desk import Desk, TheDesk
+from fastdata.web.dependency import TheDesk
+from fastdata.web.desk import Desk
 from fastdata.web.looks import Look
 from fastdata.web.problems import status_of
 from fastdata.web.rendering import render, show_age

@@ -9,7 +9,7 @@ from fastdata.answer.query import Question, question_of
 from fastdata.declare.metric import Metric
 from fastdata.errors import QueryError
 
-__all__ = ["Form", "QueryWords", "RangeWords", "form_of"]
+__all__ = ["Form", "QueryWords", "QuestionWords", "RangeWords", "form_of"]
 
 Form = Literal["json", "csv", "arrow"]
 MEDIA_TYPES: Mapping[Form, str] = {
@@ -40,7 +40,7 @@ class RangeWords(BaseModel):
     )
 
 
-class QueryWords(RangeWords):
+class QuestionWords(RangeWords):
     """The words of `fastdata query`, with the same meaning."""
 
     every: _Text = Field(
@@ -59,7 +59,6 @@ class QueryWords(RangeWords):
     item: _Texts = Field(
         [], description="What a Frequency or Seen is asked about, as in `hits=/home`."
     )
-    format: Form | None = Field(None, description="Goes before the header `Accept`.")
 
     def about(self, metric: Metric) -> Question:
         """The question about a metric.
@@ -83,6 +82,12 @@ class QueryWords(RangeWords):
             limit=self.limit,
             items=_items(self.item),
         )
+
+
+class QueryWords(QuestionWords):
+    """The same, and in which form to answer."""
+
+    format: Form | None = Field(None, description="Goes before the header `Accept`.")
 
 
 def _listed(texts: Sequence[str]) -> list[str]:

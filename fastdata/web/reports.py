@@ -1,0 +1,191 @@
+"""What is told of metrics and layers, to pages and programs alike."""
+
+import asyncio
+import time
+from dataclasses import asdict, replace
+
+from fastdata.answer.batches import json_rows
+from fastdata.answer.query import question_of
+from fastdata.archive import open_archive_storage
+from fastdata.coordinates.instants import MINUTE_MS, now_ms, to_iso
+from fastdata.declare.metric import Metric
+from fastdata.declare.source import Source
+from fastdata.errors import FastdataError, QueryError, mask_url
+from fastdata.kafka.connection import Broker
+from fastdata.operate.letters import Page, read_letters
+from fastdata.operate.log_reader import LogReader
+from fastdata.operate.status import Status, StatusReader
+from fastdata.speed.dead_letters import dead_letter_topic
+from fastdata.store.protocol import ServingStore
+from fastdata.verify.errors_metric import errors_of
+from fastdata.web.charts import charted
+from fastdata.web.desk import Desk
+from fastdata.web.looks import Look
+from fastdata.web.models import (
+    Dimension,
+    Letters,
+    MeasureInfo,
+    MetricInfo,
+    MetricList,
+    Quality,
+    Stretch,
+)
+from fastdata.web.words import RangeWords
+
+__all__ = ["causes_of", "letters_of", "metrics_of", "quality_of", "status_of"]
+
+
+async def metrics_of(desk: Desk) -> MetricList:
+    """All declared metrics, and of which time anything is known.
+
+    Raises:
+        BusyError: It took too long.
+        StoreError: The store failed.
+    """
+    metrics = sorted(desk.catalog.metrics.values(), key=lambda metric: metric.name)
+    looks = await asyncio.gather(*[desk.looks.at(metric) for metric in metrics])
+    return MetricList(metrics=[_info(m, look) for m, look in zip(metrics, looks, strict=True)])
+
+
+def _info(metric: Metric, look: Look) -> MetricInfo:
+    types = {label: column.arrow_type() for label, column in metric.columns.items()}
+    numbers = charted(metric)
+    return MetricInfo(
+        name=metric.name,
+        definition=metric.id,
+        source=metric.source.name,
+        topic=metric.source.topic,
+        window=f"{metric.window_ms // MINUTE_MS}m",
+        zone=metric.calendar.zone,
+        dimensions=[Dimension(name=n, type=metric.dimension_type(n).kind) for n in metric.by],
+        grouping_sets=[list(names) for names in metric.sets],
+        measures=[
+            MeasureInfo(
+                name=label,
+                declared=repr(metric.measures[label]),
+                type=str(type),
+                is_number=label in numbers,
+            )
+            for label, type in types.items()
+        ],
+        rollups=[str(grain) for grain in metric.rollups],
+        stored=_stretch(look.held),
+        replayed=_stretch(look.replayed),
+        fresh_until=None if look.fresh_until is None else to_iso(look.fresh_until),
+        read_until=None if look.read_until is None else to_iso(look.read_until),
+    )
+
+
+def _stretch(held: tuple[int, int] | None) -> Stretch | None:
+    return None if held is None else Stretch(start=to_iso(held[0]), end=to_iso(held[1]))
+
+
+async def status_of(desk: Desk) -> Status:
+    """The status, read at most once a second for all who ask; secrets in it are masked.
+
+    What cannot be reached is named in its problems.
+    """
+    return await desk.status.get(lambda: _status(desk))
+
+
+async def _status(desk: Desk) -> tuple[Status, float]:
+    began, problems = time.monotonic(), list[str]()
+
+    async def read(store: ServingStore | None, _deadline: float) -> Status:
+        archive = None
+        try:
+            archive = await asyncio.to_thread(
+                open_archive_storage, desk.settings.archive, create=False
+            )
+        except FastdataError as error:
+            problems.append(str(error))
+        with LogReader(Broker.of(desk.settings)) as log:
+            reader = StatusReader(
+                desk.catalog,
+                store=store,
+                archive=archive,
+                log=log,
+                application_id=desk.settings.application_id,
+            )
+            return await reader.read(now_ms())
+
+    try:
+        status = await desk.readers.run(read, desk.settings.web_timeout_s)
+    except FastdataError as error:
+        problems.append(str(error))
+        status = await read(None, 0)
+    masked = tuple(mask_url(text) for text in (*problems, *status.problems))
+    return replace(status, problems=masked), time.monotonic() - began
+
+
+async def letters_of(
+    desk: Desk, source: str | None, reason: str | None, limit: int, before: str
+) -> Letters:
+    """A page of dead letters.
+
+    Raises:
+        QueryError: There is no such source.
+        BrokerError: The broker cannot be used; retriable.
+    """
+    topic = dead_letter_topic(_source(desk, source).topic)
+    parts = [part.split(":") for part in before.split(",") if part]
+    places = {int(p): min(int(offset), 1 << 62) for p, offset in parts}
+
+    def read() -> Page:
+        with LogReader(Broker.of(desk.settings)) as log:
+            return read_letters(log, topic, limit, reason, places)
+
+    page = await asyncio.to_thread(read)
+    after = page.before and ",".join(f"{p}:{offset}" for p, offset in sorted(page.before.items()))
+    letters = [asdict(letter) for letter in page.letters]
+    return Letters.model_validate({"topic": topic, "letters": letters, "next": after})
+
+
+def _source(desk: Desk, name: str | None) -> Source:
+    sources = desk.catalog.sources
+    if name is None and len(sources) == 1:
+        return next(iter(sources.values()))
+    if name not in sources:
+        have = ", ".join(sorted(sources)) or "none"
+        raise QueryError(f"source is {name or 'missing'}; those that are declared: {have}")
+    return sources[name]
+
+
+async def quality_of(desk: Desk, words: RangeWords) -> Quality:
+    """What verifications found, of all metrics.
+
+    Raises:
+        QueryError: A word is wrong.
+        StoreError: The store failed.
+    """
+    metrics = sorted(desk.catalog.metrics.values(), key=lambda metric: metric.name)
+    rows = await asyncio.gather(*[causes_of(desk, metric, words) for metric in metrics])
+    quality = [
+        {"metric": m.name, "causes": causes} for m, causes in zip(metrics, rows, strict=True)
+    ]
+    return Quality.model_validate({"metrics": quality})
+
+
+async def causes_of(desk: Desk, metric: Metric, words: RangeWords) -> list[dict[str, object]]:
+    """What verifications found of one metric, by measure and cause: the fields of `Cause`.
+
+    Raises:
+        QueryError: A word is wrong.
+        BusyError: It took too long.
+        StoreError: The store failed.
+    """
+    errors = errors_of(metric)
+    question = question_of(
+        errors,
+        words.start,
+        words.end,
+        last=words.last,
+        every="all",
+        zone=words.zone,
+        by=["measure", "cause"],
+    )
+
+    async def read(store: ServingStore, _deadline: float) -> list[dict[str, object]]:
+        return list(json_rows(await question.answer(store)))
+
+    return await desk.readers.run(read, desk.settings.web_timeout_s)
