@@ -26,6 +26,7 @@ _SUMMARIES = {
     "epoch": "Count a topic on that was made again or moved to another cluster.",
     "export": "Keep a flat table of a metric up to date, for BI tools.",
     "init": "Make a project from a file of your own events.",
+    "mcp": "Let an assistant ask for metrics and how the layers are.",
     "query": "Answer a metric over an interval.",
     "replay": "Count an interval again from the archive, exactly.",
     "schema": "Register schemas, and check whether old events can still be read.",

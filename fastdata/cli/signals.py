@@ -20,6 +20,7 @@ SUPERVISED = "FASTDATA_SUPERVISED"
 _SERVICES = {
     "archive": ("", ("--once", "import")),
     "dev": ("", ("--exit",)),
+    "mcp": ("", ()),
     "query": ("--watch", ()),
     "replay": ("--every", ()),
     "send": ("", ("--from-file",)),

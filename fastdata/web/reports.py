@@ -22,11 +22,13 @@ from fastdata.web.charts import charted
 from fastdata.web.desk import Desk
 from fastdata.web.looks import Look
 from fastdata.web.models import (
+    Cause,
     Dimension,
     Letters,
     MeasureInfo,
     MetricInfo,
     MetricList,
+    MetricQuality,
     Quality,
     Stretch,
 )
@@ -159,15 +161,15 @@ async def quality_of(desk: Desk, words: RangeWords) -> Quality:
         StoreError: The store failed.
     """
     metrics = sorted(desk.catalog.metrics.values(), key=lambda metric: metric.name)
-    rows = await asyncio.gather(*[causes_of(desk, metric, words) for metric in metrics])
-    quality = [
-        {"metric": m.name, "causes": causes} for m, causes in zip(metrics, rows, strict=True)
-    ]
-    return Quality.model_validate({"metrics": quality})
+    causes = await asyncio.gather(*[causes_of(desk, metric, words) for metric in metrics])
+    names = [metric.name for metric in metrics]
+    return Quality(
+        metrics=[MetricQuality(metric=n, causes=c) for n, c in zip(names, causes, strict=True)]
+    )
 
 
-async def causes_of(desk: Desk, metric: Metric, words: RangeWords) -> list[dict[str, object]]:
-    """What verifications found of one metric, by measure and cause: the fields of `Cause`.
+async def causes_of(desk: Desk, metric: Metric, words: RangeWords) -> list[Cause]:
+    """What verifications found of one metric, by measure and cause.
 
     Raises:
         QueryError: A word is wrong.
@@ -185,7 +187,7 @@ async def causes_of(desk: Desk, metric: Metric, words: RangeWords) -> list[dict[
         by=["measure", "cause"],
     )
 
-    async def read(store: ServingStore, _deadline: float) -> list[dict[str, object]]:
-        return list(json_rows(await question.answer(store)))
+    async def read(store: ServingStore, _deadline: float) -> list[Cause]:
+        return [Cause.model_validate(row) for row in json_rows(await question.answer(store))]
 
     return await desk.readers.run(read, desk.settings.web_timeout_s)

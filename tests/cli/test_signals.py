@@ -24,6 +24,7 @@ SERVICES = [
     "replay --every 4h",
     "replay --every=4h",
     "serve",
+    "mcp",
     "query pages --watch",
 ]
 PIPES = ["send lines", "send lines --listen 127.0.0.1:0"]

@@ -31,8 +31,8 @@ TREE = sorted(walk(commands), key=lambda item: item[0])
 # What takes long to load, and is of no use before a command does its work.
 SLOW = {
     "aiokafka", "cassandra", "confluent_kafka", "datafusion", "datasketches", "fastapi", "faust",
-    "mode", "numpy", "obstore", "pandas", "pyarrow", "pydantic", "rich", "rocksdict", "sqlalchemy",
-    "sqlglot",
+    "mcp", "mode", "numpy", "obstore", "pandas", "pyarrow", "pydantic", "rich", "rocksdict",
+    "sqlalchemy", "sqlglot",
 }  # fmt: skip
 
 
@@ -85,6 +85,7 @@ def test_the_commands_are_those_that_the_documentation_names() -> None:
         "epoch",
         "export",
         "init",
+        "mcp",
         "query",
         "replay",
         "schema",

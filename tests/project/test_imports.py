@@ -21,9 +21,13 @@ MODULES = {
 MAY_IMPORT = {
     "__main__": {"cli"},
     "cli": {
-        "web", "demo", "scaffold", "app", "local", "exports", "answer", "batch", "verify",
+        "mcp", "web", "demo", "scaffold", "app", "local", "exports", "answer", "batch", "verify",
         "operate", "speed", "archive", "store", "declare", "files", "events", "kafka", "monitor",
         "settings", "coordinates", "errors",
+    },
+    "mcp": {
+        "web", "answer", "verify", "operate", "archive", "store", "declare", "settings",
+        "coordinates", "errors",
     },
     "web": {
         "exports", "answer", "verify", "operate", "speed", "archive", "store", "declare", "kafka",
@@ -86,6 +90,7 @@ DRIVERS = {
     "starlette": ("web/",),
     "uvicorn": ("web/serve.py",),
     "jinja2": ("web/rendering.py",),
+    "mcp": ("mcp/server.py",),
     "pandas": (),
 }
 
