@@ -62,8 +62,8 @@ async def compare(
         left: Values of dimensions, all of which a row of that side has; empty: every row.
         right: The same; sides may overlap.
         start: ISO text (without an offset: local time of the zone), "yesterday", "today" or "now",
-            or an aware `datetime`, in whole minutes. None: from the first hour of which the store
-            knows anything.
+            or an aware `datetime`; a minute that it cuts is in the range. None: from the first hour
+            of which the store knows anything.
         end: Exclusive; the same. None: to the last one.
         last: Instead of `start`, how long before `end`, or before now, as in "24h" or "7d".
         every: Width of the buckets: "day", "week" (from Monday) or "month" of the zone; or "1m" or

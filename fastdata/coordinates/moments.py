@@ -26,8 +26,8 @@ def parse_range(
     """The interval `[start, end)` that is asked for, in whole minutes, ms UTC; None for open ends.
 
     `today` and `yesterday` are the instants at which those days begin, so that yesterday is all
-    from `yesterday` to `today`. `now`, and the last so many minutes, take in the minutes that have
-    only begun.
+    from `yesterday` to `today`. `now`, the last so many minutes, and instants with seconds take in
+    the minutes that they cut.
 
     Args:
         start: `now`, `today` or `yesterday`; ISO text, in local time where it names no offset; or
@@ -83,7 +83,11 @@ def _instant(name: str, value: str | datetime | None, calendar: Calendar, now: i
     except ValueError as error:
         also = ", or 'now', 'today' or 'yesterday'" if "not a date" in str(error) else ""
         raise ValueError(f"{name}: {error}{also}") from error
-    if parse_instant(value) % MINUTE_MS:
-        raise ValueError(f"{name} is {value}; it must be a whole minute")
+    is_cut = parse_instant(value) % MINUTE_MS
     # Where offsets from UTC had seconds, as before 1900, a minute of local time is none of UTC.
-    return ceil_to(instant, MINUTE_MS)
+    minute = (floor_to if is_cut and name == "start" else ceil_to)(instant, MINUTE_MS)
+    try:
+        to_datetime(minute)
+    except OverflowError as error:
+        raise ValueError(f"{name} is {value}, whose minute ends after the year 9999") from error
+    return minute

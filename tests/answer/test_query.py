@@ -286,7 +286,6 @@ async def test_before_1970(rides: Metric) -> None:
         ({"start": "2013-01-01", "end": "2013-01-01"}, "the range is empty"),
         ({"start": "tomorrow"}, "start: not a date or time: 'tomorrow'"),
         ({"start": "today", "last": "1h"}, "give only one of them"),
-        ({"end": "2013-01-01T00:00:30"}, "end is 2013-01-01T00:00:30; it must be a whole minute"),
         ({"end": datetime(2013, 1, 1)}, "no time zone"),  # noqa: DTZ001
     ],
 )
