@@ -41,6 +41,11 @@ async def test_an_answer_is_that_of_the_library_with_two_columns_more(served: Se
         ({"to": "2013-01-01T14:00+01:00", "every": "day"}, [("Oslo", 2)]),
         ({"from": "2013-01-01T14:00", "zone": "Europe/Oslo", "every": "all"}, [(None, 1), ("", 1)]),
         ({"last": "1h", "to": "2013-01-01T13:00", "every": "all"}, [("Oslo", 2)]),
+        # As Grafana says it.
+        (
+            {"from": "2013-01-01T11:59:30.123Z", "to": "2013-01-01T12:59:30.123Z", "every": "1h"},
+            [("Oslo", 2)],
+        ),
         (
             {"from": "2013-01-03", "every": "day", "rolling": "7d", "to": "2013-01-04"},
             [("Oslo", 2), (None, 1), ("", 1)],
