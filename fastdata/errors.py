@@ -81,8 +81,8 @@ __all__ = [
     "mask_url",
 ]
 
-# But for the words of our own examples.
-_USER_INFO = re.compile(r"(?<=://)(?!user:password@)[^/@\s]+@")
+# But for the words of our own examples. A password may hold what should have been escaped.
+_USER_INFO = re.compile(r"(?<=://)(?!user:password@)(?:[^/\s]+|[^/@:\s]+:\S+)@")
 _SECRET_QUERY = re.compile(r"(?i)\b([\w-]*(?:password|secret|token|key)[\w-]*)=[^&\s]+")
 
 

@@ -67,6 +67,14 @@ def test_no_secret_is_shown(folder: Path) -> None:
 def test_a_masked_url_keeps_what_helps() -> None:
     assert mask_url("postgresql://me:pw@host:5432/db") == "postgresql://***@host:5432/db"
     assert mask_url("as in http://user:password@host") == "as in http://user:password@host"
+    assert mask_url("https://host:80/a and b@c") == "https://host:80/a and b@c"
+
+
+@pytest.mark.parametrize("password", ["can@ary", "can/ary", "can/a@ry", "can:a/ry", "can?ary#"])
+def test_a_password_that_is_not_escaped_is_masked(password: str) -> None:
+    shown = "x https://***@host:8081/a; y"
+
+    assert mask_url(f"x https://me:{password}@host:8081/a; y") == shown
 
 
 SASL = {"broker_security_protocol": "SASL_SSL", "broker_username": "me"}

@@ -2,13 +2,13 @@
 
 import asyncio
 import logging
+import re
 import ssl
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from confluent_kafka.schema_registry import AsyncSchemaRegistryClient, SchemaRegistryError
 from confluent_kafka.schema_registry import Schema as Registered
@@ -27,6 +27,10 @@ from fastdata.events.schema import Schema
 
 __all__ = ["UrlRegistry", "Version"]
 
+# Strict, as what is misread of a password would be shown as host or port.
+_URL = re.compile(
+    r"https?://(?:[^/?#@\s]+@)?(?:[^/?#@:\s\[\]]+|\[[\da-fA-F:.]+\])(?::\d+)?(?:/[^@\s]*)?"
+)
 _TIMEOUT_S = 5.0
 _PAUSES_S = (0.2, 0.5, 1.0, 2.0)
 _LOG_EVERY_S = 10.0
@@ -68,14 +72,18 @@ class UrlRegistry:
         clock: Monotonic, in seconds.
 
     Raises:
-        SettingsError: It has no host, or the authority's file cannot be read.
+        SettingsError: It is no such URL, or the authority's file cannot be read.
     """
 
     def __init__(
         self, url: str, ca: str = "", *, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        if not urlsplit(url).hostname:
-            raise SettingsError(f"FASTDATA_REGISTRY is {mask_url(url)!r}, which names no host")
+        if not all(_URL.fullmatch(one_url.strip()) for one_url in url.split(",")):
+            raise SettingsError(
+                "FASTDATA_REGISTRY is no URL that is understood: write"
+                " https://user:password@host:port/path, with %40 for @, %2F for / and the like in a"
+                " password"
+            )
         if ca and not Path(ca).is_file():
             raise SettingsError(f"FASTDATA_REGISTRY_CA: there is no file {ca}")
         self.url = mask_url(url)

@@ -3,7 +3,9 @@
 import re
 
 import pytest
+from pydantic import SecretStr
 
+from fastdata import Settings
 from fastdata.errors import SettingsError
 from fastdata.store.cassandra.options import CassandraOptions, parse
 from fastdata.store.cassandra.schema import BUCKETS
@@ -16,6 +18,15 @@ def test_the_page_is_what_the_settings_are() -> None:
     text = PAGE.read_text()
 
     assert page(text) == text, "run: make docs"
+
+
+def test_all_secret_settings_are_among_the_secrets() -> None:
+    secrets = PAGE.read_text().partition("## Secrets")[2].partition("\n## ")[0]
+    fields = Settings.model_fields.items()
+    secret = [f"`FASTDATA_{n.upper()}`" for n, f in fields if f.annotation is SecretStr]
+
+    assert len(secret) >= 2
+    assert [name for name in secret if f"| {name} |" not in secrets] == []
 
 
 def test_the_options_of_cassandra_are_those_that_it_takes() -> None:
