@@ -25,9 +25,9 @@ def shown_rows(rows: Iterable[dict[str, Any]], measures: Sequence[str]) -> list[
 def _shown_row(row: dict[str, Any], measures: Sequence[str]) -> dict[str, Any]:
     row = {name: value for name, value in row.items() if name not in _IN_ALL_ROWS}
     for name in measures:
-        bounds = [row[name + end] for end in ("_lower", "_upper")]
-        # Lists have bounds of their own in each item.
-        if bounds == [row[name]] * 2 or isinstance(row[name], list):
+        value, *bounds = (row[name + end] for end in ("", "_lower", "_upper"))
+        # The items of a list have bounds of their own, where there are any.
+        if bounds == [value] * 2 or (bounds == [None] * 2 and isinstance(value, list)):
             del row[f"{name}_lower"], row[f"{name}_upper"]
     return {n: v for n, v in row.items() if v or n not in ("in_progress", "gap")}
 

@@ -122,8 +122,8 @@ async def _read_status(desk: Desk, asked: StatusArguments) -> _Document:
     `lag_events` were written and not folded by the speed layer yet, the oldest of them `lag_s`
     seconds ago. `not_replayed_for_s` is the age of the oldest event that no replay has counted.
     `unfolded` events were counted apart: late, future, repeat, or dead letters (`dead:...`).
-    `workers` fold and `archivers` archive now; `replays` is the newest one of each metric.
-    `problems` names what could not be reached; null is what is not known.
+    `workers` fold and `archivers` archive now, as far as the broker tells; `replays` is the newest
+    one of each metric. `problems` names what could not be reached; null is what is not known.
     """
     max_lag_s = _seconds("max_lag", asked.max_lag)
     max_age_s = None if asked.max_age is None else _seconds("max_age", asked.max_age)

@@ -2,8 +2,9 @@
 
 Begin with `app`, which says what there is. `answers` is a query from its words to bytes, `looks`
 what is known of each metric, `changes` the stream of what has changed in it, `readers` the threads
-in which all of that is read. `models` has the contract of each response. `pages` and `overview` are
-for people: `charts` lays out an answer, `templates/` has the HTML and `assets/` what it loads.
+in which all of that is read. `reports` tells of metrics and layers, to assistants as well, and
+`models` has the contract of each response. `pages` and `overview` are for people: `charts` lays out
+an answer, `templates/` has the HTML and `assets/` what it loads.
 """
 
 from importlib.util import find_spec

@@ -102,8 +102,12 @@ class Assistant:
 
 
 @contextmanager
-def assisted(folder: Path, **variables: str) -> Iterator[Assistant]:
-    """An assistant whose server writes what is no answer to `stderr` of the folder."""
+def assisted(folder: Path, mode: str = "auto", **variables: str) -> Iterator[Assistant]:
+    """An assistant whose server writes what is no answer to `stderr` of the folder.
+
+    Args:
+        mode: "legacy" is the handshake of the protocol's versions of 2025 and before.
+    """
     server = StdioServerParameters(
         command=sys.executable,
         args=["-m", "fastdata", "mcp", "--dir", str(folder)],
@@ -111,6 +115,6 @@ def assisted(folder: Path, **variables: str) -> Iterator[Assistant]:
         env=variables,
     )
     with (folder / "stderr").open("w") as errors, start_blocking_portal() as portal:
-        client = Client(stdio_client(server, errlog=errors))
+        client = Client(stdio_client(server, errlog=errors), mode=mode)
         with portal.wrap_async_context_manager(client):
             yield Assistant(portal, client)

@@ -10,7 +10,7 @@ from fastdata import load, query
 from fastdata.answer.arrow import describe
 from fastdata.answer.batches import json_rows
 from fastdata.coordinates.instants import parse_instant
-from tests.mcp.flights import FRESH, REPLAYED, Assistant, flights
+from tests.mcp.flights import FRESH, REPLAYED, Assistant, assisted, flights
 
 DAY_ONE = {"from_": "2013-01-01", "to": "2013-01-02", "every": "all"}
 FRESH_HOURS = {"from_": "2013-01-03", "every": "day"}
@@ -25,6 +25,15 @@ def test_it_lists_what_there_is_to_ask_and_writes_nothing(assistant: Assistant) 
     assert {"metric", "from", "to", "last", "every", "by", "where", "order", "limit"} < set(words)
     assert ["metric"] == tools["query_metric"].input_schema["required"]
     assert "Begin with list_metrics" in (assistant.client.instructions or "")
+
+
+def test_an_assistant_of_the_protocol_before_is_answered(folder: Path) -> None:
+    with assisted(folder, mode="legacy") as assistant:
+        assert "2025-11-25" == assistant.client.protocol_version
+        assert 4 == len(assistant.tools())
+        rows = assistant.ask("query_metric", metric="departures", **DAY_ONE)["rows"]
+    assert [709] == [row["flights"] for row in rows]
+    assert "" == (folder / "stderr").read_text()
 
 
 def test_metrics_are_told_with_the_time_that_is_known_of_them(assistant: Assistant) -> None:
