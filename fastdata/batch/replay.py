@@ -15,6 +15,7 @@
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import KW_ONLY, dataclass, field
 from itertools import groupby
 
@@ -26,10 +27,11 @@ from fastdata.batch.job import Engine
 from fastdata.batch.plan import Contents, choose_spans
 from fastdata.batch.processes import FoldingPool, choose_workers
 from fastdata.batch.publish import patiently
+from fastdata.batch.recording import recording
 from fastdata.batch.reports import ReplayProgress, ReplayReport
 from fastdata.batch.work import Meter, Task, Work
 from fastdata.coordinates.epochs import LogIdentity, epoch_of
-from fastdata.coordinates.instants import HOUR_MS, ceil_to, floor_to
+from fastdata.coordinates.instants import HOUR_MS, ceil_to, floor_to, now_ms
 from fastdata.declare.metric import Metric
 from fastdata.declare.source import Source
 from fastdata.declare.unfolded import unfolded_of
@@ -56,6 +58,7 @@ class Request:
     dense_until: int | None = None
     resume: bool = False
     force: bool = False
+    next: int | None = None
 
     def is_of(self, run: Run) -> bool:
         """Whether a run is of this range."""
@@ -156,6 +159,7 @@ class Replayer:
         complete: Whether the metrics of each replay are all there are of their sources.
         pace: Waited for before totals are written; None for no limit.
         engine: None takes the columnar one wherever it can.
+        clock: ms UTC.
         contents: By source, what the archive held when a replay last began.
     """
 
@@ -165,6 +169,7 @@ class Replayer:
     complete: bool = False
     pace: Pace | None = None
     engine: Engine | None = None
+    clock: Callable[[], int] = now_ms
     contents: dict[Source, Contents] = field(default_factory=dict, init=False)
     _readers: dict[Source, ArchiveReader] = field(default_factory=dict, init=False)
 
@@ -184,11 +189,25 @@ class Replayer:
             ReplayError: The range is empty, the archive does not fit the run to resume or the
                 declaration, or a worker process died.
         """
+        works: list[Work] = []
+        kept = recording(store, metrics, works, request.next, self.clock)
+        async with nullcontext() if dry_run else kept:
+            return await self._replay(works, metrics, request, store, dry_run, on_progress)
+
+    async def _replay(
+        self,
+        works: list[Work],
+        metrics: Sequence[Metric],
+        request: Request,
+        store: ServingStore,
+        dry_run: bool,
+        on_progress: Callable[[ReplayProgress], None] | None,
+    ) -> ReplayReport:
+        """Do one replay, and put its works into the list."""
         started = time.perf_counter()
         by_source: dict[Source, list[Metric]] = {}
         for metric in metrics:
             by_source.setdefault(metric.source, []).append(metric)
-        works: list[Work] = []
         for source, of_source in by_source.items():
             works += await self._plan(source, of_source, store, request)
         meter = Meter(works, None if dry_run else on_progress)

@@ -46,6 +46,7 @@ class MetricReport:
         totals: Rows written.
         kept: Hours whose whole states were written beside the archive, for rollups.
         objects: Objects read from the archive, for all metrics of the source together.
+        object_bytes: Of the events of these, as Avro before compression.
         rejects: Archived records that cannot be decoded, in no span.
         timeless: Archived events without a usable time, or that cannot be read; in no span.
         rollups: Windows of its grains that were made ready; in a dry run, that would not be ready.
@@ -70,6 +71,7 @@ class MetricReport:
     totals: int = 0
     kept: int = 0
     objects: int = 0
+    object_bytes: int = 0
     rejects: int = 0
     timeless: int = 0
     rollups: int = 0

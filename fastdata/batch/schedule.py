@@ -168,7 +168,7 @@ class ScheduledReplay:
         """Of a run that starts now; ms UTC, at an hour."""
         return floor_to(now - self._window_ms, HOUR_MS)
 
-    async def run(self, store: ServingStore, now: int) -> ScheduledRun:
+    async def run(self, store: ServingStore, now: int, due: int | None = None) -> ScheduledRun:
         """Make the hours of the window exact, and tell what is uncounted before it.
 
         An unfinished run is finished first, unless it reaches back to more than another window
@@ -177,12 +177,13 @@ class ScheduledReplay:
         Args:
             store: Open.
             now: ms UTC.
+            due: When the next run is due, ms UTC.
 
         Raises:
             FastdataError: One of those that `replay` raises.
         """
         start = self.window_start(now)
-        request = Request(start, dense_until=ceil_to(now, DAY_MS))
+        request = Request(start, dense_until=ceil_to(now, DAY_MS), next=due)
         unfinished = [m for m in self._metrics if await self._is_unfinished(store, m, start)]
         resumed = None
         if unfinished:
@@ -248,14 +249,16 @@ async def replay_every(
     if not every_ms or not window_ms:
         raise ValueError("the interval and the window of a schedule must be above 0")
     pace = open_pace(max_writes_per_s)
-    replayer = Replayer(archive, workers=workers, complete=complete, pace=pace, engine=engine)
+    replayer = Replayer(
+        archive, workers=workers, complete=complete, pace=pace, engine=engine, clock=clock
+    )
     schedule = ScheduledReplay(metrics, replayer, window_ms)
     failures = 0
     while True:
         started = clock()
         try:
             async with open_store() as store:
-                run = await schedule.run(store, started)
+                run = await schedule.run(store, started, _due(started, every_ms))
         except FastdataError as error:
             if not error.retriable and not isinstance(error, SpanConflictError):
                 raise
@@ -270,13 +273,17 @@ async def replay_every(
 
 def _planned(run: ScheduledRun, every_ms: int, failures: int, now: int) -> ScheduledRun:
     """The run with the time of the next one."""
-    due = floor_to(run.started, every_ms) + every_ms
+    due = _due(run.started, every_ms)
     is_overrun = now >= due
     soonest = now
     if failures:
         soonest += min(_FIRST_PAUSE_MS << min(failures - 1, 10), _LONGEST_PAUSE_MS)
     at = soonest if is_overrun else min(due, soonest) if failures else due
     return replace(run, next=at, is_overrun=is_overrun)
+
+
+def _due(started: int, every_ms: int) -> int:
+    return floor_to(started, every_ms) + every_ms
 
 
 def _stretches(hours: Iterable[int]) -> list[list[int]]:

@@ -271,8 +271,10 @@ class Work:
     async def _jobs(self) -> AsyncGenerator[tuple[Group, Job]]:
         computed = [task.plan.computed for task in self.tasks]
         for group in self.groups():
+            size = sum(self.contents.objects[index].size for index in group.objects)
             for task in self.tasks:
                 task.report.objects += len(group.objects)
+                task.report.object_bytes += size
             wanted = {
                 span: tuple(index for index, spans in enumerate(computed) if span in spans)
                 for span in group.spans

@@ -137,7 +137,7 @@ async def test_an_empty_archive_is_no_error(sales: Sales, store: ServingStore) -
     assert report.as_dict()["metrics"] == [
         {"metric": "by_shop", "id": sales.by_shop.id, "coverage": {}, "run": None}
         | dict.fromkeys(("start", "end", "recomputed", "relabelled", "unchanged", "ahead"), 0)
-        | dict.fromkeys(("events", "duplicates", "totals", "kept", "objects"), 0)
+        | dict.fromkeys(("events", "duplicates", "totals", "kept", "objects", "object_bytes"), 0)
         | dict.fromkeys(("rejects", "timeless", "rollups", "rollups_left"), 0)
         | {"segment_size": 4, "lost": {}}
     ]

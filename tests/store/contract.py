@@ -10,6 +10,7 @@ from tests.store.contract_answers import AnswersContract
 from tests.store.contract_clean_up import CleanUpContract
 from tests.store.contract_hours import HoursContract
 from tests.store.contract_partials import PartialsContract
+from tests.store.contract_past_runs import PastRunsContract
 from tests.store.contract_rollups import RollupsContract
 from tests.store.contract_versions import VersionsContract
 from tests.store.samples import METRIC, NOON, ONE, TWO, covering, partial, publish, read
@@ -22,6 +23,7 @@ class StoreContract(
     CleanUpContract,
     HoursContract,
     RollupsContract,
+    PastRunsContract,
     AnswersContract,
 ):
     """The promises of `ServingStore`; the fixture `store` is an open, empty store."""
