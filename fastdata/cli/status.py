@@ -3,7 +3,7 @@
 import asyncio
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import replace
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from fastdata.operate.freshness import Follower
     from fastdata.operate.status import SourceStatus, Status
+    from fastdata.store.past_runs import PastRun
     from fastdata.store.protocol import Run
 
 __all__ = ["EXIT_STALE", "status"]
@@ -61,7 +62,8 @@ def status(
     finished segments) and covered by a replay; the lag of the speed layer in events, and in
     seconds since the oldest of them was sent; and which worker folds it. Then up to when the log
     is read, as answers say it, and how long ago that was; gaps, events that were not folded, dead
-    letters, and the newest replay of each metric.
+    letters, and of each metric the newest replay, how long it took, what it counted or why it
+    failed, and when a schedule's next one is due; --json has the newest 50.
 
     Exit code 1 when something could not be reached; the rest is shown. With --max-lag or
     --max-age, for alarms: 0 when all keeps up, 3 when something does not, such as a worker or an
@@ -200,6 +202,18 @@ def _show_rest(console: "Console", source: "SourceStatus") -> None:
         earlier = source.earlier.get(metric)
         hint = f"; {earlier.hint}" if earlier else ""
         console.print(f"{metric}: {_describe(run)}{hint}", soft_wrap=True)
+        for line in _past(source.past_runs.get(metric, [])):
+            console.print(f"  {line}", soft_wrap=True, markup=False)
+
+
+def _past(runs: "Sequence[PastRun]") -> Iterator[str]:
+    """What the newest replay was like, and when the next one is."""
+    from fastdata.store.past_runs import next_run
+
+    for run in runs[:1]:
+        yield f"{second(run.began)} UTC, took {run.took_s:,.1f} s: {run.result}"
+    if (due := next_run(runs)) is not None:
+        yield f"the next one {'is' if due > now_ms() else 'was'} due at {second(due)} UTC"
 
 
 def _members(source: "SourceStatus", role: str) -> dict[str, list[str]]:

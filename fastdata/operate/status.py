@@ -17,6 +17,7 @@ from fastdata.declare.unfolded import counted_in, unfolded_of
 from fastdata.errors import ArchiveError, BrokerError, CorruptStateError, StoreError
 from fastdata.operate.log_reader import LogReader, Member
 from fastdata.store.earlier import EarlierDefinition, find_earlier
+from fastdata.store.past_runs import PastRun, past_runs
 from fastdata.store.protocol import NEVER, Gap, Head, Partial, Progress, Run, ServingStore
 from fastdata.store.rules import DEAD_LETTERS_WINDOW, living
 
@@ -80,6 +81,7 @@ class SourceStatus:
         read_until: All that was written to the log before, by its own time, is folded, ms UTC: what
             answers say. None when that is not known of every partition.
         read_lag_s: How long ago that was, in seconds.
+        past_runs: What was done by metric, the newest first; empty in a brief status.
         earlier: By metric that was never replayed, an earlier definition of it that was.
     """
 
@@ -91,6 +93,7 @@ class SourceStatus:
     runs: dict[str, Run | None]
     read_until: int | None = None
     read_lag_s: float | None = None
+    past_runs: dict[str, list[PastRun]] = field(default_factory=dict)
     earlier: dict[str, EarlierDefinition] = field(default_factory=dict)
 
 
@@ -107,6 +110,7 @@ class Status:
             asdict(source)
             | {"read_until": None if source.read_until is None else to_iso(source.read_until)}
             | {"runs": {name: _run_as_dict(run) for name, run in source.runs.items()}}
+            | {"past_runs": {n: [r.as_dict() for r in rs] for n, rs in source.past_runs.items()}}
             | {"earlier": {name: other.as_dict() for name, other in source.earlier.items()}}
             for source in self.sources
         ]
@@ -176,12 +180,14 @@ class StatusReader:
         store, runs = None if is_brief else self._store, dict[str, Run | None]()
         gaps: Sequence[Gap] = ()
         unfolded: dict[str, int] = {}
+        past: dict[str, list[PastRun]] = {}
         earlier: dict[str, EarlierDefinition] = {}
         if self._store is not None and (with_runs or not is_brief):
             runs = await self._attempt(self._runs(source, self._store), runs)
         if store is not None:
             gaps = await self._attempt(store.gaps(source.topic), gaps)
             unfolded = await self._attempt(self._unfolded(source, store), unfolded)
+            past = await self._attempt(self._past_runs(source, store), past)
             earlier = await self._attempt(self._earlier(source, store, runs), earlier)
         partitions, read = await self._partitions(source, log, runs, now_ms)
         if not is_brief and self._application_id:
@@ -195,6 +201,7 @@ class StatusReader:
             runs=runs,
             read_until=read,
             read_lag_s=None if read is None else max(0, now_ms - read) / 1000,
+            past_runs=past,
             earlier=earlier,
         )
 
@@ -283,6 +290,10 @@ class StatusReader:
     async def _runs(self, source: Source, store: ServingStore) -> dict[str, Run | None]:
         metrics = self._catalog.of_source(source)
         return {metric.name: await store.last_run(metric.id) for metric in metrics}
+
+    async def _past_runs(self, source: Source, store: ServingStore) -> dict[str, list[PastRun]]:
+        metrics = self._catalog.of_source(source)
+        return {metric.name: await past_runs(store, metric.id) for metric in metrics}
 
     async def _earlier(
         self, source: Source, store: ServingStore, runs: Mapping[str, Run | None]

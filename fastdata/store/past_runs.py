@@ -7,20 +7,24 @@ for people alone. No answer depends on them, and what could not be written of th
 
 import hashlib
 import json
+import struct
+import zlib
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 
 from fastdata.coordinates.dimensions import dump_dims
-from fastdata.coordinates.instants import HOUR_MS
+from fastdata.coordinates.instants import HOUR_MS, to_iso
 from fastdata.coordinates.segments import Coverage
-from fastdata.errors import SpanConflictError
-from fastdata.store.protocol import Flip, ServingStore
+from fastdata.errors import CorruptStateError, SpanConflictError
+from fastdata.store.protocol import Flip, Head, ServingStore
 
 __all__ = ["MOST_RUNS", "PastRun", "add_past_run", "next_run", "past_runs"]
 
 MOST_RUNS = 50
 """So many are kept of a metric."""
 
+_HEAD, _VERSION = struct.Struct(">BI"), 1  # and the CRC-32 of what follows
 _SPAN = 0
 _TRIES = 5
 
@@ -63,6 +67,24 @@ class PastRun:
         """Whether there was nothing to do."""
         return self.error is None and not self.counted and not self.confirmed
 
+    @property
+    def result(self) -> str:
+        """What came of it, in a few words."""
+        done = f"{self.counted:,} hours counted, {self.confirmed:,} confirmed"
+        if self.error is not None:
+            return f"failed: {self.error}" + ("" if self.number is None else f" ({done})")
+        return "nothing to do" if self.is_idle else done
+
+    def as_dict(self) -> dict[str, object]:
+        """For JSON; instants as ISO text."""
+        moments = {
+            name: None if (time_ms := getattr(self, name)) is None else to_iso(time_ms)
+            for name in ("began", "start", "end", "next")
+        }
+        if self.start == self.end:
+            moments |= {"start": None, "end": None}
+        return asdict(self) | moments
+
 
 async def past_runs(store: ServingStore, metric: str) -> list[PastRun]:
     """The runs of a metric that are over, the newest first.
@@ -71,11 +93,12 @@ async def past_runs(store: ServingStore, metric: str) -> list[PastRun]:
         metric: Id of its definition.
 
     Raises:
+        CorruptStateError: They do not verify; the next run that ends heals it.
         StoreError: The store failed.
     """
     id = _id(metric)
-    reading = await store.read(id, id, id, _SPAN, _SPAN + HOUR_MS)
-    return [run for total in reading.totals for run in _load(total.state)]
+    _, state = await _read(store, id)
+    return _load(state, id)
 
 
 async def add_past_run(store: ServingStore, metric: str, run: PastRun) -> None:
@@ -94,9 +117,10 @@ async def add_past_run(store: ServingStore, metric: str, run: PastRun) -> None:
     """
     id = _id(metric)
     for tried in range(_TRIES):
-        reading = await store.read(id, id, id, _SPAN, _SPAN + HOUR_MS)
-        head = reading.heads.get(_SPAN)
-        before = [past for total in reading.totals for past in _load(total.state)]
+        head, stored = await _read(store, id)
+        before = list[PastRun]()
+        with suppress(CorruptStateError):
+            before = _load(stored, id)
         state = _dump([run, *(past for past in before if not _is_replaced(past, run))])
         mark = int.from_bytes(hashlib.sha256(state).digest()[:8], "big") >> 1
         if head is not None and head.version == mark:
@@ -132,13 +156,31 @@ def _is_replaced(past: PastRun, run: PastRun) -> bool:
 
 
 def _dump(runs: Sequence[PastRun]) -> bytes:
-    return json.dumps([asdict(run) for run in runs[:MOST_RUNS]], ensure_ascii=False).encode()
+    text = json.dumps([asdict(run) for run in runs[:MOST_RUNS]], ensure_ascii=False).encode()
+    return _HEAD.pack(_VERSION, zlib.crc32(text)) + text
 
 
-def _load(state: bytes) -> list[PastRun]:
-    """The runs of a total; what another version wrote besides is left out."""
+async def _read(store: ServingStore, id: str) -> tuple[Head | None, bytes | None]:
+    reading = await store.read(id, id, id, _SPAN, _SPAN + HOUR_MS)
+    state = next((total.state for total in reading.totals), None)
+    return reading.heads.get(_SPAN), state
+
+
+def _load(state: bytes | None, id: str) -> list[PastRun]:
+    """The runs of a state; what a later fastdata says of them besides is left out.
+
+    Raises:
+        CorruptStateError: It does not verify.
+    """
+    if state is None:
+        return []
+    head, text = state[: _HEAD.size], state[_HEAD.size :]
+    if head != _HEAD.pack(_VERSION, zlib.crc32(text)):
+        raise CorruptStateError(
+            f"what is stored as {id} does not verify: the next one that ends begins anew"
+        )
     names = {field.name for field in fields(PastRun)}
     return [
         PastRun(**{name: value for name, value in run.items() if name in names})
-        for run in json.loads(state)
+        for run in json.loads(text)
     ]

@@ -16,6 +16,7 @@ __all__ = [
     "MetricInfo",
     "MetricList",
     "MetricQuality",
+    "PastRunInfo",
     "Problem",
     "Quality",
     "Replay",
@@ -173,11 +174,32 @@ class RunInfo(BaseModel):
     is_done: bool
 
 
+class PastRunInfo(BaseModel):
+    """What a replay that is over did of one metric."""
+
+    began: str
+    took_s: float = Field(description="For all metrics that were replayed together.")
+    number: int | None = Field(description="Of its run; null when it had nothing to do.")
+    start: str | None = Field(description="Of the first hour that it was about.")
+    end: str | None = Field(description="Exclusive.")
+    counted: int = Field(description="Hours that were counted from the archive.")
+    confirmed: int = Field(description="Hours with nothing new.")
+    events: int = Field(description="Of the hours that were counted.")
+    objects: int = Field(description="Read from the archive, for all metrics of the source.")
+    object_bytes: int = Field(description="Of their events, as Avro before compression.")
+    error: str | None = Field(description="Why it failed; what it had published stays.")
+    next: str | None = Field(description="When its schedule comes again at the latest.")
+
+
 class Replay(BaseModel):
     """What was replayed of a metric, and what is not."""
 
     metric: str
     run: RunInfo | None = Field(description="The newest one.")
+    past_runs: list[PastRunInfo] = Field(description="The newest 50 that are over, newest first.")
+    next: str | None = Field(
+        description="When a schedule comes again at the latest, or was due and has not come."
+    )
     dirty: list[Stretch] = Field(description="Hours with something that no replay has counted.")
 
 

@@ -1,16 +1,16 @@
 """How the layers are: status, dead letters, replays, quality, and health of the server itself."""
 
-import asyncio
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Response
 
 from fastdata.coordinates.instants import to_iso
 from fastdata.errors import FastdataError, mask_url
+from fastdata.store.past_runs import next_run
 from fastdata.store.protocol import ServingStore
 from fastdata.web.dependency import TheDesk
 from fastdata.web.models import Letters, Quality, Replays, responses
-from fastdata.web.reports import letters_of, quality_of, status_of
+from fastdata.web.reports import letters_of, quality_of, replays_of, status_of
 from fastdata.web.words import RangeWords
 
 __all__ = ["router"]
@@ -52,12 +52,10 @@ async def list_dead_letters(
 
 @router.get("/api/v1/replays", responses=responses(401, 503))
 async def list_replays(desk: TheDesk) -> Replays:
-    """Of each metric the newest replay, and the hours that the next one has something to count of.
+    """Of each metric its replays, and the hours that the next one has something to count of.
 
-    How long a replay took is not stored, so it is not told.
+    A replay that is killed or cancelled is not among those that are over.
     """
-    metrics = sorted(desk.catalog.metrics.values(), key=lambda metric: metric.name)
-    looks = await asyncio.gather(*[desk.looks.at(metric) for metric in metrics])
     replays = [
         {
             "metric": metric.name,
@@ -68,9 +66,11 @@ async def list_replays(desk: TheDesk) -> Replays:
                 "end": to_iso(look.run.end),
                 "is_done": look.run.is_done,
             },
+            "past_runs": [run.as_dict() for run in past],
+            "next": None if (due := next_run(past)) is None else to_iso(due),
             "dirty": [{"start": to_iso(s), "end": to_iso(e)} for s, e in look.unreplayed],
         }
-        for metric, look in zip(metrics, looks, strict=True)
+        for metric, look, past in await replays_of(desk)
     ]
     return Replays.model_validate({"replays": replays})
 

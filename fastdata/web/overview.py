@@ -1,20 +1,21 @@
 """The pages of those who run it: pipeline, replays, quality and dead letters."""
 
-import asyncio
-from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 from fastapi.responses import Response
 
-from fastdata.coordinates.instants import HOUR_MS
+from fastdata.coordinates.instants import HOUR_MS, now_ms, to_datetime
+from fastdata.declare.metric import Metric
 from fastdata.errors import FastdataError
+from fastdata.store.past_runs import PastRun, next_run
 from fastdata.web.dependency import TheDesk
 from fastdata.web.desk import Desk
 from fastdata.web.history import rates, trend
+from fastdata.web.looks import Look
 from fastdata.web.problems import status_of as code_of
 from fastdata.web.rendering import render, show_age
-from fastdata.web.reports import letters_of, quality_of, status_of
+from fastdata.web.reports import letters_of, quality_of, replays_of, status_of
 from fastdata.web.words import RangeWords
 
 __all__ = ["router"]
@@ -75,30 +76,54 @@ def _curves(desk: Desk, source: str) -> list[tuple[str, str, str]]:
 
 @router.get("/replays")
 async def show_replays(desk: TheDesk) -> Response:
-    """Of each metric the newest replay, and what waits for the next one."""
+    """Of each metric the newest replay, what waits for the next one, and those that are over."""
     page: dict[str, Any] = {"page": "Replays", "every_ms": _EVERY_MS}
-    metrics = sorted(desk.catalog.metrics.values(), key=lambda metric: metric.name)
     try:
-        looks = await asyncio.gather(*[desk.looks.at(metric) for metric in metrics])
+        replays = await replays_of(desk)
     except FastdataError as error:
         return render("replays.html", page | {"problem": error}, code_of(error))
-    rows = []
-    for metric, look in zip(metrics, looks, strict=True):
-        hours = sum(end - start for start, end in look.unreplayed) // HOUR_MS
-        rows.append(
-            {
-                "name": metric.name,
-                "run": look.run,
-                "start": look.run and _day(look.run.start),
-                "end": look.run and _day(look.run.end),
-                "waiting": f"{hours:,} hours" if hours else "nothing",
-            }
-        )
-    return render("replays.html", page | {"replays": rows})
+    now = now_ms()
+    page["replays"] = [_replay(*replay, now) for replay in replays]
+    past = [
+        (run.began, {"metric": metric.name, "began": _second(run.began), "run": run})
+        for metric, _, runs in replays
+        for run in runs
+    ]
+    page["past"] = [row for _, row in sorted(past, key=lambda pair: pair[0], reverse=True)]
+    return render("replays.html", page)
 
 
-def _day(ms: int) -> str:
-    return f"{datetime.fromtimestamp(ms / 1000, UTC):%Y-%m-%d %H:%M}"
+def _replay(metric: Metric, look: Look, past: list[PastRun], now: int) -> dict[str, Any]:
+    """What the page says of one metric."""
+    hours = sum(end - start for start, end in look.unreplayed) // HOUR_MS
+    run = look.run
+    return {
+        "metric": metric.name,
+        "run": run,
+        "range": run and f"{_minute(run.start)} to {_minute(run.end)}",
+        "is_done": run is not None and run.is_done,
+        "waiting": f"{hours:,} hours" if hours else "nothing",
+        "next": _next(next_run(past), is_running=run is not None and not run.is_done, now=now),
+    }
+
+
+def _next(due: int | None, is_running: bool, now: int) -> tuple[str, str]:
+    """When a schedule comes again, and how bad that is."""
+    if due is None:
+        return "no schedule is known", "soft"
+    if due > now:
+        return f"by {_second(due)}", ""
+    late_s = (now - due) / 1000
+    is_late = late_s > _LATE_S and not is_running
+    return f"was due at {_second(due)}, {show_age(late_s)} ago", "warn" if is_late else ""
+
+
+def _minute(ms: int) -> str:
+    return f"{to_datetime(ms):%Y-%m-%d %H:%M}"
+
+
+def _second(ms: int) -> str:
+    return f"{to_datetime(ms):%Y-%m-%d %H:%M:%S}"
 
 
 @router.get("/quality")

@@ -16,6 +16,7 @@ from fastdata.operate.letters import Page, read_letters
 from fastdata.operate.log_reader import LogReader
 from fastdata.operate.status import Status, StatusReader
 from fastdata.speed.dead_letters import dead_letter_topic
+from fastdata.store.past_runs import PastRun, past_runs
 from fastdata.store.protocol import ServingStore
 from fastdata.verify.errors_metric import errors_of
 from fastdata.web.charts import charted
@@ -34,7 +35,7 @@ from fastdata.web.models import (
 )
 from fastdata.web.words import RangeWords
 
-__all__ = ["causes_of", "letters_of", "metrics_of", "quality_of", "status_of"]
+__all__ = ["causes_of", "letters_of", "metrics_of", "quality_of", "replays_of", "status_of"]
 
 
 async def metrics_of(desk: Desk) -> MetricList:
@@ -151,6 +152,22 @@ def _source(desk: Desk, name: str | None) -> Source:
         have = ", ".join(sorted(sources)) or "none"
         raise QueryError(f"source is {name or 'missing'}; those that are declared: {have}")
     return sources[name]
+
+
+async def replays_of(desk: Desk) -> list[tuple[Metric, Look, list[PastRun]]]:
+    """Of each metric what is known of it, and its replays that are over.
+
+    Raises:
+        StoreError: The store failed.
+    """
+    metrics = sorted(desk.catalog.metrics.values(), key=lambda metric: metric.name)
+
+    async def read(store: ServingStore, _deadline: float) -> list[list[PastRun]]:
+        return [await past_runs(store, metric.id) for metric in metrics]
+
+    looks = await asyncio.gather(*[desk.looks.at(metric) for metric in metrics])
+    past = await desk.readers.run(read, desk.settings.web_timeout_s)
+    return list(zip(metrics, looks, past, strict=True))
 
 
 async def quality_of(desk: Desk, words: RangeWords) -> Quality:

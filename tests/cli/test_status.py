@@ -1,5 +1,7 @@
 """What a status says of a store and a log made by hand."""
 
+import asyncio
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +21,8 @@ from fastdata.errors import BrokerError
 from fastdata.operate.log_reader import LogReader
 from fastdata.operate.status import PartitionStatus, SourceStatus, Status, StatusReader
 from fastdata.store.memory import MemoryStore
+from fastdata.store.opening import open_store
+from fastdata.store.past_runs import PastRun, add_past_run
 from fastdata.store.protocol import NEVER, Flip, Gap, Partial, Progress
 from tests.answer.folder import make_folder
 
@@ -238,3 +242,38 @@ def test_a_narrow_terminal_cuts_no_number(tmp_path: Path, monkeypatch: pytest.Mo
     assert "partition" in shown.stdout.splitlines()[2]
     assert "400" in shown.stdout.splitlines()[4]
     assert "…" not in shown.stdout
+
+
+def test_the_newest_replay_is_told_with_its_length_and_when_the_next_one_is_due(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("FASTDATA_BROKER", "127.0.0.1:1")
+    metric = make_folder(tmp_path)
+    counted = PastRun(NOW, 6.25, number=1, end=7_200_000, counted=2, confirmed=3, next=NOW + 60_000)
+    failed = PastRun(NOW + 60_000, 0.5, error="a hole in [partition 0]")
+
+    async def fill() -> None:
+        async with open_store("sqlite:///store.db") as store:
+            for run in (counted, failed):
+                await add_past_run(store, metric.id, run)
+
+    asyncio.run(fill())
+
+    lines = CliRunner().invoke(commands, ["status"]).stdout.splitlines()
+    shown = json.loads(CliRunner().invoke(commands, ["status", "--json"]).stdout)
+
+    at = lines.index("rides: never replayed")
+    assert lines[at + 1 : at + 3] == [
+        "  2023-11-14 22:14:20 UTC, took 0.5 s: failed: a hole in [partition 0]",
+        "  the next one was due at 2023-11-14 22:14:20 UTC",
+    ]
+    (source,) = shown["sources"]
+    assert [run.as_dict() for run in (failed, counted)] == source["past_runs"]["rides"]
+    assert counted.as_dict() == {
+        "began": "2023-11-14T22:13:20Z", "took_s": 6.25, "number": 1,
+        "start": "1970-01-01T00:00:00Z", "end": "1970-01-01T02:00:00Z", "counted": 2,
+        "confirmed": 3, "events": 0, "objects": 0, "object_bytes": 0, "error": None,
+        "next": "2023-11-14T22:14:20Z",
+    }  # fmt: skip
+    assert (None, None) == (failed.as_dict()["start"], failed.as_dict()["end"])

@@ -2,8 +2,12 @@
 
 import asyncio
 
+import pytest
+
+from fastdata.coordinates.segments import Coverage
+from fastdata.errors import CorruptStateError
 from fastdata.store.past_runs import MOST_RUNS, PastRun, add_past_run, next_run, past_runs
-from fastdata.store.protocol import ServingStore
+from fastdata.store.protocol import Flip, ServingStore
 from tests.store.samples import METRIC, NOON, ONE, TWO, covering, publish, read
 
 COUNTED = PastRun(
@@ -66,3 +70,14 @@ class PastRunsContract:
         assert before == await read(store)
         assert last == await store.last_run(METRIC)
         assert [METRIC] == await store.replayed("departures-")
+
+    async def test_what_does_not_verify_is_told_and_the_next_run_heals_it(
+        self, store: ServingStore
+    ) -> None:
+        id = f"{METRIC}:runs"
+        rows = await store.write_totals(id, 1, {0: [(0, "[]", b"\x01\0\0\0\0[]")]})
+        await store.publish(id, [Flip(0, None, 1, Coverage(), rows[0])])
+        with pytest.raises(CorruptStateError, match="does not verify"):
+            await past_runs(store, METRIC)
+        await add_past_run(store, METRIC, COUNTED)
+        assert [COUNTED] == await past_runs(store, METRIC)

@@ -7,13 +7,16 @@ import confluent_kafka
 import pytest
 
 from fastdata.coordinates.dimensions import dump_dims
+from fastdata.coordinates.instants import now_ms
 from fastdata.coordinates.segments import Coverage
 from fastdata.store.opening import open_store
+from fastdata.store.past_runs import PastRun, add_past_run
 from fastdata.store.protocol import Flip, Total
 from fastdata.verify.errors_metric import errors_of
 from tests.answer.trips import NOON, TWO
 from tests.support.mockbroker import MockBroker
 from tests.web.serving import Served, fold, serving
+from tests.web.test_pages import Cells
 
 LETTERS = "/api/v1/dead-letters"
 HOUR = 3_600_000
@@ -112,6 +115,49 @@ async def test_replays_say_what_the_next_one_has_to_count(served: Served) -> Non
     assert [("13:00", "14:00"), ("16:00", "17:00")] == [
         (stretch["start"][11:16], stretch["end"][11:16]) for stretch in replay["dirty"]
     ]
+
+
+COUNTED = PastRun(
+    NOON, 6.25, number=1, start=NOON, end=TWO, counted=2, events=1_234, objects=3,
+    object_bytes=98_765, next=TWO + HOUR,
+)  # fmt: skip
+FAILED = PastRun(TWO + HOUR, 0.5, error="<b>a hole</b>")
+
+
+async def keep(served: Served, *runs: PastRun) -> None:
+    async with open_store(served.store) as store:
+        for run in runs:
+            await add_past_run(store, served.metric.id, run)
+
+
+async def test_replays_that_are_over_say_what_they_did(served: Served) -> None:
+    (before,) = (await served.get("/api/v1/replays")).json()["replays"]
+    await keep(served, COUNTED, FAILED)
+    (replay,) = (await served.get("/api/v1/replays")).json()["replays"]
+    assert ([], None) == (before["past_runs"], before["next"])
+    assert [FAILED.as_dict(), COUNTED.as_dict()] == replay["past_runs"]
+    assert "2013-01-01T15:00:00Z" == replay["next"]
+
+
+async def test_the_page_of_replays_says_how_long_each_took_and_when_the_next_one_is(
+    served: Served,
+) -> None:
+    empty = (await served.get("/replays")).text
+    assert "No replay has ended since" in empty
+    assert "no schedule is known" in empty
+
+    await keep(served, COUNTED, FAILED)
+    _, row, _, *past = Cells((await served.get("/replays")).text).rows
+    assert ["rides", "none yet: fastdata replay", "1 hours"] == row[:3]
+    assert row[3].startswith("was due at 2013-01-01 15:00:00, ")
+    done = "2 hours counted, 0 confirmed"
+    assert [
+        ["2013-01-01 15:00:00", "rides", "-", "0.5 s", "failed: <b>a hole</b>", "0", "0", "0"],
+        ["2013-01-01 12:00:00", "rides", "1", "6.2 s", done, "1,234", "3", "98,765"],
+    ] == past
+
+    await keep(served, PastRun(TWO, 0.1, next=now_ms() + HOUR))
+    assert Cells((await served.get("/replays")).text).rows[1][3].startswith("by 2")
 
 
 async def test_quality_is_what_verifications_stored(served: Served) -> None:

@@ -48,8 +48,8 @@ class Cells(HTMLParser):
     def handle_starttag(self, tag: str, attrs: object) -> None:
         if tag == "tr":
             self.rows.append([])
-        self._is_in = tag in ("td", "th")
-        if self._is_in:
+        if tag in ("td", "th"):
+            self._is_in = True
             self.rows[-1].append("")
 
     def handle_endtag(self, tag: str) -> None:
