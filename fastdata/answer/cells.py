@@ -5,7 +5,7 @@ from decimal import Decimal
 
 from rich.cells import cell_len, chop_cells
 
-__all__ = ["bounded", "folded", "parts_of", "shortened", "shown", "width_of"]
+__all__ = ["bounded", "folded", "is_growing", "parts_of", "shortened", "shown", "width_of"]
 
 
 def width_of(text: str) -> int:
@@ -64,6 +64,16 @@ def parts_of(row: Mapping[str, object], name: str, longest: int | None = None) -
     )
     rows = zip(value, lowers, uppers, strict=True)
     return [bounded({"": v, "_lower": low, "_upper": up}, "", longest) for v, low, up in rows]
+
+
+def is_growing(row: Mapping[str, object], fresh_until: str | None) -> bool:
+    """Whether the window of a row is in progress: not over at `fresh_until`, where that is known.
+
+    Args:
+        row: With instants as ISO text; without their "Z" those are in the order of their texts.
+    """
+    end = str(row["window_end"])
+    return fresh_until is not None and fresh_until.rstrip("Z") < end.rstrip("Z")
 
 
 def bounded(row: Mapping[str, object], name: str, longest: int | None = None) -> str:

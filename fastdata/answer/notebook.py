@@ -52,7 +52,7 @@ def answer_html(table: pa.Table) -> str | None:
 
 def _rows(table: pa.Table, about: Description, measures: list[str]) -> Iterator[list[str]]:
     from fastdata.answer.batches import batches
-    from fastdata.answer.cells import shown
+    from fastdata.answer.cells import is_growing, shown
 
     (piece,) = batches(table.slice(0, _MOST_ROWS))
     for row in piece.to_pylist():
@@ -60,8 +60,12 @@ def _rows(table: pa.Table, about: Description, measures: list[str]) -> Iterator[
             *(_local(row[name], about["zone"]) for name in ("window_start", "window_end")),
             *(shown(row[name]) for name in about["by"]),
             *(_measure(row, name) for name in measures),
-            "gap" if row["gap"] else "yes" if row["exact"] else "no",
+            "in progress" if is_growing(row, about["fresh_until"]) else _certainty(row),
         ]
+
+
+def _certainty(row: Mapping[str, object]) -> str:
+    return "gap" if row["gap"] else "yes" if row["exact"] else "no"
 
 
 def _local(text: str, zone: str) -> str:

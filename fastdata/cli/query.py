@@ -107,6 +107,7 @@ def query(
     Days, weeks and months are those of --zone, and so are times without an offset; 1h and other
     widths are multiples since 1970 UTC. Without --by, all dimensions are merged; --where may name
     any of them. A measure whose value is not certain shows its bounds, as in 4,021 [3,950, 4,093].
+    Each row is exact, fresh, in progress (fresh, and its window is not over yet) or has a gap.
     Below the rows stands up to when the log is read: what is exact counts all that was written
     before. --watch redraws the answer in a terminal; elsewhere it is written again, with the time,
     whenever a row has changed: as a line of JSON with --json.

@@ -8,7 +8,7 @@ from itertools import count, zip_longest
 from typing import TYPE_CHECKING
 
 from fastdata.answer.batches import batches
-from fastdata.answer.cells import bounded, folded, parts_of, shortened, shown, width_of
+from fastdata.answer.cells import bounded, folded, is_growing, parts_of, shortened, shown, width_of
 from fastdata.cli.windows import show_instant, show_window, window_title
 
 if TYPE_CHECKING:
@@ -144,7 +144,7 @@ def _columns(table: "pa.Table", width: int | None) -> list[_ShownColumn]:
             columns.append(_ShownColumn(name, cell, is_text, is_measure=True, is_right=is_right))
     for column in columns:
         column.name = shown(column.name)
-    return [*columns, _ShownColumn("", _state)]
+    return [*columns, _ShownColumn("", _state(about["fresh_until"]))]
 
 
 def _windows(about: "Description") -> Callable[[_Row], str]:
@@ -167,8 +167,13 @@ def _value(name: str) -> Callable[[_Row], _Cell]:
     return lambda row: bounded(row, name)
 
 
-def _state(row: _Row) -> str:
-    return "gap" if row["gap"] else "exact" if row["exact"] else "fresh"
+def _state(fresh_until: str | None) -> Callable[[_Row], str]:
+    def state(row: _Row) -> str:
+        if is_growing(row, fresh_until):
+            return "in progress"
+        return "gap" if row["gap"] else "exact" if row["exact"] else "fresh"
+
+    return state
 
 
 def _measure(table: "pa.Table", columns: Sequence[_ShownColumn], width: int | None) -> None:

@@ -151,7 +151,7 @@ class _ChangeLog:
         if self._is_away:
             click.echo("fastdata: the store answers again", err=True)
         self._is_away = False
-        content = _content(table)
+        content = _content(table, is_text=self._form != "json")
         if content == self._shown:
             return
         self._shown = content
@@ -174,12 +174,20 @@ class _ChangeLog:
         self._is_away = True
 
 
-def _content(table: "pa.Table") -> bytes:
-    """What would be a change: all but how far the log is read, which grows without events, too."""
+def _content(table: "pa.Table", is_text: bool) -> bytes:
+    """What would be a change: all but how far the log is read, which grows without events, too.
+
+    Args:
+        is_text: Whether windows that are in progress are said to be.
+    """
     import pyarrow as pa
+    from pyarrow import compute
 
     names = [name for name in table.schema.names if name not in ("fresh_until", "read_until")]
     rows = table.select(names).replace_schema_metadata(None)
+    if is_text:
+        growing = compute.greater(table.column("window_end"), table.column("fresh_until"))
+        rows = rows.append_column(pa.field("", pa.bool_()), growing)
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, rows.schema) as stream:
         stream.write_table(rows)

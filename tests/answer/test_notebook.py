@@ -60,6 +60,13 @@ def test_a_row_says_whether_it_is_exact(exact: bool, gap: bool, expected: str) -
     assert expected == cells("td", answer(exact=exact, gap=gap))[-1]
 
 
+def test_a_row_says_that_its_window_is_in_progress() -> None:
+    later = NOON.replace(hour=13, microsecond=1_000)
+    table = answer(gap=True)
+    table = table.set_column(1, "window_end", pa.array([later], pa.timestamp("ms", tz="UTC")))
+    assert "in progress" == cells("td", table.replace_schema_metadata(answer().schema.metadata))[-1]
+
+
 def test_windows_are_those_of_the_zone() -> None:
     table = answer(zone="Asia/Kathmandu")
 

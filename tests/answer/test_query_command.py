@@ -119,6 +119,20 @@ def test_the_table_shows_rows_and_how_sure_they_are(rides: Metric) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("end", "state"),
+    [("14:00", "fresh"), ("14:01", "in progress"), ("15:00", "in progress")],
+)
+def test_a_window_that_is_not_over_when_fresh_until_ends_is_in_progress(
+    rides: Metric, end: str, state: str
+) -> None:
+    asked = "--from", "2013-01-01T13:00", "--to", f"2013-01-01T{end}", "--every", "all"
+    assert run(*asked).stdout.splitlines()[2].endswith(f"   {state}")
+    record = run(*asked, "--format", "records").stdout.splitlines()[0]
+    assert record.startswith(f"── 1 · {state} ─")
+    assert not json.loads(run(*asked, "--json").stdout)["rows"][0]["exact"]
+
+
 def test_the_table_shows_bounds_where_something_is_missing(rides: Metric) -> None:
     asyncio.run(lose(rides))
     shown = run(*NOON_TO_TWO)

@@ -71,7 +71,7 @@ def test_measures_without_room_come_below_with_the_same_rows() -> None:
         ["window", "country", f"measure_{n}"] for n in range(3)
     ]
     assert [line for line in shown if bounds in line] == [
-        f"2025-03-01 from 05:00   DE        {bounds}   fresh"
+        f"2025-03-01 from 05:00   DE        {bounds}   in progress"
     ] * 3
 
 

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,9 +18,10 @@ from click.testing import CliRunner
 
 from fastdata import Metric
 from fastdata.cli.query import query
+from fastdata.coordinates.instants import HOUR_MS
 from fastdata.store.opening import open_store
 from tests.answer.folder import make_folder
-from tests.answer.trips import ONE, partial, progress
+from tests.answer.trips import ONE, TWO, partial, progress
 
 
 @pytest.fixture
@@ -97,6 +99,23 @@ def test_a_pipe_gets_tables_with_their_time(rides: Metric, watched: list[Watched
     assert [True, True] == [
         bool(re.match(r"20\d\d-\d\d-\d\d \d\d:\d\d:\d\d UTC\nwindow ", block)) for block in blocks
     ]
+
+
+def test_a_pipe_gets_a_table_when_a_window_is_over(rides: Metric, watched: list[Watched]) -> None:
+    process = Watched("--every", "all", "--watch", "50ms", "--to", "2013-01-01T15:00")
+    watched.append(process)
+    process.until(lambda text: "\n\n" in text)
+
+    async def move_on() -> None:
+        async with open_store("sqlite:///store.db") as store:
+            await store.upsert([], [replace(progress(TWO + HOUR_MS), next_offset=500)])
+
+    asyncio.run(move_on())
+    blocks = process.until(lambda text: text.count("\n\n") == 2).strip().split("\n\n")
+
+    assert (0, "") == process.end(signal.SIGTERM)
+    rows = [block.splitlines()[3] for block in blocks]
+    assert ["   in progress", "   fresh"] == [re.sub(r".*\d(?=   )", "", row) for row in rows]
 
 
 def test_a_terminal_is_redrawn_and_says_when_it_was(rides: Metric, watched: list[Watched]) -> None:
