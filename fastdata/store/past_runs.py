@@ -45,7 +45,8 @@ class PastRun:
         events: Of the hours that were counted.
         objects: Read from the archive, for all metrics of the source together.
         object_bytes: Of their events, as Avro before compression.
-        error: Why it failed; what it had published until then stays.
+        error: Why it failed; what it had published until then stays. Of a verification, how much
+            nothing explains.
         next: When a schedule comes again at the latest, ms UTC; None when none is known to.
     """
 
@@ -70,7 +71,8 @@ class PastRun:
     @property
     def result(self) -> str:
         """What came of it, in a few words."""
-        done = f"{self.counted:,} hours counted, {self.confirmed:,} confirmed"
+        hours = "hour" if self.counted == 1 else "hours"
+        done = f"{self.counted:,} {hours} counted, {self.confirmed:,} confirmed"
         if self.error is not None:
             return f"failed: {self.error}" + ("" if self.number is None else f" ({done})")
         return "nothing to do" if self.is_idle else done

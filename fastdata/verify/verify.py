@@ -6,15 +6,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from fastdata.archive.storage import ArchiveStorage
-from fastdata.coordinates.instants import HOUR_MS, ceil_to, floor_to, to_datetime
+from fastdata.coordinates.instants import HOUR_MS, ceil_to, floor_to, now_ms, to_datetime
 from fastdata.coordinates.segments import segment_of
 from fastdata.declare.metric import Metric
 from fastdata.declare.source import Source
 from fastdata.errors import VerifyError
 from fastdata.store import rules
+from fastdata.store.past_runs import PastRun, add_past_run
 from fastdata.store.protocol import EVER, Head, ServingStore
 from fastdata.verify.archive import ArchiveContents
-from fastdata.verify.errors_metric import store_errors
+from fastdata.verify.errors_metric import errors_of, store_errors
 from fastdata.verify.hours import HourVerifier, new_segments
 from fastdata.verify.plain import is_known
 from fastdata.verify.recount import PlainEvent, read_events
@@ -38,6 +39,7 @@ async def verify(
     seed: str = "",
     store_result: bool = False,
     on_progress: Callable[[VerifyProgress], None] | None = None,
+    clock: Callable[[], int] = now_ms,
 ) -> VerifyReport:
     """Compare what both layers say of closed spans with a plain recount.
 
@@ -53,8 +55,10 @@ async def verify(
         sample: How many spans of each source; first those whose newest version added events.
             None: all.
         seed: Any text; the same one chooses the same spans, while no replay runs.
-        store_result: Whether to store the errors of the speed layer; see `errors_of`.
+        store_result: Whether to store the errors of the speed layer, see `errors_of`, and among
+            the past runs of these that they were looked for.
         on_progress: Told again and again how far it is.
+        clock: ms UTC.
 
     Raises:
         VerifyError: The range is empty, the archive cannot be recounted, or replays kept moving a
@@ -64,7 +68,7 @@ async def verify(
         MapError: A value is not of its declared type.
         StoreError: The store failed; what `StoreUnavailableError` ends may be called again.
     """
-    began = time.perf_counter()
+    began_ms, began = clock(), time.perf_counter()
     if start is not None and end is not None and end <= start:
         raise VerifyError(
             f"the range is empty: its end {to_datetime(end):%Y-%m-%d %H:%M} is not after its start "
@@ -83,6 +87,9 @@ async def verify(
         verification = _SourceVerification(source, declared, store, archive, tell)
         reports |= await verification.run(limits, sample, seed, store_result)
     seconds = time.perf_counter() - began
+    if store_result:
+        for metric, verified in reports.items():
+            await add_past_run(store, errors_of(metric).id, _past_run(verified, began_ms, seconds))
     return VerifyReport(tuple(reports[m] for m in metrics), store_result, seconds)
 
 
@@ -181,6 +188,22 @@ class _SourceVerification:
 
 
 _STORED: tuple[SpeedStatus, ...] = ("compared", "nothing new")
+
+
+def _past_run(verified: VerifiedMetric, began: int, seconds: float) -> PastRun:
+    spans = verified.spans
+    compared = sum(span.speed == "compared" for span in spans)
+    unexplained = len(verified.findings)
+    return PastRun(
+        began,
+        round(seconds, 3),
+        start=min((span.span for span in spans), default=0),
+        end=max((span.span + HOUR_MS for span in spans), default=0),
+        counted=compared,
+        confirmed=len(spans) - compared,
+        events=verified.total("events"),
+        error=f"{unexplained:,} differences that nothing explains" if unexplained else None,
+    )
 
 
 def _report(metric: Metric, closed: int) -> VerifiedMetric:

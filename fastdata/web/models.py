@@ -23,6 +23,7 @@ __all__ = [
     "Replays",
     "RunInfo",
     "Stretch",
+    "VerificationInfo",
     "responses",
 ]
 
@@ -220,10 +221,26 @@ class Cause(BaseModel):
     events: int | None = Field(description="By which the layers differed.")
 
 
+class VerificationInfo(BaseModel):
+    """A verification of one metric."""
+
+    began: str
+    took_s: float = Field(description="For all metrics that were verified together.")
+    start: str | None = Field(description="Of the first hour that it was about.")
+    end: str | None = Field(description="Exclusive.")
+    counted: int = Field(description="Hours in which the speed layer was compared.")
+    confirmed: int = Field(description="Hours in which it could not be.")
+    events: int = Field(description="That were counted again.")
+    error: str | None = Field(description="How many differences nothing explains.")
+
+
 class MetricQuality(BaseModel):
     """Of one metric."""
 
     metric: str
+    verified: VerificationInfo | None = Field(
+        description="The newest one whose result was stored, whatever the range."
+    )
     causes: list[Cause]
 
 

@@ -10,6 +10,7 @@ from fastdata.store.past_runs import next_run
 from fastdata.store.protocol import ServingStore
 from fastdata.web.dependency import TheDesk
 from fastdata.web.models import Letters, Quality, Replays, responses
+from fastdata.web.quality import verified_of
 from fastdata.web.reports import letters_of, quality_of, replays_of, status_of
 from fastdata.web.words import RangeWords
 
@@ -82,9 +83,10 @@ async def read_quality(
 ) -> Quality:
     """How far the speed layer was off, by measure and cause, as verifications stored it.
 
-    It is what `fastdata verify --store-result` found; empty when none was stored.
+    It is what `fastdata verify --store-result` found; `causes` is empty when none was stored, or
+    when those that were compared nothing.
     """
-    return await quality_of(desk, words)
+    return await quality_of(desk, words, await verified_of(desk))
 
 
 @router.get("/health/live")

@@ -1,19 +1,21 @@
 """The pages of those who run it: pipeline, replays, quality and dead letters."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query
 from fastapi.responses import Response
 
-from fastdata.coordinates.instants import HOUR_MS, now_ms, to_datetime
+from fastdata.coordinates.instants import HOUR_MS, now_ms, parse_duration, to_datetime
 from fastdata.declare.metric import Metric
 from fastdata.errors import FastdataError
 from fastdata.store.past_runs import PastRun, next_run
+from fastdata.web.charts import MOST_LINES
 from fastdata.web.dependency import TheDesk
 from fastdata.web.desk import Desk
 from fastdata.web.history import rates, trend
 from fastdata.web.looks import Look
 from fastdata.web.problems import status_of as code_of
+from fastdata.web.quality import Verified, all_causes, chart_data, trends_of, verified_of
 from fastdata.web.rendering import render, show_age
 from fastdata.web.reports import letters_of, quality_of, replays_of, status_of
 from fastdata.web.words import RangeWords
@@ -25,6 +27,14 @@ router = APIRouter(include_in_schema=False)
 _EVERY_MS = 5_000
 _LETTERS = 50
 _LATE_S = 60
+_LASTS = {"": "all that is stored"} | {
+    last: f"the last {last[:-1]} {'hours' if last.endswith('h') else 'days'}"
+    for last in ("24h", "7d", "30d", "90d")
+}
+_NOTHING = (
+    "The speed layer could not be compared: nothing was new since the replay before, or"
+    " no worker had folded it. fastdata verify --json says which."
+)
 _UNKNOWN = [("Not all of it can be known now, for the reasons above.", "warn")]
 
 
@@ -102,7 +112,7 @@ def _replay(metric: Metric, look: Look, past: list[PastRun], now: int) -> dict[s
         "run": run,
         "range": run and f"{_minute(run.start)} to {_minute(run.end)}",
         "is_done": run is not None and run.is_done,
-        "waiting": f"{hours:,} hours" if hours else "nothing",
+        "waiting": _hours(hours) if hours else "nothing",
         "next": _next(next_run(past), is_running=run is not None and not run.is_done, now=now),
     }
 
@@ -118,6 +128,10 @@ def _next(due: int | None, is_running: bool, now: int) -> tuple[str, str]:
     return f"was due at {_second(due)}, {show_age(late_s)} ago", "warn" if is_late else ""
 
 
+def _hours(number: int) -> str:
+    return f"{number:,} hour" + ("" if number == 1 else "s")
+
+
 def _minute(ms: int) -> str:
     return f"{to_datetime(ms):%Y-%m-%d %H:%M}"
 
@@ -127,14 +141,52 @@ def _second(ms: int) -> str:
 
 
 @router.get("/quality")
-async def show_quality(desk: TheDesk) -> Response:
-    """How far the speed layer was off, by cause."""
-    page: dict[str, Any] = {"page": "Quality"}
+async def show_quality(
+    desk: TheDesk, last: Annotated[Literal["", "24h", "7d", "30d", "90d"], Query()] = ""
+) -> Response:
+    """How far the speed layer was off, by cause and over time."""
+    page: dict[str, Any] = {"page": "Quality", "last": last, "lasts": _LASTS, "data": None}
+    words = RangeWords.model_validate({"last": last} if last else {})
     try:
-        quality = await quality_of(desk, RangeWords.model_validate({}))
+        verified = await verified_of(desk)
+        quality = await quality_of(desk, words, verified)
+        trends = await trends_of(desk, verified, parse_duration(last) if last else None)
     except FastdataError as error:
         return render("quality.html", page | {"problem": error}, code_of(error))
-    return render("quality.html", page | {"metrics": quality.metrics})
+    by_metric = {of_metric.metric.name: of_metric for of_metric in trends}
+    page["metrics"] = [
+        {
+            "name": each.metric.name,
+            "causes": found.causes,
+            "says": _verification(each, has_rows=bool(found.causes)),
+            "trends": by_metric.get(each.metric.name),
+        }
+        for each, found in zip(verified, quality.metrics, strict=True)
+    ]
+    if trends:
+        page |= {"data": chart_data(trends), "every": trends[0].buckets.every}
+        page |= {"causes": all_causes(trends), "most_lines": MOST_LINES}
+    return render("quality.html", page)
+
+
+def _verification(verified: Verified, has_rows: bool) -> tuple[str, str]:
+    """What the newest verification compared, and how bad: nothing is not no verification."""
+    past = verified.last
+    if past is None:
+        if has_rows:
+            return "When the newest verification was is not stored.", "soft"
+        if verified.hours:
+            return f"{_hours(len(verified.hours))} verified. {_NOTHING}", "warn"
+        return "No verification of it was stored yet: fastdata verify --store-result.", "soft"
+    hours = past.counted + past.confirmed
+    said = f"Verified at {_second(past.began)} UTC in {past.took_s:,.1f} s"
+    if past.error is not None:
+        return f"{said}: {past.error}. fastdata verify names them.", "bad"
+    if not hours:
+        return f"{said}: no replay had counted an hour of it, so nothing was compared.", "warn"
+    if not past.counted:
+        return f"{said}: {_hours(hours)}. {_NOTHING}", "warn"
+    return f"{said}: the speed layer was compared in {past.counted:,} of {_hours(hours)}.", ""
 
 
 @router.get("/dead-letters")

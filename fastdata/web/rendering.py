@@ -22,9 +22,6 @@ _PAGES = {
 }
 
 
-_HIDDEN = {"window_start", "window_end", "exact", "fresh_until", "read_until", "gap"}  # of quality
-
-
 def _digest() -> str:
     digest = hashlib.blake2b(digest_size=8)
     for file in sorted(ASSETS.iterdir()):
@@ -72,13 +69,19 @@ def _show_member(member: Mapping[str, str] | None) -> str:
     return "-" if member is None else f"{member['client_id']}"
 
 
+def _show_percent(share: float | str | None) -> str:
+    if share is None:
+        return "-"
+    return share if isinstance(share, str) else f"{share:,.3%}"
+
+
 _env.filters |= {"age": show_age, "offset": _show_offset, "member": _show_member}
+_env.filters |= {"percent": _show_percent}
 _env.globals |= {
     "assets": ASSETS_URL,
     "pages": _PAGES,
     "follows": "",
     "every_ms": 0,
-    "hidden": _HIDDEN,
 }
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 
 from fastdata.answer.batches import json_rows
@@ -32,7 +33,9 @@ from fastdata.web.models import (
     MetricQuality,
     Quality,
     Stretch,
+    VerificationInfo,
 )
+from fastdata.web.quality import Verified
 from fastdata.web.words import RangeWords
 
 __all__ = ["causes_of", "letters_of", "metrics_of", "quality_of", "replays_of", "status_of"]
@@ -170,19 +173,19 @@ async def replays_of(desk: Desk) -> list[tuple[Metric, Look, list[PastRun]]]:
     return list(zip(metrics, looks, past, strict=True))
 
 
-async def quality_of(desk: Desk, words: RangeWords) -> Quality:
+async def quality_of(desk: Desk, words: RangeWords, verified: Sequence[Verified]) -> Quality:
     """What verifications found, of all metrics.
 
     Raises:
         QueryError: A word is wrong.
         StoreError: The store failed.
     """
-    metrics = sorted(desk.catalog.metrics.values(), key=lambda metric: metric.name)
-    causes = await asyncio.gather(*[causes_of(desk, metric, words) for metric in metrics])
-    names = [metric.name for metric in metrics]
-    return Quality(
-        metrics=[MetricQuality(metric=n, causes=c) for n, c in zip(names, causes, strict=True)]
-    )
+    causes = await asyncio.gather(*[causes_of(desk, each.metric, words) for each in verified])
+    metrics = []
+    for each, of_metric in zip(verified, causes, strict=True):
+        last = VerificationInfo.model_validate(each.last.as_dict()) if each.last else None
+        metrics.append(MetricQuality(metric=each.metric.name, verified=last, causes=of_metric))
+    return Quality(metrics=metrics)
 
 
 async def causes_of(desk: Desk, metric: Metric, words: RangeWords) -> list[Cause]:

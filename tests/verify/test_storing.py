@@ -1,14 +1,17 @@
 """The error of the speed layer as a metric of its own."""
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
 from fastdata.cli.main import commands
+from fastdata.coordinates.instants import DAY_MS, floor_to
 from fastdata.store.memory import MemoryStore
 from fastdata.store.opening import open_store
+from fastdata.store.past_runs import PastRun, past_runs
 from fastdata.store.protocol import ServingStore
 from fastdata.verify.errors_metric import errors_of
 from tests.verify.clicks import MINUTE, START, Clicks
@@ -74,6 +77,46 @@ async def test_nothing_is_stored_unless_it_is_asked_for(tmp_path: Path) -> None:
     clicks = await careless(tmp_path)
     await clicks.verify()
     assert [] == await clicks.rows()
+
+
+async def test_a_verification_is_remembered_with_how_many_hours_it_compared(
+    tmp_path: Path,
+) -> None:
+    clicks = await careless(tmp_path)
+    id = errors_of(clicks.visits).id
+    await clicks.verify()
+    assert [] == await past_runs(clicks.store, id)
+
+    await clicks.verify(store_result=True, clock=lambda: 7)
+
+    (run,) = await past_runs(clicks.store, id)
+    day = floor_to(START, DAY_MS)
+    assert PastRun(
+        7, 0, start=day, end=day + 2 * DAY_MS, counted=2, confirmed=46, events=11
+    ) == replace(run, took_s=0)
+
+
+async def test_a_verification_that_compares_nothing_is_remembered(tmp_path: Path) -> None:
+    clicks = Clicks(tmp_path, MemoryStore())
+    clicks.send(0)
+    await clicks.replay()
+
+    await clicks.verify(store_result=True, clock=lambda: 7)
+
+    (run,) = await past_runs(clicks.store, errors_of(clicks.visits).id)
+    assert (7, 0, 24, None) == (run.began, run.counted, run.confirmed, run.error)
+    assert [] == await clicks.rows()
+
+
+async def test_what_nothing_explains_is_remembered(tmp_path: Path) -> None:
+    clicks = await careless(tmp_path)
+    await clicks.alter_total(START, [(0, 1)])
+
+    await clicks.verify(store_result=True)
+
+    (run,) = await past_runs(clicks.store, errors_of(clicks.visits).id)
+    assert run.error is not None
+    assert "differences that nothing explains" in run.error
 
 
 async def test_the_errors_of_another_definition_are_apart(tmp_path: Path) -> None:

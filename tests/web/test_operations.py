@@ -148,7 +148,7 @@ async def test_the_page_of_replays_says_how_long_each_took_and_when_the_next_one
 
     await keep(served, COUNTED, FAILED)
     _, row, _, *past = Cells((await served.get("/replays")).text).rows
-    assert ["rides", "none yet: fastdata replay", "1 hours"] == row[:3]
+    assert ["rides", "none yet: fastdata replay", "1 hour"] == row[:3]
     assert row[3].startswith("was due at 2013-01-01 15:00:00, ")
     done = "2 hours counted, 0 confirmed"
     assert [
@@ -161,7 +161,7 @@ async def test_the_page_of_replays_says_how_long_each_took_and_when_the_next_one
 
 
 async def test_quality_is_what_verifications_stored(served: Served) -> None:
-    assert [{"metric": "rides", "causes": []}] == (
+    assert [{"metric": "rides", "verified": None, "causes": []}] == (
         (await served.get("/api/v1/quality")).json()["metrics"]
     )
     await store_error(served)
