@@ -24,6 +24,7 @@ __all__ = [
     "MOST_ROWS",
     "ChartLine",
     "MetricView",
+    "Watched",
     "Wish",
     "charted",
     "equals",
@@ -85,7 +86,7 @@ class MetricView(NamedTuple):
     Attributes:
         data: Of the charts, for JSON; `assets/chart.js` reads it.
         lines: In order; the last may be that of the rest.
-        rows: Of the table, the newest first: their label, cells and state.
+        rows: Of the table, the newest first: their start (ms UTC), label, cells and state.
         total: How many rows there are, also those that are not shown.
         ends: Of each bucket of which something is known its end, ms UTC, and whether all lines are
             exact there; the oldest first.
@@ -94,7 +95,7 @@ class MetricView(NamedTuple):
 
     data: dict[str, object]
     lines: Sequence[ChartLine]
-    rows: Sequence[tuple[str, Sequence[str], str]]
+    rows: Sequence[tuple[int, str, Sequence[str], str]]
     total: int
     ends: Sequence[tuple[int, bool]]
     about: Description
@@ -138,7 +139,12 @@ async def see(
     about = describe(table)
     layout = _Layout(metric, about, wish, starts)
     rows = [
-        (layout.label(start), layout.cells(line, start, wish.by), layout.state(line, start)[1])
+        (
+            start,
+            layout.label(start),
+            layout.cells(line, start, wish.by),
+            layout.state(line, start)[1],
+        )
         for start in reversed(starts)
         for line in lines
         if start in line.rows

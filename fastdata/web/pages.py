@@ -28,6 +28,7 @@ from fastdata.web.answers import RowWatch
 from fastdata.web.charts import MOST_LINES, MOST_ROWS, MetricView, Wish, charted, grain_for, see
 from fastdata.web.dependency import TheDesk
 from fastdata.web.desk import Desk
+from fastdata.web.earlier import BEFORE, days_of, with_earlier
 from fastdata.web.looks import Look
 from fastdata.web.problems import status_of
 from fastdata.web.rendering import render, show_age
@@ -57,6 +58,7 @@ class PageWords(BaseModel):
     every: str = ""
     by: str = ""
     where: str = ""
+    before: str = ""
     zone: str = ""
 
     def url(self, **changed: str) -> str:
@@ -94,16 +96,18 @@ async def show_metric(
         "words": words,
         "lasts": _LASTS,
         "everies": _EVERIES,
+        "befores": BEFORE,
         "example": _example(metric),
         "charted": charted(metric),
         "zone": words.zone or metric.calendar.zone,
     }
     try:
+        days = 0 if words.by else days_of(words.before)
         look = await desk.looks.at(metric)
         page["says"] = _sentence(look, metric, now_ms())
         wish = _wish(metric, words, look, now_ms())
         if wish is not None:
-            view = await _view(desk, metric, wish)
+            view = await _view(desk, metric, wish, days)
             page |= _shown(view, metric, words, wish)
             page["says"] = [*_sentence(look, metric, now_ms()), (_certainty(view, now_ms()), "")]
     except FastdataError as error:
@@ -111,9 +115,13 @@ async def show_metric(
     return render("metric.html", page)
 
 
-async def _view(desk: Desk, metric: Metric, wish: Wish) -> MetricView:
+async def _view(desk: Desk, metric: Metric, wish: Wish, days: int) -> MetricView:
+    """What is asked for; and, of so many days before, what there was."""
+
     async def look_up(store: ServingStore, deadline: float) -> MetricView:
-        return await see(metric, wish, store, RowWatch(desk.settings.web_max_rows, deadline).rows)
+        watched = RowWatch(desk.settings.web_max_rows, deadline).rows
+        view = await see(metric, wish, store, watched)
+        return await with_earlier(view, metric, wish, days, store, watched) if days else view
 
     return await desk.answers.readers.run(look_up, desk.settings.web_timeout_s)
 

@@ -5,6 +5,7 @@ Chromium has to be on the PATH, as Debian's package puts it there.
 
 import shutil
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,9 @@ from playwright.async_api import Page, ViewportSize, async_playwright, expect
 
 from tests.answer.trips import ONE, TWO
 from tests.web.serving import Served, fold
+from tests.web.test_earlier import BEFORE, count
+from tests.web.test_operations import COUNTED, FAILED, keep
+from tests.web.test_quality import CAUSES, store_errors
 
 CHROMIUM = shutil.which("chromium")
 pytestmark = [
@@ -99,11 +103,46 @@ async def test_pages_fit_and_have_no_serious_finding(
 ) -> None:
     await seen.page.set_viewport_size(size)
     await seen.go(path)
+    await check_page(seen, size, tmp_path)
+
+
+async def check_page(seen: Seen, size: ViewportSize, tmp_path: Path) -> None:
     await seen.page.screenshot(path=tmp_path / "page.png", full_page=True)
     assert await seen.page.evaluate("document.documentElement.scrollWidth") <= size["width"]
     results = await Axe().run(seen.page)
     found = [v for v in results.response["violations"] if v["impact"] in SERIOUS]
     assert [] == [(v["id"], [node["html"][:120] for node in v["nodes"]]) for v in found]
+
+
+async def test_what_was_before_is_told_at_each_point_that_has_it(
+    served: Served, seen: Seen
+) -> None:
+    await count(served.metric, served.store, {BEFORE: 4})
+    await seen.go(METRIC.removesuffix("&by=city"))
+    await seen.page.locator('[name="before"]').select_option("1d")
+    await seen.page.locator("#answer", has_text="the faint line is the day before").wait_for()
+    await seen.page.locator('[data-measure="n"] .plot').focus()
+    await seen.page.keyboard.press("Home")
+    tip = await seen.page.locator('[data-measure="n"] .tip').inner_text()
+    assert "2 · exact · the day before: 4 · exact · -50.0%" in tip
+    assert seen.page.url.endswith("&before=1d")
+
+
+@pytest.mark.parametrize("size", [DESK, PHONE], ids=["desk", "phone"])
+async def test_the_pages_of_replays_and_quality_fit_when_there_is_much_to_tell(
+    served: Served, seen: Seen, size: ViewportSize, tmp_path: Path
+) -> None:
+    await store_errors(served, CAUSES)
+    await keep(served, COUNTED, replace(FAILED, error="no answer of " + "x" * 300))
+    await seen.page.set_viewport_size(size)
+    await seen.go("/replays")
+    await check_page(seen, size, tmp_path)
+    await seen.go("/quality")
+    await check_page(seen, size, tmp_path)
+    await seen.page.locator(".plot").last.focus()
+    await seen.page.keyboard.press("Home")
+    tip = await seen.page.locator(".tip").last.inner_text()
+    assert ["late", "12.500%, by 1 of 4 rows"] == tip.split("\n")[-2:]
 
 
 async def test_a_server_that_goes_away_is_told_and_is_back_by_itself(

@@ -28,7 +28,7 @@ export function drawCharts() {
   const data = JSON.parse(document.getElementById("data")?.textContent ?? "null");
   for (const element of document.querySelectorAll(".chart[data-measure]")) {
     const chart = data?.charts.find(({ measure }) => measure === element.dataset.measure);
-    const shape = JSON.stringify([chart?.lines.map(({ name }) => name), data?.zone, document.documentElement.dataset.theme]);
+    const shape = JSON.stringify([chart?.lines.map(({ name, before }) => [name, Boolean(before)]), data?.zone, document.documentElement.dataset.theme]);
     const before = drawn.get(element);
     if (before?.shape === shape && chart) {
       Object.assign(before.view, { chart, data });
@@ -68,6 +68,10 @@ function plotted(element, view) {
     );
     bands.push({ series: [upper, upper + 1], fill: color(`--line-${line}`, 0.16) });
   }
+  // After all others: what was before, faint and thin, of lines that have it.
+  for (const { line, before } of view.chart.lines) {
+    if (before) series.push({ stroke: color(`--line-${line}`), width: 1, alpha: 0.5, points: { show: false } });
+  }
   const axis = { stroke: color("--soft"), grid: { stroke: color("--grid"), width: 1 }, ticks: { show: false }, font: "12px system-ui" };
   const tip = new Tip(element, view);
   return new uPlot(
@@ -97,7 +101,8 @@ function plotted(element, view) {
 
 function columns({ chart, data }) {
   const lines = chart.lines.flatMap((line) => [...styled(line), line.upper, line.lower]);
-  return [data.times.map((ms) => ms / 1000), ...lines];
+  const before = chart.lines.flatMap((line) => (line.before ? [line.before] : []));
+  return [data.times.map((ms) => ms / 1000), ...lines, ...before];
 }
 
 // The values of a line in three columns, by the state of each point. A stretch of line is exact when both of its ends are.
