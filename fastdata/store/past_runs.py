@@ -10,7 +10,6 @@ import json
 import struct
 import zlib
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 
 from fastdata.coordinates.dimensions import dump_dims
@@ -120,9 +119,10 @@ async def add_past_run(store: ServingStore, metric: str, run: PastRun) -> None:
     id = _id(metric)
     for tried in range(_TRIES):
         head, stored = await _read(store, id)
-        before = list[PastRun]()
-        with suppress(CorruptStateError):
+        try:
             before = _load(stored, id)
+        except CorruptStateError:
+            before = []
         state = _dump([run, *(past for past in before if not _is_replaced(past, run))])
         mark = int.from_bytes(hashlib.sha256(state).digest()[:8], "big") >> 1
         if head is not None and head.version == mark:

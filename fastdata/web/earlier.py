@@ -116,13 +116,13 @@ def _add_points(
         points = zip(starts, line["value"], line["text"], strict=True)
         line["text"] = texts = list[str | None]()
         for start, value, text in points:
-            before, told = _point(parts.get(start), name)
-            if told is not None:
+            before, text_before = _point(parts.get(start), name)
+            if text_before is not None:
                 part = "" if parts[start] == places[start] else ", up to the same minute"
-                told = f"{said}{part}: {told}"
+                text_before = f"{said}{part}: {text_before}"
                 changes[start, name] = _change(value, before)
             change = changes.get((start, name))
-            texts.append(" · ".join(filter(None, (text, told, change))) or None)
+            texts.append(" · ".join(filter(None, (text, text_before, change))) or None)
     return changes
 
 

@@ -156,12 +156,12 @@ async def show_quality(
     by_metric = {of_metric.metric.name: of_metric for of_metric in trends}
     page["metrics"] = [
         {
-            "name": each.metric.name,
-            "causes": found.causes,
-            "says": _verification(each, has_rows=bool(found.causes)),
-            "trends": by_metric.get(each.metric.name),
+            "name": item.metric.name,
+            "causes": of_metric.causes,
+            "says": _verification(item, has_rows=bool(of_metric.causes)),
+            "trends": by_metric.get(item.metric.name),
         }
-        for each, found in zip(verified, quality.metrics, strict=True)
+        for item, of_metric in zip(verified, quality.metrics, strict=True)
     ]
     if trends:
         page |= {"data": chart_data(trends), "every": trends[0].buckets.every}

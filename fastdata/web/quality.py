@@ -41,7 +41,7 @@ class Verified:
     last: PastRun | None
 
 
-class Buckets(NamedTuple):
+class TrendBuckets(NamedTuple):
     """Where points are: `width_ms` wide from `start` to `end`, ms UTC, as the word `every` says."""
 
     start: int
@@ -78,7 +78,7 @@ class Trends:
     """
 
     metric: Metric
-    buckets: Buckets
+    buckets: TrendBuckets
     causes: Sequence[str]
     points: Mapping[str, Mapping[str, Mapping[int, Point]]]
 
@@ -94,16 +94,18 @@ class Trends:
         """The same as a table, the newest first: when, the cause, and what is told of it."""
         rows = []
         for start in reversed(self.buckets.starts()):
-            known = {
+            points_of = {
                 cause: [points[cause].get(start) for points in self.points.values()]
                 for cause in self.causes
             }
-            if not any(known[self.causes[0]]):
+            if not any(points_of[self.causes[0]]):
                 continue
-            causes = [c for c in self.causes if any(point and point.value for point in known[c])]
+            causes = [
+                c for c in self.causes if any(point and point.value for point in points_of[c])
+            ]
             label = self.buckets.label(start)
             for cause in causes or [NO_CAUSE]:
-                cells = known.get(cause) or known[self.causes[0]]
+                cells = points_of.get(cause) or points_of[self.causes[0]]
                 rows.append((label, cause, [point.text if point else "-" for point in cells]))
         return rows[:MOST_ROWS]
 
@@ -138,24 +140,24 @@ async def trends_of(desk: Desk, verified: Iterable[Verified], last_ms: int | Non
         StoreError: The store failed.
     """
     since = EVER[0] if last_ms is None else now_ms() - last_ms
-    hours = {each.metric: [hour for hour in each.hours if hour >= since] for each in verified}
+    hours = {item.metric: [hour for hour in item.hours if hour >= since] for item in verified}
     hours = {metric: of_metric for metric, of_metric in hours.items() if of_metric}
     if not hours:
         return []
     buckets = _buckets(min(map(min, hours.values())), max(map(max, hours.values())) + HOUR_MS)
     trends = await asyncio.gather(*[_trends(desk, metric, buckets) for metric in hours])
     # Of some hours the result is that nothing was compared.
-    return [each for each in trends if any(each.points[_EVENTS].values())]
+    return [item for item in trends if any(item.points[_EVENTS].values())]
 
 
-def _buckets(start: int, end: int) -> Buckets:
+def _buckets(start: int, end: int) -> TrendBuckets:
     fit = (word for word, width in _WIDTHS.items() if end - start <= _FEW_POINTS * width)
     every = next(fit, "28d")
     width = _WIDTHS[every]
-    return Buckets(floor_to(start, width), ceil_to(end, width), every, width)
+    return TrendBuckets(floor_to(start, width), ceil_to(end, width), every, width)
 
 
-async def _trends(desk: Desk, metric: Metric, buckets: Buckets) -> Trends:
+async def _trends(desk: Desk, metric: Metric, buckets: TrendBuckets) -> Trends:
     limits = to_datetime(buckets.start), to_datetime(buckets.end)
     question = question_of(
         errors_of(metric), *limits, every=buckets.every, zone="UTC", by=["measure", "cause"]
@@ -195,8 +197,8 @@ def _shares(by_place: _ByPlace, measure: str, cause: str) -> dict[int, Point]:
             compared[start] += row["rows"]
     points = {}
     for start, total in compared.items():
-        found = by_place.get((start, measure, cause))
-        rows, error = (found["rows"], found["error"] or 0.0) if found else (0, 0.0)
+        of_cause = by_place.get((start, measure, cause))
+        rows, error = (of_cause["rows"], of_cause["error"] or 0.0) if of_cause else (0, 0.0)
         share = 100 * error * rows / total
         if math.isfinite(share):
             points[start] = Point(share, f"{share / 100:.3%}, by {rows:,} of {total:,} rows")

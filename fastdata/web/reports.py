@@ -180,11 +180,11 @@ async def quality_of(desk: Desk, words: RangeWords, verified: Sequence[Verified]
         QueryError: A word is wrong.
         StoreError: The store failed.
     """
-    causes = await asyncio.gather(*[causes_of(desk, each.metric, words) for each in verified])
+    causes = await asyncio.gather(*[causes_of(desk, item.metric, words) for item in verified])
     metrics = []
-    for each, of_metric in zip(verified, causes, strict=True):
-        last = VerificationInfo.model_validate(each.last.as_dict()) if each.last else None
-        metrics.append(MetricQuality(metric=each.metric.name, verified=last, causes=of_metric))
+    for item, of_metric in zip(verified, causes, strict=True):
+        last = VerificationInfo.model_validate(item.last.as_dict()) if item.last else None
+        metrics.append(MetricQuality(metric=item.metric.name, verified=last, causes=of_metric))
     return Quality(metrics=metrics)
 
 
