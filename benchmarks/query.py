@@ -5,8 +5,8 @@ python benchmarks/query.py [--store URL] [--keys 10000] [--queries 30] [--json] 
 Thirty days of minutes in a store (a SQLite file that is gone afterwards, unless one is named), of
 which batch has not covered the last four hours: these are partials of 16 partitions. Three queries
 are asked of some metrics: of small states and of a sketch beside them, alone, beside rows by KEYS
-keys in another grouping set (each once an hour of the last day; a fourth query is about one of
-them), and with days that are kept ready.
+keys in another grouping set (each once an hour of the last day; two more queries are about one of
+them, and the 20 with the most flights), and with days that are kept ready.
 A store that was filled before is asked as it is, so that two versions of fastdata can be compared
 on the same rows. With --year, queries over a year of ROWS rows in memory come after that.
 """
@@ -21,6 +21,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 
@@ -42,12 +43,18 @@ PARTITIONS, SEGMENT = 16, 40
 FIRST = parse_instant("2013-01-01")
 END = FIRST + 30 * DAY_MS
 COVERED = END - 4 * HOUR_MS
-SHAPES: dict[str, tuple[str, str, str | None]] = {
-    "last hour by minute": ("2013-01-30T23:00", "1m", None),
-    "a day by minute": ("2013-01-30", "1m", None),
-    "30 days by day": ("2013-01-01", "day", None),
+# The start of a question, and the other arguments of `query`.
+Shape = tuple[str, dict[str, Any]]
+SHAPES: dict[str, Shape] = {
+    "last hour by minute": ("2013-01-30T23:00", {"every": "1m"}),
+    "a day by minute": ("2013-01-30", {"every": "1m"}),
+    "30 days by day": ("2013-01-01", {"every": "day"}),
 }
-OF_ONE_KEY = {"a day of one key": ("2013-01-30", "1m", "tailnum = 'N7'")}
+TOP: dict[str, Any] = {"every": "all", "by": "tailnum", "order": "flights desc", "limit": 20}
+OF_KEYS: dict[str, Shape] = {
+    "a day of one key": ("2013-01-30", {"every": "1m", "where": "tailnum = 'N7'"}),
+    "top 20 keys of a day": ("2013-01-30", TOP),
+}
 
 
 def metrics(keys: int) -> dict[str, Metric]:
@@ -184,9 +191,9 @@ async def ask_all(
     """A row for each metric and shape of a query; `queries` is how often each is asked."""
     for name, metric in metrics(keys).items():
         await fill(store, metric, keys)
-        shapes = SHAPES | (OF_ONE_KEY if metric.by else {})
-        for shape, (start, every, where) in shapes.items():
-            ask = partial(query, metric, start, "2013-01-31", every=every, where=where, store=store)
+        shapes = SHAPES | (OF_KEYS if metric.by else {})
+        for shape, (start, arguments) in shapes.items():
+            ask = partial(query, metric, start, "2013-01-31", store=store, **arguments)
             yield {"metric": name, "query": shape, **await timed(ask, queries)}
 
 
