@@ -1,7 +1,7 @@
 """Stored bytes of many states at once, as Arrow columns of bytes: the mirror of `columns`."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 from zlib import crc32
 
 import numpy as np
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from fastdata.measures.envelope import HEAD, MAX_BYTES, part_head, too_large
 
-__all__ = ["envelopes", "integers", "joined", "payloads", "value_sets"]
+__all__ = ["distinct", "envelopes", "integers", "joined", "payloads", "value_sets"]
 
 _BYTES = pa.large_binary()
 _WORD = 8  # bytes
@@ -54,6 +54,21 @@ def value_sets(
     if np.diff(ends, prepend=0).max(initial=0) > max_bytes:
         return None
     return joined(head, _column(ends, data))
+
+
+def distinct(data: bytes, text_end: bytes | None) -> bytes:
+    """The values of what `items.Items.dump` wrote of some collections, each once.
+
+    Args:
+        text_end: What is behind each text; None where values are integers.
+    """
+    if text_end is None:
+        numbers = pa.Array.from_buffers(pa.int64(), len(data) // _WORD, [None, pa.py_buffer(data)])
+        return cast("bytes", numbers.unique().to_numpy().tobytes())
+    ends = 1 + np.flatnonzero(np.frombuffer(data, np.uint8) == ord(text_end))
+    _, offsets, texts = (different := _column(ends, data).unique()).buffers()
+    size = np.frombuffer(offsets, np.int64, len(different) + 1)[-1]
+    return cast("bytes", texts.to_pybytes()[:size])
 
 
 def joined(*columns: pa.Array | bytes) -> pa.Array:

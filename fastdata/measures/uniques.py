@@ -2,15 +2,22 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, reduce
 from itertools import pairwise
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from fastdata.errors import CorruptStateError, DeclarationError
 from fastdata.events.fieldtypes import FieldType
-from fastdata.measures.aggregate import Aggregate, State, fold_stored
-from fastdata.measures.exact_or_sketch import HEAD_SIZE, SET, SKETCH_ONLY, DistinctAggregate
+from fastdata.measures.aggregate import Aggregate, State
+from fastdata.measures.estimates import Estimate
+from fastdata.measures.exact_or_sketch import (
+    HEAD_SIZE,
+    SET,
+    SKETCH_ONLY,
+    DistinctAggregate,
+    DistinctSketch,
+)
 from fastdata.measures.items import Items
 from fastdata.measures.numbers import FieldMeasure, checked_type
 
@@ -21,6 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["Uniques"]
 
 _LG_K = range(7, 17)
+_MANY_BYTES = 4_096  # of values, from which on Arrow pays
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +64,21 @@ class Uniques(FieldMeasure):
 
 
 @dataclass(frozen=True, slots=True)
+class _StoredValues:
+    """The state of many values that groups have: most are counted, and never read one by one.
+
+    Attributes:
+        data: The values as they are stored, in any order.
+    """
+
+    data: bytes
+
+
+_Read = set[Any] | DistinctSketch
+_State = _Read | _StoredValues
+
+
+@dataclass(frozen=True, slots=True)
 class _UniquesAggregate(DistinctAggregate):
     noun: ClassVar[str] = "distinct count"
     number_noun: ClassVar[str] = "distinct count"
@@ -64,35 +87,61 @@ class _UniquesAggregate(DistinctAggregate):
     def code(self) -> int:
         return 8 + (self.item_type is int)
 
-    def _load_values(self, data: bytes) -> set[Any]:
-        return self._read_values([data])
+    def merge(self, state: _State, other: _State) -> _Read:
+        return DistinctAggregate.merge(self, self._read(state), self._read(other))
 
-    def _read_values(self, dumped: Sequence[bytes]) -> set[Any]:
+    def present(self, state: _State) -> Estimate:
+        if isinstance(state, _StoredValues):
+            return Estimate.exact(self.items.count(state.data))
+        return DistinctAggregate.present(self, state)
+
+    def dump(self, state: _State) -> bytes:
+        return DistinctAggregate.dump(self, self._read(state))
+
+    def dump_whole(self, state: _State) -> bytes:
+        return DistinctAggregate.dump_whole(self, self._read(state))
+
+    def _read(self, state: _State) -> _Read:
+        return self._load_values(state.data) if isinstance(state, _StoredValues) else state
+
+    def _load_values(self, data: bytes) -> set[Any]:
         try:
-            return self.items.load_distinct(dumped)
+            return set(self.items.load_any(data))
         except CorruptStateError:
-            size = sum(map(len, dumped))
+            size = len(data)
             raise CorruptStateError(f"a stored set of {size} bytes cannot be read") from None
 
     def load_groups(self, column: "Payloads", edges: Sequence[int]) -> list[State]:
         payloads = column.each()
         return [self._load_group(payloads[start:end]) for start, end in pairwise(edges)]
 
-    def _load_group(self, payloads: Sequence[bytes]) -> State:
-        """Of one kind, as values or sketches mostly are: without a set or a union for each."""
-        if len(payloads) > 1:
-            heads = {payload[:HEAD_SIZE] for payload in payloads}
-            bodies = [payload[HEAD_SIZE:] for payload in payloads]
-            if heads == {bytes((self.lg_k, SET))}:
-                return self._read_values(bodies)
-            if heads == {bytes((self.lg_k, SKETCH_ONLY))}:
-                return self._load_sketch(*bodies)
-        return fold_stored(self, payloads)
+    def _load_group(self, payloads: Sequence[bytes]) -> _State:
+        """All values together, and all sketches: without a set or a union for each."""
+        of_head: dict[bytes, list[bytes]] = {}
+        for payload in payloads:
+            of_head.setdefault(payload[:HEAD_SIZE], []).append(payload)
+        states: list[_State] = []
+        for head, load in (
+            (bytes((self.lg_k, SET)), self._load_sets),
+            (bytes((self.lg_k, SKETCH_ONLY)), self._load_sketches),
+        ):
+            if of_kind := of_head.pop(head, None):
+                states.append(load([payload[HEAD_SIZE:] for payload in of_kind]))
+        states += [self.load(payload) for others in of_head.values() for payload in others]
+        return reduce(self.merge, states)
+
+    def _load_sets(self, dumped: Sequence[bytes]) -> _State:
+        if sum(map(len, dumped)) < _MANY_BYTES:
+            return set().union(*map(self._load_values, dumped))
+        return _StoredValues(self.items.distinct(dumped))
 
     def _new_sketch(self) -> "HllSketch":
         return cast("HllSketch", _hll().new_sketch(self.lg_k))
 
-    def _load_sketch(self, *images: bytes) -> "HllSketch":
+    def _load_sketch(self, image: bytes) -> "HllSketch":
+        return self._load_sketches([image])
+
+    def _load_sketches(self, images: Sequence[bytes]) -> "HllSketch":
         return cast("HllSketch", _hll().load_sketch(images, self.lg_k))
 
 

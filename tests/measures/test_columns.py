@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 
 from fastdata.errors import CorruptStateError
 from fastdata.events.fieldtypes import FieldType
-from fastdata.measures.aggregate import Aggregate, fold_stored
+from fastdata.measures.aggregate import Aggregate, dump_whole, fold_stored
 from fastdata.measures.columns import Payloads, merge_column, unpack_columns
 from fastdata.measures.count import Count
 from fastdata.measures.envelope import pack, unpack
+from fastdata.measures.estimates import Estimate
 from fastdata.measures.numbers import int_from_bytes, int_to_bytes
 from fastdata.measures.sums import Mean, Sum
 from fastdata.measures.uniques import Uniques
@@ -58,6 +59,38 @@ def test_distinct_values_of_many_states(kind: str, exact: bool) -> None:
     assert aggregate.present(merged).is_exact is exact
 
 
+@pytest.mark.parametrize("kind", ["int", "string"])
+def test_values_and_sketches_of_one_group(kind: str) -> None:
+    aggregate, rng = Uniques("x").bind(FieldType(kind)), random.Random(2)  # type: ignore[arg-type]
+    of_kind = str if kind == "string" else int
+
+    def payload(number: int, exact: bool) -> bytes:
+        return aggregate.dump(
+            laws.fold(aggregate, [of_kind(rng.randrange(90_000)) for _ in range(number)], exact)
+        )
+
+    values = [payload(300, True) for _ in range(9)]
+    others = [payload(30, False), payload(0, False), payload(0, True), payload(40_000, True)]
+    rng.shuffle(payloads := values + others)
+    for group in (payloads, [*values, others[0]], [*values, others[2]], [values[0], others[3]]):
+        (merged,) = merge_column(aggregate, Payloads.of(group), [0, len(group)])
+        assert aggregate.present(merged) == aggregate.present(fold_stored(aggregate, group))
+        assert aggregate.dump(merged) == aggregate.dump(fold_stored(aggregate, group))
+
+
+@pytest.mark.parametrize("value", ["", "\u00e9\u4e16", "a\0b", "x" * 3_000])
+def test_many_texts_merge_with_those_of_another_group(value: str) -> None:
+    aggregate = Uniques("x").bind(FieldType("string"))
+    names = [f"N{number}" for number in range(2_000)]
+    states = [laws.fold(aggregate, [*names, value], exact=True) for _ in range(2)]
+    column = Payloads.of([aggregate.dump(state) for state in states])
+    many, same = merge_column(aggregate, column, [0, 1, 2])
+    assert aggregate.present(many) == Estimate.exact(2_001)
+    few = laws.fold(aggregate, ["N1", "of another"], exact=True)
+    assert aggregate.present(aggregate.merge(aggregate.merge(few, many), same)).value == 2_002
+    assert dump_whole(aggregate, same) == dump_whole(aggregate, states[0])
+
+
 def test_sums_of_all_sizes() -> None:
     for number in NEAR_POWERS:
         for other in (number, -number, 1):
@@ -88,7 +121,9 @@ def test_numbers_that_are_not_stored_so_are_refused(payloads: list[bytes]) -> No
         (Mean("x").bind(INT), b"\2\1"),
         (Mean("x").bind(INT), b"\1\xff\1"),
         (Uniques("x").bind(FieldType("string")), b"\x0c\1a"),
+        (Uniques("x").bind(FieldType("string")), b"\x0c\1" + 5_000 * b"a"),
         (Uniques("x").bind(INT), b"\x0c\1a"),
+        (Uniques("x").bind(INT), b"\x0c\1" + 5_001 * b"a"),
         (Uniques("x").bind(INT), b"\x0c\0a"),
     ],
 )
