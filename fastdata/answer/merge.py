@@ -208,10 +208,12 @@ def read_until(reading: Reading | Survey) -> int | None:
 
 def _least(reading: Reading | Survey, moments: Mapping[int, int]) -> int | None:
     living = epoch_start(min(moments, default=0))
+    # A thousand heads of one run have one coverage.
+    coverages = {id(head.coverage): head.coverage for head in reading.heads.values()}
     counted = {
         partition
-        for head in reading.heads.values()
-        for partition in (*head.coverage.segments, *head.coverage.until)
+        for coverage in coverages.values()
+        for partition in (*coverage.segments, *coverage.until)
         if partition >= living
     }
     least = of_all_partitions(moments)

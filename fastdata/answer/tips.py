@@ -90,8 +90,9 @@ class _HeadsByWindow(dict[int, Head | None]):
 
 def _standing(reading: Reading) -> Sequence[Partial]:
     """The partials that no head has read in an open segment."""
-    read = _HeadsByWindow(head for head in reading.heads.values() if head.coverage.until)
-    if not any(read[window] for window in {p.window for p in reading.partials}):
+    heads = [head for head in reading.heads.values() if head.coverage.until]
+    read = _HeadsByWindow(heads)
+    if not heads or not any(read[window] for window in {p.window for p in reading.partials}):
         return reading.partials
     return [p for p in reading.partials if not ((head := read[p.window]) and is_in_tip(head, p))]
 
