@@ -145,8 +145,9 @@ class DistinctSketch(ABC):
         """The bytes to store: a function of the values alone."""
 
     def feed(self, values: Iterable[Item]) -> None:
+        update = self.fed.update
         for value in values:
-            self.fed.update(value if value != "" else EMPTY)
+            update(value if value != "" else EMPTY)
 
 
 _Distinct = set[Any] | DistinctSketch

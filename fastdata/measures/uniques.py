@@ -122,8 +122,8 @@ class _UniquesAggregate(DistinctAggregate):
             of_head.setdefault(payload[:HEAD_SIZE], []).append(payload)
         states: list[_State] = []
         for head, load in (
-            (bytes((self.lg_k, SET)), self._load_sets),
             (bytes((self.lg_k, SKETCH_ONLY)), self._load_sketches),
+            (bytes((self.lg_k, SET)), self._load_sets),  # which the sketch is then fed with
         ):
             if of_kind := of_head.pop(head, None):
                 states.append(load([payload[HEAD_SIZE:] for payload in of_kind]))
@@ -131,9 +131,9 @@ class _UniquesAggregate(DistinctAggregate):
         return reduce(self.merge, states)
 
     def _load_sets(self, dumped: Sequence[bytes]) -> _State:
-        if sum(map(len, dumped)) < _MANY_BYTES:
-            return set().union(*map(self._load_values, dumped))
-        return _StoredValues(self.items.distinct(dumped))
+        data = self.items.joined(dumped)
+        few = len(data) < _MANY_BYTES
+        return self._load_values(data) if few else _StoredValues(self.items.distinct(data))
 
     def _new_sketch(self) -> "HllSketch":
         return cast("HllSketch", _hll().new_sketch(self.lg_k))
