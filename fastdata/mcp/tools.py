@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -29,6 +28,7 @@ from fastdata.verify.errors_metric import find_metric
 from fastdata.verify.reports import VerifyProgress
 from fastdata.verify.verify import verify
 from fastdata.web.desk import Desk
+from fastdata.web.readers import Deadline
 from fastdata.web.reports import causes_of, metrics_of, status_of
 
 __all__ = ["TOOLS", "AssistantTool", "call"]
@@ -178,9 +178,9 @@ async def _explain_difference(desk: Desk, asked: DifferenceArguments) -> _Docume
 
 
 async def _recounted(desk: Desk, metric: Metric, request: QueryRequest, hours: int) -> _Document:
-    async def recount(store: ServingStore, deadline: float) -> _Document:
+    async def recount(store: ServingStore, deadline: Deadline) -> _Document:
         def look(_progress: VerifyProgress) -> None:
-            if time.monotonic() > deadline:
+            if deadline.left_s <= 0:
                 raise TimeoutError
 
         archive = await asyncio.to_thread(open_archive_storage, desk.settings.archive, create=False)

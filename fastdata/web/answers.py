@@ -6,7 +6,7 @@ import io
 import json
 import time
 from bisect import bisect_right
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
 
 import pyarrow as pa
@@ -22,7 +22,7 @@ from fastdata.errors import QueryError
 from fastdata.settings import Settings
 from fastdata.store.protocol import ServingStore
 from fastdata.web.looks import Looks
-from fastdata.web.readers import Readers
+from fastdata.web.readers import Deadline, Readers
 from fastdata.web.words import Form, QuestionWords
 
 __all__ = ["Answers", "RowWatch"]
@@ -46,6 +46,7 @@ class Answers:
         self._looks = looks
         self._settings = settings
         self._bodies: OrderedDict[str, asyncio.Task[bytes]] = OrderedDict()
+        self._waiting = Counter[asyncio.Task[bytes]]()
 
     async def tag(
         self, metric: Metric, words: QuestionWords, form: Form
@@ -69,7 +70,7 @@ class Answers:
         return question, tag, f"{tag} {look.fresh_until} {look.read_until}"
 
     async def body(self, question: Question, key: str, limit: int | None, form: Form) -> bytes:
-        """The answer.
+        """The answer; it is given up when all who wait for it are cancelled.
 
         Args:
             key: As of `tag`.
@@ -85,17 +86,30 @@ class Answers:
             task = self._bodies[key] = asyncio.create_task(self._make(question, limit, form))
             task.add_done_callback(lambda done: self._keep(key, done))
         self._bodies.move_to_end(key)
-        return await asyncio.shield(task)
+        self._waiting[task] += 1
+        try:
+            return await asyncio.shield(task)
+        finally:
+            self._waiting[task] -= 1
+            if not self._waiting[task]:
+                del self._waiting[task]
+                if not task.done():
+                    task.cancel()
+                    self._forget(key, task)
 
     def _keep(self, key: str, task: asyncio.Task[bytes]) -> None:
         failed = task.cancelled() or task.exception()
         if failed or len(task.result()) > _KEPT_BYTES:
-            self._bodies.pop(key, None)
+            self._forget(key, task)
         while len(self._bodies) > _KEPT:
             self._bodies.popitem(last=False)
 
+    def _forget(self, key: str, task: asyncio.Task[bytes]) -> None:
+        if self._bodies.get(key) is task:  # and not one that came after it
+            del self._bodies[key]
+
     async def _make(self, question: Question, limit: int | None, form: Form) -> bytes:
-        async def answer(store: ServingStore, deadline: float) -> bytes:
+        async def answer(store: ServingStore, deadline: Deadline) -> bytes:
             began = time.perf_counter()
             watch = RowWatch(self._most_rows(limit), deadline)
             table = with_progress(await question.answer(store, watch.rows))
@@ -112,7 +126,7 @@ class Answers:
 class RowWatch:
     """Ends what becomes too large, or takes too long."""
 
-    def __init__(self, max_rows: int | None, deadline: float) -> None:
+    def __init__(self, max_rows: int | None, deadline: Deadline) -> None:
         self._max_rows = max_rows
         self._deadline = deadline
 
@@ -129,7 +143,7 @@ class RowWatch:
                     f"the answer has more than {self._max_rows:,} rows: ask for a shorter range,"
                     " wider windows or fewer dimensions, or let FASTDATA_WEB_MAX_ROWS be more"
                 )
-            if number % _ROWS_A_LOOK == 0 and time.monotonic() > self._deadline:
+            if number % _ROWS_A_LOOK == 0 and self._deadline.left_s <= 0:
                 raise TimeoutError
             yield row
 

@@ -9,6 +9,7 @@ from fastapi import FastAPI
 from fastdata.declare.catalog import Catalog
 from fastdata.settings import Settings
 from fastdata.web import answering, docs, login, operations, overview, pages
+from fastdata.web.clients import Clients
 from fastdata.web.desk import Desk
 from fastdata.web.problems import take_problems
 from fastdata.web.rendering import ASSETS, ASSETS_URL, Assets
@@ -42,4 +43,5 @@ def make_app(settings: Settings, catalog: Catalog) -> FastAPI:
         app.include_router(module.router)
     app.mount(ASSETS_URL, Assets(directory=ASSETS))
     app.add_middleware(Guard, token=settings.web_token.get_secret_value())
+    app.add_middleware(Clients)
     return app

@@ -12,7 +12,7 @@ from fastdata.declare.source import Source
 from fastdata.errors import FastdataError
 from fastdata.store.protocol import NEVER, ServingStore
 from fastdata.store.rules import living
-from fastdata.web.readers import Readers
+from fastdata.web.readers import Deadline, Readers
 
 __all__ = ["History", "PaceSample", "Trend", "rates", "trend"]
 
@@ -74,7 +74,7 @@ class History:
         """The samples of a source, the oldest first."""
         return list(self._samples[source])
 
-    async def _take(self, store: ServingStore, _deadline: float) -> None:
+    async def _take(self, store: ServingStore, _deadline: Deadline) -> None:
         for source in self._sources:
             reports = list(living(await store.progress(source.topic)))
             if not reports:

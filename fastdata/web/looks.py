@@ -18,7 +18,7 @@ from fastdata.exports.parts import EARLIEST, LATEST
 from fastdata.store import rules
 from fastdata.store.protocol import Run, ServingStore, Survey
 from fastdata.store.rollups import kept_of, rollup_id
-from fastdata.web.readers import Readers
+from fastdata.web.readers import Deadline, Readers
 from fastdata.web.recent import Recent
 
 __all__ = ["Look", "Looks"]
@@ -146,7 +146,7 @@ class Looks:
             StoreError: The store failed.
         """
 
-        async def timed(store: ServingStore, _deadline: float) -> tuple[Look, float]:
+        async def timed(store: ServingStore, _deadline: Deadline) -> tuple[Look, float]:
             began = time.monotonic()
             return await Look.at(metric, store), time.monotonic() - began
 

@@ -11,6 +11,7 @@ from fastdata.store.protocol import ServingStore
 from fastdata.web.dependency import TheDesk
 from fastdata.web.models import Letters, Quality, Replays, responses
 from fastdata.web.quality import verified_of
+from fastdata.web.readers import Deadline
 from fastdata.web.reports import letters_of, quality_of, replays_of, status_of
 from fastdata.web.words import RangeWords
 
@@ -100,7 +101,7 @@ async def ready(desk: TheDesk, response: Response) -> dict[str, object]:
     """200 when metrics are declared and the store can be read, else 503 with `problems`."""
     problems = [] if desk.catalog.metrics else ["no metric is declared: check FASTDATA_AGENTS"]
 
-    async def read(store: ServingStore, _deadline: float) -> None:
+    async def read(store: ServingStore, _deadline: Deadline) -> None:
         for source in desk.catalog.sources.values():
             await store.progress(source.topic)
 

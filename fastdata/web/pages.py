@@ -31,6 +31,7 @@ from fastdata.web.desk import Desk
 from fastdata.web.earlier import BEFORE, days_of, with_earlier
 from fastdata.web.looks import Look
 from fastdata.web.problems import status_of
+from fastdata.web.readers import Deadline
 from fastdata.web.rendering import render, show_age
 
 __all__ = ["router"]
@@ -118,7 +119,7 @@ async def show_metric(
 async def _view(desk: Desk, metric: Metric, wish: Wish, days: int) -> MetricView:
     """What is asked for; and, of so many days before, what there was."""
 
-    async def look_up(store: ServingStore, deadline: float) -> MetricView:
+    async def look_up(store: ServingStore, deadline: Deadline) -> MetricView:
         watched = RowWatch(desk.settings.web_max_rows, deadline).rows
         view = await see(metric, wish, store, watched)
         return await with_earlier(view, metric, wish, days, store, watched) if days else view

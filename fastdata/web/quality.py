@@ -15,6 +15,7 @@ from fastdata.store.protocol import EVER, ServingStore
 from fastdata.verify.errors_metric import errors_of
 from fastdata.web.charts import MOST_LINES, MOST_ROWS
 from fastdata.web.desk import Desk
+from fastdata.web.readers import Deadline
 
 __all__ = ["NO_CAUSE", "Trends", "Verified", "all_causes", "chart_data", "trends_of", "verified_of"]
 
@@ -118,7 +119,7 @@ async def verified_of(desk: Desk) -> list[Verified]:
     """
     metrics = sorted(desk.catalog.metrics.values(), key=lambda metric: metric.name)
 
-    async def read(store: ServingStore, _deadline: float) -> list[Verified]:
+    async def read(store: ServingStore, _deadline: Deadline) -> list[Verified]:
         verified = []
         for metric in metrics:
             id = errors_of(metric).id
@@ -163,7 +164,7 @@ async def _trends(desk: Desk, metric: Metric, buckets: TrendBuckets) -> Trends:
         errors_of(metric), *limits, every=buckets.every, zone="UTC", by=["measure", "cause"]
     )
 
-    async def read(store: ServingStore, _deadline: float) -> list[dict[str, Any]]:
+    async def read(store: ServingStore, _deadline: Deadline) -> list[dict[str, Any]]:
         return list((await question.answer(store)).to_pylist())
 
     by_place: _ByPlace = {

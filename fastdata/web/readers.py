@@ -11,11 +11,33 @@ from fastdata.errors import BusyError, StoreUnavailableError
 from fastdata.store.opening import open_store
 from fastdata.store.protocol import ServingStore
 
-__all__ = ["Readers"]
+__all__ = ["Deadline", "Readers"]
 
 _T = TypeVar("_T")
-_Work = Callable[[ServingStore, float], Coroutine[None, None, _T]]
 _END_S = 5.0
+
+
+class Deadline:
+    """Until when work may take.
+
+    Args:
+        timeout_s: From now on.
+    """
+
+    def __init__(self, timeout_s: float) -> None:
+        self._at = time.monotonic() + timeout_s
+
+    @property
+    def left_s(self) -> float:
+        """Seconds until then; not more than 0 when it is over."""
+        return self._at - time.monotonic()
+
+    def end(self) -> None:
+        """Let it be over now: nobody waits any more."""
+        self._at = 0.0
+
+
+_Work = Callable[[ServingStore, Deadline], Coroutine[None, None, _T]]
 
 
 class Readers:
@@ -45,9 +67,11 @@ class Readers:
     async def run(self, work: _Work[_T], timeout_s: float) -> _T:
         """What `work` returns, in one of the threads.
 
+        When it is cancelled, as by a client that hangs up, the time of the work is over as well.
+
         Args:
-            work: Is given the store, and until when it may take, as of `time.monotonic`. Where it
-                awaits it is cancelled then; where it computes it has to look for itself.
+            work: Is given the store, and until when it may take. Where it awaits it is cancelled
+                then; where it computes it has to look for itself.
             timeout_s: How long it may wait for a thread, and take.
 
         Raises:
@@ -55,9 +79,10 @@ class Readers:
             SettingsError: The store's URL is not understood.
             StoreError: The store failed.
         """
-        deadline = time.monotonic() + timeout_s
+        deadline = Deadline(timeout_s)
         try:
-            reader = await asyncio.wait_for(self._idle.get(), timeout_s)
+            async with asyncio.timeout(timeout_s):
+                reader = await self._idle.get()
         except TimeoutError:
             raise BusyError(
                 f"{len(self._all)} others are being answered, and none was done within"
@@ -69,13 +94,17 @@ class Readers:
         )
         future.add_done_callback(lambda done: self._release(reader, done))
         try:
-            # Whoever gives up leaves the thread to its work.
-            return await asyncio.wait_for(asyncio.shield(future), deadline - time.monotonic())
+            # The thread is free when its work is done, whoever gives up.
+            async with asyncio.timeout(deadline.left_s):
+                return await asyncio.shield(future)
         except TimeoutError:
             raise BusyError(
                 f"this took longer than {timeout_s:g} s: ask for a shorter range, wider windows or"
                 " fewer dimensions, or let FASTDATA_WEB_TIMEOUT_S be more"
             ) from None
+        except asyncio.CancelledError:
+            reader.give_up(deadline)
+            raise
 
     def _release(self, reader: "_Reader", done: asyncio.Future[_T]) -> None:
         if not done.cancelled():
@@ -92,6 +121,7 @@ class _Reader(Thread):
         self._url = url
         self._store: ServingStore | None = None
         self._stack = AsyncExitStack()
+        self._timeout: asyncio.Timeout | None = None  # of what it does now
 
     def run(self) -> None:
         asyncio.set_event_loop(self.loop)
@@ -100,10 +130,10 @@ class _Reader(Thread):
         finally:
             self.loop.close()
 
-    async def read(self, work: _Work[_T], deadline: float) -> _T:
+    async def read(self, work: _Work[_T], deadline: Deadline) -> _T:
         """What `work` returns; see `Readers.run`."""
         try:
-            async with asyncio.timeout(deadline - time.monotonic()):
+            async with asyncio.timeout(deadline.left_s) as self._timeout:
                 if self._store is None:
                     store = open_store(self._url, create=False)
                     self._store = await self._stack.enter_async_context(store)
@@ -111,6 +141,18 @@ class _Reader(Thread):
         except StoreUnavailableError:
             await self._close()
             raise
+        finally:
+            self._timeout = None
+
+    def give_up(self, deadline: Deadline) -> None:
+        """Let what it does end; for the loop of those who asked."""
+        deadline.end()  # what has not begun yet ends where it first awaits
+
+        def end() -> None:
+            if self._timeout is not None:
+                self._timeout.reschedule(0)
+
+        self.loop.call_soon_threadsafe(end)
 
     async def _close(self) -> None:
         self._store = None

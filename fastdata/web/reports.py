@@ -36,6 +36,7 @@ from fastdata.web.models import (
     VerificationInfo,
 )
 from fastdata.web.quality import Verified
+from fastdata.web.readers import Deadline
 from fastdata.web.words import RangeWords
 
 __all__ = ["causes_of", "letters_of", "metrics_of", "quality_of", "replays_of", "status_of"]
@@ -97,7 +98,7 @@ async def status_of(desk: Desk) -> Status:
 async def _status(desk: Desk) -> tuple[Status, float]:
     began, problems = time.monotonic(), list[str]()
 
-    async def read(store: ServingStore | None, _deadline: float) -> Status:
+    async def read(store: ServingStore | None, _deadline: Deadline) -> Status:
         archive = None
         try:
             archive = await asyncio.to_thread(
@@ -119,7 +120,7 @@ async def _status(desk: Desk) -> tuple[Status, float]:
         status = await desk.readers.run(read, desk.settings.web_timeout_s)
     except FastdataError as error:
         problems.append(str(error))
-        status = await read(None, 0)
+        status = await read(None, Deadline(0))
     masked = tuple(mask_url(text) for text in (*problems, *status.problems))
     return replace(status, problems=masked), time.monotonic() - began
 
@@ -165,7 +166,7 @@ async def replays_of(desk: Desk) -> list[tuple[Metric, Look, list[PastRun]]]:
     """
     metrics = sorted(desk.catalog.metrics.values(), key=lambda metric: metric.name)
 
-    async def read(store: ServingStore, _deadline: float) -> list[list[PastRun]]:
+    async def read(store: ServingStore, _deadline: Deadline) -> list[list[PastRun]]:
         return [await past_runs(store, metric.id) for metric in metrics]
 
     looks = await asyncio.gather(*[desk.looks.at(metric) for metric in metrics])
@@ -207,7 +208,7 @@ async def causes_of(desk: Desk, metric: Metric, words: RangeWords) -> list[Cause
         by=["measure", "cause"],
     )
 
-    async def read(store: ServingStore, _deadline: float) -> list[Cause]:
+    async def read(store: ServingStore, _deadline: Deadline) -> list[Cause]:
         return [Cause.model_validate(row) for row in json_rows(await question.answer(store))]
 
     return await desk.readers.run(read, desk.settings.web_timeout_s)

@@ -14,6 +14,7 @@ __all__ = ["serve"]
 
 _END_S = 10
 _BACKLOG = 2_048
+_HEAD_BYTES = 1 << 16  # a long condition, percent-encoded
 
 
 class _WebServer(uvicorn.Server):
@@ -55,6 +56,7 @@ async def serve(
             server_header=False,
             lifespan="on",
             timeout_graceful_shutdown=_END_S,
+            h11_max_incomplete_event_size=_HEAD_BYTES,
         )
         server = _WebServer(config, lambda: on_ready(url))
         ending = asyncio.create_task(_end(app, server, stop))
