@@ -30,6 +30,7 @@ class Desk:
         answers: Answers queries, in readers of their own.
         changes: Tells what is new.
         status: How far each layer is.
+        health: Why the server cannot answer; empty when it can.
         history: How that was during the last hour; empty where nobody samples.
     """
 
@@ -40,6 +41,7 @@ class Desk:
     answers: Answers
     changes: Changes
     status: Recent[Status]
+    health: Recent[list[str]]
     history: History
 
     @classmethod
@@ -67,6 +69,7 @@ class Desk:
                     answers=Answers(large, looks, settings),
                     changes=Changes(catalog.metrics.values(), looks),
                     status=Recent(),
+                    health=Recent(),
                     history=history,
                 )
             finally:

@@ -1,11 +1,13 @@
 """Where people type in the token, once for each browser."""
 
+import asyncio
 import secrets
 from typing import Annotated
 from urllib.parse import parse_qs
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, HTTPException, Query, Request
 from fastapi.responses import RedirectResponse, Response
+from starlette.requests import ClientDisconnect
 
 from fastdata.web.dependency import TheDesk
 from fastdata.web.rendering import render
@@ -17,6 +19,8 @@ router = APIRouter(include_in_schema=False)
 
 _YEAR_S = 365 * 24 * 3600
 _MOST_BYTES = 4_096
+_MOST_S = 10
+_CLOSE = {"Connection": "close"}  # the rest of what is sent is not read
 
 
 @router.get("/login")
@@ -28,12 +32,8 @@ async def ask_token(next: Annotated[str, Query()] = "/") -> Response:
 @router.post("/login")
 async def take_token(request: Request, desk: TheDesk) -> Response:
     """A cookie for who has the token, who then gets the page that was asked for."""
-    body = b""
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > _MOST_BYTES:
-            break
-    words = parse_qs(body[:_MOST_BYTES].decode(errors="replace"))
+    body = await _body(request)
+    words = parse_qs(body.decode(errors="replace"))
     typed, target = (words.get(name, [""])[0] for name in ("token", "next"))
     # Only to pages of this server.
     is_ours = target.startswith("/") and not target.startswith(("//", "/\\"))
@@ -52,3 +52,18 @@ async def take_token(request: Request, desk: TheDesk) -> Response:
         secure=request.url.scheme == "https",
     )
     return response
+
+
+async def _body(request: Request) -> bytes:
+    """What the form sends; nobody holds a connection with one that never ends."""
+    body = b""
+    try:
+        async with asyncio.timeout(_MOST_S):
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > _MOST_BYTES:
+                    raise HTTPException(413, "that is no token: it is too long", _CLOSE)
+    except (TimeoutError, ClientDisconnect):
+        said = f"the form did not come within {_MOST_S} s: send it again"
+        raise HTTPException(408, said, _CLOSE) from None
+    return body

@@ -9,6 +9,7 @@ from fastdata.errors import FastdataError, mask_url
 from fastdata.store.past_runs import next_run
 from fastdata.store.protocol import ServingStore
 from fastdata.web.dependency import TheDesk
+from fastdata.web.desk import Desk
 from fastdata.web.models import Letters, Quality, Replays, responses
 from fastdata.web.quality import verified_of
 from fastdata.web.readers import Deadline
@@ -98,7 +99,16 @@ async def live() -> dict[str, str]:
 
 @router.get("/health/ready", responses={503: {"description": "Not ready; `problems` says why."}})
 async def ready(desk: TheDesk, response: Response) -> dict[str, object]:
-    """200 when metrics are declared and the store can be read, else 503 with `problems`."""
+    """200 when metrics are declared and the store can be read, else 503 with `problems`.
+
+    The store is read at most once a second for all who ask.
+    """
+    problems = await desk.health.get(lambda: _problems(desk))
+    response.status_code = 503 if problems else 200
+    return {"status": "not ready" if problems else "ready", "problems": problems}
+
+
+async def _problems(desk: Desk) -> tuple[list[str], float]:
     problems = [] if desk.catalog.metrics else ["no metric is declared: check FASTDATA_AGENTS"]
 
     async def read(store: ServingStore, _deadline: Deadline) -> None:
@@ -109,5 +119,4 @@ async def ready(desk: TheDesk, response: Response) -> dict[str, object]:
         await desk.readers.run(read, _READY_S)
     except FastdataError as error:
         problems.append(mask_url(str(error)))
-    response.status_code = 503 if problems else 200
-    return {"status": "not ready" if problems else "ready", "problems": problems}
+    return problems, 0

@@ -85,11 +85,16 @@ _env.globals |= {
 }
 
 
-def render(template: str, context: Mapping[str, object], status: int = 200) -> HTMLResponse:
+def render(
+    template: str,
+    context: Mapping[str, object],
+    status: int = 200,
+    headers: Mapping[str, str] | None = None,
+) -> HTMLResponse:
     """A page.
 
     Args:
         template: A file of `templates/`.
     """
     text = _env.get_template(template).render(context)
-    return HTMLResponse(text, status, {"Cache-Control": "private, no-cache"})
+    return HTMLResponse(text, status, {"Cache-Control": "private, no-cache", **(headers or {})})

@@ -102,7 +102,7 @@ class Guard:
             if is_begun:
                 raise
             _log.exception("%s %s", scope["method"], scope["path"])
-            await problem(500, _A_BUG)(scope, receive, send_careful)
+            await problem(scope, 500, _A_BUG)(scope, receive, send_careful)
 
     def _refusal(self, scope: Scope) -> ASGIApp | None:
         headers = Headers(scope=scope)
@@ -111,6 +111,7 @@ class Guard:
             if is_loopback(host if host.endswith("]") else host.rpartition(":")[0] or host):
                 return None
             return problem(
+                scope,
                 421,
                 f"this server answers to localhost only, not to {host!r}, as it has no token:"
                 " set FASTDATA_WEB_TOKEN",
@@ -121,6 +122,7 @@ class Guard:
             return RedirectResponse(f"/login?{urlencode({'next': _target(scope)})}", 303)
         said = "the token is wrong" if "authorization" in headers else "a token is needed"
         return problem(
+            scope,
             401,
             f"{said}: send the header 'Authorization: Bearer …' with that of FASTDATA_WEB_TOKEN",
             {"WWW-Authenticate": "Bearer"},

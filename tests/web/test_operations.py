@@ -1,7 +1,9 @@
 """Status, dead letters, replays, quality and health."""
 
+import asyncio
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import confluent_kafka
 import pytest
@@ -13,6 +15,8 @@ from fastdata.store.opening import open_store
 from fastdata.store.past_runs import PastRun, add_past_run
 from fastdata.store.protocol import Flip, Total
 from fastdata.verify.errors_metric import errors_of
+from fastdata.web import operations, recent
+from fastdata.web.desk import Desk
 from tests.answer.trips import NOON, TWO
 from tests.support.mockbroker import MockBroker
 from tests.web.serving import Served, fold, serving
@@ -191,6 +195,23 @@ async def test_a_server_that_can_answer_is_ready(served: Served) -> None:
     assert (200, {"status": "ready", "problems": []}) == (ready.status_code, ready.json())
 
 
+async def test_many_who_probe_read_the_store_once(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read, made = operations._problems, []
+
+    async def counted(desk: Desk) -> Any:
+        made.append(desk)
+        return await read(desk)
+
+    monkeypatch.setattr(operations, "_problems", counted)
+    monkeypatch.setattr(recent, "_AGE_S", 600)
+    for _ in range(3):
+        probes = [served.get("/health/ready") for _ in range(10)]
+        assert {200} == {probe.status_code for probe in await asyncio.gather(*probes)}
+    assert 1 == len(made)
+
+
 async def test_a_store_that_is_gone_is_said_and_answers_go_on_when_it_is_back(
     served: Served, tmp_path: Path
 ) -> None:
@@ -205,5 +226,6 @@ async def test_a_store_that_is_gone_is_said_and_answers_go_on_when_it_is_back(
     gone = await served.get(words)
     assert (503, "2") == (gone.status_code, gone.headers["retry-after"])
     (tmp_path / "away.db").rename(tmp_path / "store.db")
+    served.app.state.desk.health._until = 0
     assert 200 == (await served.get("/health/ready")).status_code
     assert 200 == (await served.get(words)).status_code

@@ -12,6 +12,7 @@ import pytest
 from fastdata import web
 from fastdata.answer.query import Question
 from fastdata.errors import SettingsError
+from fastdata.web import login
 from fastdata.web.answers import Answers
 from fastdata.web.problems import problem
 from fastdata.web.security import check_address
@@ -44,7 +45,7 @@ from tests.web.serving import QUERY, Served, serving
         (f"{QUERY}?format=xml", 400, "format: Input should be 'json', 'csv' or 'arrow'"),
         (f"{QUERY}?where=" + "(" * 5_000, 400, "where.0: String should have at most 4096"),
         ("/api/v1/dead-letters?before=x", 400, "before: String should match"),
-        ("/api/v1/nothing", 404, "Not Found"),
+        ("/api/v1/nothing", 404, "there is nothing at this address: /api/docs lists"),
     ],
 )
 async def test_what_cannot_be_answered_is_a_problem_that_says_what_to_do(
@@ -210,6 +211,73 @@ async def test_a_bug_is_logged_and_shows_nothing_of_itself(
     assert "content-security-policy" in (await served.get(QUERY)).headers
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "host", "status", "said"),
+    [
+        ("GET", "/nothing", "localhost", 404, "there is nothing at this address"),
+        ("GET", "/metrics/ride", "localhost", 404, "did you mean &#39;rides&#39;?"),
+        ("GET", "/dead-letters?before=x", "localhost", 400, "before: String should match"),
+        ("PUT", "/quality", "localhost", 405, "ask with GET"),
+        ("GET", "/quality", "example.org", 421, "set FASTDATA_WEB_TOKEN"),
+    ],
+)
+async def test_a_person_is_told_on_a_page(
+    served: Served, method: str, path: str, host: str, status: int, said: str
+) -> None:
+    response = await served.client.request(method, path, headers={"Host": host})
+    assert (status, "text/html; charset=utf-8") == (
+        response.status_code,
+        response.headers["content-type"],
+    )
+    assert said in response.text
+    assert f"<h1>{status}: " in response.text
+    assert "default-src 'none'" in response.headers["content-security-policy"]
+
+
+async def test_a_page_with_a_bug_is_a_page_too(
+    served: Served, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def broken(*_arguments: Any) -> Any:
+        raise RuntimeError("hunter2")
+
+    monkeypatch.setattr(Question, "answer", broken)
+    response = await served.get("/metrics/rides")
+    assert (500, True) == (response.status_code, "<h1>500: " in response.text)
+    assert "the server&#39;s log has the details" in response.text
+    assert "hunter2" not in response.text
+    assert "RuntimeError: hunter2" in caplog.text
+
+
+FORM = b"POST /login HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000\r\n\r\ntoken="
+
+
+@pytest.mark.parametrize(("sent", "status"), [(b"s", b"408"), (b"s" * 5_000, b"413")])
+async def test_a_form_that_never_ends_holds_no_connection(
+    served: Served, monkeypatch: pytest.MonkeyPatch, sent: bytes, status: bytes
+) -> None:
+    monkeypatch.setattr(login, "_MOST_S", 0.1)
+    reader, writer = await asyncio.open_connection("127.0.0.1", served.client.base_url.port)
+    writer.write(FORM + sent)
+    async with asyncio.timeout(20):
+        said = await reader.read()  # to the end: the server closes the connection
+    assert said.startswith(b"HTTP/1.1 " + status)
+    writer.close()
+    await writer.wait_closed()
+
+
+async def test_who_hangs_up_within_a_form_is_no_bug(
+    served: Served, caplog: pytest.LogCaptureFixture
+) -> None:
+    _, writer = await asyncio.open_connection("127.0.0.1", served.client.base_url.port)
+    writer.write(FORM)
+    await writer.drain()
+    assert 200 == (await served.get("/health/live")).status_code
+    writer.close()
+    await writer.wait_closed()
+    assert 200 == (await served.get("/health/live")).status_code
+    assert "" == caplog.text
+
+
 async def test_a_reader_that_hangs_up_leaves_nothing_behind(served: Served) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", served.client.base_url.port)
     writer.write(b"GET /api/v1/stream HTTP/1.1\r\nHost: localhost\r\n\r\n")
@@ -224,5 +292,7 @@ async def test_a_reader_that_hangs_up_leaves_nothing_behind(served: Served) -> N
 
 
 def test_a_problem_shows_no_secret_of_a_url() -> None:
-    body = problem(503, "cannot read postgresql://me:hunter2@db/x").body
-    assert b"hunter2" not in bytes(body)
+    for path in ("/api/v1/metrics", "/metrics/rides"):
+        body = problem({"path": path}, 503, "cannot read postgresql://me:hunter2@db/x").body
+        assert b"cannot read" in bytes(body)
+        assert b"hunter2" not in bytes(body)
