@@ -7,6 +7,8 @@ from rich.cells import cell_len, chop_cells
 
 __all__ = ["bounded", "folded", "is_growing", "parts_of", "shortened", "shown", "width_of"]
 
+_LARGE = 1e15  # from there on a float has no digits of thousandths
+
 
 def width_of(text: str) -> int:
     """How many columns of a terminal it takes."""
@@ -107,7 +109,9 @@ def shown(value: object, longest: int | None = None) -> str:
         case bool():
             return str(value).lower()
         case float():
-            return f"{value:,.3f}" if value == 0 or abs(value) >= 1 else f"{value:.4g}"
+            if value == 0 or 1 <= abs(value) < _LARGE:
+                return f"{value:,.3f}"
+            return f"{value:.{4 if abs(value) < 1 else 15}g}"
         case int() | Decimal():
             return f"{value:,}"
         case list():

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 import pyarrow as pa
 
 from fastdata.answer.arrow import Description, describe
-from fastdata.answer.cells import bounded, shown
+from fastdata.answer.cells import bounded, folded, shown
 from fastdata.answer.merge import Row
 from fastdata.answer.query import Question, question_of
 from fastdata.coordinates.instants import HOUR_MS, MINUTE_MS, parse_instant
@@ -41,6 +41,7 @@ _MOST_POINTS = 2_000
 _FEW_POINTS = 170
 _WIDTHS = {"1m": MINUTE_MS, "5m": 5 * MINUTE_MS, "15m": 15 * MINUTE_MS, "1h": HOUR_MS}
 _WIDTHS |= {"day": 24 * HOUR_MS, "week": 7 * 24 * HOUR_MS, "month": 30 * 24 * HOUR_MS}
+_LONGEST = 100  # text of a cell; its whole is in the CSV
 _REST = "all others"
 
 
@@ -138,6 +139,7 @@ async def see(
         table, lines = await _lines(metric, wish, wish.by, store, watched)
     about = describe(table)
     layout = _Layout(metric, about, wish, starts)
+    places = [(start, line) for start in reversed(starts) for line in lines if start in line.rows]
     rows = [
         (
             start,
@@ -145,9 +147,7 @@ async def see(
             layout.cells(line, start, wish.by),
             layout.state(line, start)[1],
         )
-        for start in reversed(starts)
-        for line in lines
-        if start in line.rows
+        for start, line in places[:MOST_ROWS]
     ]
     letters = {start: {layout.state(line, start)[0] for line in lines} for start in starts}
     ends = [
@@ -155,7 +155,7 @@ async def see(
         for start in starts
         if letters[start] > {" "} or letters[start] - {" "}
     ]
-    return MetricView(layout.data(lines), lines, rows[:MOST_ROWS], len(rows), ends, about)
+    return MetricView(layout.data(lines), lines, rows, len(places), ends, about)
 
 
 def _asked(metric: Metric, wish: Wish, where: str | None = None, **more: object) -> Question:
@@ -331,8 +331,8 @@ class _Layout:
 
     def cells(self, line: ChartLine, start: int, by: str | None) -> list[str]:
         row = line.rows[start]
-        names = [] if by is None else [line.name]
-        return [*names, *(bounded(row, measure) for measure in self._metric.columns)]
+        names = [] if by is None else [folded(line.name, _LONGEST, most=1)[0]]
+        return [*names, *(bounded(row, measure, _LONGEST) for measure in self._metric.columns)]
 
     def label(self, start: int) -> str:
         """The window, in the zone of the answer."""

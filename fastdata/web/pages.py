@@ -144,6 +144,7 @@ def _shown(view: MetricView, metric: Metric, words: PageWords, wish: Wish) -> di
         "every": wish.every,
         "range": f"{start:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M}",
         "zone": view.about["zone"],
+        "columns": [*([wish.by] if wish.by else []), *metric.columns],
         "most_rows": MOST_ROWS,
         "most_lines": MOST_LINES,
         "query": f"/api/v1/metrics/{metric.name}/query?{query}",

@@ -1,60 +1,27 @@
-"""The pages in a real browser: what they draw, that they move, and that everybody can use them.
+"""The pages in a real browser: what they draw, that they move, and that everybody can use them."""
 
-Chromium has to be on the PATH, as Debian's package puts it there.
-"""
-
-import shutil
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
-from axe_playwright_python.async_playwright import Axe
-from playwright.async_api import Page, ViewportSize, async_playwright, expect
+from playwright.async_api import ViewportSize, expect
 
 from tests.answer.trips import ONE, TWO
+from tests.web.browser import DESK, NEEDS_CHROMIUM, PHONE, Seen, seeing
 from tests.web.serving import Served, fold
 from tests.web.test_earlier import BEFORE, count
 from tests.web.test_operations import COUNTED, FAILED, keep
 from tests.web.test_quality import CAUSES, store_errors
 
-CHROMIUM = shutil.which("chromium")
-pytestmark = [
-    pytest.mark.processes,
-    pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium on the PATH"),
-]
+pytestmark = NEEDS_CHROMIUM
 METRIC = "/metrics/rides?from=2013-01-01T12:00&to=2013-01-01T15:00&every=1h&by=city"
-PATHS = [METRIC, "/replays", "/quality", "/login"]
-PHONE, DESK = ViewportSize(width=390, height=844), ViewportSize(width=1280, height=900)
-SERIOUS = ("serious", "critical")
-
-
-class Seen:
-    """A page, and what its console said."""
-
-    def __init__(self, page: Page, url: str) -> None:
-        self.page = page
-        self.url = url
-        self.said: list[str] = []
-        page.on("console", lambda message: self.said.append(message.text))
-        page.on("pageerror", lambda error: self.said.append(str(error)))
-
-    async def go(self, path: str) -> None:
-        await self.page.goto(self.url + path)
-
-    async def cells(self) -> list[str]:
-        return await self.page.locator("#rows tbody tr").all_inner_texts()
+PATHS = {"metric": METRIC, "replays": "/replays", "quality": "/quality", "login": "/login"}
 
 
 @pytest.fixture(params=["light", "dark"])
 async def seen(served: Served, request: pytest.FixtureRequest) -> AsyncIterator[Seen]:
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        context = await browser.new_context(color_scheme=request.param, viewport=DESK)
-        seen = Seen(await context.new_page(), str(served.client.base_url))
+    async with seeing(served, request.param) as seen:
         yield seen
-        await browser.close()
-        assert [] == seen.said
 
 
 async def test_each_measure_has_a_chart_and_each_line_a_place_in_its_legend(seen: Seen) -> None:
@@ -96,22 +63,15 @@ async def test_a_filter_is_in_the_address_and_the_way_back_undoes_it(seen: Seen)
     assert before == await seen.cells()
 
 
-@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("name", PATHS)
+@pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("size", [DESK, PHONE], ids=["desk", "phone"])
 async def test_pages_fit_and_have_no_serious_finding(
-    seen: Seen, path: str, size: ViewportSize, tmp_path: Path
+    served: Served, name: str, scheme: str, size: ViewportSize
 ) -> None:
-    await seen.page.set_viewport_size(size)
-    await seen.go(path)
-    await check_page(seen, size, tmp_path)
-
-
-async def check_page(seen: Seen, size: ViewportSize, tmp_path: Path) -> None:
-    await seen.page.screenshot(path=tmp_path / "page.png", full_page=True)
-    assert await seen.page.evaluate("document.documentElement.scrollWidth") <= size["width"]
-    results = await Axe().run(seen.page)
-    found = [v for v in results.response["violations"] if v["impact"] in SERIOUS]
-    assert [] == [(v["id"], [node["html"][:120] for node in v["nodes"]]) for v in found]
+    async with seeing(served, scheme, size) as seen:
+        await seen.go(PATHS[name])
+        await seen.check(name)
 
 
 async def test_what_was_before_is_told_at_each_point_that_has_it(
@@ -130,15 +90,14 @@ async def test_what_was_before_is_told_at_each_point_that_has_it(
 
 @pytest.mark.parametrize("size", [DESK, PHONE], ids=["desk", "phone"])
 async def test_the_pages_of_replays_and_quality_fit_when_there_is_much_to_tell(
-    served: Served, seen: Seen, size: ViewportSize, tmp_path: Path
+    served: Served, seen: Seen, size: ViewportSize
 ) -> None:
     await store_errors(served, CAUSES)
     await keep(served, COUNTED, replace(FAILED, error="no answer of " + "x" * 300))
     await seen.page.set_viewport_size(size)
-    await seen.go("/replays")
-    await check_page(seen, size, tmp_path)
-    await seen.go("/quality")
-    await check_page(seen, size, tmp_path)
+    for name in ("replays", "quality"):
+        await seen.go(f"/{name}")
+        await seen.check(f"much-{size['width']}-{name}")
     await seen.page.locator(".plot").last.focus()
     await seen.page.keyboard.press("Home")
     tip = await seen.page.locator(".tip").last.inner_text()

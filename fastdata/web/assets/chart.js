@@ -30,6 +30,7 @@ export function drawCharts() {
     const chart = data?.charts.find(({ measure }) => measure === element.dataset.measure);
     const shape = JSON.stringify([chart?.lines.map(({ name, before }) => [name, Boolean(before)]), data?.zone, document.documentElement.dataset.theme]);
     const before = drawn.get(element);
+    element.hidden = !chart;
     if (before?.shape === shape && chart) {
       Object.assign(before.view, { chart, data });
       before.plot.setData(columns(before.view));
@@ -56,13 +57,13 @@ function plotted(element, view) {
   for (const { line } of view.chart.lines) {
     const upper = series.length + 3;
     const stroke = color(`--line-${line}`);
-    const point = { size: 6, stroke, fill: stroke };
+    const point = { size: 6, stroke, fill: stroke, filter: lonely };
     const hollow = { ...point, fill: color("--card") };
     const hidden = { stroke: "transparent", points: { show: false } };
     series.push(
       { stroke, width: 2, points: point },
       { stroke, width: 2, points: hollow, dash: [7, 5] },
-      { stroke, width: 2, points: { ...hollow, show: true }, dash: [2, 4], alpha: 0.65 },
+      { stroke, width: 2, points: { ...hollow, show: true }, dash: [2, 4], alpha: 0.65, ...(view.chart.from_zero && { paths: stems }) },
       hidden,
       { ...hidden },
     );
@@ -100,21 +101,43 @@ function plotted(element, view) {
 }
 
 function columns({ chart, data }) {
-  const lines = chart.lines.flatMap((line) => [...styled(line), line.upper, line.lower]);
+  const lines = chart.lines.flatMap((line) => styled(line, chart.from_zero));
   const before = chart.lines.flatMap((line) => (line.before ? [line.before] : []));
   return [data.times.map((ms) => ms / 1000), ...lines, ...before];
 }
 
-// The values of a line in three columns, by the state of each point. A stretch of line is exact when both of its ends are.
-function styled(line) {
+// The values of a line in three columns, and its bounds, by the state of each point. A stretch of line is exact when both of its ends are.
+// What grows from zero while its bucket is in progress is joined to nothing: it would look like a fall.
+function styled(line, isGrowing) {
   const { value, state } = line;
+  const isJoined = (i) => state[i] !== "p" || !isGrowing;
   const exact = value.map((v, i) => (state[i] === "e" ? v : null));
   const fresh = value.map((v, i) => {
     const near = state[i] === "e" && (state[i - 1] === "f" || state[i + 1] === "f");
     return state[i] === "f" || near ? v : null;
   });
-  const running = value.map((v, i) => (state[i] === "p" || state[i + 1] === "p" ? v : null));
-  return [exact, fresh, running];
+  const running = value.map((v, i) => (state[i] === "p" || (state[i + 1] === "p" && isJoined(i + 1)) ? v : null));
+  const bounds = [line.upper, line.lower].map((bound) => bound.map((v, i) => (isJoined(i) ? v : null)));
+  return [exact, fresh, running, ...bounds];
+}
+
+// What is in progress, as far as it has grown.
+function stems(plot, series, first, last) {
+  const stroke = new Path2D();
+  for (let i = first; i <= last; i++) {
+    if (plot.data[series][i] === null) continue;
+    const x = plot.valToPos(plot.data[0][i], "x", true);
+    stroke.moveTo(x, plot.valToPos(0, "y", true));
+    stroke.lineTo(x, plot.valToPos(plot.data[series][i], "y", true));
+  }
+  return { stroke };
+}
+
+// Where there is no room for points, those without a neighbor are drawn: no line shows them.
+function lonely(plot, series, isShown) {
+  const values = plot.data[series];
+  const isNothing = (i) => (values[i] ?? null) === null;
+  return isShown ? null : [...values.keys()].filter((i) => !isNothing(i) && isNothing(i - 1) && isNothing(i + 1));
 }
 
 function reach(low, high, fromZero) {
@@ -125,7 +148,9 @@ function reach(low, high, fromZero) {
 }
 
 function short(tick) {
-  if (Math.abs(tick) < 10000) return tick.toLocaleString("en-US", { maximumFractionDigits: 6 });
+  const size = Math.abs(tick);
+  if (tick && (size < 1e-5 || size >= 1e15)) return tick.toExponential(2).replace(/\.?0*e\+?/, "e");
+  if (size < 10000) return tick.toLocaleString("en-US", { maximumFractionDigits: 6 });
   return tick.toLocaleString("en-US", { notation: "compact", maximumFractionDigits: 2 });
 }
 

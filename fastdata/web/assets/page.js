@@ -41,10 +41,13 @@ async function refresh(isAsked = false) {
       location.reload();
       return;
     }
-    swap(new DOMParser().parseFromString(html, "text/html"));
-    updatedAt = new Date();
-    lose(response.status >= 500 ? "The server cannot answer now." : "");
-    if (response.status >= 500) later(SLOW_MS);
+    const next = new DOMParser().parseFromString(html, "text/html");
+    const isDown = response.status >= 500;
+    // What was there stays while the server cannot answer; it says of when it is.
+    if (!isDown || isAsked) swap(next);
+    if (!isDown) updatedAt = new Date();
+    lose(isDown ? `The server cannot answer now: ${next.querySelector(".notice")?.textContent}.` : "");
+    if (isDown) later(SLOW_MS);
   } catch {
     if (asking !== mine) return; // it was given up for a newer one
     lose("The server is not reached.");
@@ -83,6 +86,9 @@ function follow(retryMs = FASTEST_MS) {
   });
   stream.addEventListener("change", () => {
     later(FASTEST_MS);
+  });
+  stream.addEventListener("problem", () => {
+    later(0);
   });
   stream.addEventListener("error", () => {
     stream.close();
