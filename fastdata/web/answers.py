@@ -1,12 +1,10 @@
 """A query from its words to the bytes of its answer."""
 
-import asyncio
 import hashlib
 import io
 import json
 import time
 from bisect import bisect_right
-from collections import Counter, OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
 
 import pyarrow as pa
@@ -23,6 +21,7 @@ from fastdata.settings import Settings
 from fastdata.store.protocol import ServingStore
 from fastdata.web.looks import Looks
 from fastdata.web.readers import Deadline, Readers
+from fastdata.web.shared import Shared
 from fastdata.web.words import Form, QuestionWords
 
 __all__ = ["Answers", "RowWatch"]
@@ -45,8 +44,7 @@ class Answers:
         self.readers = readers
         self._looks = looks
         self._settings = settings
-        self._bodies: OrderedDict[str, asyncio.Task[bytes]] = OrderedDict()
-        self._waiting = Counter[asyncio.Task[bytes]]()
+        self._bodies = Shared[bytes](_KEPT, lambda body: len(body) <= _KEPT_BYTES)
 
     async def tag(
         self, metric: Metric, words: QuestionWords, form: Form
@@ -81,32 +79,7 @@ class Answers:
             StoreError: The store failed.
             CorruptStateError: A stored state does not verify.
         """
-        task = self._bodies.get(key)
-        if task is None:
-            task = self._bodies[key] = asyncio.create_task(self._make(question, limit, form))
-            task.add_done_callback(lambda done: self._keep(key, done))
-        self._bodies.move_to_end(key)
-        self._waiting[task] += 1
-        try:
-            return await asyncio.shield(task)
-        finally:
-            self._waiting[task] -= 1
-            if not self._waiting[task]:
-                del self._waiting[task]
-                if not task.done():
-                    task.cancel()
-                    self._forget(key, task)
-
-    def _keep(self, key: str, task: asyncio.Task[bytes]) -> None:
-        failed = task.cancelled() or task.exception()
-        if failed or len(task.result()) > _KEPT_BYTES:
-            self._forget(key, task)
-        while len(self._bodies) > _KEPT:
-            self._bodies.popitem(last=False)
-
-    def _forget(self, key: str, task: asyncio.Task[bytes]) -> None:
-        if self._bodies.get(key) is task:  # and not one that came after it
-            del self._bodies[key]
+        return await self._bodies.get(key, lambda: self._make(question, limit, form))
 
     async def _make(self, question: Question, limit: int | None, form: Form) -> bytes:
         async def answer(store: ServingStore, deadline: Deadline) -> bytes:

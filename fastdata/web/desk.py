@@ -10,14 +10,17 @@ from fastdata.operate.status import Status
 from fastdata.settings import Settings
 from fastdata.web.answers import Answers
 from fastdata.web.changes import Changes
+from fastdata.web.charts import MetricView
 from fastdata.web.history import History
 from fastdata.web.looks import Looks
 from fastdata.web.readers import Readers
 from fastdata.web.recent import Recent
+from fastdata.web.shared import Shared
 
 __all__ = ["Desk"]
 
 _SMALL_READERS = 2
+_VIEWS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +31,7 @@ class Desk:
         readers: For what is small: a slow answer does not hold it up.
         looks: What is known of each metric.
         answers: Answers queries, in readers of their own.
+        views: What pages show of a metric.
         changes: Tells what is new.
         status: How far each layer is.
         health: Why the server cannot answer; empty when it can.
@@ -39,6 +43,7 @@ class Desk:
     readers: Readers
     looks: Looks
     answers: Answers
+    views: Shared[MetricView]
     changes: Changes
     status: Recent[Status]
     health: Recent[list[str]]
@@ -67,6 +72,7 @@ class Desk:
                     readers=small,
                     looks=looks,
                     answers=Answers(large, looks, settings),
+                    views=Shared(_VIEWS),
                     changes=Changes(catalog.metrics.values(), looks),
                     status=Recent(),
                     health=Recent(),

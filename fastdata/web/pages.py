@@ -108,7 +108,7 @@ async def show_metric(
         page["says"] = _sentence(look, metric, now_ms())
         wish = _wish(metric, words, look, now_ms())
         if wish is not None:
-            view = await _view(desk, metric, wish, days)
+            view = await _view(desk, metric, wish, days, look)
             page |= _shown(view, metric, words, wish)
             page["says"] = [*_sentence(look, metric, now_ms()), (_certainty(view, now_ms()), "")]
     except FastdataError as error:
@@ -116,15 +116,23 @@ async def show_metric(
     return render("metric.html", page)
 
 
-async def _view(desk: Desk, metric: Metric, wish: Wish, days: int) -> MetricView:
-    """What is asked for; and, of so many days before, what there was."""
+async def _view(desk: Desk, metric: Metric, wish: Wish, days: int, look: Look) -> MetricView:
+    """What is asked for; and, of so many days before, what there was.
 
-    async def look_up(store: ServingStore, deadline: Deadline) -> MetricView:
+    It is laid out once for all who look at the same.
+    """
+
+    async def lay_out(store: ServingStore, deadline: Deadline) -> MetricView:
         watched = RowWatch(desk.settings.web_max_rows, deadline).rows
         view = await see(metric, wish, store, watched)
         return await with_earlier(view, metric, wish, days, store, watched) if days else view
 
-    return await desk.answers.readers.run(look_up, desk.settings.web_timeout_s)
+    # Days before may be an hour longer.
+    first = wish.start - (days + 1) * _DAY_MS if days else wish.start
+    mark = look.mark(floor_to(first, HOUR_MS), ceil_to(wish.end, HOUR_MS))
+    key = repr((mark, look.fresh_until, look.read_until, metric.id, metric.measures, wish, days))
+    run, timeout_s = desk.answers.readers.run, desk.settings.web_timeout_s
+    return await desk.views.get(key, lambda: run(lay_out, timeout_s))
 
 
 def _shown(view: MetricView, metric: Metric, words: PageWords, wish: Wish) -> dict[str, object]:

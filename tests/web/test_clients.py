@@ -82,7 +82,7 @@ async def test_an_answer_goes_on_while_one_of_its_clients_is_there(
     slow = Slow(monkeypatch)
     async with serving(tmp_path, web_timeout_s=600) as served:
         first, second = await ask(served, SLOW), await ask(served, SLOW)
-        waiting = served.app.state.desk.answers._waiting
+        waiting = served.app.state.desk.answers._bodies._waiting
         await until(lambda: [2] == list(waiting.values()))
         await hang_up(first)
         await until(lambda: [1] == list(waiting.values()))

@@ -1,5 +1,6 @@
 """The page of a metric: the numbers of an answer as a table, and what its charts are drawn from."""
 
+import asyncio
 import json
 import re
 from collections.abc import Mapping
@@ -16,7 +17,8 @@ from fastdata.coordinates.segments import Coverage
 from fastdata.declare.filters import Filter
 from fastdata.store.opening import open_store
 from fastdata.store.protocol import Flip
-from fastdata.web.charts import MOST_LINES, equals, others
+from fastdata.web import pages
+from fastdata.web.charts import MOST_LINES, MetricView, equals, others, see
 from tests.answer.trips import (
     MINUTE,
     NOON,
@@ -307,3 +309,23 @@ async def test_cookies_of_others_do_not_matter(tmp_path: Path, others: str) -> N
         served.client.cookies.clear()
         assert 303 == (await served.get(PAGE, cookie=others.strip("; "))).status_code
         assert 200 == (await served.get(PAGE, cookie=others + session)).status_code
+
+
+async def test_who_looks_at_the_same_page_shares_what_it_shows(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = []
+
+    async def counted(*arguments: Any) -> MetricView:
+        made.append(1)
+        return await see(*arguments)
+
+    monkeypatch.setattr(pages, "see", counted)
+    words = DAY | {"every": "1h"}
+    shown = await asyncio.gather(*[page(served, words) for _ in range(10)])
+    assert (1, 1) == (len(made), len({tuple(map(tuple, Cells(html).rows)) for html in shown}))
+    await fold(served, ONE, trips=3)
+    async with asyncio.timeout(20):
+        while Cells(await page(served, words)).rows[1][1] != "5":
+            pass
+    assert 2 == len(made)
