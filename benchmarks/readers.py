@@ -59,17 +59,15 @@ async def fill(metric: Metric, url: str) -> None:
         await store.upsert([Partial(metric.id, at, key, 0, 1, 1, s) for at, key, s in rows], [])
 
 
-async def change(metric: Metric, url: str, seconds: float) -> None:
-    """Fold one more event each second."""
+async def change(metric: Metric, url: str) -> None:
+    """Fold one more event each second, until it is cancelled."""
     rng, state = random.Random(2), states(metric, random.Random(3), 3, exact=False)
-    until = time.monotonic() + seconds
+    stamp, now = metric.source.segment_size, START + DAY_MS
     async with open_store(url) as store:
-        stamp = metric.source.segment_size
-        while time.monotonic() < until:
+        while True:
             stamp += 1
-            at = START + DAY_MS - rng.randrange(1, 60) * MINUTE_MS
+            at = now - rng.randrange(1, 60) * MINUTE_MS
             partial = Partial(metric.id, at, dump_dims(["JFK", "C9"]), 0, 1, stamp, state)
-            now = START + DAY_MS
             await store.upsert([partial], [Progress("flights", 0, stamp, now, now, now)])
             await asyncio.sleep(1)
 
@@ -141,9 +139,9 @@ async def measure(asked: argparse.Namespace, folder: Path) -> dict[str, object]:
         until = time.monotonic() + asked.seconds
         paths = [ANSWER if number % 3 == 0 else PAGE for number in range(asked.readers)]
         readers = [Reader(port, path, waits[path], codes) for path in paths]
-        await asyncio.gather(
-            change(metric, url, asked.seconds), *[reader.read(until) for reader in readers]
-        )
+        changing = asyncio.create_task(change(metric, url))
+        await asyncio.gather(*[reader.read(until) for reader in readers])
+        changing.cancel()
         cpu = sum(server.cpu_times()[:2]) - cpu
         after = server.memory_info().rss
     requests = sum(map(len, waits.values()))

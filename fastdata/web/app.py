@@ -11,6 +11,7 @@ from fastdata.settings import Settings
 from fastdata.web import answering, docs, login, operations, overview, pages
 from fastdata.web.clients import Clients
 from fastdata.web.desk import Desk
+from fastdata.web.models import ANY_PROBLEM
 from fastdata.web.problems import take_problems
 from fastdata.web.rendering import ASSETS, ASSETS_URL, Assets
 from fastdata.web.security import Guard
@@ -32,6 +33,7 @@ def make_app(settings: Settings, catalog: Catalog) -> FastAPI:
         version=version("fastdata-lambda"),
         summary="Answers of both layers, what changes in them, and how the layers are.",
         lifespan=running,
+        responses=ANY_PROBLEM,
         # Their pages load scripts of others from the internet.
         docs_url=None,
         redoc_url=None,

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from fastdata.declare.catalog import Catalog
 from fastdata.operate.status import Status
@@ -16,6 +17,9 @@ from fastdata.web.looks import Looks
 from fastdata.web.readers import Readers
 from fastdata.web.recent import Recent
 from fastdata.web.shared import Shared
+
+if TYPE_CHECKING:
+    from fastapi.responses import HTMLResponse
 
 __all__ = ["Desk"]
 
@@ -32,6 +36,7 @@ class Desk:
         looks: What is known of each metric.
         answers: Answers queries, in readers of their own.
         views: What pages show of a metric.
+        pages: Those pages, while they are looked at.
         changes: Tells what is new.
         status: How far each layer is.
         health: Why the server cannot answer; empty when it can.
@@ -44,6 +49,7 @@ class Desk:
     looks: Looks
     answers: Answers
     views: Shared[MetricView]
+    pages: "Shared[HTMLResponse]"
     changes: Changes
     status: Recent[Status]
     health: Recent[list[str]]
@@ -73,6 +79,7 @@ class Desk:
                     looks=looks,
                     answers=Answers(large, looks, settings),
                     views=Shared(_VIEWS),
+                    pages=Shared(_VIEWS),
                     changes=Changes(catalog.metrics.values(), looks),
                     status=Recent(),
                     health=Recent(),

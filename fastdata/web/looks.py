@@ -36,6 +36,7 @@ class Look:
         fresh_until: How far in event time the speed layer has come, ms UTC.
         read_until: Up to when the log is read, by its own time, ms UTC.
         run: The newest one of batch.
+        taken_ns: When it was, as of a clock that only goes on: no other one of the metric has it.
     """
 
     hours: dict[int, MarkParts]
@@ -44,6 +45,7 @@ class Look:
     fresh_until: int | None
     read_until: int | None
     run: Run | None
+    taken_ns: int
     _counted: AbstractSet[int]  # hours of which batch has counted all that was folded
     _starts: Sequence[int]
     _whole: MarkParts  # what rows of any hour depend on
@@ -75,6 +77,7 @@ class Look:
             fresh_until=fresh_until(survey),
             read_until=read_until(survey),
             run=run,
+            taken_ns=time.monotonic_ns(),
             _counted=_counted(survey, source.segment_size),
             _starts=list(hours),
             _whole=[gaps, ready],

@@ -6,6 +6,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 __all__ = [
+    "ANY_PROBLEM",
     "AnswerRow",
     "Cause",
     "Dimension",
@@ -250,7 +251,13 @@ class Quality(BaseModel):
     metrics: list[MetricQuality]
 
 
+_PROBLEM = {"application/problem+json": {"schema": Problem.model_json_schema()}}
+ANY_PROBLEM: dict[int | str, dict[str, Any]] = {
+    "default": {"description": "Any other problem", "content": _PROBLEM}
+}
+"""For OpenAPI, of all paths."""
+
+
 def responses(*codes: int) -> dict[int | str, dict[str, Any]]:
     """For OpenAPI: which problems a path may have."""
-    content = {"application/problem+json": {"schema": Problem.model_json_schema()}}
-    return {code: {"description": HTTPStatus(code).phrase, "content": content} for code in codes}
+    return {code: {"description": HTTPStatus(code).phrase, "content": _PROBLEM} for code in codes}

@@ -46,9 +46,6 @@ async def list_dead_letters(
     """Records of a source that could not be read, the newest first.
 
     Of one `reason` a page may have fewer than `limit`, or none, and more may come after it.
-
-    Raises:
-        QueryError: There is no such source.
     """
     return await letters_of(desk, source, reason, limit, before)
 

@@ -5,8 +5,8 @@ from typing import Annotated
 from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
 
-from fastapi import APIRouter, Path, Query, Request
-from fastapi.responses import RedirectResponse, Response
+from fastapi import APIRouter, Path, Query
+from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from fastdata.coordinates.calendar import Calendar, Grain
@@ -78,7 +78,6 @@ async def show_first(desk: TheDesk) -> Response:
 
 @router.get("/metrics/{name}")
 async def show_metric(
-    request: Request,
     name: Annotated[str, Path()],
     words: Annotated[PageWords, Query()],
     desk: TheDesk,
@@ -88,7 +87,34 @@ async def show_metric(
         kept = words.model_copy(update={"by": "", "where": ""})
         return RedirectResponse(f"/metrics/{words.metric}{kept.url()}", 302)
     metric = find_metric(desk.catalog, name)
-    page: dict[str, object] = {
+    try:
+        look = await desk.looks.at(metric)
+    except FastdataError as error:
+        page = _frame(desk, metric, words) | {"problem": error}
+        return render("metric.html", page, status_of(error))
+    now = now_ms()
+    # Who looks at the same in the same second shares it; its sentence says how many it is behind.
+    key = repr((metric.id, name, words, look.taken_ns, now // 1000))
+    return await desk.pages.get(key, lambda: _page(desk, metric, words, look, now))
+
+
+async def _page(desk: Desk, metric: Metric, words: PageWords, look: Look, now: int) -> HTMLResponse:
+    page = _frame(desk, metric, words) | {"says": _sentence(look, metric, now)}
+    try:
+        wish = _wish(metric, words, look, now)
+        if wish is not None:
+            days = 0 if words.by else days_of(words.before)
+            view = await _view(desk, metric, wish, days, look)
+            page |= _shown(view, metric, words, wish)
+            page["says"] = [*_sentence(look, metric, now), (_certainty(view, now), "")]
+    except FastdataError as error:
+        return render("metric.html", page | {"problem": error}, status_of(error))
+    return render("metric.html", page)
+
+
+def _frame(desk: Desk, metric: Metric, words: PageWords) -> dict[str, object]:
+    """What is around an answer, whatever it is."""
+    return {
         "page": "Metrics",
         # Of what is not declared, as the errors of a metric, no changes are told.
         "follows": metric.name if metric.name in desk.catalog.metrics else "",
@@ -102,18 +128,6 @@ async def show_metric(
         "charted": charted(metric),
         "zone": words.zone or metric.calendar.zone,
     }
-    try:
-        days = 0 if words.by else days_of(words.before)
-        look = await desk.looks.at(metric)
-        page["says"] = _sentence(look, metric, now_ms())
-        wish = _wish(metric, words, look, now_ms())
-        if wish is not None:
-            view = await _view(desk, metric, wish, days, look)
-            page |= _shown(view, metric, words, wish)
-            page["says"] = [*_sentence(look, metric, now_ms()), (_certainty(view, now_ms()), "")]
-    except FastdataError as error:
-        return render("metric.html", page | {"problem": error}, status_of(error))
-    return render("metric.html", page)
 
 
 async def _view(desk: Desk, metric: Metric, wish: Wish, days: int, look: Look) -> MetricView:
