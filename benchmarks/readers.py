@@ -59,12 +59,12 @@ async def fill(metric: Metric, url: str) -> None:
         await store.upsert([Partial(metric.id, at, key, 0, 1, 1, s) for at, key, s in rows], [])
 
 
-async def change(metric: Metric, url: str) -> None:
-    """Fold one more event each second, until it is cancelled."""
+async def change(metric: Metric, url: str, stop: asyncio.Event) -> None:
+    """Fold one more event each second."""
     rng, state = random.Random(2), states(metric, random.Random(3), 3, exact=False)
     stamp, now = metric.source.segment_size, START + DAY_MS
     async with open_store(url) as store:
-        while True:
+        while not stop.is_set():
             stamp += 1
             at = now - rng.randrange(1, 60) * MINUTE_MS
             partial = Partial(metric.id, at, dump_dims(["JFK", "C9"]), 0, 1, stamp, state)
@@ -139,9 +139,11 @@ async def measure(asked: argparse.Namespace, folder: Path) -> dict[str, object]:
         until = time.monotonic() + asked.seconds
         paths = [ANSWER if number % 3 == 0 else PAGE for number in range(asked.readers)]
         readers = [Reader(port, path, waits[path], codes) for path in paths]
-        changing = asyncio.create_task(change(metric, url))
+        stop = asyncio.Event()
+        changing = asyncio.create_task(change(metric, url, stop))
         await asyncio.gather(*[reader.read(until) for reader in readers])
-        changing.cancel()
+        stop.set()
+        await changing
         cpu = sum(server.cpu_times()[:2]) - cpu
         after = server.memory_info().rss
     requests = sum(map(len, waits.values()))
