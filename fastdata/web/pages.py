@@ -101,9 +101,9 @@ async def show_metric(
 async def _page(desk: Desk, metric: Metric, words: PageWords, look: Look, now: int) -> HTMLResponse:
     page = _frame(desk, metric, words) | {"says": _sentence(look, metric, now)}
     try:
+        days = 0 if words.by else days_of(words.before)
         wish = _wish(metric, words, look, now)
         if wish is not None:
-            days = 0 if words.by else days_of(words.before)
             view = await _view(desk, metric, wish, days, look)
             page |= _shown(view, metric, words, wish)
             page["says"] = [*_sentence(look, metric, now), (_certainty(view, now), "")]
