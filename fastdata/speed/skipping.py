@@ -19,6 +19,7 @@ async def first_to_fold(
 
     That is the edge of the segment that was written to `skip_after` ago, so that no segment is
     folded without its head. To a partition that has been folded further it makes no difference.
+    Where the broker finds no record by its time, as an embedded one, nothing is old.
 
     Args:
         starts: The first offset that the log of each partition holds; of others it is left alone.
@@ -32,7 +33,9 @@ async def first_to_fold(
         return first  # nothing is that old
     tps = [tp for tp in starts if tp.topic == source.topic]
     recent = await consumer.offsets_since(tps, since_ms)
-    for tp in tps:
+    unknown = [tp for tp in tps if tp not in recent]
+    dated = recent | (await consumer.offsets_since(unknown, 0) if unknown else {})
+    for tp in dated:
         edge = edge_before(recent.get(tp, ends[tp]), source.segment_size)
         first[tp] = max(first[tp], edge)
     return first

@@ -30,6 +30,7 @@ class Group:
         self.log_start, self.log_end, self.offset = 0, 100, 0
         self.recent: int | None = None  # the first offset that is not old
         self.asked_since = 0
+        self.is_dated = True  # the broker can say of some record when it was written
         self.flow_active = True
         self.paused = set[TP]()
         self.error: Exception | None = None
@@ -41,6 +42,8 @@ class Group:
         return {tp: self.log_start if tp == TP0 else 0 for tp in tps}
 
     async def offsets_since(self, tps: list[TP], time_ms: int) -> dict[TP, int]:
+        if not time_ms:
+            return {TP0: self.log_start} if self.is_dated else {}
         self.asked_since = time_ms
         return {TP0: self.recent} if self.recent is not None else {}
 

@@ -67,6 +67,13 @@ async def test_a_source_that_does_not_say_so_skips_nothing(desk: Desk) -> None:
     assert await desk.bench.store.gaps("events") == []
 
 
+async def test_of_a_broker_that_knows_no_times_nothing_is_old(desk: Desk) -> None:
+    desk.group.recent, desk.group.is_dated = None, False
+
+    assert await begin(desk) == 13
+    assert await desk.bench.store.gaps("events") == []
+
+
 async def test_what_kafka_has_deleted_is_skipped_though_it_is_new(desk: Desk) -> None:
     desk.group.recent, desk.group.log_start = 31, 52
 
