@@ -23,6 +23,7 @@ DAY_MS = 24 * HOUR_MS
 
 _UNITS = {"ms": 1, "s": 1_000, "m": MINUTE_MS, "h": HOUR_MS, "d": DAY_MS, "w": 7 * DAY_MS}
 _DURATION = re.compile(r"(\d+)\s*(ms|s|m|h|d|w)")
+_LONGEST_MS = timedelta.max // timedelta(milliseconds=1)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _FIRST_MS, _END_MS = -719_162 * DAY_MS, 2_932_897 * DAY_MS  # of the years 1 to 9999
 
@@ -46,7 +47,7 @@ def parse_duration(value: str | timedelta) -> int:
     """Milliseconds of a `timedelta` or of text such as "90s", "1m", "24h", "7d".
 
     Raises:
-        ValueError: It is neither, or negative.
+        ValueError: It is neither, negative, or longer than a `timedelta` can be.
     """
     if isinstance(value, timedelta):
         if value < timedelta(0):
@@ -57,7 +58,11 @@ def parse_duration(value: str | timedelta) -> int:
         raise ValueError(
             f"not a duration: {value!r}; write a whole number and ms, s, m, h, d or w, as in '24h'"
         )
-    return int(match[1]) * _UNITS[match[2]]
+    number, unit = match.groups()
+    # Of too many digits there is no int.
+    if len(number) > 20 or (duration_ms := int(number) * _UNITS[unit]) > _LONGEST_MS:
+        raise ValueError(f"a duration of {number[:30]}{unit} is too long; at most it is 999999999d")
+    return duration_ms
 
 
 def parse_instant(value: str | datetime, zone: tzinfo = UTC) -> int:

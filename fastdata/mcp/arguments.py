@@ -87,7 +87,7 @@ def _as_list(text: str) -> object:
     if text.startswith("["):
         try:
             return json.loads(text)
-        except ValueError:
+        except (ValueError, RecursionError):
             pass  # it is checked as it is
     return [text]
 

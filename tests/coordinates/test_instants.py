@@ -120,3 +120,10 @@ def test_an_instant_is_of_the_years_1_to_9999_in_utc(text: str, zone: str) -> No
     assert to_datetime(parse_instant(text)).year in (1, 9999)
     with pytest.raises(ValueError, match="is outside of the years 1 to 9999, UTC"):
         parse_instant(text, ZoneInfo(zone))
+
+
+@pytest.mark.parametrize("text", ["1000000000d", "9" * 5_000 + "ms"])
+def test_what_no_timedelta_can_be_is_no_duration(text: str) -> None:
+    assert parse_duration("999999999d") == 86_399_999_913_600_000
+    with pytest.raises(ValueError, match=r"is too long; at most it is 999999999d$"):
+        parse_duration(text)
