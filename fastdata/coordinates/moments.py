@@ -48,9 +48,23 @@ def parse_range(
             raise ValueError(f"last is {last} and start is {start}: give only one of them")
         first = _before(now if until is None else until, last)
         until = ceil_to(now, MINUTE_MS) if until is None else until
-    if first is not None and until is not None and until <= first:
+    is_empty = first is not None and until is not None and until <= first
+    if is_empty or _are_swapped(start, end, calendar):
         raise ValueError(f"the range is empty: its end {end} is not after its start {start}")
     return first, until
+
+
+def _are_swapped(
+    start: str | datetime | None, end: str | datetime | None, calendar: Calendar
+) -> bool:
+    """Whether an end lies before its start, perhaps in the same minute, which both then cut."""
+    if start is None or end is None:
+        return False
+    zone = ZoneInfo(calendar.zone)
+    try:
+        return parse_instant(end, zone) < parse_instant(start, zone)
+    except ValueError:
+        return False  # a word: a minute begins or ends there
 
 
 def _before(until: int, last: str | timedelta) -> int:
