@@ -158,7 +158,8 @@ def _is_replaced(past: PastRun, run: PastRun) -> bool:
 
 
 def _dump(runs: Sequence[PastRun]) -> bytes:
-    text = json.dumps([asdict(run) for run in runs[:MOST_RUNS]], ensure_ascii=False).encode()
+    documents = json.dumps([asdict(run) for run in runs[:MOST_RUNS]], ensure_ascii=False)
+    text = documents.encode(errors="replace")  # names of files may be no UTF-8
     return _HEAD.pack(_VERSION, zlib.crc32(text)) + text
 
 

@@ -28,6 +28,12 @@ class PastRunsContract:
         assert [FAILED, COUNTED] == await past_runs(store, METRIC)
         assert [] == await past_runs(store, "departures-0000000000ff")
 
+    async def test_an_error_with_the_name_of_a_file_that_is_no_text_is_kept(
+        self, store: ServingStore
+    ) -> None:
+        await add_past_run(store, METRIC, PastRun(NOON, 0.5, error="no file caf\udce9"))
+        assert ["no file caf?"] == [run.error for run in await past_runs(store, METRIC)]
+
     async def test_only_so_many_runs_are_kept(self, store: ServingStore) -> None:
         for number in range(1, MOST_RUNS + 3):
             await add_past_run(store, METRIC, PastRun(NOON, 1.0, number=number, counted=1))
