@@ -50,7 +50,8 @@ class MetricReport:
         rejects: Archived records that cannot be decoded, in no span.
         timeless: Archived events without a usable time, or that cannot be read; in no span.
         rollups: Windows of its grains that were made ready; in a dry run, that would not be ready.
-        rollups_left: Windows left to readers to merge, as states of their hours are not kept.
+        rollups_left: Windows left to readers to merge, as states of their hours are not kept, or
+            their totals are too large for a store.
         segment_size: Of its source; only segments that are archived whole are counted.
         lost: Per partition, offsets `[start, end)` that were never archived: of their events,
             none is in a span.

@@ -43,7 +43,9 @@ def show_report(report: "ReplayReport") -> None:
         if metric.kept:
             click.echo(f"  {metric.kept:,} hours {would}kept whole for longer windows")
         if metric.rollups or metric.rollups_left:
-            others = left_out({"are not: replay all of their hours": metric.rollups_left})
+            others = left_out(
+                {"are not: too large, or replay all of their hours": metric.rollups_left}
+            )
             click.echo(f"  {metric.rollups:,} longer windows {would}made ready{others}")
         if report.is_dry_run:
             continue

@@ -12,7 +12,7 @@ from fastdata.coordinates.instants import HOUR_MS, MINUTE_MS
 from fastdata.declare.expressions_of import By, ExpressionReader
 from fastdata.declare.place import declaring_place
 from fastdata.declare.source import Source
-from fastdata.errors import DeclarationError, QueryError
+from fastdata.errors import CorruptStateError, DeclarationError, QueryError
 from fastdata.events.fieldtypes import FieldType
 from fastdata.expressions import Column, Node, compile_rows
 from fastdata.measures.adding import compile_adding, compile_dumping
@@ -280,7 +280,10 @@ class Metric:
         Raises:
             CorruptStateError: It would be larger than 1 MiB.
         """
-        return self._dump(states)
+        try:
+            return self._dump(states)
+        except CorruptStateError as error:
+            raise CorruptStateError(f"metric {self.name!r}: {error}") from error
 
     def dump_whole(self, states: States) -> bytes:
         """One envelope of all states, whole; it may be too large for a serving store.

@@ -81,7 +81,7 @@ def too_large(size: int, max_bytes: int) -> CorruptStateError:
     """The error of a state, or of a part of one, that has too many bytes."""
     return CorruptStateError(
         f"a state of {size} bytes is larger than the limit of {max_bytes}: use a smaller lg_k, "
-        "fewer measures or shorter strings"
+        "fewer measures or shorter strings; of sessions and sequences, also one dimension more"
     )
 
 

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from fastdata import failpoints
+from fastdata import Metric, Sessions, failpoints
 from fastdata.batch.reports import ReplayProgress
 from fastdata.coordinates.calendar import Grain
 from fastdata.coordinates.instants import DAY_MS, HOUR_MS
 from fastdata.store.memory import MemoryStore
+from fastdata.store.past_runs import past_runs
 from fastdata.store.protocol import ServingStore
 from fastdata.store.rollups import rollup_id
 from tests.batch.visits import EVER, Visit, Visits, local_ms
@@ -50,6 +51,23 @@ async def test_sets_far_above_what_a_store_holds_are_exact(
         assert await world.ready(store, grain) == world.count(grain)
     month = world.count("month")[date(2024, 2, 29), "[]"]
     assert month == (2 * MANY, MANY * 3 // 2)
+
+
+async def test_a_window_too_large_for_a_store_is_left_to_readers(
+    tmp_path: Path, store: ServingStore
+) -> None:
+    world = Visits(tmp_path, GRAINS, segment_size=20_000)
+    # Each hour has room in a store, the day has not.
+    measures = {f"sessions{n}": Sessions("visitor", gap=f"{n}m") for n in range(1, 8)}
+    world.metric = Metric("stays", world.source, measures=measures, rollups=["day"])
+    start = local_ms("2024-02-28", "UTC")
+    await world.archive((start + n * 7_000, "a", n) for n in range(MANY))
+
+    report = await world.replay(store)
+
+    assert report.rollups_left == 1
+    (run,) = await past_runs(store, world.metric.id)
+    assert (run.error, run.events) == (None, MANY)
 
 
 @pytest.mark.parametrize(

@@ -136,7 +136,7 @@ def test_longer_windows_that_are_not_ready_are_told_of(capsys: pytest.CaptureFix
     show_report(ReplayReport((metric,)))
 
     assert (
-        "  0 longer windows made ready; 2 are not: replay all of their hours\n"
+        "  0 longer windows made ready; 2 are not: too large, or replay all of their hours\n"
         in capsys.readouterr().out
     )
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from fastdata import Count, Max, Mean, Metric, Source, Sum, Uniques
+from fastdata import Count, Max, Mean, Metric, Sessions, Source, Sum, Uniques
 from fastdata.declare.catalog import catalog_of, load, load_folder
 from fastdata.declare.metric import Measure
-from fastdata.errors import DeclarationError, LoadError, UnknownMetricError
+from fastdata.errors import CorruptStateError, DeclarationError, LoadError, UnknownMetricError
 from fastdata.events.fieldtypes import FieldType
 from fastdata.measures.aggregate import Aggregate
 
@@ -125,6 +125,16 @@ def test_a_timed_measure_is_given_the_event_time(flights: Source) -> None:
     assert [(1.5, 70), 1.5] == list(values[1:])
     ((_, (nulls,)),) = metric.rows({"delay": None}, 70)
     assert [None, None] == list(nulls[1:])
+
+
+def test_a_state_that_is_too_large_is_told_with_its_metric(flights: Source) -> None:
+    metric = Metric("m", flights, measures={"s": Sessions("id")})
+    states = metric.zero()
+    for number in range(60_000):
+        metric.add_values(states, [(f"{number:020}", number * 10_000_000)])
+
+    with pytest.raises(CorruptStateError, match=r"metric 'm': a state of .* one dimension more"):
+        metric.dump(states)
 
 
 class Unnamed:

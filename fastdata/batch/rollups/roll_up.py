@@ -20,7 +20,7 @@ from fastdata.coordinates.calendar import Grain
 from fastdata.coordinates.instants import DAY_MS, HOUR_MS, floor_to
 from fastdata.coordinates.segments import Coverage
 from fastdata.declare.metric import Metric
-from fastdata.errors import SpanConflictError
+from fastdata.errors import CorruptStateError, SpanConflictError
 from fastdata.failpoints import reach
 from fastdata.measures.presented import dump_estimates
 from fastdata.store.pace import Pace
@@ -98,7 +98,7 @@ async def roll_up(
 
     Returns:
         How many windows were made ready, and how many are left to readers to merge, as states of
-        their hours are not kept, or the store is ahead of this archive.
+        their hours are not kept, their totals are too large, or the store is ahead of this archive.
 
     Raises:
         ArchiveUnavailableError: The archive's store did not answer for some seconds.
@@ -199,7 +199,10 @@ def _windows(
 
 
 async def _totals(metric: Metric, window: _Window, days: Days) -> list[Total] | None:
-    """What a store shows of a window; None when the states of a day are not there."""
+    """What a store shows of a window.
+
+    None when the states of a day are not there, or a total would be too large for a store.
+    """
     start, end, kept = window.start, window.end, window.kept
     if kept.is_small:
         rows = await days.rows(start, end)
@@ -211,10 +214,13 @@ async def _totals(metric: Metric, window: _Window, days: Days) -> list[Total] | 
     if merged is None:
         return None
 
-    def dumped() -> list[Total]:
+    def dumped() -> list[Total] | None:
         states = ((dims, merged[dims]) for dims in sorted(merged))
         if kept.grain.rolling == 1:
-            return [Total(start, dims, metric.dump(of_dims)) for dims, of_dims in states]
+            try:
+                return [Total(start, dims, metric.dump(of_dims)) for dims, of_dims in states]
+            except CorruptStateError:
+                return None  # Too large, as sessions of a long window, which are never estimates.
         return [Total(start, dims, dump_estimates(metric.estimate(s))) for dims, s in states]
 
     return await asyncio.to_thread(dumped)
