@@ -44,7 +44,8 @@ class _StepsMeasure(FieldMeasure):
 
     def __post_init__(self) -> None:
         # Of a list the declaration could be changed afterwards, and it would have no hash.
-        object.__setattr__(self, "steps", tuple(self.steps))
+        if isinstance(self.steps, list):
+            object.__setattr__(self, "steps", tuple(self.steps))
 
     @property
     def arguments(self) -> tuple[str, ...]:
@@ -58,6 +59,8 @@ class _StepsMeasure(FieldMeasure):
             DeclarationError: One is no string and no integer, a step is no value of its field, or
                 `within` is no duration.
         """
+        if not isinstance(self.steps, tuple):  # a set has no order, and a text has letters
+            raise DeclarationError(f'{self!r}: steps are no list; write ["item", "paid"]')
         values = Items.of_type(self.field, checked_type(self, types[:1], ("string", "int")))
         keys = Items.of_type(self.by, checked_type(self, types[1:], ("string", "int")))
         if not 2 <= len(self.steps) <= _MOST_STEPS:

@@ -80,8 +80,8 @@ CASES: dict[str, tuple[Aggregate, st.SearchStrategy[list[Any]]]] = {
     "uniques of many, small sketch": (Uniques("x", lg_k=7).bind(INT), MANY),
     "sessions": (Sessions("x", gap="30s").bind(STRING), VISITS),
     "seconds of sessions": (Sessions("x", gap="30s", answer="seconds").bind(STRING), VISITS),
-    "sequences": (Sequences("x", "aab", by="k", within="60s").bind(STRING, INT), STEPS),
-    "funnel": (Funnel("x", "abc", by="k", within="60s").bind(STRING, INT), STEPS),
+    "sequences": (Sequences("x", [*"aab"], by="k", within="60s").bind(STRING, INT), STEPS),
+    "funnel": (Funnel("x", [*"abc"], by="k", within="60s").bind(STRING, INT), STEPS),
 }
 
 every_aggregate = pytest.mark.parametrize("case", CASES)

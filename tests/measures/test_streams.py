@@ -125,8 +125,8 @@ def test_a_funnel_counts_the_keys_that_have_come_to_each_step() -> None:
 def test_of_random_streams_any_parts_answer_what_a_plain_program_does() -> None:
     """With disorder, events of one moment, and events that are sent twice."""
     rng = random.Random(7)
-    tries = Sequences("what", "aab", by="key", within="6s")
-    pages = Funnel("what", "abc", by="key", within="6s")
+    tries = Sequences("what", [*"aab"], by="key", within="6s")
+    pages = Funnel("what", [*"abc"], by="key", within="6s")
     number, seconds = Sessions("key", gap="3s"), Sessions("key", gap="3s", answer="seconds")
     for _ in range(STREAMS):
         events = [
@@ -167,9 +167,15 @@ def test_what_came_twice_makes_no_session_more() -> None:
         (Sessions("x", answer="hours"), [STRING], "answer is one of: sessions, seconds"),  # type: ignore[arg-type]
         (Sessions("x"), [FieldType("float")], "a field of kind float; what fits is: string, int"),
         (Sequences("x", ["a"], by="k", within="1m"), [STRING] * 2, "has 1 steps; give 2 to 32"),
-        (Sequences("x", "ab", by="k", within="1"), [STRING] * 2, "within: not a duration: '1'"),
-        (Sequences("x", "ab", by="k", within="1m"), [INT, STRING], "'a' is no value of 'x'"),
-        (Funnel("x", "ab", by="k", within="1m"), [STRING, FieldType("bool")], "kind bool"),
+        (
+            Sequences("x", ["a", "b"], by="k", within="1"),
+            [STRING] * 2,
+            "within: not a duration: '1'",
+        ),
+        (Sequences("x", "ab", by="k", within="1m"), [STRING] * 2, "steps are no list; write"),
+        (Funnel("x", {"a", "b"}, by="k", within="1m"), [STRING] * 2, "steps are no list; write"),  # type: ignore[arg-type]
+        (Sequences("x", ["a", "b"], by="k", within="1m"), [INT, STRING], "'a' is no value of 'x'"),
+        (Funnel("x", ["a", "b"], by="k", within="1m"), [STRING, FieldType("bool")], "kind bool"),
     ],
 )
 def test_a_wrong_declaration_says_what_fits(
