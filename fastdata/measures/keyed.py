@@ -45,6 +45,7 @@ class KeyedAggregate:
         return state
 
     def _union(self, moments: Moments, others: Sequence[Moment]) -> Moments:
+        """Both; may change and return `moments`, not `others`."""
         raise NotImplementedError
 
     def _put(self, state: _State, key: Any, moment: Moment) -> None:

@@ -92,16 +92,15 @@ class _SessionsAggregate(KeyedAggregate):
         return state
 
     def _union(self, moments: Moments, others: Sequence[Moment]) -> Moments:
-        sessions = [*moments]
         for session in others:
             # Those that it joins lie side by side, since sessions are further apart than a gap.
-            first = after = bisect_left(sessions, session[0] - self.gap_ms, key=sum)
-            while after < len(sessions) and sessions[after][0] <= sum(session) + self.gap_ms:
+            first = after = bisect_left(moments, session[0] - self.gap_ms, key=sum)
+            while after < len(moments) and moments[after][0] <= sum(session) + self.gap_ms:
                 after += 1
-            joined = [session, *sessions[first:after]]
+            joined = [session, *moments[first:after]]
             start = min(joined)[0]
-            sessions[first:after] = [(start, max(map(sum, joined)) - start)]
-        return sessions
+            moments[first:after] = [(start, max(map(sum, joined)) - start)]
+        return moments
 
     def present(self, state: dict[bytes, Moments]) -> Estimate:
         if self.is_time:
