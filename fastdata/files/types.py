@@ -138,7 +138,8 @@ class _Typing:
                 self.notes.append(f"it holds {held}: a field of JSON is of one type")
                 return None
             kind, most = "string", total
-        self.misfits += total - most
+        is_instant = kind in ("long", "double") and is_time and profile.unit
+        self.misfits += total - most - (kinds["timestamp"] if is_instant else 0)  # ISO is read, too
         return self._typed(kind, profile, key, path, is_time)
 
     def _merged(self, kinds: Counter[str]) -> Counter[str]:

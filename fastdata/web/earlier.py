@@ -12,7 +12,7 @@ from fastdata.errors import QueryError
 from fastdata.store.protocol import ServingStore
 from fastdata.web.charts import MetricView, Watched, Wish, see
 
-__all__ = ["BEFORE", "days_of", "with_earlier"]
+__all__ = ["BEFORE", "days_of", "has_earlier", "with_earlier"]
 
 BEFORE = {"": "(nothing)", "1d": "the day before", "7d": "the week before"}
 _Place = tuple[MetricView, int]  # the number of a bucket of a view
@@ -92,6 +92,13 @@ async def with_earlier(
         ]
         rows.append((start, label, changed, state))
     return view._replace(rows=rows)
+
+
+def has_earlier(view: MetricView) -> bool:
+    """Whether any point has one of before beside it."""
+    return any(
+        value is not None for line in _lines(view).values() for value in line.get("before", ())
+    )
 
 
 def _ends(view: MetricView) -> dict[int, int]:

@@ -28,7 +28,7 @@ from fastdata.web.answers import RowWatch
 from fastdata.web.charts import MOST_LINES, MOST_ROWS, MetricView, Wish, charted, grain_for, see
 from fastdata.web.dependency import TheDesk
 from fastdata.web.desk import Desk
-from fastdata.web.earlier import BEFORE, days_of, with_earlier
+from fastdata.web.earlier import BEFORE, days_of, has_earlier, with_earlier
 from fastdata.web.looks import Look
 from fastdata.web.problems import status_of
 from fastdata.web.readers import Deadline
@@ -105,7 +105,7 @@ async def _page(desk: Desk, metric: Metric, words: PageWords, look: Look, now: i
         wish = _wish(metric, words, look, now)
         if wish is not None:
             view = await _view(desk, metric, wish, days, look)
-            page |= _shown(view, metric, words, wish)
+            page |= _shown(view, metric, words, wish) | {"has_before": has_earlier(view)}
             page["says"] = [*_sentence(look, metric, now), (_certainty(view, now), "")]
     except FastdataError as error:
         return render("metric.html", page | {"problem": error}, status_of(error))

@@ -65,6 +65,16 @@ def test_numbers_are_taken_for_the_time_where_nothing_has_its_name() -> None:
     assert chosen([{"n": AT // 1000}], "n").time.field == "n"
 
 
+def test_times_as_text_among_those_in_numbers_are_no_misfits() -> None:
+    rows = orders()
+    rows[3]["created_at"] = "2025-10-09T08:53:20Z"
+    rows[5]["created_at"] = AT // 1000
+
+    (time,) = [field for field in chosen(rows).fields if field.name == "created_at"]
+
+    assert time.misfits == 1
+
+
 def test_rows_without_a_time_are_counted() -> None:
     rows = [*orders(), {"amount": 5}, {"created_at": None}]
 

@@ -30,6 +30,32 @@ async def test_each_measure_has_a_chart_and_each_line_a_place_in_its_legend(seen
     assert ["Oslo", "-", "(empty)"] == await seen.page.locator(".legend a").all_inner_texts()
 
 
+async def test_each_chart_is_as_wide_as_its_card_from_the_first_on(seen: Seen) -> None:
+    await seen.go(METRIC)
+    await seen.page.locator(".chart canvas").nth(4).wait_for()
+    widths = await seen.page.evaluate(
+        "[...document.querySelectorAll('.chart')].map("
+        "c => [c.querySelector('canvas').clientWidth, c.querySelector('.plot').clientWidth])"
+    )
+    assert [drawn for drawn, _ in widths] == [room for _, room in widths]
+
+
+async def test_what_is_drawn_over_a_chart_is_the_range_and_one_step_of_the_way_back(
+    seen: Seen,
+) -> None:
+    await seen.go(METRIC)
+    box = await seen.page.locator('[data-measure="n"] .u-over').bounding_box()
+    assert box is not None
+    steps = await seen.page.evaluate("history.length")
+    await seen.page.mouse.move(box["x"] + 5, box["y"] + 50)
+    await seen.page.mouse.down()
+    await seen.page.mouse.move(box["x"] + box["width"] / 2, box["y"] + 50, steps=5)
+    await seen.page.mouse.up()
+    await expect(seen.page.locator("#rows tbody tr")).to_have_count(3)
+    await seen.page.wait_for_url("**from=2013-01-01T12*")
+    assert await seen.page.evaluate("history.length") == steps + 1
+
+
 async def test_the_arrow_keys_tell_each_point_in_the_words_of_the_table(seen: Seen) -> None:
     await seen.go(METRIC)
     await seen.page.locator('[data-measure="n"] .plot').focus()

@@ -109,3 +109,11 @@ async def test_another_word_is_refused(served: Served) -> None:
     assert "before is &#39;2d&#39;; give one of 1d, 7d" in html
     words = DAY | {"from": "0001-01-02", "to": "0001-01-03", "before": "7d"}
     assert "the range before it is not in the years 1 to 9999" in await page(served, words, 400)
+
+
+async def test_that_nothing_is_stored_of_before_is_said(served: Served) -> None:
+    words = DAY | {"every": "1h", "before": "7d"}
+
+    assert "of the week before nothing is stored" in await page(served, words)
+    await count(served.metric, served.store, {BEFORE: 4})
+    assert "the faint line is the day before" in await page(served, words | {"before": "1d"})

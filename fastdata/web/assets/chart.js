@@ -26,11 +26,14 @@ function color(name, alpha = 1) {
 
 export function drawCharts() {
   const data = JSON.parse(document.getElementById("data")?.textContent ?? "null");
-  for (const element of document.querySelectorAll(".chart[data-measure]")) {
-    const chart = data?.charts.find(({ measure }) => measure === element.dataset.measure);
+  const elements = [...document.querySelectorAll(".chart[data-measure]")];
+  const charts = elements.map((element) => data?.charts.find(({ measure }) => measure === element.dataset.measure));
+  // All of them first: how many there are decides how wide each is.
+  elements.forEach((element, i) => (element.hidden = !charts[i]));
+  for (const [i, element] of elements.entries()) {
+    const chart = charts[i];
     const shape = JSON.stringify([chart?.lines.map(({ name, before }) => [name, Boolean(before)]), data?.zone, document.documentElement.dataset.theme]);
     const before = drawn.get(element);
-    element.hidden = !chart;
     if (before?.shape === shape && chart) {
       Object.assign(before.view, { chart, data });
       before.plot.setData(columns(before.view));
@@ -216,9 +219,13 @@ class Tip {
   }
 }
 
+let isNarrowing = false;
 function narrow(plot) {
   const { left, width } = plot.select;
-  if (width < 4) return;
+  if (width < 4 || isNarrowing) return;
+  // The other charts select the same, and would ask for it, too.
+  isNarrowing = true;
+  setTimeout(() => (isNarrowing = false));
   const minute = (x, round) => round(plot.posToVal(x, "x") / 60);
   const first = minute(left, Math.floor);
   const last = Math.max(minute(left + width, Math.ceil), first + 1);
