@@ -306,5 +306,5 @@ def test_a_registry_must_be_a_folder_that_exists(tmp_path: Path) -> None:
         open_registry(str(tmp_path / "nothing"))
     with pytest.raises(SettingsError, match="folder"):
         open_registry("ftp://localhost:8081")
-    with pytest.raises(SettingsError, match="no host"):
+    with pytest.raises(SettingsError, match="user:password@host:port"):
         open_registry("http://")
