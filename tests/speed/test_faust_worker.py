@@ -154,7 +154,8 @@ def test_a_worker_with_nothing_to_write_stops_without_a_broker(
     lab, broker = mortal
     lab.produce(100)
     with lab.worker("fastdata") as worker:
-        lab.wait_until_folded(100)
+        # Which comes after the store has them.
+        lab.wait_until(lambda: lab.committed("fastdata") == 100)
         broker.close()
         lab.wait_for("marking coordinator dead")
         worker.send_signal(number)
