@@ -59,6 +59,7 @@ class Reader:
         self.repeated: set[int] = set()
         self.read_until: int | None = None
         self.hours = 0
+        self.times: dict[tuple[bytes, int], Counter[int]] = {}
         self.forget()
 
     def forget(self) -> None:
@@ -156,8 +157,10 @@ class Reader:
 
     def times_in_state(self, state: bytes, window: int) -> Counter[int]:
         """How often a stored state of a window has each event."""
-        total = self.metric.aggregates[1].present(self.metric.load(state)[1]).value
-        return self.times_in(total, window)
+        if (state, window) not in self.times:
+            total = self.metric.aggregates[1].present(self.metric.load(state)[1]).value
+            self.times[state, window] = self.times_in(total, window)
+        return self.times[state, window]
 
     def told(self, numbers: Iterable[int]) -> str:
         """Events and their copies, for a message."""
