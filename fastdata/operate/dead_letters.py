@@ -5,17 +5,17 @@ value, with the place of the letter and the stage `resent`. It is kept as long a
 """
 
 import asyncio
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 from fastdata.coordinates.instants import to_iso
 from fastdata.errors import BrokerError
 from fastdata.kafka.connection import Broker, client_id
+from fastdata.kafka.reading import TopicReader
 from fastdata.speed.dead_letters import RESENT, STAGE_RESENT, dead_letter_topic, split_headers
 
 __all__ = ["DeadLetterBox", "Place", "ReadLetter", "resend"]
@@ -95,8 +95,7 @@ class DeadLetterBox:
 
     def __init__(self, broker: Broker, topic: str) -> None:
         self.topic = topic
-        self._broker = broker
-        self._consumer: Any = None
+        self._reader = TopicReader(broker, "dead-letters")
 
     async def __aenter__(self) -> Self:
         """Connect.
@@ -104,15 +103,11 @@ class DeadLetterBox:
         Raises:
             BrokerError: The broker cannot be reached, or refuses.
         """
-        await self._broker.check()
-        self._consumer = AIOKafkaConsumer(
-            client_id=client_id("dead-letters"), enable_auto_commit=False, **self._broker.aiokafka()
-        )
-        await self._asking(self._consumer.start())
+        await self._reader.__aenter__()
         return self
 
     async def __aexit__(self, *exc: object) -> None:
-        await self._consumer.stop()
+        await self._reader.__aexit__(*exc)
 
     async def read(self, since_ms: int | None = None) -> AsyncIterator[ReadLetter]:
         """All that are there now, in the order of each partition; some may come twice.
@@ -123,32 +118,9 @@ class DeadLetterBox:
         Raises:
             BrokerError: The broker did not answer for 30 s.
         """
-        consumer, name = self._consumer, dead_letter_topic(self.topic)
-        if name not in await self._asking(consumer.topics()):
-            return
-        numbers = await self._asking(consumer._client._wait_on_metadata(name))
-        places = [TopicPartition(name, number) for number in numbers]
-        consumer.assign(places)
-        ends = await self._asking(consumer.end_offsets(places))
-        starts = await self._asking(consumer.beginning_offsets(places))
-        if since_ms is not None:
-            times = dict.fromkeys(places, since_ms)
-            first = await self._asking(consumer.offsets_for_times(times))
-            starts = {place: at.offset if at else ends[place] for place, at in first.items()}
-        for place in places:
-            consumer.seek(place, starts[place])
-        left = {place for place in places if starts[place] < ends[place]}
-        heard_s = time.monotonic()
-        while left:
-            batches = await self._asking(consumer.getmany(*left, timeout_ms=500))
-            for place, records in batches.items():
-                heard_s = time.monotonic()
-                for record in records:
-                    if record.offset < ends[place] and (letter := self._letter(record)):
-                        yield letter
-            left = {place for place in left if await consumer.position(place) < ends[place]}
-            if time.monotonic() - heard_s > _TIMEOUT_S:
-                raise BrokerError(f"the broker {self._broker} sent nothing of {name} for 30 s")
+        async for record in self._reader.read(dead_letter_topic(self.topic), since_ms):
+            if letter := self._letter(record):
+                yield letter
 
     def _letter(self, record: Any) -> ReadLetter | None:
         headers, ours = split_headers(record.headers)
@@ -169,12 +141,6 @@ class DeadLetterBox:
             headers=[header for header in headers if header[0] != RESENT],
             tries=max(tries, default=0),
         )
-
-    async def _asking(self, question: Awaitable[Any]) -> Any:
-        try:
-            return await asyncio.wait_for(question, _TIMEOUT_S)
-        except (KafkaError, OSError, TimeoutError) as error:
-            raise BrokerError(f"the broker {self._broker} did not answer: {error!r}") from error
 
 
 async def resend(
