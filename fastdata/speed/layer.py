@@ -129,7 +129,7 @@ class SpeedLayer:
         begin = start.plan_start(committed, vouched, log_start, size, first)
         cells = Cells(partition, self.metrics, self.table)
         repeats = Repeats(self.source.repeat_horizon, size)
-        opened = Partition(partition, cells, repeats, begin.position, begin.position)
+        opened = Partition(partition, cells, repeats, begin.position, begin.durable)
         opened.log_end, opened.epoch = log_end, self.epoch
         if marker is not None:
             opened.watermark, opened.vouched = marker.watermark, marker.next_offset

@@ -20,6 +20,11 @@ class Start:
     position: int
     gap: tuple[int, int] | None = None
 
+    @property
+    def durable(self) -> int:
+        """Where a crash before the first flush would begin: what it needs must be kept."""
+        return self.position if self.gap is None else self.gap[0]
+
 
 def edge_before(offset: int, size: int) -> int:
     """The first offset of the segment of `offset`."""

@@ -252,7 +252,7 @@ class Partition:
 
     Attributes:
         position: The next offset to fold.
-        durable: The position of the last flush that came through.
+        durable: The position of the last flush that came through, of an owner before at first.
         watermark: The largest event time seen, ms UTC, never ahead of the clock and skew.
         written: The timestamp of the last record folded, ms UTC.
         log_end: The end of the log, as far as it is known.

@@ -114,6 +114,31 @@ async def test_ids_that_an_old_owner_vouched_for_are_remembered_when_they_are_re
     assert await bench.counts() == {"[null]": 41}
 
 
+async def test_ids_are_kept_for_an_owner_who_skips_less_than_the_one_before(bench: Bench) -> None:
+    ids = {5: "a", 22: "a"}
+    records = [bench.record(offset, id=ids.get(offset, f"e{offset}")) for offset in range(61)]
+    first, skipping = bench.layer(), bench.layer()
+    await first.open(0, None, 0, 61)
+    await fold_and_flush(first, records[:20])
+    marker = bench.table.rows[0][marker_key(0)]
+    await skipping.open(0, 20, 60, 61)
+    await fold_and_flush(skipping, records[60:])
+    bench.table.rows[0][marker_key(0)] = marker  # a crash came before the next one
+    third = bench.layer()
+    await third.open(0, 20, 0, 61)
+    await fold_and_flush(third, records[20:])
+
+    assert await bench.counts() == {"[null]": 60}
+
+
+async def test_what_is_skipped_is_committed_before_an_event_comes(bench: Bench) -> None:
+    layer = bench.layer()
+    await layer.open(0, 20, 60, 60)
+    await layer.flush()
+
+    assert bench.committed == {0: 60}
+
+
 async def fold_and_flush(layer: SpeedLayer, records: Sequence[Record]) -> None:
     for record in records:
         layer.fold(0, record)
