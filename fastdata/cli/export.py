@@ -26,6 +26,7 @@ class _ExportOptions(TypedDict):
     to: str | None
     start: str | None
     end: str | None
+    only_exact: bool
 
 
 @click.command(short_help="Keep a flat table of a metric up to date, for BI tools.")
@@ -42,7 +43,8 @@ class _ExportOptions(TypedDict):
 @click.option(
     "--to",
     metavar="URL",
-    help="postgresql://…, sqlite:///…; for Parquet a folder or s3://…  [default: the store]",
+    help="postgresql://…, sqlite:///…, kafka://TOPIC; for Parquet a folder or s3://…  "
+    "[default: the store]",
 )
 @click.option("--from", "start", metavar="TIME", help="Only from there on. [default: all]")
 @click.option("--until", "end", metavar="TIME", help="Only before, exclusive. [default: all]")
@@ -53,6 +55,7 @@ class _ExportOptions(TypedDict):
 )
 @click.option("--bounds", is_flag=True, help="Add columns with the bounds of each measure.")
 @click.option("--table", metavar="NAME", help="Name of the table. [default: such as departures_1h]")
+@click.option("--only-exact", is_flag=True, help="To a topic: send a row when it is exact.")
 @click.option("--follow", is_flag=True, help="Go on until Ctrl-C, and refresh again and again.")
 @click.option(
     "--interval",
@@ -81,7 +84,8 @@ def export(
     dimensions, the measures, the layer that knew (batch, speed or both), exact, and updated_at.
     Each call replaces only what has changed since the last one; readers never see half of a
     window. In SQL the table is called like the metric and the grain, as in departures_1h; Parquet
-    files lie in a folder of that name, one for each day.
+    files lie in a folder of that name, one for each day. To a topic of FASTDATA_BROKER each change
+    of a row is sent as an Avro event, with its bounds: a source for the next job.
 
     \b
     Examples:
@@ -89,6 +93,7 @@ def export(
       fastdata export departures --every 1d --by origin --to postgresql://bi@db/flat
       fastdata export departures --every day --rolling 30d
       fastdata export departures --every 1m --to s3://bucket/flat --follow --interval 60
+      fastdata export departures --every 1h --to kafka://departures_1h --follow
     """  # noqa: D301  (click wants the backspace)
     names = listed(by)
     dims = [] if names == ["none"] else names or None
@@ -99,6 +104,7 @@ def export(
         try:
             from fastdata.declare.catalog import load_folder
             from fastdata.exports.export import Exporter
+            from fastdata.exports.opening import is_topic
             from fastdata.exports.table import flat_table
             from fastdata.settings import Settings
             from fastdata.verify.errors_metric import find_metric
@@ -106,7 +112,8 @@ def export(
             settings = Settings.load()
             declared = find_metric(load_folder(settings.agents), metric)
             spare_pandas()
-            flat = flat_table(declared, every, dims, bounds, table, rolling)
+            has_bounds = bounds or is_topic(options["to"])
+            flat = flat_table(declared, every, dims, has_bounds, table, rolling)
             exporter = Exporter(flat, store=settings.store, **options)
             asyncio.run(_export(exporter, interval_s if follow else None, bar, as_json))
         except KeyboardInterrupt:

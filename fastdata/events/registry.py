@@ -1,5 +1,6 @@
 """Where schemas come from: a folder of files, or a registry by URL."""
 
+import json
 from pathlib import Path
 from typing import Protocol
 
@@ -77,6 +78,25 @@ class FolderRegistry:
     def schemas(self) -> list[Schema]:
         """All schemas, in the order of the names of their files."""
         return list(self._schemas.values())
+
+    def add(self, name: str, schema: Schema) -> None:
+        """Keep a schema as the file of a name.
+
+        Raises:
+            SettingsError: The file is of another schema, or cannot be written.
+        """
+        file = self._folder / f"{name}.avsc"
+        if schema.id not in self._schemas:
+            if file.exists():
+                raise SettingsError(
+                    f"{file} is another schema: give that file another name, and keep it for the"
+                    " events that were written with it"
+                )
+            try:
+                file.write_text(json.dumps(json.loads(schema.canonical), indent=2) + "\n")
+            except OSError as error:
+                raise SettingsError(f"cannot write {file}: {error.strerror}") from error
+            self._schemas[schema.id] = schema
 
     async def learn(self, schema_id: int) -> None:
         """Do nothing: all files were read at the beginning."""

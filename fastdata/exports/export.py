@@ -21,7 +21,7 @@ from fastdata.declare.metric import Metric
 from fastdata.declare.unfolded import unfolded_of
 from fastdata.errors import ExportError
 from fastdata.exports.marks import marks_of
-from fastdata.exports.opening import open_target
+from fastdata.exports.opening import is_topic, open_target
 from fastdata.exports.parts import EARLIEST, LATEST, Parts
 from fastdata.exports.table import FlatTable, flat_table
 from fastdata.settings import Settings
@@ -89,6 +89,7 @@ async def export(
     end: str | datetime | None = None,
     bounds: bool = False,
     table: str | None = None,
+    only_exact: bool = False,
     store: ServingStore | str | None = None,
 ) -> ExportReport:
     """Bring the flat table of a metric up to date, once; make it if there is none.
@@ -99,8 +100,8 @@ async def export(
 
     Args:
         metric: Whose answers the rows are.
-        to: `postgresql://…` or `sqlite:///…`, or a folder or `s3://bucket/prefix` for Parquet;
-            None for the store itself, if that is one of the first two.
+        to: `postgresql://…` or `sqlite:///…`; a folder or `s3://bucket/prefix` for Parquet;
+            `kafka://topic` for events; None for the store itself, if that is one of the first two.
         every: Width of a window: minutes that divide an hour, hours that divide a day, or days; or
             "day", "week" or "month" in the zone of the metric.
         rolling: With every="day", days such as "30d": the window of each day is that day and those
@@ -110,8 +111,10 @@ async def export(
             only from there on. It is moved to the start of its part (an hour, or a window; in
             Parquet a day).
         end: Exclusive, and moved to the end of its part.
-        bounds: Adds columns with the bounds of each measure.
+        bounds: Adds columns with the bounds of each measure; a topic always has them.
         table: Name of the table; None for one of metric, grain and dimensions.
+        only_exact: Of a topic: a row is sent when it is exact, and while it is not, what was sent
+            before stays.
         store: An open store, the URL of one, or None for that of the settings.
 
     Raises:
@@ -119,11 +122,14 @@ async def export(
         SettingsError: A URL is not understood, or a setting is wrong.
         StoreError: The store or the database failed; `retriable` says whether to try again.
         ArchiveError: The same, of the folder or bucket.
+        BrokerError: The same, of the broker of a topic.
+        RegistryError: The same, of its registry.
         CorruptStateError: A stored state does not verify.
         QueryError: A value does not fit its column.
     """
-    flat = flat_table(metric, every, by, bounds, table, rolling)
-    async with Exporter(flat, to, start=start, end=end, store=store) as exporter:
+    flat = flat_table(metric, every, by, bounds or is_topic(to), table, rolling)
+    exporter = Exporter(flat, to, start=start, end=end, only_exact=only_exact, store=store)
+    async with exporter:
         return await exporter.refresh()
 
 
@@ -147,12 +153,14 @@ class Exporter:
         *,
         start: str | datetime | None = None,
         end: str | datetime | None = None,
+        only_exact: bool = False,
         store: ServingStore | str | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._flat = flat
         self._to = to
         self._given = store
+        self._only_exact = only_exact
         self._clock = clock
         zone = ZoneInfo(flat.zone)
         self._start, self._end = _instant("from", start, zone), _instant("to", end, zone)
@@ -173,7 +181,8 @@ class Exporter:
             if store is None or isinstance(store, str):
                 store = await stack.enter_async_context(open_store(url, create=False))
             self._store = store
-            target = open_target(self._flat, url if self._to is None else self._to)
+            place = url if self._to is None else self._to
+            target = open_target(self._flat, place, only_exact=self._only_exact)
             self._target = await stack.enter_async_context(target)
             self._stack = stack.pop_all()
         return self
@@ -194,6 +203,8 @@ class Exporter:
             ExportError: Something else is in the place of the table, or a value does not fit.
             StoreError: The store or the database failed; `retriable` says whether to try again.
             ArchiveError: The same, of the folder or bucket.
+            BrokerError: The same, of the broker of a topic.
+            RegistryError: The same, of its registry.
             CorruptStateError: A stored state does not verify.
             QueryError: A value does not fit its column.
         """

@@ -9,29 +9,39 @@ if TYPE_CHECKING:
     from fastdata.exports.table import FlatTable
     from fastdata.exports.target import Target
 
-__all__ = ["open_target"]
+__all__ = ["is_topic", "open_target"]
+
+_TOPIC = "kafka://"
 
 _SQL = ("sqlite", "postgres")
 _NO_TABLES = ("memory:", "cassandra:")
+_TOPIC_NAME = re.compile(r"[A-Za-z0-9._-]{1,240}")
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 _FILES = (".csv", ".tsv", ".txt", ".json", ".xlsx", ".db", ".sqlite")
 _PLACES = (
-    "postgresql://user:password@host/database, sqlite:///flat.db, s3://bucket/flat or a folder for "
-    "Parquet"
+    "postgresql://user:password@host/database, sqlite:///flat.db, kafka://topic, s3://bucket/flat "
+    "or a folder for Parquet"
 )
 _NO_PLACE = f"which is no place for a flat table; give it as in {_PLACES}"
 
 
-def open_target(flat: "FlatTable", url: str) -> "Target":
+def is_topic(url: str | None) -> bool:
+    """Whether a place is a topic, whose rows always have their bounds."""
+    return url is not None and url.startswith(_TOPIC)
+
+
+def open_target(flat: "FlatTable", url: str, *, only_exact: bool = False) -> "Target":
     """The place of a table, to be entered with `async with`.
 
     Args:
         flat: The table.
-        url: `sqlite:///…` or `postgresql://…`; or for Parquet a folder, `file:///…` or `s3://…`.
+        url: `sqlite:///…`, `postgresql://…` or `kafka://topic`; or for Parquet a folder,
+            `file:///…` or `s3://…`.
+        only_exact: Only for a topic: a row is sent when it is exact.
 
     Raises:
         ExportError: A flat table cannot be there.
-        SettingsError: The URL is not understood.
+        SettingsError: The URL is not understood, or a setting of the broker or registry is wrong.
         StoreUnavailableError: The folder of the SQLite file does not exist.
     """
     if not url or url.startswith(_NO_TABLES):
@@ -39,6 +49,10 @@ def open_target(flat: "FlatTable", url: str) -> "Target":
             f"{url.partition(':')[0] or 'this'} is no place for a flat table: say with --to where, "
             f"as in {_PLACES}"
         )
+    if url.startswith(_TOPIC):
+        return _topic(flat, url.removeprefix(_TOPIC), only_exact)
+    if only_exact:
+        raise ExportError("only a topic can have exact rows alone: --only-exact needs a kafka://…")
     scheme = _SCHEME.match(url)
     if scheme is not None and not url.startswith((*_SQL, "file:", "s3:")):
         raise ExportError(f"--to is {scheme[0]}…, {_NO_PLACE}")
@@ -60,3 +74,19 @@ def open_target(flat: "FlatTable", url: str) -> "Target":
         return ParquetTarget(flat, open_archive_storage(url, called="the export"))
     except SettingsError as error:
         raise SettingsError(f"--to is no place for Parquet files: {error}") from error
+
+
+def _topic(flat: "FlatTable", name: str, only_exact: bool) -> "Target":
+    if not _TOPIC_NAME.fullmatch(name):
+        raise ExportError(
+            f"--to is {_TOPIC}{name}: after {_TOPIC} comes the name of a topic, of letters, digits,"
+            " ., _ and -; its broker is FASTDATA_BROKER"
+        )
+    from fastdata.events.registry import open_registry
+    from fastdata.exports.topic import TopicTarget
+    from fastdata.kafka.connection import Broker
+    from fastdata.settings import Settings
+
+    settings = Settings.load()
+    registry = open_registry(settings.registry, settings.registry_ca)
+    return TopicTarget(flat, name, Broker.of(settings), registry, only_exact=only_exact)

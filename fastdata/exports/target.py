@@ -17,7 +17,7 @@ class Target(Protocol):
     """One flat table, and the marks of what is in it. For one exporter at a time.
 
     Every method raises `StoreUnavailableError` when the place did not do it, and
-    `CommitUnknownError` when nobody knows; both are retriable.
+    `CommitUnknownError` when nobody knows; a topic raises `BrokerError`. All are retriable.
 
     Attributes:
         parts: What is replaced at once.

@@ -3,39 +3,30 @@
 import asyncio
 import os
 import stat
-from collections import deque
 from collections.abc import AsyncIterator, Callable
-from typing import Any, Self
 
-from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError
-
-from fastdata.errors import BrokerError, LineError
+from fastdata.errors import LineError
 from fastdata.kafka.connection import Broker
-from fastdata.kafka.topics import check_topic
+from fastdata.kafka.sending import RecordSender
 
 __all__ = ["LineSender", "read_connection", "read_descriptor", "send_lines"]
 
-_START_TIMEOUT_S = 10.0
 _CHUNK_BYTES = 64 << 10
 _MAX_LINE_BYTES = 1 << 20
 _MAX_WAITING = 10_000
 
 
-class LineSender:
-    """Sends lines to a topic: at least once, and only so many ahead.
-
-    A context manager; leaving it without an error waits until all are acknowledged.
+class LineSender(RecordSender):
+    """Sends lines to a topic; see `RecordSender`.
 
     Args:
         broker: Of the topic.
         topic: Must be there.
         key_of: The key of a line, by which Kafka chooses its partition; where it is None, any.
         max_waiting: Lines that may be under way; `send` waits when there are more.
-
-    Attributes:
-        acknowledged: Lines that all in-sync replicas have.
     """
+
+    unit = "lines"
 
     def __init__(
         self,
@@ -45,52 +36,8 @@ class LineSender:
         *,
         max_waiting: int = _MAX_WAITING,
     ) -> None:
-        self.acknowledged = 0
+        super().__init__(broker, topic, max_waiting=max_waiting)
         self._key_of = key_of
-        self._broker = broker
-        self._topic = topic
-        self._max_waiting = max_waiting
-        self._waiting: deque[asyncio.Future[Any]] = deque()
-        self._lock = asyncio.Lock()
-        self._producer: Any = None
-
-    async def __aenter__(self) -> Self:
-        """Connect.
-
-        Raises:
-            MissingTopicError: There is no such topic.
-            BrokerError: The broker cannot be reached, or refuses.
-        """
-        await self._broker.check()
-        await check_topic(self._broker, self._topic)
-        self._producer = AIOKafkaProducer(
-            acks="all",
-            enable_idempotence=True,
-            compression_type="lz4",
-            linger_ms=5,
-            **self._broker.aiokafka(),
-        )
-        try:
-            await asyncio.wait_for(self._producer.start(), _START_TIMEOUT_S)
-        except (KafkaError, OSError, TimeoutError) as error:
-            await self._producer.stop()
-            raise self._failure(error) from error
-        return self
-
-    async def __aexit__(self, kind: object, error: object, trace: object) -> None:
-        """Disconnect.
-
-        Raises:
-            BrokerError: Lines were not acknowledged.
-        """
-        try:
-            if kind is None:
-                async with self._lock:
-                    await self._settle(0)
-        finally:
-            for future in self._waiting:
-                future.cancel()
-            await self._producer.stop()
 
     async def send(self, line: bytes) -> None:
         """Send one line, or wait until there is room for it.
@@ -98,36 +45,7 @@ class LineSender:
         Raises:
             BrokerError: An earlier line was not acknowledged.
         """
-        key = self._key_of(line)
-        async with self._lock:
-            await self._settle(self._max_waiting - 1)
-            try:
-                self._waiting.append(await self._producer.send(self._topic, line, key))
-            except (KafkaError, OSError) as error:
-                raise self._failure(error) from error
-
-    async def _settle(self, left: int) -> None:
-        """Wait until at most `left` lines are under way.
-
-        Raises:
-            BrokerError: A line was not acknowledged.
-        """
-        while self._waiting and (self._waiting[0].done() or len(self._waiting) > left):
-            # To await the future itself would cancel it with us.
-            await asyncio.wait({self._waiting[0]})
-            try:
-                self._waiting[0].result()
-            except (KafkaError, OSError) as error:
-                raise self._failure(error) from error
-            self._waiting.popleft()
-            self.acknowledged += 1
-
-    def _failure(self, error: Exception) -> BrokerError:
-        return BrokerError(
-            f"lines cannot be sent to {self._topic!r} at {self._broker}: {error!r}; "
-            f"{self.acknowledged} lines are there, and some after them may be: send what is "
-            "missing again"
-        )
+        await self.send_record(line, self._key_of(line))
 
 
 async def send_lines(

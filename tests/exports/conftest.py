@@ -7,6 +7,7 @@ from fastdata import Metric, failpoints
 from fastdata.store.memory import MemoryStore
 from tests.answer.trips import declare
 from tests.exports.rides import ParquetFolder, Place, SqliteFile
+from tests.exports.topics import Topic, open_topic
 
 
 @pytest.fixture
@@ -20,9 +21,27 @@ async def store() -> AsyncIterator[MemoryStore]:
         yield store
 
 
+@pytest.fixture(params=["sqlite", "parquet", "topic"])
+def place(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Place]:
+    if request.param == "topic":
+        with open_topic(tmp_path, monkeypatch) as topic:
+            yield topic
+    else:
+        yield SqliteFile(tmp_path) if request.param == "sqlite" else ParquetFolder(tmp_path)
+
+
 @pytest.fixture(params=["sqlite", "parquet"])
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
+def files(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
+    """A place that is quick to ask after each of many changes."""
     return SqliteFile(tmp_path) if request.param == "sqlite" else ParquetFolder(tmp_path)
+
+
+@pytest.fixture
+def topic(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Topic]:
+    with open_topic(tmp_path, monkeypatch) as topic:
+        yield topic
 
 
 @pytest.fixture(autouse=True)

@@ -56,18 +56,18 @@ async def answer(metric: Metric, store: MemoryStore, every: str, rolling: str | 
 )
 @pytest.mark.parametrize("seed", range(2))
 async def test_the_table_is_the_answer_whatever_happens_to_the_store(
-    rides: Metric, store: MemoryStore, place: Place, every: str, rolling: str | None, seed: int
+    rides: Metric, store: MemoryStore, files: Place, every: str, rolling: str | None, seed: int
 ) -> None:
     changes = Changes(seed, rides, store)
     flat = flat_table(rides, every, has_bounds=True, rolling=rolling)
-    async with Exporter(flat, place.url, store=store) as exporter:
+    async with Exporter(flat, files.url, store=store) as exporter:
         for _ in range(40):
             what = await changes.happen()
             await exporter.refresh()
             expected = await answer(rides, store, every, rolling)
             if rolling is not None:
                 expected = [row for row in expected if await has_come(rides, store, row)]
-            found = place.rows(flat.name) if expected else []
+            found = files.rows(flat.name) if expected else []
             assert comparable(expected) == comparable(found), what
             assert 0 == (await exporter.refresh()).refreshed
 

@@ -14,22 +14,30 @@ from fastdata.failpoints import FailpointError
 from fastdata.store.memory import MemoryStore
 from fastdata.store.protocol import Flip, Reading, Survey
 from tests.answer.trips import MINUTE, NOON, ONE, TWO, gap, partial, progress, unfolded
-from tests.exports.rides import Changes, Place, SqliteFile, answer, comparable, replay_hours
+from tests.exports.rides import (
+    Changes,
+    ParquetFolder,
+    Place,
+    SqliteFile,
+    answer,
+    comparable,
+    replay_hours,
+)
 
 
 @pytest.mark.parametrize("every", ["1m", "15m", "1h", "6h", "1d", "7d"])
 @pytest.mark.parametrize("seed", range(2))
 async def test_the_table_is_the_answer_whatever_happens_to_the_store(
-    rides: Metric, store: MemoryStore, place: Place, every: str, seed: int
+    rides: Metric, store: MemoryStore, files: Place, every: str, seed: int
 ) -> None:
     changes = Changes(seed, rides, store)
     flat = flat_table(rides, every, has_bounds=True)
-    async with Exporter(flat, place.url, store=store) as exporter:
+    async with Exporter(flat, files.url, store=store) as exporter:
         for _ in range(60):
             what = await changes.happen()
             await exporter.refresh()
             expected = comparable(await answer(rides, store, every, bounds=True))
-            found = comparable(place.rows(flat.name)) if expected else []
+            found = comparable(files.rows(flat.name)) if expected else []
             assert expected == found, what
             assert 0 == (await exporter.refresh()).refreshed
 
@@ -144,7 +152,7 @@ async def test_only_what_changed_is_read(rides: Metric, place: Place) -> None:
         await store.upsert([partial(rides, ONE, ["Oslo", 1], [(2, "anna")], 4)], [])
         await replay_hours(rides, store, hours[500:501], km=9)
         await export(rides, place.url, store=store)
-    width = HOUR_MS if isinstance(place, SqliteFile) else DAY_MS
+    width = DAY_MS if isinstance(place, ParquetFolder) else HOUR_MS
     starts = [start // width * width for start in (ONE, hours[500])]
     assert [(start, start + width) for start in starts] == store.ranges
 
@@ -219,22 +227,22 @@ async def test_a_range_leaves_the_rest_alone(
     assert [5, 9, 5] == [row["km"] for row in place.rows()]
 
 
-async def test_dimensions_may_be_left_out(rides: Metric, store: MemoryStore, place: Place) -> None:
+async def test_dimensions_may_be_left_out(rides: Metric, store: MemoryStore, files: Place) -> None:
     await replay_hours(rides, store, [NOON])
     await store.upsert([partial(rides, NOON, [None, 2], [(1, None)], 4)], [])
-    by_city = await export(rides, place.url, by="city", store=store)
-    of_all = await export(rides, place.url, every="1d", by=[], store=store)
+    by_city = await export(rides, files.url, by="city", store=store)
+    of_all = await export(rides, files.url, every="1d", by=[], store=store)
     assert ("rides_1h_by_city", "rides_1d_total") == (by_city.table, of_all.table)
-    assert {None, "Oslo"} == {row["city"] for row in place.rows("rides_1h_by_city")}
-    [row] = place.rows("rides_1d_total")
+    assert {None, "Oslo"} == {row["city"] for row in files.rows("rides_1h_by_city")}
+    [row] = files.rows("rides_1d_total")
     assert (2, 6) == (row["n"], row["km"])
     assert "city" not in row
 
 
 async def test_bounds_are_columns_when_they_are_asked_for(
-    rides: Metric, store: MemoryStore, place: Place
+    rides: Metric, store: MemoryStore, files: Place
 ) -> None:
     await replay_hours(rides, store, [NOON])
-    await export(rides, place.url, bounds=True, store=store)
-    [row] = place.rows()
+    await export(rides, files.url, bounds=True, store=store)
+    [row] = files.rows()
     assert (5, 5, 5) == (row["km_lower"], row["km"], row["km_upper"])

@@ -42,7 +42,8 @@ MAY_IMPORT = {
     "local": {"declare", "files", "events", "kafka", "errors"},
     "app": {"speed", "declare", "settings", "errors"},
     "exports": {
-        "answer", "archive", "store", "declare", "settings", "coordinates", "failpoints", "errors",
+        "answer", "speed", "archive", "store", "declare", "measures", "events", "kafka", "settings",
+        "coordinates", "failpoints", "errors",
     },
     "answer": {"store", "declare", "measures", "settings", "coordinates", "errors"},
     "batch": {

@@ -194,7 +194,9 @@ class Lab:
         try:
             path = f"{self.folder}/data/fastdata.db"
             with closing(sqlite3.connect(path, timeout=10)) as database:
-                rows = database.execute("select next_offset from progress").fetchall()
+                rows = database.execute(
+                    "select next_offset from progress where topic = ?", [self.topic]
+                ).fetchall()
         except sqlite3.OperationalError:  # no worker has been there yet
             return 0
         return sum(offset for (offset,) in rows)
