@@ -15,6 +15,7 @@ from fastdata.web.charts import MetricView, Watched, Wish, see
 __all__ = ["BEFORE", "days_of", "has_earlier", "with_earlier"]
 
 BEFORE = {"": "(nothing)", "1d": "the day before", "7d": "the week before"}
+_LEAST = 0.0005  # that is told by its digits
 _Place = tuple[MetricView, int]  # the number of a bucket of a view
 
 
@@ -149,5 +150,8 @@ def _point(place: _Place | None, measure: str) -> tuple[Any, str | None]:
 
 
 def _change(value: float | None, before: float | None) -> str:
-    """By how much it is more or less, in percent; nothing where that is no number."""
-    return f"{(value - before) / abs(before):+,.1%}" if value is not None and before else ""
+    """By how much it is more or less, in percent; nothing where it is not, or that is no number."""
+    if value is None or not before or value == before:
+        return ""
+    share = (value - before) / abs(before)
+    return "<0.1%" if abs(share) < _LEAST else f"{share:+,.1%}"

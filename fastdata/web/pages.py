@@ -287,6 +287,7 @@ def _certainty(view: MetricView, now: int) -> str:
 
 
 def _clock(ms: int, zone: ZoneInfo, now: int) -> str:
-    """A moment, with its date where that is another than today."""
+    """A moment, with its date where that is another than today, or where it is a day's end."""
     moment, today = (datetime.fromtimestamp(t / 1000, UTC).astimezone(zone) for t in (ms, now))
-    return f"{moment:%H:%M:%S}" if moment.date() == today.date() else f"{moment:%Y-%m-%d %H:%M:%S}"
+    is_today = moment.date() == today.date() and moment.time() != moment.min.time()
+    return f"{moment:%H:%M:%S}" if is_today else f"{moment:%Y-%m-%d %H:%M:%S}"

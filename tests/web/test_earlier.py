@@ -3,11 +3,14 @@
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from fastdata import Metric
 from fastdata.coordinates.instants import HOUR_MS, MINUTE_MS, parse_instant
 from fastdata.coordinates.segments import Coverage
 from fastdata.store.opening import open_store
 from fastdata.store.protocol import Flip
+from fastdata.web.earlier import _change
 from tests.answer.trips import NOON, TWO, declare, progress, total
 from tests.web.serving import Served, fold, serving_only
 from tests.web.test_pages import DAY, Cells, lines_of, page
@@ -67,6 +70,23 @@ async def test_the_table_has_the_difference_where_there_is_one(served: Served) -
     ] == Cells(html).rows[1:]  # fmt: skip
     assert "the faint line is the day before" in html
     assert '<option value="1d" selected>the day before</option>' in html
+
+
+@pytest.mark.parametrize(
+    ("before", "told"),
+    [
+        (2_000, ""),
+        (1_999.5, "<0.1%"),
+        (2_000.5, "<0.1%"),
+        (1_990, "+0.5%"),
+        (2_002, "-0.1%"),
+        (0, ""),
+    ],
+)
+def test_no_difference_is_nothing_and_a_very_small_one_is_said_to_be(
+    before: float, told: str
+) -> None:
+    assert told == _change(2_000, before)
 
 
 async def test_a_bucket_in_progress_is_compared_with_the_same_part(served: Served) -> None:

@@ -7,12 +7,14 @@ from collections.abc import Mapping
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from fastdata import Metric
+from fastdata.coordinates.instants import parse_instant
 from fastdata.coordinates.segments import Coverage
 from fastdata.declare.filters import Filter
 from fastdata.store.opening import open_store
@@ -273,6 +275,18 @@ async def test_all_is_exact_only_where_each_point_is(served: Served) -> None:
     assert "Nothing of this range is exact yet." in late
     line = lines_of(late, "n")["rides"]
     assert ("f", [0], [None]) == (line["state"], line["value"], line["upper"])
+
+
+@pytest.mark.parametrize(
+    ("moment", "shown"),
+    [
+        ("2013-01-01T13:30:00Z", "13:30:00"),
+        ("2013-01-01T00:00:00Z", "2013-01-01 00:00:00"),
+        ("2012-12-31T23:30:00Z", "2012-12-31 23:30:00"),
+    ],
+)
+def test_a_moment_of_another_day_or_between_two_has_its_date(moment: str, shown: str) -> None:
+    assert shown == pages._clock(parse_instant(moment), ZoneInfo("UTC"), TWO)
 
 
 async def test_of_what_was_before_all_that_is_stored_nothing_is_drawn(served: Served) -> None:

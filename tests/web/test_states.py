@@ -39,6 +39,15 @@ COLUMNS = """(measure) => {
   return [...columns];
 }"""
 
+# What of a tip cannot be read: names that are cut, or a box that is beyond its card.
+CUT = """() => [...document.querySelectorAll(".tip:not([hidden])")].flatMap((tip) => {
+  const [box, card] = [tip, tip.parentElement].map((e) => e.getBoundingClientRect());
+  const names = [...tip.querySelectorAll("dt")];
+  const cut = names.filter((e) => e.scrollWidth > e.clientWidth || e.scrollHeight > e.clientHeight);
+  const isBeyond = box.left < card.left - 1 || box.right > card.right + 1;
+  return [...cut.map((e) => e.textContent), ...(isBeyond ? [`${box.left} ${box.right}`] : [])];
+})"""
+
 
 async def write(metric: Metric, url: str, of: dict[str, list[Trip]], window: int = NOON) -> None:
     totals = [total(metric, window, [city, 1], trips) for city, trips in of.items()]
@@ -67,6 +76,35 @@ async def test_odd_names_and_numbers_are_readable(
         cells = await seen.page.locator("td.name").all_inner_texts()
         assert 100 == max(map(len, cells))
         await seen.check("odd")
+
+
+@pytest.mark.parametrize("size", [DESK, PHONE], ids=["desk", "phone"])
+async def test_a_tip_has_the_whole_name_and_stays_in_its_card(
+    tmp_path: Path, size: ViewportSize
+) -> None:
+    metric, url = declare(tmp_path), f"sqlite:///{tmp_path}/store.db"
+    await write(metric, url, {"the airport of Oslo, Gardermoen": [(1_234_567, "anna")]})
+    async with serving_only(metric, url) as served, seeing(served, "light", size) as seen:
+        await seen.go(f"{METRIC}&by=city&every=1h&before=1d")
+        await seen.page.locator('[data-measure="km"] .plot').focus()
+        for key in ("Home", "End"):
+            await seen.page.keyboard.press(key)
+            assert [] == await seen.page.evaluate(CUT)
+        await seen.page.keyboard.press("Home")
+        await seen.shoot("tip")
+
+
+async def test_how_sure_a_row_is_is_seen_without_scrolling(served: Served) -> None:
+    async with seeing(served, "light", PHONE) as seen:
+        await seen.go(f"{METRIC}&every=1h")
+        table = await seen.page.locator("#rows .table").bounding_box()
+        state = await seen.page.locator("#rows td.state").first.bounding_box()
+        assert table is not None
+        assert state is not None
+        wide = await seen.page.evaluate("document.querySelector('#rows table').scrollWidth")
+        assert wide > table["width"]
+        assert state["x"] + state["width"] <= table["x"] + table["width"] + 1
+        await seen.shoot("state")
 
 
 @pytest.mark.parametrize("size", [DESK, PHONE], ids=["desk", "phone"])

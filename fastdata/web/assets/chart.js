@@ -211,10 +211,11 @@ class Tip {
       list.append(swatch, name, text);
     }
     this.box.replaceChildren(head, list);
-    const isRight = left > plot.over.clientWidth / 2;
-    const x = plot.over.offsetLeft + left;
-    this.box.style.left = isRight ? "" : `${x + 24}px`;
-    this.box.style.right = isRight ? `${plot.root.clientWidth - x + 24}px` : "";
+    // Beside the pointer on the side that has more room, and never beyond the card: there it would be narrow.
+    const x = plot.root.offsetLeft + plot.over.offsetLeft + left;
+    const room = this.box.parentElement.clientWidth - this.box.offsetWidth;
+    const wish = left > plot.over.clientWidth / 2 ? x - 12 - this.box.offsetWidth : x + 12;
+    this.box.style.left = `${Math.max(Math.min(wish, room), 0)}px`;
     this.box.style.top = "2.6rem";
   }
 }

@@ -12,7 +12,8 @@ let isStale = false;
 let timer = null;
 
 function clock(moment) {
-  return moment.toLocaleTimeString([], { hour12: false });
+  const isToday = moment.toDateString() === new Date().toDateString();
+  return isToday ? moment.toLocaleTimeString([], { hour12: false }) : moment.toLocaleString([], { hour12: false });
 }
 
 function lose(reason) {
