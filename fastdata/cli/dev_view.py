@@ -96,6 +96,8 @@ class DevMoment:
                 counts[name] += count
             counts["gaps"] += len(source.gaps)
         texts = [f"{counts.pop('dead letters', 0):,} dead letters"]
+        if before := sum(sum(source.dead_before.values()) for source in self.status.sources):
+            texts[0] += f" ({before:,} of an earlier log)"
         texts += [f"{count:,} {name}" for name, count in sorted(counts.items()) if count]
         return ", ".join([*texts, *self.status.problems])
 

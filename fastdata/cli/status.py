@@ -197,7 +197,9 @@ def _show_rest(console: "Console", source: "SourceStatus") -> None:
         )
     for reason, count in source.unfolded.items():
         name = f"dead letters, {reason[5:]}" if reason.startswith("dead:") else reason
-        console.print(f"{name}: {count:,}")
+        before = source.dead_before.get(reason)
+        note = f", {before:,} of them of an earlier log" if before else ""
+        console.print(f"{name}: {count:,}{note}")
     for metric, run in source.runs.items():
         earlier = source.earlier.get(metric)
         hint = f"; {earlier.hint}" if earlier else ""

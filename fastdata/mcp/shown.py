@@ -54,6 +54,7 @@ def shown_source(source: SourceStatus) -> dict[str, Any]:
         "archivers": sorted({str(p.archiver) for p in parts if p.archiver}),
         "skipped_events": sum(gap.end - gap.start for gap in source.gaps),
         "unfolded": source.unfolded,
+        "dead_before": source.dead_before,
         "replays": {name: run and _shown_run(run) for name, run in source.runs.items()},
         "hints": [earlier.hint for earlier in source.earlier.values()],
     }

@@ -121,7 +121,8 @@ async def _read_status(desk: Desk, asked: StatusArguments) -> _Document:
 
     `lag_events` were written and not folded by the speed layer yet, the oldest of them `lag_s`
     seconds ago. `not_replayed_for_s` is the age of the oldest event that no replay has counted.
-    `unfolded` events were counted apart: late, future, repeat, or dead letters (`dead:...`).
+    `unfolded` events were counted apart: late, future, repeat, or dead letters (`dead:...`);
+    `dead_before` are those of these that are of an earlier log, and may be gone with it.
     `workers` fold and `archivers` archive now, as far as the broker tells; `replays` is the newest
     one of each metric. `problems` names what could not be reached; null is what is not known.
     """

@@ -77,6 +77,8 @@ class SourceStatus:
         unfolded: Events that the speed layer counted apart, by reason: `late` and `future`
             are left to batch, `repeat` had an id that was seen before, `dead:...` could
             not be read. Those that every metric's replay has counted are not among them.
+        dead_before: Of the dead letters in `unfolded`, by the same reasons, those of an earlier
+            epoch of the log: their topic may be gone with it, as with an embedded broker.
         runs: The newest run of batch by metric.
         read_until: All that was written to the log before, by its own time, is folded, ms UTC: what
             answers say. None when that is not known of every partition.
@@ -93,6 +95,7 @@ class SourceStatus:
     runs: dict[str, Run | None]
     read_until: int | None = None
     read_lag_s: float | None = None
+    dead_before: dict[str, int] = field(default_factory=dict)
     past_runs: dict[str, list[PastRun]] = field(default_factory=dict)
     earlier: dict[str, EarlierDefinition] = field(default_factory=dict)
 
@@ -179,17 +182,20 @@ class StatusReader:
     ) -> SourceStatus:
         store, runs = None if is_brief else self._store, dict[str, Run | None]()
         gaps: Sequence[Gap] = ()
-        unfolded: dict[str, int] = {}
+        unfolded, dead_before = dict[str, int](), dict[str, int]()
         past: dict[str, list[PastRun]] = {}
         earlier: dict[str, EarlierDefinition] = {}
         if self._store is not None and (with_runs or not is_brief):
             runs = await self._attempt(self._runs(source, self._store), runs)
+        rows = await self._reports(source)
+        first = await self._first_number(source, rows)
         if store is not None:
             gaps = await self._attempt(store.gaps(source.topic), gaps)
-            unfolded = await self._attempt(self._unfolded(source, store), unfolded)
+            counted = self._unfolded(source, store, first)
+            unfolded, dead_before = await self._attempt(counted, (unfolded, dead_before))
             past = await self._attempt(self._past_runs(source, store), past)
             earlier = await self._attempt(self._earlier(source, store, runs), earlier)
-        partitions, read = await self._partitions(source, log, runs, now_ms)
+        partitions, read = await self._partitions(source, log, runs, rows, first, now_ms)
         if not is_brief and self._application_id:
             partitions = await self._with_members(source, partitions)
         return SourceStatus(
@@ -201,24 +207,30 @@ class StatusReader:
             runs=runs,
             read_until=read,
             read_lag_s=None if read is None else max(0, now_ms - read) / 1000,
+            dead_before=dead_before,
             past_runs=past,
             earlier=earlier,
         )
+
+    async def _reports(self, source: Source) -> list[Progress]:
+        """What workers say of the partitions of the newest epoch that they know."""
+        if self._store is None:
+            return []
+        return living(await self._attempt(self._store.progress(source.topic), ()))
 
     async def _partitions(
         self,
         source: Source,
         log: Mapping[int, tuple[int, int]],
         runs: Mapping[str, Run | None],
+        rows: Sequence[Progress],
+        first: int,
         now_ms: int,
     ) -> tuple[list[PartitionStatus], int | None]:
         """The partitions of the present epoch, by Kafka's numbers, and up to when all are read."""
-        snapshot, rows = None, list[Progress]()
-        if self._store is not None:
-            rows = living(await self._attempt(self._store.progress(source.topic), ()))
+        snapshot = None
         if (archive := self._archives.get(source.name)) is not None:
             snapshot = await self._attempt(archive.snapshot(), None)
-        first = await self._first_number(source, rows)
         progress = {row.partition - first: row for row in rows if row.partition >= first}
         folded = {p: row.next_offset for p, row in progress.items()}
         durable = snapshot.durable.items() if snapshot else ()
@@ -304,8 +316,11 @@ class StatusReader:
                 earlier[metric.name] = await find_earlier(store, metric.name, metric.id)
         return {name: other for name, other in earlier.items() if other}
 
-    async def _unfolded(self, source: Source, store: ServingStore) -> dict[str, int]:
-        metric, counts = unfolded_of(source), Counter[str]()
+    async def _unfolded(
+        self, source: Source, store: ServingStore, first: int
+    ) -> tuple[dict[str, int], dict[str, int]]:
+        """What was left out by reason; and, of that, dead letters of partitions before `first`."""
+        metric, counts, before = unfolded_of(source), Counter[str](), Counter[str]()
         heads = [
             await store.heads(of_source.id, 0, _END_OF_TIME)
             for of_source in self._catalog.of_source(source)
@@ -313,8 +328,11 @@ class StatusReader:
         for partial in await store.partials(metric.id, 0, _END_OF_TIME):
             if heads and all(_is_counted(partial, of_metric) for of_metric in heads):
                 continue
-            counts[str(load_dims(partial.dims)[0])] += counted_in(metric, partial.state)
-        return dict(sorted(counts.items()))
+            reason, events = str(load_dims(partial.dims)[0]), counted_in(metric, partial.state)
+            counts[reason] += events
+            if reason.startswith("dead:") and partial.partition < first:
+                before[reason] += events
+        return dict(sorted(counts.items())), dict(sorted(before.items()))
 
     async def _attempt(self, reading: Awaitable[_T], otherwise: _T) -> _T:
         try:

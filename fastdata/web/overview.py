@@ -58,7 +58,8 @@ def _sentence(source: dict[str, Any]) -> list[tuple[str, str]]:
     seen = [p["read_age_s"] for p in partitions if p["read_age_s"] is not None]
     parts = []
     if len(seen) < len(partitions):
-        parts.append((f"No worker has read {len(partitions) - len(seen)} partitions.", "bad"))
+        unread = _numbered(len(partitions) - len(seen), "partition")
+        parts.append((f"No worker has read {unread}.", "bad"))
     if lags and max(lags) > _LATE_S:
         parts.append((f"The worst partition is {show_age(max(lags))} behind.", "warn"))
     elif seen and max(seen) > _LATE_S:
@@ -66,7 +67,9 @@ def _sentence(source: dict[str, Any]) -> list[tuple[str, str]]:
     elif seen:
         parts.append((f"Fresh: {show_age(max(seen))} behind.", "good"))
     dead = sum(n for reason, n in source["unfolded"].items() if reason.startswith("dead:"))
-    parts.append((f"{dead:,} dead letters.", "warn" if dead else ""))
+    before = sum(source["dead_before"].values())
+    note = f", {before:,} of an earlier log" if before else ""
+    parts.append((f"{_numbered(dead, 'dead letter')}{note}.", "warn" if dead else ""))
     if source["gaps"]:
         skipped = sum(gap["end"] - gap["start"] for gap in source["gaps"])
         parts.append((f"{skipped:,} events were skipped; the next replay heals that.", "warn"))
@@ -112,7 +115,7 @@ def _replay(metric: Metric, look: Look, past: list[PastRun], now: int) -> dict[s
         "run": run,
         "range": run and f"{_minute(run.start)} to {_minute(run.end)}",
         "is_done": run is not None and run.is_done,
-        "waiting": _hours(hours) if hours else "nothing",
+        "waiting": _numbered(hours, "hour") if hours else "nothing",
         "next": _next(next_run(past), is_running=run is not None and not run.is_done, now=now),
     }
 
@@ -128,8 +131,8 @@ def _next(due: int | None, is_running: bool, now: int) -> tuple[str, str]:
     return f"was due at {_second(due)}, {show_age(late_s)} ago", "warn" if is_late else ""
 
 
-def _hours(number: int) -> str:
-    return f"{number:,} hour" + ("" if number == 1 else "s")
+def _numbered(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" + ("" if number == 1 else "s")
 
 
 def _minute(ms: int) -> str:
@@ -176,7 +179,7 @@ def _verification(verified: Verified, has_rows: bool) -> tuple[str, str]:
         if has_rows:
             return "When the newest verification was is not stored.", "soft"
         if verified.hours:
-            return f"{_hours(len(verified.hours))} verified. {_NOTHING}", "warn"
+            return f"{_numbered(len(verified.hours), 'hour')} verified. {_NOTHING}", "warn"
         return "No verification of it was stored yet: fastdata verify --store-result.", "soft"
     hours = past.counted + past.confirmed
     said = f"Verified at {_second(past.began)} UTC in {past.took_s:,.1f} s"
@@ -185,8 +188,9 @@ def _verification(verified: Verified, has_rows: bool) -> tuple[str, str]:
     if not hours:
         return f"{said}: no replay had counted an hour of it, so nothing was compared.", "warn"
     if not past.counted:
-        return f"{said}: {_hours(hours)}. {_NOTHING}", "warn"
-    return f"{said}: the speed layer was compared in {past.counted:,} of {_hours(hours)}.", ""
+        return f"{said}: {_numbered(hours, 'hour')}. {_NOTHING}", "warn"
+    compared = f"{past.counted:,} of {_numbered(hours, 'hour')}"
+    return f"{said}: the speed layer was compared in {compared}.", ""
 
 
 @router.get("/dead-letters")

@@ -1,5 +1,7 @@
 """What `fastdata dev` takes for done, and for exact."""
 
+from dataclasses import replace
+
 from fastdata.cli.dev_view import DevMoment
 from fastdata.operate.status import PartitionStatus, SourceStatus, Status
 from fastdata.store.protocol import Run
@@ -59,6 +61,17 @@ def test_nothing_is_ready_before_a_worker_follows_each_partition() -> None:
     assert not moment().is_read
     assert not moment(partition(0, 0, 0, 0, 0), partition(1, 5, 1, 0, 0)).is_read
     assert moment(partition(0, 5, 1, 0, 0)).is_read
+
+
+def test_dead_letters_of_an_earlier_log_are_said_to_be() -> None:
+    now = moment(partition(0, 10, 10, 10, 10))
+    (source,) = now.status.sources
+    letters = {"dead:malformed": 3}
+    none = replace(source, unfolded=letters)
+    some = replace(none, dead_before={"dead:malformed": 2})
+
+    assert "3 dead letters" == DevMoment(Status((none,), ()), 0.0).left_out()
+    assert "3 dead letters (2 of an earlier log)" == DevMoment(Status((some,), ()), 0.0).left_out()
 
 
 def test_a_sender_waits_for_the_slower_layer() -> None:
