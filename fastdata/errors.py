@@ -79,6 +79,7 @@ __all__ = [
     "did_you_mean",
     "is_outage",
     "mask_url",
+    "said_of",
 ]
 
 # But for the words of our own examples. A password may hold what should have been escaped.
@@ -89,6 +90,15 @@ _SECRET_QUERY = re.compile(r"(?i)\b([\w-]*(?:password|secret|token|key)[\w-]*)=[
 def mask_url(text: str) -> str:
     """The text, with `***` for user, password and secret parameters of the URLs in it."""
     return _SECRET_QUERY.sub(r"\1=***", _USER_INFO.sub("***@", text))
+
+
+def said_of(error: BaseException) -> str:
+    """What people are told of an error; of one of the system its file, without its number."""
+    if isinstance(error, FastdataError) or not isinstance(error, OSError) or not error.strerror:
+        return str(error)
+    if error.filename is None:
+        return error.strerror
+    return f"{error.filename} cannot be used: {error.strerror}; give another path"
 
 
 def did_you_mean(word: str, names: Iterable[str], advice: str = "", *, cutoff: float = 0.6) -> str:

@@ -20,7 +20,7 @@ from fastdata.cli.query import write_answer
 from fastdata.cli.signals import on_signal
 from fastdata.declare.catalog import Catalog, forget
 from fastdata.declare.source import Source
-from fastdata.errors import FastdataError, mask_url
+from fastdata.errors import FastdataError, mask_url, said_of
 from fastdata.events.registry import open_registry
 from fastdata.kafka.connection import Broker
 from fastdata.local.broker import BrokerProcess
@@ -250,7 +250,7 @@ class _Dev:
                 self._has_failed |= skipped.count > 0
             except (FastdataError, OSError) as error:
                 self._has_failed = True
-                self._log.say(str(error))
+                self._log.say(said_of(error))
                 return
             finally:
                 self._is_due = True

@@ -41,7 +41,9 @@ _TEMPLATE = b"""\
 )
 @click.option("--time", metavar="FIELD", help="The event time, instead of a guess.")
 @click.option("--id", metavar="FIELD", help='What identifies an event; --id "" for nothing.')
-@click.option("--by", metavar="FIELD", multiple=True, help="A dimension; may come twice.")
+@click.option(
+    "--by", metavar="FIELDS", multiple=True, help="Dimensions, separated by commas or given again."
+)
 @click.option("--name", help="Of the source and its files. [default: that of the file]")
 @click.option("--topic", help="In Kafka. [default: the name]")
 @click.option("--force", is_flag=True, help="Replace the schema and the agents that are there.")
@@ -64,16 +66,17 @@ def init(
     \b
     Examples:
       fastdata init shop --from orders.jsonl
-      fastdata init --from readings.csv --time measured_at --by sensor --dry-run
+      fastdata init --from readings.csv --time measured_at --by sensor,site --dry-run
       tail -n 5000 clicks.jsonl | fastdata init --from - --name clicks
       fastdata init
     """  # noqa: D301  (click wants the backspace)
+    from fastdata.cli.query import listed
     from fastdata.scaffold.guesses import guess
     from fastdata.scaffold.project import Names, outcomes_of, project_files, write_files
 
     names = Names.of(file or "events.jsonl", name, topic)
     sample = _sample(file, format)
-    guesses = guess(sample, names.source, time, id, by)
+    guesses = guess(sample, names.source, time, id, listed(by))
     files = project_files(names, guesses, sample.declared)
     if file is None:
         files["events.jsonl"] = _TEMPLATE.decode()

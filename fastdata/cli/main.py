@@ -11,7 +11,7 @@ from click.shell_completion import CompletionItem
 
 from fastdata.cli.groups import CommandGroup
 from fastdata.cli.signals import SUPERVISED, exit_code
-from fastdata.errors import FastdataError, mask_url
+from fastdata.errors import FastdataError, mask_url, said_of
 
 __all__ = ["commands", "main"]
 
@@ -112,7 +112,7 @@ def _fail(error: Exception) -> NoReturn:
         cause = cause.exceptions[0]
     if os.environ.get("FASTDATA_DEBUG") or not isinstance(cause, FastdataError | OSError):
         raise error
-    click.echo(f"fastdata: {mask_url(str(cause))}", err=True)
+    click.echo(f"fastdata: {mask_url(said_of(cause))}", err=True)
     sys.exit(1)
 
 

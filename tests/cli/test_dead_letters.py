@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from confluent_kafka import Producer
 
+from fastdata.coordinates.instants import now_ms
 from fastdata.speed.dead_letters import split_headers
 from tests.support.lab import Lab
 from tests.support.mockbroker import MockBroker
@@ -23,8 +24,10 @@ def lab(tmp_path: Path) -> Iterator[Lab]:
         yield Lab(tmp_path / "lab", broker.address, "clicks")
 
 
-def bury(lab: Lab, offset: int, reason: str, value: bytes | None, tries: int = 0) -> None:
-    """Append a dead letter, as a worker does."""
+def bury(
+    lab: Lab, offset: int, reason: str, value: bytes | None, tries: int = 0, age_s: int = 0
+) -> None:
+    """Append a dead letter, as a worker does, or did so long ago."""
     before = [TRACE] + ([("fastdata.resent", str(tries).encode())] if tries else [])
     ours = {
         "topic": "clicks", "partition": 2, "offset": offset, "timestamp": 1_700_000_000_123,
@@ -36,8 +39,9 @@ def bury(lab: Lab, offset: int, reason: str, value: bytes | None, tries: int = 0
         *((f"fastdata.{name}", str(x).encode()) for name, x in ours.items()),
     ]
     producer.produce(
-        "clicks.dead-letters", value, key=f"key {offset}", headers=headers, partition=offset % 4
-    )
+        "clicks.dead-letters", value, key=f"key {offset}", headers=headers, partition=offset % 4,
+        timestamp=now_ms() - 1_000 * age_s,
+    )  # fmt: skip
     assert producer.flush(10) == 0
 
 
@@ -66,6 +70,16 @@ def test_letters_are_listed_by_what_was_asked_for(lab: Lab) -> None:
     assert "  key key 7, value 0xff00\n" in shown
     assert '  key key 8, value {"id": 1}\n' in shown
     assert "clicks: 2 shown, 2 not sent again yet\n" in shown
+
+
+def test_only_letters_since_a_time_are_listed_where_the_broker_finds_no_record_by_time(
+    lab: Lab,
+) -> None:
+    bury(lab, 6, "malformed", b"{", age_s=7_200)
+    bury(lab, 7, "malformed", b"[", age_s=60)
+
+    assert [7] == [letter["offset"] for letter in listed(lab, "--since", "1h")]
+    assert [] == listed(lab, "--since", "30s")
 
 
 def test_what_is_sent_again_is_as_it_was_and_is_sent_once(lab: Lab) -> None:

@@ -132,6 +132,21 @@ def test_an_unreachable_broker_is_a_clear_error(name: str, folder: Path) -> None
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("words", "problem"),
+    [
+        (["init", "p", "--from", "no.jsonl"], "no.jsonl cannot be used: No such file or directory"),
+        (["init", "p", "--from", "agents"], "agents cannot be used: Is a directory"),
+        (["init", "/proc/p"], "/proc/p cannot be used: No such file or directory"),
+    ],
+)
+def test_a_file_that_cannot_be_used_is_named_with_what_to_do(
+    words: list[str], problem: str, folder: Path
+) -> None:
+    done = run(folder, *words)
+    assert (1, f"fastdata: {problem}; give another path\n") == (done.returncode, done.stderr)
+
+
 def test_debug_shows_where_an_error_came_from(tmp_path: Path) -> None:
     done = run(tmp_path, "archive", FASTDATA_DEBUG="1")
     assert done.returncode == 1

@@ -113,6 +113,7 @@ def test_the_declaration_is_what_was_guessed(folder: Path) -> None:
     [
         (["status", "order_no"], ("status", "order_no")),
         (["customer.id", "status"], ("customer_id", "status")),
+        (["customer.id,status"], ("customer_id", "status")),
     ],
 )
 def test_dimensions_that_are_told_are_those_of_one_metric(
