@@ -55,7 +55,7 @@ def verify(names: tuple[str, ...], as_json: bool, **options: Unpack[_VerifyOptio
     unarchived or sketch. What has none is a mistake of somebody. Without METRIC: all.
 
     Exit code 0: all agrees or is explained; 3: something is not explained; 4: of a metric
-    nothing could be compared (no hour is counted yet, or no worker has run).
+    nothing could be compared (no hour is counted yet, no segment is closed, or no worker has run).
 
     \b
     Examples:
@@ -113,7 +113,8 @@ def _show(metric: "VerifiedMetric") -> None:
     if not metric.closed:
         click.echo(f"{metric.metric}: no hour of it is counted by a replay yet")
         return
-    reasons = sorted({span.speed for span in metric.spans} - {"compared", "nothing new"})
+    statuses = {span.speed for span in metric.spans} - {"compared", "nothing new"}
+    reasons = [*sorted(statuses), *([metric.waits_for] if metric.waits_for else [])]
     not_compared = f" ({', '.join(reasons)})" if reasons else ""
     tips = metric.total("tip_events")
     in_tips = f" and {tips:,} of open segments" if tips else ""

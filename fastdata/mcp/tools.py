@@ -26,6 +26,7 @@ from fastdata.operate.freshness import late_to_count, late_to_read
 from fastdata.store.protocol import ServingStore
 from fastdata.verify.errors_metric import find_metric
 from fastdata.verify.reports import VerifyProgress
+from fastdata.verify.segments import first_segment
 from fastdata.verify.verify import verify
 from fastdata.web.desk import Desk
 from fastdata.web.readers import Deadline
@@ -171,11 +172,20 @@ async def _explain_difference(desk: Desk, asked: DifferenceArguments) -> _Docume
     if asked.recount is not None:
         answer["recounted"] = await _recounted(desk, metric, request, asked.recount)
     elif not answer["stored"]:
-        answer["hint"] = (
+        answer["hint"] = await _why_nothing(desk, metric) or (
             "no verification of this time was stored: ask again with recount=4, or have"
             " `fastdata verify --sample 24 --store-result` run after each replay"
         )
     return answer
+
+
+async def _why_nothing(desk: Desk, metric: Metric) -> str | None:
+    """Why no verification can compare anything yet; None where one can."""
+
+    async def read(store: ServingStore, _deadline: Deadline) -> str | None:
+        return await first_segment(store, metric)
+
+    return await desk.readers.run(read, desk.settings.web_timeout_s)
 
 
 async def _recounted(desk: Desk, metric: Metric, request: QueryRequest, hours: int) -> _Document:

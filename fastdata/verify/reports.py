@@ -169,6 +169,7 @@ class VerifiedMetric:
         windows: How many ready windows were compared.
         windows_left: How many were not, as not all of their hours were verified.
         window_findings: What was found of them.
+        waits_for: Why the speed layer cannot be compared yet; None where it can.
     """
 
     metric: str
@@ -180,6 +181,7 @@ class VerifiedMetric:
     windows: int = 0
     windows_left: int = 0
     window_findings: list[Finding] = field(default_factory=list)
+    waits_for: str | None = None
 
     @property
     def findings(self) -> list[Finding]:
@@ -219,6 +221,7 @@ class VerifiedMetric:
             "closed": self.closed,
             "verified": len(self.spans),
             **{name: self.total(name) for name in _COUNTERS},
+            "waits_for": self.waits_for,
             "windows": {"compared": self.windows, "left": self.windows_left},
             "causes": dict(sorted((+self.causes).items())),
             "unexplained": len(findings),

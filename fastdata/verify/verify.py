@@ -20,6 +20,7 @@ from fastdata.verify.hours import HourVerifier, new_segments
 from fastdata.verify.plain import is_known
 from fastdata.verify.recount import PlainEvent, read_events
 from fastdata.verify.reports import SpeedStatus, VerifiedMetric, VerifyProgress, VerifyReport
+from fastdata.verify.segments import first_segment
 from fastdata.verify.windows import WindowVerifier
 
 __all__ = ["verify"]
@@ -136,6 +137,7 @@ class _SourceVerification:
             for window in windows:
                 await window.compare(spans[-1] + HOUR_MS, is_last=spans[-1] == chosen[-1])
         for metric, verified in reports.items():
+            verified.waits_for = await first_segment(self.store, metric)
             if store_result:
                 compared = {span.span: span for span in verified.spans if span.speed in _STORED}
                 await store_errors(self.store, metric, compared, views[metric])

@@ -174,13 +174,15 @@ async def show_quality(
 
 def _verification(verified: Verified, has_rows: bool) -> tuple[str, str]:
     """What the newest verification compared, and how bad: nothing is not no verification."""
-    past = verified.last
+    past, waits = verified.last, verified.waits_for
+    nothing = _NOTHING if waits is None else f"{waits[:1].upper()}{waits[1:]}."
     if past is None:
         if has_rows:
             return "When the newest verification was is not stored.", "soft"
         if verified.hours:
-            return f"{_numbered(len(verified.hours), 'hour')} verified. {_NOTHING}", "warn"
-        return "No verification of it was stored yet: fastdata verify --store-result.", "soft"
+            return f"{_numbered(len(verified.hours), 'hour')} verified. {nothing}", "warn"
+        none = "No verification of it was stored yet: fastdata verify --store-result."
+        return none if waits is None else f"{none} {nothing}", "soft"
     hours = past.counted + past.confirmed
     said = f"Verified at {_second(past.began)} UTC in {past.took_s:,.1f} s"
     if past.error is not None:
@@ -188,7 +190,7 @@ def _verification(verified: Verified, has_rows: bool) -> tuple[str, str]:
     if not hours:
         return f"{said}: no replay had counted an hour of it, so nothing was compared.", "warn"
     if not past.counted:
-        return f"{said}: {_numbered(hours, 'hour')}. {_NOTHING}", "warn"
+        return f"{said}: {_numbered(hours, 'hour')}. {nothing}", "warn"
     compared = f"{past.counted:,} of {_numbered(hours, 'hour')}"
     return f"{said}: the speed layer was compared in {compared}.", ""
 

@@ -13,6 +13,7 @@ from fastdata.declare.metric import Metric
 from fastdata.store.past_runs import PastRun, past_runs
 from fastdata.store.protocol import EVER, ServingStore
 from fastdata.verify.errors_metric import errors_of
+from fastdata.verify.segments import first_segment
 from fastdata.web.charts import MOST_LINES, MOST_ROWS
 from fastdata.web.desk import Desk
 from fastdata.web.readers import Deadline
@@ -35,11 +36,13 @@ class Verified:
     Attributes:
         hours: That have results, ms UTC; of some the result may be that nothing was compared.
         last: The newest one; None when there was none, or none was kept then.
+        waits_for: Why none can compare anything yet; None where one can.
     """
 
     metric: Metric
     hours: Sequence[int]
     last: PastRun | None
+    waits_for: str | None
 
 
 class TrendBuckets(NamedTuple):
@@ -125,7 +128,8 @@ async def verified_of(desk: Desk) -> list[Verified]:
             id = errors_of(metric).id
             past = await past_runs(store, id)
             hours = list(await store.heads(id, *EVER))
-            verified.append(Verified(metric, hours, past[0] if past else None))
+            waits_for = await first_segment(store, metric)
+            verified.append(Verified(metric, hours, past[0] if past else None, waits_for))
         return verified
 
     return await desk.readers.run(read, desk.settings.web_timeout_s)

@@ -1,5 +1,7 @@
 """What an assistant is answered, over stdio, of real flights in SQLite."""
 
+import asyncio
+import json
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,8 @@ from fastdata import load, query
 from fastdata.answer.arrow import describe
 from fastdata.answer.batches import json_rows
 from fastdata.coordinates.instants import parse_instant
+from fastdata.store.opening import open_store
+from tests.answer.trips import DECLARATION, SCHEMA
 from tests.mcp.flights import FRESH, REPLAYED, Assistant, assisted, flights
 
 DAY_ONE = {"from_": "2013-01-01", "to": "2013-01-02", "every": "all"}
@@ -174,3 +178,20 @@ def test_what_was_never_verified_says_how_to(assistant: Assistant) -> None:
     answer = assistant.ask("explain_difference", metric="departures", from_="2013-01-05")
     assert [] == answer["stored"]
     assert "recount=4" in answer["hint"]
+
+
+def test_that_nothing_can_be_verified_yet_is_said_and_why(tmp_path: Path) -> None:
+    (tmp_path / "agents").mkdir()
+    (tmp_path / "agents/trips.py").write_text(DECLARATION)
+    (tmp_path / "trip.avsc").write_text(json.dumps(SCHEMA))
+    (tmp_path / "fastdata.toml").write_text('store = "sqlite:///store.db"')
+    asyncio.run(open_empty(f"sqlite:///{tmp_path}/store.db"))
+    with assisted(tmp_path) as assistant:
+        answer = assistant.ask("explain_difference", metric="rides")
+    assert [] == answer["stored"]
+    assert "compared on closed segments, and none is counted yet: the first is" in answer["hint"]
+
+
+async def open_empty(url: str) -> None:
+    async with open_store(url):
+        pass

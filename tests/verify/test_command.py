@@ -10,7 +10,14 @@ from fastdata.cli.main import commands
 from fastdata.cli.verify import _show
 from fastdata.store.memory import MemoryStore
 from fastdata.store.opening import open_store
-from fastdata.verify.reports import Fact, Finding, SpanReport, VerifiedMetric, VerifyProgress
+from fastdata.verify.reports import (
+    INCOMPARABLE,
+    Fact,
+    Finding,
+    SpanReport,
+    VerifiedMetric,
+    VerifyProgress,
+)
 from tests.verify.clicks import MINUTE, START, Clicks
 
 LISTED = """
@@ -45,6 +52,28 @@ async def test_lists_of_items_and_texts_have_no_percentage(
     assert ["top: 1 of 11 rows were off before the replay"] == wrong[:1]
     assert "first: 1 of 11 rows were off before the replay" == wrong[1]
     assert "%" not in "".join(wrong)
+
+
+async def test_that_no_segment_is_closed_yet_is_said_with_what_is_missing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clicks = Clicks(tmp_path, MemoryStore())
+    for n in range(4):
+        clicks.send(n)
+    await clicks.fold()
+    await clicks.replay(close=False)
+
+    report = await clicks.verify()
+
+    first, *_ = said(report.metrics[0], capsys)
+    waits_for = (
+        "the speed layer is compared on closed segments, and none is counted yet: the first is "
+        "closed in 6 events of a partition, of 10"
+    )
+    assert first.endswith(f"speed layer compared on 0 ({waits_for})")
+    assert (INCOMPARABLE, waits_for) == (report.exit_code, report.metrics[0].as_dict()["waits_for"])
+    await clicks.replay()
+    assert (await clicks.verified()).waits_for is None
 
 
 def test_errors_of_many_times_are_no_percentages(capsys: pytest.CaptureFixture[str]) -> None:

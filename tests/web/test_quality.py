@@ -1,5 +1,7 @@
 """The page of quality: how far the speed layer was off, by cause and over time."""
 
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from fastdata.coordinates.dimensions import dump_dims
@@ -9,8 +11,8 @@ from fastdata.store.opening import open_store
 from fastdata.store.past_runs import PastRun, add_past_run
 from fastdata.store.protocol import Flip, Total
 from fastdata.verify.errors_metric import errors_of
-from tests.answer.trips import NOON, ONE, TWO
-from tests.web.serving import Served
+from tests.answer.trips import NOON, ONE, TWO, declare, progress
+from tests.web.serving import Served, serving_only
 from tests.web.test_pages import Cells, data_of
 
 AT_NINE = NOON + 9 * HOUR_MS
@@ -147,6 +149,26 @@ async def test_no_verification_is_not_one_that_compared_nothing(served: Served) 
     for html in (old, unreplayed, nothing):
         assert "No verification" not in html
         assert 'id="data"' not in html
+
+
+async def test_that_no_segment_is_closed_is_said_with_what_is_missing(tmp_path: Path) -> None:
+    metric, url = declare(tmp_path), f"sqlite:///{tmp_path}/store.db"
+    async with open_store(url) as store:
+        await store.publish(metric.id, [Flip(NOON, None, 1, Coverage({}, {0: 60}), 0)])
+        await store.upsert([], [replace(progress(TWO), next_offset=60)])
+    async with serving_only(metric, url) as served:
+        unverified = await page(served)
+        await remember(served, PastRun(AT_NINE, 2.5, start=NOON, end=TWO, confirmed=2))
+        open_segment = await page(served)
+        async with open_store(url) as store:
+            await store.upsert([], [replace(progress(TWO), next_offset=100)])
+        closed = await page(served)
+
+    reason = "The speed layer is compared on closed segments, and none is counted yet: "
+    missing = f"{reason}the first is closed in 40 events of a partition, of 100."
+    assert f"fastdata verify --store-result. {missing}" in unverified
+    assert f"2 hours. {missing}" in open_segment
+    assert f"{reason}the next replay counts the first." in closed
 
 
 async def test_what_nothing_explains_is_said_first(served: Served) -> None:
