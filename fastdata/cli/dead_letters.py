@@ -11,6 +11,7 @@ import click
 
 from fastdata.cli.replay import Duration
 from fastdata.cli.reporting import left_out, second
+from fastdata.cli.running import settings_here
 from fastdata.coordinates.instants import now_ms
 
 if TYPE_CHECKING:
@@ -121,9 +122,8 @@ async def _run(
     from fastdata.declare.catalog import load_folder
     from fastdata.kafka.connection import Broker
     from fastdata.operate.dead_letters import DeadLetterBox
-    from fastdata.settings import Settings
 
-    settings = Settings.load()
+    settings = settings_here()
     sources = {source.topic: source for source in load_folder(settings.agents).sources.values()}
     if topic is not None and topic not in sources:
         raise click.UsageError(

@@ -78,8 +78,17 @@ class _Workplace:
         """For people."""
         note = "" if self.embedded is None else " (embedded)"
         store, archive = mask_url(self.settings.store), mask_url(self.settings.archive)
-        shown = {} if page is None else {"page": f"http://127.0.0.1:{page}"}
+        shown = {} if page is None else {"page": _url(page)}
         return {**shown, "broker": f"{self.broker}{note}", "store": store, "archive": archive}
+
+    def found_at(self, page: int | None) -> dict[str, str | None]:
+        """For other commands in this folder, as the attributes of `RunningDev`."""
+        broker = None if self.embedded is None else str(self.broker)
+        return {"page": None if page is None else _url(page), "broker": broker}
+
+
+def _url(page: int) -> str:
+    return f"http://127.0.0.1:{page}"
 
 
 @asynccontextmanager
@@ -144,7 +153,7 @@ class _Dev:
         self.catalog = catalog
         self._place, self._view, self._log = place, view, log
         self._parts = place.parts(log, page)
-        self._rate = rate
+        self._rate, self._page = rate, page
         self._watch = Watch([Path(place.settings.agents), Path(place.settings.registry)])
         self._senders: dict[str, Sender] = {}
         self._stopping = asyncio.Event()
@@ -162,7 +171,7 @@ class _Dev:
         on_signal(self._stop)
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._stop)
         self._view.show(self.catalog)
-        self._place.project.begin()
+        self._place.project.begin(self._place.found_at(self._page))
         try:
             async with asyncio.TaskGroup() as group:
                 running = group.create_task(self._parts.run())

@@ -62,6 +62,7 @@ async def _examine(as_json: bool) -> "list[CheckResult]":
 def _prepare() -> "tuple[list[tuple[str, str, str]], dict[str, Check]]":
     """What is found without asking anybody, and the checks that it allows."""
     from fastdata.declare.catalog import load_folder
+    from fastdata.local.running import find_running, with_running
     from fastdata.operate.checks import checks_of, versions
     from fastdata.settings import Settings
 
@@ -71,6 +72,9 @@ def _prepare() -> "tuple[list[tuple[str, str, str]], dict[str, Check]]":
         text = f"{error}; nothing else can be checked before"
         return [("settings", "failed", text)], {"versions": versions}
     first = [("settings", "ok", "each is a setting, and of its type")]
+    if running := find_running(settings):
+        first.append(("dev", "ok", str(running)))
+        settings = with_running(settings)
     try:
         catalog = load_folder(settings.agents)
     except FastdataError as error:

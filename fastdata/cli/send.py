@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 import click
 
 from fastdata.cli.bars import open_bar
+from fastdata.cli.running import settings_here
 from fastdata.cli.signals import on_signal
 from fastdata.errors import FastdataError, LineError, did_you_mean
 
@@ -91,9 +92,8 @@ async def _send(
     from fastdata.files.values import ValueCheck
     from fastdata.kafka.connection import Broker
     from fastdata.kafka.lines import LineSender, read_descriptor, send_lines
-    from fastdata.settings import Settings
 
-    settings = Settings.load()
+    settings = settings_here()
     source = _reader_of(_readers(topic, settings.agents, force))
     check = ValueCheck(source)
     unread, first = 0, ""

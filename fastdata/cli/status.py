@@ -14,6 +14,7 @@ import click
 
 from fastdata.cli.replay import Duration
 from fastdata.cli.reporting import minute, second
+from fastdata.cli.running import settings_here
 from fastdata.coordinates.instants import now_ms
 from fastdata.errors import SettingsError, StoreUnavailableError
 
@@ -131,10 +132,9 @@ async def _status(only: AbstractSet[str] = frozenset()) -> "Status":
     from fastdata.kafka.connection import Broker
     from fastdata.operate.log_reader import LogReader
     from fastdata.operate.status import StatusReader
-    from fastdata.settings import Settings
     from fastdata.store.opening import open_store
 
-    settings = Settings.load()
+    settings = settings_here()
     catalog = load_folder(settings.agents)
     problems: list[str] = []
     archive = None

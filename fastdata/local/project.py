@@ -1,15 +1,19 @@
 """The folder of a project: who works in it, and what changes there."""
 
 import fcntl
+import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
 from fastdata.errors import SettingsError
 
-__all__ = ["Project", "Watch"]
+__all__ = ["LOCK", "Project", "Watch", "is_alive"]
+
+LOCK = "dev.lock"
+"""Of the folder of states: its holder, what that does, and below where it is reached, as JSON."""
 
 _AT_WORK = "at work"
 _SUFFIXES = (".py", ".avsc")
@@ -29,7 +33,7 @@ class Project:
     """
 
     def __init__(self, folder: Path) -> None:
-        self._path = folder / "dev.lock"
+        self._path = folder / LOCK
         self.descriptor = -1
         self.was_cut_off = False
 
@@ -55,11 +59,12 @@ class Project:
         Raises:
             SettingsError: Somebody works in it.
         """
-        holder, _, state = os.pread(self.descriptor, 100, 0).decode().partition(" ")
+        first = os.pread(self.descriptor, 100, 0).decode().partition("\n")[0]
+        holder, _, state = first.partition(" ")
         try:
             fcntl.flock(self.descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            if holder and _is_alive(int(holder)):
+            if holder and is_alive(int(holder)):
                 raise SettingsError(
                     f"`fastdata dev` runs in this folder already, as process {holder}: stop that "
                     "one, or set FASTDATA_STATE, FASTDATA_ARCHIVE and FASTDATA_STORE to others"
@@ -69,9 +74,13 @@ class Project:
         self._write(f"{os.getpid()} {state}")
         return True
 
-    def begin(self) -> None:
-        """Take note that from now on something can be cut off."""
-        self._write(f"{os.getpid()} {_AT_WORK}")
+    def begin(self, addresses: Mapping[str, str | None]) -> None:
+        """Take note that from now on something can be cut off.
+
+        Args:
+            addresses: Where it is reached, for `find_running`.
+        """
+        self._write(f"{os.getpid()} {_AT_WORK}\n{json.dumps(addresses)}")
 
     def leave(self) -> None:
         """Take note that all is in order."""
@@ -108,7 +117,8 @@ class Watch:
         return seen
 
 
-def _is_alive(pid: int) -> bool:
+def is_alive(pid: int) -> bool:
+    """Whether a process runs; one that has ended, and that nobody waited for, does not."""
     with suppress(OSError, IndexError):  # where there is no /proc
         state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
         if state == "Z":  # it has ended, and nobody has asked how

@@ -14,6 +14,7 @@ from fastdata.archive import open_archive_storage
 from fastdata.coordinates.instants import now_ms, parse_duration, to_iso
 from fastdata.declare.metric import Metric
 from fastdata.errors import QueryError, did_you_mean
+from fastdata.local.running import find_running
 from fastdata.mcp.arguments import (
     DifferenceArguments,
     NoArguments,
@@ -126,14 +127,17 @@ async def _read_status(desk: Desk, asked: StatusArguments) -> _Document:
     `dead_before` are those of these that are of an earlier log, and may be gone with it.
     `workers` fold and `archivers` archive now, as far as the broker tells; `replays` is the newest
     one of each metric. `problems` names what could not be reached; null is what is not known.
+    `dev` says where a `fastdata dev` of this folder has its page, if one is running.
     """
     max_lag_s = _seconds("max_lag", asked.max_lag)
     max_age_s = None if asked.max_age is None else _seconds("max_age", asked.max_age)
     status = await status_of(desk)
     late = late_to_read(status, max_lag_s, ("speed", "archive"))
     late += [] if max_age_s is None else late_to_count(status, max_age_s)
+    running = find_running(desk.settings)
     return {
         "now": to_iso(now_ms()),
+        "dev": None if running is None else str(running),
         "late": [delay.as_dict() for delay in late],
         "problems": list(status.problems),
         "sources": [shown_source(source) for source in status.sources],

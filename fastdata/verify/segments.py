@@ -23,7 +23,7 @@ async def first_segment(store: ServingStore, metric: Metric) -> str | None:
     reports = rules.living(await store.progress(metric.source.topic))
     end = segment_start(1, metric.source.segment_size)
     missing = end - max((report.next_offset for report in reports), default=0)
-    said = "the speed layer is compared on closed segments, and none is counted yet: "
+    said = "only closed segments are compared, and none is counted yet: "
     if missing <= 0:
         return f"{said}the next replay counts the first"
-    return f"{said}the first is closed in {missing:,} events of a partition, of {end:,}"
+    return f"{said}{missing:,} events of a partition are missing to the first, of {end:,}"

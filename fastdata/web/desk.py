@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fastdata.declare.catalog import Catalog
+from fastdata.kafka.connection import Broker
+from fastdata.local.running import with_running
 from fastdata.operate.status import Status
 from fastdata.settings import Settings
 from fastdata.web.answers import Answers
@@ -54,6 +56,11 @@ class Desk:
     status: Recent[Status]
     health: Recent[list[str]]
     history: History
+
+    @property
+    def broker(self) -> Broker:
+        """That of the settings, or of a `fastdata dev` that runs here at present."""
+        return Broker.of(with_running(self.settings))
 
     @classmethod
     @asynccontextmanager

@@ -12,7 +12,6 @@ from fastdata.coordinates.instants import MINUTE_MS, now_ms, to_iso
 from fastdata.declare.metric import Metric
 from fastdata.declare.source import Source
 from fastdata.errors import FastdataError, QueryError, mask_url
-from fastdata.kafka.connection import Broker
 from fastdata.operate.letters import Page, read_letters
 from fastdata.operate.log_reader import LogReader
 from fastdata.operate.status import Status, StatusReader
@@ -106,7 +105,7 @@ async def _status(desk: Desk) -> tuple[Status, float]:
             )
         except FastdataError as error:
             problems.append(str(error))
-        with LogReader(Broker.of(desk.settings)) as log:
+        with LogReader(desk.broker) as log:
             reader = StatusReader(
                 desk.catalog,
                 store=store,
@@ -139,7 +138,7 @@ async def letters_of(
     places = {int(p): min(int(offset), 1 << 62) for p, offset in parts}
 
     def read() -> Page:
-        with LogReader(Broker.of(desk.settings)) as log:
+        with LogReader(desk.broker) as log:
             return read_letters(log, topic, limit, reason, places)
 
     page = await asyncio.to_thread(read)

@@ -18,6 +18,7 @@ from fastdata.coordinates.segments import Coverage
 from fastdata.declare.catalog import Catalog, catalog_of
 from fastdata.declare.unfolded import unfolded_of
 from fastdata.errors import BrokerError
+from fastdata.local.project import Project
 from fastdata.operate.log_reader import LogReader
 from fastdata.operate.status import PartitionStatus, SourceStatus, Status, StatusReader
 from fastdata.store.memory import MemoryStore
@@ -25,6 +26,7 @@ from fastdata.store.opening import open_store
 from fastdata.store.past_runs import PastRun, add_past_run
 from fastdata.store.protocol import NEVER, Flip, Gap, Partial, Progress
 from tests.answer.folder import make_folder
+from tests.support.mockbroker import MockBroker
 
 NOW = 1_700_000_000_000
 
@@ -242,6 +244,26 @@ def test_a_narrow_terminal_cuts_no_number(tmp_path: Path, monkeypatch: pytest.Mo
     assert "partition" in shown.stdout.splitlines()[2]
     assert "400" in shown.stdout.splitlines()[4]
     assert "…" not in shown.stdout
+
+
+def test_a_dev_that_runs_here_is_said_and_its_broker_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("FASTDATA_BROKER", raising=False)
+    make_folder(tmp_path)
+    with MockBroker() as broker, Project(Path("data/state")) as project:
+        monkeypatch.setenv("FASTDATA_STATE", "data/state")
+        assert project.take()
+        project.begin({"page": "http://127.0.0.1:8000", "broker": broker.address})
+        broker.create("trips", 1)
+        address = broker.address
+        done = CliRunner().invoke(commands, ["status", "--json"])
+
+    (source,) = json.loads(done.stdout)["sources"]
+    assert 0 == source["partitions"][0]["log_end"]
+    running = "fastdata: fastdata dev is running here: http://127.0.0.1:8000, broker"
+    assert done.stderr.startswith(f"{running} {address} (embedded)\n")
 
 
 def test_the_newest_replay_is_told_with_its_length_and_when_the_next_one_is_due(

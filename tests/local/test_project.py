@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from fastdata import Settings
 from fastdata.errors import SettingsError
 from fastdata.local.project import Project, Watch
+from fastdata.local.running import find_running, with_running
 
 # Takes the project, and leaves a process behind that has it, too.
 HOLDING = """
@@ -31,7 +33,7 @@ def test_a_project_that_was_left_in_order_is_taken_again(tmp_path: Path) -> None
         with Project(tmp_path / "state") as project:
             assert project.take()
             assert not project.was_cut_off
-            project.begin()
+            project.begin({})
             project.leave()
 
 
@@ -41,11 +43,38 @@ def test_one_that_was_not_left_in_order_is_told_until_it_is(tmp_path: Path) -> N
     with Project(tmp_path) as project:
         assert project.take()
         assert not project.was_cut_off
-        project.begin()
+        project.begin({})
     for _ in range(2):
         with Project(tmp_path) as project:
             assert project.take()
             assert project.was_cut_off
+
+
+def test_who_runs_here_is_found_until_all_of_it_has_ended(tmp_path: Path) -> None:
+    settings = Settings.load(state=str(tmp_path))
+    assert find_running(settings) is None
+    with Project(tmp_path) as project:
+        assert project.take()
+        assert find_running(settings) is None  # it has no address yet
+        project.begin({"page": "http://127.0.0.1:8000", "broker": "127.0.0.1:41429"})
+        found = find_running(settings)
+    after = find_running(settings)  # it was killed, say
+    assert "fastdata dev is running here: http://127.0.0.1:8000, broker 127.0.0.1:41429" in str(
+        found
+    )
+    assert after is None
+
+
+def test_its_broker_is_taken_where_the_settings_name_none(tmp_path: Path) -> None:
+    named = Settings.load(state=str(tmp_path), broker="kafka:9092")
+    plain = Settings.load(state=str(tmp_path))
+    with Project(tmp_path) as project:
+        assert project.take()
+        project.begin({"page": None, "broker": "127.0.0.1:41429"})
+        brokers = [with_running(settings).broker for settings in (plain, named)]
+        project.begin({"page": "http://127.0.0.1:8000", "broker": None})  # it uses a given one
+        brokers.append(with_running(plain).broker)
+    assert ["127.0.0.1:41429", "kafka:9092", "localhost:9092"] == brokers
 
 
 def test_who_works_there_is_named_and_whom_the_killed_left_behind_is_waited_for(

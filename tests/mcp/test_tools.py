@@ -12,6 +12,7 @@ from fastdata import load, query
 from fastdata.answer.arrow import describe
 from fastdata.answer.batches import json_rows
 from fastdata.coordinates.instants import parse_instant
+from fastdata.local.project import Project
 from fastdata.store.opening import open_store
 from tests.answer.trips import DECLARATION, SCHEMA
 from tests.mcp.flights import FRESH, REPLAYED, Assistant, assisted, flights
@@ -155,6 +156,19 @@ def test_the_status_tells_what_is_late_and_what_was_left_out(assistant: Assistan
     ]
 
 
+def test_a_dev_that_runs_in_the_folder_is_told(folder: Path, tmp_path: Path) -> None:
+    with assisted(folder, FASTDATA_STATE=str(tmp_path)) as assistant:
+        before = assistant.ask("read_status")
+        with Project(tmp_path) as project:
+            assert project.take()
+            project.begin({"page": "http://127.0.0.1:8000", "broker": "127.0.0.1:1"})
+            running = assistant.ask("read_status")
+    assert (None, "fastdata dev is running here: http://127.0.0.1:8000") == (
+        before["dev"],
+        running["dev"].partition(",")[0],
+    )
+
+
 def test_a_difference_is_explained_by_what_verifications_stored(assistant: Assistant) -> None:
     answer = assistant.ask("explain_difference", metric="departures")
     events = {c["cause"]: c["events"] for c in answer["stored"] if c["measure"] is None}
@@ -189,7 +203,7 @@ def test_that_nothing_can_be_verified_yet_is_said_and_why(tmp_path: Path) -> Non
     with assisted(tmp_path) as assistant:
         answer = assistant.ask("explain_difference", metric="rides")
     assert [] == answer["stored"]
-    assert "compared on closed segments, and none is counted yet: the first is" in answer["hint"]
+    assert "only closed segments are compared, and none is counted yet: 100 events" in answer["hint"]
 
 
 async def open_empty(url: str) -> None:

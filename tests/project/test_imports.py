@@ -26,12 +26,12 @@ MAY_IMPORT = {
         "settings", "coordinates", "errors",
     },
     "mcp": {
-        "web", "answer", "verify", "operate", "archive", "store", "declare", "settings",
+        "web", "local", "answer", "verify", "operate", "archive", "store", "declare", "settings",
         "coordinates", "errors",
     },
     "web": {
-        "exports", "answer", "verify", "operate", "speed", "archive", "store", "declare", "kafka",
-        "settings", "coordinates", "errors",
+        "local", "exports", "answer", "verify", "operate", "speed", "archive", "store", "declare",
+        "kafka", "settings", "coordinates", "errors",
     },
     "demo": {
         "local", "answer", "operate", "speed", "archive", "store", "declare", "events", "kafka",
@@ -39,7 +39,7 @@ MAY_IMPORT = {
     },
     "scaffold": {"declare", "files", "events", "errors"},
     "fastdata": {"exports", "answer", "speed", "declare", "measures", "settings", "errors"},
-    "local": {"declare", "files", "events", "kafka", "errors"},
+    "local": {"declare", "files", "events", "kafka", "settings", "errors"},
     "app": {"speed", "declare", "settings", "errors"},
     "exports": {
         "answer", "speed", "archive", "store", "declare", "measures", "events", "kafka", "settings",

@@ -67,8 +67,8 @@ async def test_that_no_segment_is_closed_yet_is_said_with_what_is_missing(
 
     first, *_ = said(report.metrics[0], capsys)
     waits_for = (
-        "the speed layer is compared on closed segments, and none is counted yet: the first is "
-        "closed in 6 events of a partition, of 10"
+        "only closed segments are compared, and none is counted yet: 6 events of a partition are "
+        "missing to the first, of 10"
     )
     assert first.endswith(f"speed layer compared on 0 ({waits_for})")
     assert (INCOMPARABLE, waits_for) == (report.exit_code, report.metrics[0].as_dict()["waits_for"])

@@ -164,8 +164,8 @@ async def test_that_no_segment_is_closed_is_said_with_what_is_missing(tmp_path: 
             await store.upsert([], [replace(progress(TWO), next_offset=100)])
         closed = await page(served)
 
-    reason = "The speed layer is compared on closed segments, and none is counted yet: "
-    missing = f"{reason}the first is closed in 40 events of a partition, of 100."
+    reason = "Only closed segments are compared, and none is counted yet: "
+    missing = f"{reason}40 events of a partition are missing to the first, of 100."
     assert f"fastdata verify --store-result. {missing}" in unverified
     assert f"2 hours. {missing}" in open_segment
     assert f"{reason}the next replay counts the first." in closed
