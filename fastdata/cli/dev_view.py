@@ -2,16 +2,18 @@
 
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from fastdata.archive import ArchiveStorage
 from fastdata.cli.dev_log import DevLog
-from fastdata.coordinates.instants import now_ms
+from fastdata.coordinates.instants import HOUR_MS, floor_to, now_ms, to_iso
 from fastdata.declare.catalog import Catalog
+from fastdata.errors import StoreError
 from fastdata.operate.log_reader import LogReader
 from fastdata.operate.status import PartitionStatus, SourceStatus, Status, StatusReader
-from fastdata.store.protocol import ServingStore
+from fastdata.store.protocol import EVER, Partial, ServingStore
 
 __all__ = ["DevMoment", "DevView", "Ends"]
 
@@ -126,6 +128,7 @@ class DevView:
         self._addresses = addresses
         self._is_ready = False
         self._is_first_said = False
+        self._sent_s: float | None = None
         self._last = began_s, 0
 
     def show(self, catalog: Catalog) -> None:
@@ -146,25 +149,40 @@ class DevView:
             self._is_ready = True
             where = ", ".join(f"{name} {address}" for name, address in self._addresses.items())
             self._log.say(f"ready in {took_s:.1f} s: {where}", took_s=took_s, **self._addresses)
+        if self._sent_s is None and moment.events:
+            self._sent_s = moment.at_s
         if not self._is_first_said and moment.folded:
             self._is_first_said = True
-            name = next(iter(self._catalog.metrics), "NAME")
-            self._log.say(
-                f"first numbers after {took_s:.1f} s: fastdata query {name} --every all",
-                took_s=took_s,
-            )
+            took_s = moment.at_s - (self._sent_s or moment.at_s)
+            text = f"first numbers {took_s:.1f} s after the first event"
+            self._log.say(f"{text}: {await self._asked(now_ms())}", took_s=took_s)
         at_s, folded = self._last
         if moment.at_s - at_s >= _LIFE_S:
             per_s = max(0, moment.folded - folded) / (moment.at_s - at_s)
             self._last = moment.at_s, moment.folded
             self._say_life(await self.look(is_brief=False), per_s)
 
+    async def _asked(self, now: int) -> str:
+        """A query of all that there is but for what is in progress, and would not be exact."""
+        metric = next(iter(self._catalog.metrics.values()), None)
+        if metric is None:
+            return "fastdata query NAME --every all"
+        newest: Sequence[Partial] = ()
+        with suppress(StoreError):
+            newest = await self._sources[0].partials(metric.id, floor_to(now, HOUR_MS), EVER[1])
+        until, width = "", metric.window_ms
+        if newest:
+            begun = floor_to(now, width)
+            is_all_new = all(partial.window >= begun for partial in newest)
+            until = f" --to {to_iso(begun + is_all_new * width, 'minutes')}"
+        return f"fastdata query {metric.name} --every all{until}"
+
     def _say_life(self, moment: DevMoment, per_s: float) -> None:
         events, counted = moment.events, moment.counted(moment.ends)
         lag = max(0, events - moment.folded)
         exact = f"{counted:,} of {events:,} counted exactly"
         if counted == events and not moment.status.problems:
-            exact = "all exact"
+            exact = "all counted exactly"
         self._log.say(
             f"{per_s:,.0f} events/s, lag {lag:,}, {exact}, {moment.left_out()}",
             events_per_s=round(per_s, 1), lag=lag, events=events, folded=moment.folded,

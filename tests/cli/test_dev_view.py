@@ -1,10 +1,19 @@
 """What `fastdata dev` takes for done, and for exact."""
 
 from dataclasses import replace
+from pathlib import Path
 
-from fastdata.cli.dev_view import DevMoment
+import pytest
+
+from fastdata.archive import open_archive_storage
+from fastdata.cli.dev_log import DevLog
+from fastdata.cli.dev_view import DevMoment, DevView
+from fastdata.declare.catalog import catalog_of
 from fastdata.operate.status import PartitionStatus, SourceStatus, Status
+from fastdata.store.memory import MemoryStore
 from fastdata.store.protocol import Run
+from tests.answer.trips import MINUTE, NOON, TWO, declare, partial
+from tests.cli.test_status import ScriptedLog
 
 
 def partition(
@@ -36,6 +45,55 @@ def test_a_partition_that_cannot_be_seen_is_not_reached() -> None:
     ends = moment(partition(0, 10, 0, 0, 0), partition(1, 5, 0, 0, 0)).ends
 
     assert not moment(partition(0, 10, 10, 10, 0)).has_reached(ends)
+
+
+class Said(DevLog):
+    """Keeps what is said."""
+
+    def __init__(self) -> None:
+        super().__init__(as_json=False, is_verbose=False)
+        self.texts: list[str] = []
+
+    def say(self, text: str, **values: object) -> None:
+        self.texts.append(text)
+
+
+async def test_first_numbers_are_timed_from_the_first_event(tmp_path: Path) -> None:
+    now = [partition(0, 0, 0, 0, 0), partition(0, 10, 0, 0, 0), partition(0, 10, 10, 0, 0)]
+    async with MemoryStore() as store:
+        view, log = viewing(tmp_path, store)
+        for part, at_s in zip(now, (571.0, 574.0, 582.0), strict=True):
+            await view.tell(replace(moment(part), at_s=at_s))
+
+    (first,) = [text for text in log.texts if text.startswith("first numbers")]
+    assert "first numbers 8.0 s after the first event: fastdata query rides --every all" == first
+
+
+@pytest.mark.parametrize(
+    ("window", "now", "until"),
+    [
+        (NOON, TWO + MINUTE, ""),  # its hour is over
+        (NOON, NOON + 5 * MINUTE, " --to 2013-01-01T12:05Z"),
+        (NOON + 5 * MINUTE, NOON + 5 * MINUTE + 7_000, " --to 2013-01-01T12:06Z"),
+    ],
+)
+async def test_what_is_in_progress_is_not_asked_for(
+    tmp_path: Path, window: int, now: int, until: str
+) -> None:
+    async with MemoryStore() as store:
+        view, _ = viewing(tmp_path, store)
+        await store.upsert([partial(declare(tmp_path), window, ["Oslo", 1], [(1, "anna")])], [])
+        asked = await view._asked(now)
+
+    assert f"fastdata query rides --every all{until}" == asked
+
+
+def viewing(folder: Path, store: MemoryStore) -> tuple[DevView, Said]:
+    log = Said()
+    sources = store, open_archive_storage("memory:///"), ScriptedLog({})
+    view = DevView(sources, log, 0.0, {})
+    view.show(catalog_of([declare(folder)]))
+    return view, log
 
 
 def test_an_empty_log_is_not_read_before_a_worker_follows_it() -> None:

