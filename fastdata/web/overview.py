@@ -68,7 +68,7 @@ def _sentence(source: dict[str, Any]) -> list[tuple[str, str]]:
         parts.append((f"Fresh: {show_age(max(seen))} behind.", "good"))
     dead = sum(n for reason, n in source["unfolded"].items() if reason.startswith("dead:"))
     before = sum(source["dead_before"].values())
-    note = f", {before:,} of an earlier log" if before else ""
+    note = f", {'all' if before == dead else f'{before:,}'} of an earlier log" if before else ""
     parts.append((f"{_numbered(dead, 'dead letter')}{note}.", "warn" if dead else ""))
     if source["gaps"]:
         skipped = sum(gap["end"] - gap["start"] for gap in source["gaps"])

@@ -45,6 +45,7 @@ _LASTS = {
 _EVERIES = ("1m", "5m", "15m", "1h", "day", "week", "month")
 _DAY_MS = 24 * HOUR_MS
 _LATE_S = 60
+_EVERY_MS = 30_000  # also where nothing changes: how far it is behind does
 
 
 class PageWords(BaseModel):
@@ -118,6 +119,7 @@ def _frame(desk: Desk, metric: Metric, words: PageWords) -> dict[str, object]:
         "page": "Metrics",
         # Of what is not declared, as the errors of a metric, no changes are told.
         "follows": metric.name if metric.name in desk.catalog.metrics else "",
+        "every_ms": _EVERY_MS,
         "metric": metric,
         "metrics": sorted(desk.catalog.metrics),
         "words": words,

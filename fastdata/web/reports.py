@@ -132,15 +132,19 @@ async def letters_of(
     Raises:
         QueryError: There is no such source.
         BrokerError: The broker cannot be used; retriable.
+        SettingsError: A file holds no certificate or key.
     """
     topic = dead_letter_topic(_source(desk, source).topic)
     parts = [part.split(":") for part in before.split(",") if part]
     places = {int(p): min(int(offset), 1 << 62) for p, offset in parts}
 
+    broker = desk.broker
+
     def read() -> Page:
-        with LogReader(desk.broker) as log:
+        with LogReader(broker) as log:
             return read_letters(log, topic, limit, reason, places)
 
+    await broker.check()  # which says why it cannot be used
     page = await asyncio.to_thread(read)
     after = page.before and ",".join(f"{p}:{offset}" for p, offset in sorted(page.before.items()))
     letters = [asdict(letter) for letter in page.letters]

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 
 import pytest
-from playwright.async_api import ViewportSize, expect
+from playwright.async_api import Route, ViewportSize, expect
 
 from tests.answer.trips import ONE, TWO
 from tests.web.browser import DESK, NEEDS_CHROMIUM, PHONE, Seen, seeing
@@ -76,6 +76,27 @@ async def test_numbers_move_within_two_seconds_and_without_a_reload(
     await rome.wait_for(timeout=5_000)
     assert "in progress, 18 of 60 minutes" in await rome.inner_text()
     assert 1 == len(loads)
+
+
+async def test_while_an_answer_is_waited_for_all_that_it_will_change_is_pale(seen: Seen) -> None:
+    await seen.go(METRIC)
+    held: list[Route] = []
+    await seen.page.route("**/metrics/**", lambda r: held.append(r))  # noqa: PLW0108
+    await seen.page.locator('[name="every"]').select_option("5m")
+    for part in ("#says", "#answer", ".charts", "#rows"):
+        await expect(seen.page.locator(part)).to_have_css("opacity", "0.55")
+    await seen.shoot("loading")
+    await held[-1].continue_()
+    for part in ("#says", ".charts"):
+        await expect(seen.page.locator(part)).to_have_css("opacity", "1")
+
+
+async def test_how_far_it_is_behind_is_told_though_nothing_changes(seen: Seen) -> None:
+    await seen.page.clock.install()
+    async with seen.page.expect_event("request", lambda request: "/stream" in request.url):
+        await seen.go(METRIC)
+    async with seen.page.expect_event("request", lambda request: "/metrics/rides" in request.url):
+        await seen.page.clock.fast_forward(31_000)
 
 
 async def test_a_filter_is_in_the_address_and_the_way_back_undoes_it(seen: Seen) -> None:

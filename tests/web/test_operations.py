@@ -88,6 +88,17 @@ async def test_dead_letters_of_one_reason_can_be_asked_for(
     assert (400, "source is trip; those that are declared: trips") == refusal
 
 
+async def test_a_broker_that_is_away_is_said_as_the_status_says_it(tmp_path: Path) -> None:
+    async with serving(tmp_path, broker="127.0.0.1:1") as served:
+        status, detail = await served.problem(LETTERS)
+        page = await served.get("/dead-letters")
+        pipeline = (await served.get("/pipeline")).text
+    assert (503, "127.0.0.1:1 refuses connections" in detail) == (status, True), detail
+    assert (503, True) == (page.status_code, "refuses connections" in page.text)
+    assert "refuses connections" in pipeline
+    assert "The broker tells of nobody" not in pipeline
+
+
 async def test_the_status_is_that_of_the_command_and_names_what_is_not_reached(
     tmp_path: Path, broker: MockBroker
 ) -> None:
