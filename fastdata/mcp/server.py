@@ -2,19 +2,25 @@
 
 import json
 import logging
+from contextlib import suppress
 from importlib.metadata import version
-from typing import Any
+from typing import Any, Self
 
 from mcp.server.lowlevel import Server
 from mcp.server.stdio import stdio_server
+from mcp.shared.message import SessionMessage
 from mcp.types import (
+    PARSE_ERROR,
     CallToolRequestParams,
     CallToolResult,
+    ErrorData,
+    JSONRPCError,
     ListToolsResult,
     TextContent,
     Tool,
     ToolAnnotations,
 )
+from pydantic import ValidationError
 
 from fastdata.declare.catalog import Catalog
 from fastdata.errors import FastdataError, mask_url
@@ -42,7 +48,53 @@ async def speak_on_stdio(settings: Settings, catalog: Catalog) -> None:
     async with Desk.open(settings, catalog, samples=False) as desk:
         server = make_server(desk)
         async with stdio_server() as (requests, responses):
-            await server.run(requests, responses, server.create_initialization_options())
+            readable: Any = _Readable(requests, responses)
+            await server.run(readable, responses, server.create_initialization_options())
+
+
+class _Readable:
+    """The messages of a client; what is no JSON is answered, for the server would be silent.
+
+    Such is half of a surrogate pair, which some clients write.
+    """
+
+    def __init__(self, messages: Any, responses: Any) -> None:
+        self._messages, self._responses = messages, responses
+
+    @property
+    def last_context(self) -> Any:
+        """That of the last message."""
+        return self._messages.last_context
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> SessionMessage | Exception:
+        while True:
+            message: SessionMessage | Exception = await self._messages.__anext__()
+            if (refusal := _refusal(message)) is None:
+                return message
+            await self._responses.send(SessionMessage(refusal))
+
+    async def aclose(self) -> None:
+        """Take no more."""
+        await self._messages.aclose()
+
+
+def _refusal(message: object) -> JSONRPCError | None:
+    """What a line is answered that is no JSON; None for all others."""
+    if not isinstance(message, ValidationError):
+        return None
+    error = message.errors(include_url=False)[0]
+    if error["type"] != "json_invalid":
+        return None
+    id = None
+    with suppress(ValueError, RecursionError):  # Python reads more than is allowed
+        asked = json.loads(error["input"])
+        id = asked.get("id") if isinstance(asked, dict) else None
+    said = f"{error['msg']}; send JSON, a message a line, with whole characters"
+    id = id if isinstance(id, str | int) else None
+    return JSONRPCError(jsonrpc="2.0", id=id, error=ErrorData(code=PARSE_ERROR, message=said))
 
 
 def make_server(desk: Desk) -> Server[Any]:

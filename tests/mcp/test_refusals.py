@@ -93,6 +93,35 @@ def test_nothing_but_the_protocol_is_on_stdout_whatever_is_printed(folder: Path)
     assert "a user prints this" in run.stderr
 
 
+@pytest.mark.parametrize(
+    ("line", "id"),
+    [
+        (b'{"jsonrpc": "2.0", "id": 7, "method": "ping", "params": {"x": "\\ud800"}}\n', 7),
+        (b'{"jsonrpc": "2.0", "id": "a", "method": "\\udfff"}\n', "a"),
+        (b"no JSON\n", None),
+        (b"[" * 100_000 + b"\n", None),
+    ],
+)
+def test_what_cannot_be_read_is_answered_and_what_comes_after_it_too(
+    folder: Path, line: bytes, id: object
+) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-m", "fastdata", "mcp"],
+        cwd=folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+    ) as server:  # fmt: skip
+        assert server.stdin is not None
+        assert server.stdout is not None
+        for message in (line, b'{"jsonrpc": "2.0", "id": 8, "method": "ping"}\n'):
+            server.stdin.write(message)
+            server.stdin.flush()
+        answers = [json.loads(server.stdout.readline()) for _ in range(2)]
+        server.stdin.close()
+    (refusal,) = [answer for answer in answers if "error" in answer]
+    assert (id, -32700) == (refusal["id"], refusal["error"]["code"])
+    assert "Invalid JSON" in refusal["error"]["message"]
+    assert 8 in [answer["id"] for answer in answers]
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_it_while_its_client_still_listens(
     folder: Path, number: signal.Signals
