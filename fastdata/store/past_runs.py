@@ -1,31 +1,21 @@
 """What runs that are over did: the newest of each metric, kept beside its totals.
 
-They lie in the serving store as the one total of a metric of its own, as ready windows do: every
-store has them without a table more, and an earlier fastdata neither reads them nor minds. They are
-for people alone. No answer depends on them, and what could not be written of them is missing.
+They are for people alone. No answer depends on them, and what could not be written of them is
+missing.
 """
 
-import hashlib
 import json
-import struct
-import zlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 
-from fastdata.coordinates.dimensions import dump_dims
-from fastdata.coordinates.instants import HOUR_MS, to_iso
-from fastdata.coordinates.segments import Coverage
-from fastdata.errors import CorruptStateError, SpanConflictError
-from fastdata.store.protocol import Flip, Head, ServingStore
+from fastdata.coordinates.instants import to_iso
+from fastdata.store.kept import change_kept, read_kept
+from fastdata.store.protocol import ServingStore
 
 __all__ = ["MOST_RUNS", "PastRun", "add_past_run", "next_run", "past_runs"]
 
 MOST_RUNS = 50
 """So many are kept of a metric."""
-
-_HEAD, _VERSION = struct.Struct(">BI"), 1  # and the CRC-32 of what follows
-_SPAN = 0
-_TRIES = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,9 +87,7 @@ async def past_runs(store: ServingStore, metric: str) -> list[PastRun]:
         CorruptStateError: They do not verify; the next run that ends heals it.
         StoreError: The store failed.
     """
-    id = _id(metric)
-    _, state = await _read(store, id)
-    return _load(state, id)
+    return _load(await read_kept(store, _id(metric)))
 
 
 async def add_past_run(store: ServingStore, metric: str, run: PastRun) -> None:
@@ -116,27 +104,11 @@ async def add_past_run(store: ServingStore, metric: str, run: PastRun) -> None:
         StoreUnavailableError: It is not kept.
         CommitUnknownError: Nobody knows whether it is.
     """
-    id = _id(metric)
-    for tried in range(_TRIES):
-        head, stored = await _read(store, id)
-        try:
-            before = _load(stored, id)
-        except CorruptStateError:
-            before = []
-        state = _dump([run, *(past for past in before if not _is_replaced(past, run))])
-        mark = int.from_bytes(hashlib.sha256(state).digest()[:8], "big") >> 1
-        if head is not None and head.version == mark:
-            return
-        expected = (head.version, head.coverage) if head else None
-        try:
-            rows = await store.write_totals(id, mark, {_SPAN: [(_SPAN, dump_dims(()), state)]})
-            await store.publish(id, [Flip(_SPAN, expected, mark, Coverage(), rows[_SPAN])])
-        except SpanConflictError:
-            if tried == _TRIES - 1:
-                raise
-        else:
-            break
-    await store.clean_up(id, _SPAN, _SPAN + HOUR_MS)
+
+    async def added(text: bytes | None) -> bytes:
+        return _dump([run, *(past for past in _load(text) if not _is_replaced(past, run))])
+
+    await change_kept(store, _id(metric), added)
 
 
 def next_run(runs: Sequence[PastRun]) -> int | None:
@@ -159,29 +131,13 @@ def _is_replaced(past: PastRun, run: PastRun) -> bool:
 
 def _dump(runs: Sequence[PastRun]) -> bytes:
     documents = json.dumps([asdict(run) for run in runs[:MOST_RUNS]], ensure_ascii=False)
-    text = documents.encode(errors="replace")  # names of files may be no UTF-8
-    return _HEAD.pack(_VERSION, zlib.crc32(text)) + text
+    return documents.encode(errors="replace")  # names of files may be no UTF-8
 
 
-async def _read(store: ServingStore, id: str) -> tuple[Head | None, bytes | None]:
-    reading = await store.read(id, id, id, _SPAN, _SPAN + HOUR_MS)
-    state = next((total.state for total in reading.totals), None)
-    return reading.heads.get(_SPAN), state
-
-
-def _load(state: bytes | None, id: str) -> list[PastRun]:
-    """The runs of a state; what a later fastdata says of them besides is left out.
-
-    Raises:
-        CorruptStateError: It does not verify.
-    """
-    if state is None:
+def _load(text: bytes | None) -> list[PastRun]:
+    """The runs of a text; what a later fastdata says of them besides is left out."""
+    if text is None:
         return []
-    head, text = state[: _HEAD.size], state[_HEAD.size :]
-    if head != _HEAD.pack(_VERSION, zlib.crc32(text)):
-        raise CorruptStateError(
-            f"what is stored as {id} does not verify: the next one that ends begins anew"
-        )
     names = {field.name for field in fields(PastRun)}
     return [
         PastRun(**{name: value for name, value in run.items() if name in names})
