@@ -7,6 +7,7 @@ if TYPE_CHECKING:
     from fastdata.answer.ask import ask
     from fastdata.answer.compare import compare
     from fastdata.answer.query import query
+    from fastdata.declare.alert import Alert
     from fastdata.declare.catalog import load
     from fastdata.declare.metric import Metric
     from fastdata.declare.source import Source
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from fastdata.speed.attach import attach
 
 __all__ = [
+    "Alert",
     "Count",
     "Estimate",
     "FastdataError",
@@ -69,6 +71,7 @@ __all__ = [
 ]
 
 _PLACES = {
+    "Alert": "fastdata.declare.alert",
     "Count": "fastdata.measures.count",
     "Estimate": "fastdata.measures.estimates",
     "FastdataError": "fastdata.errors",

@@ -30,6 +30,7 @@
     │   └── ArchiveConflictError          an object of that name holds other events
     ├── EpochError                        a topic is another log than before
     ├── ReplayError                       a replay cannot be planned or resumed
+    ├── DeliveryError                     an event of an alert was not taken; retriable
     ├── VerifyError                       a plain recount cannot be made
     └── ExportError(ValueError)           a flat table cannot be made or kept up to date
 
@@ -55,6 +56,7 @@ __all__ = [
     "CommitUnknownError",
     "CorruptStateError",
     "DeclarationError",
+    "DeliveryError",
     "EpochError",
     "ExportError",
     "FastdataError",
@@ -286,6 +288,20 @@ class EpochError(FastdataError):
 
 class ReplayError(FastdataError):
     """A replay cannot be planned, run or resumed."""
+
+
+class DeliveryError(FastdataError):
+    """Whoever gets the events of an alert did not take one; it is sent again.
+
+    Attributes:
+        is_refused: Whether it was this event alone that was refused.
+    """
+
+    retriable = True
+
+    def __init__(self, message: str, *, is_refused: bool = False) -> None:
+        super().__init__(message)
+        self.is_refused = is_refused
 
 
 class VerifyError(FastdataError):

@@ -14,14 +14,15 @@ from fastdata.errors import FastdataError
 __all__ = ["DevParts"]
 
 
-_PAGE = "page"
+_PAGE, _ALERTS = "page", "alerts"
 
 
 class DevParts:
-    """A worker, an archiver and the page, which are kept running, and replays.
+    """A worker, an archiver, alerts and the page, which are kept running, and replays.
 
     Args:
         page: Of what port; None for no page.
+        has_alerts: Whether any are declared.
         environment: Variables besides those of this process.
         descriptors: What each of them holds, too.
     """
@@ -32,8 +33,11 @@ class DevParts:
         environment: Mapping[str, str],
         descriptors: Sequence[int],
         page: int | None,
+        *,
+        has_alerts: bool,
     ) -> None:
         self._log = log
+        self._has_alerts = has_alerts
         before = len(sys.orig_argv) - len(sys.argv) + 1
         self._program = [sys.executable, *sys.orig_argv[1:before]]
         self._environment, self._descriptors = environment, descriptors
@@ -43,6 +47,7 @@ class DevParts:
         self._kept = [
             self._part("worker", worker, also_holds=writing),
             self._part("archive", ["archive"], stdin=reading),
+            self._part(_ALERTS, ["alerts"]),
         ]
         if page is not None:
             self._kept.append(self._part(_PAGE, ["serve", "--port", str(page), "--quiet"]))
@@ -73,6 +78,9 @@ class DevParts:
     async def _keep(self, kept: KeptProcess) -> None:
         while not self._stopping.is_set():
             self._changed.clear()
+            if kept.name == _ALERTS and not self._has_alerts:
+                await self._changed.wait()
+                continue
             code = await kept.run()
             if self._stopping.is_set():
                 return
@@ -90,9 +98,9 @@ class DevParts:
         """Take note that one that cannot start may be able to after another change."""
         self._has_changed = True
 
-    def restart(self) -> None:
+    def restart(self, *, has_alerts: bool) -> None:
         """Have all begin again with the declarations that there are now."""
-        self._has_changed = True
+        self._has_changed, self._has_alerts = True, has_alerts
         self._changed.set()
         for kept in self._kept:
             kept.restart()

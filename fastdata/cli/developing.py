@@ -63,7 +63,7 @@ class _Workplace:
         is_cut_off = self.project.was_cut_off
         await prepare_embedded(self.broker, sources, epochs, say, was_cut_off=is_cut_off)
 
-    def parts(self, log: DevLog, page: int | None) -> DevParts:
+    def parts(self, log: DevLog, page: int | None, catalog: Catalog) -> DevParts:
         """The processes, which hold what must outlive this one for their end in order."""
         environment, descriptors = {}, [self.project.descriptor]
         if "tile_age_s" not in self.settings.model_fields_set:
@@ -72,7 +72,8 @@ class _Workplace:
             environment["FASTDATA_BROKER"] = str(self.broker)
             environment["FASTDATA_STATE"] = str(Path(self.settings.state, _STATE))
             descriptors.append(self.embedded.lifeline)
-        return DevParts(log, environment, descriptors, page)
+        has_alerts = bool(catalog.alerts)
+        return DevParts(log, environment, descriptors, page, has_alerts=has_alerts)
 
     def addresses(self, page: int | None) -> dict[str, str]:
         """For people."""
@@ -152,7 +153,7 @@ class _Dev:
     ) -> None:
         self.catalog = catalog
         self._place, self._view, self._log = place, view, log
-        self._parts = place.parts(log, page)
+        self._parts = place.parts(log, page, catalog)
         self._rate, self._page = rate, page
         self._watch = Watch([Path(place.settings.agents), Path(place.settings.registry)])
         self._senders: dict[str, Sender] = {}
@@ -240,7 +241,7 @@ class _Dev:
         self._is_broken, self._is_due, self._replayed = False, True, 0
         self.catalog = catalog
         self._view.show(catalog)
-        self._parts.restart()
+        self._parts.restart(has_alerts=bool(catalog.alerts))
         self._log.say(f"{names} changed: all begin again with {_listed(catalog)}")
 
     async def _load(self, files: Sequence[tuple[Source, Path]]) -> None:

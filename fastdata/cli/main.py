@@ -16,6 +16,7 @@ from fastdata.errors import FastdataError, mask_url, said_of
 __all__ = ["commands", "main"]
 
 _SUMMARIES = {
+    "alerts": "Judge alerts, and tell what opens and closes.",
     "archive": "Copy the events of all sources from Kafka to the archive.",
     "compare": "Compare the sets of values of two selections.",
     "completion": "Print what has a shell complete commands, options and metrics.",

@@ -18,6 +18,7 @@ SUPERVISED = "FASTDATA_SUPERVISED"
 
 # Commands that run until they are stopped: with which option, and unless with which word.
 _SERVICES = {
+    "alerts": ("", ("--once",)),
     "archive": ("", ("--once", "import")),
     "dev": ("", ("--exit",)),
     "mcp": ("", ()),

@@ -6,11 +6,12 @@ import re
 import sys
 import traceback
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 from typing import TypeVar
 
+from fastdata.declare.alert import Alert
 from fastdata.declare.metric import Metric
 from fastdata.declare.source import Source
 from fastdata.errors import (
@@ -25,22 +26,23 @@ __all__ = ["Catalog", "catalog_of", "forget", "load", "load_folder"]
 
 _UNKNOWN_NAME = re.compile(r"cannot import name '(\w+)' from 'fastdata' ")
 _UNKNOWN_ARGUMENT = re.compile(
-    r"(Metric|Source)\.__init__\(\) got an unexpected keyword argument '(\w+)'"
+    r"(Metric|Source|Alert)\.__init__\(\) got an unexpected keyword argument '(\w+)'"
 )
 _OTHER_NAMES = {
     "avg": "Mean", "average": "Mean", "median": "Quantiles", "percentile": "Quantiles",
     "percentiles": "Quantiles", "distinct": "Uniques", "countdistinct": "Uniques",
     "std": "StdDev", "var": "Variance", "minimum": "Min", "maximum": "Max",
 }  # fmt: skip
-_T = TypeVar("_T", Metric, Source)
+_T = TypeVar("_T", Metric, Source, Alert)
 
 
 @dataclass(frozen=True, slots=True)
 class Catalog:
-    """Declared metrics and sources, by name."""
+    """Declared metrics, sources and alerts, by name."""
 
     metrics: dict[str, Metric]
     sources: dict[str, Source]
+    alerts: dict[str, Alert] = field(default_factory=dict)
 
     def metric(self, name: str) -> Metric:
         """A metric by name.
@@ -105,7 +107,7 @@ def load_folder(folder: str | Path) -> Catalog:
 
     Raises:
         LoadError: There is no such folder, no file in it, or a file cannot be loaded.
-        DeclarationError: A declaration is wrong, or two metrics or sources share a name.
+        DeclarationError: A declaration is wrong, or two metrics, sources or alerts share a name.
     """
     files = sorted(file for file in Path(folder).glob("*.py") if not file.name.startswith("_"))
     if not files:
@@ -126,28 +128,34 @@ def forget(folder: str | Path) -> None:
 
 
 def catalog_of(values: Iterable[object]) -> Catalog:
-    """The catalog of the metrics and sources among `values`.
+    """The catalog of the metrics, sources and alerts among `values`.
 
     Raises:
-        DeclarationError: Two metrics, or two sources, share a name.
+        DeclarationError: Two metrics, two sources, or two alerts, share a name.
     """
-    declared = [value for value in values if isinstance(value, Metric | Source)]
+    declared = [value for value in values if isinstance(value, Metric | Source | Alert)]
+    declared += [value.metric for value in declared if isinstance(value, Alert)]
+    declared += [value.source for value in declared if isinstance(value, Metric)]
     metrics: dict[str, Metric] = {}
     sources: dict[str, Source] = {}
-    for value in [*declared, *(value.source for value in declared if isinstance(value, Metric))]:
-        if isinstance(value, Metric):
-            _put(metrics, value)
-        else:
-            _put(sources, value)
-    return Catalog(metrics, sources)
+    alerts: dict[str, Alert] = {}
+    for value in declared:
+        match value:
+            case Metric():
+                _put(metrics, value)
+            case Source():
+                _put(sources, value)
+            case Alert():
+                _put(alerts, value)
+    return Catalog(metrics, sources, alerts)
 
 
 def _put(by_name: dict[str, _T], value: _T) -> None:
     other = by_name.setdefault(value.name, value)
     if other is not value:
-        kind = "metrics" if isinstance(value, Metric) else "sources"
+        kind = type(value).__name__.lower()
         raise DeclarationError(
-            f"{value.place}: two {kind} are named {value.name!r}; the other is at {other.place}"
+            f"{value.place}: two {kind}s are named {value.name!r}; the other is at {other.place}"
         )
 
 

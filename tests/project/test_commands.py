@@ -75,6 +75,7 @@ def test_every_option_is_explained(path: tuple[str, ...], command: click.Command
 
 def test_the_commands_are_those_that_the_documentation_names() -> None:
     assert set(commands.list_commands(click.Context(commands))) == {
+        "alerts",
         "archive",
         "compare",
         "completion",

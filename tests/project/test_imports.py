@@ -21,9 +21,12 @@ MODULES = {
 MAY_IMPORT = {
     "__main__": {"cli"},
     "cli": {
-        "mcp", "web", "demo", "scaffold", "app", "local", "exports", "answer", "batch", "verify",
-        "operate", "speed", "archive", "store", "declare", "files", "events", "kafka", "monitor",
-        "settings", "coordinates", "errors",
+        "alerts", "mcp", "web", "demo", "scaffold", "app", "local", "exports", "answer", "batch",
+        "verify", "operate", "speed", "archive", "store", "declare", "files", "events", "kafka",
+        "monitor", "settings", "coordinates", "errors",
+    },
+    "alerts": {
+        "answer", "store", "declare", "measures", "coordinates", "failpoints", "errors",
     },
     "mcp": {
         "web", "local", "answer", "verify", "operate", "archive", "store", "declare", "settings",

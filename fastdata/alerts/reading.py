@@ -1,0 +1,118 @@
+"""What the condition of an alert is in some windows, by the answers of both layers."""
+
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from decimal import Decimal
+
+from fastdata.alerts.judging import Judged
+from fastdata.answer.arrow import Description, describe
+from fastdata.answer.merge import Row
+from fastdata.answer.query import question_of
+from fastdata.coordinates.dimensions import dump_dims
+from fastdata.coordinates.instants import parse_instant, to_datetime
+from fastdata.declare.alert import Alert
+from fastdata.declare.metric import Metric
+from fastdata.measures.estimates import Estimate, Value
+from fastdata.store.protocol import ServingStore
+
+__all__ = ["WindowVerdicts", "read_windows"]
+
+_TOTAL = dump_dims(())
+
+
+@dataclass(frozen=True, slots=True)
+class WindowVerdicts:
+    """The verdicts on some windows.
+
+    Attributes:
+        rows: Of what the store has, by start of the window and dimension values.
+    """
+
+    alert: Alert
+    rows: Mapping[int, Mapping[str, Judged]]
+    _view: Metric  # with the measures of the condition alone
+    _about: Description
+
+    @property
+    def is_known(self) -> bool:
+        """Whether workers have told of all partitions how far they are."""
+        return self._about["fresh_until"] is not None
+
+    def of(self, window: int, keys: Iterable[str]) -> dict[str, Judged]:
+        """What the condition is in a window, by dimension values.
+
+        Without `by` the total is always among them. What has no row has no events: it is what the
+        measures say of none, unless a gap may hold some.
+
+        Args:
+            window: Its start, ms UTC.
+            keys: Dimension values that are wanted, too.
+        """
+        rows = self.rows.get(window, {})
+        others = set(keys if self.alert.by else [_TOTAL]) - rows.keys()
+        return (
+            {**rows, **dict.fromkeys(sorted(others), self._empty(window))} if others else {**rows}
+        )
+
+    def is_replayed(self, window: int) -> bool:
+        """Whether batch has counted all hours of a window."""
+        return self._lies_in("replayed", window, whole=True)
+
+    def _empty(self, window: int) -> Judged:
+        folded = self._view.estimate(self._view.zero(), self._about["unfolded"])
+        judged = _judged(self.alert, self._view.answers(folded, self.alert.every_ms))
+        is_in_gap = self._lies_in("gaps", window, whole=False)
+        return replace(judged, verdict=None) if is_in_gap else judged
+
+    def _lies_in(self, name: str, window: int, *, whole: bool) -> bool:
+        end = window + self.alert.every_ms
+        stretches: list[dict[str, str]] = self._about[name]  # type: ignore[literal-required]
+        edges = [(parse_instant(s["start"]), parse_instant(s["end"])) for s in stretches]
+        if whole:
+            return any(first <= window and end <= after for first, after in edges)
+        return any(first < end and window < after for first, after in edges)
+
+
+async def read_windows(alert: Alert, start: int, end: int, store: ServingStore) -> WindowVerdicts:
+    """The verdicts on the windows of `[start, end)`, ms UTC, as one consistent view of the store.
+
+    Raises:
+        StoreError: The store failed.
+        CorruptStateError: A stored state does not verify.
+    """
+    question = question_of(
+        alert.metric,
+        to_datetime(start),
+        to_datetime(end),
+        every=timedelta(milliseconds=alert.every_ms),
+        by=alert.by,
+        where=alert.where,
+        measures=alert.measures,
+    )
+    rows: dict[int, dict[str, Judged]] = {}
+
+    def watched(answered: Iterable[Row]) -> Iterator[Row]:
+        for row in answered:
+            of_window = rows.setdefault(row.start, {})
+            of_window[dump_dims(row.dims)] = _judged(alert, row.estimates)
+            yield row
+
+    table = await question.answer(store, watched)
+    return WindowVerdicts(alert, rows, question.metric, describe(table))
+
+
+def _judged(alert: Alert, estimates: Sequence[Estimate]) -> Judged:
+    by_name = dict(zip(alert.measures, estimates, strict=True))
+    ends = {n: list(map(_plain, (e.value, e.lower, e.upper))) for n, e in by_name.items()}
+    return Judged(alert.verdict(by_name), ends)
+
+
+def _plain(value: Value) -> int | float | None:
+    """A number for JSON, which has no others."""
+    if isinstance(value, Decimal):
+        value = float(value)
+    if not isinstance(value, int | float) or not math.isfinite(value):
+        return None
+    return value

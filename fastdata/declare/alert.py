@@ -1,0 +1,203 @@
+"""An alert: a condition on a metric's measures that is told when it holds, and when no more."""
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from decimal import Decimal
+from fractions import Fraction
+from typing import NoReturn, cast
+from urllib.parse import urlsplit
+
+from fastdata.coordinates.instants import DAY_MS, MINUTE_MS, parse_duration
+from fastdata.declare.filters import Filter
+from fastdata.declare.metric import Metric
+from fastdata.declare.place import declaring_place
+from fastdata.errors import DeclarationError, FastdataError, did_you_mean
+from fastdata.events.fieldtypes import FieldType
+from fastdata.expressions import Column, Node, describe, nodes_of, parse_expression
+from fastdata.measures.estimates import Estimate, Value
+
+__all__ = ["Alert"]
+
+_MOST_CHARS = 64
+_NUMBERS = ("int", "float", "decimal")
+# Bounds of sketches are three standard deviations, of which one answer in hundreds is outside.
+# With six it is one in a billion.
+_SKETCH_STRETCH = 2
+
+
+class Alert:
+    """A condition on the measures of a metric, judged on their bounds.
+
+        Alert("crash rate", loads, when="crashes / loads > 0.02", every="5m", for_="10m")
+
+    It opens when the condition certainly holds in each window of `for_`, and closes with the first
+    window in which it certainly does not. What the bounds leave open changes nothing that is open,
+    and ends what has not opened yet.
+
+    Args:
+        name: For people, and what it is known by: another one of that name goes on with its state.
+        metric: What it is about.
+        when: As in "errors > 10 and errors / requests >= 0.05": the measures that are numbers, + -
+            * /, comparisons, AND, OR and NOT.
+        every: Width of a window, as in "5m": whole minutes, a day at most.
+        for_: In how long a time, of whole windows, it must hold; a day at most. None for one.
+        by: Dimensions: each combination that has events opens and closes for itself.
+        where: A condition on dimensions, as of a query.
+        to: Where events of it are posted to as JSON, as in "https://host/path"; None for nowhere.
+        wait: How long after the end of a window, in event time, it is judged: for events that
+            come out of order.
+
+    Attributes:
+        measures: The names in `when`.
+        windows: How many there are in `for_`.
+        definition: What tells it from others of its name.
+
+    Raises:
+        DeclarationError: With the place of the declaration, and the measures there are.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        metric: Metric,
+        *,
+        when: str,
+        every: str | timedelta,
+        for_: str | timedelta | None = None,
+        by: str | Sequence[str] = (),
+        where: str | None = None,
+        to: str | None = None,
+        wait: str | timedelta = "10s",
+    ) -> None:
+        self.place = declaring_place()
+        self.name = name
+        if not isinstance(name, str) or not 0 < len(name) <= _MOST_CHARS or not _is_plain(name):
+            self._fail(f"its name must be 1 to {_MOST_CHARS} printable characters")
+        if not isinstance(cast("object", metric), Metric):
+            self._fail(f"it is of {metric!r}; give it a Metric")
+        self.metric, self.when, self.where = metric, when, where
+        self.every_ms = self._duration("every", every, MINUTE_MS)
+        for_ms = self.every_ms if for_ is None else self._duration("for_", for_, self.every_ms)
+        self.windows = for_ms // self.every_ms
+        self.wait_ms = self._duration("wait", wait, 0)
+        self.by = tuple(dict.fromkeys([by] if isinstance(by, str) else by))
+        self._check_dimensions()
+        self._condition = self._parse()
+        nodes = nodes_of(self._condition)
+        self.measures = tuple(dict.fromkeys(n.name for n in nodes if isinstance(n, Column)))
+        self._check_condition()
+        self.to = self._check_url(to)
+        parts = [metric.name, self._condition.text, self.every_ms, for_ms, self.by, where]
+        self.definition = hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:12]
+
+    def __repr__(self) -> str:
+        return f"Alert({self.name!r})"
+
+    @property
+    def host(self) -> str | None:
+        """Where events of it are posted to, without what may be secret."""
+        return None if self.to is None else urlsplit(self.to).hostname
+
+    def verdict(self, estimates: Mapping[str, Estimate]) -> bool | None:
+        """Whether the condition certainly holds, or certainly does not; None when neither.
+
+        Args:
+            estimates: By the name of the measure; others are not asked for.
+        """
+        from fastdata.expressions.intervals import Interval, verdict
+
+        values: dict[str, Interval | None] = {}
+        for name in self.measures:
+            ends = _ends(estimates[name])
+            values[name] = None if ends is None else Interval(*ends)
+        return verdict(self._condition, values)
+
+    def _parse(self) -> Node:
+        kinds = {label: column.kind for label, column in self.metric.columns.items()}
+        numbers = [label for label, kind in kinds.items() if kind in _NUMBERS]
+        # As floats, since a quotient of two counts shall have its fraction.
+        fields = {label: FieldType("float", nullable=True) for label in numbers}
+        user = f"{self.place}: when of alert {self.name!r}"
+        try:
+            return parse_expression(self.when, fields, user)
+        except DeclarationError as error:
+            text = str(error).replace("no field", f"no measure of metric {self.metric.name!r} that "
+                                      "is a number,")  # fmt: skip
+            raise DeclarationError(text) from error
+
+    def _check_condition(self) -> None:
+        condition = self._condition
+        if condition.type.kind != "bool":
+            kind = describe(condition.type)
+            self._fail(f"when is {self.when!r}, no condition but {kind}; compare it with something")
+        try:
+            self.verdict(dict.fromkeys(self.measures, Estimate.exact(None)))
+        except DeclarationError as error:
+            self._fail(f"when: {error}")
+        if not self.measures:
+            self._fail(f"when is {self.when!r}, which names no measure; it would never change")
+
+    def _check_dimensions(self) -> None:
+        if unknown := [name for name in self.by if name not in self.metric.by]:
+            have = f"its dimensions are: {', '.join(self.metric.by) or 'none'}"
+            advice = did_you_mean(unknown[0], self.metric.by, have)
+            self._fail(f"metric {self.metric.name!r} has no dimension {unknown[0]!r}; {advice}")
+        try:
+            names = Filter.parse(self.metric, self.where).names if self.where is not None else ()
+            self.metric.set_for([*self.by, *names])
+        except FastdataError as error:
+            self._fail(str(error))
+
+    def _check_url(self, to: str | None) -> str | None:
+        if to is None:
+            return None
+        try:
+            parts = urlsplit(to)
+            is_address = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+        except (ValueError, AttributeError):  # no such host or port, or no text at all
+            is_address = False
+        if not is_address:
+            self._fail("`to` is no address; write it as in 'https://host/path'")
+        if parts.username is not None:
+            self._fail("`to` has a user in it, which is not sent; put secrets into path or query")
+        return to
+
+    def _duration(self, name: str, value: str | timedelta, unit_ms: int) -> int:
+        """The milliseconds of one of the durations, in whole units; of 0 any will do."""
+        try:
+            duration_ms = parse_duration(value)
+        except ValueError as error:
+            self._fail(f"{name}: {error}")
+        if duration_ms > DAY_MS or (unit_ms and (duration_ms < unit_ms or duration_ms % unit_ms)):
+            whole = "" if not unit_ms else f" and whole times {unit_ms // MINUTE_MS} min"
+            self._fail(f"{name} is {value}; it must be a day at most{whole}")
+        return duration_ms
+
+    def _fail(self, message: str) -> NoReturn:
+        raise DeclarationError(f"{self.place}: alert {self.name!r}: {message}")
+
+
+def _is_plain(name: str) -> bool:
+    return name.isprintable() and name == name.strip()
+
+
+def _ends(estimate: Estimate) -> tuple[Fraction | float, Fraction | float] | None:
+    """Between which numbers the true value certainly lies; None where there may be none."""
+    value = _number(estimate.value)
+    if value is None:
+        return None
+    low, high = _number(estimate.lower), _number(estimate.upper)
+    stretch = 1 if estimate.confidence == 1.0 else _SKETCH_STRETCH
+    return (
+        -math.inf if low is None else value - stretch * (value - low),
+        math.inf if high is None else value + stretch * (high - value),
+    )
+
+
+def _number(value: Value) -> Fraction | None:
+    if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
+        return None
+    return Fraction(value) if math.isfinite(value) else None
