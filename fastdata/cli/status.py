@@ -64,7 +64,8 @@ def status(
     seconds since the oldest of them was sent; and which worker folds it. Then up to when the log
     is read, as answers say it, and how long ago that was; gaps, events that were not folded, dead
     letters, and of each metric the newest replay, how long it took, what it counted or why it
-    failed, and when a schedule's next one is due; --json has the newest 50.
+    failed, and when a schedule's next one is due; --json has the newest 50. Last the alerts: what
+    is open, and up to when they are judged; --json has the newest 100 events of each.
 
     Exit code 1 when something could not be reached; the rest is shown. With --max-lag or
     --max-age, for alarms: 0 when all keeps up, 3 when something does not, such as a worker or an
@@ -123,6 +124,8 @@ def _show(status: "Status") -> None:
     for source in status.sources:
         console.print(_partitions(source))
         _show_rest(console, source)
+    for alert in status.alerts:
+        console.print(f"alert {alert.text}", soft_wrap=True, markup=False)
 
 
 async def _status(only: AbstractSet[str] = frozenset()) -> "Status":

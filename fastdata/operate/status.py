@@ -15,6 +15,7 @@ from fastdata.declare.catalog import Catalog
 from fastdata.declare.source import Source
 from fastdata.declare.unfolded import counted_in, unfolded_of
 from fastdata.errors import ArchiveError, BrokerError, CorruptStateError, StoreError
+from fastdata.operate.alerts import AlertStatus, read_alerts
 from fastdata.operate.log_reader import LogReader, Member
 from fastdata.store.earlier import EarlierDefinition, find_earlier
 from fastdata.store.past_runs import PastRun, past_runs
@@ -102,10 +103,11 @@ class SourceStatus:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """All sources, and what could not be read."""
+    """All sources and alerts, and what could not be read; a brief one has no alerts."""
 
     sources: tuple[SourceStatus, ...]
     problems: tuple[str, ...]
+    alerts: tuple[AlertStatus, ...] = ()
 
     def as_dict(self) -> dict[str, object]:
         """For JSON."""
@@ -117,7 +119,8 @@ class Status:
             | {"earlier": {name: other.as_dict() for name, other in source.earlier.items()}}
             for source in self.sources
         ]
-        return {"sources": sources, "problems": list(self.problems)}
+        alerts = [alert.as_dict() for alert in self.alerts]
+        return {"sources": sources, "alerts": alerts, "problems": list(self.problems)}
 
 
 class StatusReader:
@@ -166,7 +169,11 @@ class StatusReader:
             await self._source(source, logs.get(source.topic, {}), now_ms, is_brief, with_runs)
             for source in self._catalog.sources.values()
         ]
-        return Status(tuple(sources), tuple(self._problems))
+        alerts: Sequence[AlertStatus] = ()
+        if self._store is not None and not is_brief:
+            reading = read_alerts(self._store, self._catalog.alerts.values())
+            alerts = await self._attempt(reading, alerts)
+        return Status(tuple(sources), tuple(self._problems), tuple(alerts))
 
     async def _ranges(self, topics: Sequence[str]) -> dict[str, dict[int, tuple[int, int]]]:
         await self._log.check()

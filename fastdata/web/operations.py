@@ -13,7 +13,7 @@ from fastdata.web.desk import Desk
 from fastdata.web.models import Letters, Quality, Replays, responses
 from fastdata.web.quality import verified_of
 from fastdata.web.readers import Deadline
-from fastdata.web.reports import letters_of, quality_of, replays_of, status_of
+from fastdata.web.reports import alerts_of, letters_of, quality_of, replays_of, status_of
 from fastdata.web.words import RangeWords
 
 __all__ = ["router"]
@@ -73,6 +73,15 @@ async def list_replays(desk: TheDesk) -> Replays:
         for metric, look, past in await replays_of(desk)
     ]
     return Replays.model_validate({"replays": replays})
+
+
+@router.get("/api/v1/alerts", responses=responses(401, 503))
+async def list_alerts(desk: TheDesk) -> dict[str, list[dict[str, Any]]]:
+    """What is open and pending of each alert, and its newest events, the newest first.
+
+    An event is as its receiver gets it. `judged_until` is the end of the last window judged.
+    """
+    return {"alerts": [alert.as_dict() for alert in await alerts_of(desk)]}
 
 
 @router.get("/api/v1/quality", responses=responses(400, 401, 404, 503))

@@ -1,4 +1,4 @@
-"""The pages of those who run it: pipeline, replays, quality and dead letters."""
+"""The pages of those who run it: alerts, pipeline, replays, quality and dead letters."""
 
 from typing import Annotated, Any, Literal
 
@@ -17,7 +17,7 @@ from fastdata.web.looks import Look
 from fastdata.web.problems import status_of as code_of
 from fastdata.web.quality import Verified, all_causes, chart_data, trends_of, verified_of
 from fastdata.web.rendering import render, show_age
-from fastdata.web.reports import letters_of, quality_of, replays_of, status_of
+from fastdata.web.reports import alerts_of, letters_of, quality_of, replays_of, status_of
 from fastdata.web.words import RangeWords
 
 __all__ = ["router"]
@@ -36,6 +36,19 @@ _NOTHING = (
     " no worker had folded it. fastdata verify --json says which."
 )
 _UNKNOWN = [("Not all of it can be known now, for the reasons above.", "warn")]
+
+
+@router.get("/alerts")
+async def show_alerts(desk: TheDesk) -> Response:
+    """What is open, up to when each alert is judged, and what was told, the newest first."""
+    page: dict[str, Any] = {"page": "Alerts", "every_ms": _EVERY_MS}
+    try:
+        page["alerts"] = alerts = await alerts_of(desk)
+    except FastdataError as error:
+        return render("alerts.html", page | {"problem": error}, code_of(error))
+    events = [event for alert in alerts for event in alert.kept.events]
+    page["events"] = sorted(events, key=lambda event: event.at, reverse=True)
+    return render("alerts.html", page)
 
 
 @router.get("/pipeline")

@@ -10,11 +10,14 @@ from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
+from fastdata.coordinates.instants import to_datetime
+
 __all__ = ["ASSETS", "ASSETS_URL", "Assets", "render", "show_age"]
 
 ASSETS = Path(__file__).parent / "assets"
 _PAGES = {
     "Metrics": "/",
+    "Alerts": "/alerts",
     "Pipeline": "/pipeline",
     "Replays": "/replays",
     "Quality": "/quality",
@@ -69,6 +72,10 @@ def _show_member(member: Mapping[str, str] | None) -> str:
     return "-" if member is None else f"{member['client_id']}"
 
 
+def _show_second(ms: int | None) -> str:
+    return "-" if ms is None else f"{to_datetime(ms):%Y-%m-%d %H:%M:%S}"
+
+
 def _show_percent(share: float | str | None) -> str:
     if share is None:
         return "-"
@@ -76,7 +83,7 @@ def _show_percent(share: float | str | None) -> str:
 
 
 _env.filters |= {"age": show_age, "offset": _show_offset, "member": _show_member}
-_env.filters |= {"percent": _show_percent}
+_env.filters |= {"percent": _show_percent, "second": _show_second}
 _env.globals |= {
     "assets": ASSETS_URL,
     "pages": _PAGES,

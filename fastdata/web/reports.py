@@ -12,6 +12,7 @@ from fastdata.coordinates.instants import MINUTE_MS, now_ms, to_iso
 from fastdata.declare.metric import Metric
 from fastdata.declare.source import Source
 from fastdata.errors import FastdataError, QueryError, mask_url
+from fastdata.operate.alerts import AlertStatus, read_alerts
 from fastdata.operate.letters import Page, read_letters
 from fastdata.operate.log_reader import LogReader
 from fastdata.operate.status import Status, StatusReader
@@ -38,7 +39,9 @@ from fastdata.web.quality import Verified
 from fastdata.web.readers import Deadline
 from fastdata.web.words import RangeWords
 
-__all__ = ["causes_of", "letters_of", "metrics_of", "quality_of", "replays_of", "status_of"]
+__all__ = [
+    "alerts_of", "causes_of", "letters_of", "metrics_of", "quality_of", "replays_of", "status_of",
+]  # fmt: skip
 
 
 async def metrics_of(desk: Desk) -> MetricList:
@@ -175,6 +178,21 @@ async def replays_of(desk: Desk) -> list[tuple[Metric, Look, list[PastRun]]]:
     looks = await asyncio.gather(*[desk.looks.at(metric) for metric in metrics])
     past = await desk.readers.run(read, desk.settings.web_timeout_s)
     return list(zip(metrics, looks, past, strict=True))
+
+
+async def alerts_of(desk: Desk) -> list[AlertStatus]:
+    """How the declared alerts are.
+
+    Raises:
+        BusyError: It took too long.
+        CorruptStateError: The state of one does not verify.
+        StoreError: The store failed.
+    """
+
+    async def read(store: ServingStore, _deadline: Deadline) -> list[AlertStatus]:
+        return await read_alerts(store, desk.catalog.alerts.values())
+
+    return await desk.readers.run(read, desk.settings.web_timeout_s)
 
 
 async def quality_of(desk: Desk, words: RangeWords, verified: Sequence[Verified]) -> Quality:
