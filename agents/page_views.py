@@ -5,11 +5,12 @@ Send `PageView` records of schemas/page_view.avsc to the topic `page_views`, the
     fastdata query traffic --from 2025-06-01 --to 2025-06-02 --every 1h --by site
     fastdata query audience --from 2025-06-01 --to 2025-07-01 --every day --by site
     fastdata query audience --from 2025-06-30 --to 2025-07-01 --every day --rolling 30d --by site
+    fastdata alerts
 
 Copy this file to declare metrics of your own.
 """
 
-from fastdata import Count, Max, Mean, Metric, Source, Sum, TopK, Uniques
+from fastdata import Alert, Count, Max, Mean, Metric, Source, Sum, TopK, Uniques
 
 page_views = Source(
     "page_views",
@@ -40,6 +41,9 @@ traffic = Metric(
         "slowest_ms": Max("load_ms"),
         "bytes": Sum("bytes_sent"),
     },
+)
+slow_site = Alert(
+    "slow site", traffic, when="load_ms > 3000 and timed >= 50", every="5m", for_="10m", by="site"
 )
 audience = Metric(
     "audience",
