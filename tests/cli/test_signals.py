@@ -16,6 +16,7 @@ from tests.support.lab import Lab
 from tests.support.mockbroker import MockBroker
 
 SERVICES = [
+    "alerts",
     "worker",
     "worker --processes 2",
     "archive",
@@ -29,6 +30,7 @@ SERVICES = [
 ]
 PIPES = ["send lines", "send lines --listen 127.0.0.1:0"]
 OTHERS = [
+    "alerts --once",
     "replay",
     "archive --once",
     "send lines --from-file=a.log",
