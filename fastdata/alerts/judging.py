@@ -72,12 +72,11 @@ def judge(
                 item = replace(item, since=window)
                 events.append(_event(alert, "closed", key, judged, item, end, now))
         elif judged.verdict:
-            item = pending.get(key, Tracked(window, 0))
-            item = replace(item, windows=item.windows + 1)
+            item = pending.get(key, Tracked(window))
             if len(tracked) >= MOST_TRACKED:
                 left_out += 1
                 continue
-            if item.windows >= alert.windows:
+            if end - item.since >= alert.windows * alert.every_ms:
                 id = event_id(alert.name, alert.definition, "opened", key, end)
                 item = replace(item, opened=id)
                 events.append(_event(alert, "opened", key, judged, item, end, now))
@@ -109,7 +108,7 @@ def retract(
         judged: What batch has counted of it.
     """
     tracked = {key: item for key, item in state.tracked.items() if item.opened != opened.id}
-    item = Tracked(window, 1, opened.id)
+    item = Tracked(window, opened.id)
     end = window + alert.every_ms
     event = _event(alert, "retracted", opened.key, judged, item, end, now)
     # There is one for each that opened, whatever the window.

@@ -1,7 +1,7 @@
 """What the condition of an alert is in some windows, by the answers of both layers."""
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from decimal import Decimal
@@ -27,7 +27,8 @@ class WindowVerdicts:
     """The verdicts on some windows.
 
     Attributes:
-        rows: Of what the store has, by start of the window and dimension values.
+        rows: By start of the window and dimension values: of those that were wanted, and of others
+            from the first window on in which the condition holds.
     """
 
     alert: Alert
@@ -48,13 +49,11 @@ class WindowVerdicts:
 
         Args:
             window: Its start, ms UTC.
-            keys: Dimension values that are wanted, too.
+            keys: Dimension values that are wanted, of those that `rows` has.
         """
         rows = self.rows.get(window, {})
-        others = set(keys if self.alert.by else [_TOTAL]) - rows.keys()
-        return (
-            {**rows, **dict.fromkeys(sorted(others), self._empty(window))} if others else {**rows}
-        )
+        others = [key for key in (keys if self.alert.by else [_TOTAL]) if key not in rows]
+        return {**rows, **{key: self._empty(window) for key in others}}
 
     def is_replayed(self, window: int) -> bool:
         """Whether batch has counted all hours of a window."""
@@ -75,8 +74,13 @@ class WindowVerdicts:
         return any(first < end and window < after for first, after in edges)
 
 
-async def read_windows(alert: Alert, start: int, end: int, store: ServingStore) -> WindowVerdicts:
+async def read_windows(
+    alert: Alert, start: int, end: int, keys: Iterable[str], store: ServingStore
+) -> WindowVerdicts:
     """The verdicts on the windows of `[start, end)`, ms UTC, as one consistent view of the store.
+
+    Args:
+        keys: Dimension values of which all verdicts are wanted.
 
     Raises:
         StoreError: The store failed.
@@ -92,12 +96,17 @@ async def read_windows(alert: Alert, start: int, end: int, store: ServingStore) 
         measures=alert.measures,
     )
     rows: dict[int, dict[str, Judged]] = {}
+    wanted = {_TOTAL, *keys}
 
-    def watched(answered: Iterable[Row]) -> Iterator[Row]:
+    def watched(answered: Iterable[Row]) -> Iterable[Row]:
+        # There may be very many in which nothing happens, so no table is made of them.
         for row in answered:
-            of_window = rows.setdefault(row.start, {})
-            of_window[dump_dims(row.dims)] = _judged(alert, row.estimates)
-            yield row
+            key, judged = dump_dims(row.dims), _judged(alert, row.estimates)
+            if judged.verdict:
+                wanted.add(key)
+            if key in wanted:
+                rows.setdefault(row.start, {})[key] = judged
+        return ()
 
     table = await question.answer(store, watched)
     return WindowVerdicts(alert, rows, question.metric, describe(table))

@@ -23,7 +23,7 @@ from fastdata.store.rules import living, span_of
 __all__ = ["AlertTurn", "AlertWatch"]
 
 _LookedAt = Mapping[str, Mapping[int, Head]]  # heads by the id of an event
-_MOST_WINDOWS = 500  # that are judged by one answer
+_MOST_WINDOWS = 100  # that are judged by one answer
 _FIRST_PAUSE_MS, _LONGEST_PAUSE_MS = 5_000, 60_000
 _LONGEST_SENDING_MS = 10_000
 
@@ -110,7 +110,7 @@ class AlertWatch:
         end = min(over, start + _MOST_WINDOWS * alert.every_ms)
         if start >= end or start < 0:
             return state, False
-        verdicts = await read_windows(alert, start, end, store)
+        verdicts = await read_windows(alert, start, end, state.tracked, store)
         if not verdicts.is_known:
             return state, False
         events = list[AlertEvent]()
@@ -133,9 +133,11 @@ class AlertWatch:
         looked_at = {event.id: _of_windows(event, heads) for event in doubts}
         changed = [e for e in doubts if looked_at[e.id] != self._looked_at.get(e.id, {})]
         for start, end in sorted({(event.start, event.end) for event in changed}):
-            verdicts = await read_windows(alert, start, end, store)
+            events = [event for event in changed if (event.start, event.end) == (start, end)]
+            keys = [event.key for event in events]
+            verdicts = await read_windows(alert, start, end, keys, store)
             windows = [w for w in range(start, end, alert.every_ms) if verdicts.is_replayed(w)]
-            for event in [event for event in changed if (event.start, event.end) == (start, end)]:
+            for event in events:
                 judged = [(w, verdicts.of(w, [event.key])[event.key]) for w in windows]
                 for window, other in [pair for pair in judged if pair[1].verdict is False][:1]:
                     state = retract(alert, state, event, window, other, now)

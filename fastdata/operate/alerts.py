@@ -28,19 +28,12 @@ class AlertStatus:
         """In a word: open, pending, quiet or unjudged."""
         if self.kept.open:
             return "open"
-        return "unjudged" if self.kept.judged is None else "pending" if self.pending else "quiet"
+        if self.kept.judged is None:
+            return "unjudged"
+        return "pending" if self.kept.tracked else "quiet"
 
-    @property
-    def pending(self) -> list[dict[str, object]]:
-        """What has held for a while, and not long enough; for JSON."""
-        return self._listed(is_open=False)
-
-    @property
-    def open(self) -> list[dict[str, object]]:
-        """What is open; for JSON."""
-        return self._listed(is_open=True)
-
-    def _listed(self, *, is_open: bool) -> list[dict[str, object]]:
+    def tracked(self, *, is_open: bool) -> list[dict[str, object]]:
+        """What is open, or has held not long enough yet; for JSON."""
         return [
             {
                 "dimensions": dict(zip(self.alert.by, load_dims(key), strict=True)),
@@ -79,8 +72,8 @@ class AlertStatus:
             "where": alert.where,
             "to": alert.host,
             "state": self.state,
-            "open": self.open,
-            "pending": self.pending,
+            "open": self.tracked(is_open=True),
+            "pending": self.tracked(is_open=False),
             "judged_until": None if kept.judged is None else to_iso(kept.judged),
             "left_out": kept.left_out,
             "unsent": len(kept.unsent),

@@ -87,12 +87,10 @@ class Tracked:
 
     Attributes:
         since: The start of the first of the windows in which the condition held, ms UTC.
-        windows: How many these are.
         opened: The id of the event that opened it; None while it is pending.
     """
 
     since: int
-    windows: int
     opened: str | None = None
 
 

@@ -74,7 +74,7 @@ def test_windows_with_one_between_that_was_not_judged_do_not_count_together(
 
     state, events = judge(alert, state, NOON + 5 * MINUTE_MS, {TOTAL: judged(True)}, NOON)
 
-    assert (1, []) == (state.tracked[TOTAL].windows, events)
+    assert (NOON + 5 * MINUTE_MS, []) == (state.tracked[TOTAL].since, events)
 
 
 def test_each_combination_of_dimensions_is_for_itself(metric: Metric) -> None:

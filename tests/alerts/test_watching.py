@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
+import pytest
+
 from fastdata import Metric
 from fastdata.coordinates.segments import Coverage
 from fastdata.errors import StoreUnavailableError
@@ -54,8 +56,9 @@ async def test_while_a_partition_is_behind_nothing_is_judged(metric: Metric) -> 
     assert judged <= NOON
 
 
-async def test_windows_that_went_by_unseen_are_judged_later(metric: Metric) -> None:
-    here = shop(metric)
+@pytest.mark.parametrize("by", ["", "shop"])
+async def test_windows_that_went_by_unseen_are_judged_later(metric: Metric, by: str) -> None:
+    here = shop(metric, by=by or ())
     await here.minute(10)
     for minute in range(10):
         await here.fold(10, 5 if 2 <= minute < 5 else 0)
