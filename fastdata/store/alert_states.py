@@ -131,16 +131,15 @@ class AlertState:
             now: ms UTC; what was noticed long before is given up.
         """
         every = (*self.events, *events)
-        late = [e for e in every if e.is_sent is False and e.at < now - LOOK_BACK_MS]
-        unsent = [e for e in every if e.is_sent is False and e not in late]
-        waiting = {e.id for e in unsent[-MOST_UNSENT:]}
+        unsent = [e for e in every if e.is_sent is False]
+        waiting = {e.id for e in unsent[-MOST_UNSENT:] if e.at >= now - LOOK_BACK_MS}
         newest = {e.id for e in every[-MOST_EVENTS:]}
         kept = [
             replace(e, is_sent=None) if e.is_sent is False and e.id not in waiting else e
             for e in every
             if e.id in waiting or e.id in newest
         ]
-        given_up = self.given_up + len(late) + len(unsent) - len(waiting)
+        given_up = self.given_up + len(unsent) - len(waiting)
         return replace(self, events=tuple(kept), given_up=given_up)
 
     def without(self, sent: Collection[str]) -> Self:
