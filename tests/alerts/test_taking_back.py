@@ -5,10 +5,12 @@ from collections.abc import Sequence
 import pytest
 
 from fastdata import Metric
+from fastdata.coordinates.instants import HOUR_MS
 from fastdata.errors import SpanConflictError, StoreUnavailableError
 from fastdata.store.memory import MemoryStore
 from fastdata.store.protocol import Flip
 from tests.alerts.shop import HOOK, NOON, Shop, measured, shop, state_of
+from tests.answer.watched import Watched
 
 
 async def opened_and_counted(here: Shop, failed: int) -> None:
@@ -63,6 +65,34 @@ async def test_batch_is_believed_however_late_it_changes_its_mind(metric: Metric
     await here.watch.turn(here.store)
 
     assert ("retracted", 0, 1) in measured(await state_of(here.store, here.alert))
+
+
+async def test_what_batch_has_not_counted_is_no_reason_to_take_it_back(metric: Metric) -> None:
+    here = shop(metric, "orders < 3", every="1h", for_="2h")
+    await here.fold(1)
+    await here.pass_(120)
+    await here.watch.turn(here.store)
+    assert [("opened", 0, 120)] == measured(await state_of(here.store, here.alert))
+    now, here.now = here.now, NOON + HOUR_MS
+    await here.fold(9)  # late, in the second hour
+    here.now = now
+    await here.count(1, 0, NOON)
+
+    await here.watch.turn(here.store)
+
+    assert [("opened", 0, 120)] == measured(await state_of(here.store, here.alert))
+
+
+async def test_what_has_not_changed_is_not_read_again(metric: Metric) -> None:
+    here = shop(metric)
+    store = here.store = Watched()
+    await opened_and_counted(here, failed=9)
+    await here.watch.turn(store)
+    before = len(store.totals)
+
+    await here.watch.turn(store)
+
+    assert before == len(store.totals)
 
 
 class Failing(MemoryStore):
