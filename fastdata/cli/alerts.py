@@ -74,7 +74,7 @@ async def _watch(
                 while not stop.is_set() and not any(isinstance(e, StoreError) for e in errors):
                     turns = await asyncio.gather(*[watch.turn(store) for watch in watches])
                     errors = _show(turns, as_json)
-                    _complain(errors, last, interval_s)
+                    _complain(errors, last)
                     if interval_s is None:
                         return 1 if errors else 0
                     await _sleep(stop, interval_s)
@@ -83,7 +83,7 @@ async def _watch(
             if interval_s is None or not error.retriable:
                 raise
             errors = [error]
-            _complain(errors, last, interval_s)
+            _complain(errors, last)
             await _sleep(stop, interval_s)
     return 0
 
@@ -100,11 +100,8 @@ def _show(turns: "Sequence[AlertTurn]", as_json: bool) -> list[FastdataError]:
     return [error for turn in turns for error in turn.errors]
 
 
-def _complain(
-    errors: Sequence[FastdataError], last: Sequence[FastdataError], interval_s: float | None
-) -> None:
+def _complain(errors: Sequence[FastdataError], last: Sequence[FastdataError]) -> None:
     """Say what went wrong, unless that was said of the look before."""
     texts, before = (dict.fromkeys(mask_url(str(e)) for e in part) for part in (errors, last))
-    again = "" if interval_s is None else f"; again in {interval_s:g} s"
     for text in texts if texts != before else ():
-        click.echo(f"fastdata: {text}{again}", err=True)
+        click.echo(f"fastdata: {text}; it is tried again", err=True)

@@ -152,5 +152,5 @@ def test_it_runs_until_a_signal_comes_and_waits_for_a_store(project: Project) ->
         _, rest = process.communicate(timeout=20)
 
     assert "start a worker or a replay first" in said
-    assert said.endswith("again in 0.1 s\n")
+    assert said.endswith("; it is tried again\n")
     assert ("opened", 0, "") == (event["event"], process.returncode, rest)
