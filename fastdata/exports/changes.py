@@ -95,32 +95,31 @@ class RowEvents:
         """What the rows of a flat table say."""
         for row in rows.cast(self._columns).to_pylist():
             place = [row["window_start"], *(row[name] for name in self._by)]
+            key = json.dumps(place, default=str, ensure_ascii=False, separators=(",", ":"))
             moments = row["read_until"], row["updated_at"]
             content = self._dump(row)
-            yield RowContent(_key(place), row["window_end"], content, row["exact"], moments)
+            yield RowContent(key.encode(), row["window_end"], content, row["exact"], moments)
 
-    def event(
-        self, content: bytes, before: Sent | None, moments: tuple[int | None, int], schema_id: int
-    ) -> tuple[bytes, Sent]:
+    def event(self, row: RowContent, before: Sent | None, schema_id: int) -> tuple[bytes, Sent]:
         """The event that says what a row has become, and what is known of the row then.
 
         Args:
             before: The event before it of the same row; None for none.
-            moments: Those of the row.
             schema_id: What a registry gave the schema.
         """
-        sent = Sent(content, before.revision + 1 if before else 1)
+        sent = Sent(row.content, before.revision + 1 if before else 1)
         old = self._read(before.content) if before else {}
-        new = self._read(content)
+        new = self._read(row.content)
+        digest = hashlib.blake2b(row.key, digest_size=10).hexdigest()
         rest: dict[str, object] = {
             "revision": sent.revision,
-            "change_id": _digest(self._place(new), sent.revision),
-            **dict(zip(_MOMENTS, moments, strict=True)),
+            "change_id": f"{digest}-{sent.revision}",
+            **dict(zip(_MOMENTS, row.moments, strict=True)),
         }
         for name, zero in self._zeros.items():
             rest[f"{name}{_SUFFIX}"] = (new[name] or zero) - (old.get(name) or zero)
         out = io.BytesIO()
-        out.write(b"\0" + schema_id.to_bytes(4, "big") + content)
+        out.write(b"\0" + schema_id.to_bytes(4, "big") + row.content)
         fastavro.schemaless_writer(out, self._rest, rest)
         return out.getvalue(), sent
 
@@ -144,9 +143,6 @@ class RowEvents:
         row = self._read(content)
         nothing = dict.fromkeys(self._measures)
         return self._dump(row | nothing | {"layer": None, "exact": False})
-
-    def _place(self, row: dict[str, Any]) -> list[object]:
-        return [row["window_start"], *(row[name] for name in self._by)]
 
     def _dump(self, row: dict[str, Any]) -> bytes:
         out = io.BytesIO()
@@ -176,14 +172,6 @@ def _check_names(metric: str, types: Mapping[str, Any], rest: Mapping[str, Any])
 def _parse(name: str, types: Mapping[str, Any]) -> Schema:
     fields = [{"name": field, "type": type} for field, type in types.items()]
     return Schema.parse(json.dumps({"type": "record", "name": name, "fields": fields}))
-
-
-def _key(place: list[object]) -> bytes:
-    return json.dumps(place, default=str, ensure_ascii=False, separators=(",", ":")).encode()
-
-
-def _digest(place: list[object], revision: int) -> str:
-    return f"{hashlib.blake2b(_key(place), digest_size=10).hexdigest()}-{revision}"
 
 
 def _avro_type(field: pa.Field) -> Any:

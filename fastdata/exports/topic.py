@@ -69,7 +69,7 @@ class TopicTarget:
         self._broker = broker
         self._registry = registry
         self._only_exact = only_exact
-        self._log = RowEvents(flat)
+        self._events = RowEvents(flat)
         self._stack: AsyncExitStack | None = None
 
     async def __aenter__(self) -> Self:
@@ -121,7 +121,7 @@ class TopicTarget:
                             f"the topic {self._topic!r} holds something that no export wrote:"
                             " choose another"
                         )
-                    end, sent = self._log.read(record.value)
+                    end, sent = self._events.read(record.value)
                     self._sent[self.parts.of(end - 1).start][record.key] = sent
             self._schema_id = await self._register()
             senders = (
@@ -173,7 +173,7 @@ class TopicTarget:
         return definition is not None
 
     async def _register(self) -> int:
-        schema = self._log.schema
+        schema = self._events.schema
         if isinstance(self._registry, FolderRegistry):
             self._registry.add(self._topic, schema)
             return schema.id
@@ -183,14 +183,14 @@ class TopicTarget:
     async def _replace(self, marks: PartMarks, rows: pa.Table) -> int:
         gone = {key: (part, sent) for part in marks for key, sent in self._sent[part].items()}
         count = 0
-        for row in self._log.contents(rows):
+        for row in self._events.contents(rows):
             part, before = gone.pop(row.key, (self.parts.of(row.end - 1).start, None))
             is_same = before is not None and before.content == row.content
             if not is_same and (row.is_exact or not self._only_exact):
                 await self._send(part, row, before)
                 count += 1
         for key, (part, before) in gone.items():
-            empty = self._log.emptied(before.content)
+            empty = self._events.emptied(before.content)
             if before.content != empty:
                 moments = None, round(time.time() * 1000)
                 await self._send(part, RowContent(key, 0, empty, False, moments), before)
@@ -208,6 +208,6 @@ class TopicTarget:
         return count
 
     async def _send(self, part: int, row: RowContent, before: Sent | None) -> None:
-        event, sent = self._log.event(row.content, before, row.moments, self._schema_id)
+        event, sent = self._events.event(row, before, self._schema_id)
         await self._rows.send_record(event, row.key)
         self._sent[part][row.key] = sent
