@@ -99,8 +99,8 @@ class TopicTarget:
         """
         try:
             return await self._replace(marks, rows)
-        except BaseException:
-            await self._end()  # which of them are there, only the topic can tell
+        except BaseException as error:
+            await self._end(error)  # which of them are there, only the topic can tell
             raise
 
     async def finish(self) -> bool:
@@ -123,6 +123,8 @@ class TopicTarget:
                         )
                     end, sent = self._events.read(record.value)
                     self._sent[self.parts.of(end - 1).start][record.key] = sent
+            if not self._sent:
+                self._marks = {}  # the topic was deleted, and what stands beside it was not
             self._schema_id = await self._register()
             senders = (
                 RecordSender(self._broker, name) for name in (self._topic, self._marks_topic)
@@ -136,10 +138,10 @@ class TopicTarget:
                 await self._marking.settle()
             self._stack = stack.pop_all()
 
-    async def _end(self) -> None:
+    async def _end(self, error: BaseException | None = None) -> None:
         if (stack := self._stack) is not None:
             self._stack = None
-            await stack.aclose()
+            await stack.__aexit__(type(error) if error else None, error, None)
 
     async def _make_topics(self) -> None:
         async with TopicAdmin(**self._broker.aiokafka()) as admin:

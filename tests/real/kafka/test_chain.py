@@ -41,6 +41,17 @@ def test_a_new_topic_keeps_the_last_event_of_a_row_for_ever(lab: Lab) -> None:
         assert "compact" == config["cleanup.policy"].value
 
 
+def test_a_topic_that_was_deleted_gets_all_rows_again(lab: Lab) -> None:
+    chain = Chain(lab)
+    chain.begin()
+    admin = AdminClient({"bootstrap.servers": lab.environment["FASTDATA_BROKER"]})
+    admin.delete_topics([chain.topic])[chain.topic].result(10)
+    lab.wait_until(lambda: chain.topic not in admin.list_topics(timeout=10).topics)
+
+    assert 37 == chain.export()["rows"]
+    assert 0 == chain.export()["rows"]
+
+
 def test_a_topic_that_would_lose_rows_is_refused(lab: Lab) -> None:
     Chain(lab).begin()
     done = lab.fastdata("export", "pages", "--to", f"kafka://{lab.topic}")
