@@ -91,7 +91,7 @@ async def compare(
         ChosenDims(metric, sides.by),
         store,
         schema=schema_of({}, _TYPES),
-        rows=sides.rows,
+        rows=lambda merged: sides.rows(merged(metric, None)),
         about={"measure": measure, "left": dict(left), "right": dict(right)},
         # Ready sets that are large have been replaced by sketches.
         takes_ready=False,

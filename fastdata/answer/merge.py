@@ -37,14 +37,14 @@ event that was not folded may belong to one.
 
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from itertools import accumulate, chain
 from typing import NamedTuple
 
 from fastdata.answer.buckets import Buckets
 from fastdata.answer.chosen import ChosenDims
-from fastdata.answer.rows import Layer, ReadyRows, group_reading
+from fastdata.answer.rows import Layer, ReadyRows, RowKey, group_reading
 from fastdata.answer.tips import settle
 from fastdata.coordinates.dimensions import Dimension, load_dims
 from fastdata.coordinates.epochs import epoch_start
@@ -160,6 +160,7 @@ def merge(
     buckets: Buckets,
     chosen: ChosenDims | None = None,
     ready: ReadyRows | None = None,
+    only: Set[RowKey] | None = None,
 ) -> Iterator[MergedRow]:
     """The rows of an answer, ordered by start and dimensions, nulls first.
 
@@ -172,6 +173,7 @@ def merge(
             that the reading's heads point to. It takes the place of the reading's totals there,
             which may then be missing from it, and of nothing else: heads and partials count as
             ever.
+        only: The rows that are wanted, which are not of rolling days; None for all.
 
     Raises:
         CorruptStateError: A stored state does not verify.
@@ -182,7 +184,7 @@ def merge(
     values = {dims: load_dims(dims) for dims in set(chosen.values()) if dims is not None}
     ordered = sorted(values, key=lambda dims: _order(values[dims]))
     ranks = {dims: rank for rank, dims in enumerate(ordered)}
-    for start, end, dims, merged, layer in grouped.rows(ranks):
+    for start, end, dims, merged, layer in grouped.rows(ranks, only):
         states, estimates = ([], merged) if isinstance(merged, tuple) else (merged, None)
         doubt = doubts.about(start, end)
         yield MergedRow(start, end, values[dims], states, layer, doubt, estimates)

@@ -1,7 +1,7 @@
 """Queries: from a metric and a range of time to an Arrow table."""
 
 import warnings
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -17,7 +17,9 @@ from fastdata.answer.notebook import show_in_notebooks
 from fastdata.answer.reading import read_spans
 from fastdata.answer.ready import read_ready
 from fastdata.answer.request import QueryRequest
-from fastdata.answer.view import asked_for
+from fastdata.answer.rows import RowKey
+from fastdata.answer.view import asked_for, is_worth
+from fastdata.coordinates.dimensions import dump_dims
 from fastdata.declare.filters import Filter
 from fastdata.declare.metric import Metric
 from fastdata.errors import QueryError, did_you_mean
@@ -25,7 +27,10 @@ from fastdata.settings import Settings
 from fastdata.store.earlier import EarlierDefinition, find_earlier
 from fastdata.store.protocol import Reading, ServingStore
 
-__all__ = ["Question", "answer", "query", "question_of", "with_warning"]
+Merging = Callable[[Metric, Set[RowKey] | None], Iterator[MergedRow]]
+"""The merged rows, all or some, of some measures of a metric."""
+
+__all__ = ["Merging", "Question", "answer", "query", "question_of", "with_warning"]
 
 
 async def query(
@@ -139,6 +144,8 @@ class Question:
     _arrangement: Arrangement
     _about: Mapping[str, object]
     _takes_estimates: bool
+    # With the measures alone that the first rows are chosen by, and how; None where that is no use.
+    _choosing: tuple[Metric, Arrangement] | None
 
     async def answer(
         self,
@@ -158,19 +165,28 @@ class Question:
             StoreUnavailableError: There is no store, or it cannot be read; retriable.
             CorruptStateError: A stored state does not verify.
         """
-        view = self.metric
         return await answer(
-            view,
+            self.metric,
             self.request,
             self._chosen,
             store,
             schema=self.schema,
-            rows=lambda merged: self._arrangement.of(
-                watched(row.estimated(view) for row in merged)
-            ),
+            rows=lambda merged: self._rows(merged, watched),
             about=self._about,
             takes_estimates=self._takes_estimates,
         )
+
+    def _rows(
+        self, merged: Merging, watched: Callable[[Iterable[Row]], Iterable[Row]]
+    ) -> Iterable[Row]:
+        """The rows that are asked for, in their order; of others, what that order needs."""
+        view, only = self.metric, None
+        if self._choosing is not None:
+            chooser, arrangement = self._choosing
+            rows = watched(row.estimated(chooser) for row in merged(chooser, None))
+            only = {(row.start, dump_dims(row.dims)) for row in arrangement.of(rows)}
+            watched = iter  # it has seen them
+        return self._arrangement.of(watched(row.estimated(view) for row in merged(view, only)))
 
 
 def question_of(
@@ -211,7 +227,26 @@ def question_of(
         {"by": dims, "where": where, **arrangement.described()},
         # What an item is asked about is not among the estimates that are stored.
         not items,
+        None if request.rolling else _choosing(metric, view, arrangement, dims, items or {}),
     )
+
+
+def _choosing(
+    metric: Metric,
+    view: Metric,
+    arrangement: Arrangement,
+    dims: Sequence[str],
+    items: Mapping[str, object],
+) -> tuple[Metric, Arrangement] | None:
+    """By which measures the first rows can be chosen, if that spares sketches of all others."""
+    names = [name for name, _ in arrangement.columns if name in view.columns]
+    if arrangement.limit is None or not names:
+        return None
+    chooser = asked_for(metric, names, {n: item for n, item in items.items() if n in names})
+    if not is_worth(chooser, view):
+        return None
+    order = [f"{name} desc" if last else name for name, last in arrangement.columns]
+    return chooser, Arrangement.parse(chooser, dims, order, arrangement.limit)
 
 
 async def answer(
@@ -221,7 +256,7 @@ async def answer(
     store: ServingStore | str | None,
     *,
     schema: pa.Schema,
-    rows: Callable[[Iterator[MergedRow]], Iterable[Row]],
+    rows: Callable[[Merging], Iterable[Row]],
     about: Mapping[str, object],
     takes_ready: bool = True,
     takes_estimates: bool = True,
@@ -232,7 +267,7 @@ async def answer(
         chosen: The dimensions of the rows that are merged.
         store: As of `query`.
         schema: The columns of the table.
-        rows: Makes its rows of merged ones.
+        rows: Makes its rows of merged ones, which it asks for.
         about: What its metadata says besides the request; see `described`.
         takes_ready: Whether ready windows may stand for the hours that they are merged from.
         takes_estimates: Whether estimates may be all that there is of a ready window.
@@ -256,7 +291,10 @@ async def answer(
     buckets = request.buckets(held)
     doubts = Doubts(metric, reading)
     ready = windows.of_rows(metric, buckets) if windows and buckets else None
-    merged = merge(metric, doubts, buckets, chosen, ready) if buckets else iter(())
+
+    def merged(view: Metric, only: Set[RowKey] | None) -> Iterator[MergedRow]:
+        return merge(view, doubts, buckets, chosen, ready, only) if buckets else iter(())
+
     table = answer_table(schema, rows(merged), doubts)
     show_in_notebooks()
     if earlier is not None:

@@ -1,6 +1,6 @@
 """The states of each row of an answer, from totals and partials."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -14,7 +14,7 @@ from fastdata.measures.estimates import Estimate
 from fastdata.measures.presented import load_estimates
 from fastdata.store.protocol import Partial, Total
 
-__all__ = ["Layer", "ReadyRows", "group_reading"]
+__all__ = ["Layer", "ReadyRows", "RowKey", "group_reading"]
 
 Layer = Literal["batch", "speed", "both"]
 _ByDims = Mapping[str, bytes]  # by stored dimensions
@@ -38,7 +38,10 @@ class ReadyRows:
 # Start and end of a row, its chosen dimensions as JSON, its merged states or what was made of them,
 # and whose they were.
 _RowStates = tuple[int, int, str, States | tuple[Estimate, ...], Layer]
-_Envelopes = dict[tuple[int, str], list[bytes]]  # by start of the bucket and chosen dimensions
+RowKey = tuple[int, str]
+"""Start of a row, ms UTC, and its chosen dimensions as JSON."""
+
+_Envelopes = dict[RowKey, list[bytes]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,19 +55,23 @@ class _GroupedReading:
     partials: _Envelopes
     ready: dict[tuple[int, int], dict[str, list[bytes]]]  # of rolling days, estimates
 
-    def rows(self, ranks: Mapping[str, int]) -> Iterator[_RowStates]:
+    def rows(self, ranks: Mapping[str, int], only: Set[RowKey] | None) -> Iterator[_RowStates]:
         """In order of start and rank of the chosen dimensions; once only.
+
+        Args:
+            only: The rows that are wanted, which are not of rolling days; None for all.
 
         Raises:
             CorruptStateError: A stored state does not verify.
         """
-        return self._sliding(ranks) if self.buckets.rolling > 1 else self._tumbling(ranks)
+        return self._sliding(ranks) if self.buckets.rolling > 1 else self._tumbling(ranks, only)
 
-    def _tumbling(self, ranks: Mapping[str, int]) -> Iterator[_RowStates]:
+    def _tumbling(self, ranks: Mapping[str, int], only: Set[RowKey] | None) -> Iterator[_RowStates]:
         # What is ready of a whole row takes the place of its totals.
         for (start, _), ready in self.ready.items():
             self.totals.update({(start, dims): states for dims, states in ready.items()})
         keys = self.totals.keys() | self.tips.keys() | self.partials.keys()
+        keys = keys if only is None else keys & only
         ordered = sorted(keys, key=lambda key: (key[0], ranks[key[1]]))
         layers = [self._layer_of(key) for key in ordered]
         # Some rows at a time: a year of minutes would be millions of objects at once.

@@ -10,7 +10,7 @@ from fastdata.measures.aggregate import Aggregate
 from fastdata.measures.estimates import Estimate
 from fastdata.measures.ratios import Derived
 
-__all__ = ["asked_for"]
+__all__ = ["asked_for", "is_worth"]
 
 
 def asked_for(
@@ -38,6 +38,16 @@ def asked_for(
         [a if label in needed else cast("Aggregate", _Unread(a)) for label, a in aggregates.items()]
     )
     return view
+
+
+def is_worth(view: Metric, whole: Metric) -> bool:
+    """Whether one view of a metric spares states that another reads, and that cost much to merge.
+
+    Those are all but plain numbers.
+    """
+    pairs = zip(view.aggregates, whole.aggregates, strict=True)
+    spared = (b for a, b in pairs if isinstance(a, _Unread) and not isinstance(b, _Unread))
+    return any(not isinstance(aggregate.zero(), int) for aggregate in spared)
 
 
 class _Unread:

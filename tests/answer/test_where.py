@@ -180,6 +180,22 @@ async def test_rows_come_in_the_order_asked_for_and_only_the_first(
     assert 5 == describe(first)["limit"]
 
 
+async def test_what_the_order_does_not_need_is_answered_of_the_first_rows_alone(
+    rides: Metric, store: ServingStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kind, presented = type(rides.aggregates[-1]), list[object]()
+    present = kind.present
+
+    def presenting(aggregate: Any, state: object) -> Any:
+        presented.append(state)
+        return present(aggregate, state)
+
+    monkeypatch.setattr(kind, "present", presenting)
+    by = ["city", "line"]
+    await query(rides, *DAY, by=by, order="km desc", limit=5, store=store)
+    assert 5 == len(presented)
+
+
 async def test_null_is_the_last_either_way(rides: Metric, store: ServingStore) -> None:
     for order in ("city", "city desc"):
         table = await query(rides, *DAY, every="all", by="city", order=order, store=store)
