@@ -45,7 +45,9 @@ def _array_contains(parser: Parser, tree: exp.Expr) -> Node:
     return call(_CONTAINS, BOOL, (array, value), f"ARRAY_CONTAINS({array.text}, {value.text})")
 
 
-_NAMED = {function.name: function for function in (_CARDINALITY, *moments.FUNCTIONS)}
+_NAMED = {
+    function.name: function for function in (_CARDINALITY, *moments.FUNCTIONS, *texts.FUNCTIONS)
+}
 
 
 def _named(parser: Parser, tree: exp.Expr) -> Node:

@@ -9,10 +9,10 @@ from fastdata.errors import DeclarationError, did_you_mean
 __all__ = ["RefusedError", "instead_of", "pointed", "unknown_function"]
 
 _FUNCTIONS = (
-    "abs", "array_contains", "cardinality", "cast", "ceil", "char_length", "coalesce", "concat",
-    "date_trunc", "epoch_ms", "extract", "floor", "greatest", "least", "length", "lower", "ltrim",
-    "nullif", "replace", "round", "rtrim", "split_part", "starts_with", "strpos", "substring",
-    "to_timestamp_millis", "trim", "try_cast", "unnest", "upper",
+    "abs", "array_contains", "blake2b", "cardinality", "cast", "ceil", "char_length", "coalesce",
+    "concat", "date_trunc", "epoch_ms", "extract", "floor", "greatest", "least", "length", "lower",
+    "ltrim", "nullif", "replace", "round", "rtrim", "split_part", "starts_with", "strpos",
+    "substring", "to_timestamp_millis", "trim", "try_cast", "unnest", "upper",
 )  # fmt: skip
 
 _ONE_EVENT = "an expression sees one event only"

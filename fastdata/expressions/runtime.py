@@ -3,6 +3,7 @@
 Arguments are never null, unless their type says so: the compiled code sees to it.
 """
 
+import hashlib
 import math
 import re
 from datetime import UTC, date, datetime
@@ -50,6 +51,11 @@ def lower(text: str) -> str:
 def upper(text: str) -> str:
     """The text in capital letters, of every letter that Unicode pairs."""
     return text.upper() if text.isascii() else text.translate(_UPPER_OF).upper()
+
+
+def blake2b(text: str) -> str:
+    """The BLAKE2b hash of the text's UTF-8, 64 bytes as hexadecimal digits."""
+    return hashlib.blake2b(text.encode(errors="surrogatepass")).hexdigest()
 
 
 def divide(a: int, b: int) -> int | None:

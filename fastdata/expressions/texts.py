@@ -10,7 +10,7 @@ from fastdata.expressions.parsing import Function, Handlers, Parser, of_kind
 from fastdata.expressions.runtime import like, lower
 from fastdata.expressions.tree import Literal, Node, Operator, call, never
 
-__all__ = ["HANDLERS"]
+__all__ = ["FUNCTIONS", "HANDLERS"]
 
 _LENGTH = FieldType("int", bits=33)
 _ILIKE = Operator("{1}(lower({0})) is not None", "(lower({0}) LIKE lower({1}))")
@@ -115,6 +115,14 @@ _FUNCTIONS = {
     ),
     exp.ILike: Function("ILIKE", BOOL, _LIKE, _ILIKE, _INFIX),
 }
+FUNCTIONS = (  # that sqlglot does not know
+    Function(
+        "blake2b",
+        STRING,
+        {"expressions": _TEXT},
+        Operator("blake2b({0})", "encode(digest({0}, 'blake2b'), 'hex')"),
+    ),
+)
 HANDLERS: Handlers = {
     **{kind: (function, function.takes) for kind, function in _FUNCTIONS.items()},
     exp.Trim: (_trim, {"this", "position"}),

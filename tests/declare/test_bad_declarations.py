@@ -100,7 +100,7 @@ BAD = [
     pytest.param(
         where("upcase(country) = 'DE'"),
         "where of metric 'm': the function upcase is not supported; there are: abs, "
-        "array_contains, cardinality, cast, ceil, char_length, coalesce, concat, "
+        "array_contains, blake2b, cardinality, cast, ceil, char_length, coalesce, concat, "
         "date_trunc, epoch_ms, extract, floor, greatest, least, length, lower, ltrim, "
         "nullif, replace, round, rtrim, split_part, starts_with, strpos, substring, "
         "to_timestamp_millis, trim, try_cast, unnest, upper\n"

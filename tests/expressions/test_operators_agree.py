@@ -49,7 +49,7 @@ EXPRESSIONS = [
     *[f"{name}(s)" for name in ("lower", "upper", "trim", "ltrim", "rtrim", "length")],
     "s || t", "concat(s, t)", "replace(s, 'a', t)", "split_part(s, '/', 2)", "starts_with(s, t)",
     "strpos(s, t)", "strpos(s, 'a')", "substring(s, i)", "substring(s, i, j)", "s like '%a%'",
-    "s like '_\\%%'", "s ilike '%A%'", "s < t", "s = t",
+    "blake2b(s)", "s like '_\\%%'", "s ilike '%A%'", "s < t", "s = t",
     *[f"date_trunc('{unit}', {of})" for unit in UNITS for of in ("at", "seen", "day")],
     *[f"extract({part} from {of})" for part in PARTS for of in ("at", "seen", "day")],
     "epoch_ms(at)", "epoch_ms(seen)", "to_timestamp_millis(i)", "at = seen", "at < day",
