@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from fastdata.declare.catalog import load
     from fastdata.declare.metric import Metric
     from fastdata.declare.source import Source
+    from fastdata.declare.variant import Variant
     from fastdata.errors import FastdataError
     from fastdata.exports.export import export
     from fastdata.measures.count import Count
@@ -61,6 +62,7 @@ __all__ = [
     "TopK",
     "Uniques",
     "Variance",
+    "Variant",
     "ask",
     "attach",
     "compare",
@@ -98,6 +100,7 @@ _PLACES = {
     "TopK": "fastdata.measures.topk",
     "Uniques": "fastdata.measures.uniques",
     "Variance": "fastdata.measures.variance",
+    "Variant": "fastdata.declare.variant",
     "app": "fastdata.app",
     "ask": "fastdata.answer.ask",
     "attach": "fastdata.speed.attach",

@@ -32,6 +32,7 @@ TREE = sorted(walk(commands), key=lambda item: item[0])
 SLOW = {
     "aiokafka", "cassandra", "confluent_kafka", "datafusion", "datasketches", "fastapi", "faust",
     "mcp", "mode", "numpy", "obstore", "pandas", "pyarrow", "pydantic", "rich", "rocksdict",
+    "scipy",
     "sqlalchemy", "sqlglot",
 }  # fmt: skip
 

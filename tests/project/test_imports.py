@@ -95,6 +95,7 @@ DRIVERS = {
     "uvicorn": ("web/serve.py",),
     "jinja2": ("web/rendering.py",),
     "mcp": ("mcp/server.py",),
+    "scipy": ("answer/samples.py",),
     "pandas": (),
 }
 
