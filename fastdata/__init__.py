@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from fastdata.answer.ask import ask
     from fastdata.answer.compare import compare
+    from fastdata.answer.lift import lift
     from fastdata.answer.query import query
     from fastdata.declare.alert import Alert
     from fastdata.declare.catalog import load
@@ -67,6 +68,7 @@ __all__ = [
     "attach",
     "compare",
     "export",
+    "lift",
     "load",
     "make_app",
     "query",
@@ -106,6 +108,7 @@ _PLACES = {
     "attach": "fastdata.speed.attach",
     "compare": "fastdata.answer.compare",
     "export": "fastdata.exports.export",
+    "lift": "fastdata.answer.lift",
     "load": "fastdata.declare.catalog",
     "make_app": "fastdata.speed.app",
     "query": "fastdata.answer.query",

@@ -1,6 +1,6 @@
 """Comparisons: the sets of values of two sides, each a selection of rows, beside each other."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -20,13 +20,15 @@ from fastdata.measures.numbers import unbounded, widened_count
 from fastdata.measures.sets import SetComparison, Sets, compare_states
 from fastdata.store.protocol import ServingStore
 
-__all__ = ["compare"]
+__all__ = ["Side", "Sides", "compare", "whole_row"]
 
 _SIZES = ("left", "right", "union", "intersection", "left_only", "right_only")
 _TYPES = {**dict.fromkeys(_SIZES, pa.int64()), "jaccard": pa.float64()}
 
+
 Side = Mapping[str, Dimension]
 """Values of dimensions, all of which a row of the side has."""
+_Wanted = list[tuple[int, Dimension]]  # values by index of the dimension
 
 
 async def compare(
@@ -83,7 +85,8 @@ async def compare(
         have = f"its measures that are Sets('field'): {', '.join(sets) or 'none'}"
         advice = did_you_mean(measure, sets, have)
         raise QueryError(f"metric {metric.name!r} has no sets {measure!r} to compare; {advice}")
-    sides = _Sides(metric, measure, left, right)
+    sides = Sides(metric, left, right)
+    overlaps = _Overlaps(metric, measure, sides)
     request = QueryRequest.parse(metric, start, end, every, rolling, zone, last)
     table = await answer(
         metric,
@@ -91,7 +94,7 @@ async def compare(
         ChosenDims(metric, sides.by),
         store,
         schema=schema_of({}, _TYPES),
-        rows=lambda merged: sides.rows(merged(metric, None)),
+        rows=lambda merged: overlaps.rows(merged(metric, None)),
         about={"measure": measure, "left": dict(left), "right": dict(right)},
         # Ready sets that are large have been replaced by sketches.
         takes_ready=False,
@@ -99,43 +102,36 @@ async def compare(
     return with_warning(table)
 
 
-class _Sides:
+class Sides:
     """Both sides of a comparison.
 
     Attributes:
         by: The dimensions that either side selects by.
+        are_apart: Whether no row can be of both.
+
+    Raises:
+        QueryError: The metric has no such dimension, or the dimension no such value.
     """
 
-    def __init__(self, metric: Metric, measure: str, left: Side, right: Side) -> None:
+    def __init__(self, metric: Metric, left: Side, right: Side) -> None:
         self._metric = metric
-        self._index = list(metric.folded).index(measure)
-        self._aggregate = metric.aggregates[self._index]
         self.by = tuple(dict.fromkeys([*left, *right]))
-        self._wanted = self._checked("left", left), self._checked("right", right)
+        self._left, self._right = self._checked("left", left), self._checked("right", right)
+        self.are_apart = any(
+            index == other and value != wanted
+            for index, value in self._left
+            for other, wanted in self._right
+        )
 
-    def rows(self, merged: Iterator[MergedRow]) -> Iterator[Row]:
-        """One row per bucket that has rows of either side."""
-        for _, group in groupby(merged, key=lambda row: row.start):
-            rows = list(group)
-            sides = [[row for row in rows if _has(row, wanted)] for wanted in self._wanted]
-            if any(sides):
-                yield self._row(rows[0], *sides)
+    def rows(self, rows: Iterable[MergedRow]) -> tuple[list[MergedRow], list[MergedRow]]:
+        """Those of the left and of the right side."""
+        rows = list(rows)
+        return (
+            [row for row in rows if _has(row, self._left)],
+            [row for row in rows if _has(row, self._right)],
+        )
 
-    def _row(self, any_row: MergedRow, left: list[MergedRow], right: list[MergedRow]) -> Row:
-        comparison = compare_states(self._aggregate, self._merged(left), self._merged(right))
-        # Doubts are about the bucket, so any row of it tells them.
-        comparison = _widened(comparison, any_row.doubt.missing_events)
-        is_batch = all(row.layer == "batch" for row in (*left, *right))
-        row = any_row._replace(dims=(), layer="batch" if is_batch else "both")
-        return row.row(tuple([getattr(comparison, name) for name in _TYPES]))
-
-    def _merged(self, rows: list[MergedRow]) -> object:
-        state = self._aggregate.zero(exact=True)
-        for row in rows:
-            state = self._aggregate.merge(state, row.states[self._index])
-        return state
-
-    def _checked(self, name: str, side: Side) -> list[tuple[int, Dimension]]:
+    def _checked(self, name: str, side: Side) -> _Wanted:
         """The wanted values of a side, by index of the dimension."""
         return [
             (self.by.index(dimension), self._value(name, dimension, value))
@@ -160,9 +156,44 @@ class _Sides:
         raise QueryError(f"{side}: {value!r} is no value of {name!r}, which holds {type_.__name__}")
 
 
-def _has(row: MergedRow, wanted: list[tuple[int, Dimension]]) -> bool:
+def whole_row(left: list[MergedRow], right: list[MergedRow]) -> MergedRow:
+    """What stands for the rows of both sides in one bucket, of which there is one at least."""
+    is_batch = all(row.layer == "batch" for row in (*left, *right))
+    # Doubts are about the bucket, so any row of it tells them.
+    return (*left, *right)[0]._replace(dims=(), layer="batch" if is_batch else "both")
+
+
+def _has(row: MergedRow, wanted: _Wanted) -> bool:
     # In Python True and 1 are one value.
     return all(type(row.dims[i]) is type(value) and row.dims[i] == value for i, value in wanted)
+
+
+class _Overlaps:
+    """How the sets of both sides overlap."""
+
+    def __init__(self, metric: Metric, measure: str, sides: Sides) -> None:
+        self._sides = sides
+        self._index = list(metric.folded).index(measure)
+        self._aggregate = metric.aggregates[self._index]
+
+    def rows(self, merged: Iterator[MergedRow]) -> Iterator[Row]:
+        """One row per bucket that has rows of either side."""
+        for _, group in groupby(merged, key=lambda row: row.start):
+            left, right = self._sides.rows(group)
+            if left or right:
+                yield self._row(left, right)
+
+    def _row(self, left: list[MergedRow], right: list[MergedRow]) -> Row:
+        comparison = compare_states(self._aggregate, self._merged(left), self._merged(right))
+        row = whole_row(left, right)
+        comparison = _widened(comparison, row.doubt.missing_events)
+        return row.row(tuple([getattr(comparison, name) for name in _TYPES]))
+
+    def _merged(self, rows: list[MergedRow]) -> object:
+        state = self._aggregate.zero(exact=True)
+        for row in rows:
+            state = self._aggregate.merge(state, row.states[self._index])
+        return state
 
 
 def _widened(comparison: SetComparison, events: int) -> SetComparison:

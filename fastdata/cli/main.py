@@ -18,7 +18,7 @@ __all__ = ["commands", "main"]
 _SUMMARIES = {
     "alerts": "Judge alerts, and tell what opens and closes.",
     "archive": "Copy the events of all sources from Kafka to the archive.",
-    "compare": "Compare the sets of values of two selections.",
+    "compare": "Compare two selections: sets of values, or the lift of an experiment.",
     "completion": "Print what has a shell complete commands, options and metrics.",
     "dead-letters": "List what could not be read, and send it again.",
     "demo": "See it all work on 336,776 real events, with nothing else installed.",

@@ -26,7 +26,10 @@ if TYPE_CHECKING:
 
     _Answer = Callable[[Metric, ServingStore], Coroutine[None, None, pa.Table]]
 
-__all__ = ["deliver", "listed", "pairs", "printed", "query", "spare_pandas", "write_answer"]
+__all__ = [
+    "declared_metric", "deliver", "listed", "no_warnings", "pairs", "printed", "query",
+    "spare_pandas", "write_answer",
+]  # fmt: skip
 
 
 def printed(command: Callable[..., None]) -> Callable[..., None]:
@@ -183,7 +186,7 @@ def deliver(
     """
     form = "json" if as_json else form
     _refuse(form, output, watch_every)
-    declared, store = _declared(metric)
+    declared, store = declared_metric(metric)
     is_text = form in ("table", "records")
 
     async def ask(opened: "ServingStore") -> "tuple[pa.Table, str | None]":
@@ -242,7 +245,7 @@ def _earlier(table: "pa.Table") -> str | None:
     return earlier["hint"] if earlier else None
 
 
-def _declared(name: str) -> "tuple[Metric, str]":
+def declared_metric(name: str) -> "tuple[Metric, str]":
     """The metric of that name, and the URL of the store."""
     from fastdata.declare.catalog import load_folder
     from fastdata.settings import Settings

@@ -67,9 +67,12 @@ class Variant:
         *firsts, self._last = weights
         ends = [int(end / total * _POINTS) for end in accumulate(weights.values())]
         self._ends = {arm: f"{end:016x}" for arm, end in zip(firsts, ends, strict=False)}
-        hashed = f"blake2b('{name}:' || CAST({by} AS VARCHAR))"
+        column = f'"{by}"' if by.isidentifier() else f"({by})"  # "order" is a word of SQL
+        hashed = f"blake2b('{name}:' || CAST({column} AS VARCHAR))"
         cases = [f"WHEN {hashed} < '{end}' THEN '{arm}'" for arm, end in self._ends.items()]
-        self.expression = f"CASE {' '.join(cases)} WHEN ({by}) IS NOT NULL THEN '{self._last}' END"
+        self.expression = (
+            f"CASE {' '.join(cases)} WHEN {column} IS NOT NULL THEN '{self._last}' END"
+        )
 
     def arm(self, value: str | int | None) -> str | None:
         """The arm of an id; None of None. It is what `expression` gives.

@@ -6,7 +6,7 @@ order gave.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from fastdata.errors import CorruptStateError
@@ -25,7 +25,7 @@ from fastdata.measures.numbers import (
     unsigned_to_bytes,
 )
 
-__all__ = ["StdDev", "Variance"]
+__all__ = ["SampleMoments", "StdDev", "Variance"]
 
 _KINDS: tuple[Kind, ...] = ("int", "decimal", "float")
 _GREATEST_EXPONENT = 1074  # of a float's denominator
@@ -80,6 +80,15 @@ class StdDev(_SpreadMeasure):
     """
 
     is_root: ClassVar[bool] = True
+
+
+@dataclass(frozen=True, slots=True)
+class SampleMoments:
+    """How many values there are, their mean, and their sample variance; NaN is not known."""
+
+    count: int
+    mean: float
+    variance: float
 
 
 @dataclass(slots=True)
@@ -182,6 +191,19 @@ class _Moments(UnboundedAggregate):
             raise CorruptStateError(f"{data[:32].hex()!r} is no stored variance")
         return state
 
+    def moments(self, state: _VarianceState) -> SampleMoments:
+        """What tests of means need to know of the values."""
+        variance = replace(self, less=1, is_root=False)._value(state)
+        mean = math.nan
+        if state.count and state.is_finite:
+            mean = rounded_quotient(state.total, state.count * self._unit(state))
+        return SampleMoments(state.count, mean, math.nan if variance is None else variance)
+
+    def _unit(self, state: _VarianceState) -> int:
+        """How many parts of its sum are 1."""
+        scale = self.type.scale if self.type.kind == "decimal" else 0
+        return state.denominator * int(10**scale)
+
     def _value(self, state: _VarianceState) -> float | None:
         weight = state.count - self.less
         if weight <= 0:
@@ -189,9 +211,7 @@ class _Moments(UnboundedAggregate):
         if not state.is_finite:
             return math.nan
         numerator = _spread(state)
-        denominator = state.count * weight * state.denominator**2
-        if self.type.kind == "decimal":
-            denominator *= 100**self.type.scale
+        denominator = state.count * weight * self._unit(state) ** 2
         if self.is_root:
             return _rounded_root(numerator, denominator)
         return rounded_quotient(numerator, denominator)

@@ -32,8 +32,8 @@ def test_the_arm_of_an_id_never_changes() -> None:
 
 def test_the_expression_never_changes() -> None:
     assert SCORING.expression == (
-        "CASE WHEN blake2b('scoring:' || CAST(customer_id AS VARCHAR)) < '1999999999999999' "
-        "THEN 'b' WHEN (customer_id) IS NOT NULL THEN 'a' END"
+        "CASE WHEN blake2b('scoring:' || CAST(\"customer_id\" AS VARCHAR)) < '1999999999999999' "
+        "THEN 'b' WHEN \"customer_id\" IS NOT NULL THEN 'a' END"
     )
 
 
@@ -94,6 +94,17 @@ def test_both_engines_compute_the_arm_of_python(variant: Variant, kind: Any) -> 
     assert {None, *variant.shares} == set(arms)
     assert arms == [python({"customer_id": value}) for value in values]
     assert arms == table.column("arm").to_pylist()
+
+
+@pytest.mark.parametrize("by", ["order", "customer.id", "coalesce(order_id, customer.id)"])
+def test_the_id_is_a_field_whatever_its_name_or_an_expression(by: str) -> None:
+    text = FieldType("string", nullable=True)
+    record = FieldType("record", fields=(("id", text),))
+    fields = {"order": text, "customer": record, "order_id": text}
+    arm = compile_value(parse_expression(Variant("x", by=by, share=0.5).expression, fields, "test"))
+    event = {"order": "7", "customer": {"id": "7"}, "order_id": None}
+
+    assert arm(event) == Variant("x", by="id", share=0.5).arm("7")
 
 
 def test_the_arm_is_a_dimension_and_a_condition_of_a_metric(tmp_path: Path) -> None:
