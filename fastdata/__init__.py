@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from fastdata.answer.query import query
     from fastdata.declare.alert import Alert
     from fastdata.declare.catalog import load
+    from fastdata.declare.derived import DerivedMetric
     from fastdata.declare.metric import Metric
     from fastdata.declare.source import Source
     from fastdata.declare.variant import Variant
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Alert",
     "Count",
+    "DerivedMetric",
     "Estimate",
     "FastdataError",
     "First",
@@ -77,6 +79,7 @@ __all__ = [
 _PLACES = {
     "Alert": "fastdata.declare.alert",
     "Count": "fastdata.measures.count",
+    "DerivedMetric": "fastdata.declare.derived",
     "Estimate": "fastdata.measures.estimates",
     "FastdataError": "fastdata.errors",
     "First": "fastdata.measures.first_last",

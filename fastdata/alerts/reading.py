@@ -109,7 +109,7 @@ async def read_windows(
         return ()
 
     table = await question.answer(store, watched)
-    return WindowVerdicts(alert, rows, question.metric, describe(table))
+    return WindowVerdicts(alert, rows, question.metrics[0], describe(table))
 
 
 def _judged(alert: Alert, estimates: Sequence[Estimate]) -> Judged:

@@ -10,7 +10,7 @@ from typing import Any, Self
 import pyarrow as pa
 
 from fastdata.answer.merge import Row
-from fastdata.declare.metric import Metric
+from fastdata.declare.derived import AnyMetric
 from fastdata.errors import QueryError, did_you_mean
 
 __all__ = ["Arrangement"]
@@ -34,7 +34,11 @@ class Arrangement:
 
     @classmethod
     def parse(
-        cls, metric: Metric, by: Sequence[str], order: str | Sequence[str] | None, limit: int | None
+        cls,
+        metric: AnyMetric,
+        by: Sequence[str],
+        order: str | Sequence[str] | None,
+        limit: int | None,
     ) -> Self:
         """Understand arguments as `query` takes them.
 
@@ -77,7 +81,7 @@ def _column(text: str) -> tuple[str, bool]:
     raise QueryError(f"order: {text.strip()!r} is no column; write it as in 'events desc'")
 
 
-def _value_of(metric: Metric, by: Sequence[str], name: str) -> Callable[[Row], Any]:
+def _value_of(metric: AnyMetric, by: Sequence[str], name: str) -> Callable[[Row], Any]:
     if name == "window_start":
         return lambda row: row.start
     if name in by:

@@ -6,10 +6,11 @@ from typing import TypedDict, cast
 
 import pyarrow as pa
 
-from fastdata.answer.merge import Doubts, Row
+from fastdata.answer.joint import JointDoubts
+from fastdata.answer.merge import Row
 from fastdata.answer.request import QueryRequest
 from fastdata.coordinates.instants import to_iso
-from fastdata.declare.metric import Metric
+from fastdata.declare.derived import AnyMetric
 from fastdata.errors import QueryError
 from fastdata.measures.numbers import arrow_type
 
@@ -56,7 +57,7 @@ class Description(TypedDict):
     earlier: dict[str, str] | None
 
 
-def answer_schema(metric: Metric, by: Sequence[str], layers: bool = False) -> pa.Schema:
+def answer_schema(metric: AnyMetric, by: Sequence[str], layers: bool = False) -> pa.Schema:
     """The columns of an answer: window, dimensions, measures with their bounds, and how sure.
 
     Args:
@@ -91,7 +92,7 @@ def schema_of(
     return pa.schema(columns | {"gap": pa.bool_()})
 
 
-def answer_table(schema: pa.Schema, rows: Iterable[Row], doubts: Doubts) -> pa.Table:
+def answer_table(schema: pa.Schema, rows: Iterable[Row], doubts: JointDoubts) -> pa.Table:
     """The rows as a table.
 
     Args:
@@ -130,10 +131,10 @@ def describe(table: pa.Table) -> Description:
 
 def described(
     table: pa.Table,
-    metric: Metric,
+    metric: AnyMetric,
     request: QueryRequest,
     whole: tuple[int, int] | None,
-    doubts: Doubts,
+    doubts: JointDoubts,
     about: Mapping[str, object],
 ) -> pa.Table:
     """The table with what it answers in its metadata.

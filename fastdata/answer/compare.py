@@ -5,13 +5,15 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import groupby
+from typing import cast
 
 import pyarrow as pa
 
 from fastdata.answer.arrow import schema_of
 from fastdata.answer.chosen import ChosenDims
+from fastdata.answer.layers import Layers, opened_store, table_of
 from fastdata.answer.merge import MergedRow, Row
-from fastdata.answer.query import answer, with_warning
+from fastdata.answer.query import with_warning
 from fastdata.answer.request import QueryRequest
 from fastdata.coordinates.dimensions import Dimension
 from fastdata.declare.metric import Metric
@@ -80,24 +82,25 @@ async def compare(
         StoreUnavailableError: There is no store, or it cannot be read; retriable.
         CorruptStateError: A stored state does not verify.
     """
+    sides = Sides(metric, left, right)
     if not isinstance(metric.folded.get(measure), Sets):
         sets = [name for name, column in metric.folded.items() if isinstance(column, Sets)]
         have = f"its measures that are Sets('field'): {', '.join(sets) or 'none'}"
         advice = did_you_mean(measure, sets, have)
         raise QueryError(f"metric {metric.name!r} has no sets {measure!r} to compare; {advice}")
-    sides = Sides(metric, left, right)
     overlaps = _Overlaps(metric, measure, sides)
     request = QueryRequest.parse(metric, start, end, every, rolling, zone, last)
-    table = await answer(
+    chosen = ChosenDims(metric, sides.by)
+    async with opened_store(store) as opened:
+        # Ready sets that are large have been replaced by sketches.
+        layers = await Layers.read(metric, request, chosen, opened, takes_ready=False)
+    table = table_of(
         metric,
         request,
-        ChosenDims(metric, sides.by),
-        store,
-        schema=schema_of({}, _TYPES),
-        rows=lambda merged: overlaps.rows(merged(metric, None)),
-        about={"measure": measure, "left": dict(left), "right": dict(right)},
-        # Ready sets that are large have been replaced by sketches.
-        takes_ready=False,
+        [layers],
+        schema_of({}, _TYPES),
+        lambda buckets: overlaps.rows(layers.merged(buckets)),
+        {"measure": measure, "left": dict(left), "right": dict(right)},
     )
     return with_warning(table)
 
@@ -110,10 +113,14 @@ class Sides:
         are_apart: Whether no row can be of both.
 
     Raises:
-        QueryError: The metric has no such dimension, or the dimension no such value.
+        QueryError: The metric is derived, or has no such dimension, or that no such value.
     """
 
     def __init__(self, metric: Metric, left: Side, right: Side) -> None:
+        if not isinstance(cast("object", metric), Metric):
+            raise QueryError(
+                f"{metric!r} cannot be compared: nothing of it is stored; give a Metric"
+            )
         self._metric = metric
         self.by = tuple(dict.fromkeys([*left, *right]))
         self._left, self._right = self._checked("left", left), self._checked("right", right)

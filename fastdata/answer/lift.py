@@ -3,16 +3,18 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from fastdata.answer.arrow import describe, schema_of
 from fastdata.answer.chosen import ChosenDims
 from fastdata.answer.compare import Side, Sides, whole_row
-from fastdata.answer.merge import Row
-from fastdata.answer.query import Merging, answer, with_warning
+from fastdata.answer.layers import Layers, opened_store, table_of
+from fastdata.answer.merge import Buckets, Row
+from fastdata.answer.query import with_warning
 from fastdata.answer.request import QueryRequest
-from fastdata.answer.view import asked_for
+from fastdata.answer.view import asked_for, parts_of
 from fastdata.declare.metric import Metric
 from fastdata.errors import QueryError, did_you_mean
 from fastdata.measures.count import Count
@@ -104,16 +106,13 @@ async def lift(
     parts, lacking = _parts(metric, measure)
     counts = [name for name, column in metric.folded.items() if column == Count()][:1]
     arms = _Arms(metric, sides, list({*counts, *chain(*parts.values())}))
-    table = await answer(
-        metric,
-        QueryRequest.parse(metric, start, end, "all", None, zone, last),
-        ChosenDims(metric, sides.by),
-        store,
-        schema=schema_of({}, {}),
-        rows=arms.rows,
-        about={"left": dict(left), "right": dict(right), "level": level, "share": share},
-        takes_estimates=False,
-    )
+    request = QueryRequest.parse(metric, start, end, "all", None, zone, last)
+    chosen = ChosenDims(metric, sides.by)
+    async with opened_store(store) as opened:
+        layers = await Layers.read(metric, request, chosen, opened, takes_estimates=False)
+    about = {"left": dict(left), "right": dict(right), "level": level, "share": share}
+    rows = partial(arms.rows, layers)
+    table = table_of(metric, request, [layers], schema_of({}, {}), rows, about)
     events = arms.states(counts[0]) if counts else None
     return Lift(
         about=describe(with_warning(table)),
@@ -140,13 +139,13 @@ class _Arms:
     """The merged states of both sides, of the measures that are needed."""
 
     def __init__(self, metric: Metric, sides: Sides, needed: Sequence[str]) -> None:
-        self._view = asked_for(metric, needed, {})
+        (self._view,) = parts_of(asked_for(metric, needed, {}))
         self._sides = sides
         self._states = [self._view.zero(exact=True) for _ in range(2)]
 
-    def rows(self, merged: Merging) -> Iterator[Row]:
+    def rows(self, layers: Layers, buckets: Buckets) -> Iterator[Row]:
         """Merge the rows of the only bucket, and give one that says how sure they are."""
-        selected = self._sides.rows(merged(self._view, None))
+        selected = self._sides.rows(layers.merged(buckets, self._view))
         for states, rows in zip(self._states, selected, strict=True):
             for row in rows:
                 self._view.merge(states, row.states)

@@ -63,10 +63,12 @@ __all__ = [
     "MergedRow",
     "ReadyRows",
     "Row",
+    "dims_order",
     "fresh_until",
     "held_range",
     "merge",
     "read_until",
+    "stretches_of",
 ]
 
 _A_YEAR_MS = 366 * DAY_MS
@@ -182,7 +184,7 @@ def merge(
     grouped = group_reading(metric, doubts.settled, buckets, chosen, ready or ReadyRows())
     # Grouping has looked up every stored text, so all that rows can have are chosen now.
     values = {dims: load_dims(dims) for dims in set(chosen.values()) if dims is not None}
-    ordered = sorted(values, key=lambda dims: _order(values[dims]))
+    ordered = sorted(values, key=lambda dims: dims_order(values[dims]))
     ranks = {dims: rank for rank, dims in enumerate(ordered)}
     for start, end, dims, merged, layer in grouped.rows(ranks, only):
         states, estimates = ([], merged) if isinstance(merged, tuple) else (merged, None)
@@ -273,6 +275,8 @@ class Doubts:
         settled: What of the reading counts.
         fresh_until: How far the speed layer has come; see `fresh_until`.
         read_until: Up to when the log is read; see `read_until`.
+        topic: Of the metric's source.
+        counted_hours: The starts of those that batch has counted, ms UTC, in order.
         unfolded: How many events of the reading it did not fold though they may belong to it.
 
     Raises:
@@ -280,9 +284,10 @@ class Doubts:
     """
 
     def __init__(self, metric: Metric, reading: Reading) -> None:
+        self.topic = metric.source.topic
         self._segment_size = metric.source.segment_size
-        self._spans = sorted(reading.heads)
-        self._heads = [reading.heads[span] for span in self._spans]
+        self.counted_hours = sorted(reading.heads)
+        self._heads = [reading.heads[span] for span in self.counted_hours]
         self.settled = settle(reading)
         self.fresh_until = fresh_until(reading)
         self.read_until = read_until(reading)
@@ -307,7 +312,7 @@ class Doubts:
 
     def replayed(self, start: int, end: int) -> list[tuple[int, int]]:
         """The stretches of `[start, end)` whose hours batch has counted, in order, ms UTC."""
-        return _stretches(self._spans, start, end)
+        return stretches_of(self.counted_hours, start, end)
 
     def may_lack(self, start: int, end: int) -> list[tuple[int, int]]:
         """The stretches of `[start, end)` whose rows have a gap, in order, ms UTC."""
@@ -315,10 +320,10 @@ class Doubts:
             return []
         healed = [
             span
-            for span in self._spans
+            for span in self.counted_hours
             if not any(self._skipped(gap, span, span + HOUR_MS) for gap in self._gaps)
         ]
-        moments = [start, *chain.from_iterable(_stretches(healed, start, end)), end]
+        moments = [start, *chain.from_iterable(stretches_of(healed, start, end)), end]
         pairs = zip(moments[::2], moments[1::2], strict=True)
         return [(first, after) for first, after in pairs if first < after]
 
@@ -356,12 +361,12 @@ class Doubts:
     def _heads_of(self, start: int, end: int) -> Sequence[Head] | None:
         """The heads of all hours that `[start, end)` touches; None when one has no head."""
         first = floor_to(start, HOUR_MS)
-        heads = self._heads[bisect_left(self._spans, first) : bisect_left(self._spans, end)]
-        hours = -((first - end) // HOUR_MS)  # rounded up
-        return heads if len(heads) == hours else None
+        hours = self.counted_hours
+        heads = self._heads[bisect_left(hours, first) : bisect_left(hours, end)]
+        return heads if len(heads) == -((first - end) // HOUR_MS) else None  # rounded up
 
 
-def _stretches(hours: Iterable[int], start: int, end: int) -> list[tuple[int, int]]:
+def stretches_of(hours: Iterable[int], start: int, end: int) -> list[tuple[int, int]]:
     """What hours cover of `[start, end)`; adjacent ones are one stretch.
 
     Args:
@@ -377,6 +382,7 @@ def _stretches(hours: Iterable[int], start: int, end: int) -> list[tuple[int, in
     return stretches
 
 
-def _order(dims: Sequence[Dimension]) -> list[tuple[bool, bool, Dimension]]:
+def dims_order(dims: Sequence[Dimension]) -> list[tuple[bool, bool, Dimension]]:
+    """What rows are sorted by, nulls first."""
     # A map function can put numbers and text into one field; they do not compare.
     return [(value is not None, isinstance(value, str), value) for value in dims]

@@ -1,40 +1,33 @@
 """Queries: from a metric and a range of time to an Arrow table."""
 
 import warnings
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence, Set
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import repeat
 from typing import cast
 
 import pyarrow as pa
 
 from fastdata.answer.arrangement import Arrangement
-from fastdata.answer.arrow import answer_schema, answer_table, describe, described
+from fastdata.answer.arrow import answer_schema, describe
 from fastdata.answer.chosen import ChosenDims
-from fastdata.answer.merge import Doubts, MergedRow, Row, held_range, merge
-from fastdata.answer.notebook import show_in_notebooks
-from fastdata.answer.reading import read_spans
-from fastdata.answer.ready import read_ready
+from fastdata.answer.layers import Layers, joined, opened_store, table_of
+from fastdata.answer.merge import Buckets, MergedRow, Row
 from fastdata.answer.request import QueryRequest
-from fastdata.answer.rows import RowKey
-from fastdata.answer.view import asked_for, is_worth
+from fastdata.answer.view import asked_for, is_worth, parts_of
 from fastdata.coordinates.dimensions import dump_dims
+from fastdata.declare.derived import AnyMetric, DerivedMetric
 from fastdata.declare.filters import Filter
 from fastdata.declare.metric import Metric
 from fastdata.errors import QueryError, did_you_mean
-from fastdata.settings import Settings
-from fastdata.store.earlier import EarlierDefinition, find_earlier
-from fastdata.store.protocol import Reading, ServingStore
+from fastdata.store.protocol import ServingStore
 
-Merging = Callable[[Metric, Set[RowKey] | None], Iterator[MergedRow]]
-"""The merged rows, all or some, of some measures of a metric."""
-
-__all__ = ["Merging", "Question", "answer", "query", "question_of", "with_warning"]
+__all__ = ["Question", "query", "question_of", "with_warning"]
 
 
 async def query(
-    metric: Metric,
+    metric: AnyMetric,
     start: str | datetime | None = None,
     end: str | datetime | None = None,
     *,
@@ -75,7 +68,8 @@ async def query(
         print(table["exact"].to_pylist())
 
     Args:
-        metric: What to answer.
+        metric: What to answer. Rows of a `DerivedMetric` are joined from those of its metrics by
+            window and dimensions: exact where all are, fresh and read until the earliest of them.
         start: ISO text (without an offset: local time of the zone), "yesterday", "today" or "now",
             or an aware `datetime`; a minute that it cuts is in the range. None: from the first hour
             of which the store knows anything.
@@ -133,14 +127,17 @@ class Question:
 
     Attributes:
         metric: With the measures that are asked for.
+        metrics: Those that are read, with the measures that are needed: that one, or those that
+            the measures of a derived one are made of.
         request: The interval, and the windows in it.
         schema: The columns of the answer.
     """
 
-    metric: Metric
+    metric: AnyMetric
+    metrics: tuple[Metric, ...]
     request: QueryRequest
     schema: pa.Schema
-    _chosen: ChosenDims
+    _chosen: tuple[ChosenDims, ...]
     _arrangement: Arrangement
     _about: Mapping[str, object]
     _takes_estimates: bool
@@ -157,7 +154,7 @@ class Question:
         Args:
             store: As of `query`.
             watched: Is given all rows before they are sorted or limited, and gives them on; what
-                it raises ends the answer.
+                it raises ends the answer. Of a derived metric those of its metrics come first.
 
         Raises:
             QueryError: The windows leave the years 1 to 9999, or a value does not fit its type.
@@ -165,32 +162,46 @@ class Question:
             StoreUnavailableError: There is no store, or it cannot be read; retriable.
             CorruptStateError: A stored state does not verify.
         """
-        return await answer(
+        takes_estimates = self._takes_estimates
+        async with opened_store(store) as opened:
+            layers = [
+                await Layers.read(
+                    metric, self.request, chosen, opened, takes_estimates=takes_estimates
+                )
+                for metric, chosen in zip(self.metrics, self._chosen, strict=True)
+            ]
+        return table_of(
             self.metric,
             self.request,
-            self._chosen,
-            store,
-            schema=self.schema,
-            rows=lambda merged: self._rows(merged, watched),
-            about=self._about,
-            takes_estimates=self._takes_estimates,
+            layers,
+            self.schema,
+            lambda buckets: self._rows(layers, buckets, watched),
+            self._about,
         )
 
     def _rows(
-        self, merged: Merging, watched: Callable[[Iterable[Row]], Iterable[Row]]
+        self,
+        layers: Sequence[Layers],
+        buckets: Buckets,
+        watched: Callable[[Iterable[Row]], Iterable[Row]],
     ) -> Iterable[Row]:
         """The rows that are asked for, in their order; of others, what that order needs."""
-        view, only = self.metric, None
+        if isinstance(self.metric, DerivedMetric):
+            merged = [(part.merged(buckets), repeat(part.metric)) for part in layers]
+            sides = [watched(map(MergedRow.estimated, *pair)) for pair in merged]
+            return self._arrangement.of(watched(joined(self.metric, layers, sides)))
+        (part,), (view,), only = layers, self.metrics, None
         if self._choosing is not None:
             chooser, arrangement = self._choosing
-            rows = watched(row.estimated(chooser) for row in merged(chooser, None))
+            rows = watched(row.estimated(chooser) for row in part.merged(buckets, chooser))
             only = {(row.start, dump_dims(row.dims)) for row in arrangement.of(rows)}
             watched = iter  # it has seen them
-        return self._arrangement.of(watched(row.estimated(view) for row in merged(view, only)))
+        rows = (row.estimated(view) for row in part.merged(buckets, view, only))
+        return self._arrangement.of(watched(rows))
 
 
 def question_of(
-    metric: Metric,
+    metric: AnyMetric,
     start: str | datetime | None = None,
     end: str | datetime | None = None,
     *,
@@ -211,18 +222,20 @@ def question_of(
     Raises:
         QueryError: One is wrong.
     """
-    if not isinstance(cast("object", metric), Metric):
+    if not isinstance(cast("object", metric), AnyMetric):
         raise QueryError(f"metric is {metric!r}; give a Metric, as fastdata.load has them")
     dims = _dims(metric, by)
-    chosen = ChosenDims(metric, dims, None if where is None else Filter.parse(metric, where))
+    condition = None if where is None else Filter.parse(metric, where)
     view = asked_for(metric, measures, items or {})
+    metrics = parts_of(view)
     request = QueryRequest.parse(metric, start, end, every, rolling, zone, last)
     arrangement = Arrangement.parse(view, dims, order, limit)
     return Question(
         view,
+        metrics,
         request,
         answer_schema(view, dims, layers),
-        chosen,
+        tuple([ChosenDims(part, dims, condition) for part in metrics]),
         arrangement,
         {"by": dims, "where": where, **arrangement.described()},
         # What an item is asked about is not among the estimates that are stored.
@@ -232,75 +245,22 @@ def question_of(
 
 
 def _choosing(
-    metric: Metric,
-    view: Metric,
+    metric: AnyMetric,
+    view: AnyMetric,
     arrangement: Arrangement,
     dims: Sequence[str],
     items: Mapping[str, object],
 ) -> tuple[Metric, Arrangement] | None:
     """By which measures the first rows can be chosen, if that spares sketches of all others."""
     names = [name for name, _ in arrangement.columns if name in view.columns]
-    if arrangement.limit is None or not names:
+    if arrangement.limit is None or not names or isinstance(view, DerivedMetric):
         return None
-    chooser = asked_for(metric, names, {n: item for n, item in items.items() if n in names})
+    asked = {name: item for name, item in items.items() if name in names}
+    (chooser,) = parts_of(asked_for(metric, names, asked))
     if not is_worth(chooser, view):
         return None
     order = [f"{name} desc" if last else name for name, last in arrangement.columns]
     return chooser, Arrangement.parse(chooser, dims, order, arrangement.limit)
-
-
-async def answer(
-    metric: Metric,
-    request: QueryRequest,
-    chosen: ChosenDims,
-    store: ServingStore | str | None,
-    *,
-    schema: pa.Schema,
-    rows: Callable[[Merging], Iterable[Row]],
-    about: Mapping[str, object],
-    takes_ready: bool = True,
-    takes_estimates: bool = True,
-) -> pa.Table:
-    """The answer of both layers, whatever is made of their states.
-
-    Args:
-        chosen: The dimensions of the rows that are merged.
-        store: As of `query`.
-        schema: The columns of the table.
-        rows: Makes its rows of merged ones, which it asks for.
-        about: What its metadata says besides the request; see `described`.
-        takes_ready: Whether ready windows may stand for the hours that they are merged from.
-        takes_estimates: Whether estimates may be all that there is of a ready window.
-
-    Raises:
-        QueryError: The windows leave the years 1 to 9999, or a value does not fit its type.
-        SettingsError: The URL is of no store, or a setting is wrong.
-        StoreUnavailableError: There is no store, or it cannot be read; retriable.
-        CorruptStateError: A stored state does not verify.
-    """
-    async with _opened_store(store) as opened:
-        reading, windows = (
-            await read_ready(metric, request, chosen, opened, takes_estimates)
-            if takes_ready
-            else (await read_spans(metric, request, chosen, opened), None)
-        )
-        earlier = await _earlier(metric, request, chosen, reading, opened)
-    # Rolling days of which only left out events are known have not come yet, and have no row.
-    held = held_range(metric, reading, with_left_out=request.rolling is None)
-    request = request.within(held)
-    buckets = request.buckets(held)
-    doubts = Doubts(metric, reading)
-    ready = windows.of_rows(metric, buckets) if windows and buckets else None
-
-    def merged(view: Metric, only: Set[RowKey] | None) -> Iterator[MergedRow]:
-        return merge(view, doubts, buckets, chosen, ready, only) if buckets else iter(())
-
-    table = answer_table(schema, rows(merged), doubts)
-    show_in_notebooks()
-    if earlier is not None:
-        about = {**about, "earlier": earlier.as_dict()}
-    whole = (buckets.start, buckets.end) if buckets else None
-    return described(table, metric, request, whole, doubts, about)
 
 
 def with_warning(table: pa.Table) -> pa.Table:
@@ -310,26 +270,7 @@ def with_warning(table: pa.Table) -> pa.Table:
     return table
 
 
-async def _earlier(
-    metric: Metric,
-    request: QueryRequest,
-    chosen: ChosenDims,
-    reading: Reading,
-    store: ServingStore,
-) -> EarlierDefinition | None:
-    """The definition before the present one, where that one alone has been counted by batch."""
-    if reading.heads:
-        return None
-    # Of a part nothing may be there though something is of the whole.
-    is_any = reading.partials or (chosen.is_filtered and await store.has_partials(metric.id))
-    # Hours that no replay has come to yet are the rule, and no reason to look at all runs.
-    if is_any and await store.last_run(metric.id):
-        return None
-    start, end = request.read_range(metric.span_ms)
-    return await find_earlier(store, metric.name, metric.id, start, end)
-
-
-def _dims(metric: Metric, by: str | Sequence[str] | None) -> tuple[str, ...]:
+def _dims(metric: AnyMetric, by: str | Sequence[str] | None) -> tuple[str, ...]:
     names = () if by is None else (by,) if isinstance(by, str) else tuple(dict.fromkeys(by))
     for name in names:
         if name not in metric.by:
@@ -337,16 +278,3 @@ def _dims(metric: Metric, by: str | Sequence[str] | None) -> tuple[str, ...]:
             advice = did_you_mean(name, metric.by, f"its dimensions are: {have}")
             raise QueryError(f"metric {metric.name!r} has no dimension {name!r}; {advice}")
     return names
-
-
-@asynccontextmanager
-async def _opened_store(store: ServingStore | str | None) -> AsyncIterator[ServingStore]:
-    """A store to read from, which is closed again if it was opened here."""
-    if store is not None and not isinstance(store, str):
-        yield store
-        return
-    from fastdata.store.opening import open_store
-
-    url = Settings.load().store if store is None else store
-    async with open_store(url, create=False) as opened:
-        yield opened

@@ -14,7 +14,7 @@ from fastdata.coordinates.instants import (
     parse_duration,
 )
 from fastdata.coordinates.moments import parse_range
-from fastdata.declare.metric import Metric
+from fastdata.declare.derived import AnyMetric
 from fastdata.errors import QueryError
 
 __all__ = ["UNITS", "QueryRequest", "parse_grain"]
@@ -43,7 +43,7 @@ class QueryRequest:
     @classmethod
     def parse(
         cls,
-        metric: Metric,
+        metric: AnyMetric,
         start: str | datetime | None,
         end: str | datetime | None,
         every: str | timedelta,

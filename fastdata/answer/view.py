@@ -4,18 +4,19 @@ from collections.abc import Mapping, Sequence
 from copy import copy
 from typing import Any, cast
 
+from fastdata.declare.derived import AnyMetric
 from fastdata.declare.metric import Metric
 from fastdata.errors import QueryError, did_you_mean
 from fastdata.measures.aggregate import Aggregate
 from fastdata.measures.estimates import Estimate
 from fastdata.measures.ratios import Derived
 
-__all__ = ["asked_for", "is_worth"]
+__all__ = ["asked_for", "is_worth", "parts_of"]
 
 
 def asked_for(
-    metric: Metric, measures: str | Sequence[str] | None, items: Mapping[str, object]
-) -> Metric:
+    metric: AnyMetric, measures: str | Sequence[str] | None, items: Mapping[str, object]
+) -> AnyMetric:
     """The metric with these measures alone, in this order; what is stored of others is not read.
 
     Args:
@@ -26,9 +27,18 @@ def asked_for(
         QueryError: It has no such measure, or one that answers nothing about an item.
     """
     names = [*metric.columns] if measures is None else _listed(metric, measures)
-    aggregates = dict(zip(metric.folded, metric.aggregates, strict=True))
-    for label, item in items.items():
-        aggregates[label] = _about(metric, label, item, aggregates.get(label))
+    if isinstance(metric, Metric):
+        aggregates = dict(zip(metric.folded, metric.aggregates, strict=True))
+        about = {n: _about(metric, n, item, aggregates.get(n)) for n, item in items.items()}
+        return _measured(metric, names, aggregates | about)
+    if items:
+        raise QueryError(f"derived metric {metric.name!r} has no measure that is about an item")
+    view = copy(metric)
+    view.columns = {name: metric.columns[name] for name in names}
+    return view
+
+
+def _measured(metric: Metric, names: Sequence[str], aggregates: Mapping[str, Aggregate]) -> Metric:
     columns = {name: aggregates.get(name, metric.columns[name]) for name in names}
     derived = [column for column in columns.values() if isinstance(column, Derived)]
     needed = {*names, *(part for column in derived for part in column.parts)}
@@ -48,6 +58,20 @@ def is_worth(view: Metric, whole: Metric) -> bool:
     pairs = zip(view.aggregates, whole.aggregates, strict=True)
     spared = (b for a, b in pairs if isinstance(a, _Unread) and not isinstance(b, _Unread))
     return any(not isinstance(aggregate.zero(), int) for aggregate in spared)
+
+
+def parts_of(view: AnyMetric) -> tuple[Metric, ...]:
+    """The metrics that are read for one, each with the measures that are needed."""
+    if isinstance(view, Metric):
+        return (view,)
+    parts = dict.fromkeys(part for formula in view.columns.values() for part in formula.parts)
+    return tuple(
+        [
+            _measured(metric, labels, dict(zip(metric.folded, metric.aggregates, strict=True)))
+            for metric in view.metrics
+            if (labels := [label for name, label in parts if name == metric.name])
+        ]
+    )
 
 
 class _Unread:
@@ -78,7 +102,7 @@ class _Unread:
         return seen
 
 
-def _listed(metric: Metric, measures: str | Sequence[str]) -> list[str]:
+def _listed(metric: AnyMetric, measures: str | Sequence[str]) -> list[str]:
     names = [measures] if isinstance(measures, str) else measures
     if not isinstance(names, Sequence) or not all(isinstance(name, str) for name in names):
         raise QueryError(f"measures is {measures!r}; give names, as in ['events']")

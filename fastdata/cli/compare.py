@@ -5,7 +5,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import TYPE_CHECKING, Any, Unpack, cast
 
 import click
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from fastdata.answer.lift import Lift
+    from fastdata.declare.derived import AnyMetric
     from fastdata.declare.metric import Metric
     from fastdata.store.protocol import ServingStore
 
@@ -82,10 +83,10 @@ def compare(
     if measure is None:
         raise click.UsageError("name a MEASURE that is a Sets, or give --lift")
 
-    async def answer(metric: "Metric", store: "ServingStore") -> "pa.Table":
+    async def answer(metric: "AnyMetric", store: "ServingStore") -> "pa.Table":
         from fastdata.answer.compare import compare
 
-        return await compare(metric, measure, *sides, **interval, store=store)
+        return await compare(cast("Metric", metric), measure, *sides, **interval, store=store)
 
     deliver(metric, answer, interval, form, as_json, output)
 
@@ -102,7 +103,7 @@ def _compare_arms(
 
     metric, store = declared_metric(name)
     with no_warnings():
-        answer = asyncio.run(lift(metric, *sides, **asked, store=store))
+        answer = asyncio.run(lift(cast("Metric", metric), *sides, **asked, store=store))
     plain = asdict(answer)
     about = plain.pop("about")
     text = json.dumps({**about, **plain}) if as_json else "\n".join(_lines(answer))

@@ -3,7 +3,7 @@
 import ast
 import os
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -33,17 +33,18 @@ def completion(shell: str) -> None:
         click.echo(kind(root.command, {}, "fastdata", "_FASTDATA_COMPLETE").source())
 
 
-def complete_metric(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
+def complete_metric(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
     """The names of metrics that begin so; it runs no code of users, and says nothing of mistakes.
 
-    Names that are computed are not seen.
+    Names that are computed are not seen, and those of derived metrics only where they are asked.
     """
+    kinds = ("Metric", "DerivedMetric") if ctx.info_name == "query" else ("Metric",)
     names: set[str] = set()
     # What cannot be read completes nothing: whoever presses a key wants no message.
     with suppress(OSError, ValueError):
         for file in sorted(_agents().glob("*.py")):
             with suppress(OSError, SyntaxError, ValueError, RecursionError):
-                names.update(_metrics(file.read_text(encoding="utf-8")))
+                names.update(_metrics(file.read_text(encoding="utf-8"), kinds))
     return sorted(name for name in names if name.startswith(incomplete))
 
 
@@ -56,13 +57,14 @@ def _agents() -> Path:
     return Path(str(settings.get("agents", "agents")))
 
 
-def _metrics(code: str) -> Iterator[str]:
-    """The first arguments of what is called Metric, or those by name."""
+def _metrics(code: str, kinds: Collection[str]) -> Iterator[str]:
+    """The first arguments of what is called one of these, or those by name."""
     for node in ast.walk(ast.parse(code)):
         if not isinstance(node, ast.Call):
             continue
         called = node.func.attr if isinstance(node.func, ast.Attribute) else node.func
-        if called == "Metric" or (isinstance(called, ast.Name) and called.id == "Metric"):
+        name = called.id if isinstance(called, ast.Name) else called
+        if name in kinds:
             named = [keyword.value for keyword in node.keywords if keyword.arg == "name"]
             for value in [*node.args[:1], *named]:
                 if isinstance(value, ast.Constant) and isinstance(value.value, str):

@@ -7,14 +7,17 @@ from fastdata.cli.windows import RangeOptions, show_local
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from fastdata.declare.metric import Metric
+    from fastdata.declare.derived import AnyMetric
     from fastdata.store.protocol import ServingStore
 
 __all__ = ["why_empty"]
 
 
 async def why_empty(
-    metric: "Metric", table: "pa.Table", interval: RangeOptions, store: "ServingStore"
+    metric: "AnyMetric",
+    table: "pa.Table",
+    interval: RangeOptions,
+    store: "ServingStore",
 ) -> str:
     """Why a query gave no rows, and what to ask for instead.
 
@@ -62,13 +65,17 @@ def _is_apart(start: int | None, end: int | None, held: tuple[int, int]) -> bool
     return (start is not None and held[1] <= start) or (end is not None and end <= held[0])
 
 
-async def _held(metric: "Metric", store: "ServingStore") -> tuple[int, int] | None:
+async def _held(metric: "AnyMetric", store: "ServingStore") -> tuple[int, int] | None:
     """The hours of which anything is known, of any dimensions; no state is read."""
     from fastdata.answer.request import QueryRequest
+    from fastdata.answer.view import parts_of
     from fastdata.declare.unfolded import unfolded_of
 
-    hours = QueryRequest.parse(metric, None, None, "all").read_range(metric.span_ms)
-    unfolded = unfolded_of(metric.source).id
-    survey = await store.survey(metric.id, unfolded, metric.source.topic, *hours)
-    spans = [*survey.heads, *survey.partials]
-    return (min(spans), max(spans) + metric.span_ms) if spans else None
+    edges: list[int] = []
+    for part in parts_of(metric):
+        hours = QueryRequest.parse(part, None, None, "all").read_range(part.span_ms)
+        unfolded = unfolded_of(part.source).id
+        survey = await store.survey(part.id, unfolded, part.source.topic, *hours)
+        for span in (*survey.heads, *survey.partials):
+            edges += [span, span + part.span_ms]
+    return (min(edges), max(edges)) if edges else None

@@ -21,10 +21,10 @@ from fastdata.cli.windows import RangeOptions, ranged
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from fastdata.declare.metric import Metric
+    from fastdata.declare.derived import AnyMetric
     from fastdata.store.protocol import ServingStore
 
-    _Answer = Callable[[Metric, ServingStore], Coroutine[None, None, pa.Table]]
+    _Answer = Callable[[AnyMetric, ServingStore], Coroutine[None, None, pa.Table]]
 
 __all__ = [
     "declared_metric", "deliver", "listed", "no_warnings", "pairs", "printed", "query",
@@ -130,7 +130,7 @@ def query(
     """  # noqa: D301  (click wants the backspace)
     asked = pairs("--item", items)
 
-    async def answer(metric: "Metric", store: "ServingStore") -> "pa.Table":
+    async def answer(metric: "AnyMetric", store: "ServingStore") -> "pa.Table":
         from fastdata.answer.query import query
 
         return await query(
@@ -245,14 +245,14 @@ def _earlier(table: "pa.Table") -> str | None:
     return earlier["hint"] if earlier else None
 
 
-def declared_metric(name: str) -> "tuple[Metric, str]":
+def declared_metric(name: str) -> "tuple[AnyMetric, str]":
     """The metric of that name, and the URL of the store."""
     from fastdata.declare.catalog import load_folder
     from fastdata.settings import Settings
-    from fastdata.verify.errors_metric import find_metric
+    from fastdata.verify.errors_metric import find_asked
 
     settings = Settings.load()
-    metric = find_metric(load_folder(settings.agents), name)
+    metric = find_asked(load_folder(settings.agents), name)
     spare_pandas()
     return metric, settings.store
 

@@ -2,11 +2,8 @@
 
 import hashlib
 import json
-import math
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from decimal import Decimal
-from fractions import Fraction
 from typing import NoReturn, cast
 from urllib.parse import urlsplit
 
@@ -15,14 +12,12 @@ from fastdata.declare.filters import Filter
 from fastdata.declare.metric import Metric
 from fastdata.declare.place import declaring_place
 from fastdata.errors import DeclarationError, FastdataError, did_you_mean
-from fastdata.events.fieldtypes import FieldType
 from fastdata.expressions import Column, Node, describe, nodes_of, parse_expression
-from fastdata.measures.estimates import Estimate, Value
+from fastdata.measures.estimates import Estimate
 
 __all__ = ["Alert"]
 
 _MOST_CHARS = 64
-_NUMBERS = ("int", "float", "decimal")
 # Bounds of sketches are three standard deviations, of which one answer in hundreds is outside.
 # With six it is one in a billion.
 _SKETCH_STRETCH = 2
@@ -111,18 +106,15 @@ class Alert:
 
         values: dict[str, Interval | None] = {}
         for name in self.measures:
-            ends = _ends(estimates[name])
+            estimate = estimates[name]
+            ends = estimate.ends(1 if estimate.confidence == 1.0 else _SKETCH_STRETCH)
             values[name] = None if ends is None else Interval(*ends)
         return verdict(self._condition, values)
 
     def _parse(self) -> Node:
-        kinds = {label: column.kind for label, column in self.metric.columns.items()}
-        numbers = [label for label, kind in kinds.items() if kind in _NUMBERS]
-        # As floats, since a quotient of two counts shall have its fraction.
-        fields = {label: FieldType("float", nullable=True) for label in numbers}
         user = f"{self.place}: when of alert {self.name!r}"
         try:
-            return parse_expression(self.when, fields, user)
+            return parse_expression(self.when, self.metric.number_fields, user)
         except DeclarationError as error:
             text = str(error).replace("no field", f"no measure of metric {self.metric.name!r} that "
                                       "is a number,")  # fmt: skip
@@ -182,22 +174,3 @@ class Alert:
 
 def _is_plain(name: str) -> bool:
     return name.isprintable() and name == name.strip()
-
-
-def _ends(estimate: Estimate) -> tuple[Fraction | float, Fraction | float] | None:
-    """Between which numbers the true value certainly lies; None where there may be none."""
-    value = _number(estimate.value)
-    if value is None:
-        return None
-    low, high = _number(estimate.lower), _number(estimate.upper)
-    stretch = 1 if estimate.confidence == 1.0 else _SKETCH_STRETCH
-    return (
-        -math.inf if low is None else value - stretch * (value - low),
-        math.inf if high is None else value + stretch * (high - value),
-    )
-
-
-def _number(value: Value) -> Fraction | None:
-    if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
-        return None
-    return Fraction(value) if math.isfinite(value) else None

@@ -12,6 +12,7 @@ from types import ModuleType
 from typing import TypeVar
 
 from fastdata.declare.alert import Alert
+from fastdata.declare.derived import AnyMetric, DerivedMetric
 from fastdata.declare.metric import Metric
 from fastdata.declare.source import Source
 from fastdata.errors import (
@@ -26,36 +27,41 @@ __all__ = ["Catalog", "catalog_of", "forget", "load", "load_folder"]
 
 _UNKNOWN_NAME = re.compile(r"cannot import name '(\w+)' from 'fastdata' ")
 _UNKNOWN_ARGUMENT = re.compile(
-    r"(Metric|Source|Alert)\.__init__\(\) got an unexpected keyword argument '(\w+)'"
+    r"(Metric|DerivedMetric|Source|Alert)\.__init__\(\) got an unexpected keyword argument '(\w+)'"
 )
 _OTHER_NAMES = {
     "avg": "Mean", "average": "Mean", "median": "Quantiles", "percentile": "Quantiles",
     "percentiles": "Quantiles", "distinct": "Uniques", "countdistinct": "Uniques",
     "std": "StdDev", "var": "Variance", "minimum": "Min", "maximum": "Max",
 }  # fmt: skip
-_T = TypeVar("_T", Metric, Source, Alert)
+_T = TypeVar("_T", AnyMetric, Source, Alert)
 
 
 @dataclass(frozen=True, slots=True)
 class Catalog:
-    """Declared metrics, sources and alerts, by name."""
+    """Declared metrics, sources and alerts, by name; of `metrics` and `derived` none share one."""
 
     metrics: dict[str, Metric]
     sources: dict[str, Source]
     alerts: dict[str, Alert] = field(default_factory=dict)
+    derived: dict[str, DerivedMetric] = field(default_factory=dict)
 
     def metric(self, name: str) -> Metric:
-        """A metric by name.
+        """A metric by name, and no derived one.
 
         Raises:
             UnknownMetricError: No metric has that name; the message lists those there are.
         """
-        try:
+        if name in self.metrics:
             return self.metrics[name]
-        except KeyError:
-            have = ", ".join(sorted(self.metrics)) or "none"
-            advice = did_you_mean(name, self.metrics, f"declared are: {have}")
-            raise UnknownMetricError(f"no metric {name!r}; {advice}") from None
+        if derived := self.derived.get(name):
+            names = ", ".join(metric.name for metric in derived.metrics)
+            raise UnknownMetricError(
+                f"{name!r} is a derived metric, of which nothing is stored; it is made of: {names}"
+            )
+        declared = sorted(self.metrics | self.derived)
+        advice = did_you_mean(name, declared, f"declared are: {', '.join(declared) or 'none'}")
+        raise UnknownMetricError(f"no metric {name!r}; {advice}")
 
     def chosen(self, names: Iterable[str]) -> list[Metric]:
         """The metrics of these names, each once; all of the catalog where there are none.
@@ -133,27 +139,31 @@ def catalog_of(values: Iterable[object]) -> Catalog:
     Raises:
         DeclarationError: Two metrics, two sources, or two alerts, share a name.
     """
-    declared = [value for value in values if isinstance(value, Metric | Source | Alert)]
+    kinds = Metric | DerivedMetric | Source | Alert
+    declared = [value for value in values if isinstance(value, kinds)]
     declared += [value.metric for value in declared if isinstance(value, Alert)]
+    declared += [m for value in declared if isinstance(value, DerivedMetric) for m in value.metrics]
     declared += [value.source for value in declared if isinstance(value, Metric)]
-    metrics: dict[str, Metric] = {}
+    asked: dict[str, AnyMetric] = {}
     sources: dict[str, Source] = {}
     alerts: dict[str, Alert] = {}
     for value in declared:
         match value:
-            case Metric():
-                _put(metrics, value)
+            case Metric() | DerivedMetric():
+                _put(asked, value)
             case Source():
                 _put(sources, value)
             case Alert():
                 _put(alerts, value)
-    return Catalog(metrics, sources, alerts)
+    metrics = {name: value for name, value in asked.items() if isinstance(value, Metric)}
+    derived = {name: value for name, value in asked.items() if isinstance(value, DerivedMetric)}
+    return Catalog(metrics, sources, alerts, derived)
 
 
 def _put(by_name: dict[str, _T], value: _T) -> None:
     other = by_name.setdefault(value.name, value)
     if other is not value:
-        kind = type(value).__name__.lower()
+        kind = type(value).__name__.lower().removeprefix("derived")
         raise DeclarationError(
             f"{value.place}: two {kind}s are named {value.name!r}; the other is at {other.place}"
         )

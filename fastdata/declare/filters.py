@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Self
 
 from fastdata.coordinates.dimensions import Dimension
-from fastdata.declare.metric import Metric
+from fastdata.declare.derived import AnyMetric
 from fastdata.errors import DeclarationError, MapError, QueryError
 from fastdata.expressions import Column, compile_value, describe, nodes_of, parse_expression
 from fastdata.expressions.tree import or_null
@@ -31,7 +31,7 @@ class Filter:
         self._condition = condition
 
     @classmethod
-    def parse(cls, metric: Metric, text: str) -> Self:
+    def parse(cls, metric: AnyMetric, text: str) -> Self:
         """The filter of an expression over a metric's dimensions.
 
         Args:

@@ -20,9 +20,9 @@ from fastdata.measures.aggregate import Aggregate, dump_whole, widened_by_any
 from fastdata.measures.count import Count
 from fastdata.measures.envelope import MAX_WHOLE_BYTES, pack, unpack
 from fastdata.measures.estimates import Estimate
-from fastdata.measures.ratios import Derived
+from fastdata.measures.ratios import NUMBERS, Derived
 
-__all__ = ["Folding", "Measure", "Metric", "States"]
+__all__ = ["Folding", "Measure", "Metric", "States", "wrong_name"]
 
 States = list[object]  # one for each of `Metric.aggregates`
 _MeasureValues = Sequence[object]  # one for each of `Metric.aggregates`; None is skipped
@@ -171,6 +171,13 @@ class Metric:
     def dimension_type(self, name: str) -> FieldType:
         """The type of the values of the dimension `name`."""
         return self.selection.by[self.by.index(name)].type
+
+    @property
+    def number_fields(self) -> dict[str, FieldType]:
+        """The measures that are numbers, as an expression may name them."""
+        # As floats, since a quotient of two counts shall have its fraction.
+        kinds = {label: column.kind for label, column in self.columns.items()}
+        return {n: FieldType("float", nullable=True) for n, k in kinds.items() if k in NUMBERS}
 
     def set_for(self, names: Collection[str]) -> int:
         """The index of the smallest grouping set that has all dimensions `names`.
@@ -334,17 +341,8 @@ class Metric:
         return self.source.schema.fields
 
     def _check_names(self) -> None:
-        for name in (self.name, *self.measures):
-            if not _NAME.fullmatch(name):
-                self._fail(f"{name!r} is no name: 1 to 48 of a-z, 0-9 and _, a letter first")
-        if clash := _COLUMNS.intersection(self.by):
-            self._fail(f"the dimension {min(clash)!r} has the name of a column of every answer")
-        taken = _COLUMNS | set(self.by)
-        suffixes = ("", "_lower", "_upper")
-        columns = [f"{label}{suffix}" for label in self.measures for suffix in suffixes]
-        doubled = {name for name in columns if name in taken or columns.count(name) > 1}
-        if doubled:
-            self._fail(f"the measure name gives the column {min(doubled)!r}, which is taken")
+        if message := wrong_name(self.name, self.by, self.measures):
+            self._fail(message)
 
     def _bind(self, label: str, measure: Measure, arguments: Sequence[Node]) -> Aggregate:
         if type(measure).__repr__ is object.__repr__:
@@ -372,6 +370,21 @@ class Metric:
 
     def _fail(self, message: str) -> None:
         raise DeclarationError(f"{self.place}: metric {self.name!r}: {message}")
+
+
+def wrong_name(metric: str, by: Collection[str], measures: Collection[str]) -> str | None:
+    """What is wrong with the names of a metric, its dimensions and measures; None for nothing."""
+    for name in (metric, *measures):
+        if not _NAME.fullmatch(name):
+            return f"{name!r} is no name: 1 to 48 of a-z, 0-9 and _, a letter first"
+    if clash := _COLUMNS.intersection(by):
+        return f"the dimension {min(clash)!r} has the name of a column of every answer"
+    taken = _COLUMNS | set(by)
+    columns = [f"{label}{suffix}" for label in measures for suffix in ("", "_lower", "_upper")]
+    doubled = {name for name in columns if name in taken or columns.count(name) > 1}
+    if doubled:
+        return f"the measure name gives the column {min(doubled)!r}, which is taken"
+    return None
 
 
 def _typed_text(node: Node) -> list[str]:

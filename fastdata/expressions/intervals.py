@@ -1,18 +1,19 @@
-"""What a condition certainly is of numbers that are only known to lie between two bounds."""
+"""What an expression certainly is of numbers that are only known to lie between two bounds."""
 
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cache
 from typing import Any
 
 from fastdata.errors import DeclarationError
 from fastdata.expressions import conditions, numbers
 from fastdata.expressions.conversions import CONVERSIONS
 from fastdata.expressions.parsing import NOT
-from fastdata.expressions.tree import Call, Column, Literal, Node, Operator
+from fastdata.expressions.tree import Call, Column, Get, Literal, Node, Operator
 
-__all__ = ["Interval", "verdict"]
+__all__ = ["Interval", "interval_of", "verdict"]
 
 _End = Fraction | float  # of floats only the infinities
 
@@ -32,7 +33,7 @@ def verdict(condition: Node, values: Mapping[str, Interval | None]) -> bool | No
     cannot be computed: of null, and of a quotient by what may be 0.
 
     Args:
-        values: By field; None is null.
+        values: By field, one inside of a record as in "record.field"; None is null.
 
     Raises:
         DeclarationError: It holds something besides numbers, + - * /, comparisons, AND, OR and NOT.
@@ -41,20 +42,35 @@ def verdict(condition: Node, values: Mapping[str, Interval | None]) -> bool | No
     return value
 
 
+def interval_of(number: Node, values: Mapping[str, Interval | None]) -> Interval | None:
+    """Between which numbers the value of an expression lies; None and `values` as of `verdict`.
+
+    Raises:
+        DeclarationError: It holds something besides numbers and + - * /.
+    """
+    interval: Interval | None = _value(number, values)
+    return interval
+
+
 def _value(node: Node, values: Mapping[str, Interval | None]) -> Any:
     match node:
-        case Column():
-            return values[node.name]
+        case Column() | Get():
+            return values[node.text]
         case Literal() if node.type.kind in ("int", "float", "decimal") and node.value is not None:
-            # Not its value: of a decimal beside a float that is the nearest float.
-            number = Fraction(node.text)
-            return Interval(number, number)
+            return _literal(node.text)
         case Call() if node.operator in _COMPUTED:
             return _COMPUTED[node.operator](*[_value(part, values) for part in node.arguments])
     raise DeclarationError(
         f"{node.text} cannot be judged by bounds; what can are measures and numbers, + - * / "
         "(of two numbers write 1.0 / 3), comparisons, AND, OR and NOT"
     )
+
+
+@cache
+def _literal(text: str) -> Interval:
+    # Not its value: of a decimal beside a float that is the nearest float.
+    number = Fraction(text)
+    return Interval(number, number)
 
 
 def _strict(compute: Callable[..., Any]) -> Callable[..., Any]:
@@ -70,6 +86,9 @@ def _negative(a: Interval) -> Interval:
 
 
 def _times(a: Interval, b: Interval) -> Interval:
+    if a.low == a.high and b.low == b.high:  # most are, and four products take their time
+        product = _product(a.low, b.low)
+        return Interval(product, product)
     ends = [_product(x, y) for x in (a.low, a.high) for y in (b.low, b.high)]
     return Interval(min(ends), max(ends))
 

@@ -25,7 +25,7 @@ from fastdata.mcp.arguments import (
 from fastdata.mcp.shown import shown_rows, shown_source, shown_verification
 from fastdata.operate.freshness import late_to_count, late_to_read
 from fastdata.store.protocol import ServingStore
-from fastdata.verify.errors_metric import find_metric
+from fastdata.verify.errors_metric import find_asked
 from fastdata.verify.reports import VerifyProgress
 from fastdata.verify.segments import first_segment
 from fastdata.verify.verify import verify
@@ -82,7 +82,8 @@ async def _list_metrics(desk: Desk, _arguments: NoArguments) -> _Document:
     """All metrics that can be asked, and what time it is `now`. Begin here.
 
     Of each: dimensions, measures, source, smallest window, time zone, of which time anything is
-    `stored`, and which time was `replayed`, so that its numbers are exact.
+    `stored`, and which time was `replayed`, so that its numbers are exact. Those that are `derived`
+    are computed from others, and are queried like these.
     """
     return {"now": to_iso(now_ms())} | (await metrics_of(desk)).model_dump()
 
@@ -97,7 +98,7 @@ async def _query_metric(desk: Desk, asked: QuestionArguments) -> _Document:
     has come. `is_cut`: there are more rows than `limit`. To sum over a dimension leave it out of
     `by`: means and distinct counts of rows cannot be added up.
     """
-    metric = find_metric(desk.catalog, asked.metric)
+    metric = find_asked(desk.catalog, asked.metric)
     # One more tells whether it was cut.
     words = asked.model_copy(update={"limit": asked.limit + 1})
     question, _, key = await desk.answers.tag(metric, words, "json")
@@ -111,9 +112,12 @@ async def _query_metric(desk: Desk, asked: QuestionArguments) -> _Document:
             " dimensions (by), a condition (where), the largest ones (order), or a larger limit"
         )
     elif not rows:
-        held = (await desk.looks.at(metric)).held
-        stretch = f"from {to_iso(held[0])} to {to_iso(held[1])}" if held else "of no time yet"
-        answer["hint"] = f"no rows: {metric.name} is stored {stretch}; check from, to and where"
+        stored = []
+        for part in question.metrics:
+            held = (await desk.looks.at(part)).held
+            stretch = f"from {to_iso(held[0])} to {to_iso(held[1])}" if held else "of no time yet"
+            stored.append(f"{part.name} is stored {stretch}")
+        answer["hint"] = f"no rows: {', '.join(stored)}; check from, to and where"
     names = [name for name in metric.columns if rows and name in rows[0]]
     return answer | {"rows": shown_rows(rows[: asked.limit], names)}
 

@@ -18,10 +18,10 @@ from fastdata.measures.sums import Sum
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["Derived", "Rate", "Ratio"]
+__all__ = ["NUMBERS", "Derived", "Rate", "Ratio"]
 
 _Number = int | float | Decimal
-_NUMBERS: tuple[Kind, ...] = ("int", "float", "decimal")
+NUMBERS: tuple[Kind, ...] = ("int", "float", "decimal")
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,8 +127,8 @@ def _check_part(
         raise DeclarationError(
             f"{measure!r}: the measure {name!r} is derived, too; name those that it is made of"
         )
-    if folded[name].kind not in _NUMBERS:
-        fit = ", ".join(_NUMBERS)
+    if folded[name].kind not in NUMBERS:
+        fit = ", ".join(NUMBERS)
         raise DeclarationError(
             f"{measure!r}: the measure {name!r} is of kind {folded[name].kind}; what fits is: {fit}"
         )

@@ -7,6 +7,7 @@ from fastdata.coordinates.dimensions import dump_dims
 from fastdata.coordinates.instants import HOUR_MS
 from fastdata.coordinates.segments import Coverage
 from fastdata.declare.catalog import Catalog
+from fastdata.declare.derived import AnyMetric
 from fastdata.declare.metric import Measure, Metric, States
 from fastdata.declare.unfolded import unfolded_of
 from fastdata.events.fieldtypes import FieldType
@@ -16,7 +17,7 @@ from fastdata.measures.sums import Mean, Sum
 from fastdata.store.protocol import Flip, Head, ServingStore, Total
 from fastdata.verify.reports import SpanReport
 
-__all__ = ["errors_of", "find_metric", "since", "store_errors"]
+__all__ = ["errors_of", "find_asked", "find_metric", "since", "store_errors"]
 
 _SUFFIX = ":error"
 _TYPES: Mapping[str, FieldType] = {
@@ -76,6 +77,15 @@ def find_metric(catalog: Catalog, name: str) -> Metric:
     if name.endswith(_SUFFIX):
         return errors_of(catalog.metric(name.removesuffix(_SUFFIX)))
     return catalog.metric(name)
+
+
+def find_asked(catalog: Catalog, name: str) -> AnyMetric:
+    """What can be asked by a name: a derived metric, or what `find_metric` finds.
+
+    Raises:
+        UnknownMetricError: There is none; the message lists those there are.
+    """
+    return catalog.derived.get(name) or find_metric(catalog, name)
 
 
 async def store_errors(

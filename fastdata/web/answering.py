@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Header, Path, Query, Response
 from fastapi.responses import StreamingResponse
 
-from fastdata.verify.errors_metric import find_metric
+from fastdata.verify.errors_metric import find_asked
 from fastdata.web.dependency import TheDesk
 from fastdata.web.models import MetricAnswer, MetricList, responses
 from fastdata.web.reports import metrics_of
@@ -15,7 +15,9 @@ __all__ = ["router"]
 
 router = APIRouter(prefix="/api/v1", tags=["answers"])
 
-_Name = Annotated[str, Path(description="Of a metric; of `NAME:error`, how far speed was off.")]
+_Name = Annotated[
+    str, Path(description="Of a metric, derived or not; of `NAME:error`, how far speed was off.")
+]
 
 
 @router.get("/metrics", responses=responses(401, 503))
@@ -55,7 +57,7 @@ async def query_metric(
     Send the `ETag` of the last answer as `If-None-Match`: the response is 304 while nothing but
     `fresh_until` and `read_until` would be another.
     """
-    metric = find_metric(desk.catalog, name)
+    metric = find_asked(desk.catalog, name)
     form = form_of(words.format, accept)
     question, tag, key = await desk.answers.tag(metric, words, form)
     headers = {"ETag": tag, "Cache-Control": "private, no-cache", "Vary": "Accept, Authorization"}

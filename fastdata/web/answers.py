@@ -15,7 +15,7 @@ from fastdata.answer.batches import write_csv, write_json
 from fastdata.answer.merge import Row
 from fastdata.answer.query import Question
 from fastdata.coordinates.instants import parse_instant
-from fastdata.declare.metric import Metric
+from fastdata.declare.derived import AnyMetric
 from fastdata.errors import QueryError
 from fastdata.settings import Settings
 from fastdata.store.protocol import ServingStore
@@ -47,7 +47,7 @@ class Answers:
         self._bodies = Shared[bytes](_KEPT, lambda body: len(body) <= _KEPT_BYTES)
 
     async def tag(
-        self, metric: Metric, words: QuestionWords, form: Form
+        self, metric: AnyMetric, words: QuestionWords, form: Form
     ) -> tuple[Question, str, str]:
         """The question, the tag of its answer, and what tells the answer from all others.
 
@@ -59,13 +59,13 @@ class Answers:
             StoreError: The store failed.
         """
         question = words.about(metric)
-        look = await self._looks.at(metric)
+        looks = [(part, await self._looks.at(part)) for part in question.metrics]
         request = question.request
         asked = words.model_dump(exclude={"start", "end", "last", "format"})
         definition = [metric.id, repr(metric.measures), request.start, request.end, form]
-        mark = look.mark(*request.read_range(metric.span_ms))
-        tag = f'W/"{_digest([mark, asked, definition])}"'
-        return question, tag, f"{tag} {look.fresh_until} {look.read_until}"
+        marks = [look.mark(*request.read_range(part.span_ms)) for part, look in looks]
+        tag = f'W/"{_digest([marks, asked, definition])}"'
+        return question, tag, repr([tag, *((at.fresh_until, at.read_until) for _, at in looks)])
 
     async def body(self, question: Question, key: str, limit: int | None, form: Form) -> bytes:
         """The answer; it is given up when all who wait for it are cancelled.

@@ -9,6 +9,7 @@ __all__ = [
     "ANY_PROBLEM",
     "AnswerRow",
     "Cause",
+    "DerivedMetricInfo",
     "Dimension",
     "LetterInfo",
     "Letters",
@@ -82,10 +83,22 @@ class MetricInfo(BaseModel):
     read_until: str | None = Field(description="Up to when the log is read, by its own time.")
 
 
+class DerivedMetricInfo(BaseModel):
+    """A metric whose rows are computed from those of others; it is queried like these."""
+
+    name: str
+    definition: str
+    metrics: list[str] = Field(description="Those that it is made of.")
+    zone: str = Field(description="Of its days, weeks and months.", examples=["UTC"])
+    dimensions: list[Dimension] = Field(description="That all of them have.")
+    measures: list[MeasureInfo]
+
+
 class MetricList(BaseModel):
     """All declared metrics."""
 
     metrics: list[MetricInfo]
+    derived: list[DerivedMetricInfo]
 
 
 class AnswerRow(BaseModel):

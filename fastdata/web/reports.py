@@ -9,6 +9,7 @@ from fastdata.answer.batches import json_rows
 from fastdata.answer.query import question_of
 from fastdata.archive import open_archive_storage
 from fastdata.coordinates.instants import MINUTE_MS, now_ms, to_iso
+from fastdata.declare.derived import AnyMetric, DerivedMetric
 from fastdata.declare.metric import Metric
 from fastdata.declare.source import Source
 from fastdata.errors import FastdataError, QueryError, mask_url
@@ -25,6 +26,7 @@ from fastdata.web.desk import Desk
 from fastdata.web.looks import Look
 from fastdata.web.models import (
     Cause,
+    DerivedMetricInfo,
     Dimension,
     Letters,
     MeasureInfo,
@@ -53,7 +55,28 @@ async def metrics_of(desk: Desk) -> MetricList:
     """
     metrics = sorted(desk.catalog.metrics.values(), key=lambda metric: metric.name)
     looks = await asyncio.gather(*[desk.looks.at(metric) for metric in metrics])
-    return MetricList(metrics=[_info(m, look) for m, look in zip(metrics, looks, strict=True)])
+    return MetricList(
+        metrics=[_info(m, look) for m, look in zip(metrics, looks, strict=True)],
+        derived=[_derived_info(metric) for _, metric in sorted(desk.catalog.derived.items())],
+    )
+
+
+def _derived_info(metric: DerivedMetric) -> DerivedMetricInfo:
+    return DerivedMetricInfo(
+        name=metric.name,
+        definition=metric.id,
+        metrics=[part.name for part in metric.metrics],
+        zone=metric.calendar.zone,
+        dimensions=_dimensions(metric),
+        measures=[
+            MeasureInfo(name=label, declared=text, type="double", is_number=True)
+            for label, text in metric.measures.items()
+        ],
+    )
+
+
+def _dimensions(metric: AnyMetric) -> list[Dimension]:
+    return [Dimension(name=name, type=metric.dimension_type(name).kind) for name in metric.by]
 
 
 def _info(metric: Metric, look: Look) -> MetricInfo:
@@ -66,7 +89,7 @@ def _info(metric: Metric, look: Look) -> MetricInfo:
         topic=metric.source.topic,
         window=f"{metric.window_ms // MINUTE_MS}m",
         zone=metric.calendar.zone,
-        dimensions=[Dimension(name=n, type=metric.dimension_type(n).kind) for n in metric.by],
+        dimensions=_dimensions(metric),
         grouping_sets=[list(names) for names in metric.sets],
         measures=[
             MeasureInfo(

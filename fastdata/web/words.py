@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from fastdata.answer.query import Question, question_of
-from fastdata.declare.metric import Metric
+from fastdata.declare.derived import AnyMetric
 from fastdata.errors import QueryError
 
 __all__ = ["Form", "QueryWords", "QuestionWords", "RangeWords", "form_of"]
@@ -60,7 +60,7 @@ class QuestionWords(RangeWords):
         [], description="What a Frequency or Seen is asked about, as in `hits=/home`."
     )
 
-    def about(self, metric: Metric) -> Question:
+    def about(self, metric: AnyMetric) -> Question:
         """The question about a metric.
 
         Raises:

@@ -15,6 +15,7 @@ from fastdata import Metric
 raise SystemExit("it is run")
 views = Metric("page_views", pages)
 visits = fastdata.Metric(source=pages, name="page_visits")
+depth = fastdata.DerivedMetric("page_depth", [views, visits], {"n": "page_views.n"})
 other = Other("page_others")
 computed = [Metric(f"page_{n}", pages) for n in range(9)]
 """
@@ -55,9 +56,9 @@ def completed(folder: Path, *words: str, **variables: str) -> list[str]:
     ("words", "expected"),
     [
         (["qu"], ["query"]),
-        (["query", ""], ["page_views", "page_visits"]),
+        (["query", ""], ["page_depth", "page_views", "page_visits"]),
         (["query", "page_vis"], ["page_visits"]),
-        (["export", "page_vie"], ["page_views"]),
+        (["export", "page_"], ["page_views", "page_visits"]),
         (["verify", "page_views", "page_vis"], ["page_visits"]),
         (["replay", "--metric", "page_vie"], ["page_views"]),
         (["compare", "page_vie"], ["page_views"]),

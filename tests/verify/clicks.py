@@ -31,6 +31,7 @@ class Clicks:
         more: Text that is appended to the declaration.
         segment: How many events a segment holds.
         source: Further arguments of the source.
+        name: What source, topic and first metric are called instead of as they are declared.
     """
 
     def __init__(
@@ -41,10 +42,14 @@ class Clicks:
         metrics: int | None = None,
         segment: int = SEGMENT,
         source: str = "",
+        name: str = "",
     ) -> None:
         text = AGENTS.read_text()
         end = text.splitlines()[-1]
         changes = {"segment_size=100,": f"segment_size={segment}, {source}"}
+        if name:
+            changes['"clicks",\n    topic="clicks"'] = f'"{name}",\n    topic="{name}"'
+            changes['"visits"'] = f'"{name}"'
         if more:
             changes[f'        "users": Uniques("user"),\n    }},\n{end}'] = (
                 f'        "users": Uniques("user"),\n    }},\n{end}\n{more}'

@@ -88,9 +88,11 @@ async def serving(folder: Path, **settings: object) -> AsyncIterator[Served]:
 
 
 @asynccontextmanager
-async def serving_only(metric: Metric, url: str, **settings: object) -> AsyncIterator[Served]:
-    """The same over whatever store there is."""
-    app = make_app(Settings.load(store=url, **settings), catalog_of([metric]))
+async def serving_only(
+    metric: Metric, url: str, *more: object, **settings: object
+) -> AsyncIterator[Served]:
+    """The same over whatever store there is, and with more that is declared."""
+    app = make_app(Settings.load(store=url, **settings), catalog_of([metric, *more]))
     ready: asyncio.Future[str] = asyncio.get_running_loop().create_future()
     async with httpx2.AsyncClient(timeout=60) as client:
         served = Served(app, metric, url, client)
