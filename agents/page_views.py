@@ -5,12 +5,13 @@ Send `PageView` records of schemas/page_view.avsc to the topic `page_views`, the
     fastdata query traffic --from 2025-06-01 --to 2025-06-02 --every 1h --by site
     fastdata query audience --from 2025-06-01 --to 2025-07-01 --every day --by site
     fastdata query audience --from 2025-06-30 --to 2025-07-01 --every day --rolling 30d --by site
+    fastdata query attention --from 2025-06-01 --to 2025-07-01 --every day --by site
     fastdata alerts
 
 Copy this file to declare metrics of your own.
 """
 
-from fastdata import Alert, Count, Max, Mean, Metric, Source, Sum, TopK, Uniques
+from fastdata import Alert, Count, DerivedMetric, Max, Mean, Metric, Source, Sum, TopK, Uniques
 
 page_views = Source(
     "page_views",
@@ -51,5 +52,11 @@ audience = Metric(
     by=[("site",), ("site", "country")],  # of a site, and of its countries
     measures={"views": Count(), "visitors": Uniques("visitor_id"), "top_paths": TopK("path")},
     rollups=["day", "month", "30d"],  # kept ready, with exact visitors
+    zone="Europe/Berlin",
+)
+attention = DerivedMetric(  # of each site, as that is what both have
+    "attention",
+    [traffic, audience],
+    measures={"views_per_visitor": "traffic.views / audience.visitors"},
     zone="Europe/Berlin",
 )
