@@ -7,7 +7,7 @@ from typing import Protocol
 from fastdata.errors import SettingsError, UnknownSchemaError, mask_url
 from fastdata.events.schema import Schema
 
-__all__ = ["FolderRegistry", "Registry", "Schemas", "open_registry"]
+__all__ = ["FolderRegistry", "Registry", "Schemas", "open_registry", "register"]
 
 
 class Schemas(Protocol):
@@ -127,3 +127,26 @@ def open_registry(location: str, ca: str = "") -> Registry:
             "http(s)://[user:password@]host[:port]/path of a schema registry"
         )
     return FolderRegistry(Path(location.removeprefix("file://")))
+
+
+async def register(registry: Registry, topic: str, schema: Schema) -> int:
+    """Register the schema of a topic's values; in a folder, keep it as the file of the topic.
+
+    Idempotent.
+
+    Returns:
+        The id to write on the wire; see `encode`.
+
+    Raises:
+        IncompatibleSchemaError: The topic has values of another schema.
+        RegistryError: The registry did not answer, or refused.
+        DeclarationError: The newest version is no Avro record.
+        SettingsError: The file is of another schema, or cannot be written.
+    """
+    if isinstance(registry, FolderRegistry):
+        registry.add(topic, schema)
+        return schema.id
+    from fastdata.events.url_registry import UrlRegistry
+
+    assert isinstance(registry, UrlRegistry)  # noqa: S101 - there are two kinds
+    return await registry.register(f"{topic}-value", schema)

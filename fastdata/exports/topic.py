@@ -20,8 +20,7 @@ import pyarrow as pa
 from fastdata import failpoints
 from fastdata.coordinates.instants import DAY_MS, HOUR_MS
 from fastdata.errors import ExportError
-from fastdata.events.registry import FolderRegistry, Registry
-from fastdata.events.url_registry import UrlRegistry
+from fastdata.events.registry import Registry, register
 from fastdata.exports.changes import RowContent, RowEvents, Sent
 from fastdata.exports.table import FlatTable
 from fastdata.exports.target import PartMarks
@@ -125,7 +124,7 @@ class TopicTarget:
                     self._sent[self.parts.of(end - 1).start][record.key] = sent
             if not self._sent:
                 self._marks = {}  # the topic was deleted, and what stands beside it was not
-            self._schema_id = await self._register()
+            self._schema_id = await register(self._registry, self._topic, self._events.schema)
             senders = (
                 RecordSender(self._broker, name) for name in (self._topic, self._marks_topic)
             )
@@ -173,14 +172,6 @@ class TopicTarget:
                 " and point its readers there"
             )
         return definition is not None
-
-    async def _register(self) -> int:
-        schema = self._events.schema
-        if isinstance(self._registry, FolderRegistry):
-            self._registry.add(self._topic, schema)
-            return schema.id
-        assert isinstance(self._registry, UrlRegistry)  # noqa: S101 - there are two kinds
-        return await self._registry.register(f"{self._topic}-value", schema)
 
     async def _replace(self, marks: PartMarks, rows: pa.Table) -> int:
         gone = {key: (part, sent) for part in marks for key, sent in self._sent[part].items()}
