@@ -23,6 +23,7 @@ _SILENCE_S = 30.0
 SERIES = (
     ("events", "counter", "Events folded or left out", ("source",)),
     ("events_left_out", "counter", "Events left to batch, by reason", ("source", "reason")),
+    ("events_sent_on", "counter", "Events sent on to another topic", ("source",)),
     ("dead_letters", "counter", "Events that could not be read", ("source", "reason")),
     ("lag_events", "gauge", "Events in the log and not folded", ("source", "partition")),
     ("lag_seconds", "gauge", "Since when not all is folded", ("source", "partition")),

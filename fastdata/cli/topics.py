@@ -61,9 +61,10 @@ def create(
 ) -> None:
     """Create the topics of sources (all, or those that are named) that are not there yet.
 
-    For each source its topic, kept for 7 days, the one of its dead letters, kept for 30, and the
-    compacted changelog of the workers' state, with the partitions and copies of the first, and
-    min.insync.replicas=2 where there are three. What is there is checked and stays as it is.
+    For each source its topic, kept for 7 days, the one of its dead letters, kept for 30, the
+    compacted changelog of the workers' state, and the one that its events are sent on to, if there
+    is one, with the partitions and copies of the first, and min.insync.replicas=2 where there are
+    three. What is there is checked and stays as it is.
 
     \b
     Examples:
@@ -134,7 +135,7 @@ async def _inspect(settings: "Settings", sources: "list[Source]") -> list[dict[s
     async with TopicAdmin(**broker.aiokafka()) as admin:
         for source in sources:
             changelog = changelog_topic(settings.application_id, source.name)
-            seen = await inspect_topics(admin, source.topic, changelog)
+            seen = await inspect_topics(admin, source.topic, changelog, source.destination)
             missing = seen.missing if seen.source else (source.topic,)
             for topic in (seen.source, *seen.beside):
                 if topic is not None:
@@ -194,6 +195,7 @@ async def create_missing(
                 admin,
                 source.topic,
                 changelog,
+                source.destination,
                 partitions=partitions,
                 replicas=replicas,
                 is_dry=is_dry,

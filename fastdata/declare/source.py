@@ -4,6 +4,7 @@ import hashlib
 import inspect
 import json
 import re
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import NoReturn, get_args
@@ -16,12 +17,24 @@ from fastdata.events.fieldtypes import FieldType
 from fastdata.events.formats import Format, ValueReader, open_reader
 from fastdata.events.schema import Schema
 
-__all__ = ["Source"]
+__all__ = ["Destination", "Source"]
 
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,47}")
 _EVER_MS = 1 << 62  # later than any event
 _OLDEST = "1971-01-01"  # as seconds, all times until the year 2969 are before it
 _TOPIC = re.compile(r"[A-Za-z0-9._-]{1,249}")
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """Where the events of a source are sent on to.
+
+    Attributes:
+        schema: That they are written with there.
+    """
+
+    topic: str
+    schema: Schema
 
 
 class Source:
@@ -60,6 +73,8 @@ class Source:
     Raises:
         DeclarationError: With the place of the declaration and the fields there are.
     """
+
+    destination: Destination | None = None
 
     def __init__(
         self,
@@ -128,6 +143,31 @@ class Source:
         self.mapper = mapper
         return mapper
 
+    def to(self, topic: str, *, schema: str | None = None) -> None:
+        """Send the events on to another topic, as Avro, for the next job.
+
+        What the map function drops, and repeats, are left out. Workers do it, also where no
+        metric is over the source. It is no part of what metrics are.
+
+            visits.to("clean-visits")
+
+        Args:
+            topic: Is created when it is not there, and the schema registered for it.
+            schema: Path of its `.avsc` file, as of the source; the source's when None. Fields that
+                it does not have are left out, and an event that does not fit is a dead letter.
+
+        Raises:
+            DeclarationError: The source has a destination already, the topic is its own, or no
+                name of one, or there is no such schema.
+        """
+        if self.destination is not None:
+            self._fail(f"it is sent on to {self.destination.topic!r} already")
+        if topic == self.topic:
+            self._fail("its events would be sent to its own topic, and come again for ever")
+        self._check_topic(topic)
+        written = self.schema if schema is None else Schema.load(_find(schema, self.place))
+        self.destination = Destination(topic, written)
+
     def field(self, name: str, user: str) -> FieldType:
         """The type of a field.
 
@@ -186,8 +226,11 @@ class Source:
     def _check_names(self) -> None:
         if not _NAME.fullmatch(self.name):
             self._fail("a name is 1 to 48 of a-z, 0-9, _ and -, and begins with a letter")
-        if not _TOPIC.fullmatch(self.topic) or self.topic in (".", ".."):
-            self._fail(f"{self.topic!r} is no name of a Kafka topic")
+        self._check_topic(self.topic)
+
+    def _check_topic(self, topic: str) -> None:
+        if not _TOPIC.fullmatch(topic) or topic in (".", ".."):
+            self._fail(f"{topic!r} is no name of a Kafka topic")
 
     def _check_time(self, name: str) -> str:
         field = self.field(name, f"{self.place}: time of source {self.name!r}")

@@ -62,7 +62,7 @@ def checks_of(settings: Settings, catalog: Catalog | None) -> dict[str, Check]:
     }
     for source in sources:
         changelog = changelog_topic(settings.application_id, source.name)
-        checks[f"topics of {source.name}"] = partial(_topics, broker, source.topic, changelog)
+        checks[f"topics of {source.name}"] = partial(_topics, broker, source, changelog)
         checks[f"epoch of {source.name}"] = partial(_epoch, settings, source)
     return checks
 
@@ -113,14 +113,14 @@ async def _broker(broker: Broker) -> list[Outcome]:
     return [fine(text)]
 
 
-async def _topics(broker: Broker, name: str, changelog: str) -> list[Outcome]:
+async def _topics(broker: Broker, source: Source, changelog: str) -> list[Outcome]:
     await broker.check()
     async with TopicAdmin(**broker.aiokafka()) as admin:
         if not await admin.is_served():
             return [warning("no controller tells how the topics are set, so nothing was checked")]
-        seen = await inspect_topics(admin, name, changelog)
+        seen = await inspect_topics(admin, source.topic, changelog, source.destination)
     if seen.source is None:
-        raise MissingTopicError(name, str(broker))
+        raise MissingTopicError(source.topic, str(broker))
     outcomes = [
         (failed if flaw.is_fatal else warning)(f"{flaw.text}; mend it: {flaw.cure(str(broker))}")
         for flaw in seen.flaws

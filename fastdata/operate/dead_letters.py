@@ -17,6 +17,7 @@ from fastdata.errors import BrokerError
 from fastdata.kafka.connection import Broker, client_id
 from fastdata.kafka.reading import TopicReader
 from fastdata.speed.dead_letters import RESENT, STAGE_RESENT, dead_letter_topic, split_headers
+from fastdata.speed.outlet import STAGE_DESTINATION
 
 __all__ = ["DeadLetterBox", "Place", "ReadLetter", "resend"]
 
@@ -61,10 +62,10 @@ class ReadLetter:
     def is_sendable(self) -> bool:
         """Whether it may help to send it again.
 
-        An event with a key that is too long for one metric is counted by the others, and a record
-        without a value stays one.
+        An event with a key that is too long for one metric is counted by the others, one that could
+        only not be sent on by all of them, and a record without a value stays one.
         """
-        return self.stage != "key" and bool(self.value)
+        return self.stage not in ("key", STAGE_DESTINATION) and bool(self.value)
 
     def as_dict(self, *, is_resent: bool) -> dict[str, object]:
         """For JSON; bytes that are no text are hexadecimal, under names that say so."""

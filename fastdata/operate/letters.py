@@ -19,7 +19,7 @@ class Letter:
 
     Attributes:
         partition: Of that topic; `offset` likewise.
-        stage: `decode`, `time`, `map` or `key`.
+        stage: `decode`, `time`, `map`, `key` or `destination`.
         reason: As the status counts it after `dead:`, such as `malformed`.
         record: Topic, partition, offset and timestamp of what could not be read.
         key: Text, or base64 where it is none; the first 16 KiB.

@@ -1,12 +1,12 @@
 """What a flush writes, of all partitions, taken at one moment."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import takewhile
 
 from fastdata.declare.metric import Metric
 from fastdata.speed.keys import Marker, StateRow, ids_key, marker_key, marker_value, stamped
-from fastdata.speed.state import DeadLetter, Partition
+from fastdata.speed.state import DeadLetter, Partition, Record
 from fastdata.store.protocol import Partial, Progress
 
 __all__ = ["FlushSnapshot", "take_snapshot"]
@@ -14,9 +14,10 @@ __all__ = ["FlushSnapshot", "take_snapshot"]
 
 @dataclass(frozen=True, slots=True)
 class FlushSnapshot:
-    """What a flush writes: dead letters, rows of the table, then the store, then positions.
+    """What a flush writes: dead letters, events, rows of the table, the store, then positions.
 
     Attributes:
+        outgoing: Per partition, in order, events to be sent on.
         rows: Per partition, in order: the marker comes last.
         positions: Per partition, the next offset to fold: what to commit.
     """
@@ -25,11 +26,15 @@ class FlushSnapshot:
     partials: list[Partial] = field(default_factory=list)
     progress: list[Progress] = field(default_factory=list)
     letters: list[DeadLetter] = field(default_factory=list)
+    outgoing: dict[int, list[Record]] = field(default_factory=dict)
     positions: dict[int, int] = field(default_factory=dict)
 
 
 def take_snapshot(
-    partitions: Mapping[int, Partition], metrics: Sequence[Metric], now: int
+    partitions: Mapping[int, Partition],
+    metrics: Sequence[Metric],
+    now: int,
+    others: Iterable[str] = (),
 ) -> FlushSnapshot:
     """Take what has changed since the last snapshot, which must have been written.
 
@@ -39,9 +44,11 @@ def take_snapshot(
     Args:
         metrics: In the order of the indexes in the keys of cells.
         now: ms UTC.
+        others: What the markers vouch for, beside the metrics.
     """
     snapshot = FlushSnapshot()
     ids = [metric.id for metric in metrics]
+    vouched = frozenset((*ids, *others))
     for number, owned in partitions.items():
         rows = snapshot.rows[number] = []
         for key, cell in owned.cells.take_dirty():
@@ -53,12 +60,15 @@ def take_snapshot(
             )
         rows += _id_rows(owned)
         # It vouches for all rows before it, so a changelog that ends early must not have it.
-        marker = Marker(owned.position, owned.watermark, frozenset(ids))
+        marker = Marker(owned.position, owned.watermark, vouched)
         rows.append((marker_key(number), marker_value(marker)))
         snapshot.progress.append(owned.progress(metrics[0].source.topic, now))
         snapshot.letters.extend(owned.letters)
         snapshot.positions[number] = owned.position
         owned.letters.clear()
+        if owned.outgoing:
+            snapshot.outgoing[number] = owned.outgoing
+            owned.outgoing, owned.outgoing_bytes = [], 0
     return snapshot
 
 

@@ -11,20 +11,19 @@ from dataclasses import KW_ONLY, dataclass, field
 
 from fastdata import failpoints
 from fastdata.coordinates.instants import HOUR_MS, floor_to
-from fastdata.coordinates.segments import segment_of
 from fastdata.declare.metric import Metric
 from fastdata.declare.source import Source
 from fastdata.declare.unfolded import unfolded_of
 from fastdata.errors import BadEventError, CommitUnknownError, StoreUnavailableError, TableError
 from fastdata.events.decoder import NO_TIMESTAMP, Decoder, Event
-from fastdata.speed import folding, start
+from fastdata.speed import start
 from fastdata.speed.clean_up import Cleaner
 from fastdata.speed.flush import FlushSnapshot, take_snapshot
 from fastdata.speed.folding import compile_fold, emit
 from fastdata.speed.opening import begin_metrics, check_stored, find_marker, record_gap, stored_of
+from fastdata.speed.outlet import Outlet
 from fastdata.speed.repeats import Repeats
 from fastdata.speed.state import (
-    CellKey,
     Cells,
     DeadLetter,
     DeadLetters,
@@ -32,13 +31,14 @@ from fastdata.speed.state import (
     Record,
     StateTable,
 )  # fmt: skip
+from fastdata.speed.unfolded import FUTURE, LATE, REPEAT, UnfoldedCells
 from fastdata.store import rules
 from fastdata.store.protocol import NEVER, Gap, Partial, Progress, ServingStore
 
 __all__ = ["Commit", "Record", "SpeedLayer"]
 
 _SAY_EVERY_MS = 5_000  # how often readers are told that nothing has come
-_REASONS = _LATE, _FUTURE, _REPEAT = "late", "future", "repeat"
+_MAX_OUTGOING_BYTES = 16 << 20
 
 Commit = Callable[[Mapping[int, int]], Awaitable[bool]]
 
@@ -47,14 +47,15 @@ Commit = Callable[[Mapping[int, int]], Awaitable[bool]]
 class SpeedLayer:
     """Folds the events of one source in the partitions that are open. One event loop only.
 
-    Order of a flush: dead letters, table (changelog acknowledged), store, commit. So readers see
-    nothing that a crash takes back, and what is committed is in all of them. Whatever raises leaves
-    the layer unusable: what was dirty is no longer known, so the process must end and fold again
-    from the committed offset.
+    Order of a flush: dead letters, what is sent on, table (changelog acknowledged), store, commit.
+    So readers see nothing that a crash takes back, and what is committed is in all of them.
+    Whatever raises leaves the layer unusable: what was dirty is no longer known, so the process
+    must end and fold again from the committed offset.
 
     Attributes:
         metrics: All over `source`; the layer adds that of what it does not fold.
         commit: Commits next offsets per partition; False when the group refused (a rebalance).
+        outlet: Takes the events that a source with a destination sends on.
         clock: Now, ms UTC.
         epoch: Which log the events are of, for readers.
         confirm: Asked in each flush, before anything is written: raises when it is another log.
@@ -62,6 +63,7 @@ class SpeedLayer:
         max_cells: Cells kept in memory, of all partitions.
         partitions: Those that are open.
         left_out: Events counted apart since the start, by reason; dead letters as `dead:...`.
+        sent_on: Events sent on since the start.
     """
 
     source: Source
@@ -73,23 +75,30 @@ class SpeedLayer:
     dead_letters: DeadLetters
     commit: Commit
     clock: Callable[[], int]
+    outlet: Outlet | None = None
     epoch: str = ""
     confirm: Callable[[], Awaitable[object]] | None = None
     max_dirty: int = 20_000
     max_cells: int = 100_000
     partitions: dict[int, Partition] = field(default_factory=dict, init=False)
     left_out: Counter[str] = field(default_factory=Counter, init=False)
+    sent_on: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:
         self._folding = [(i, m, compile_fold(m)) for i, m in enumerate(self.metrics)]
-        self._unfolded_index = len(self.metrics)
-        self.metrics = (*self.metrics, unfolded_of(self.source))
+        unfolded = unfolded_of(self.source)
+        self._unfolded = UnfoldedCells(unfolded, len(self.metrics), self.left_out)
+        self.metrics = (*self.metrics, unfolded)
         self._cleaner = Cleaner(self.metrics, self.table, self.store)
         self._lock = asyncio.Lock()
         self._failed = False
         self._said_at = NEVER
         self._lateness_ms, self._skew_ms = self.source.lateness_ms, self.source.skew_ms
         self._segment_size = self.source.segment_size
+        self._outlets = () if self.outlet is None else (f"to:{self.outlet.topic}",)
+        if self.outlet is not None:
+            # Not asked for each event, so that who sends nothing on pays nothing for it.
+            self._fold_event = self._fold_and_send  # type: ignore[method-assign]
 
     async def open(
         self,
@@ -133,6 +142,9 @@ class SpeedLayer:
         opened.log_end, opened.epoch = log_end, self.epoch
         if marker is not None:
             opened.watermark, opened.vouched = marker.watermark, marker.next_offset
+        # A marker that knows the outlet was written when all before it was sent on.
+        is_sent = marker is not None and marker.metrics.issuperset(self._outlets)
+        opened.sent = max(committed or 0, opened.vouched if is_sent else 0)
         opened.restore_ids(self.table)
         if begin.gap is not None:
             await record_gap(self.store, Gap(self.source.topic, partition, *begin.gap))
@@ -152,8 +164,11 @@ class SpeedLayer:
 
     @property
     def is_full(self) -> bool:
-        """Whether so many cells have changed that a flush must come before the next event."""
-        return sum(p.cells.dirty for p in self.partitions.values()) >= self.max_dirty
+        """Whether so much has changed, or waits, that a flush must come before the next event."""
+        opened = self.partitions.values()
+        if self.outlet and sum(p.outgoing_bytes for p in opened) >= _MAX_OUTGOING_BYTES:
+            return True
+        return sum(p.cells.dirty for p in opened) >= self.max_dirty
 
     def dirty_limit(self, partition: int) -> int:
         """With how many changed cells of a partition the layer is full, if no others change."""
@@ -193,9 +208,29 @@ class SpeedLayer:
         if timestamp != NO_TIMESTAMP:
             owned.written = timestamp
 
+    def _fold_and_send(
+        self, owned: Partition, record: Record, event: Event, fields: dict[str, object]
+    ) -> str | None:
+        """Fold an event, and have the next flush send it on.
+
+        All that a replay counts is sent on: also what is late, or in the future, for the clock.
+        """
+        assert self.outlet is not None  # noqa: S101 - or else nobody calls it
+        reason = type(self)._fold_event(self, owned, record, event, fields)
+        if reason != REPEAT:
+            try:
+                outgoing = self.outlet.prepare(record, fields)
+            except BadEventError as error:
+                self._reject(owned, record, error)
+            else:
+                owned.send_on(outgoing)
+        return reason
+
     def _fold_event(
         self, owned: Partition, record: Record, event: Event, fields: dict[str, object]
-    ) -> None:
+    ) -> str | None:
+        """Fold an event, or leave it out; under which reason."""
+        reason: str | None = None
         offset, time = record.offset, event.time
         is_vouched, watermark = offset < owned.vouched, owned.watermark
         is_timely = watermark - self._lateness_ms <= time and (
@@ -213,6 +248,7 @@ class SpeedLayer:
         if misfit is not None:
             # Of the metrics with that key alone, and whatever else becomes of it.
             self._reject(owned, record, misfit)
+        return reason
 
     def _fold_fields(
         self,
@@ -243,9 +279,9 @@ class SpeedLayer:
         hour = floor_to(time, HOUR_MS)
         if is_vouched:
             # It was counted when it was judged; under which reason is not known any more.
-            self._emit_unfolded(owned, offset, hour)
+            self._unfolded.emit(owned, offset, hour)
         elif reason:
-            self._count_unfolded(owned, offset, hour, reason)
+            self._unfolded.count(owned, offset, hour, reason)
         else:
             owned.watermark = max(owned.watermark, time)
 
@@ -255,40 +291,21 @@ class SpeedLayer:
         # What is vouched for was judged when the watermark was lower; now it might seem late.
         if not is_vouched:
             if event.time < owned.watermark - self._lateness_ms:
-                return _LATE
+                return LATE
             # What the watermark has reached is not in the future; for the rest the clock is asked.
             if event.time > owned.watermark and event.time > self.clock() + self._skew_ms:
-                return _FUTURE
+                return FUTURE
         # Whether its id was seen depends on the log alone. What is vouched for is asked, too: new
         # metrics have not folded it, and its id may be lost, as an old owner's row of ids goes with
         # the shorter one of that key, which the owner after it has deleted.
         hour = floor_to(event.time, HOUR_MS)
-        return _REPEAT if owned.repeats.is_repeat(event.id, offset, hour) else None
-
-    def _count_unfolded(self, owned: Partition, offset: int, window: int, reason: str) -> None:
-        segment = segment_of(offset, self.source.segment_size)
-        key: CellKey = (self._unfolded_index, segment, window, (reason,))
-        cell = owned.cells.find_or_make(key)
-        if offset > cell.stamp:  # not yet counted
-            unfolded_of(self.source).add(cell.states, {"reason": reason})
-            self.left_out[reason] += 1
-            cell.stamp = offset
-        owned.cells.mark(key, cell)
-
-    def _emit_unfolded(self, owned: Partition, offset: int, window: int) -> None:
-        """Have the next flush write the counts that an event of this hour may be in."""
-        segment = segment_of(offset, self.source.segment_size)
-        for reason in _REASONS:
-            key: CellKey = (self._unfolded_index, segment, window, (reason,))
-            cell = owned.cells.find(key)
-            if cell is not None and offset <= cell.stamp:
-                folding.re_emit(owned.cells, key, cell)
+        return REPEAT if owned.repeats.is_repeat(event.id, offset, hour) else None
 
     def _reject(self, owned: Partition, record: Record, error: BadEventError) -> None:
         why = error.stage, error.reason, error.detail
         owned.letters.append(DeadLetter(self.source.topic, owned.number, record, *why))
         window, reason = rules.DEAD_LETTERS_WINDOW, f"dead:{error.reason}"
-        self._count_unfolded(owned, record.offset, window, reason)
+        self._unfolded.count(owned, record.offset, window, reason)
 
     async def flush(self) -> None:
         """Make everything that is folded durable, and commit it. May block; one at a time.
@@ -305,7 +322,8 @@ class SpeedLayer:
                 await self._say_fresh()
                 return
             try:
-                await self._write(take_snapshot(self.partitions, self.metrics, self.clock()))
+                now, outlets = self.clock(), self._outlets
+                await self._write(take_snapshot(self.partitions, self.metrics, now, outlets))
             except BaseException:
                 # Also when cancelled: the snapshot is gone, and its cells are marked clean.
                 self._failed = True
@@ -335,6 +353,9 @@ class SpeedLayer:
             await self.confirm()
         if snapshot.letters:
             await self.dead_letters.send(snapshot.letters)
+        if self.outlet is not None and snapshot.outgoing:
+            await self.outlet.send(snapshot.outgoing)
+            self.sent_on += sum(map(len, snapshot.outgoing.values()))
         failpoints.reach("flush.before_table")
         await self.table.write(snapshot.rows)
         failpoints.reach("flush.after_table")

@@ -19,9 +19,11 @@ from fastdata.kafka.connection import check_servers
 from fastdata.kafka.identity import identify
 from fastdata.speed.keys import StateRow
 
-__all__ = ["AckedProducer", "OutgoingMessage"]
+__all__ = ["AckedProducer", "OutgoingMessage", "TimedMessage"]
 
 OutgoingMessage = tuple[bytes | None, bytes | None, list[Any]]  # key, value, headers
+# The same, and the timestamp, ms UTC; None for that of sending.
+TimedMessage = tuple[bytes | None, bytes | None, list[Any], int | None]
 
 _START_TIMEOUT_S = 10.0
 _SEND_TIMEOUT_S = 30.0
@@ -100,10 +102,20 @@ class AckedProducer:
         return await identify(self._producer.client, topic, _SEND_TIMEOUT_S)
 
     async def send_rows(self, topic: str, rows: Mapping[int, Sequence[StateRow]]) -> dict[int, int]:
-        """Append rows to partitions, in order, whole batches at a time.
+        """Append rows to partitions, in order; see `append`."""
+        messages: dict[int, Iterable[TimedMessage]] = {
+            partition: ((key, value, [], None) for key, value in appended)
+            for partition, appended in rows.items()
+        }
+        return await self.append(topic, messages)
+
+    async def append(
+        self, topic: str, messages: Mapping[int, Iterable[TimedMessage]]
+    ) -> dict[int, int]:
+        """Append messages to partitions, in order, whole batches at a time.
 
         Returns:
-            Per partition, the offset of its last row.
+            Per partition, the offset of its last message.
 
         Raises:
             BrokerError: Some may be written, some not.
@@ -111,8 +123,8 @@ class AckedProducer:
         sent: list[tuple[int, int, Awaitable[Any]]] = []
 
         async def deliver() -> dict[int, int]:
-            for partition, appended in rows.items():
-                for batch in self._batches((key, value, []) for key, value in appended):
+            for partition, appended in messages.items():
+                for batch in self._batches(appended):
                     future = await self._producer.send_batch(batch, topic, partition=partition)
                     sent.append((partition, batch.record_count(), future))
             done = await asyncio.gather(*(future for _, _, future in sent))
@@ -137,7 +149,7 @@ class AckedProducer:
                 if key is not None or value is not None
             ]
             # aiokafka's `send` refuses what has neither key nor value, although Kafka takes it.
-            empty = (message for message in messages if message[:2] == (None, None))
+            empty = ((*message, None) for message in messages if message[:2] == (None, None))
             futures += [
                 await self._producer.send_batch(batch, topic, partition=0)
                 for batch in self._batches(empty)
@@ -146,13 +158,13 @@ class AckedProducer:
 
         await self._within_deadline(deliver(), topic)
 
-    def _batches(self, messages: Iterable[OutgoingMessage]) -> Iterator[Any]:
+    def _batches(self, messages: Iterable[TimedMessage]) -> Iterator[Any]:
         batch = self._producer.create_batch()
-        for key, value, headers in messages:
-            if batch.append(key=key, value=value, timestamp=None, headers=headers) is None:
+        for key, value, headers, timestamp in messages:
+            if batch.append(key=key, value=value, timestamp=timestamp, headers=headers) is None:
                 yield batch
                 batch = self._producer.create_batch()
-                batch.append(key=key, value=value, timestamp=None, headers=headers)
+                batch.append(key=key, value=value, timestamp=timestamp, headers=headers)
         if batch.record_count():
             yield batch
 

@@ -45,6 +45,7 @@ from fastdata.speed.files import raise_limit, tables_of_partition
 from fastdata.speed.layer import SpeedLayer
 from fastdata.speed.membership import name_place
 from fastdata.speed.opening import announce
+from fastdata.speed.outlet import open_outlet
 from fastdata.speed.producer import AckedProducer
 from fastdata.speed.summary import Summary
 from fastdata.speed.table import FaustTable, rocksdb_options
@@ -229,10 +230,8 @@ class SpeedService(Service):
         await producer.start()
         self._store = await open_store(self.settings.store).__aenter__()
         partitions = self._partitions = {
-            name: await prepare_topics(
-                producer, agent.source.topic, agent.table.changelog_topic_name
-            )
-            for name, agent in self._agents.items()
+            name: await prepare_topics(producer, a.source.topic, a.table.changelog_topic_name)
+            for name, a in self._agents.items()
         }
         name_place(self._app, {a.source.topic: partitions[n] for n, a in self._agents.items()})
         open_files = tables_of_partition(raise_limit(), sum(partitions.values()))
@@ -241,21 +240,21 @@ class SpeedService(Service):
             agent.registry = registry
             changelog = await producer.identify(agent.table.changelog_topic_name)
             agent.table.changelog = changelog or LogIdentity()
-            agent.epoch = epoch = await find_epoch(
-                agent.source.topic, producer, self._store, self._open_archive()
-            )
-            await announce(self._store, agent.source.topic, epoch, partitions[name])
+            source, archive = agent.source, self._open_archive()
+            agent.epoch = epoch = await find_epoch(source.topic, producer, self._store, archive)
+            await announce(self._store, source.topic, epoch, partitions[name])
             agent.layer = SpeedLayer(
-                agent.source,
+                source,
                 agent.metrics,
-                Decoder(agent.source, registry),
+                Decoder(source, registry),
                 table=FaustTable(agent.table, producer, epoch),
                 store=self._store,
                 dead_letters=KafkaDeadLetters(producer, epoch),
+                outlet=await open_outlet(source, registry, producer, epoch),
                 commit=agent.commit,
                 clock=now_ms,
                 epoch=str(epoch.log),
-                confirm=partial(confirm_epoch, producer, agent.source.topic, epoch),
+                confirm=partial(confirm_epoch, producer, source.topic, epoch),
                 max_dirty=self.settings.max_dirty_cells,
                 max_cells=self.settings.max_cells,
             )

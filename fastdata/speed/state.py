@@ -29,6 +29,8 @@ __all__ = [
     "StateTable",
 ]
 
+_OBJECT_BYTES = 1_024  # of one in memory, beside its own bytes
+
 CellKey = tuple[int, int, int, tuple[Dimension, ...]]  # metric, segment, window, dimensions
 
 
@@ -66,6 +68,14 @@ class Record:
     key: bytes | None
     value: bytes | None
     headers: Sequence[tuple[str, bytes]] = ()
+
+    @property
+    def size(self) -> int:
+        """Bytes of key, value and headers."""
+        size = len(self.key or b"") + len(self.value or b"")
+        for name, value in self.headers:
+            size += len(name) + len(value or b"")
+        return size
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,6 +273,9 @@ class Partition:
         new_metrics: Metrics, by index, that the marker does not know.
         stored: What the store is known to have of it; None when it has nothing of it.
         letters: Dead letters that wait for the next flush.
+        outgoing: Events that wait for it to be sent on.
+        outgoing_bytes: What they take in memory, about.
+        sent: Events before this offset were sent on, or are none that are.
         id_rows: First and last offsets of the rows with event ids in the table.
         epoch: Which log it is of, for its progress.
     """
@@ -281,8 +294,17 @@ class Partition:
     new_metrics: frozenset[int] = frozenset()
     stored: Progress | None = None
     letters: list[DeadLetter] = field(default_factory=list)
+    outgoing: list[Record] = field(default_factory=list)
+    outgoing_bytes: int = 0
+    sent: int = 0
     id_rows: dict[int, int] = field(default_factory=dict)
     epoch: str = ""
+
+    def send_on(self, event: Record) -> None:
+        """Have the next flush send an event on, unless that was done."""
+        if event.offset >= self.sent:
+            self.outgoing.append(event)
+            self.outgoing_bytes += event.size + _OBJECT_BYTES
 
     def restore_ids(self, table: StateTable) -> None:
         """Remember the event ids that the table has.

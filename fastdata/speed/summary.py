@@ -41,11 +41,14 @@ class Summary:
 
     def describe(self, agents: Iterable[SourceAgent]) -> str:
         """What was done since the start, in one line."""
-        events, left_out = 0, Counter[str]()
+        events, sent_on, left_out = 0, 0, Counter[str]()
+        is_sending = False
         for agent in agents:
             events += agent.effort.events
             if agent.layer is not None:
                 left_out.update(agent.layer.left_out)
+                sent_on += agent.layer.sent_on
+                is_sending |= agent.layer.outlet is not None
         letters = sum(count for reason, count in left_out.items() if reason.startswith("dead:"))
         others = {r: n for r, n in sorted(left_out.items()) if not r.startswith("dead:")}
         reasons = f" ({', '.join(f'{r}: {n:,}' for r, n in others.items())})" if others else ""
@@ -54,6 +57,7 @@ class Summary:
         return (
             f"ended after {_duration(seconds)}: {max(0, events - letters - out):,} events folded, "
             f"{out:,} left out{reasons}, {letters:,} dead letters"
+            + (f", {sent_on:,} sent on" if is_sending else "")
         )
 
 

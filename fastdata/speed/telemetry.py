@@ -81,6 +81,8 @@ class Telemetry:
         self._put("flush_seconds", (effort.flushed, effort.flush_s), name)
         if layer is None:
             return
+        if layer.outlet is not None:
+            self._put("events_sent_on", layer.sent_on, name)
         for reason, count in layer.left_out.items():
             kind, _, cause = reason.rpartition(":")
             self._put("dead_letters" if kind else "events_left_out", count, name, cause)

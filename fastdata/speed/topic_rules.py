@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from fastdata.coordinates.instants import DAY_MS
 
 __all__ = [
+    "DEFAULT_MAX_BYTES",
     "Config",
     "Flaw",
     "Topic",
@@ -13,12 +14,13 @@ __all__ = [
     "flaws_of",
     "flaws_of_source",
     "for_changelog",
+    "for_destination",
     "for_letters",
     "for_source",
     "misfit_of",
 ]
 
-_DEFAULT_MAX_BYTES = 1_048_588  # Kafka's
+DEFAULT_MAX_BYTES = 1_048_588  # Kafka's
 _LETTER_HEADERS_BYTES = 64 << 10
 
 Config = Mapping[str, str]
@@ -96,11 +98,22 @@ def for_changelog(source: Topic) -> Config:
 
 def for_letters(source: Topic) -> Config:
     """How the topic of dead letters beside a source's topic has to be."""
-    largest = int(source.config.get("max.message.bytes", _DEFAULT_MAX_BYTES))
+    largest = int(source.config.get("max.message.bytes", DEFAULT_MAX_BYTES))
     return {
         "cleanup.policy": "delete",
         "retention.ms": str(30 * DAY_MS),
         "max.message.bytes": str(largest + _LETTER_HEADERS_BYTES),
+        "min.insync.replicas": _in_sync(source),
+    }
+
+
+def for_destination(source: Topic) -> Config:
+    """How the topic has to be that events of a source are sent on to."""
+    largest = int(source.config.get("max.message.bytes", DEFAULT_MAX_BYTES))
+    return {
+        "cleanup.policy": "delete",
+        # A batch may be as large as the default, also where the events are all small.
+        "max.message.bytes": str(max(largest, DEFAULT_MAX_BYTES)),
         "min.insync.replicas": _in_sync(source),
     }
 

@@ -16,6 +16,7 @@ from aiokafka.errors import (
     for_code,
 )
 
+from fastdata.declare.source import Destination
 from fastdata.errors import BrokerError, MissingTopicError
 from fastdata.speed.dead_letters import dead_letter_topic
 from fastdata.speed.producer import AckedProducer
@@ -26,6 +27,7 @@ from fastdata.speed.topic_rules import (
     flaws_of,
     flaws_of_source,
     for_changelog,
+    for_destination,
     for_letters,
     for_source,
     misfit_of,
@@ -37,6 +39,7 @@ __all__ = [
     "TopicAdmin",
     "create_topics",
     "inspect_topics",
+    "prepare_destination",
     "prepare_topics",
 ]
 
@@ -87,10 +90,32 @@ async def prepare_topics(producer: AckedProducer, topic: str, changelog: str) ->
     return source.partitions
 
 
+async def prepare_destination(producer: AckedProducer, topic: str, name: str) -> Topic:
+    """Create the topic that events are sent on to, like that of the source, or check it.
+
+    Args:
+        topic: That of the source.
+
+    Raises:
+        MissingTopicError: One of the two is not there, and is not created.
+        BrokerError: It does not fit; says what mends it.
+    """
+    servers = ",".join(producer.servers)
+    async with TopicAdmin(servers, **producer.security) as admin:
+        if await admin.is_served():
+            if (source := await admin.find(topic)) is None:
+                raise MissingTopicError(topic, servers)
+            return (await admin.ensure(name, source, for_destination(source))).topic
+    if not (count := await producer.partitions(name)):
+        raise MissingTopicError(name, servers)
+    return Topic(name, count, 1, {})
+
+
 async def create_topics(
     admin: "TopicAdmin",
     topic: str,
     changelog: str,
+    destination: Destination | None = None,
     *,
     partitions: int,
     replicas: int | None = None,
@@ -102,6 +127,7 @@ async def create_topics(
 
     Args:
         changelog: The name of the topic with the state of the workers.
+        destination: Where its events are sent on to, if anywhere.
         partitions: Of the source's topic.
         replicas: Of the source's topic; at most three, one for each broker, when it is None.
         is_dry: Only look.
@@ -121,7 +147,11 @@ async def create_topics(
         first = NewlyMade(source, is_new=False)
     source, letters = first.topic, dead_letter_topic(topic)
     state = await _ensure_changelog(admin, changelog, source, is_dry=is_dry)
-    return [first, state, await admin.ensure(letters, source, for_letters(source), is_dry=is_dry)]
+    wanted = {letters: for_letters(source)}
+    if destination is not None:
+        wanted[destination.topic] = for_destination(source)
+    beside = [await admin.ensure(n, source, c, is_dry=is_dry) for n, c in wanted.items()]
+    return [first, state, *beside]
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +160,7 @@ class Inspection:
 
     Attributes:
         source: None when it is not there; nothing else is looked at then.
-        beside: Its changelog and dead letters, as far as they are there.
+        beside: Its changelog, dead letters and destination, as far as they are there.
         missing: The names of those that are not; a worker makes them when it starts.
         flaws: What is wrong with them.
         misfit: Why the changelog cannot be that of the source.
@@ -143,11 +173,14 @@ class Inspection:
     misfit: str | None = None
 
 
-async def inspect_topics(admin: "TopicAdmin", topic: str, changelog: str) -> Inspection:
+async def inspect_topics(
+    admin: "TopicAdmin", topic: str, changelog: str, destination: Destination | None = None
+) -> Inspection:
     """Look at the topics of a source by the rules of a worker's start, and change nothing.
 
     Args:
         changelog: The name of the topic with the state of the workers.
+        destination: Where its events are sent on to, if anywhere.
 
     Raises:
         BrokerError: The broker does not answer.
@@ -159,6 +192,8 @@ async def inspect_topics(admin: "TopicAdmin", topic: str, changelog: str) -> Ins
         changelog: for_changelog(source),
         dead_letter_topic(topic): for_letters(source),
     }
+    if destination is not None:
+        wanted[destination.topic] = for_destination(source)
     present = {name: await admin.find(name) for name in wanted}
     for name, there in present.items():
         if there is None:
