@@ -9,6 +9,7 @@ import pytest
 from confluent_kafka import Producer
 
 from fastdata.coordinates.instants import now_ms
+from fastdata.operate.dead_letters import ReadLetter
 from fastdata.speed.dead_letters import split_headers
 from tests.support.lab import Lab
 from tests.support.mockbroker import MockBroker
@@ -133,3 +134,13 @@ def test_headers_of_a_record_that_was_a_dead_letter_elsewhere_are_its_own() -> N
         elsewhere, {"topic": "clicks", "reason": "no-magic"},
     )  # fmt: skip
     assert split_headers([TRACE]) == ([TRACE], {})
+
+
+@pytest.mark.parametrize(
+    ("stage", "is_sendable"), [("decode", True), ("key", False), ("destination", False)]
+)
+def test_what_metrics_have_counted_is_not_sent_again(stage: str, is_sendable: bool) -> None:
+    place = ("here/aa", "2", "7")
+    letter = ReadLetter("clicks", place, None, 0, stage, "misfit", "", None, b"value", [], 0)
+
+    assert letter.is_sendable is is_sendable
