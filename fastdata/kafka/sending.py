@@ -15,6 +15,9 @@ __all__ = ["RecordSender"]
 
 _START_TIMEOUT_S = 10.0
 _MAX_WAITING = 10_000
+# An idempotent producer tries for ever by itself, and so would who waits for it.
+_ACK_TIMEOUT_S = 60.0
+_STOP_TIMEOUT_S = 5.0
 
 
 class RecordSender:
@@ -78,7 +81,19 @@ class RecordSender:
         finally:
             for future in self._waiting:
                 future.cancel()
-            await self._producer.stop()
+            await self._stop()
+
+    async def _stop(self) -> None:
+        """End the producer, also one that waits for a broker which is away."""
+        producer = self._producer
+        try:
+            await asyncio.wait_for(producer.stop(), _STOP_TIMEOUT_S)
+        except TimeoutError:
+            # In this order: it begins nothing more, and what is under way fails at once.
+            task = producer._sender.sender_task
+            task.cancel()
+            await producer.client.close()
+            await asyncio.wait({task}, timeout=_STOP_TIMEOUT_S)
 
     async def send_record(self, value: bytes | None, key: bytes | None = None) -> None:
         """Send one record, or wait until there is room for it.
@@ -110,7 +125,9 @@ class RecordSender:
         """
         while self._waiting and (self._waiting[0].done() or len(self._waiting) > left):
             # To await the future itself would cancel it with us.
-            await asyncio.wait({self._waiting[0]})
+            done, _ = await asyncio.wait({self._waiting[0]}, timeout=_ACK_TIMEOUT_S)
+            if not done:
+                raise self._failure(TimeoutError(f"no answer for {_ACK_TIMEOUT_S:g} s"))
             try:
                 self._waiting[0].result()
             except (KafkaError, OSError) as error:

@@ -1,6 +1,9 @@
 """A flat table as events of a topic: each change once, and the sum of all changes is the value."""
 
+import asyncio
 import json
+import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -12,6 +15,8 @@ from fastdata.errors import BrokerError, ExportError, SettingsError
 from fastdata.exports.export import Exporter
 from fastdata.exports.table import flat_table
 from fastdata.failpoints import FailpointError
+from fastdata.kafka import sending
+from fastdata.local.broker import BrokerProcess
 from fastdata.store.memory import MemoryStore
 from tests.answer.trips import NOON, ONE, partial, progress
 from tests.exports.rides import Changes, answer, comparable, replay_hours
@@ -169,3 +174,27 @@ async def test_only_a_topic_can_wait_for_exact_rows(
 ) -> None:
     with pytest.raises(ExportError, match="--only-exact needs a kafka://"):
         await export(rides, str(tmp_path), only_exact=True, store=store)
+
+
+async def test_a_broker_that_goes_away_amid_rows_is_an_error_and_no_change_comes_twice(
+    rides: Metric, store: MemoryStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sending, "_ACK_TIMEOUT_S", 0.5)
+    monkeypatch.setattr(sending, "_STOP_TIMEOUT_S", 0.2)
+    await replay_hours(rides, store, [NOON])
+    with BrokerProcess() as process:
+        topic = Topic(process.address(), tmp_path)
+        monkeypatch.setenv("FASTDATA_BROKER", topic.broker)
+        monkeypatch.setenv("FASTDATA_REGISTRY", str(tmp_path))
+        flat = flat_table(rides, "1h", has_bounds=True)
+        async with Exporter(flat, topic.url, store=store) as exporter:
+            await exporter.refresh()
+            await replay_hours(rides, store, [NOON, ONE], km=9)
+            os.kill(process._process.pid, signal.SIGSTOP)
+            try:
+                with pytest.raises(BrokerError, match="no answer for 0"):
+                    await asyncio.wait_for(exporter.refresh(), 20)
+            finally:
+                os.kill(process._process.pid, signal.SIGCONT)
+            await exporter.refresh()
+        assert [9, 9] == [row["km"] for row in topic.rows()]
