@@ -33,6 +33,7 @@ from fastdata.speed.topics import TopicAdmin
 __all__ = ["TopicTarget"]
 
 _DEFINITION = b"definition"
+_EXACT = "-exact"  # ends the mark of a part of which inexact rows may have been kept back
 _PARTITIONS = 8
 _CONFIG = {
     "cleanup.policy": "compact",
@@ -68,6 +69,7 @@ class TopicTarget:
         self._broker = broker
         self._registry = registry
         self._only_exact = only_exact
+        self._ending = _EXACT if only_exact else ""
         self._events = RowEvents(flat)
         self._stack: AsyncExitStack | None = None
 
@@ -164,7 +166,7 @@ class TopicTarget:
             elif record.value is None:
                 self._marks.pop(int(record.key), None)
             else:
-                self._marks[int(record.key)] = record.value.decode()
+                self._marks[int(record.key)] = record.value.decode().removesuffix(self._ending)
         if definition not in (None, self._flat.definition):
             raise ExportError(
                 f"the topic {self._topic!r} has rows of definition {definition}, and the metric or"
@@ -191,7 +193,7 @@ class TopicTarget:
         await self._rows.settle()
         failpoints.reach("export.before_marks")
         for number, mark in marks.items():
-            value = None if mark is None else mark.encode()
+            value = None if mark is None else f"{mark}{self._ending}".encode()
             await self._marking.send_record(value, str(number).encode())
             if mark is None:
                 self._marks.pop(number, None)

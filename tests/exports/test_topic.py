@@ -198,3 +198,17 @@ async def test_a_broker_that_goes_away_amid_rows_is_an_error_and_no_change_comes
                 os.kill(process._process.pid, signal.SIGCONT)
             await exporter.refresh()
         assert [9, 9] == [row["km"] for row in topic.rows()]
+
+
+async def test_rows_that_were_kept_back_are_sent_when_all_are_wanted(
+    rides: Metric, store: MemoryStore, topic: Topic
+) -> None:
+    await store.upsert([partial(rides, ONE, ["Oslo", 1], [(2, "anna")], 0)], [])
+    await replay_hours(rides, store, [NOON])
+    await store.upsert([], [progress(ONE)])
+    counts = []
+    for only_exact in (True, True, False, False, True):
+        report = await export(rides, topic.url, store=store, only_exact=only_exact)
+        counts.append((report.refreshed, len(topic.rows())))
+
+    assert [(2, 1), (0, 1), (2, 2), (0, 2), (0, 2)] == counts
