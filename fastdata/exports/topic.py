@@ -123,7 +123,11 @@ class TopicTarget:
                             " choose another"
                         )
                     end, sent = self._events.read(record.value)
-                    self._sent[self.parts.of(end - 1).start][record.key] = sent
+                    of_part = self._sent[self.parts.of(end - 1).start]
+                    before = of_part.get(record.key)
+                    # Of a topic that was given more partitions a row may be in two of them.
+                    if before is None or sent.revision >= before.revision:
+                        of_part[record.key] = sent
             if not self._sent:
                 self._marks = {}  # the topic was deleted, and what stands beside it was not
             self._schema_id = await register(self._registry, self._topic, self._events.schema)

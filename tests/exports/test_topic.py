@@ -212,3 +212,21 @@ async def test_rows_that_were_kept_back_are_sent_when_all_are_wanted(
         counts.append((report.refreshed, len(topic.rows())))
 
     assert [(2, 1), (0, 1), (2, 2), (0, 2), (0, 2)] == counts
+
+
+async def test_an_older_event_of_a_row_in_another_partition_is_not_its_newest(
+    rides: Metric, store: MemoryStore, topic: Topic
+) -> None:
+    await replay_hours(rides, store, [NOON])
+    await export(rides, topic.url, store=store)
+    (old,) = await topic._read()
+    await replay_hours(rides, store, [NOON], km=9)
+    await export(rides, topic.url, store=store)
+    async with AIOKafkaProducer(bootstrap_servers=topic.broker) as producer:
+        for number in range(4):
+            await producer.send_and_wait("rides", old[1], old[0], partition=number)
+    await replay_hours(rides, store, [NOON], km=7)
+    await export(rides, topic.url, store=store)
+
+    revisions = {fields["revision"]: fields["km_change"] for fields in await topic.decoded()}
+    assert {1: 5, 2: 4, 3: -2} == revisions

@@ -52,10 +52,18 @@ class Topic:
         async with TopicReader(Broker(self.broker), "test") as reader:
             return [(record.key, record.value) async for record in reader.read("rides")]
 
-    def _see(self, key: bytes, value: bytes) -> None:
+    async def decoded(self) -> list[dict[str, Any]]:
+        """All events as they are, in no order of all partitions."""
+        return [self._decode(value) for _, value in await self._read()]
+
+    def _decode(self, value: bytes) -> dict[str, Any]:
         schema = json.loads((self.schemas / "rides.avsc").read_text())
         row = fastavro.schemaless_reader(io.BytesIO(value[HEAD_BYTES:]), schema, None)
         assert isinstance(row, dict)
+        return row
+
+    def _see(self, key: bytes, value: bytes) -> None:
+        row = self._decode(value)
         before, sums = self._rows.get(key), self._sums[key]
         assert row["revision"] == (before["revision"] + 1 if before else 1)
         for name in [name for name in row if name.endswith("_change")]:
