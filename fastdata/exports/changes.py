@@ -9,6 +9,7 @@ revision before. So the sum of all changes of a row is its value.
 import hashlib
 import io
 import json
+import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -106,6 +107,9 @@ class RowEvents:
         Args:
             before: The event before it of the same row; None for none.
             schema_id: What a registry gave the schema.
+
+        Raises:
+            ExportError: A sum of integers has changed by more than 64 bits hold.
         """
         sent = Sent(row.content, before.revision + 1 if before else 1)
         old = self._read(before.content) if before else {}
@@ -117,10 +121,16 @@ class RowEvents:
             **dict(zip(_MOMENTS, row.moments, strict=True)),
         }
         for name, zero in self._zeros.items():
-            rest[f"{name}{_SUFFIX}"] = (new[name] or zero) - (old.get(name) or zero)
+            rest[f"{name}{_SUFFIX}"] = _finite(new[name], zero) - _finite(old.get(name), zero)
         out = io.BytesIO()
         out.write(b"\0" + schema_id.to_bytes(4, "big") + row.content)
-        fastavro.schemaless_writer(out, self._rest, rest)
+        try:
+            fastavro.schemaless_writer(out, self._rest, rest)
+        except OverflowError as error:
+            raise ExportError(
+                f"the row {row.key.decode()} has changed by more than 64 bits hold, from"
+                f" {old} to {new}: declare the field as a decimal or a double"
+            ) from error
         return out.getvalue(), sent
 
     def read(self, value: bytes) -> tuple[int, Sent]:
@@ -156,6 +166,12 @@ class RowEvents:
         row = fastavro.schemaless_reader(datum, self._content, None)
         assert isinstance(row, dict)  # noqa: S101 - of a record
         return row
+
+
+def _finite(value: Any, zero: Any) -> Any:
+    """A number that a sum survives: nothing that is taken from an infinity leaves a number."""
+    is_number = value is not None and math.isfinite(value)
+    return value if is_number else zero
 
 
 def _check_names(metric: str, types: Mapping[str, Any], rest: Mapping[str, Any]) -> None:
