@@ -153,6 +153,8 @@ class Alert:
             is_address = False
         if not is_address:
             self._fail("`to` is no address; write it as in 'https://host/path'")
+        if not (parts.path + parts.query).isascii() or not to.isprintable() or " " in to:
+            self._fail("`to` has a character that no address has; write %20 for a space")
         if parts.username is not None:
             self._fail("`to` has a user in it, which is not sent; put secrets into path or query")
         return to

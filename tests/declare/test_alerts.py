@@ -69,6 +69,9 @@ def test_a_derived_measure_can_be_named(metric: Metric) -> None:
         ({"to": "http://[x/"}, "`to` is no address"),
         ({"to": "http://x:99999/"}, "`to` is no address"),
         ({"to": 5}, "`to` is no address"),
+        ({"to": "https://hooks.example/a b"}, "write %20 for a space"),
+        ({"to": "https://hooks.example/caf\u00e9"}, "`to` has a character that no address has"),
+        ({"to": "https://hooks.example/x\n"}, "`to` has a character that no address has"),
         ({"to": "https://me:s3cret@hooks.example/"}, "`to` has a user in it"),
     ],
 )
