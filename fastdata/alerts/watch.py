@@ -85,9 +85,11 @@ class AlertWatch:
             nonlocal events, looked_at, is_behind
             now = self._clock()
             state, looked_at = await self._retracted(begin(alert, before, now), store, now)
-            state, is_behind = await self._judged(state, store, now)
             former = {event.id for event in before.events} if before else set[str]()
             events = [event for event in state.events if event.id not in former]
+            # Of very many the state does not keep all.
+            state, new, is_behind = await self._judged(state, store, now)
+            events += new
             failpoints.reach("alerts.before_state")
             return state
 
@@ -99,8 +101,8 @@ class AlertWatch:
 
     async def _judged(
         self, state: AlertState, store: ServingStore, now: int
-    ) -> tuple[AlertState, bool]:
-        """The state after the next windows that are over, and whether there are more."""
+    ) -> tuple[AlertState, list[AlertEvent], bool]:
+        """The state after the next windows that are over, events of them, and whether more are."""
         alert = self._alert
         reports = living(await store.progress(alert.metric.source.topic))
         until = min([report.fresh_until for report in reports], default=0)
@@ -109,16 +111,16 @@ class AlertWatch:
         start = max(start, over - floor_to(LOOK_BACK_MS, alert.every_ms))
         end = min(over, start + _MOST_WINDOWS * alert.every_ms)
         if start >= end or start < 0:
-            return state, False
+            return state, [], False
         verdicts = await read_windows(alert, start, end, state.tracked, store)
         if not verdicts.is_known:
-            return state, False
+            return state, [], False
         events = list[AlertEvent]()
         for window in range(start, end, alert.every_ms):
             of_window = verdicts.of(window, state.tracked)
             state, new = judge(alert, state, window, of_window, now)
             events += new
-        return state.with_events(events, now), end < over
+        return state.with_events(events, now), events, end < over
 
     async def _retracted(
         self, state: AlertState, store: ServingStore, now: int

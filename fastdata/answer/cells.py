@@ -5,6 +5,8 @@ from decimal import Decimal
 
 from rich.cells import cell_len, chop_cells
 
+from fastdata.coordinates.dimensions import printable
+
 __all__ = ["bounded", "folded", "is_growing", "parts_of", "shortened", "shown", "width_of"]
 
 _LARGE = 1e15  # from there on a float has no digits of thousandths
@@ -121,8 +123,5 @@ def shown(value: object, longest: int | None = None) -> str:
             return f"{shown(item, longest)} {bounded(counted, 'count')}"
         case dict():
             return " ".join(shown(item, longest) for item in value.values())
-    text = str(value)
-    if not text.isprintable():
-        # What a terminal would obey is shown, not sent.
-        text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    text = printable(str(value))
     return text if longest is None else folded(text, longest, most=1)[0]

@@ -14,6 +14,7 @@ __all__ = [
     "is_tip",
     "join_dims",
     "load_dims",
+    "printable",
     "split_tip",
     "tip_dims",
 ]
@@ -60,6 +61,13 @@ def dims_bytes(dims: Sequence[Dimension]) -> int:
 def load_dims(text: str) -> Dimensions:
     """The dimension values that `dump_dims` wrote."""
     return tuple(json.loads(text))
+
+
+def printable(text: str) -> str:
+    """A text on one line: what a terminal would obey is shown, not sent."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def tip_dims(dims: str, partition: int) -> str:

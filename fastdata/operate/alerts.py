@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from fastdata.coordinates.dimensions import load_dims
+from fastdata.coordinates.dimensions import load_dims, printable
 from fastdata.coordinates.instants import MINUTE_MS, to_iso
 from fastdata.declare.alert import Alert
 from fastdata.store.alert_states import AlertState, read_alert
@@ -57,7 +57,7 @@ class AlertStatus:
             "events never sent": self.kept.given_up,
         }
         others = "".join(f", {count:,} {text}" for text, count in counts.items() if count)
-        return f"{self.alert.name}: {self.state}{shown and ' ' + shown}{until}{others}"
+        return printable(f"{self.alert.name}: {self.state}{shown and ' ' + shown}{until}{others}")
 
     def as_dict(self) -> dict[str, object]:
         """For JSON."""

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal, Self
 
+from fastdata.coordinates.dimensions import printable
 from fastdata.coordinates.instants import DAY_MS, to_datetime, to_iso
 from fastdata.errors import CorruptStateError
 from fastdata.store.kept import change_kept, read_kept
@@ -70,7 +71,8 @@ class AlertEvent:
         dimensions = "".join(f", {name} {value}" for name, value in self.dimensions.items())
         start, end = (f"{to_datetime(ms):%Y-%m-%d %H:%M}" for ms in (self.start, self.end))
         shown = "".join(f"; {name} {_shown(*ends)}" for name, ends in self.measures.items())
-        return f"{self.alert}{dimensions}: {self.event}, {start} to {end} UTC ({self.when}{shown})"
+        windows = f"{self.event}, {start} to {end} UTC"
+        return printable(f"{self.alert}{dimensions}: {windows} ({self.when}{shown})")
 
     def as_dict(self) -> dict[str, object]:
         """For JSON, as receivers get it; instants as ISO text."""

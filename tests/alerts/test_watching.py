@@ -8,7 +8,8 @@ import pytest
 from fastdata import Metric
 from fastdata.coordinates.segments import Coverage
 from fastdata.errors import StoreUnavailableError
-from fastdata.store.alert_states import LOOK_BACK_MS
+from fastdata.operate.alerts import read_alerts
+from fastdata.store.alert_states import LOOK_BACK_MS, MOST_EVENTS
 from fastdata.store.memory import MemoryStore
 from fastdata.store.protocol import Flip, Gap, Reading
 from tests.alerts.shop import MINUTE_MS, NOON, TOTAL, Shop, measured, shop, state_of
@@ -228,3 +229,17 @@ async def test_a_state_that_does_not_verify_is_begun_anew(metric: Metric) -> Non
     await here.minute(10, 5)
 
     assert [("opened", 0, 1)] == measured(await state_of(here.store, here.alert))
+
+
+async def test_of_very_many_combinations_each_event_is_told_on_one_line(metric: Metric) -> None:
+    here = shop(metric, "orders > 0", for_=None, by="shop")
+    for number in range(MOST_EVENTS + 50):
+        await here.fold(1, shop=f"\x1b[2J\n{number}")
+    await here.pass_(1)
+
+    events = (await here.watch.turn(here.store)).events
+
+    assert MOST_EVENTS + 50 == len({event.key for event in events})
+    assert all(event.text.isprintable() for event in events)
+    (status,) = await read_alerts(here.store, [here.alert])
+    assert status.text.isprintable()
