@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from fastdata.coordinates.dimensions import load_dims
 from fastdata.declare.alert import Alert
 from fastdata.store.alert_states import (
     LOOK_BACK_MS,
@@ -126,7 +125,7 @@ def _event(
         metric=alert.metric.name,
         when=alert.when,
         key=key,
-        dimensions=dict(zip(alert.by, load_dims(key), strict=False)),
+        dimensions=alert.dimensions(key),
         opened=item.opened or "",
         start=item.since,
         end=end,

@@ -3,15 +3,17 @@
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import NoReturn, cast
 from urllib.parse import urlsplit
 
+from fastdata.coordinates.dimensions import Dimension, load_dims
 from fastdata.coordinates.instants import DAY_MS, MINUTE_MS, parse_duration
 from fastdata.declare.filters import Filter
 from fastdata.declare.metric import Metric
 from fastdata.declare.place import declaring_place
 from fastdata.errors import DeclarationError, FastdataError, did_you_mean
+from fastdata.events.fieldtypes import FieldType
 from fastdata.expressions import Column, Node, describe, nodes_of, parse_expression
 from fastdata.measures.estimates import Estimate
 
@@ -111,6 +113,15 @@ class Alert:
             values[name] = None if ends is None else Interval(*ends)
         return verdict(self._condition, values)
 
+    def dimensions(self, key: str) -> dict[str, object]:
+        """The values of a combination by name, for JSON: dates and instants as ISO text.
+
+        Args:
+            key: The values as canonical JSON.
+        """
+        named = zip(self.by, load_dims(key), strict=False)
+        return {name: _shown(value, self.metric.dimension_type(name)) for name, value in named}
+
     def _parse(self) -> Node:
         user = f"{self.place}: when of alert {self.name!r}"
         try:
@@ -172,6 +183,18 @@ class Alert:
 
     def _fail(self, message: str) -> NoReturn:
         raise DeclarationError(f"{self.place}: alert {self.name!r}: {message}")
+
+
+def _shown(value: Dimension, type: FieldType) -> Dimension:
+    if not isinstance(value, int) or type.kind not in ("date", "timestamp"):
+        return value
+    is_date = type.kind == "date"
+    unit = "days" if is_date else {"ms": "milliseconds", "us": "microseconds"}[type.unit]
+    try:
+        moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(**{unit: value})
+    except OverflowError:  # outside the years 1 to 9999
+        return value
+    return moment.date().isoformat() if is_date else moment.isoformat().replace("+00:00", "Z")
 
 
 def _is_plain(name: str) -> bool:

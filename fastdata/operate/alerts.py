@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from fastdata.coordinates.dimensions import load_dims, printable
+from fastdata.coordinates.dimensions import printable
 from fastdata.coordinates.instants import MINUTE_MS, to_iso
 from fastdata.declare.alert import Alert
 from fastdata.store.alert_states import AlertState, read_alert
@@ -36,7 +36,7 @@ class AlertStatus:
         """What is open, or has held not long enough yet; for JSON."""
         return [
             {
-                "dimensions": dict(zip(self.alert.by, load_dims(key), strict=True)),
+                "dimensions": self.alert.dimensions(key),
                 "since": to_iso(item.since),
                 "opened": item.opened,
             }
@@ -47,7 +47,7 @@ class AlertStatus:
     @property
     def text(self) -> str:
         """How it is, in a line."""
-        names = [", ".join(map(str, load_dims(key))) for key in self.kept.open]
+        names = [", ".join(map(str, self.alert.dimensions(key).values())) for key in self.kept.open]
         shown = ", ".join(f"({name})" for name in names if name)
         judged = self.kept.judged
         until = "" if judged is None else f", judged until {to_iso(judged, 'seconds')}"

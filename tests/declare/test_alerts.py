@@ -1,11 +1,12 @@
 """Alerts that are declared, rightly and wrongly."""
 
+import json
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from fastdata import Alert, Metric, load
+from fastdata import Alert, Count, Metric, Source, load
 from fastdata.declare.catalog import catalog_of, load_folder
 from fastdata.errors import DeclarationError, LoadError
 from tests.alerts.shop import declare
@@ -124,3 +125,30 @@ def test_two_alerts_of_one_name_are_refused(metric: Metric) -> None:
 
     with pytest.raises(DeclarationError, match="two alerts are named 'x'"):
         catalog_of(alerts)
+
+
+def test_dates_and_instants_among_dimensions_are_iso_text(tmp_path: Path) -> None:
+    instant = {"type": "long", "logicalType": "timestamp-micros"}
+    fields = [
+        {"name": "at", "type": {"type": "long", "logicalType": "timestamp-millis"}},
+        {"name": "day", "type": ["null", {"type": "int", "logicalType": "date"}]},
+        {"name": "since", "type": instant},
+        {"name": "line", "type": "int"},
+    ]
+    schema = {"type": "record", "name": "Trip", "fields": fields}
+    (tmp_path / "trip.avsc").write_text(json.dumps(schema))
+    source = Source("trips", topic="trips", schema=str(tmp_path / "trip.avsc"), time="at")
+    by = ["day", "since", "line"]
+    trips = Metric("trips", source, by=by, measures={"n": Count()})
+    alert = Alert("many", trips, when="n > 1", every="1m", by=by)
+
+    assert alert.dimensions("[19782,1709208000000001,7]") == {
+        "day": "2024-02-29",
+        "since": "2024-02-29T12:00:00.000001Z",
+        "line": 7,
+    }
+    assert alert.dimensions("[null,9223372036854775807,7]") == {
+        "day": None,
+        "since": 9223372036854775807,
+        "line": 7,
+    }
