@@ -110,7 +110,7 @@ class AlertWatch:
         start = over - alert.windows * alert.every_ms if state.judged is None else state.judged
         start = max(start, over - floor_to(LOOK_BACK_MS, alert.every_ms))
         end = min(over, start + _MOST_WINDOWS * alert.every_ms)
-        if start >= end or start < 0:
+        if start >= end or start < 0 or not await _is_folded(alert, store):
             return state, [], False
         verdicts = await read_windows(alert, start, end, state.tracked, store)
         if not verdicts.is_known:
@@ -176,3 +176,9 @@ class AlertWatch:
 def _of_windows(event: AlertEvent, heads: Mapping[int, Head]) -> dict[int, Head]:
     """The heads of the hours that the windows of an event touch."""
     return {span: head for span, head in heads.items() if span_of(event.start) <= span < event.end}
+
+
+async def _is_folded(alert: Alert, store: ServingStore) -> bool:
+    """Whether either layer has anything of the metric; how far workers are, they say of topics."""
+    id = alert.metric.id
+    return await store.has_partials(id) or await store.last_run(id) is not None

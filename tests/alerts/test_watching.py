@@ -243,3 +243,14 @@ async def test_of_very_many_combinations_each_event_is_told_on_one_line(metric: 
     assert all(event.text.isprintable() for event in events)
     (status,) = await read_alerts(here.store, [here.alert])
     assert status.text.isprintable()
+
+
+async def test_nothing_is_judged_while_workers_fold_another_definition(metric: Metric) -> None:
+    here = shop(metric, when="orders < 5", for_=None)
+    await here.pass_(3)
+    await here.watch.turn(here.store)
+    before = (await state_of(here.store, here.alert)).judged
+    await here.minute(9)
+
+    assert before is None
+    assert NOON + 4 * MINUTE_MS == (await state_of(here.store, here.alert)).judged

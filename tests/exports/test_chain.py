@@ -13,6 +13,6 @@ def test_the_next_job_sums_what_the_first_has_counted(lab: Lab) -> None:
     chain.declare()
     lab.produce(500)
     with lab.worker("both_jobs"):
-        lab.wait_until_folded(1_500)
+        lab.wait_until(lambda: lab.folded(lab.topic) == 1_500)
         with chain.following():
             chain.wait_until_summed()

@@ -184,8 +184,12 @@ class Lab:
             check=False,
         )
 
-    def folded(self) -> int:
-        """How many records the store says are folded; or the broker, unless it is SQLite."""
+    def folded(self, topic: str = "%") -> int:
+        """How many records the store says are folded; or the broker, unless it is SQLite.
+
+        Args:
+            topic: Of it alone, as the store says.
+        """
         if not self.store.startswith("sqlite:"):
             try:
                 return self.committed()
@@ -195,7 +199,7 @@ class Lab:
             path = f"{self.folder}/data/fastdata.db"
             with closing(sqlite3.connect(path, timeout=10)) as database:
                 rows = database.execute(
-                    "select next_offset from progress where topic = ?", [self.topic]
+                    "select next_offset from progress where topic like ?", [topic]
                 ).fetchall()
         except sqlite3.OperationalError:  # no worker has been there yet
             return 0

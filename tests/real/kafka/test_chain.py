@@ -18,7 +18,7 @@ def test_an_exporter_that_is_killed_again_and_again_sends_each_change_once(lab: 
             lab.produce(3_000)
             with chain.following():
                 time.sleep(rng.uniform(2.5, 6.0))  # a kill -9 ends it, wherever it is
-        lab.wait_until_folded(lab.produced)
+        lab.wait_until(lambda: lab.folded(lab.topic) == lab.produced)
         chain.export()
         chain.wait_until_summed()
     events = chain.events()
