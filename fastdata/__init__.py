@@ -7,7 +7,6 @@ if TYPE_CHECKING:
     from fastdata.answer.ask import ask
     from fastdata.answer.compare import compare
     from fastdata.answer.lift import lift
-    from fastdata.answer.lookup import Lookup
     from fastdata.answer.query import query
     from fastdata.declare.alert import Alert
     from fastdata.declare.catalog import load
@@ -35,8 +34,7 @@ if TYPE_CHECKING:
     from fastdata.measures.variance import StdDev, Variance
     from fastdata.settings import Settings
     from fastdata.speed.app import make_app
-    from fastdata.speed.attach import agent, attach
-    from fastdata.speed.sink import Sink
+    from fastdata.speed.attach import attach
 
 __all__ = [
     "Alert",
@@ -49,7 +47,6 @@ __all__ = [
     "Funnel",
     "Histogram",
     "Last",
-    "Lookup",
     "Max",
     "Mean",
     "Metric",
@@ -62,7 +59,6 @@ __all__ = [
     "Sessions",
     "Sets",
     "Settings",
-    "Sink",
     "Source",
     "StdDev",
     "Sum",
@@ -70,7 +66,6 @@ __all__ = [
     "Uniques",
     "Variance",
     "Variant",
-    "agent",
     "ask",
     "attach",
     "compare",
@@ -92,7 +87,6 @@ _PLACES = {
     "Funnel": "fastdata.measures.sequences",
     "Histogram": "fastdata.measures.histogram",
     "Last": "fastdata.measures.first_last",
-    "Lookup": "fastdata.answer.lookup",
     "Max": "fastdata.measures.extremes",
     "Mean": "fastdata.measures.sums",
     "Metric": "fastdata.declare.metric",
@@ -105,7 +99,6 @@ _PLACES = {
     "Sessions": "fastdata.measures.sessions",
     "Sets": "fastdata.measures.sets",
     "Settings": "fastdata.settings",
-    "Sink": "fastdata.speed.sink",
     "Source": "fastdata.declare.source",
     "StdDev": "fastdata.measures.variance",
     "Sum": "fastdata.measures.sums",
@@ -113,7 +106,6 @@ _PLACES = {
     "Uniques": "fastdata.measures.uniques",
     "Variance": "fastdata.measures.variance",
     "Variant": "fastdata.declare.variant",
-    "agent": "fastdata.speed.attach",
     "app": "fastdata.app",
     "ask": "fastdata.answer.ask",
     "attach": "fastdata.speed.attach",

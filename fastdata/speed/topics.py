@@ -57,14 +57,11 @@ class NewlyMade:
     is_new: bool
 
 
-async def prepare_topics(producer: AckedProducer, topic: str, changelog: str | None) -> int:
+async def prepare_topics(producer: AckedProducer, topic: str, changelog: str) -> int:
     """Check the source's topic; create what stands beside it, or check that it fits.
 
     Faust takes a time-out while creating a topic for success, a changelog with another number
     of partitions fails at the first write, and one that is not compacted loses the state.
-
-    Args:
-        changelog: None for a source that is read and not folded.
 
     Returns:
         How many partitions the source's topic has.
@@ -81,12 +78,10 @@ async def prepare_topics(producer: AckedProducer, topic: str, changelog: str | N
                 raise MissingTopicError(topic, servers)
             admin.heed(flaws_of_source(source))
             await admin.ensure(letters, source, for_letters(source))
-            made = changelog and await _ensure_changelog(admin, changelog, source)
-            state = made.topic if made else source
+            state = (await _ensure_changelog(admin, changelog, source)).topic
         else:
             # A mock creates what is asked for, and has no configuration.
-            names = topic, changelog or topic, letters
-            counts = [await producer.partitions(name) for name in names]
+            counts = [await producer.partitions(name) for name in (topic, changelog, letters)]
             source, state, _ = (Topic(topic, count, 1, {}) for count in counts)
             if not source.partitions:
                 raise MissingTopicError(topic, servers)
