@@ -87,7 +87,7 @@ class Lab:
             "FASTDATA_COMMIT_INTERVAL_S": "0.3",
             **settings,
         }
-        self._producer = Producer({"bootstrap.servers": broker, "linger.ms": 20})
+        self._producer = _producer(broker)
         self.store = settings.get("FASTDATA_STORE", f"sqlite:///{folder}/data/fastdata.db")
 
     @cached_property
@@ -106,7 +106,7 @@ class Lab:
     def move_to(self, broker: str) -> None:
         """Let all that comes be about another cluster."""
         self.environment["FASTDATA_BROKER"] = broker
-        self._producer = Producer({"bootstrap.servers": broker, "linger.ms": 20})
+        self._producer = _producer(broker)
 
     def produce(
         self,
@@ -259,6 +259,12 @@ class Lab:
             counts[page(n)] += 1
             amounts[page(n)] += n
         return counts, amounts
+
+
+def _producer(broker: str) -> Producer:
+    """Idempotent: a new topic refuses what comes too early, and others then send out of order."""
+    settings = {"bootstrap.servers": broker, "linger.ms": 20, "enable.idempotence": True}
+    return Producer(settings)
 
 
 def _whole(value: object) -> int:
