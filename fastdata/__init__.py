@@ -7,6 +7,7 @@ if TYPE_CHECKING:
     from fastdata.answer.ask import ask
     from fastdata.answer.compare import compare
     from fastdata.answer.lift import lift
+    from fastdata.answer.lookup import Lookup
     from fastdata.answer.query import query
     from fastdata.declare.alert import Alert
     from fastdata.declare.catalog import load
@@ -34,7 +35,8 @@ if TYPE_CHECKING:
     from fastdata.measures.variance import StdDev, Variance
     from fastdata.settings import Settings
     from fastdata.speed.app import make_app
-    from fastdata.speed.attach import attach
+    from fastdata.speed.attach import agent, attach
+    from fastdata.speed.sink import Sink
 
 __all__ = [
     "Alert",
@@ -47,6 +49,7 @@ __all__ = [
     "Funnel",
     "Histogram",
     "Last",
+    "Lookup",
     "Max",
     "Mean",
     "Metric",
@@ -59,6 +62,7 @@ __all__ = [
     "Sessions",
     "Sets",
     "Settings",
+    "Sink",
     "Source",
     "StdDev",
     "Sum",
@@ -66,6 +70,7 @@ __all__ = [
     "Uniques",
     "Variance",
     "Variant",
+    "agent",
     "ask",
     "attach",
     "compare",
@@ -87,6 +92,7 @@ _PLACES = {
     "Funnel": "fastdata.measures.sequences",
     "Histogram": "fastdata.measures.histogram",
     "Last": "fastdata.measures.first_last",
+    "Lookup": "fastdata.answer.lookup",
     "Max": "fastdata.measures.extremes",
     "Mean": "fastdata.measures.sums",
     "Metric": "fastdata.declare.metric",
@@ -99,6 +105,7 @@ _PLACES = {
     "Sessions": "fastdata.measures.sessions",
     "Sets": "fastdata.measures.sets",
     "Settings": "fastdata.settings",
+    "Sink": "fastdata.speed.sink",
     "Source": "fastdata.declare.source",
     "StdDev": "fastdata.measures.variance",
     "Sum": "fastdata.measures.sums",
@@ -106,6 +113,7 @@ _PLACES = {
     "Uniques": "fastdata.measures.uniques",
     "Variance": "fastdata.measures.variance",
     "Variant": "fastdata.declare.variant",
+    "agent": "fastdata.speed.attach",
     "app": "fastdata.app",
     "ask": "fastdata.answer.ask",
     "attach": "fastdata.speed.attach",

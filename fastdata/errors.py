@@ -7,6 +7,8 @@
     ├── UnknownMetricError(LookupError)   no metric of that name is declared
     ├── BadEventError(ValueError)         one event cannot be read: it goes to the dead letters
     ├── MapError                          a map function of the user raised: the source stops
+    ├── AgentError                        an agent of the user raised: the process ends
+    ├── RecordError(ValueError)           a record does not fit the schema of its topic
     ├── UnknownSchemaError(LookupError)   no schema of that id is in the registry
     ├── SchemaNeededError                 the registry must be asked for a schema first
     ├── RegistryError                     the registry did not answer, or refused; retriable
@@ -45,6 +47,7 @@ from difflib import get_close_matches
 from typing import ClassVar
 
 __all__ = [
+    "AgentError",
     "ArchiveConflictError",
     "ArchiveError",
     "ArchiveHoleError",
@@ -66,6 +69,7 @@ __all__ = [
     "MapError",
     "MissingTopicError",
     "QueryError",
+    "RecordError",
     "RegistryError",
     "ReplayError",
     "SchemaNeededError",
@@ -169,6 +173,14 @@ class LineError(FastdataError, ValueError):
 
 class MapError(FastdataError):
     """A map function raised. It is a bug, not a bad event, unless the source says otherwise."""
+
+
+class AgentError(FastdataError):
+    """The function of an agent raised, or returned; its event was not committed."""
+
+
+class RecordError(FastdataError, ValueError):
+    """A record does not fit the schema of the topic that it is for; it was not sent."""
 
 
 class UnknownSchemaError(FastdataError, LookupError):

@@ -23,7 +23,7 @@ from fastdata.declare.metric import Metric
 from fastdata.errors import QueryError, did_you_mean
 from fastdata.store.protocol import ServingStore
 
-__all__ = ["Question", "query", "question_of", "with_warning"]
+__all__ = ["Question", "dims_of", "query", "question_of", "with_warning"]
 
 
 async def query(
@@ -224,7 +224,7 @@ def question_of(
     """
     if not isinstance(cast("object", metric), AnyMetric):
         raise QueryError(f"metric is {metric!r}; give a Metric, as fastdata.load has them")
-    dims = _dims(metric, by)
+    dims = dims_of(metric, by)
     condition = None if where is None else Filter.parse(metric, where)
     view = asked_for(metric, measures, items or {})
     metrics = parts_of(view)
@@ -270,7 +270,12 @@ def with_warning(table: pa.Table) -> pa.Table:
     return table
 
 
-def _dims(metric: AnyMetric, by: str | Sequence[str] | None) -> tuple[str, ...]:
+def dims_of(metric: AnyMetric, by: str | Sequence[str] | None) -> tuple[str, ...]:
+    """The names of some dimensions, each once.
+
+    Raises:
+        QueryError: The metric has no such dimension.
+    """
     names = () if by is None else (by,) if isinstance(by, str) else tuple(dict.fromkeys(by))
     for name in names:
         if name not in metric.by:

@@ -17,7 +17,7 @@ from fastdata.events.fieldtypes import FieldType
 from fastdata.events.formats import Format, ValueReader, open_reader
 from fastdata.events.schema import Schema
 
-__all__ = ["Destination", "Source"]
+__all__ = ["Destination", "Source", "find_schema"]
 
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,47}")
 _EVER_MS = 1 << 62  # later than any event
@@ -98,7 +98,7 @@ class Source:
         self.name = name
         self.topic = topic
         self._check_names()
-        self.schema = Schema.load(_find(schema, self.place))
+        self.schema = Schema.load(find_schema(schema, self.place))
         self.time = self._check_time(time)
         self.id = self._check_id(id)
         self.format = format
@@ -165,7 +165,7 @@ class Source:
         if topic == self.topic:
             self._fail("its events would be sent to its own topic, and come again for ever")
         self._check_topic(topic)
-        written = self.schema if schema is None else Schema.load(_find(schema, self.place))
+        written = self.schema if schema is None else Schema.load(find_schema(schema, self.place))
         self.destination = Destination(topic, written)
 
     def field(self, name: str, user: str) -> FieldType:
@@ -270,7 +270,15 @@ class Source:
         raise DeclarationError(f"{self.place}: source {self.name!r}: {message}")
 
 
-def _find(schema: str, place: str) -> Path:
+def find_schema(schema: str, place: str) -> Path:
+    """The file of a schema: in the working folder, beside who names it, or above that.
+
+    Args:
+        place: `file:line` of who names it.
+
+    Raises:
+        DeclarationError: There is none.
+    """
     path = Path(schema)
     here = Path(place.rpartition(":")[0]).resolve().parent
     for folder in (Path.cwd(), here, *here.parents):

@@ -1,13 +1,16 @@
-"""The way into a Faust app."""
+"""The ways into a Faust app."""
+
+from collections.abc import Callable
 
 import faust
 
 from fastdata.declare.metric import Metric
 from fastdata.declare.source import Source
 from fastdata.settings import Settings
+from fastdata.speed.event_agent import EventFunction
 from fastdata.speed.service import SpeedService
 
-__all__ = ["attach"]
+__all__ = ["agent", "attach"]
 
 
 def attach(app: faust.App, *declared: Metric | Source, settings: Settings | None = None) -> None:
@@ -30,3 +33,37 @@ def attach(app: faust.App, *declared: Metric | Source, settings: Settings | None
         DeclarationError: Two metrics or two sources share a name, or two sources a topic.
     """
     SpeedService.of(app, settings).add(declared)
+
+
+def agent(
+    app: faust.App, source: Source, *, settings: Settings | None = None
+) -> Callable[[EventFunction], EventFunction]:
+    """Decorator: a Faust agent that gets the decoded events of a source, one after another.
+
+    What the map function drops is left out, what cannot be read goes to the dead letters. An event
+    is done when the function asks for the next one, and only then committed: after a kill it comes
+    again. What the function raises ends the process, before its event is committed.
+
+    ```python
+    @fastdata.agent(app, payments)
+    async def score(events):
+        async for payment in events:
+            await decisions.send({"id": payment.id, "is_large": payment["amount"] > 1000})
+    ```
+
+    The app may fold metrics of the source, too.
+
+    Args:
+        settings: From the environment and `fastdata.toml` when None.
+
+    Raises:
+        SettingsError: The app has started, uses `exactly_once`, or is not on `kafka://`; or it
+            has an agent of that source and name already.
+    """
+    service = SpeedService.of(app, settings)
+
+    def run(function: EventFunction) -> EventFunction:
+        service.readers.add(app, source, function, service.fail)
+        return function
+
+    return run

@@ -12,7 +12,6 @@ from weakref import WeakKeyDictionary
 
 import faust
 from aiokafka.errors import KafkaError
-from faust.tables.manager import TableManager
 from faust.types import TP
 from mode import Service
 
@@ -35,18 +34,20 @@ from fastdata.errors import (
     is_outage,
 )
 from fastdata.events.decoder import Decoder
-from fastdata.events.registry import open_registry
+from fastdata.events.registry import Registry, open_registry
 from fastdata.kafka.connection import watch_servers
 from fastdata.settings import Settings
 from fastdata.speed.agent import SourceAgent
 from fastdata.speed.dead_letters import KafkaDeadLetters
 from fastdata.speed.epochs import confirm_epoch, find_epoch
+from fastdata.speed.event_agents import EventAgents
 from fastdata.speed.files import raise_limit, tables_of_partition
 from fastdata.speed.layer import SpeedLayer
 from fastdata.speed.membership import name_place
 from fastdata.speed.opening import announce
 from fastdata.speed.outlet import open_outlet
 from fastdata.speed.producer import AckedProducer
+from fastdata.speed.signs import signs_of_app
 from fastdata.speed.summary import Summary
 from fastdata.speed.table import FaustTable, rocksdb_options
 from fastdata.speed.telemetry import Telemetry
@@ -59,17 +60,12 @@ from fastdata.store.protocol import ServingStore
 __all__ = ["SpeedService"]
 
 EXIT_CANNOT_START = 1
-
 _REPORT_EVERY_S = 1.0
 _CONFIRM_EVERY_S = 10.0
 _REMIND_EVERY_S = 60.0
 _COUNT_EVERY_S = 5.0
 _REREAD_AFTER_S = 20.0
-_LOOP_LIMIT_S = 30.0
 _COLLECT_EVERY = 20_000  # objects
-_RECOVERY_LIMIT_S = 300.0
-_RESTORE_LIMIT_S = 60.0
-_STOP_LIMIT_S = 30.0
 
 logger = logging.getLogger(__name__)
 
@@ -80,6 +76,9 @@ class SpeedService(Service):
     """What fastdata runs in an app. Starts before everything else of it, and stops after it.
 
     Attributes:
+        readers: The agents of users.
+        producer: None before it starts.
+        registry: The same.
         end: Ends the process; replaced in tests.
         say: Takes a line for whoever watches: that all is ready, and what was done at the end.
     """
@@ -89,15 +88,17 @@ class SpeedService(Service):
         self.settings = settings
         self.end: Callable[[int], object] = end_process
         self.say: Callable[[str], object] = logger.info
-        self.watchdog = Watchdog(self._end)
+        self.watchdog = Watchdog(lambda code: self.end(code))  # noqa: PLW0108 - it may be replaced
         self._app = app
         self._agents: dict[str, SourceAgent] = {}
+        self.readers = EventAgents()
+        self.held = self.readers.held
+        self.registry: Registry | None = None
         self._declared: list[Metric | Source] = []
-        self._producer: AckedProducer | None = None
+        self.producer: AckedProducer | None = None
         self._store: ServingStore | None = None
         self._partitions: dict[str, int] = {}  # by source, when it started
         self._archive: ArchiveStorage | None = None
-        self._ticks = 0
         self._has_joined = False
         self._summary = Summary()
         self._telemetry = Telemetry(settings, self.watchdog)
@@ -127,7 +128,12 @@ class SpeedService(Service):
 
     @property
     def topics(self) -> set[str]:
-        """The topics of all sources."""
+        """The topics of all sources that are folded or read."""
+        return self.folded | {reader.source.topic for reader in self.readers}
+
+    @property
+    def folded(self) -> set[str]:
+        """The topics of all sources that are folded."""
         return {agent.source.topic for agent in self._agents.values()}
 
     def add(self, declared: Iterable[Metric | Source]) -> None:
@@ -144,7 +150,7 @@ class SpeedService(Service):
         catalog = catalog_of(self._declared)
         for name, source in catalog.sources.items():
             if name not in self._agents:
-                if source.topic in self.topics:
+                if source.topic in self.folded:
                     raise DeclarationError(
                         f"{source.place}: topic {source.topic!r} has a source already"
                     )
@@ -197,9 +203,6 @@ class SpeedService(Service):
             os._exit(code)
         self.end(code)
 
-    def _end(self, code: int) -> None:
-        self.end(code)  # which a test may have replaced since the watchdog was made
-
     async def on_start(self) -> None:
         """Check the broker and the topics, open the store, make the layers.
 
@@ -214,7 +217,7 @@ class SpeedService(Service):
                 os._exit(EXIT_CANNOT_START)  # there is nothing to stop
             raise
         self.watchdog.start()
-        if (producer := self._producer) is not None:
+        if (producer := self.producer) is not None:
             self.add_future(watch_servers(producer.servers, **producer.security))
         self._repeat(self.settings.commit_interval_s, self._flush_all)
         self._repeat(self.settings.clean_up_interval_s, self._clean_up_all)
@@ -224,8 +227,9 @@ class SpeedService(Service):
         self._repeat(_COUNT_EVERY_S, self._count_partitions)
 
     async def _open(self) -> None:
-        producer = self._producer = AckedProducer(self._app)
+        producer = self.producer = AckedProducer(self._app)
         registry = open_registry(self.settings.registry, self.settings.registry_ca)
+        self.registry = registry
         await registry.check()
         await producer.start()
         self._store = await open_store(self.settings.store).__aenter__()
@@ -258,6 +262,7 @@ class SpeedService(Service):
                 max_dirty=self.settings.max_dirty_cells,
                 max_cells=self.settings.max_cells,
             )
+        await self.readers.prepare(producer, registry, self.folded)
 
     def _open_archive(self) -> ArchiveStorage | None:
         if self._archive is None:
@@ -273,8 +278,8 @@ class SpeedService(Service):
         self._telemetry.stop()
         if self._store is not None:
             await self._store.__aexit__(None, None, None)
-        if self._producer is not None:
-            await self._producer.stop()
+        if self.producer is not None:
+            await self.producer.stop()
         if any(agent.failure for agent in self._agents.values()):
             self._say_failed()
             if self._app.in_worker:
@@ -297,7 +302,7 @@ class SpeedService(Service):
     async def on_seek(self, consumer: FoldingConsumer) -> None:
         """Open the partitions of all sources: the tables have recovered."""
         try:
-            for agent in self._agents.values():
+            for agent in [*self.readers, *self._agents.values()]:
                 await agent.open(consumer)
         except Exception as error:
             if isinstance(error, KafkaError) and not consumer.flow_active:
@@ -317,7 +322,7 @@ class SpeedService(Service):
             await asyncio.sleep(0.02)
         if self._app.consumer_generation_id == generation:
             try:
-                for agent in self._agents.values():
+                for agent in [*self.readers, *self._agents.values()]:
                     await agent.settle()
             except Exception as error:  # noqa: BLE001 - a task ends here
                 self.fail("reading on", error)
@@ -327,6 +332,12 @@ class SpeedService(Service):
     async def _on_revoked(self, _: Any, /, *args: Any, **kwargs: Any) -> None:
         revoked: set[TP] = args[0]
         await asyncio.gather(*(agent.revoke(revoked) for agent in self._agents.values()))
+        await self.on_commit()
+        self.readers.revoke(revoked)
+
+    async def on_commit(self) -> None:
+        """Commit what agents of users have done since it was done last."""
+        await self.readers.commit(self._agents.values())
 
     async def _on_assigned(self, _: Any, /, *args: Any, **kwargs: Any) -> None:
         self._has_joined = True
@@ -355,7 +366,7 @@ class SpeedService(Service):
         Only a start makes the changelog grow with them, and without it Faust would hand them to
         workers that cannot keep a state of them.
         """
-        producer = self._producer
+        producer = self.producer
         for name, agent in self._agents.items():
             topic, before = agent.source.topic, self._partitions[name]
             now = await producer.partitions(topic) if producer is not None else 0
@@ -382,18 +393,6 @@ class SpeedService(Service):
                     await agent.reread(partition)
 
     def _signs(self) -> Iterator[Sign]:
-        self._ticks += 1
-        app = self._app
-        yield Sign("the event loop", self._ticks, _LOOP_LIMIT_S)
-        yield Sign("the shutdown", "stopping" if app.should_stop else None, _STOP_LIMIT_S)
-        joining = None if self._has_joined else "waiting for partitions"
-        yield Sign("the consumer group", joining, _RECOVERY_LIMIT_S)
-        recovery = cast(TableManager, app.tables).recovery
-        restored = sum(offset or 0 for offset in recovery.active_offsets.values())
-        moving = app.rebalancing or app.in_recovery
-        is_restoring = recovery.in_recovery and recovery.need_recovery()
-        progress = (app.rebalancing_count, is_restoring, restored) if moving else None
-        limit_s = _RESTORE_LIMIT_S if is_restoring else _RECOVERY_LIMIT_S
-        yield Sign("the recovery of the state", progress, limit_s)
-        for agent in self._agents.values():
+        yield from signs_of_app(self._app, has_joined=self._has_joined)
+        for agent in [*self._agents.values(), *self.readers]:
             yield from agent.signs()

@@ -34,7 +34,7 @@ class Summary:
             metrics = ", ".join(metric.name for metric in agent.metrics) or "no metric"
             shares.append(f"{name} ({metrics}): partitions {numbers} of {partitions[name]}")
         line = f"folds {'; '.join(shares)}"
-        if line != self._said:
+        if shares and line != self._said:
             since = "" if self._said else f"ready after {time.monotonic() - self._began_s:.1f} s, "
             self._said = line
             say(f"{since}{line}")

@@ -57,11 +57,14 @@ class NewlyMade:
     is_new: bool
 
 
-async def prepare_topics(producer: AckedProducer, topic: str, changelog: str) -> int:
+async def prepare_topics(producer: AckedProducer, topic: str, changelog: str | None) -> int:
     """Check the source's topic; create what stands beside it, or check that it fits.
 
     Faust takes a time-out while creating a topic for success, a changelog with another number
     of partitions fails at the first write, and one that is not compacted loses the state.
+
+    Args:
+        changelog: None for a source that is read and not folded.
 
     Returns:
         How many partitions the source's topic has.
@@ -78,10 +81,12 @@ async def prepare_topics(producer: AckedProducer, topic: str, changelog: str) ->
                 raise MissingTopicError(topic, servers)
             admin.heed(flaws_of_source(source))
             await admin.ensure(letters, source, for_letters(source))
-            state = (await _ensure_changelog(admin, changelog, source)).topic
+            made = changelog and await _ensure_changelog(admin, changelog, source)
+            state = made.topic if made else source
         else:
             # A mock creates what is asked for, and has no configuration.
-            counts = [await producer.partitions(name) for name in (topic, changelog, letters)]
+            names = topic, changelog or topic, letters
+            counts = [await producer.partitions(name) for name in names]
             source, state, _ = (Topic(topic, count, 1, {}) for count in counts)
             if not source.partitions:
                 raise MissingTopicError(topic, servers)

@@ -21,7 +21,7 @@ from fastdata.verify.reports import ComparedLayer, Finding, SketchMisses
 __all__ = [
     "FAR",
     "Comparison",
-    "Lookup",
+    "ItemAnswer",
     "Place",
     "PresentedStates",
     "columns_of",
@@ -76,7 +76,7 @@ class PresentedStates:
 
 
 @dataclass(frozen=True, slots=True)
-class Lookup:
+class ItemAnswer:
     """An answer about one item.
 
     Attributes:
@@ -192,7 +192,7 @@ class Comparison:
 
     def _lookups(
         self, index: int, presented: PresentedStates, columns: PlainColumns
-    ) -> Iterator[Lookup]:
+    ) -> Iterator[ItemAnswer]:
         aggregate, state = self.metric.aggregates[index], presented.states[index]
         return look_up(self._measures[index], aggregate, state, columns[index])
 
@@ -362,7 +362,7 @@ def could_be(estimate: Estimate, refolded: Estimate, stretch: int = 1) -> bool:
 
 def look_up(
     measure: Measure, aggregate: Aggregate, state: object, values: Iterable[object]
-) -> Iterator[Lookup]:
+) -> Iterator[ItemAnswer]:
     """Ask a `Frequency` or `Seen` about items of its values, and about one that is none of them.
 
     Args:
@@ -376,7 +376,7 @@ def look_up(
     asking = cast("Any", aggregate)
     for item, count in [*_sampled(counts), *_absent(counts)]:
         answer = asking.about(item).present(state)
-        yield Lookup(item, answer, count if isinstance(measure, Frequency) else count > 0)
+        yield ItemAnswer(item, answer, count if isinstance(measure, Frequency) else count > 0)
 
 
 def _sampled(counts: Counter[Any]) -> list[tuple[Any, int]]:

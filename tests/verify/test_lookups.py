@@ -13,7 +13,7 @@ from fastdata.declare.metric import Measure, Metric
 from fastdata.events.fieldtypes import FieldType
 from fastdata.measures import frequency, seen
 from fastdata.store.memory import MemoryStore
-from fastdata.verify.compare import Lookup, could_be, look_up, refold
+from fastdata.verify.compare import ItemAnswer, could_be, look_up, refold
 from fastdata.verify.plain import fits, recount
 from fastdata.verify.reports import VerifiedMetric
 from tests.verify.clicks import SEGMENT, Clicks
@@ -35,7 +35,7 @@ def many(count: int) -> list[object]:
     return [int(rng.paretovariate(0.5)) for _ in range(count)]
 
 
-def asked(measure: Measure, values: list[object], type_: FieldType = INT) -> list[Lookup]:
+def asked(measure: Measure, values: list[object], type_: FieldType = INT) -> list[ItemAnswer]:
     aggregate = measure.bind(type_)
     state = aggregate.zero()
     for value in values:
@@ -69,7 +69,7 @@ def test_of_other_measures_nothing_is_asked() -> None:
 
 def test_a_count_may_be_too_large_by_chance_and_never_too_small() -> None:
     def fit(expected: int, *, surely: bool) -> bool:
-        return Lookup("x", Estimate(50, 40, 50, 0.99), expected).fits(surely=surely)
+        return ItemAnswer("x", Estimate(50, 40, 50, 0.99), expected).fits(surely=surely)
 
     assert [False, True, True, False] == [fit(n, surely=False) for n in (39, 40, 50, 51)]
     assert [True, True, True, False] == [fit(n, surely=True) for n in (39, 40, 50, 51)]
@@ -77,8 +77,8 @@ def test_a_count_may_be_too_large_by_chance_and_never_too_small() -> None:
 
 def test_what_was_seen_is_never_denied() -> None:
     perhaps, no = Estimate(True, False, True, 0.99), Estimate.exact(False)
-    assert [True, True] == [Lookup(7, perhaps, n).fits(surely=True) for n in (False, True)]
-    assert [True, False] == [Lookup(7, no, n).fits(surely=True) for n in (False, True)]
+    assert [True, True] == [ItemAnswer(7, perhaps, n).fits(surely=True) for n in (False, True)]
+    assert [True, False] == [ItemAnswer(7, no, n).fits(surely=True) for n in (False, True)]
 
 
 @pytest.mark.parametrize("count", [0, 100, 5_000])

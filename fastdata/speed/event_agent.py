@@ -1,0 +1,257 @@
+"""Agents of users: each gets the decoded events of one source, in the order of the log.
+
+Its position is the event after the last one that its function was done with. Nothing after it is
+committed, also not by metrics of the same topic in the same app; and where the group reads on
+after a rebalance or a start, nothing after it is skipped. So each event comes at least once.
+"""
+
+import logging
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, cast
+
+import faust
+from aiokafka.errors import KafkaError
+from faust.types import TP, StreamT
+from faust.types.tuples import Message
+
+from fastdata.declare.source import Source
+from fastdata.errors import (
+    AgentError,
+    BadEventError,
+    FastdataError,
+    MapError,
+    SchemaNeededError,
+)
+from fastdata.events.decoder import NO_TIMESTAMP, Decoder, Event
+from fastdata.events.registry import Registry
+from fastdata.speed.state import DeadLetter, DeadLetters, Record
+from fastdata.speed.transport import AsFetched, FoldingConsumer, records_of
+from fastdata.speed.watchdog import Sign
+
+__all__ = ["AgentEvent", "EventAgent", "EventFunction", "name_of"]
+
+_QUEUE_MESSAGES = 100
+_REREAD_EVERY_S = 5.0
+_EVENT_LIMIT_S = 60.0
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class AgentEvent:
+    """One event, and where it stands in the log. `event["amount"]` is one of its fields.
+
+    Attributes:
+        fields: By name, as the source's map function left them.
+        time: Event time, ms UTC.
+        id: The event's own id; None when the source declares none or it is null.
+        key: Of the record.
+        timestamp: Of the record, ms UTC, and not the event's time; -1 when it has none.
+    """
+
+    fields: dict[str, Any]
+    time: int
+    id: str | int | None
+    key: bytes | None
+    partition: int
+    offset: int
+    timestamp: int
+
+    def __getitem__(self, name: str) -> Any:
+        return self.fields[name]
+
+
+EventFunction = Callable[[AsyncIterator[AgentEvent]], Awaitable[None]]
+
+
+def name_of(source: Source, function: EventFunction) -> str:
+    """The name of the agent that runs a function."""
+    return f"{source.name}-{getattr(function, '__name__', 'agent')}"
+
+
+class EventAgent:
+    """What an app runs for one function of a user. One event loop only.
+
+    Args:
+        function: Gets the events. What it raises ends the process: Faust would go on without the
+            event.
+        fail: Ends the process; called with what failed, and the error.
+
+    Attributes:
+        decoder: Set before it starts, as are the next two.
+        letters: None where metrics of the same app send the dead letters of the source.
+        is_moved: Whether an event was done since this was set to False.
+    """
+
+    decoder: Decoder
+    registry: Registry
+    letters: DeadLetters | None = None
+
+    def __init__(
+        self,
+        app: faust.App,
+        source: Source,
+        function: EventFunction,
+        fail: Callable[[str, BaseException], None],
+    ) -> None:
+        self.source = source
+        self.name = name_of(source, function)
+        self.is_moved = False
+        self._app = app
+        self._function = function
+        self._fail = fail
+        self._positions: dict[int, int] = {}
+        self._generation = -1
+        self._reread_at = 0.0  # monotonic seconds
+        self._place = ""  # of the event in hand
+        topic = app.topic(source.topic, schema=AsFetched(), acks=False)
+        topic.maxsize = _QUEUE_MESSAGES  # app.topic() drops the argument
+        app.agent(topic, name=self.name, concurrency=1)(self._run)
+
+    @property
+    def _consumer(self) -> FoldingConsumer:
+        return cast(FoldingConsumer, self._app.consumer)
+
+    def position(self, tp: TP) -> int | None:
+        """The next offset that the function has not done; None of partitions of others."""
+        return self._positions.get(tp.partition) if tp.topic == self.source.topic else None
+
+    async def open(self, consumer: FoldingConsumer) -> None:
+        """Take all assigned partitions, and seek to where the group has come.
+
+        Raises:
+            KafkaError: The broker did not answer, or the group changes again.
+        """
+        generation = self._app.consumer_generation_id
+        tps = sorted(tp for tp in consumer.assignment() if tp.topic == self.source.topic)
+        committed = await consumer.committed(tps)
+        starts, ends = await consumer.earliest_offsets(*tps), await consumer.highwaters(*tps)
+        if self._app.consumer_generation_id != generation:
+            return  # the group has changed meanwhile, and calls again
+        self._generation, self._positions = generation, {}
+        for tp in tps:
+            offset = committed[tp]
+            if offset is not None and not starts[tp] <= offset <= ends[tp]:
+                logger.warning(
+                    "%s: %s/%d was read to offset %d, and has %d to %d: it goes on with the first",
+                    self.name, *tp, offset, starts[tp], ends[tp],
+                )  # fmt: skip
+                offset = None
+            self._positions[tp.partition] = starts[tp] if offset is None else offset
+        await self.settle()
+
+    async def settle(self) -> None:
+        """Read on from the positions; see `SourceAgent.settle`.
+
+        Raises:
+            KafkaError: The seek failed, and not because the group changes.
+        """
+        topic = self.source.topic
+        try:
+            await self._consumer.seek_wait({TP(topic, p): o for p, o in self._positions.items()})
+        except KafkaError:
+            if not self._app.should_stop and self._consumer.flow_active:
+                raise
+
+    def revoke(self, revoked: set[TP]) -> None:
+        """Let partitions go, after they were committed for the last time."""
+        for tp in revoked:
+            if tp.topic == self.source.topic:
+                self._positions.pop(tp.partition, None)
+
+    async def commit(self) -> None:
+        """Commit all positions; for topics that the app folds no metric of."""
+        consumer = self._consumer
+        tps = [tp for tp in consumer.assignment() if self.position(tp) is not None]
+        if self._generation == self._app.consumer_generation_id and tps:
+            await consumer._commit({tp: self._positions[tp.partition] for tp in tps})
+
+    def signs(self) -> Iterator[Sign]:
+        """Signs of life, for the watchdog: events wait, and none is done for a minute."""
+        for partition, position in self._positions.items():
+            reach = self._consumer.reach(tp := TP(self.source.topic, partition))
+            fetched = self._consumer.fetched.get(tp, 0)
+            is_behind = position < fetched or (reach is not None and reach[0] < reach[1])
+            progress = (position, reach and reach[0]) if is_behind else None
+            yield Sign(f"{self.name} in {tp.topic}/{partition}", progress, _EVENT_LIMIT_S)
+
+    async def _run(self, stream: StreamT[Any]) -> None:
+        self._is_over = False
+        try:
+            await self._function(self._events(stream))
+            if not self._is_over and not self._app.should_stop:
+                raise AgentError(f"it returned after {self._place}; let it go on to the end")
+        except Exception as error:  # noqa: BLE001 - Faust would acknowledge the event and go on
+            failure: FastdataError
+            if isinstance(error, FastdataError) and not isinstance(error, MapError):
+                failure = error
+            else:
+                failure = AgentError(f"{type(error).__name__}: {error}; mend it and start again")
+                failure.__cause__ = error
+            self._fail(f"agent {self.name} at {self._place}", failure)
+
+    async def _events(self, stream: StreamT[Any]) -> AsyncIterator[AgentEvent]:
+        async for event in stream.events():
+            message = event.message
+            for record in records_of(message):
+                if not await self._is_next(message, record):
+                    continue
+                partition = message.tp.partition
+                self._place = f"{self.source.topic}/{partition}, offset {record.offset}"
+                decoded = await self._decode(partition, record)
+                if decoded is not None and decoded.fields is not None:
+                    sent = NO_TIMESTAMP if record.timestamp is None else record.timestamp
+                    yield AgentEvent(
+                        decoded.fields, decoded.time, decoded.id, record.key, partition,
+                        record.offset, sent,
+                    )  # fmt: skip
+                if self._is_ours(message):  # it may be another's by now, who gets it again
+                    self._positions[partition] = record.offset + 1
+                    self.is_moved = True
+        self._is_over = True
+
+    def _is_ours(self, message: Message) -> bool:
+        generation = self._app.consumer_generation_id
+        is_live = message.generation_id == generation == self._generation
+        return is_live and message.tp.partition in self._positions
+
+    async def _is_next(self, message: Message, record: Record) -> bool:
+        """Whether a record is the next one; where Faust has lost what is before, it is read again.
+
+        What the log itself has not, as markers of transactions, is missing without harm.
+        """
+        if not self._is_ours(message):
+            return False
+        tp, position = message.tp, self._positions[message.tp.partition]
+        if record.offset <= position:
+            return record.offset == position
+        if self._consumer.holes.before(tp, record.offset)[0] <= position:
+            return True
+        log_start = (await self._consumer.earliest_offsets(tp))[tp]
+        if log_start > position:
+            logger.warning(
+                "%s: Kafka has deleted offsets %d to %d of %s/%d before they were read",
+                self.name, position, log_start - 1, *tp,
+            )  # fmt: skip
+            self._positions[tp.partition] = log_start
+        if time.monotonic() - self._reread_at > _REREAD_EVERY_S:
+            self._reread_at = time.monotonic()
+            await self.settle()
+        return False
+
+    async def _decode(self, partition: int, record: Record) -> Event | None:
+        """The event of a record; None when it cannot be read, and lies among the dead letters."""
+        sent = NO_TIMESTAMP if record.timestamp is None else record.timestamp
+        while True:
+            try:
+                return self.decoder.decode(record.value, sent)
+            except SchemaNeededError as needed:
+                await self.registry.learn(needed.schema_id)
+            except BadEventError as error:
+                if self.letters is not None:
+                    why = error.stage, error.reason, error.detail
+                    letter = DeadLetter(self.source.topic, partition, record, *why)
+                    await self.letters.send([letter])
+                return None

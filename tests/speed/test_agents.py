@@ -1,0 +1,125 @@
+"""Agents of users in apps that are killed, beside metrics of the same topic and alone."""
+
+import json
+from collections import Counter
+from io import BytesIO
+from typing import Any
+
+import pytest
+from fastavro import schemaless_reader
+
+from fastdata.events.registry import FolderRegistry
+from fastdata.events.schema import Schema, wire_id
+from tests.support.lab import Lab, stop
+from tests.support.mockbroker import MockBroker
+from tests.support.mocklab import broker, lab
+
+__all__ = ["broker", "lab"]
+
+pytestmark = pytest.mark.processes
+
+APP = """
+import asyncio
+import os
+
+from fastdata import Sink, agent, attach, load, make_app
+
+pages = load("agents/clicks.py").pages
+app = make_app("{topic}", broker_session_timeout=4.0, broker_heartbeat_interval=1.0)
+{attached}
+seen = Sink(app, "{topic}-seen", schema="seen.avsc")
+
+
+@agent(app, pages.source)
+async def look(events):
+    async for click in events:
+        if os.environ.get("RAISE_AT") == click.id:
+            raise ValueError("no such thing")
+        await asyncio.sleep(0.01)
+        await seen.send({{"click": click.id, "amount": click["amount"]}}, key=click.id)
+"""
+SEEN = {
+    "type": "record",
+    "name": "Seen",
+    "fields": [{"name": "click", "type": "string"}, {"name": "amount", "type": "long"}],
+}
+
+
+@pytest.fixture(params=["beside a metric", "alone"])
+def seen(lab: Lab, broker: MockBroker, request: pytest.FixtureRequest) -> str:
+    """The topic that the agent writes to."""
+    attached = "attach(app, pages)" if request.param == "beside a metric" else ""
+    (lab.folder / "looking.py").write_text(APP.format(topic=lab.topic, attached=attached))
+    (lab.folder / "seen.avsc").write_text(json.dumps(SEEN))
+    broker.create(f"{lab.topic}-seen")
+    return f"{lab.topic}-seen"
+
+
+def amounts(lab: Lab, topic: str) -> Counter[tuple[str, int]]:
+    """How often each click was seen, with its amount."""
+    schema = Schema.parse(json.dumps(SEEN))
+    assert schema.id in {known.id for known in FolderRegistry(lab.folder / "schemas").schemas}
+    found: Counter[tuple[str, int]] = Counter()
+    for message in lab.read(topic, 10_000, 3.0):
+        value = message.value()
+        assert value is not None
+        assert wire_id(value) == schema.id
+        datum: Any = schemaless_reader(BytesIO(value[5:]), schema.parsed, None)
+        found[datum["click"], datum["amount"]] += 1
+    return found
+
+
+def test_each_event_comes_again_until_it_was_done(lab: Lab, seen: str) -> None:
+    lab.produce(400)
+    lab.send(b"?")
+    wanted = {(str(n), n) for n in range(400)}
+    with lab.worker("looking") as worker:
+        lab.wait_until(lambda: 100 <= lab.committed() < 400)
+        worker.kill()
+    before = len(lab.read(seen, 1_000, 2.0))
+    assert 100 <= before < 400
+    with lab.worker("looking") as worker:
+        lab.wait_until(lambda: lab.committed() == 401)
+        assert stop(worker) == 0
+
+    found = amounts(lab, seen)
+    assert set(found) == wanted
+    letters = lab.read(f"{lab.topic}.dead-letters", 1)
+    assert [letter.value() for letter in letters] == [b"?"]
+
+
+def test_what_another_worker_takes_over_comes_at_least_once(lab: Lab, seen: str) -> None:
+    lab.produce(600)
+    with lab.worker("looking") as first:
+        lab.wait_until(lambda: lab.committed() >= 50)
+        with lab.worker("looking") as second:  # half of the partitions move
+            lab.wait_until(lambda: lab.committed() >= 300)
+            first.kill()
+            lab.wait_until(lambda: lab.committed() == 600)
+            assert stop(second) == 0
+
+    assert set(amounts(lab, seen)) == {(str(n), n) for n in range(600)}
+
+
+def test_an_event_at_which_it_raises_is_not_committed(lab: Lab, seen: str) -> None:
+    lab.produce(40)
+    with lab.worker("looking", RAISE_AT="20") as worker:
+        assert worker.wait(60) == 70
+    lab.wait_for("no such thing")
+    assert lab.committed() < 40
+    with lab.worker("looking"):
+        lab.wait_until(lambda: lab.committed() == 40)
+
+    assert set(amounts(lab, seen)) == {(str(n), n) for n in range(40)}
+
+
+def test_what_was_done_before_a_signal_is_not_done_again(lab: Lab, seen: str) -> None:
+    lab.produce(400)
+    with lab.worker("looking") as worker:
+        lab.read(seen, 50)
+        assert stop(worker) == 0
+    with lab.worker("looking"):
+        lab.wait_until(lambda: lab.committed() == 400)
+
+    # The event in hand may have been sent and not been done.
+    assert sorted(amounts(lab, seen).values())[:-1] == [1] * 399
