@@ -51,19 +51,20 @@ def agent(
             await decisions.send({"id": payment.id, "is_large": payment["amount"] > 1000})
     ```
 
-    The app may fold metrics of the source, too.
+    Nothing else of the app reads the topic: another agent, or metrics of it, are an app with an id
+    of its own.
 
     Args:
         settings: From the environment and `fastdata.toml` when None.
 
     Raises:
-        SettingsError: The app has started, uses `exactly_once`, or is not on `kafka://`; or it
-            has an agent of that source and name already.
+        SettingsError: The app has started, uses `exactly_once`, or is not on `kafka://`.
+        DeclarationError: Something else of the app reads the topic.
     """
     service = SpeedService.of(app, settings)
 
     def run(function: EventFunction) -> EventFunction:
-        service.readers.add(app, source, function, service.fail)
+        service.read(source, function)
         return function
 
     return run

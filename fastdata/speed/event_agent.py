@@ -1,8 +1,7 @@
 """Agents of users: each gets the decoded events of one source, in the order of the log.
 
-Its position is the event after the last one that its function was done with. Nothing after it is
-committed, also not by metrics of the same topic in the same app; and where the group reads on
-after a rebalance or a start, nothing after it is skipped. So each event comes at least once.
+Its position is the event after the last one that its function was done with, and what the group
+commits: nobody else in the app reads the topic. So each event comes at least once.
 """
 
 import logging
@@ -30,7 +29,7 @@ from fastdata.speed.state import DeadLetter, DeadLetters, Record
 from fastdata.speed.transport import AsFetched, FoldingConsumer, records_of
 from fastdata.speed.watchdog import Sign
 
-__all__ = ["AgentEvent", "EventAgent", "EventFunction", "name_of"]
+__all__ = ["AgentEvent", "EventAgent", "EventFunction"]
 
 _QUEUE_MESSAGES = 100
 _REREAD_EVERY_S = 5.0
@@ -66,11 +65,6 @@ class AgentEvent:
 EventFunction = Callable[[AsyncIterator[AgentEvent]], Awaitable[None]]
 
 
-def name_of(source: Source, function: EventFunction) -> str:
-    """The name of the agent that runs a function."""
-    return f"{source.name}-{getattr(function, '__name__', 'agent')}"
-
-
 class EventAgent:
     """What an app runs for one function of a user. One event loop only.
 
@@ -81,13 +75,11 @@ class EventAgent:
 
     Attributes:
         decoder: Set before it starts, as are the next two.
-        letters: None where metrics of the same app send the dead letters of the source.
-        is_moved: Whether an event was done since this was set to False.
     """
 
     decoder: Decoder
     registry: Registry
-    letters: DeadLetters | None = None
+    letters: DeadLetters
 
     def __init__(
         self,
@@ -97,12 +89,12 @@ class EventAgent:
         fail: Callable[[str, BaseException], None],
     ) -> None:
         self.source = source
-        self.name = name_of(source, function)
-        self.is_moved = False
+        self.name = f"{source.name}-{getattr(function, '__name__', 'agent')}"
         self._app = app
         self._function = function
         self._fail = fail
         self._positions: dict[int, int] = {}
+        self._committed: dict[int, int] = {}
         self._generation = -1
         self._reread_at = 0.0  # monotonic seconds
         self._place = ""  # of the event in hand
@@ -113,10 +105,6 @@ class EventAgent:
     @property
     def _consumer(self) -> FoldingConsumer:
         return cast(FoldingConsumer, self._app.consumer)
-
-    def position(self, tp: TP) -> int | None:
-        """The next offset that the function has not done; None of partitions of others."""
-        return self._positions.get(tp.partition) if tp.topic == self.source.topic else None
 
     async def open(self, consumer: FoldingConsumer) -> None:
         """Take all assigned partitions, and seek to where the group has come.
@@ -140,6 +128,7 @@ class EventAgent:
                 )  # fmt: skip
                 offset = None
             self._positions[tp.partition] = starts[tp] if offset is None else offset
+        self._committed = {}
         await self.settle()
 
     async def settle(self) -> None:
@@ -156,17 +145,22 @@ class EventAgent:
                 raise
 
     def revoke(self, revoked: set[TP]) -> None:
-        """Let partitions go, after they were committed for the last time."""
+        """Let partitions go: what is done of their events from now on is not committed."""
         for tp in revoked:
             if tp.topic == self.source.topic:
                 self._positions.pop(tp.partition, None)
 
     async def commit(self) -> None:
-        """Commit all positions; for topics that the app folds no metric of."""
-        consumer = self._consumer
-        tps = [tp for tp in consumer.assignment() if self.position(tp) is not None]
-        if self._generation == self._app.consumer_generation_id and tps:
-            await consumer._commit({tp: self._positions[tp.partition] for tp in tps})
+        """Commit what was done since it was committed last."""
+        topic, consumer = self.source.topic, self._consumer
+        if self._generation != self._app.consumer_generation_id:
+            return
+        done = {p: o for p, o in self._positions.items() if self._committed.get(p) != o}
+        offsets = {
+            TP(topic, p): o for p, o in done.items() if TP(topic, p) in consumer.assignment()
+        }
+        if offsets and await consumer._commit(offsets):
+            self._committed |= done
 
     def signs(self) -> Iterator[Sign]:
         """Signs of life, for the watchdog: events wait, and none is done for a minute."""
@@ -209,7 +203,6 @@ class EventAgent:
                     )  # fmt: skip
                 if self._is_ours(message):  # it may be another's by now, who gets it again
                     self._positions[partition] = record.offset + 1
-                    self.is_moved = True
         self._is_over = True
 
     def _is_ours(self, message: Message) -> bool:
@@ -250,8 +243,7 @@ class EventAgent:
             except SchemaNeededError as needed:
                 await self.registry.learn(needed.schema_id)
             except BadEventError as error:
-                if self.letters is not None:
-                    why = error.stage, error.reason, error.detail
-                    letter = DeadLetter(self.source.topic, partition, record, *why)
-                    await self.letters.send([letter])
+                why = error.stage, error.reason, error.detail
+                letter = DeadLetter(self.source.topic, partition, record, *why)
+                await self.letters.send([letter])
                 return None

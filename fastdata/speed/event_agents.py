@@ -1,18 +1,14 @@
-"""All agents of users in an app, beside the metrics that it folds."""
+"""All agents of users in an app."""
 
-from collections.abc import Callable, Iterable
-
-import faust
 from faust.types import TP
 
 from fastdata.coordinates.epochs import Epoch, LogIdentity
 from fastdata.declare.source import Source
-from fastdata.errors import SettingsError
+from fastdata.errors import DeclarationError
 from fastdata.events.decoder import Decoder
 from fastdata.events.registry import Registry
-from fastdata.speed.agent import SourceAgent
 from fastdata.speed.dead_letters import KafkaDeadLetters
-from fastdata.speed.event_agent import EventAgent, EventFunction, name_of
+from fastdata.speed.event_agent import EventAgent
 from fastdata.speed.producer import AckedProducer
 from fastdata.speed.topics import prepare_topics
 
@@ -22,39 +18,32 @@ __all__ = ["EventAgents"]
 class EventAgents(list[EventAgent]):
     """The agents of users."""
 
-    def add(
-        self,
-        app: faust.App,
-        source: Source,
-        function: EventFunction,
-        fail: Callable[[str, BaseException], None],
-    ) -> None:
-        """Run a function on the events of a source; see `EventAgent`.
+    @property
+    def topics(self) -> set[str]:
+        """The topics that they read."""
+        return {reader.source.topic for reader in self}
 
-        Raises:
-            SettingsError: The app has started, or it has an agent of that source and name.
-        """
-        if app.started:
-            raise SettingsError(f"agent() comes too late: the app {app.conf.id!r} runs")
-        if (name := name_of(source, function)) in app.agents:
-            raise SettingsError(
-                f"the app {app.conf.id!r} has an agent {name!r} already: give the function another"
-                " name"
-            )
-        self.append(EventAgent(app, source, function, fail))
-
-    def held(self, tp: TP) -> int | None:
-        """The first offset of a partition that one of them has not done; None without any."""
-        positions = [reader.position(tp) for reader in self]
-        return min((offset for offset in positions if offset is not None), default=None)
-
-    async def prepare(
-        self, producer: AckedProducer, registry: Registry, folded: Iterable[str]
-    ) -> None:
-        """Make all ready to read.
+    def check_free(self, source: Source, topics: set[str]) -> None:
+        """Check that nothing reads the topic of a source yet.
 
         Args:
-            folded: Topics whose dead letters are sent by those that fold them.
+            topics: All that something of the app reads.
+
+        Raises:
+            DeclarationError: Something does.
+        """
+        if source.topic in self.topics:
+            raise DeclarationError(
+                f"{source.place}: topic {source.topic!r} has an agent in this app, which commits "
+                "for it: use an app with another id"
+            )
+        if source.topic in topics:
+            raise DeclarationError(
+                f"{source.place}: topic {source.topic!r} has a source in this app already"
+            )
+
+    async def prepare(self, producer: AckedProducer, registry: Registry) -> None:
+        """Make all ready to read.
 
         Raises:
             MissingTopicError: A topic is not there.
@@ -62,30 +51,17 @@ class EventAgents(list[EventAgent]):
         """
         for reader in self:
             reader.decoder, reader.registry = Decoder(reader.source, registry), registry
-            if (topic := reader.source.topic) not in folded:
-                await prepare_topics(producer, topic, None)
-                log = await producer.identify(topic) or LogIdentity()
-                reader.letters = KafkaDeadLetters(producer, Epoch(log))
+            await prepare_topics(producer, reader.source.topic, None)
+            log = await producer.identify(reader.source.topic) or LogIdentity()
+            reader.letters = KafkaDeadLetters(producer, Epoch(log))
 
-    async def commit(self, agents: Iterable[SourceAgent]) -> None:
-        """Commit what was done since it was committed last.
-
-        Args:
-            agents: Nothing is committed of their topics that they have not made durable.
-        """
-        by_topic = {agent.source.topic: agent for agent in agents}
+    async def commit(self) -> None:
+        """Commit what was done since it was committed last."""
         for reader in self:
-            if not reader.is_moved:
-                continue
-            reader.is_moved = False
-            folding = by_topic.get(reader.source.topic)
-            if folding is None:
-                await reader.commit()
-            elif folding.layer is not None:
-                opened = folding.layer.partitions
-                await folding.commit({number: owned.durable for number, owned in opened.items()})
+            await reader.commit()
 
-    def revoke(self, revoked: set[TP]) -> None:
-        """Let partitions go, after they were committed for the last time."""
+    async def revoke(self, revoked: set[TP]) -> None:
+        """Commit what was done, and let partitions go."""
+        await self.commit()
         for reader in self:
             reader.revoke(revoked)

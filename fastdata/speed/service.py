@@ -25,7 +25,6 @@ from fastdata.declare.source import Source
 from fastdata.errors import (
     ArchiveError,
     BrokerError,
-    DeclarationError,
     EpochError,
     FastdataError,
     MapError,
@@ -40,6 +39,7 @@ from fastdata.settings import Settings
 from fastdata.speed.agent import SourceAgent
 from fastdata.speed.dead_letters import KafkaDeadLetters
 from fastdata.speed.epochs import confirm_epoch, find_epoch
+from fastdata.speed.event_agent import EventAgent, EventFunction
 from fastdata.speed.event_agents import EventAgents
 from fastdata.speed.files import raise_limit, tables_of_partition
 from fastdata.speed.layer import SpeedLayer
@@ -76,7 +76,6 @@ class SpeedService(Service):
     """What fastdata runs in an app. Starts before everything else of it, and stops after it.
 
     Attributes:
-        readers: The agents of users.
         producer: None before it starts.
         registry: The same.
         end: Ends the process; replaced in tests.
@@ -91,8 +90,8 @@ class SpeedService(Service):
         self.watchdog = Watchdog(lambda code: self.end(code))  # noqa: PLW0108 - it may be replaced
         self._app = app
         self._agents: dict[str, SourceAgent] = {}
-        self.readers = EventAgents()
-        self.held = self.readers.held
+        self._readers = EventAgents()
+        self.on_commit = self._readers.commit
         self.registry: Registry | None = None
         self._declared: list[Metric | Source] = []
         self.producer: AckedProducer | None = None
@@ -128,13 +127,8 @@ class SpeedService(Service):
 
     @property
     def topics(self) -> set[str]:
-        """The topics of all sources that are folded or read."""
-        return self.folded | {reader.source.topic for reader in self.readers}
-
-    @property
-    def folded(self) -> set[str]:
-        """The topics of all sources that are folded."""
-        return {agent.source.topic for agent in self._agents.values()}
+        """The topics of all sources, and of agents of users."""
+        return {agent.source.topic for agent in self._agents.values()} | self._readers.topics
 
     def add(self, declared: Iterable[Metric | Source]) -> None:
         """Run metrics and sources in the app.
@@ -143,19 +137,30 @@ class SpeedService(Service):
             SettingsError: The app has started.
             DeclarationError: Two metrics or sources share a name, or two sources a topic.
         """
-        if self.started:
-            raise SettingsError(f"attach() comes too late: the app {self._app.conf.id!r} runs")
+        self._check_stopped("attach")
         present = {*self._declared}
         self._declared += [value for value in declared if value not in present]
         catalog = catalog_of(self._declared)
         for name, source in catalog.sources.items():
             if name not in self._agents:
-                if source.topic in self.folded:
-                    raise DeclarationError(
-                        f"{source.place}: topic {source.topic!r} has a source already"
-                    )
+                self._readers.check_free(source, self.topics)
                 self._agents[name] = SourceAgent(self._app, source, self.fail)
             self._agents[name].metrics = catalog.of_source(source)
+
+    def read(self, source: Source, function: EventFunction) -> None:
+        """Run a function on the events of a source; see `EventAgent`.
+
+        Raises:
+            SettingsError: The app has started.
+            DeclarationError: Something else of the app reads the topic.
+        """
+        self._check_stopped("agent")
+        self._readers.check_free(source, self.topics)
+        self._readers.append(EventAgent(self._app, source, function, self.fail))
+
+    def _check_stopped(self, caller: str) -> None:
+        if self.started:
+            raise SettingsError(f"{caller}() comes too late: the app {self._app.conf.id!r} runs")
 
     def fail(self, action: str, error: BaseException) -> None:
         """End the process, since going on could lose or repeat events.
@@ -229,7 +234,6 @@ class SpeedService(Service):
     async def _open(self) -> None:
         producer = self.producer = AckedProducer(self._app)
         registry = open_registry(self.settings.registry, self.settings.registry_ca)
-        self.registry = registry
         await registry.check()
         await producer.start()
         self._store = await open_store(self.settings.store).__aenter__()
@@ -262,7 +266,8 @@ class SpeedService(Service):
                 max_dirty=self.settings.max_dirty_cells,
                 max_cells=self.settings.max_cells,
             )
-        await self.readers.prepare(producer, registry, self.folded)
+        self.registry = registry
+        await self._readers.prepare(producer, registry)
 
     def _open_archive(self) -> ArchiveStorage | None:
         if self._archive is None:
@@ -302,7 +307,7 @@ class SpeedService(Service):
     async def on_seek(self, consumer: FoldingConsumer) -> None:
         """Open the partitions of all sources: the tables have recovered."""
         try:
-            for agent in [*self.readers, *self._agents.values()]:
+            for agent in [*self._readers, *self._agents.values()]:
                 await agent.open(consumer)
         except Exception as error:
             if isinstance(error, KafkaError) and not consumer.flow_active:
@@ -322,7 +327,7 @@ class SpeedService(Service):
             await asyncio.sleep(0.02)
         if self._app.consumer_generation_id == generation:
             try:
-                for agent in [*self.readers, *self._agents.values()]:
+                for agent in [*self._readers, *self._agents.values()]:
                     await agent.settle()
             except Exception as error:  # noqa: BLE001 - a task ends here
                 self.fail("reading on", error)
@@ -332,12 +337,7 @@ class SpeedService(Service):
     async def _on_revoked(self, _: Any, /, *args: Any, **kwargs: Any) -> None:
         revoked: set[TP] = args[0]
         await asyncio.gather(*(agent.revoke(revoked) for agent in self._agents.values()))
-        await self.on_commit()
-        self.readers.revoke(revoked)
-
-    async def on_commit(self) -> None:
-        """Commit what agents of users have done since it was done last."""
-        await self.readers.commit(self._agents.values())
+        await self._readers.revoke(revoked)
 
     async def _on_assigned(self, _: Any, /, *args: Any, **kwargs: Any) -> None:
         self._has_joined = True
@@ -394,5 +394,5 @@ class SpeedService(Service):
 
     def _signs(self) -> Iterator[Sign]:
         yield from signs_of_app(self._app, has_joined=self._has_joined)
-        for agent in [*self._agents.values(), *self.readers]:
+        for agent in [*self._agents.values(), *self._readers]:
             yield from agent.signs()

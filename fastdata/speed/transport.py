@@ -51,11 +51,7 @@ Hole = tuple[int, bool]
 
 
 class Holes(dict[TP, dict[int, Hole]]):
-    """Per partition and offset, the hole of the log just before it; agents of users need theirs."""
-
-    def __init__(self, held: Callable[[TP], int | None] = lambda _: None) -> None:
-        super().__init__()
-        self._held = held
+    """Per partition and offset, the hole of the log just before it."""
 
     def before(self, tp: TP, offset: int) -> Hole:
         """The hole before an offset; where none is known, Faust has lost what is missing."""
@@ -63,14 +59,7 @@ class Holes(dict[TP, dict[int, Hole]]):
 
     def forget(self, tp: TP, offset: int) -> None:
         """Forget it; a seek in the consumer's thread may have forgotten all of them meanwhile."""
-        if (held := self._held(tp)) is None or offset < held:
-            self.get(tp, {}).pop(offset, None)
-
-    def make_room(self, tp: TP) -> None:
-        """Forget those that no agent needs, when they are too many: that is only read again."""
-        holes, held = self.setdefault(tp, {}), self._held(tp)
-        if len(holes) > _MAX_HOLES:
-            self[tp] = {} if held is None else {o: h for o, h in holes.items() if o >= held}
+        self.get(tp, {}).pop(offset, None)
 
 
 class Chunk(list[Record]):
@@ -100,14 +89,6 @@ class Seeker(Protocol):
     @property
     def topics(self) -> set[str]:
         """The topics that it decides about."""
-
-    @property
-    def folded(self) -> set[str]:
-        """Those of them that are folded: by the hundred, where nobody else reads them."""
-
-    @property
-    def held(self) -> Callable[[TP], int | None]:
-        """Gives the next offset that an agent of a user has not done; None without one."""
 
     async def on_seek(self, consumer: "FoldingConsumer") -> None:
         """Called when tables have recovered, before the flow resumes."""
@@ -196,8 +177,9 @@ class _FoldingThread(driver.AIOKafkaConsumerThread):
     def _note_holes(self, tp: TP, records: list[Any], position: int | None) -> None:
         """Remember the holes in what was fetched: they are in the log, not made by Faust."""
         first, last = records[0].offset, records[-1].offset
-        self.consumer.holes.make_room(tp)
-        holes = self.consumer.holes[tp]
+        holes = self.consumer.holes.setdefault(tp, {})
+        if len(holes) > _MAX_HOLES:
+            holes.clear()  # where no hole is known, what is missing is read again
         if position is not None and first > position:
             holes[first] = (position, True)
         if last - first + 1 != len(records):
@@ -244,7 +226,7 @@ class FoldingConsumer(driver.Consumer):
 
     def __init__(self, *args: Any, seeker: Seeker, **kwargs: Any) -> None:
         self.seeker = seeker
-        self.holes = Holes(seeker.held)
+        self.holes = Holes()
         self.fetched: dict[TP, int] = {}
         self.seeks = Counter[TP]()
         super().__init__(*args, **kwargs)
@@ -257,7 +239,7 @@ class FoldingConsumer(driver.Consumer):
         fetched = await super()._getmany(active_partitions, timeout)
         readers = Counter(name for channel in self.app.topics for name in channel.topics)
         # Other agents of our topics get what Faust would give them.
-        chunked = {topic for topic in self.seeker.folded if readers[topic] == 1}
+        chunked = {topic for topic in self.seeker.topics if readers[topic] == 1}
         return {
             tp: _chunks(records) if tp.topic in chunked else records
             for tp, records in fetched.items()
@@ -272,17 +254,6 @@ class FoldingConsumer(driver.Consumer):
             tp.topic, tp.partition, first.offset, 0.0, 0, None, None, value,
             None, tp=tp, generation_id=self.app.consumer_generation_id,
         )  # fmt: skip
-
-    async def seek_wait(self, partitions: Mapping[TP, int]) -> None:
-        """Seek, and not past what an agent of a user has not done."""
-        await super().seek_wait(self._held(partitions))
-
-    async def _commit(self, offsets: Mapping[TP, int]) -> bool:
-        return await super()._commit(self._held(offsets))
-
-    def _held(self, offsets: Mapping[TP, int]) -> dict[TP, int]:
-        held = ((tp, offset, self.seeker.held(tp)) for tp, offset in offsets.items())
-        return {tp: offset if at is None else min(offset, at) for tp, offset, at in held}
 
     async def commit(self, topics: Any = None, start_new_transaction: bool = True) -> bool:
         """Commit what agents of users have done, too."""
@@ -355,8 +326,7 @@ class FoldingConsumer(driver.Consumer):
     def forget(self, tp: TP) -> None:
         """Forget and drop what was fetched of a partition, before it is read from elsewhere."""
         self.seeks[tp] += 1
-        if self.seeker.held(tp) is None:  # who reads slower still has records after holes in hand
-            self.holes.pop(tp, None)
+        self.holes.pop(tp, None)
         self.fetched.pop(tp, None)
 
 

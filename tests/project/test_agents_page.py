@@ -91,22 +91,21 @@ def test_each_payment_has_its_decision_though_the_app_is_killed(shop: Shop) -> N
             first = 70 if customer in STRANGERS else 50
             shop.pay(f"h{n}-{customer}", customer, now - first * DAY_MS + n * DAY_MS // 2, 10.0)
     shop.flush()
-    with shop.worker("fraud") as worker:
+    with shop.worker("fastdata") as folding:
         shop.wait_until_folded(BEFORE * CUSTOMERS)
-        shop.wait_until(lambda: shop.committed("fraud") == BEFORE * CUSTOMERS)
-        assert stop(worker) == 0  # it has kept what it knew of the days before
-    # Two large ones of each customer: more would become usual.
-    sent = [(f"p{n}", n % CUSTOMERS, n % 100 < CUSTOMERS) for n in range(PAYMENTS)]
-    for id, customer, is_large in sent:
-        shop.pay(id, customer, now, 1_000.0 if is_large else 10.0)
-    shop.flush()
-    with shop.worker("fraud") as worker:
-        assert len(shop.read("decisions", BEFORE * CUSTOMERS + 40)) == BEFORE * CUSTOMERS + 40
-        worker.kill()
-    assert shop.committed("fraud") < BEFORE * CUSTOMERS + PAYMENTS
-    with shop.worker("fraud") as worker:
-        shop.wait_until(lambda: shop.committed("fraud") == BEFORE * CUSTOMERS + PAYMENTS)
-        assert stop(worker) == 0
+        # Two large ones of each customer: more would become usual.
+        sent = [(f"p{n}", n % CUSTOMERS, n % 100 < CUSTOMERS) for n in range(PAYMENTS)]
+        for id, customer, is_large in sent:
+            shop.pay(id, customer, now, 1_000.0 if is_large else 10.0)
+        shop.flush()
+        with shop.worker("fraud") as worker:
+            assert len(shop.read("decisions", BEFORE * CUSTOMERS + 40)) == BEFORE * CUSTOMERS + 40
+            worker.kill()
+        assert shop.committed("fraud") < BEFORE * CUSTOMERS + PAYMENTS
+        with shop.worker("fraud") as worker:
+            shop.wait_until(lambda: shop.committed("fraud") == BEFORE * CUSTOMERS + PAYMENTS)
+            assert stop(worker) == 0
+        assert stop(folding) == 0
 
     decisions = shop.decisions()
     assert {id for id, _, _ in sent} <= decisions.keys()

@@ -1,4 +1,4 @@
-"""Agents of users in apps that are killed, beside metrics of the same topic and alone."""
+"""Agents of users in apps that are killed."""
 
 import json
 from collections import Counter
@@ -22,11 +22,10 @@ APP = """
 import asyncio
 import os
 
-from fastdata import Sink, agent, attach, load, make_app
+from fastdata import Sink, agent, load, make_app
 
 pages = load("agents/clicks.py").pages
 app = make_app("{topic}", broker_session_timeout=4.0, broker_heartbeat_interval=1.0)
-{attached}
 seen = Sink(app, "{topic}-seen", schema="seen.avsc")
 
 
@@ -45,11 +44,10 @@ SEEN = {
 }
 
 
-@pytest.fixture(params=["beside a metric", "alone"])
-def seen(lab: Lab, broker: MockBroker, request: pytest.FixtureRequest) -> str:
+@pytest.fixture
+def seen(lab: Lab, broker: MockBroker) -> str:
     """The topic that the agent writes to."""
-    attached = "attach(app, pages)" if request.param == "beside a metric" else ""
-    (lab.folder / "looking.py").write_text(APP.format(topic=lab.topic, attached=attached))
+    (lab.folder / "looking.py").write_text(APP.format(topic=lab.topic))
     (lab.folder / "seen.avsc").write_text(json.dumps(SEEN))
     broker.create(f"{lab.topic}-seen")
     return f"{lab.topic}-seen"
@@ -86,19 +84,6 @@ def test_each_event_comes_again_until_it_was_done(lab: Lab, seen: str) -> None:
     assert set(found) == wanted
     letters = lab.read(f"{lab.topic}.dead-letters", 1)
     assert [letter.value() for letter in letters] == [b"?"]
-
-
-def test_what_another_worker_takes_over_comes_at_least_once(lab: Lab, seen: str) -> None:
-    lab.produce(600)
-    with lab.worker("looking") as first:
-        lab.wait_until(lambda: lab.committed() >= 50)
-        with lab.worker("looking") as second:  # half of the partitions move
-            lab.wait_until(lambda: lab.committed() >= 300)
-            first.kill()
-            lab.wait_until(lambda: lab.committed() == 600)
-            assert stop(second) == 0
-
-    assert set(amounts(lab, seen)) == {(str(n), n) for n in range(600)}
 
 
 def test_an_event_at_which_it_raises_is_not_committed(lab: Lab, seen: str) -> None:

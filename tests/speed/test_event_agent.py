@@ -10,7 +10,7 @@ from faust.types import StreamT
 from faust.types.transports import ConsumerT
 from faust.types.tuples import ConsumerMessage
 
-from fastdata.errors import AgentError, BrokerError, SchemaNeededError, SettingsError
+from fastdata.errors import AgentError, BrokerError, DeclarationError, SchemaNeededError
 from fastdata.events.decoder import Decoder
 from fastdata.events.registry import FolderRegistry
 from fastdata.events.schema import Schema
@@ -58,7 +58,7 @@ class Reading:
 
     @property
     def position(self) -> int | None:
-        return self.agent.position(TP0)
+        return self.agent._positions.get(TP0.partition)
 
     async def deliver(self, *records: Record | int, generation: int = 7) -> None:
         """Records, or those of the bench by their offsets; each as a message, and all as one."""
@@ -257,17 +257,9 @@ async def test_it_is_watched_while_events_wait(reading: Reading) -> None:
     assert idle.progress is None
 
 
-def test_two_agents_of_one_name_are_refused(bench: Bench, tmp_path: Path) -> None:
-    reading, readers = Reading(bench, tmp_path), EventAgents()
-
-    with pytest.raises(SettingsError, match="another name"):
-        readers.add(reading.app, bench.source, reading.note, lambda _what, _error: None)
-
-
-def test_the_slowest_agent_holds_the_group_back(bench: Bench, tmp_path: Path) -> None:
-    readings = [Reading(bench, tmp_path), Reading(bench, tmp_path)]
-    for reading, position in zip(readings, (7, 3), strict=True):
-        reading.agent._positions = {0: position}
-
-    assert EventAgents(r.agent for r in readings).held(TP0) == 3
-    assert EventAgents().held(TP0) is None
+def test_two_readers_of_one_topic_are_refused(bench: Bench, tmp_path: Path) -> None:
+    reading = Reading(bench, tmp_path)
+    for agents, match in ((EventAgents([reading.agent]), "agent"), (EventAgents(), "source")):
+        with pytest.raises(DeclarationError, match=f"has an? {match} in this app"):
+            agents.check_free(bench.source, {bench.source.topic})
+    EventAgents().check_free(bench.source, {"others"})

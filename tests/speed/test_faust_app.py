@@ -176,7 +176,7 @@ def test_two_sources_of_one_topic_are_refused(app: faust.App, lab: Lab, tmp_path
         )
     declared = load(lab.folder / "agents/clicks.py")
 
-    with pytest.raises(DeclarationError, match="has a source already"):
+    with pytest.raises(DeclarationError, match="has a source in this app already"):
         attach(app, declared.pages, declared.again, settings=settings(tmp_path))
 
 

@@ -16,7 +16,7 @@ from faust.types import TP, Message
 
 from fastdata.errors import SettingsError
 from fastdata.speed.state import Record
-from fastdata.speed.transport import AsFetched, FoldingConsumer, Holes, install, records_of
+from fastdata.speed.transport import AsFetched, FoldingConsumer, install, records_of
 from tests.support.mockbroker import MockBroker
 
 TP0 = TP("clicks", 0)
@@ -27,10 +27,8 @@ class Pilot:
     """Who decides about seeks."""
 
     def __init__(self) -> None:
-        self.topics = self.folded = {"clicks"}
+        self.topics = {"clicks"}
         self.seeks = self.commits = 0
-        self.done: dict[TP, int] = {}  # by agents of users
-        self.held = self.done.get
 
     async def on_seek(self, consumer: FoldingConsumer) -> None:
         self.seeks += 1
@@ -104,36 +102,6 @@ async def test_the_read_offset_of_faust_drops_none_of_our_records(
     assert consumer._read_offset[TP0] is None
     assert consumer._read_offset[other] == 100
     assert consumer._read_offset[TP("other", 1)] is None
-
-
-async def test_nothing_that_an_agent_has_not_done_is_passed_by_or_committed(
-    consumer: FoldingConsumer, pilot: Pilot, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    passed: list[Mapping[TP, int]] = []
-
-    async def note(_: object, offsets: Mapping[TP, int]) -> bool:
-        passed.append(offsets)
-        return True
-
-    monkeypatch.setattr(driver.Consumer, "seek_wait", note)
-    monkeypatch.setattr(driver.Consumer, "_commit", note)
-    pilot.done = {TP0: 5}
-    pilot.held = pilot.done.get
-    for call in (consumer.seek_wait, consumer._commit):
-        await call({TP0: 9, CHANGELOG: 9})
-        await call({TP0: 3})
-
-    assert passed == [{TP0: 5, CHANGELOG: 9}, {TP0: 3}] * 2
-
-
-async def test_holes_are_kept_for_an_agent_that_has_not_come_to_them() -> None:
-    done = {TP0: 7}
-    holes = Holes(done.get)
-    holes[TP0] = {5: (3, True), 9: (7, False)}
-    holes.forget(TP0, 5)
-    holes.forget(TP0, 9)
-
-    assert holes[TP0] == {9: (7, False)}
 
 
 async def test_agents_commit_when_faust_does(

@@ -1,4 +1,4 @@
-"""An agent of a user on a real broker: transactions, and a kill."""
+"""Agents of users on a real broker: transactions, kills, and a worker that takes over."""
 
 import json
 from contextlib import suppress
@@ -13,14 +13,24 @@ from tests.support.services.kafka import Kafka
 pytestmark = pytest.mark.services
 
 
-@pytest.mark.parametrize("attached", ["attach(app, pages)", ""], ids=["beside a metric", "alone"])
-def test_committed_events_come_again_until_they_were_done(
-    lab: Lab, kafka: Kafka, attached: str
-) -> None:
-    seen = f"{lab.topic}-seen"
-    kafka.create(seen, 4)
-    (lab.folder / "looking.py").write_text(APP.format(topic=lab.topic, attached=attached))
+@pytest.fixture
+def seen(lab: Lab, kafka: Kafka) -> str:
+    """The topic that the agent writes to."""
+    (lab.folder / "looking.py").write_text(APP.format(topic=lab.topic))
     (lab.folder / "seen.avsc").write_text(json.dumps(SEEN))
+    kafka.create(f"{lab.topic}-seen", 4)
+    return f"{lab.topic}-seen"
+
+
+def committed(lab: Lab) -> int:
+    with suppress(KafkaException):  # a new broker has no coordinator yet
+        return lab.committed()
+    return 0
+
+
+def test_committed_events_come_again_until_they_were_done(
+    lab: Lab, kafka: Kafka, seen: str
+) -> None:
     producer = Producer({"bootstrap.servers": kafka.bootstrap, "transactional.id": lab.topic})
     producer.init_transactions()
     for n in range(20):
@@ -33,13 +43,8 @@ def test_committed_events_come_again_until_they_were_done(
     lab.produce(1)
     wanted = {(str(n), n) for n in range(400) if n % 100 < 80} | {("400", 400)}
 
-    def is_begun() -> bool:
-        with suppress(KafkaException):  # a new broker has no coordinator yet
-            return lab.committed() >= 60
-        return False
-
     with lab.worker("looking") as worker:
-        lab.wait_until(is_begun)
+        lab.wait_until(lambda: committed(lab) >= 60)
         worker.kill()
     assert 50 <= len(amounts(lab, seen)) < len(wanted)
     with lab.worker("looking") as worker:
@@ -47,3 +52,16 @@ def test_committed_events_come_again_until_they_were_done(
         assert stop(worker) == 0
 
     assert set(amounts(lab, seen)) == wanted
+
+
+def test_what_another_worker_takes_over_comes_at_least_once(lab: Lab, seen: str) -> None:
+    lab.produce(600)
+    with lab.worker("looking") as first:
+        lab.wait_until(lambda: committed(lab) >= 50)
+        with lab.worker("looking") as second:  # half of the partitions move
+            lab.wait_until(lambda: committed(lab) >= 300)
+            first.kill()
+            lab.wait_until(lambda: committed(lab) == 600)
+            assert stop(second) == 0
+
+    assert set(amounts(lab, seen)) == {(str(n), n) for n in range(600)}
