@@ -9,7 +9,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self, TypeVar
 
 from fastdata.answer.chosen import ChosenDims
@@ -69,6 +69,7 @@ class Lookup:
     """The history of a key of a metric, up to now.
 
         spending = fastdata.Lookup(payments_by_customer, last="60d")
+        await spending.load("customer")  # where each event asks about one of a few thousand keys
         history = await spending(customer="c7")
         history["payments"], history.estimates["amount"].upper
 
@@ -81,6 +82,7 @@ class Lookup:
         fresh_s: For how many seconds a key's answer may be given again.
         past_s: For how many seconds the part before today may.
         keys: How many keys are kept at most; the one that was asked about longest ago goes first.
+        today: Whether today counts; without it, an answer is that of midnight.
         store: An open store, the URL of one, or None for that of the settings.
 
     Raises:
@@ -96,6 +98,7 @@ class Lookup:
         fresh_s: float = 1.0,
         past_s: float = 60.0,
         keys: int = 10_000,
+        today: bool = True,
         store: ServingStore | str | None = None,
         clock: Callable[[], int] = now_ms,
     ) -> None:
@@ -109,11 +112,13 @@ class Lookup:
         except ValueError as error:
             raise QueryError(f"last: {error}") from error
         self._fresh_s, self._past_s, self._most = fresh_s, past_s, keys
+        self._has_today = today
         self._store = store
         self._clock = clock
         self._stack = AsyncExitStack()
         self._past: OrderedDict[_Key, _DaysRead] = OrderedDict()
         self._answers: OrderedDict[_Key, tuple[float, KeyHistory]] = OrderedDict()
+        self._absent: dict[tuple[str, ...], _DaysRead] = {}  # by names: of keys that were not there
 
     async def __aenter__(self) -> Self:
         return self
@@ -144,38 +149,77 @@ class Lookup:
             self._keep(self._answers, cached, (now_s, history))
         return history
 
+    async def load(self, *names: str) -> int:
+        """Read the days before today of all keys at once; later calls bring them up to date.
+
+        Args:
+            names: The dimensions of the keys that will be asked about.
+
+        Returns:
+            How many keys there are.
+
+        Raises:
+            QueryError: The metric has no such dimension, or there are more than `keys`.
+            SettingsError, StoreUnavailableError, CorruptStateError: As for a key.
+        """
+        chosen = ChosenDims(self._view, dims := tuple(sorted(dims_of(self.metric, names))))
+        first, today = self._days()
+        parts, absent = await self._read(await self._opened(), chosen, first, today, today)
+        if len(parts) > self._most:
+            raise QueryError(
+                f"{self.metric.name!r} has {len(parts):,} keys of {', '.join(dims)}, of which "
+                f"{self._most:,} would be kept: give the lookup more `keys`"
+            )
+        self._absent[dims] = absent
+        for values, part in parts.items():
+            key = tuple((n, type(v), v) for n, v in zip(dims, values, strict=True))
+            self._keep(self._past, key, part)
+        return len(parts)
+
     async def _ask(self, cached: _Key, key: Mapping[str, Dimension]) -> KeyHistory:
-        store = await self._opened()
-        chosen = ChosenDims(self._view, names := dims_of(self.metric, [*key]), _filter(key))
-        now = self._clock()
-        windows = self.metric.calendar.windows
-        ((today, _),) = windows(_DAY, now, now + 1)
-        ((first, _),) = windows(_DAY, now - self._last_ms, now - self._last_ms + 1)
-        end = now - now % HOUR_MS + HOUR_MS  # an event may be ahead of our clock
-        past = self._past.get(cached)
+        first, today = self._days()
+        past = self._past.get(cached, self._absent.get(tuple(name for name, _, _ in cached)))
         if past is None or past.day != today or time.monotonic() - past.read_s > self._past_s:
-            past = await self._read(store, chosen, first, today, today)
+            past = await self._read_key(key, first, today, today)
             self._keep(self._past, cached, past)
-        fresh = await self._read(store, chosen, today, end, today)
+        parts, end = [past], today
+        if self._has_today:
+            end = self._clock() // HOUR_MS * HOUR_MS + HOUR_MS  # an event may be ahead of our clock
+            parts.append(await self._read_key(key, today, end, today))
         total = self._view.zero(exact=True)  # the parts are kept, and must not change
-        for part in (past, fresh):
+        for part in parts:
             if part.states is not None:
                 self._view.merge(total, part.states)
         # An event that was skipped may be of either part, so it may be counted here twice.
         doubt = Doubt(
-            past.doubt.is_complete and fresh.doubt.is_complete,
-            past.doubt.has_gap or fresh.doubt.has_gap,
-            past.doubt.missing_events + fresh.doubt.missing_events,
+            all(part.doubt.is_complete for part in parts),
+            any(part.doubt.has_gap for part in parts),
+            sum(part.doubt.missing_events for part in parts),
         )
-        layer: Layer = "batch" if past.is_of_batch and fresh.is_of_batch else "both"
-        values = tuple(key[name] for name in names)
-        row = MergedRow(first, end, values, total, layer, doubt).estimated(self._view)
+        layer: Layer = "batch" if all(part.is_of_batch for part in parts) else "both"
+        row = MergedRow(first, end, tuple(key.values()), total, layer, doubt).estimated(self._view)
         named = dict(zip(self._view.columns, row.estimates, strict=True))
         return KeyHistory(named, row.is_exact, row.has_gap)
 
+    def _days(self) -> tuple[int, int]:
+        """Where the first day begins, and today."""
+        now, windows = self._clock(), self.metric.calendar.windows
+        ((first, _),) = windows(_DAY, now - self._last_ms, now - self._last_ms + 1)
+        ((today, _),) = windows(_DAY, now, now + 1)
+        return first, today
+
+    async def _read_key(
+        self, key: Mapping[str, Dimension], start: int, end: int, today: int
+    ) -> _DaysRead:
+        names = dims_of(self.metric, [*key])
+        chosen = ChosenDims(self._view, names, _filter(key))
+        parts, absent = await self._read(await self._opened(), chosen, start, end, today)
+        return parts.get(tuple(key[name] for name in names), absent)
+
     async def _read(
         self, store: ServingStore, chosen: ChosenDims, start: int, end: int, today: int
-    ) -> _DaysRead:
+    ) -> tuple[dict[tuple[Dimension, ...], _DaysRead], _DaysRead]:
+        """What days have of each key, and of all others."""
         read_s = time.monotonic()
         request = QueryRequest(start, end, _DAY, self.metric.calendar)
         if start < today:
@@ -183,16 +227,19 @@ class Lookup:
         else:  # today is never ready
             reading, ready = await read_spans(self._view, request, chosen, store), None
         doubts = Doubts(self._view, reading)
+        absent = _DaysRead(None, doubts.about(start, end), True, today, read_s)
         buckets = request.buckets(held_range(self._view, reading, with_left_out=True))
-        states, is_of_batch = None, True
+        parts: dict[tuple[Dimension, ...], _DaysRead] = {}
         of_rows = ready.of_rows(self._view, buckets) if ready and buckets else None
         for row in merge(self._view, doubts, buckets, chosen, of_rows) if buckets else ():
-            is_of_batch = is_of_batch and row.layer == "batch"
-            if states is None:
+            part = parts.get(row.dims, absent)
+            if part.states is None:
                 states = row.states
             else:
-                self._view.merge(states, row.states)
-        return _DaysRead(states, doubts.about(start, end), is_of_batch, today, read_s)
+                self._view.merge(states := part.states, row.states)
+            is_of_batch = part.is_of_batch and row.layer == "batch"
+            parts[row.dims] = replace(part, states=states, is_of_batch=is_of_batch)
+        return parts, absent
 
     async def _opened(self) -> ServingStore:
         if self._store is None or isinstance(self._store, str):

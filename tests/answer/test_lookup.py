@@ -180,3 +180,29 @@ async def test_the_store_of_a_url_is_opened_once_and_closed(rides: Metric, tmp_p
         pass
     async with lookup(rides, url) as asking:
         assert (await asking(city="Oslo"))["n"] == 0
+
+
+async def test_all_keys_are_loaded_at_once(rides: Metric, store: ServingStore) -> None:
+    loaded, asking = lookup(rides, store), lookup(rides, store)
+    keys: list[dict[str, Any]] = [
+        {"line": line, "city": city} for city in ("Oslo", "Bergen", "Paris") for line in (3, 4)
+    ]
+
+    assert await loaded.load("line", "city") == 3  # Bergen has one line
+    for key in keys:
+        assert told(await loaded(**key)) == told(await asking(**key))
+    assert len(loaded._past) == 3  # none was read again
+    with pytest.raises(QueryError, match=r"3 keys of city, line, of which 2 would be kept"):
+        await lookup(rides, store, keys=2).load("line", "city")
+
+
+async def test_without_today_it_is_the_answer_of_midnight(
+    rides: Metric, store: ServingStore
+) -> None:
+    asking = lookup(rides, store, today=False, fresh_s=-1)
+    await asking.load("city")
+
+    assert (await asking(city="Oslo"))["n"] == 2_003
+    assert (await asking(city="Bergen"))["n"] == 1
+    asking._clock = lambda: NOW + DAY_MS
+    assert (await asking(city="Bergen"))["n"] == 2
