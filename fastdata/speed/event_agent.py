@@ -4,7 +4,6 @@ Its position is the event after the last one that its function was done with, an
 commits: nobody else in the app reads the topic. So each event comes at least once.
 """
 
-import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -13,7 +12,6 @@ from typing import Any, cast
 
 import faust
 from aiokafka.errors import KafkaError
-from faust.transport.producer import Producer
 from faust.types import TP, StreamT
 from faust.types.tuples import Message
 
@@ -36,8 +34,6 @@ __all__ = ["AgentEvent", "EventAgent", "EventFunction"]
 _QUEUE_MESSAGES = 100
 _REREAD_EVERY_S = 5.0
 _EVENT_LIMIT_S = 60.0
-_CHANGELOG_LIMIT_S = 10.0
-_MOST_CHANGES = 1_000
 
 logger = logging.getLogger(__name__)
 
@@ -100,8 +96,6 @@ class EventAgent:
         self._positions: dict[int, int] = {}
         self._committed: dict[int, int] = {}
         self._generation = -1
-        self._may_go_on = asyncio.Event()
-        self._may_go_on.set()
         self._reread_at = 0.0  # monotonic seconds
         self._place = ""  # of the event in hand
         topic = app.topic(source.topic, schema=AsFetched(), acks=False)
@@ -111,10 +105,6 @@ class EventAgent:
     @property
     def _consumer(self) -> FoldingConsumer:
         return cast(FoldingConsumer, self._app.consumer)
-
-    @property
-    def _producer(self) -> Producer:
-        return cast(Producer, self._app.producer)
 
     async def open(self, consumer: FoldingConsumer) -> None:
         """Take all assigned partitions, and seek to where the group has come.
@@ -169,32 +159,8 @@ class EventAgent:
         offsets = {
             TP(topic, p): o for p, o in done.items() if TP(topic, p) in consumer.assignment()
         }
-        if not offsets or not await self._are_tables_durable():
-            return
-        if await consumer._commit(offsets):
+        if offsets and await consumer._commit(offsets):
             self._committed |= done
-
-    async def _are_tables_durable(self) -> bool:
-        """Whether changelogs have what the function has put into tables of the app.
-
-        Faust sends one change at a turn of the event loop, so no event comes meanwhile.
-        """
-        if not self._app.tables:
-            return True
-        self._may_go_on.clear()
-        try:
-            await asyncio.wait_for(self._send_changes(), _CHANGELOG_LIMIT_S)
-        except (TimeoutError, RuntimeError):  # the broker is away, or the app ends
-            return False
-        finally:
-            self._may_go_on.set()
-        return True
-
-    async def _send_changes(self) -> None:
-        producer = self._producer
-        while producer.buffer.size:
-            await producer.buffer.flush()  # which gives up after 100 ms
-        await producer.flush()
 
     def signs(self) -> Iterator[Sign]:
         """Signs of life, for the watchdog: events wait, and none is done for a minute."""
@@ -224,7 +190,6 @@ class EventAgent:
         async for event in stream.events():
             message = event.message
             for record in records_of(message):
-                await self._may_go_on.wait()
                 if not await self._is_next(message, record):
                     continue
                 partition = message.tp.partition
@@ -238,8 +203,6 @@ class EventAgent:
                     )  # fmt: skip
                 if self._is_ours(message):  # it may be another's by now, who gets it again
                     self._positions[partition] = record.offset + 1
-                if self._app.tables and self._producer.buffer.size > _MOST_CHANGES:
-                    await self._send_changes()
         self._is_over = True
 
     def _is_ours(self, message: Message) -> bool:
