@@ -33,6 +33,7 @@ __all__ = ["AgentEvent", "EventAgent", "EventFunction"]
 
 _QUEUE_MESSAGES = 100
 _REREAD_EVERY_S = 5.0
+_REREAD_AFTER_S = 20.0
 _EVENT_LIMIT_S = 60.0
 
 logger = logging.getLogger(__name__)
@@ -169,7 +170,25 @@ class EventAgent:
             fetched = self._consumer.fetched.get(tp, 0)
             is_behind = position < fetched or (reach is not None and reach[0] < reach[1])
             progress = (position, reach and reach[0]) if is_behind else None
-            yield Sign(f"{self.name} in {tp.topic}/{partition}", progress, _EVENT_LIMIT_S)
+            yield Sign(self._sign_of(partition), progress, _EVENT_LIMIT_S)
+
+    def _sign_of(self, partition: int) -> str:
+        return f"{self.name} in {self.source.topic}/{partition}"
+
+    async def reread(self, age_s: Callable[[str], float]) -> None:
+        """Read again what Faust has lost behind the last event that came; see `_is_next`.
+
+        Args:
+            age_s: For how many seconds a sign of life, by its name, has shown no progress.
+        """
+        ages = [age_s(self._sign_of(partition)) for partition in self._positions]
+        if max(ages, default=0.0) > _REREAD_AFTER_S:
+            await self._read_again()
+
+    async def _read_again(self) -> None:
+        if time.monotonic() - self._reread_at > _REREAD_EVERY_S:
+            self._reread_at = time.monotonic()
+            await self.settle()
 
     async def _run(self, stream: StreamT[Any]) -> None:
         self._is_over = False
@@ -229,9 +248,7 @@ class EventAgent:
                 self.name, position, log_start - 1, *tp,
             )  # fmt: skip
             self._positions[tp.partition] = log_start
-        if time.monotonic() - self._reread_at > _REREAD_EVERY_S:
-            self._reread_at = time.monotonic()
-            await self.settle()
+        await self._read_again()
         return False
 
     async def _decode(self, partition: int, record: Record) -> Event | None:

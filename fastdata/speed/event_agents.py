@@ -1,5 +1,7 @@
 """All agents of users in an app."""
 
+from collections.abc import Callable
+
 from faust.types import TP
 
 from fastdata.coordinates.epochs import Epoch, LogIdentity
@@ -59,6 +61,11 @@ class EventAgents(list[EventAgent]):
         """Commit what was done since it was committed last."""
         for reader in self:
             await reader.commit()
+
+    async def reread(self, age_s: Callable[[str], float]) -> None:
+        """Read again where nothing comes; see `EventAgent.reread`."""
+        for reader in self:
+            await reader.reread(age_s)
 
     async def revoke(self, revoked: set[TP]) -> None:
         """Commit what was done, and let partitions go."""

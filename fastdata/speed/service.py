@@ -391,6 +391,7 @@ class SpeedService(Service):
             for partition in agent.live:
                 if self.watchdog.age_s(agent.sign_of(partition)) > _REREAD_AFTER_S:
                     await agent.reread(partition)
+        await self._readers.reread(self.watchdog.age_s)
 
     def _signs(self) -> Iterator[Sign]:
         yield from signs_of_app(self._app, has_joined=self._has_joined)

@@ -257,6 +257,17 @@ async def test_it_is_watched_while_events_wait(reading: Reading) -> None:
     assert idle.progress is None
 
 
+async def test_what_is_lost_at_the_end_is_read_again(reading: Reading) -> None:
+    await reading.deliver(0, 1)
+    sign = "events-note in events/0"
+    await reading.agent.reread({sign: 19.0}.__getitem__)
+    assert reading.group.seeks == []
+
+    await reading.agent.reread({sign: 21.0}.__getitem__)
+    await reading.agent.reread({sign: 22.0}.__getitem__)  # not at once
+    assert reading.group.seeks == [{TP0: 2}]
+
+
 def test_two_readers_of_one_topic_are_refused(bench: Bench, tmp_path: Path) -> None:
     reading = Reading(bench, tmp_path)
     for agents, match in ((EventAgents([reading.agent]), "agent"), (EventAgents(), "source")):
