@@ -7,13 +7,12 @@ from collections.abc import AsyncIterator, Callable
 
 from fastdata.errors import LineError
 from fastdata.kafka.connection import Broker
-from fastdata.kafka.sending import RecordSender
+from fastdata.kafka.sending import MAX_WAITING, RecordSender
 
 __all__ = ["LineSender", "read_connection", "read_descriptor", "send_lines"]
 
 _CHUNK_BYTES = 64 << 10
 _MAX_LINE_BYTES = 1 << 20
-_MAX_WAITING = 10_000
 
 
 class LineSender(RecordSender):
@@ -34,7 +33,7 @@ class LineSender(RecordSender):
         topic: str,
         key_of: Callable[[bytes], bytes | None] = lambda _: None,
         *,
-        max_waiting: int = _MAX_WAITING,
+        max_waiting: int = MAX_WAITING,
     ) -> None:
         super().__init__(broker, topic, max_waiting=max_waiting)
         self._key_of = key_of

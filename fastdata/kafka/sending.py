@@ -11,10 +11,11 @@ from fastdata.errors import BrokerError
 from fastdata.kafka.connection import Broker
 from fastdata.kafka.topics import check_topic
 
-__all__ = ["RecordSender"]
+__all__ = ["MAX_WAITING", "RecordSender"]
 
+MAX_WAITING = 10_000
+"""Records that may be under way, unless a sender is told otherwise."""
 _START_TIMEOUT_S = 10.0
-_MAX_WAITING = 10_000
 # An idempotent producer tries for ever by itself, and so would who waits for it.
 _ACK_TIMEOUT_S = 60.0
 _STOP_TIMEOUT_S = 5.0
@@ -37,7 +38,7 @@ class RecordSender:
 
     unit = "records"
 
-    def __init__(self, broker: Broker, topic: str, *, max_waiting: int = _MAX_WAITING) -> None:
+    def __init__(self, broker: Broker, topic: str, *, max_waiting: int = MAX_WAITING) -> None:
         self.acknowledged = 0
         self._broker = broker
         self._topic = topic
