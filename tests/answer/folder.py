@@ -1,4 +1,4 @@
-"""A folder as a user of the metric of `trips` has it."""
+"""A folder as a user of a metric of trips has it."""
 
 import asyncio
 import json
@@ -11,18 +11,24 @@ from fastdata.store.opening import open_store
 from fastdata.store.protocol import Flip
 from tests.answer.trips import DECLARATION, MINUTE, NOON, ONE, SCHEMA, TWO, partial, progress, total
 
-__all__ = ["make_folder"]
+__all__ = ["declare_folder", "make_folder"]
 
 
 def make_folder(path: Path) -> Metric:
     """Agents, a schema, and a store with two hours; the working folder must be this one."""
+    metric = declare_folder(path, DECLARATION)
+    asyncio.run(_fill(metric))
+    return metric
+
+
+def declare_folder(path: Path, declaration: str) -> Metric:
+    """Agents, a schema, and no store yet; the metric `rides`. The working folder is this one."""
     (path / "agents").mkdir()
-    (path / "agents" / "trips.py").write_text(DECLARATION)
+    (path / "agents" / "trips.py").write_text(declaration)
     (path / "trip.avsc").write_text(json.dumps(SCHEMA))
     (path / "fastdata.toml").write_text('store = "sqlite:///store.db"\n')
     metric = fastdata.load("agents/trips.py").rides
     assert isinstance(metric, Metric)
-    asyncio.run(_fill(metric))
     return metric
 
 

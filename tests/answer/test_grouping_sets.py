@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-import fastdata
 from fastdata import Metric
 from fastdata.answer.merge import Buckets
 from fastdata.answer.query import query as ask
@@ -20,7 +19,8 @@ from fastdata.coordinates.segments import Coverage
 from fastdata.store.memory import MemoryStore
 from fastdata.store.opening import open_store
 from fastdata.store.protocol import Flip, Partial, Reading, ServingStore, Total
-from tests.answer.trips import NOON, ONE, SCHEMA, TWO, head, merge, progress, reading
+from tests.answer.folder import declare_folder
+from tests.answer.trips import NOON, ONE, TWO, head, merge, progress, reading
 
 DECLARATION = """
 from fastdata import Count, Metric, Sets, Source
@@ -42,12 +42,7 @@ NEW: list[Trip] = [(None, 1, True, "carl")]
 def rides(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Metric:
     """Batch counted three trips; the speed layer folded one of the next hour."""
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "agents").mkdir()
-    (tmp_path / "agents" / "trips.py").write_text(DECLARATION)
-    (tmp_path / "trip.avsc").write_text(json.dumps(SCHEMA))
-    (tmp_path / "fastdata.toml").write_text('store = "sqlite:///store.db"\n')
-    metric = fastdata.load("agents/trips.py").rides
-    assert isinstance(metric, Metric)
+    metric = declare_folder(tmp_path, DECLARATION)
     asyncio.run(fill_file(metric))
     return metric
 

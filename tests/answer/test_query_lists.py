@@ -11,13 +11,13 @@ import pyarrow as pa
 import pytest
 from click.testing import CliRunner
 
-import fastdata
 from fastdata import Metric
 from fastdata.answer.query import query
 from fastdata.cli.query import query as command
 from fastdata.store.opening import open_store
 from fastdata.store.protocol import Partial
-from tests.answer.trips import MINUTE, NOON, SCHEMA, TWO, progress, unfolded
+from tests.answer.folder import declare_folder
+from tests.answer.trips import MINUTE, NOON, TWO, progress, unfolded
 
 DECLARATION = """
 import json
@@ -76,12 +76,7 @@ DAY = 24 * 60 * MINUTE
 def rides(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Metric:
     """Two partials of one hour."""
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "agents").mkdir()
-    (tmp_path / "agents" / "trips.py").write_text(DECLARATION)
-    (tmp_path / "trip.avsc").write_text(json.dumps(SCHEMA))
-    (tmp_path / "fastdata.toml").write_text('store = "sqlite:///store.db"\n')
-    metric = fastdata.load("agents/trips.py").rides
-    assert isinstance(metric, Metric)
+    metric = declare_folder(tmp_path, DECLARATION)
     asyncio.run(fill(metric))
     return metric
 

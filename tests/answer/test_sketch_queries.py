@@ -11,7 +11,6 @@ import pyarrow as pa
 import pytest
 from click.testing import CliRunner
 
-import fastdata
 from fastdata import Metric
 from fastdata.answer.arrow import describe
 from fastdata.answer.compare import compare
@@ -23,7 +22,8 @@ from fastdata.coordinates.segments import Coverage
 from fastdata.errors import QueryError
 from fastdata.store.opening import open_store
 from fastdata.store.protocol import Flip, Partial, Total
-from tests.answer.trips import NOON, ONE, SCHEMA, TWO, progress, unfolded
+from tests.answer.folder import declare_folder
+from tests.answer.trips import NOON, ONE, TWO, progress, unfolded
 
 DECLARATION = """
 from fastdata import Frequency, Metric, Quantiles, Rate, Ratio, Seen, Sets, Source, Sum, TopK
@@ -52,12 +52,7 @@ def state(metric: Metric, trips: Sequence[Trip], exact: bool) -> bytes:
 def rides(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Metric:
     """Batch counted an hour of Oslo and Rome; the speed layer folded the next one of Rome."""
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "agents").mkdir()
-    (tmp_path / "agents" / "trips.py").write_text(DECLARATION)
-    (tmp_path / "trip.avsc").write_text(json.dumps(SCHEMA))
-    (tmp_path / "fastdata.toml").write_text(f'store = "{STORE}"\n')
-    metric = fastdata.load("agents/trips.py").rides
-    assert isinstance(metric, Metric)
+    metric = declare_folder(tmp_path, DECLARATION)
     asyncio.run(fill(metric))
     return metric
 
