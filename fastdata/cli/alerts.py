@@ -4,11 +4,11 @@ import asyncio
 import json
 import sys
 from collections.abc import Sequence
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import click
 
+from fastdata.cli.repeating import interval_option, pause
 from fastdata.cli.signals import on_signal
 from fastdata.errors import FastdataError, StoreError, mask_url
 
@@ -21,14 +21,7 @@ __all__ = ["alerts"]
 
 @click.command(short_help="Judge alerts, and tell what opens and closes.")
 @click.option("--once", is_flag=True, help="Judge what is over now, send what waits, and end.")
-@click.option(
-    "--interval",
-    "interval_s",
-    type=click.FloatRange(min=0.1),
-    default=10.0,
-    show_default=True,
-    help="Seconds between two looks.",
-)
+@interval_option("Seconds between two looks.")
 @click.option("--json", "as_json", is_flag=True, help="Print each event as a JSON object.")
 def alerts(once: bool, interval_s: float, as_json: bool) -> None:
     """Judge the declared alerts, and tell what opens and closes, until Ctrl-C.
@@ -77,20 +70,15 @@ async def _watch(
                     _complain(errors, last)
                     if interval_s is None:
                         return 1 if errors else 0
-                    await _sleep(stop, interval_s)
+                    await pause(stop, interval_s)
                     last = errors
         except FastdataError as error:
             if interval_s is None or not error.retriable:
                 raise
             errors = [error]
             _complain(errors, last)
-            await _sleep(stop, interval_s)
+            await pause(stop, interval_s)
     return 0
-
-
-async def _sleep(stop: asyncio.Event, interval_s: float) -> None:
-    with suppress(TimeoutError):
-        await asyncio.wait_for(stop.wait(), interval_s)
 
 
 def _show(turns: "Sequence[AlertTurn]", as_json: bool) -> list[FastdataError]:

@@ -17,6 +17,7 @@ from fastdata.cli.dev_parts import DevParts
 from fastdata.cli.dev_start import hold_project, load_declared, prepare_embedded, prepare_given
 from fastdata.cli.dev_view import DevMoment, DevView, Ends
 from fastdata.cli.query import write_answer
+from fastdata.cli.repeating import pause
 from fastdata.cli.signals import on_signal
 from fastdata.declare.catalog import Catalog, forget
 from fastdata.declare.source import Source
@@ -180,8 +181,7 @@ class _Dev:
                 while not self._stopping.is_set() and not (exits and loading.done()):
                     if self._has_stalled(await self._turn()) and exits:
                         break
-                    with suppress(TimeoutError):
-                        await asyncio.wait_for(self._stopping.wait(), _POLL_S)
+                    await pause(self._stopping, _POLL_S)
                 self._has_failed |= exits and not loading.done()
                 loading.cancel()
                 return await self._finish(loading, running)

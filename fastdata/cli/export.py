@@ -4,7 +4,7 @@ import asyncio
 import json
 import warnings
 from collections.abc import Callable
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 import click
@@ -12,6 +12,7 @@ import click
 from fastdata.cli.bars import open_bar
 from fastdata.cli.completion import complete_metric
 from fastdata.cli.query import listed, spare_pandas
+from fastdata.cli.repeating import interval_option, pause
 from fastdata.cli.reporting import minute, second
 from fastdata.cli.signals import on_signal
 from fastdata.errors import FastdataError, mask_url
@@ -57,14 +58,7 @@ class _ExportOptions(TypedDict):
 @click.option("--table", metavar="NAME", help="Name of the table. [default: such as departures_1h]")
 @click.option("--only-exact", is_flag=True, help="To a topic: send a row when it is exact.")
 @click.option("--follow", is_flag=True, help="Go on until Ctrl-C, and refresh again and again.")
-@click.option(
-    "--interval",
-    "interval_s",
-    type=click.FloatRange(min=0.1),
-    default=10.0,
-    show_default=True,
-    help="Seconds between two refreshes of --follow.",
-)
+@interval_option("Seconds between two refreshes of --follow.")
 @click.option("--json", "as_json", is_flag=True, help="Report as a JSON object for each refresh.")
 def export(
     metric: str,
@@ -145,8 +139,7 @@ async def _export(
                 if not error.retriable:
                     raise
                 click.echo(f"fastdata: {mask_url(str(error))}; again in {interval_s:g} s", err=True)
-            with suppress(TimeoutError):
-                await asyncio.wait_for(stop.wait(), interval_s)
+            await pause(stop, interval_s)
 
 
 def _show(report: "ExportReport", as_json: bool) -> None:
