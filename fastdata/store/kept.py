@@ -41,7 +41,7 @@ async def change_kept(
     Args:
         change: Makes of the text that is there, or of None where none is that verifies, the one
             that shall be, of at most 1 MiB; None to leave it. It is called again when another
-            process has changed the text meanwhile. A text does not come back after another one.
+            process has changed the text meanwhile.
 
     Raises:
         SpanConflictError: Others kept changing it; nothing was changed.
@@ -54,16 +54,17 @@ async def change_kept(
             before = _text(id, state)
         except CorruptStateError:
             before = None
-        if (text := await change(before)) is None:
+        text = await change(before)
+        if text is None or text == before:
             return
         state = _HEAD.pack(_VERSION, zlib.crc32(text)) + text
-        mark = int.from_bytes(hashlib.sha256(state).digest()[:8], "big") >> 1
-        if head is not None and head.version == mark:
-            return
+        # Of the text before it, too: a text that comes back is another version.
+        digest = hashlib.sha256(b"%d:%b" % (head.version if head else 0, state)).digest()
+        version = int.from_bytes(digest[:8], "big") >> 1
         expected = (head.version, head.coverage) if head else None
         try:
-            rows = await store.write_totals(id, mark, {_SPAN: [(_SPAN, dump_dims(()), state)]})
-            await store.publish(id, [Flip(_SPAN, expected, mark, Coverage(), rows[_SPAN])])
+            rows = await store.write_totals(id, version, {_SPAN: [(_SPAN, dump_dims(()), state)]})
+            await store.publish(id, [Flip(_SPAN, expected, version, Coverage(), rows[_SPAN])])
         except SpanConflictError:
             if tried == _TRIES - 1:
                 raise

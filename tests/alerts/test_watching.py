@@ -151,6 +151,15 @@ async def test_after_the_rule_has_changed_it_begins_anew(metric: Metric) -> None
     assert [("opened", 0, 2), ("closed", 0, 2), ("opened", 1, 3)] == measured(state)
 
 
+async def test_a_rule_that_comes_back_is_kept_also_while_no_worker_runs(metric: Metric) -> None:
+    here = shop(metric)
+    other = shop(metric, when="failed > 1").alert
+    for alert in (here.alert, other, here.alert, other):
+        here.alert = alert
+        assert [] == (await here.begin().turn(here.store)).errors
+        assert alert.definition == (await state_of(here.store, alert)).definition
+
+
 async def test_two_processes_tell_each_event_once(metric: Metric) -> None:
     here = shop(metric)
     first, second = here.watch, here.begin()

@@ -1,11 +1,13 @@
 """What every store does with the runs that are over: it keeps the newest, whoever adds them."""
 
 import asyncio
+from unittest.mock import AsyncMock
 
 import pytest
 
 from fastdata.coordinates.segments import Coverage
 from fastdata.errors import CorruptStateError
+from fastdata.store.kept import change_kept, read_kept
 from fastdata.store.past_runs import MOST_RUNS, PastRun, add_past_run, next_run, past_runs
 from fastdata.store.protocol import Flip, ServingStore
 from tests.store.samples import METRIC, NOON, ONE, TWO, covering, publish, read
@@ -48,6 +50,11 @@ class PastRunsContract:
         assert [IDLE, COUNTED] == await past_runs(store, METRIC)
         await add_past_run(store, METRIC, FAILED)
         assert [FAILED, COUNTED] == await past_runs(store, METRIC)
+
+    async def test_a_text_that_was_kept_before_is_kept_again(self, store: ServingStore) -> None:
+        for text in (b"a", b"b", b"a", b"b"):
+            await change_kept(store, "kept", AsyncMock(return_value=text))
+            assert text == await read_kept(store, "kept")
 
     async def test_a_run_by_hand_does_not_hide_when_the_schedule_comes(
         self, store: ServingStore
