@@ -98,7 +98,7 @@ def export(
         try:
             from fastdata.declare.catalog import load_folder
             from fastdata.exports.export import Exporter
-            from fastdata.exports.opening import is_topic
+            from fastdata.exports.opening import check_name, is_topic
             from fastdata.exports.table import flat_table
             from fastdata.settings import Settings
             from fastdata.verify.errors_metric import find_metric
@@ -106,6 +106,7 @@ def export(
             settings = Settings.load()
             declared = find_metric(load_folder(settings.agents), metric)
             spare_pandas()
+            check_name(options["to"], table)
             has_bounds = bounds or is_topic(options["to"])
             flat = flat_table(declared, every, dims, has_bounds, table, rolling)
             exporter = Exporter(flat, store=settings.store, **options)

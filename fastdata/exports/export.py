@@ -21,7 +21,7 @@ from fastdata.declare.metric import Metric
 from fastdata.declare.unfolded import unfolded_of
 from fastdata.errors import ExportError
 from fastdata.exports.marks import marks_of
-from fastdata.exports.opening import is_topic, open_target
+from fastdata.exports.opening import check_name, is_topic, open_target
 from fastdata.exports.parts import EARLIEST, LATEST, Parts
 from fastdata.exports.table import FlatTable, flat_table
 from fastdata.settings import Settings
@@ -112,7 +112,8 @@ async def export(
             Parquet a day).
         end: Exclusive, and moved to the end of its part.
         bounds: Adds columns with the bounds of each measure; a topic always has them.
-        table: Name of the table; None for one of metric, grain and dimensions.
+        table: Name of the table, unless it is a topic; None for one of metric, grain and
+            dimensions.
         only_exact: Of a topic: a row is sent when it is exact, and while it is not, what was sent
             before stays.
         store: An open store, the URL of one, or None for that of the settings.
@@ -127,6 +128,7 @@ async def export(
         CorruptStateError: A stored state does not verify.
         QueryError: A value does not fit its column.
     """
+    check_name(to, table)
     flat = flat_table(metric, every, by, bounds or is_topic(to), table, rolling)
     exporter = Exporter(flat, to, start=start, end=end, only_exact=only_exact, store=store)
     async with exporter:

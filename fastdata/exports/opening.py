@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from fastdata.exports.table import FlatTable
     from fastdata.exports.target import Target
 
-__all__ = ["is_topic", "open_target"]
+__all__ = ["check_name", "is_topic", "open_target"]
 
 _TOPIC = "kafka://"
 
@@ -28,6 +28,19 @@ _NO_PLACE = f"which is no place for a flat table; give it as in {_PLACES}"
 def is_topic(url: str | None) -> bool:
     """Whether a place is a topic, whose rows always have their bounds."""
     return url is not None and url.startswith(_TOPIC)
+
+
+def check_name(url: str | None, table: str | None) -> None:
+    """Raise where the table of a topic is given a name.
+
+    Raises:
+        ExportError: It is.
+    """
+    if is_topic(url) and table is not None:
+        raise ExportError(
+            f"--table names {table!r}, and {url} is a topic, which holds one table of no other"
+            " name: leave --table out, and name another topic with --to"
+        )
 
 
 def open_target(flat: "FlatTable", url: str, *, only_exact: bool = False) -> "Target":

@@ -119,8 +119,10 @@ class TopicTarget:
                 async for record in reader.read(self._topic):
                     if is_new or record.value is None:
                         raise ExportError(
-                            f"the topic {self._topic!r} holds something that no export wrote:"
-                            " choose another"
+                            f"the topic {self._topic!r} holds something that no export wrote, or"
+                            f" {self._marks_topic!r} beside it was deleted: choose another topic;"
+                            f" or, if only exports wrote to it, delete {self._topic!r} as well, and"
+                            " the next export sends all rows anew"
                         )
                     end, sent = self._events.read(record.value)
                     of_part = self._sent[self.parts.of(end - 1).start]

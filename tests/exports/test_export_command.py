@@ -121,6 +121,7 @@ def test_options_choose_range_dimensions_bounds_and_name(rides: Metric, tmp_path
         (["rides", "--every", "7m"], "every is 7m; it must be"),
         (["rides", "--rolling", "7d"], "every is 1h: there is a row of rolling days for each day"),
         (["rides", "--to", "cassandra://host/keyspace"], "no place for a flat table"),
+        (["rides", "--to", "kafka://rides", "--table", "mine"], "leave --table out"),
     ],
 )
 def test_an_error_is_one_line_and_exit_code_1(

@@ -126,8 +126,17 @@ async def test_a_topic_with_something_else_is_left_alone(
 ) -> None:
     async with AIOKafkaProducer(bootstrap_servers=topic.broker) as producer:
         await producer.send_and_wait("rides", b"hello")
-    with pytest.raises(ExportError, match="'rides' holds something that no export wrote"):
+    with pytest.raises(
+        ExportError,
+        match=r"'rides' holds something that no export wrote, or 'rides\.marks' beside it was"
+        r" deleted: choose another topic; or, if only exports wrote to it, delete 'rides' as well",
+    ):
         await export(rides, topic.url, store=store)
+
+
+async def test_the_table_in_a_topic_is_given_no_name(rides: Metric, store: MemoryStore) -> None:
+    with pytest.raises(ExportError, match="--table names 'mine', and kafka://rides is a topic"):
+        await export(rides, "kafka://rides", table="mine", store=store)
 
 
 async def test_the_schema_is_a_file_of_the_folder_that_is_the_registry(
