@@ -17,14 +17,14 @@ Send = Callable[[str, AlertEvent], Awaitable[None]]
 """Delivers an event to an address, or raises `DeliveryError`."""
 
 _TIMEOUT_S = 10.0
-_TOO_EARLY = (408, 425, 429)
+_REFUSED_FOR_NOW = (408, 425, 429)
 
 
 class _NoRedirects(HTTPRedirectHandler):
     """A redirected POST would become a GET without the event."""
 
     def redirect_request(self, *_: object) -> None:
-        """None."""
+        """Follow none."""
 
 
 _opener = build_opener(_NoRedirects)
@@ -50,7 +50,7 @@ def _post(url: str, event: AlertEvent) -> None:
         _opener.open(request, timeout=_TIMEOUT_S).close()
     except HTTPError as error:
         with error:
-            is_refused = 400 <= error.code < 500 and error.code not in _TOO_EARLY
+            is_refused = 400 <= error.code < 500 and error.code not in _REFUSED_FOR_NOW
             message = f"{host} answered {error.code} to an event of alert {event.alert!r}"
             raise DeliveryError(message, is_refused=is_refused) from None
     except (OSError, HTTPException, ValueError) as error:

@@ -14,7 +14,7 @@ from fastdata.store.alert_states import (
     event_id,
 )
 
-__all__ = ["Judged", "begin", "doubtful", "judge", "retract"]
+__all__ = ["Judged", "begin", "judge", "retract", "retractable"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +40,10 @@ def begin(alert: Alert, state: AlertState | None, now: int) -> AlertState:
     dimensions = {event.id: event.dimensions for event in state.events}
     closed = [
         replace(
-            _event(alert, "closed", key, Judged(None, {}), item, end, now),
-            dimensions=dimensions.get(item.opened or "", {}),
+            _event(alert, "closed", key, Judged(None, {}), held, end, now),
+            dimensions=dimensions.get(held.opened or "", {}),
         )
-        for key, item in state.open.items()
+        for key, held in state.open.items()
     ]
     anew = AlertState(alert.definition, given_up=state.given_up, events=state.events)
     return anew.with_events(closed, now)
@@ -64,26 +64,26 @@ def judge(
     tracked, events, left_out = dict(state.open), list[AlertEvent](), 0
     pending = state.tracked if state.judged == window else {}
     for key, judged in verdicts.items():
-        item = tracked.get(key)
-        if item is not None:
+        held = tracked.get(key)
+        if held is not None:
             if judged.verdict is False:
                 del tracked[key]
-                item = replace(item, since=window)
-                events.append(_event(alert, "closed", key, judged, item, end, now))
+                held = replace(held, since=window)
+                events.append(_event(alert, "closed", key, judged, held, end, now))
         elif judged.verdict:
-            item = pending.get(key, Tracked(window))
+            held = pending.get(key, Tracked(window))
             if len(tracked) >= MOST_TRACKED:
                 left_out += 1
                 continue
-            if end - item.since >= alert.windows * alert.every_ms:
+            if end - held.since >= alert.windows * alert.every_ms:
                 id = event_id(alert.name, alert.definition, "opened", key, end)
-                item = replace(item, opened=id)
-                events.append(_event(alert, "opened", key, judged, item, end, now))
-            tracked[key] = item
+                held = replace(held, opened=id)
+                events.append(_event(alert, "opened", key, judged, held, end, now))
+            tracked[key] = held
     return replace(state, judged=end, tracked=tracked, left_out=left_out), events
 
 
-def doubtful(alert: Alert, state: AlertState) -> list[AlertEvent]:
+def retractable(alert: Alert, state: AlertState) -> list[AlertEvent]:
     """The events that opened the alert and may still be taken back, the oldest first."""
     retracted = {event.opened for event in state.events if event.event == "retracted"}
     earliest = (state.judged or 0) - LOOK_BACK_MS
@@ -106,17 +106,17 @@ def retract(
         window: The start of that window, ms UTC.
         judged: What batch has counted of it.
     """
-    tracked = {key: item for key, item in state.tracked.items() if item.opened != opened.id}
-    item = Tracked(window, opened.id)
+    tracked = {key: held for key, held in state.tracked.items() if held.opened != opened.id}
+    held = Tracked(window, opened.id)
     end = window + alert.every_ms
-    event = _event(alert, "retracted", opened.key, judged, item, end, now)
+    event = _event(alert, "retracted", opened.key, judged, held, end, now)
     # There is one for each that opened, whatever the window.
     id = event_id(alert.name, alert.definition, "retracted", opened.key, opened.end)
     return replace(state, tracked=tracked).with_events([replace(event, id=id)], now)
 
 
 def _event(
-    alert: Alert, kind: Kind, key: str, judged: Judged, item: Tracked, end: int, now: int
+    alert: Alert, kind: Kind, key: str, judged: Judged, held: Tracked, end: int, now: int
 ) -> AlertEvent:
     return AlertEvent(
         id=event_id(alert.name, alert.definition, kind, key, end),
@@ -126,8 +126,8 @@ def _event(
         when=alert.when,
         key=key,
         dimensions=alert.dimensions(key),
-        opened=item.opened or "",
-        start=item.since,
+        opened=held.opened or "",
+        start=held.since,
         end=end,
         at=now,
         measures=judged.measures,

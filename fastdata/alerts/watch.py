@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from fastdata import failpoints
 from fastdata.alerts.delivery import Send, post
-from fastdata.alerts.judging import begin, doubtful, judge, retract
+from fastdata.alerts.judging import begin, judge, retract, retractable
 from fastdata.alerts.reading import read_windows
 from fastdata.coordinates.instants import ceil_to, floor_to, now_ms
 from fastdata.declare.alert import Alert
@@ -58,7 +58,7 @@ class AlertWatch:
         self._clock = clock
         self._send = send
         self._looked_at: _LookedAt = {}
-        self._failures = 0
+        self._pause_ms = 0
         self._due = 0
 
     async def turn(self, store: ServingStore) -> AlertTurn:
@@ -81,7 +81,7 @@ class AlertWatch:
         alert, events, is_behind = self._alert, list[AlertEvent](), True
         looked_at: _LookedAt = {}
 
-        async def judged(before: AlertState | None) -> AlertState:
+        async def next_state(before: AlertState | None) -> AlertState:
             nonlocal events, looked_at, is_behind
             now = self._clock()
             state, looked_at = await self._retracted(begin(alert, before, now), store, now)
@@ -94,7 +94,7 @@ class AlertWatch:
             return state
 
         while is_behind:
-            await change_alert(store, alert.name, judged)
+            await change_alert(store, alert.name, next_state)
             failpoints.reach("alerts.after_state")
             turn.events += events
             self._looked_at = looked_at
@@ -127,13 +127,13 @@ class AlertWatch:
     ) -> tuple[AlertState, _LookedAt]:
         """The state without what would not have opened by what batch has counted meanwhile."""
         alert = self._alert
-        if not (doubts := doubtful(alert, state)):
+        if not (openings := retractable(alert, state)):
             return state, {}
-        first, last = min(event.start for event in doubts), max(event.end for event in doubts)
+        first, last = min(event.start for event in openings), max(event.end for event in openings)
         ends = span_of(first), ceil_to(last, alert.metric.span_ms)
         heads = await store.heads(alert.metric.id, *ends)
-        looked_at = {event.id: _of_windows(event, heads) for event in doubts}
-        changed = [e for e in doubts if looked_at[e.id] != self._looked_at.get(e.id, {})]
+        looked_at = {event.id: _of_windows(event, heads) for event in openings}
+        changed = [e for e in openings if looked_at[e.id] != self._looked_at.get(e.id, {})]
         for start, end in sorted({(event.start, event.end) for event in changed}):
             events = [event for event in changed if (event.start, event.end) == (start, end)]
             keys = [event.key for event in events]
@@ -162,15 +162,16 @@ class AlertWatch:
             if is_away or self._clock() - began > _LONGEST_SENDING_MS:
                 break
         turn.errors += errors
-        self._failures = self._failures + 1 if errors else 0
-        pause_ms = min(_FIRST_PAUSE_MS << min(self._failures, 5), 2 * _LONGEST_PAUSE_MS) // 2
-        self._due = self._clock() + pause_ms if errors else 0
+        longer_ms = min(2 * self._pause_ms or _FIRST_PAUSE_MS, _LONGEST_PAUSE_MS)
+        self._pause_ms = longer_ms if errors else 0
+        self._due = self._clock() + longer_ms if errors else 0
         failpoints.reach("alerts.after_delivery")
 
         async def struck_off(before: AlertState | None) -> AlertState:
             return (before or state).without(sent)
 
-        await change_alert(store, self._alert.name, struck_off)
+        if sent:
+            await change_alert(store, self._alert.name, struck_off)
 
 
 def _of_windows(event: AlertEvent, heads: Mapping[int, Head]) -> dict[int, Head]:

@@ -119,7 +119,7 @@ class AlertState:
     @property
     def open(self) -> dict[str, Tracked]:
         """What is open of what is tracked."""
-        return {key: item for key, item in self.tracked.items() if item.opened is not None}
+        return {key: held for key, held in self.tracked.items() if held.opened is not None}
 
     @property
     def unsent(self) -> list[AlertEvent]:

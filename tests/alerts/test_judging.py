@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from fastdata import Alert, Estimate, Metric
-from fastdata.alerts.judging import begin, doubtful, judge, retract
+from fastdata.alerts.judging import begin, judge, retract, retractable
 from fastdata.coordinates.instants import DAY_MS
 from fastdata.store.alert_states import (
     LOOK_BACK_MS,
@@ -125,7 +125,7 @@ def test_what_another_definition_has_open_is_closed(metric: Metric) -> None:
 
     assert ({}, None) == (dict(state.tracked), state.judged)
     assert [("opened", 0, 3), ("closed", 0, 3)] == measured(state)
-    assert [] == doubtful(other, state)
+    assert [] == retractable(other, state)
 
 
 def test_what_is_closed_for_another_definition_is_told_by_the_dimensions_it_had(
@@ -142,21 +142,21 @@ def test_what_is_closed_for_another_definition_is_told_by_the_dimensions_it_had(
 def test_an_opening_is_taken_back_once(metric: Metric) -> None:
     alert = alert_of(metric)
     state = judged_all(alert, [True] * 4)
-    (opened,) = doubtful(alert, state)
+    (opened,) = retractable(alert, state)
 
     state = retract(alert, state, opened, NOON + MINUTE_MS, judged(False), NOON)
 
     assert [("opened", 0, 3), ("retracted", 1, 2)] == measured(state)
     assert opened.id == state.events[1].opened
-    assert ({}, []) == (dict(state.tracked), doubtful(alert, state))
+    assert ({}, []) == (dict(state.tracked), retractable(alert, state))
 
 
 def test_what_opened_longer_ago_than_batch_may_take_back_stands(metric: Metric) -> None:
     alert = alert_of(metric)
     state = judged_all(alert, [True] * 3 + [False])
-    (opened,) = doubtful(alert, state)
+    (opened,) = retractable(alert, state)
 
-    assert [] == doubtful(alert, replace(state, judged=opened.end + LOOK_BACK_MS))
+    assert [] == retractable(alert, replace(state, judged=opened.end + LOOK_BACK_MS))
 
 
 def test_a_hundred_events_are_kept_and_those_that_wait_besides(metric: Metric) -> None:
