@@ -17,7 +17,7 @@ class JointDoubts:
     Attributes:
         fresh_until: How far the speed layer has come in all of them, ms UTC.
         read_until: Up to when the logs of all are read, ms UTC.
-        unfolded: How many events were not folded; of one source they are the same.
+        unfolded: How many events were not folded: of each source once, the most of any part.
     """
 
     def __init__(self, parts: Sequence[Doubts]) -> None:
