@@ -37,14 +37,13 @@ def begin(alert: Alert, state: AlertState | None, now: int) -> AlertState:
     if state.definition == alert.definition:
         return state
     end = state.judged or 0
-    dimensions = {event.id: event.dimensions for event in state.events}
-    closed = [
-        replace(
-            _event(alert, "closed", key, Judged(None, {}), held, end, now),
-            dimensions=dimensions.get(held.opened or "", {}),
-        )
-        for key, held in state.open.items()
-    ]
+    openings, closed = {event.id: event for event in state.events}, list[AlertEvent]()
+    for key, held in state.open.items():
+        event = _event(alert, "closed", key, Judged(None, {}), held, end, now)
+        event = replace(event, dimensions={})  # of what the values are, only the other one knows
+        if old := openings.get(held.opened or ""):
+            event = replace(event, metric=old.metric, when=old.when, dimensions=old.dimensions)
+        closed.append(event)
     anew = AlertState(alert.definition, given_up=state.given_up, events=state.events)
     return anew.with_events(closed, now)
 

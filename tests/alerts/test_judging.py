@@ -128,15 +128,15 @@ def test_what_another_definition_has_open_is_closed(metric: Metric) -> None:
     assert [] == retractable(other, state)
 
 
-def test_what_is_closed_for_another_definition_is_told_by_the_dimensions_it_had(
-    metric: Metric,
-) -> None:
+def test_what_is_closed_for_another_definition_is_told_as_it_was_opened(metric: Metric) -> None:
     alert = alert_of(metric, "1m", by="shop")
     state, opened = judge(alert, begin(alert, None, NOON), NOON, {'["north"]': judged(True)}, NOON)
 
-    state = begin(alert_of(metric), state.with_events(opened, NOON), NOON)
+    other = alert_of(metric, when="orders > 7")
+    state = begin(other, state.with_events(opened, NOON), NOON)
 
-    assert [{"shop": "north"}] * 2 == [event.dimensions for event in state.events]
+    told = [(event.when, event.dimensions) for event in state.events]
+    assert [(alert.when, {"shop": "north"})] * 2 == told
 
 
 def test_an_opening_is_taken_back_once(metric: Metric) -> None:
