@@ -41,15 +41,30 @@ def test_a_new_topic_keeps_the_last_event_of_a_row_for_ever(lab: Lab) -> None:
         assert "compact" == config["cleanup.policy"].value
 
 
+def delete(lab: Lab, topic: str) -> None:
+    admin = AdminClient({"bootstrap.servers": lab.environment["FASTDATA_BROKER"]})
+    admin.delete_topics([topic])[topic].result(10)
+    lab.wait_until(lambda: topic not in admin.list_topics(timeout=10).topics)
+
+
 def test_a_topic_that_was_deleted_gets_all_rows_again(lab: Lab) -> None:
     chain = Chain(lab)
     chain.begin()
-    admin = AdminClient({"bootstrap.servers": lab.environment["FASTDATA_BROKER"]})
-    admin.delete_topics([chain.topic])[chain.topic].result(10)
-    lab.wait_until(lambda: chain.topic not in admin.list_topics(timeout=10).topics)
+    delete(lab, chain.topic)
 
     assert 37 == chain.export()["rows"]
     assert 0 == chain.export()["rows"]
+
+
+def test_a_topic_whose_marks_were_deleted_is_refused_until_it_is_deleted_as_well(lab: Lab) -> None:
+    chain = Chain(lab)
+    chain.begin()
+    delete(lab, f"{chain.topic}.marks")
+    done = lab.fastdata("export", "pages", "--to", f"kafka://{chain.topic}")
+    assert f"or '{chain.topic}.marks' beside it was deleted" in done.stderr
+    delete(lab, chain.topic)
+
+    assert 37 == chain.export()["rows"]
 
 
 def test_a_topic_that_would_lose_rows_is_refused(lab: Lab) -> None:
