@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Lift", "lift"]
 
-
 _Parts = dict[str, tuple[str, ...]]
 """By the name of a mean, its `StdDev`; by that of a rate, its two counts."""
 

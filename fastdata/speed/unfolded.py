@@ -17,7 +17,7 @@ class UnfoldedCells:
 
     Args:
         metric: The system metric.
-        index: Its own, in the keys of cells.
+        index: Stands for it in the keys of cells.
         left_out: Is counted up, by reason.
     """
 
@@ -27,7 +27,11 @@ class UnfoldedCells:
         self._left_out = left_out
 
     def count(self, owned: Partition, offset: int, window: int, reason: str) -> None:
-        """Count an event that is left out, unless it is counted already."""
+        """Count an event that is left out, unless it is counted already.
+
+        Raises:
+            CorruptStateError: The stored bytes of a cell do not verify.
+        """
         segment = segment_of(offset, self._metric.source.segment_size)
         key: CellKey = (self._index, segment, window, (reason,))
         cell = owned.cells.find_or_make(key)
@@ -38,7 +42,11 @@ class UnfoldedCells:
         owned.cells.mark(key, cell)
 
     def emit(self, owned: Partition, offset: int, window: int) -> None:
-        """Have the next flush write the counts that an event of this hour may be in."""
+        """Have the next flush write the counts that an event of this hour may be in.
+
+        Raises:
+            CorruptStateError: The stored bytes of a cell do not verify.
+        """
         segment = segment_of(offset, self._metric.source.segment_size)
         for reason in _REASONS:
             key: CellKey = (self._index, segment, window, (reason,))
