@@ -21,7 +21,7 @@ __all__ = ["alerts"]
 
 @click.command(short_help="Judge alerts, and tell what opens and closes.")
 @click.option("--once", is_flag=True, help="Judge what is over now, send what waits, and end.")
-@interval_option("Seconds between two looks.")
+@interval_option(help="Seconds between two looks.")
 @click.option("--json", "as_json", is_flag=True, help="Print each event as a JSON object.")
 def alerts(once: bool, interval_s: float, as_json: bool) -> None:
     """Judge the declared alerts, and tell what opens and closes, until Ctrl-C.

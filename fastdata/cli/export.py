@@ -58,7 +58,7 @@ class _ExportOptions(TypedDict):
 @click.option("--table", metavar="NAME", help="Name of the table. [default: such as departures_1h]")
 @click.option("--only-exact", is_flag=True, help="To a topic: send a row when it is exact.")
 @click.option("--follow", is_flag=True, help="Go on until Ctrl-C, and refresh again and again.")
-@interval_option("Seconds between two refreshes of --follow.")
+@interval_option(help="Seconds between two refreshes of --follow.")
 @click.option("--json", "as_json", is_flag=True, help="Report as a JSON object for each refresh.")
 def export(
     metric: str,

@@ -112,8 +112,7 @@ async def export(
             Parquet a day).
         end: Exclusive, and moved to the end of its part.
         bounds: Adds columns with the bounds of each measure; a topic always has them.
-        table: Name of the table, unless it is a topic; None for one of metric, grain and
-            dimensions.
+        table: Name of the table; None for one of metric, grain and dimensions, and for a topic.
         only_exact: Of a topic: a row is sent when it is exact, and while it is not, what was sent
             before stays.
         store: An open store, the URL of one, or None for that of the settings.
