@@ -44,7 +44,7 @@ class _ExportOptions(TypedDict):
 @click.option(
     "--to",
     metavar="URL",
-    help="postgresql://…, sqlite:///…, kafka://TOPIC; for Parquet a folder or s3://…  "
+    help="postgresql://…, sqlite:///…, duckdb:///…, kafka://TOPIC; for Parquet a folder or s3://…  "
     "[default: the store]",
 )
 @click.option("--from", "start", metavar="TIME", help="Only from there on. [default: all]")
@@ -86,6 +86,7 @@ def export(
       fastdata export departures
       fastdata export departures --every 1d --by origin --to postgresql://bi@db/flat
       fastdata export departures --every day --rolling 30d
+      fastdata export departures --every 1h --to duckdb:///flat.duckdb
       fastdata export departures --every 1m --to s3://bucket/flat --follow --interval 60
       fastdata export departures --every 1h --to kafka://departures_1h --follow
     """  # noqa: D301  (click wants the backspace)

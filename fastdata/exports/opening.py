@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from fastdata.errors import ExportError, SettingsError
 
 if TYPE_CHECKING:
+    from fastdata.exports.duckdb_file import DuckDb
     from fastdata.exports.table import FlatTable
     from fastdata.exports.target import Target
 
@@ -13,14 +14,15 @@ __all__ = ["check_name", "is_topic", "open_target"]
 
 _TOPIC = "kafka://"
 
-_SQL = ("sqlite", "postgres")
+_SQL = ("sqlite", "postgres", "duckdb:")
 _NO_TABLES = ("memory:", "cassandra:")
 _TOPIC_NAME = re.compile(r"[A-Za-z0-9._-]{1,240}")
+_DUCKDB_FILE = re.compile(r"duckdb:///((?!:memory:)[^?]*[^?/])")
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
-_FILES = (".csv", ".tsv", ".txt", ".json", ".xlsx", ".db", ".sqlite")
+_FILES = (".csv", ".tsv", ".txt", ".json", ".xlsx", ".db", ".sqlite", ".duckdb")
 _PLACES = (
-    "postgresql://user:password@host/database, sqlite:///flat.db, kafka://topic, s3://bucket/flat "
-    "or a folder for Parquet"
+    "postgresql://user:password@host/database, sqlite:///flat.db, "
+    "duckdb:///flat.duckdb, kafka://topic, s3://bucket/flat or a folder for Parquet"
 )
 _NO_PLACE = f"which is no place for a flat table; give it as in {_PLACES}"
 
@@ -48,8 +50,8 @@ def open_target(flat: "FlatTable", url: str, *, only_exact: bool = False) -> "Ta
 
     Args:
         flat: The table.
-        url: `sqlite:///…`, `postgresql://…` or `kafka://topic`; or for Parquet a folder,
-            `file:///…` or `s3://…`.
+        url: `sqlite:///…`, `duckdb:///…`, `postgresql://…` or `kafka://topic`; or for Parquet a
+            folder, `file:///…` or `s3://…`.
         only_exact: Only for a topic: a row is sent when it is exact.
 
     Raises:
@@ -79,7 +81,8 @@ def open_target(flat: "FlatTable", url: str, *, only_exact: bool = False) -> "Ta
         from fastdata.exports.sql import SqlTarget
         from fastdata.store.opening import open_dialect
 
-        return SqlTarget(flat, open_dialect(url, setting="--to"))
+        is_duckdb = url.startswith("duckdb:")
+        return SqlTarget(flat, _duckdb(url) if is_duckdb else open_dialect(url, setting="--to"))
     from fastdata.archive.storage import open_archive_storage
     from fastdata.exports.parquet import ParquetTarget
 
@@ -87,6 +90,23 @@ def open_target(flat: "FlatTable", url: str, *, only_exact: bool = False) -> "Ta
         return ParquetTarget(flat, open_archive_storage(url, called="the export"))
     except SettingsError as error:
         raise SettingsError(f"--to is no place for Parquet files: {error}") from error
+
+
+def _duckdb(url: str) -> "DuckDb":
+    try:
+        from fastdata.exports.duckdb_file import DuckDb
+    except ModuleNotFoundError as error:
+        if error.name != "duckdb":
+            raise
+        raise SettingsError(
+            "--to names DuckDB, which is not installed: pip install 'fastdata-lambda[duckdb]'"
+        ) from error
+    match = _DUCKDB_FILE.fullmatch(url)
+    if match is None:
+        raise SettingsError(
+            "--to names no file: write duckdb:///flat.duckdb; four slashes begin an absolute path"
+        )
+    return DuckDb(match[1])
 
 
 def _topic(flat: "FlatTable", name: str, only_exact: bool) -> "Target":

@@ -1,4 +1,4 @@
-"""A flat table in PostgreSQL or SQLite.
+"""A flat table in PostgreSQL, SQLite or DuckDB.
 
 The rows of some adjacent parts are replaced in one transaction, with their marks: new rows go into
 a temporary table, then rows that differ or have vanished are deleted, and rows that are not there
@@ -42,7 +42,7 @@ from fastdata.exports.sql_columns import KEY, columns_of, records_of
 from fastdata.exports.table import FlatTable
 from fastdata.exports.target import PartMarks
 from fastdata.store.sql import tables
-from fastdata.store.sql.dialect import WRITE, Dialect, to_its_end, transaction
+from fastdata.store.sql.dialect import WRITE, Database, to_its_end, transaction
 
 __all__ = ["SqlTarget"]
 
@@ -75,7 +75,7 @@ class SqlTarget:
         dialect: The database.
     """
 
-    def __init__(self, flat: FlatTable, dialect: Dialect) -> None:
+    def __init__(self, flat: FlatTable, dialect: Database) -> None:
         self.parts = flat.parts(HOUR_MS)
         self._flat = flat
         self._dialect = dialect

@@ -6,7 +6,7 @@ import pytest
 from fastdata import Metric, failpoints
 from fastdata.store.memory import MemoryStore
 from tests.answer.trips import declare
-from tests.exports.rides import ParquetFolder, Place, SqliteFile
+from tests.exports.rides import FILES, Place
 from tests.exports.topics import Topic, open_topic
 
 
@@ -21,7 +21,7 @@ async def store() -> AsyncIterator[MemoryStore]:
         yield store
 
 
-@pytest.fixture(params=["sqlite", "parquet", "topic"])
+@pytest.fixture(params=["sqlite", "duckdb", "parquet", "topic"])
 def place(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Place]:
@@ -29,13 +29,13 @@ def place(
         with open_topic(tmp_path, monkeypatch) as topic:
             yield topic
     else:
-        yield SqliteFile(tmp_path) if request.param == "sqlite" else ParquetFolder(tmp_path)
+        yield FILES[request.param](tmp_path)
 
 
 @pytest.fixture(params=["sqlite", "parquet"])
 def files(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
     """A place that is quick to ask after each of many changes."""
-    return SqliteFile(tmp_path) if request.param == "sqlite" else ParquetFolder(tmp_path)
+    return FILES[request.param](tmp_path)
 
 
 @pytest.fixture

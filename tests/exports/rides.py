@@ -2,12 +2,13 @@
 
 import random
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
 
+import duckdb
 import pyarrow as pa
 from pyarrow import parquet
 
@@ -49,6 +50,18 @@ class SqliteFile:
         return [_of_sqlite(dict(row)) for row in found]
 
 
+class DuckDbFile:
+    def __init__(self, folder: Path) -> None:
+        self.file = folder / "flat.duckdb"
+        self.url = f"duckdb:///{self.file}"
+
+    def rows(self, table: str = "rides_1h") -> Rows:
+        with duckdb.connect(self.file, read_only=True) as connection:
+            found = connection.sql(f'SELECT * EXCLUDE row_key FROM "{table}" ORDER BY ALL')
+            rows: Rows = found.to_arrow_table().to_pylist()
+        return rows
+
+
 class ParquetFolder:
     def __init__(self, folder: Path) -> None:
         self.folder = folder / "parquet"
@@ -58,6 +71,13 @@ class ParquetFolder:
         found: pa.Table = parquet.read_table(self.folder / table)
         rows: Rows = found.drop_columns(["window_day"]).to_pylist()
         return rows
+
+
+FILES: dict[str, Callable[[Path], Place]] = {
+    "sqlite": SqliteFile,
+    "duckdb": DuckDbFile,
+    "parquet": ParquetFolder,
+}
 
 
 def _of_sqlite(row: dict[str, object]) -> dict[str, object]:

@@ -19,7 +19,7 @@ from fastdata.cli.main import main
 from fastdata.coordinates.instants import DAY_MS
 from fastdata.store.opening import open_store
 from tests.answer.trips import DECLARATION, NOON, SCHEMA, TWO, progress
-from tests.exports.rides import ParquetFolder, Place, SqliteFile, replay_hours
+from tests.exports.rides import FILES, ParquetFolder, Place, SqliteFile, replay_hours
 
 ROOT = Path(__file__).parents[2]
 COMMAND = [sys.executable, "-c", "from fastdata.cli.main import main; main()", "export", "rides"]
@@ -161,13 +161,15 @@ def test_follow_goes_on_until_it_is_interrupted(rides: Metric, tmp_path: Path) -
     [
         ("sqlite", "export.before_commit"),
         ("sqlite", "export.after_part"),
+        ("duckdb", "export.before_commit"),
+        ("duckdb", "export.after_part"),
         ("parquet", "export.after_file"),
         ("parquet", "export.after_part"),
     ],
 )
 def test_what_was_killed_goes_on(rides: Metric, tmp_path: Path, to: str, where: str) -> None:
-    place: Place = SqliteFile(tmp_path) if to == "sqlite" else ParquetFolder(tmp_path)
-    url = "sqlite:///flat.db" if to == "sqlite" else "parquet"
+    place: Place = FILES[to](tmp_path)
+    url = {"sqlite": "sqlite:///flat.db", "duckdb": "duckdb:///flat.duckdb"}.get(to, "parquet")
     run("--to", url)
     asyncio.run(fill(rides, 9))
     process = start("--to", url, failpoints=f"{where}=kill@2")

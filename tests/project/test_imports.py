@@ -86,6 +86,7 @@ DRIVERS = {
     "sqlalchemy": ("store/", "exports/"),
     "aiosqlite": ("store/sql/sqlite.py",),
     "asyncpg": ("store/sql/postgres.py",),
+    "duckdb": ("exports/duckdb_file.py",),
     "cassandra": ("store/cassandra/",),
     "obstore": ("archive/",),
     "rocksdict": ("speed/",),

@@ -60,7 +60,10 @@ def test_faust_is_pinned_because_its_internals_are_used(wheel: zipfile.ZipFile) 
     assert metadata(wheel)["Requires-Python"] == ">=3.11, <3.14"
 
 
-def test_the_driver_of_postgresql_is_an_extra(wheel: zipfile.ZipFile) -> None:
-    extras = {line.partition(";")[2].strip() for line in requirements(wheel) if "asyncpg" in line}
+@pytest.mark.parametrize(("driver", "extra"), [("asyncpg", "postgres"), ("duckdb", "duckdb")])
+def test_the_driver_of_a_database_is_an_extra(
+    wheel: zipfile.ZipFile, driver: str, extra: str
+) -> None:
+    lines = [line for line in requirements(wheel) if line.startswith(driver)]
 
-    assert extras == {"extra == 'postgres'"}
+    assert [line.partition(";")[2].strip() for line in lines] == [f"extra == '{extra}'"]

@@ -17,7 +17,17 @@ from fastdata.errors import FastdataError, StoreUnavailableError
 if TYPE_CHECKING:
     from sqlalchemy.dialects import postgresql, sqlite
 
-__all__ = ["NONE", "READ", "WRITE", "Dialect", "SqlRow", "UndoneError", "to_its_end", "transaction"]
+__all__ = [
+    "NONE",
+    "READ",
+    "WRITE",
+    "Database",
+    "Dialect",
+    "SqlRow",
+    "UndoneError",
+    "to_its_end",
+    "transaction",
+]
 
 READ, WRITE, NONE = "read", "write", "none"
 """How a transaction begins: one snapshot of everything, to write, or not at all."""
@@ -73,8 +83,8 @@ async def _finish(attempt: Coroutine[object, object, _T]) -> _T:
             task.exception()  # the caller was cancelled, and asks no more
 
 
-class Dialect(Protocol):
-    """One database, and what is peculiar to its kind.
+class Database(Protocol):
+    """One database, in which there can be flat tables.
 
     Attributes:
         shown: Where it is, without secrets, for messages.
@@ -88,11 +98,18 @@ class Dialect(Protocol):
     async def begin(self, connection: AsyncConnection, how: str) -> None:
         """Say how the transaction of `connection` begins: READ, WRITE or NONE."""
 
-    async def prepare(self, engine: AsyncEngine) -> None:
-        """Make a new database ready for the tables."""
-
     async def lock(self, connection: AsyncConnection, name: str) -> None:
         """Let nobody else pass here with this name until the transaction ends."""
+
+    def failure(self, error: Exception, doing: str, is_committing: bool) -> FastdataError:
+        """What we raise for an error of the driver."""
+
+
+class Dialect(Database, Protocol):
+    """A database in which there can be a store, too, and what is peculiar to its kind."""
+
+    async def prepare(self, engine: AsyncEngine) -> None:
+        """Make a new database ready for the tables."""
 
     def insert(self, table: Table, rows: int) -> "sqlite.Insert | postgresql.Insert":
         """An insert of so many rows, as `portions` says, that knows ON CONFLICT."""
@@ -105,13 +122,10 @@ class Dialect(Protocol):
     ) -> ColumnElement[int]:
         """The first segment of `partition` that `coverage` does not count; NULL when none is."""
 
-    def failure(self, error: Exception, doing: str, is_committing: bool) -> FastdataError:
-        """What we raise for an error of the driver."""
-
 
 @asynccontextmanager
 async def transaction(
-    engine: AsyncEngine, dialect: Dialect, doing: str, how: str
+    engine: AsyncEngine, dialect: Database, doing: str, how: str
 ) -> AsyncIterator[AsyncConnection]:
     """One transaction; committed at the end, undone when an exception leaves it.
 
