@@ -98,6 +98,10 @@ class Chain:
         async with TopicReader(Broker(self.lab.environment["FASTDATA_BROKER"]), "test") as reader:
             return [(record.key, record.value) async for record in reader.read(self.topic)]
 
+    def wait_until_sent(self, before: int) -> None:
+        """Wait until the topic has more events than so many."""
+        self.lab.wait_until(lambda: len(self.events()) > before)
+
     def wait_until_summed(self, timeout_s: float = 120.0) -> None:
         """Wait until the second job has all that was produced, event by event."""
         deadline = time.monotonic() + timeout_s

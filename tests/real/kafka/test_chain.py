@@ -14,10 +14,15 @@ def test_an_exporter_that_is_killed_again_and_again_sends_each_change_once(lab: 
     chain.begin()
     chain.declare()
     with lab.worker("both_jobs"):
-        for _ in range(6):
+        for _ in range(3):
+            before = len(chain.events())
+            lab.produce(3_000)
+            with chain.following():  # a kill -9 ends it, wherever it is
+                chain.wait_until_sent(before)
+                time.sleep(rng.uniform(0.0, 0.5))
             lab.produce(3_000)
             with chain.following():
-                time.sleep(rng.uniform(2.5, 6.0))  # a kill -9 ends it, wherever it is
+                time.sleep(rng.uniform(2.5, 6.0))
         lab.wait_until(lambda: lab.folded(lab.topic) == lab.produced)
         chain.export()
         chain.wait_until_summed()
