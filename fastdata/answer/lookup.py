@@ -173,7 +173,7 @@ class Lookup:
         self._absent[dims] = absent
         for values, part in parts.items():
             key = tuple((n, type(v), v) for n, v in zip(dims, values, strict=True))
-            self._keep(self._past, key, part)
+            self._keep_past(key, part)
         return len(parts)
 
     async def _ask(self, cached: _Key, key: Mapping[str, Dimension]) -> KeyHistory:
@@ -181,7 +181,7 @@ class Lookup:
         past = self._past.get(cached, self._absent.get(tuple(name for name, _, _ in cached)))
         if past is None or past.day != today or time.monotonic() - past.read_s > self._past_s:
             past = await self._read_key(key, first, today, today)
-            self._keep(self._past, cached, past)
+            self._keep_past(cached, past)
         parts, end = [past], today
         if self._has_today:
             end = self._clock() // HOUR_MS * HOUR_MS + HOUR_MS  # an event may be ahead of our clock
@@ -249,11 +249,16 @@ class Lookup:
             self._store = await self._stack.enter_async_context(open_store(url, create=False))
         return self._store
 
-    def _keep(self, cache: OrderedDict[_Key, _V], key: _Key, value: _V) -> None:
+    def _keep_past(self, key: _Key, past: _DaysRead) -> None:
+        if (gone := self._keep(self._past, key, past)) is not None:
+            # Or else it would be taken for one that was not there.
+            self._absent.pop(tuple(name for name, _, _ in gone), None)
+
+    def _keep(self, cache: OrderedDict[_Key, _V], key: _Key, value: _V) -> _Key | None:
+        """Keep something of a key; the key that goes for it."""
         cache[key] = value
         cache.move_to_end(key)
-        if len(cache) > self._most:
-            cache.popitem(last=False)
+        return cache.popitem(last=False)[0] if len(cache) > self._most else None
 
 
 def _filter(key: Mapping[str, Dimension]) -> Filter:

@@ -206,3 +206,13 @@ async def test_without_today_it_is_the_answer_of_midnight(
     assert (await asking(city="Bergen"))["n"] == 1
     asking._clock = lambda: NOW + DAY_MS
     assert (await asking(city="Bergen"))["n"] == 2
+
+
+async def test_a_loaded_key_that_went_for_others_is_read_again(
+    rides: Metric, store: ServingStore
+) -> None:
+    asking = lookup(rides, store, keys=2)
+    await asking.load("city")
+    await asking.load("line")
+
+    assert (await asking(city="Oslo"))["n"] == 2_004
