@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -50,6 +51,7 @@ _POLL_MS = 200
 _TIMEOUT_S = 10
 _METADATA_AGE_MS = 10_000  # after which added partitions are seen, and shared out
 _REPEAT_S = 60
+_DRAIN_S = 30
 _T = TypeVar("_T")
 _ALONE = (ArchiveHoleError, ArchiveConflictError, CorruptStateError, EpochError, MissingTopicError)
 _PAUSES_S = (0.2, 0.4, 0.8, 1.6, 3.2)
@@ -83,6 +85,7 @@ async def run_archive(
     tile_bytes: int = 4 << 20,
     tile_age_s: float = 10.0,
     accept_loss: bool | Collection[str] = False,
+    drain: bool = False,
     application_id: str = "fastdata",
     on_progress: Callable[[ArchiveProgress], None] | None = None,
     on_failure: Callable[[str], None] | None = None,
@@ -98,6 +101,7 @@ async def run_archive(
     Args:
         sources: Two of one topic must agree in `time`, `segment_size` and `format`.
         accept_loss: Of all sources, or of those with these names.
+        drain: Read what the logs have when `stop` is set, too, for 30 s at most.
         on_progress: Called after each round of each source.
         on_failure: Called with the name of a source that has failed alone.
 
@@ -125,10 +129,10 @@ async def run_archive(
                     accept_loss=accept_loss if isinstance(accept_loss, bool)
                     else source.name in accept_loss,
                 )  # fmt: skip
-                group_id = f"{application_id}-archive-{source.name}"
                 run = _SourceArchive(
-                    source, group_id, broker, registry, storage, open_partition, on_progress
-                )
+                    source, f"{application_id}-archive-{source.name}", broker, registry, storage,
+                    open_partition, on_progress, drain,
+                )  # fmt: skip
                 group.create_task(company.run(run))
     except* FastdataError as errors:
         first = errors.exceptions[0]
@@ -161,6 +165,7 @@ class _SourceArchive(ConsumerRebalanceListener):  # type: ignore[misc]
     storage: ArchiveStorage
     open_partition: Callable[[int], PartitionArchive]
     on_progress: Callable[[ArchiveProgress], None] | None
+    drain: bool
     archives: dict[TopicPartition, PartitionArchive] = field(default_factory=dict)
     assigned: set[TopicPartition] = field(default_factory=set)
     records: int = 0
@@ -188,6 +193,8 @@ class _SourceArchive(ConsumerRebalanceListener):  # type: ignore[misc]
             self.consumer.subscribe([self.source.topic], listener=self)
             while not stop.is_set():
                 await self._round()
+            if self.drain:
+                await self._read_to_end()
             await self._flush(force=True)
         except BrokerError:
             raise
@@ -228,6 +235,16 @@ class _SourceArchive(ConsumerRebalanceListener):  # type: ignore[misc]
         await self._flush()
         self._report()
         await asyncio.gather(*map(self.registry.learn, needed))
+
+    async def _read_to_end(self) -> None:
+        deadline_s = time.monotonic() + _DRAIN_S
+        while time.monotonic() < deadline_s:
+            ends = await self.consumer.end_offsets(list(self.archives))
+            at = {tp: archive.position for tp, archive in self.archives.items()}
+            if ends and all(at.get(tp, -1) >= end for tp, end in ends.items()):
+                return
+            await self._round()
+        _log.warning("the end of %s was not reached within %d s", self.source.name, _DRAIN_S)
 
     async def _open_assigned(self) -> None:
         for tp in self.assigned - self.archives.keys():

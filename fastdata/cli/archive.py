@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import os
+import sys
 import time
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
@@ -41,6 +43,11 @@ _REPORT_S = 2.0
     metavar="SOURCE",
     help="The same of this source alone; repeatable.",
 )
+@click.option(
+    "--drain",
+    is_flag=True,
+    help="When stopped, archive first what is in the log by then, for 30 s at most.",
+)
 @metrics_port
 @click.option("--json", "as_json", is_flag=True, help="Report progress as a JSON object a line.")
 @click.pass_context
@@ -49,6 +56,7 @@ def archive(
     once: bool,
     accept_loss: bool,
     lossy: tuple[str, ...],
+    drain: bool,
     metrics_port: int | None,
     as_json: bool,
 ) -> None:
@@ -66,14 +74,18 @@ def archive(
       FASTDATA_ARCHIVE=/mnt/archive fastdata archive
     """  # noqa: D301  (click wants the backspace)
     if ctx.invoked_subcommand is None:
-        asyncio.run(_archive(once, accept_loss or lossy, metrics_port, as_json))
+        asyncio.run(_archive(once, accept_loss or lossy, drain, metrics_port, as_json))
 
 
 archive.add_command(import_archive)
 
 
 async def _archive(
-    once: bool, accept_loss: bool | tuple[str, ...], port: int | None, as_json: bool
+    once: bool,
+    accept_loss: bool | tuple[str, ...],
+    drain: bool,
+    port: int | None,
+    as_json: bool,
 ) -> None:
     from fastdata.archive import open_archive_storage, run_archive
     from fastdata.declare.catalog import load_folder
@@ -102,6 +114,7 @@ async def _archive(
             tile_bytes=settings.tile_bytes,
             tile_age_s=settings.tile_age_s,
             accept_loss=accept_loss,
+            drain=drain,
             application_id=settings.application_id,
             on_progress=reporter.report,
             on_failure=reporter.leave_out,
@@ -151,11 +164,18 @@ class _Reporter:
         self._shown_at, self._shown_records = now, records
         for name, progress in sorted(self._latest.items()):
             if self._as_json:
-                click.echo(json.dumps({**asdict(progress), "records_per_s": round(rate, 1)}))
+                _echo(json.dumps({**asdict(progress), "records_per_s": round(rate, 1)}))
             else:
                 offsets = [f"{p}:{offset:,}" for p, offset in sorted(progress.durable.items())]
                 durable = " ".join(offsets) or "nothing"
-                click.echo(f"{name}: durable {durable} ({rate:,.0f} events/s)")
+                _echo(f"{name}: durable {durable} ({rate:,.0f} events/s)")
+
+
+def _echo(line: str) -> None:
+    try:
+        click.echo(line)
+    except BrokenPipeError:  # whoever read this is gone, and the events go on
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _is_at_end(progress: "ArchiveProgress") -> bool:

@@ -42,11 +42,12 @@ class DevParts:
         self._program = [sys.executable, *sys.orig_argv[1:before]]
         self._environment, self._descriptors = environment, descriptors
         worker = ["worker", "--member", f"dev-{token_hex(8)}", *(["-v"] if log.is_verbose else [])]
-        # What is folded has to be archived: the archiver ends after the worker, whoever ends them.
+        # What is folded has to be archived: the archiver ends after the worker, whoever ends them,
+        # and not before it has read as far.
         reading, writing = os.pipe()
         self._kept = [
             self._part("worker", worker, also_holds=writing),
-            self._part("archive", ["archive"], stdin=reading),
+            self._part("archive", ["archive", "--drain"], stdin=reading),
             self._part(_ALERTS, ["alerts"]),
         ]
         if page is not None:

@@ -91,6 +91,7 @@ class Run:
         *others: Source,
         accept_loss: bool | Collection[str] = False,
         tile_age_s: float = 0.3,
+        drain: bool = False,
     ) -> None:
         self.stop = asyncio.Event()
         self.progress: ArchiveProgress | None = None
@@ -104,6 +105,7 @@ class Run:
                 stop=self.stop,
                 tile_age_s=tile_age_s,
                 accept_loss=accept_loss,
+                drain=drain,
                 on_progress=self._note,
                 on_failure=self.failed.append,
             )
@@ -157,6 +159,20 @@ async def test_the_archiver_keeps_the_log_and_makes_all_durable_when_it_stops(
     assert await archived(world) == sent
 
 
+@pytest.mark.parametrize("is_first", [True, False], ids=["before it begins", "while it reads"])
+async def test_an_archiver_that_drains_reads_to_the_end_when_it_is_stopped(
+    world: World, broker: MockBroker, *, is_first: bool
+) -> None:
+    sent = broker.produce(world.source.topic, 0, 4)
+    run = Run(world, broker.address, drain=True)
+    if not is_first:
+        await run.until_durable(dict.fromkeys(range(PARTITIONS), 1))
+    sent.update(broker.produce(world.source.topic, 4, 20_000))
+    await run.close()
+
+    assert await archived(world) == sent
+
+
 async def test_the_archiver_of_a_log_that_is_counted_no_more_ends(
     world: World, broker: MockBroker
 ) -> None:
@@ -183,6 +199,7 @@ async def test_partitions_that_are_assigned_again_are_archived_once(
         world.storage,
         lambda number: world.archiver(partition=number),
         None,
+        drain=False,
     )
     stop, sent = asyncio.Event(), {}
     task = asyncio.create_task(member.run(stop))

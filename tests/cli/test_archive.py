@@ -75,6 +75,21 @@ def column(folder: Path, name: str) -> list[object]:
     return [partition[name] for partition in partitions]
 
 
+def test_the_archive_goes_on_when_nobody_reads_what_it_says(folder: Path) -> None:
+    clean = {name: text for name, text in os.environ.items() if not name.startswith("FASTDATA_")}
+    with subprocess.Popen(
+        [sys.executable, "-m", "fastdata", "archive"], cwd=folder, env=clean, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        assert b"flights: durable" in process.stdout.readline()
+        process.stdout.close()
+        time.sleep(5)  # it says something every 2 s
+        process.terminate()
+
+    assert process.returncode == 0
+    assert column(folder, "archived") == [40, 0, 0, 2]
+
+
 def test_archive_once_ends_when_everything_in_the_log_is_durable(folder: Path) -> None:
     done = run(folder, "archive", "--once", "--json")
     assert (done.returncode, done.stderr) == (0, "")
