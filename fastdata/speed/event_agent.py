@@ -25,6 +25,7 @@ from fastdata.errors import (
 )
 from fastdata.events.decoder import NO_TIMESTAMP, Decoder, Event
 from fastdata.events.registry import Registry
+from fastdata.speed.remembering import PartitionMemory, first_of_past
 from fastdata.speed.state import DeadLetter, DeadLetters, Record
 from fastdata.speed.transport import AsFetched, FoldingConsumer, records_of
 from fastdata.speed.watchdog import Sign
@@ -49,6 +50,8 @@ class AgentEvent:
         id: The event's own id; None when the source declares none or it is null.
         key: Of the record.
         timestamp: Of the record, ms UTC, and not the event's time; -1 when it has none.
+        memory: The function's own, of the partition; see `fastdata.agent`.
+        is_past: Whether it was done before, and comes to be remembered alone.
     """
 
     fields: dict[str, Any]
@@ -58,6 +61,8 @@ class AgentEvent:
     partition: int
     offset: int
     timestamp: int
+    memory: dict[Any, Any]
+    is_past: bool
 
     def __getitem__(self, name: str) -> Any:
         return self.fields[name]
@@ -73,6 +78,7 @@ class EventAgent:
         function: Gets the events. What it raises ends the process: Faust would go on without the
             event.
         fail: Ends the process; called with what failed, and the error.
+        remember_ms: How much of the past of a partition it gets, before it goes on.
 
     Attributes:
         decoder: Set before it starts, as are the next two.
@@ -88,13 +94,17 @@ class EventAgent:
         source: Source,
         function: EventFunction,
         fail: Callable[[str, BaseException], None],
+        remember_ms: int = 0,
     ) -> None:
         self.source = source
         self.name = f"{source.name}-{getattr(function, '__name__', 'agent')}"
         self._app = app
         self._function = function
         self._fail = fail
+        self._remember_ms = remember_ms
         self._positions: dict[int, int] = {}
+        self._first_new: dict[int, int] = {}  # what lies before is past
+        self._memories: dict[int, PartitionMemory] = {}
         self._committed: dict[int, int] = {}
         self._generation = -1
         self._reread_at = 0.0  # monotonic seconds
@@ -108,7 +118,7 @@ class EventAgent:
         return cast(FoldingConsumer, self._app.consumer)
 
     async def open(self, consumer: FoldingConsumer) -> None:
-        """Take all assigned partitions, and seek to where the group has come.
+        """Take all assigned partitions, and seek to where the group has come, or to their past.
 
         Raises:
             KafkaError: The broker did not answer, or the group changes again.
@@ -117,9 +127,7 @@ class EventAgent:
         tps = sorted(tp for tp in consumer.assignment() if tp.topic == self.source.topic)
         committed = await consumer.committed(tps)
         starts, ends = await consumer.earliest_offsets(*tps), await consumer.highwaters(*tps)
-        if self._app.consumer_generation_id != generation:
-            return  # the group has changed meanwhile, and calls again
-        self._generation, self._positions = generation, {}
+        places = dict[TP, int]()
         for tp in tps:
             offset = committed[tp]
             if offset is not None and not starts[tp] <= offset <= ends[tp]:
@@ -128,9 +136,29 @@ class EventAgent:
                     self.name, *tp, offset, starts[tp], ends[tp],
                 )  # fmt: skip
                 offset = None
-            self._positions[tp.partition] = starts[tp] if offset is None else offset
-        self._committed = {}
+            places[tp] = starts[tp] if offset is None else offset
+        positions = await self._past_of(consumer, places)
+        if self._app.consumer_generation_id != generation:
+            return  # the group has changed meanwhile, and calls again
+        self._generation, self._committed = generation, {}
+        self._first_new = {tp.partition: place for tp, place in places.items()}
+        self._positions = {tp.partition: position for tp, position in positions.items()}
+        self._memories = {
+            p: self._memories[p] if self._knows(p, position) else PartitionMemory(end=position)
+            for p, position in self._positions.items()
+        }
         await self.settle()
+
+    async def _past_of(self, consumer: FoldingConsumer, places: dict[TP, int]) -> dict[TP, int]:
+        """From where each partition is read so that the function knows its past at its place."""
+        new = {tp: o for tp, o in places.items() if not self._knows(tp.partition, o)}
+        if not self._remember_ms or not new:
+            return places
+        return places | await first_of_past(consumer, new, self._remember_ms)
+
+    def _knows(self, partition: int, place: int) -> bool:
+        """Whether the function knows all before a place, since nobody has done any meanwhile."""
+        return partition in self._memories and self._memories[partition].end == place
 
     async def settle(self) -> None:
         """Read on from the positions; see `SourceAgent.settle`.
@@ -156,7 +184,11 @@ class EventAgent:
         topic, consumer = self.source.topic, self._consumer
         if self._generation != self._app.consumer_generation_id:
             return
-        done = {p: o for p, o in self._positions.items() if self._committed.get(p) != o}
+        done = {
+            p: o
+            for p, o in self._positions.items()
+            if self._committed.get(p) != o and o >= self._first_new[p]
+        }
         offsets = {
             TP(topic, p): o for p, o in done.items() if TP(topic, p) in consumer.assignment()
         }
@@ -213,15 +245,22 @@ class EventAgent:
                     continue
                 partition = message.tp.partition
                 self._place = f"{self.source.topic}/{partition}, offset {record.offset}"
-                decoded = await self._decode(partition, record)
+                memory, is_past = (
+                    self._memories[partition],
+                    record.offset < self._first_new[partition],
+                )
+                decoded = await self._decode(partition, record, is_past=is_past)
+                if not self._is_ours(message):
+                    break
                 if decoded is not None and decoded.fields is not None:
                     sent = NO_TIMESTAMP if record.timestamp is None else record.timestamp
+                    memory.end = -1
                     yield AgentEvent(
                         decoded.fields, decoded.time, decoded.id, record.key, partition,
-                        record.offset, sent,
+                        record.offset, sent, memory.kept, is_past,
                     )  # fmt: skip
                 if self._is_ours(message):  # it may be another's by now, who gets it again
-                    self._positions[partition] = record.offset + 1
+                    memory.end = self._positions[partition] = record.offset + 1
         self._is_over = True
 
     def _is_ours(self, message: Message) -> bool:
@@ -251,7 +290,7 @@ class EventAgent:
         await self._read_again()
         return False
 
-    async def _decode(self, partition: int, record: Record) -> Event | None:
+    async def _decode(self, partition: int, record: Record, *, is_past: bool) -> Event | None:
         """The event of a record; None when it cannot be read, and lies among the dead letters."""
         sent = NO_TIMESTAMP if record.timestamp is None else record.timestamp
         while True:
@@ -261,6 +300,7 @@ class EventAgent:
                 await self.registry.learn(needed.schema_id)
             except BadEventError as error:
                 why = error.stage, error.reason, error.detail
-                letter = DeadLetter(self.source.topic, partition, record, *why)
-                await self.letters.send([letter])
+                if not is_past:
+                    letter = DeadLetter(self.source.topic, partition, record, *why)
+                    await self.letters.send([letter])
                 return None

@@ -147,7 +147,7 @@ class SpeedService(Service):
                 self._agents[name] = SourceAgent(self._app, source, self.fail)
             self._agents[name].metrics = catalog.of_source(source)
 
-    def read(self, source: Source, function: EventFunction) -> None:
+    def read(self, source: Source, function: EventFunction, remember_ms: int) -> None:
         """Run a function on the events of a source; see `EventAgent`.
 
         Raises:
@@ -156,7 +156,7 @@ class SpeedService(Service):
         """
         self._check_stopped("agent")
         self._readers.check_free(source, self.topics)
-        self._readers.append(EventAgent(self._app, source, function, self.fail))
+        self._readers.append(EventAgent(self._app, source, function, self.fail, remember_ms))
 
     def _check_stopped(self, caller: str) -> None:
         if self.started:

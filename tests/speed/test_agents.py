@@ -37,6 +37,24 @@ async def look(events):
         await asyncio.sleep(0.01)
         await seen.send({{"click": click.id, "amount": click["amount"]}}, key=click.id)
 """
+COUNTING = """
+import asyncio
+
+from fastdata import Sink, agent, load, make_app
+
+pages = load("agents/clicks.py").pages
+app = make_app("{topic}", broker_session_timeout=4.0, broker_heartbeat_interval=1.0)
+seen = Sink(app, "{topic}-seen", schema="seen.avsc")
+
+
+@agent(app, pages.source, remember="1d")
+async def count(events):
+    async for click in events:
+        click.memory["n"] = click.memory.get("n", 0) + 1
+        if not click.is_past:
+            await asyncio.sleep(0.01)
+            await seen.send({{"click": click.id, "amount": click.memory["n"]}}, key=click.id)
+"""
 SEEN = {
     "type": "record",
     "name": "Seen",
@@ -67,6 +85,12 @@ def amounts(lab: Lab, topic: str) -> Counter[tuple[str, int]]:
     return found
 
 
+def check_counts(found: Counter[tuple[str, int]], events: int) -> None:
+    """Each click, however often it came, had the same number in its partition, of four."""
+    assert len({click for click, _ in found}) == len(found) == events
+    assert sorted(number for _, number in found) == sorted([*range(1, events // 4 + 1)] * 4)
+
+
 def test_each_event_comes_again_until_it_was_done(lab: Lab, seen: str) -> None:
     lab.produce(400)
     lab.send(b"?")
@@ -84,6 +108,20 @@ def test_each_event_comes_again_until_it_was_done(lab: Lab, seen: str) -> None:
     assert set(found) == wanted
     letters = lab.read(f"{lab.topic}.dead-letters", 1)
     assert [letter.value() for letter in letters] == [b"?"]
+
+
+def test_what_an_agent_remembers_is_exact_after_kills(lab: Lab, seen: str) -> None:
+    (lab.folder / "looking.py").write_text(COUNTING.format(topic=lab.topic))
+    lab.produce(400)
+    for end in (60, 200):
+        with lab.worker("looking") as worker:
+            lab.wait_until(lambda end=end: lab.committed() > end)  # type: ignore[misc]
+            worker.kill()
+    with lab.worker("looking") as worker:
+        lab.wait_until(lambda: lab.committed() == 400)
+        assert stop(worker) == 0
+
+    check_counts(amounts(lab, seen), 400)
 
 
 def test_an_event_at_which_it_raises_is_not_committed(lab: Lab, seen: str) -> None:

@@ -268,6 +268,94 @@ async def test_what_is_lost_at_the_end_is_read_again(reading: Reading) -> None:
     assert reading.group.seeks == [{TP0: 2}]
 
 
+class Past:
+    """A reading of a partition whose group has come to offset 5, and whose past begins at 2."""
+
+    def __init__(self, bench: Bench, folder: Path) -> None:
+        self.reading = Reading(bench, folder)
+        self.reading.agent._remember_ms = 60_000
+        self.group = self.reading.group
+        self.group.offset, self.group.log_end = 5, 5
+        self.group.recent = 2
+
+    async def rebalance(self) -> None:
+        self.reading.agent.revoke({TP0})
+        self.reading.app.consumer_generation_id += 1
+        await self.reading.agent.open(cast(FoldingConsumer, self.group))
+
+    async def deliver(self, *records: Record | int) -> list[tuple[int, bool]]:
+        """What came of them: offset, and whether it is past."""
+        before = len(self.reading.events)
+        await self.reading.deliver(*records, generation=self.reading.app.consumer_generation_id)
+        return [(event.offset, event.is_past) for event in self.reading.events[before:]]
+
+    @property
+    def memory(self) -> dict[Any, Any]:
+        return self.reading.events[-1].memory
+
+
+@pytest.fixture
+def past(bench: Bench, tmp_path: Path) -> Past:
+    return Past(bench, tmp_path)
+
+
+async def test_the_past_comes_first_and_is_not_committed_again(past: Past) -> None:
+    await past.reading.agent.open(cast(FoldingConsumer, past.group))
+    assert past.group.seeks == [{TP0: 2}]
+    assert await past.deliver(2, Record(3, NOW, b"k", b"?")) == [(2, True)]
+    await past.reading.agent.commit()
+    assert past.group.commits == []
+    assert past.reading.bench.letters == []  # it is there from the first time
+
+    assert await past.deliver(4, 5) == [(4, True), (5, False)]
+    await past.reading.agent.commit()
+    assert past.group.commits == [{TP0: 6}]
+
+
+async def test_memory_is_kept_while_nobody_else_has_the_partition(past: Past) -> None:
+    await past.reading.agent.open(cast(FoldingConsumer, past.group))
+    await past.deliver(2, 3, 4, 5)
+    past.memory["card"] = 1
+    past.group.offset = past.group.log_end = 6
+    await past.rebalance()
+
+    assert past.group.seeks[-1] == {TP0: 6}
+    assert await past.deliver(6) == [(6, False)]
+    assert past.memory == {"card": 1}
+
+
+async def test_memory_is_made_again_when_others_have_gone_on(past: Past) -> None:
+    await past.reading.agent.open(cast(FoldingConsumer, past.group))
+    await past.deliver(2, 3, 4, 5)
+    past.memory["card"] = 1
+    past.group.offset = past.group.log_end = 9
+    await past.rebalance()
+
+    assert past.group.seeks[-1] == {TP0: 2}
+    assert await past.deliver(2, 3) == [(2, True), (3, True)]
+    assert past.memory == {}
+    # And again, when the past itself was broken off.
+    await past.rebalance()
+    assert past.group.seeks[-1] == {TP0: 2}
+
+
+async def test_memory_is_made_again_when_the_function_had_an_event_in_hand(past: Past) -> None:
+    async def lose(events: AsyncIterator[AgentEvent]) -> None:
+        async for event in events:
+            event.memory["half"] = event.offset
+            if event.offset == 5 and not event.is_past:
+                await past.rebalance()
+
+    reading = past.reading
+    note, reading.agent._function = reading.agent._function, lose
+    await reading.agent.open(cast(FoldingConsumer, past.group))
+    await past.deliver(2, 3, 4, 5, 6)
+    assert past.group.seeks[-1] == {TP0: 2}
+    reading.agent._function = note
+    assert await past.deliver(2, 3, 4, 5) == [(2, True), (3, True), (4, True), (5, False)]
+    assert past.memory == {}
+
+
 def test_two_readers_of_one_topic_are_refused(bench: Bench, tmp_path: Path) -> None:
     reading = Reading(bench, tmp_path)
     for agents, match in ((EventAgents([reading.agent]), "agent"), (EventAgents(), "source")):

@@ -6,7 +6,7 @@ from contextlib import suppress
 import pytest
 from confluent_kafka import KafkaException, Producer
 
-from tests.speed.test_agents import APP, SEEN, amounts
+from tests.speed.test_agents import APP, COUNTING, SEEN, amounts, check_counts
 from tests.support.lab import Lab, stop
 from tests.support.services.kafka import Kafka
 
@@ -65,3 +65,20 @@ def test_what_another_worker_takes_over_comes_at_least_once(lab: Lab, seen: str)
             assert stop(second) == 0
 
     assert set(amounts(lab, seen)) == {(str(n), n) for n in range(600)}
+
+
+def test_what_agents_remember_is_exact_after_kills_and_rebalances(lab: Lab, seen: str) -> None:
+    (lab.folder / "looking.py").write_text(COUNTING.format(topic=lab.topic))
+    lab.produce(800)
+    with lab.worker("looking") as first:
+        lab.wait_until(lambda: committed(lab) >= 50)
+        with lab.worker("looking") as second:  # half of the partitions move
+            lab.wait_until(lambda: committed(lab) >= 300)
+            first.kill()  # and all of them back
+            lab.wait_until(lambda: committed(lab) >= 500)
+            with lab.worker("looking") as third:
+                lab.wait_until(lambda: committed(lab) == 800)
+                assert stop(third) == 0
+            assert stop(second) == 0
+
+    check_counts(amounts(lab, seen), 800)
