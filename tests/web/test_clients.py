@@ -83,7 +83,7 @@ async def test_an_answer_goes_on_while_one_of_its_clients_is_there(
     async with serving(tmp_path, web_timeout_s=600) as served:
         first, second = await ask(served, SLOW), await ask(served, SLOW)
         waiting = served.app.state.desk.answers._bodies._waiting
-        await until(lambda: [2] == list(waiting.values()))
+        await until(lambda: [2] == list(waiting.values()) and slow.begun == 1)
         await hang_up(first)
         await until(lambda: [1] == list(waiting.values()))
         assert (1, 0) == (slow.begun, slow.ended)
