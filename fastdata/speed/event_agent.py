@@ -245,10 +245,8 @@ class EventAgent:
                     continue
                 partition = message.tp.partition
                 self._place = f"{self.source.topic}/{partition}, offset {record.offset}"
-                memory, is_past = (
-                    self._memories[partition],
-                    record.offset < self._first_new[partition],
-                )
+                memory = self._memories[partition]
+                is_past = record.offset < self._first_new[partition]
                 decoded = await self._decode(partition, record, is_past=is_past)
                 if not self._is_ours(message):
                     break
