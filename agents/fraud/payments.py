@@ -51,7 +51,11 @@ suspicions = Source(
 # A tenth of the customers has the new rule for amounts.
 scoring = Variant("scoring", by="customer", share=0.1)
 decided = Source(
-    "decided", topic="decisions", schema="schemas/decision.avsc", time="paid_at", id="payment_id"
+    "decided",
+    topic="decisions",
+    schema="schemas/stopped_payment.avsc",
+    time="paid_at",
+    id="payment_id",
 )
 outcomes = Metric(
     "outcomes",

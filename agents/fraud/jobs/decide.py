@@ -11,7 +11,7 @@ from agents.fraud.jobs.suspecting import declared
 KEPT = 100_000  # payments of a partition
 
 app = fastdata.make_app("fraud-decide")
-decisions = fastdata.Sink(app, "decisions", schema="schemas/decision.avsc")
+decisions = fastdata.Sink(app, "decisions", schema="schemas/stopped_payment.avsc")
 
 
 @fastdata.agent(app, declared.suspicions, remember="10m")
