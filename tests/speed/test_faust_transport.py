@@ -135,7 +135,8 @@ async def test_only_committed_records_are_read(app: faust.App, consumer: Folding
 async def log() -> AsyncIterator[AIOKafkaConsumer]:
     """Reads three records of `clicks` and three of `changelog`."""
     with MockBroker() as broker:
-        producer = Producer({"bootstrap.servers": broker.address})
+        # In one batch each, for a fetch may bring one batch alone.
+        producer = Producer({"bootstrap.servers": broker.address, "linger.ms": 10_000})
         for topic in ("clicks", "changelog"):
             broker.create(topic, 1)
             for n in range(3):
