@@ -15,7 +15,7 @@ from fastdata.declare.source import Source
 from fastdata.errors import CorruptStateError, DeclarationError, QueryError
 from fastdata.events.fieldtypes import FieldType
 from fastdata.expressions import Column, Node, compile_rows
-from fastdata.measures.adding import compile_adding, compile_dumping
+from fastdata.measures.adding import compile_adding, compile_dumping, compile_zero
 from fastdata.measures.aggregate import Aggregate, dump_whole, widened_by_any
 from fastdata.measures.count import Count
 from fastdata.measures.envelope import MAX_WHOLE_BYTES, pack, unpack
@@ -214,7 +214,7 @@ class Metric:
 
     def zero(self, exact: bool = False) -> States:
         """The states that nothing is folded into; `exact` ones keep what exact answers need."""
-        return [zero(exact) for zero in self._zeros]
+        return self._zero(exact)
 
     def add(self, states: States, fields: Mapping[str, object], time: int = 0) -> None:
         """Fold one event into `states`, in place, whatever its dimensions.
@@ -314,7 +314,7 @@ class Metric:
 
     def _prepare(self) -> None:
         self._codes = [aggregate.code for aggregate in self.aggregates]
-        self._zeros = [aggregate.zero for aggregate in self.aggregates]
+        self._zero = compile_zero(self.aggregates)
         self._dump = compile_dumping(self.aggregates)
         self.rows = cast("Folding", compile_rows(self.selection, self.source.mapper_place))
         pairs = zip(self.aggregates, self.selection.arguments, strict=True)

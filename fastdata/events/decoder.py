@@ -154,11 +154,12 @@ class Decoder:
         self._source = source
         self._registry = registry
         self._schema = source.schema
-        self._time = source.time
+        self._time, self._id, self._oldest_ms = source.time, source.id, source.oldest_ms
         self._per_ms = 1000 if source.schema.fields[source.time].unit == "us" else 1
         self._reasons: dict[str, str] = {}  # by fingerprint of a writer's schema; empty: readable
         self._readers: dict[str, DatumReader] = {}  # by the same
         self._by_head: dict[bytes, tuple[Schema, DatumReader]] = {}
+        self._ordinary = self._by_head if source.mapper is None else {}
         self.reader = source.reader
         self._is_copying = has_shared_defaults(source.schema.parsed)
 
@@ -177,14 +178,25 @@ class Decoder:
         """
         if self.reader is not None:
             return self._event(self.reader.read(value, timestamp_ms))
-        # As `read_record`: a call for every event would show.
-        if not value or (learned := self._by_head.get(value[:HEAD_BYTES])) is None:
-            return self._event(self.read_record(value)[1])
-        schema, read = learned
-        fields = read(value, HEAD_BYTES)
-        if fields is None:
-            fields = self._read_slowly(schema, value[HEAD_BYTES:])
-        return self._event(fields)
+        return self._event(self.read_record(value)[1])
+
+    def decode_ordinary(
+        self, value: bytes | None
+    ) -> tuple[int, str | int | None, dict[str, object]] | None:
+        """The time, id and fields of `decode`; None where it is needed to tell.
+
+        It is where the schema is not known yet, or its events are no Avro or are mapped, and for
+        what is rare or wrong.
+        """
+        if not value or (learned := self._ordinary.get(value[:HEAD_BYTES])) is None:
+            return None
+        if (fields := learned[1](value, HEAD_BYTES)) is None:
+            return None
+        at: Any = fields[self._time]
+        if at is None or not self._oldest_ms <= (time := at // self._per_ms) < LATEST_MS:
+            return None
+        identity: Any = fields[self._id] if self._id else None
+        return time, identity, fields
 
     def decode_datum(self, schema: Schema, datum: bytes) -> Event:
         """The event of an Avro datum as the archive keeps it, without the head of the wire format.

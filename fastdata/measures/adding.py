@@ -5,10 +5,10 @@ from typing import Any, cast
 from zlib import crc32
 
 from fastdata.events.functions import make_function
-from fastdata.measures.aggregate import Aggregate, State
+from fastdata.measures.aggregate import CALL, Aggregate, State
 from fastdata.measures.envelope import head_of, pack, short_heads
 
-__all__ = ["Adding", "Dumping", "adding_code", "compile_adding", "compile_dumping"]
+__all__ = ["Adding", "Dumping", "adding_code", "compile_adding", "compile_dumping", "compile_zero"]
 
 Adding = Callable[[list[State], Sequence[object]], None]
 """Folds values, one for each state, into the states, in place.
@@ -41,10 +41,24 @@ def adding_code(
         values: Python of the value for each.
     """
     lines = []
-    for index, ((_, folds_none), value) in enumerate(zip(aggregates, values, strict=True)):
+    for index, ((aggregate, folds_none), value) in enumerate(zip(aggregates, values, strict=True)):
         lines.append("if True:" if folds_none else f"if {value} is not None:")
-        lines.append(f"    states[{index}] = add{index}(states[{index}], {value})")
+        code = getattr(aggregate, "add_code", CALL).format(
+            state=f"states[{index}]", value=value, add=f"add{index}"
+        )
+        lines += [f"    {line}" for line in code.split("\n")]
     return lines, {f"add{n}": a.add for n, (a, _) in enumerate(aggregates)}
+
+
+def compile_zero(aggregates: Sequence[Aggregate]) -> Callable[[bool], list[State]]:
+    """The function that makes the states of a new cell, exact ones if it is told so."""
+    names = {f"zero{n}": aggregate.zero for n, aggregate in enumerate(aggregates)}
+    zeros = [
+        "None" if aggregate.zero() is aggregate.zero(exact=True) is None else f"zero{n}(exact)"
+        for n, aggregate in enumerate(aggregates)
+    ]
+    source = f"def make_zero(exact):\n    return [{', '.join(zeros)}]"
+    return cast("Callable[[bool], list[State]]", make_function(source, names, "zero"))
 
 
 def compile_dumping(aggregates: Sequence[Aggregate]) -> Dumping:

@@ -14,9 +14,11 @@ from fastdata.measures.estimates import Estimate
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["Aggregate", "State", "dump_whole", "fold_stored", "widened_by_any"]
+__all__ = ["CALL", "Aggregate", "State", "dump_whole", "fold_stored", "widened_by_any"]
 
 _ANY_NUMBER = 1 << 62
+CALL = "{state} = {add}({state}, {value})"
+"""The `add_code` of an aggregate that has none."""
 
 State = Any  # Opaque: only the aggregate that made a state looks inside.
 
@@ -31,6 +33,10 @@ class Aggregate(Protocol):
     are exact. Past that, order or chance decide on an estimate and its bytes, and it promises less:
     the truth lies within the bounds as often as they claim, for any split and grouping, and
     loading a stored state and dumping it again gives the same bytes.
+
+    An aggregate may have an attribute `add_code`: Python lines that do what `add` does, where a call
+    for every value would cost more than they do. They read and set `{state}`, read `{value}`, and
+    leave what is rare to `{add}`.
 
     An aggregate whose `dump` replaces large states by an estimate may have a method
     `dump_whole(state) -> bytes` that never does: `load` reads these bytes, too, and what is merged

@@ -43,6 +43,7 @@ class Count:
 class _CountAggregate(CountingAggregate):
     code: ClassVar[int] = 1
     kind: ClassVar[Kind] = "int"
+    add_code: ClassVar[str] = "{state} += 1"
 
     def zero(self, exact: bool = False) -> int:
         return 0

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from fastdata.errors import CorruptStateError
 from fastdata.events.fieldtypes import Kind
 from fastdata.events.values import wrong_type
+from fastdata.measures.aggregate import CALL
 from fastdata.measures.estimates import Estimate
 from fastdata.measures.items import MAX_EXACT_BYTES, Item, Items
 from fastdata.measures.numbers import CountingAggregate
@@ -163,6 +164,18 @@ class DistinctAggregate(CountingAggregate, ABC):
     kind: ClassVar[Kind] = "int"
     noun: ClassVar[str]
     number_noun: ClassVar[str]
+
+    @property
+    def add_code(self) -> str:
+        if self.item_type is not str:
+            return CALL
+        return (
+            "sketch = {state}\n"
+            "if type({value}) is str and {value} and type(sketch) is not set:\n"
+            "    sketch.fed.update({value})\n"
+            "    sketch.number = None\n"
+            f"else:\n    {CALL}"
+        )
 
     def zero(self, exact: bool = False) -> _Distinct:
         return set() if exact else self._new_sketch()

@@ -5,7 +5,7 @@ from typing import Any, ClassVar, cast
 
 from fastdata.errors import CorruptStateError
 from fastdata.events.fieldtypes import FieldType, Kind
-from fastdata.measures.aggregate import Aggregate
+from fastdata.measures.aggregate import CALL, Aggregate
 from fastdata.measures.estimates import Estimate
 from fastdata.measures.numbers import FieldMeasure, checked_type, unbounded
 from fastdata.measures.ordered import Key, Ordered, OrderedAggregate
@@ -56,6 +56,17 @@ class _Extreme(OrderedAggregate):
     @property
     def code(self) -> int:
         return (32 if self.largest else 16) + _ORDERED.index(self.kind)
+
+    @property
+    def add_code(self) -> str:
+        if self.kind not in {"int", "timestamp", "date"}:
+            return CALL
+        sign = ">" if self.largest else "<"
+        is_new = f"{{state}} is None or {{value}} {sign} {{state}}"
+        return (
+            f"if type({{value}}) is not int:\n    {CALL}\n"
+            f"elif {is_new}:\n    {{state}} = {{value}}"
+        )
 
     def add(self, state: Key | None, value: object) -> Key | None:
         key = self.values.key(value)

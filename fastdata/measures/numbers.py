@@ -143,7 +143,13 @@ def from_unscaled(number: int, scale: int) -> Decimal:
 
 def int_to_bytes(number: int) -> bytes:
     """An integer of any size: little-endian, signed, as short as it gets."""
+    if 0 <= number < _FEW:
+        return _SHORT[number]
     return number.to_bytes(number.bit_length() // 8 + 1, "little", signed=True)
+
+
+_FEW = 1_024
+_SHORT = [n.to_bytes(n.bit_length() // 8 + 1, "little", signed=True) for n in range(_FEW)]
 
 
 def int_from_bytes(data: bytes) -> int:

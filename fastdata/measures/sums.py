@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from fastdata.errors import CorruptStateError
 from fastdata.events.fieldtypes import FieldType, Kind
 from fastdata.events.values import to_float, wrong_type
-from fastdata.measures.aggregate import Aggregate
+from fastdata.measures.aggregate import CALL, Aggregate
 from fastdata.measures.estimates import Estimate
 from fastdata.measures.numbers import (
     FieldMeasure,
@@ -83,6 +83,10 @@ class Mean(_SumMeasure):
     is_mean: ClassVar[bool] = True
 
 
+def _add_whole(code: str) -> str:
+    return f"if type({{value}}) is int:\n    {code}\nelse:\n    {CALL}"
+
+
 @dataclass(frozen=True, slots=True)
 class _WholeSum(UnboundedAggregate):
     """The sum of integers, or of decimals as integers in units of 10**-scale."""
@@ -97,6 +101,10 @@ class _WholeSum(UnboundedAggregate):
     @property
     def kind(self) -> Kind:
         return "int" if self.scale is None else "decimal"
+
+    @property
+    def add_code(self) -> str:
+        return _add_whole("{state} += {value}") if self.scale is None else CALL
 
     def arrow_type(self) -> "pa.DataType":
         return arrow_type(self.kind, self.scale or 0)
@@ -222,6 +230,12 @@ class _MeanAggregate(UnboundedAggregate):
     @property
     def code(self) -> int:
         return self.sum.code + 3
+
+    @property
+    def add_code(self) -> str:
+        if not isinstance(self.sum, _WholeSum) or self.sum.scale is not None:
+            return CALL
+        return _add_whole("mean = {state}\n    mean.total += {value}\n    mean.count += 1")
 
     def zero(self, exact: bool = False) -> _MeanState:
         return _MeanState(self.sum.zero())

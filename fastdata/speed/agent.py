@@ -30,6 +30,7 @@ Fail = Callable[[str, BaseException], None]
 
 _QUEUE_MESSAGES = 8
 _STRETCH_S = 0.02
+_RUN_RECORDS = 50  # between two looks at the clock
 _REREAD_EVERY_S = 5.0
 _REVOKE_DEADLINE_S = 5.0
 _FINISH_DEADLINE_S = 15.0  # half of what the watchdog gives a shutdown
@@ -156,18 +157,23 @@ class SourceAgent:
     ) -> int:
         number = self.epoch.number(tp.partition)
         owned, limit = layer.partitions[number], layer.dirty_limit(number)
-        for index in range(start, len(records)):
+        index = start
+        while index < len(records):
             record = records[index]
-            if is_after_hole := record.offset > owned.position:
+            if record.offset > owned.position:
                 hole, is_head = self._consumer.holes.before(tp, record.offset)
                 if hole > owned.position or is_head:
                     return index
-            layer.fold(number, record)
-            if is_after_hole:
+                layer.fold(number, record)
                 self._consumer.holes.forget(tp, record.offset)
+                index += 1
+            else:
+                room = max(1, limit - owned.cells.dirty)
+                stop = min(len(records), index + min(room, _RUN_RECORDS))
+                index = layer.fold_run(number, records, index, stop)
             if owned.cells.dirty >= limit or time.monotonic() > deadline:
-                return index + 1
-        return len(records)
+                return index
+        return index
 
     async def _mend(self, layer: SpeedLayer, message: Message, record: Record) -> bool:
         """Fold a record after a hole, or read again what is missing; whether it is folded."""

@@ -2,9 +2,10 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Protocol
 
-from fastdata.coordinates.dimensions import Dimension, dump_dims
+from fastdata.coordinates.dimensions import Dimensions, dump_dims
 from fastdata.declare.metric import Metric, States
 from fastdata.errors import CorruptStateError
 from fastdata.speed.keys import (
@@ -31,7 +32,7 @@ __all__ = [
 
 _OBJECT_BYTES = 1_024  # of one in memory, beside its own bytes
 
-CellKey = tuple[int, int, int, tuple[Dimension, ...]]  # metric, segment, window, dimensions
+CellKey = tuple[int, int, int, Dimensions]  # metric, segment, window, dimensions
 
 
 class StateTable(Protocol):
@@ -136,7 +137,8 @@ class Cells:
         self._partition = partition
         self._metrics = metrics
         self._table = table
-        self._prefixes = [cell_prefix(partition, metric.id) for metric in metrics]
+        self._ids = [metric.id for metric in metrics]
+        self._prefixes = [cell_prefix(partition, name) for name in self._ids]
         # By metric: the newest segment, and whether memory has all that the table has of it.
         self._newest: dict[int, tuple[int, bool]] = {}
         self._cells: dict[CellKey, Cell] = {}
@@ -237,7 +239,7 @@ class Cells:
 
     def _row_key_and_dims(self, key: CellKey) -> tuple[bytes, str]:
         index, segment, window, values = key
-        dims = dump_dims(values)
+        dims = _text_of(self._ids[index], values)
         return cell_key(self._prefixes[index], segment, window, dims), dims
 
     def _load(self, key: CellKey, row_key: bytes, dims: str) -> Cell | None:
@@ -254,6 +256,12 @@ class Cells:
                 f"not verify: {error}; stop the worker, remove its state folder and start again: "
                 "the state is restored from the changelog"
             ) from error
+
+
+@lru_cache(maxsize=20_000)
+def _text_of(metric: str, dims: Dimensions) -> str:
+    # Each minute has the same ones again. Of a metric, since True and 1 are one key.
+    return dump_dims(dims)
 
 
 @dataclass(slots=True)

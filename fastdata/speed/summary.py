@@ -46,7 +46,7 @@ class Summary:
         for agent in agents:
             events += agent.effort.events
             if agent.layer is not None:
-                left_out.update(agent.layer.left_out)
+                left_out.update(agent.layer.intake.left_out)
                 sent_on += agent.layer.sent_on
                 is_sending |= agent.layer.outlet is not None
         letters = sum(count for reason, count in left_out.items() if reason.startswith("dead:"))

@@ -83,7 +83,7 @@ class Telemetry:
             return
         if layer.outlet is not None:
             self._put("events_sent_on", layer.sent_on, name)
-        for reason, count in layer.left_out.items():
+        for reason, count in layer.intake.left_out.items():
             kind, _, cause = reason.rpartition(":")
             self._put("dead_letters" if kind else "events_left_out", count, name, cause)
         now = now_ms()
@@ -130,8 +130,8 @@ class _Costs:
             for name, weight in self._weights.items():
                 seconds, cells, size = self.by_metric[name]
                 self.by_metric[name] = (seconds + spent_s * weight / total, cells, size)
-        if not isinstance(self._layer.decoder, _Tap):
-            self._layer.decoder = cast(Decoder, _Tap(self._layer, self))
+        if not isinstance(self._layer.intake.decoder, _Tap):
+            self._layer.intake.decoder = cast(Decoder, _Tap(self._layer, self))
         if time.monotonic() - self._cells_s > _CELLS_EVERY_S:
             self._cells_s = time.monotonic()
             self._count_cells()
@@ -172,10 +172,13 @@ class _Tap:
     """A decoder that shows one event to somebody, and then takes itself away."""
 
     def __init__(self, layer: SpeedLayer, costs: _Costs) -> None:
-        self._layer, self._costs, self._decoder = layer, costs, layer.decoder
+        self._layer, self._costs, self._decoder = layer, costs, layer.intake.decoder
+
+    def decode_ordinary(self, value: bytes | None) -> None:
+        """None of its events: one is enough."""
 
     def decode(self, value: bytes | None, timestamp: int) -> Event:
-        self._layer.decoder = self._decoder
+        self._layer.intake.decoder = self._decoder
         event = self._decoder.decode(value, timestamp)
         if event.fields is not None:
             self._costs.measure(event.fields, event.time)

@@ -70,6 +70,32 @@ class Chunk(list[Record]):
     """
 
 
+class _Fetched:
+    """Some records that were just fetched, until the partition is read from elsewhere.
+
+    One fetch hands over all that was prefetched, and Faust delivers all of it before it fetches
+    again: tens of thousands that nobody waits for any more.
+    """
+
+    def __init__(self, records: list[Any], tp: TP, seeks: Counter[TP]) -> None:
+        self._records, self._tp, self._seeks = records, tp, seeks
+        self._sought = seeks[tp]
+
+    def __iter__(self) -> Iterator[Any]:
+        return itertools.takewhile(lambda _: not self._is_elsewhere, self._records)
+
+    def chunks(self) -> Iterator[Chunk]:
+        """The same, as chunks."""
+        for start in range(0, len(self._records), _CHUNK_RECORDS):
+            if self._is_elsewhere:
+                return
+            yield Chunk(self._records[start : start + _CHUNK_RECORDS])
+
+    @property
+    def _is_elsewhere(self) -> bool:
+        return self._seeks[self._tp] != self._sought
+
+
 class AsFetched(faust.Schema[Any, Any]):
     """Hands messages on as they were fetched: a chunk is nothing that Faust could decode."""
 
@@ -149,17 +175,8 @@ class _FoldingThread(driver.AIOKafkaConsumerThread):
             if tp.topic in self.consumer.seeker.topics:
                 place = TP(tp.topic, tp.partition)
                 self._note_holes(place, fetched, before.get(tp))
-                kept[tp] = self._until_sought(place, fetched)
+                kept[tp] = _Fetched(fetched, place, self.consumer.seeks)
         return kept
-
-    def _until_sought(self, tp: TP, records: list[Any]) -> Iterator[Any]:
-        """Some records that were just fetched, until the partition is read from elsewhere.
-
-        One fetch hands over all that was prefetched, and Faust delivers all of it before it fetches
-        again: tens of thousands that nobody waits for any more.
-        """
-        seeks = self.consumer.seeks[tp]
-        return itertools.takewhile(lambda _: self.consumer.seeks[tp] == seeks, records)
 
     async def _seek_wait(self, consumer: AIOKafkaConsumer, partitions: Mapping[TP, int]) -> None:
         # Here, since no fetch can come between the two in this thread.
@@ -241,7 +258,7 @@ class FoldingConsumer(driver.Consumer):
         # Other agents of our topics get what Faust would give them.
         chunked = {topic for topic in self.seeker.topics if readers[topic] == 1}
         return {
-            tp: _chunks(records) if tp.topic in chunked else records
+            tp: records.chunks() if tp.topic in chunked else records
             for tp, records in fetched.items()
         }
 
@@ -344,12 +361,6 @@ def records_of(message: Message) -> Sequence[Record]:
 def index_of(records: Sequence[Record], offset: int, start: int) -> int:
     """The index, `start` or later, of the first record that does not come before an offset."""
     return bisect_left(records, offset, start, key=attrgetter("offset"))
-
-
-def _chunks(records: Iterable[Any]) -> Iterator[Chunk]:
-    left = iter(records)
-    while chunk := Chunk(itertools.islice(left, _CHUNK_RECORDS)):
-        yield chunk
 
 
 def install(app: faust.App, seeker: Seeker) -> None:

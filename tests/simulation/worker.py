@@ -1,13 +1,14 @@
 """A worker of the simulation: one owner of all partitions."""
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from fastdata.coordinates.epochs import FIRST_EPOCH
 from fastdata.events.decoder import Event
+from fastdata.speed.intake import Intake
 from fastdata.speed.layer import SpeedLayer
 from fastdata.speed.opening import announce
-from fastdata.speed.state import Partition
+from fastdata.speed.state import Partition, Record
 from tests.simulation.fakes import Budget, CutStore, FakeTable, NoDeadLetters
 from tests.simulation.log import PARTITIONS
 
@@ -15,12 +16,20 @@ if TYPE_CHECKING:
     from tests.simulation.system import System
 
 
-class LeavingOut(SpeedLayer):
+class LeavingOut(Intake):
     """Leaves out which events the schedule has drawn, as if they were late."""
 
-    def __init__(self, system: "System", *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)
+    def __init__(self, system: "System", layer: SpeedLayer) -> None:
+        super().__init__(system.source, [system.metric], system.decoder, layer.clock)
         self._system = system
+
+    def take_ordinary(
+        self, owned: Partition, records: Sequence[Record], start: int, stop: int
+    ) -> int:
+        log = self._system.log[owned.number]
+        drawn = (i for i in range(start, stop) if log[records[i].offset].is_left_out)
+        stop = next(drawn, stop)
+        return super().take_ordinary(owned, records, start, stop) if start < stop else start
 
     def _reason_to_leave_out(
         self, owned: Partition, offset: int, event: Event, is_vouched: bool
@@ -37,8 +46,7 @@ class Worker:
         self.system = system
         self.budget = Budget()
         self.is_fenced = False
-        self.layer = LeavingOut(
-            system,
+        self.layer = SpeedLayer(
             system.source,
             [system.metric],
             system.decoder,
@@ -49,6 +57,7 @@ class Worker:
             clock=lambda: system.now,
             max_cells=4,
         )
+        self.layer.intake = LeavingOut(system, self.layer)
 
     async def commit(self, offsets: Mapping[int, int]) -> bool:
         for partition, offset in offsets.items():

@@ -201,7 +201,7 @@ async def test_late_and_future_events_are_sent_on_and_repeats_are_not(
     await folded(layer, [bench.record(n, at, id=str(n % 3)) for n, at in enumerate(times)])
     await layer.flush()
 
-    assert layer.left_out == {"late": 1, "future": 1, "repeat": 1}
+    assert layer.intake.left_out == {"late": 1, "future": 1, "repeat": 1}
     assert log.offsets() == [0, 1, 2]
 
 
