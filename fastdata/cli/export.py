@@ -44,7 +44,8 @@ class _ExportOptions(TypedDict):
 @click.option(
     "--to",
     metavar="URL",
-    help="postgresql://…, sqlite:///…, duckdb:///…, kafka://TOPIC; for Parquet a folder or s3://…  "
+    help="postgresql://…, sqlite:///…, mysql://…, duckdb:///…, kafka://TOPIC; "
+    "for Parquet a folder or s3://…  "
     "[default: the store]",
 )
 @click.option("--from", "start", metavar="TIME", help="Only from there on. [default: all]")

@@ -100,9 +100,9 @@ async def export(
 
     Args:
         metric: Whose answers the rows are.
-        to: `postgresql://…`, `sqlite:///…` or `duckdb:///…`; a folder or `s3://bucket/prefix` for
-            Parquet; `kafka://topic` for events; None for the store itself, if that is one of the
-            first two.
+        to: `postgresql://…`, `sqlite:///…`, `mysql://…` or `duckdb:///…`; a folder or
+            `s3://bucket/prefix` for Parquet; `kafka://topic` for events; None for the store itself,
+            if that is one of the first two.
         every: Width of a window: minutes that divide an hour, hours that divide a day, or days; or
             "day", "week" or "month" in the zone of the metric.
         rolling: With every="day", days such as "30d": the window of each day is that day and those

@@ -1,20 +1,22 @@
 """From a URL to the place of a flat table."""
 
 import re
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from fastdata.errors import ExportError, SettingsError
 
 if TYPE_CHECKING:
-    from fastdata.exports.duckdb_file import DuckDb
     from fastdata.exports.table import FlatTable
     from fastdata.exports.target import Target
+    from fastdata.store.sql.dialect import Database
 
 __all__ = ["check_name", "is_topic", "open_target"]
 
 _TOPIC = "kafka://"
 
-_SQL = ("sqlite", "postgres", "duckdb:")
+_MYSQL = ("mysql:", "mariadb:")
+_SQL = ("sqlite", "postgres", "duckdb:", *_MYSQL)
 _NO_TABLES = ("memory:", "cassandra:")
 _TOPIC_NAME = re.compile(r"[A-Za-z0-9._-]{1,240}")
 _DUCKDB_FILE = re.compile(r"duckdb:///((?!:memory:)[^?]*[^?/])")
@@ -22,7 +24,8 @@ _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 _FILES = (".csv", ".tsv", ".txt", ".json", ".xlsx", ".db", ".sqlite", ".duckdb")
 _PLACES = (
     "postgresql://user:password@host/database, sqlite:///flat.db, "
-    "duckdb:///flat.duckdb, kafka://topic, s3://bucket/flat or a folder for Parquet"
+    "mysql://user:password@host/database, duckdb:///flat.duckdb, kafka://topic, s3://bucket/flat "
+    "or a folder for Parquet"
 )
 _NO_PLACE = f"which is no place for a flat table; give it as in {_PLACES}"
 
@@ -50,8 +53,8 @@ def open_target(flat: "FlatTable", url: str, *, only_exact: bool = False) -> "Ta
 
     Args:
         flat: The table.
-        url: `sqlite:///…`, `duckdb:///…`, `postgresql://…` or `kafka://topic`; or for Parquet a
-            folder, `file:///…` or `s3://…`.
+        url: `sqlite:///…`, `duckdb:///…`, `postgresql://…`, `mysql://…` or `kafka://topic`; or for
+            Parquet a folder, `file:///…` or `s3://…`.
         only_exact: Only for a topic: a row is sent when it is exact.
 
     Raises:
@@ -79,10 +82,8 @@ def open_target(flat: "FlatTable", url: str, *, only_exact: bool = False) -> "Ta
     # SQLAlchemy and the object store are slow to import.
     if url.startswith(_SQL):
         from fastdata.exports.sql import SqlTarget
-        from fastdata.store.opening import open_dialect
 
-        is_duckdb = url.startswith("duckdb:")
-        return SqlTarget(flat, _duckdb(url) if is_duckdb else open_dialect(url, setting="--to"))
+        return SqlTarget(flat, _database(url))
     from fastdata.archive.storage import open_archive_storage
     from fastdata.exports.parquet import ParquetTarget
 
@@ -92,15 +93,31 @@ def open_target(flat: "FlatTable", url: str, *, only_exact: bool = False) -> "Ta
         raise SettingsError(f"--to is no place for Parquet files: {error}") from error
 
 
-def _duckdb(url: str) -> "DuckDb":
-    try:
-        from fastdata.exports.duckdb_file import DuckDb
-    except ModuleNotFoundError as error:
-        if error.name != "duckdb":
-            raise
+def _database(url: str) -> "Database":
+    if url.startswith("duckdb:"):
+        return _duckdb(url)
+    if url.startswith(_MYSQL):
+        from fastdata.exports.mysql import MySql
+
+        _check_installed("aiomysql", "MySQL", "mysql")
+        return MySql(url)
+    from fastdata.store.opening import open_dialect
+
+    return open_dialect(url, setting="--to")
+
+
+def _check_installed(module: str, called: str, extra: str) -> None:
+    if find_spec(module) is None:
         raise SettingsError(
-            "--to names DuckDB, which is not installed: pip install 'fastdata-lambda[duckdb]'"
-        ) from error
+            f"--to names {called}, whose driver is not installed: pip install"
+            f" 'fastdata-lambda[{extra}]'"
+        )
+
+
+def _duckdb(url: str) -> "Database":
+    _check_installed("duckdb", "DuckDB", "duckdb")
+    from fastdata.exports.duckdb_file import DuckDb
+
     match = _DUCKDB_FILE.fullmatch(url)
     if match is None:
         raise SettingsError(

@@ -1,4 +1,4 @@
-"""A flat table in PostgreSQL, SQLite or DuckDB.
+"""A flat table in PostgreSQL, SQLite, DuckDB or MySQL.
 
 The rows of some adjacent parts are replaced in one transaction, with their marks: new rows go into
 a temporary table, then rows that differ or have vanished are deleted, and rows that are not there
@@ -7,7 +7,8 @@ inserted. So readers see the parts before or after. A row that stayed keeps `upd
 
 **Another definition** (of the metric, or of the table) is built beside, as `<table>_<definition>`,
 and takes the place of the old one in one transaction when it holds all that the store has. The old
-table is kept as `<table>_<its definition>`; no table is ever dropped.
+table is kept as `<table>_<its definition>`; no table is ever dropped. MySQL ends a transaction when
+it renames a table, so there it takes another name.
 """
 
 from collections.abc import Sequence
@@ -18,12 +19,15 @@ import pyarrow as pa
 from sqlalchemy import (
     BigInteger,
     Column,
+    ColumnElement,
     DateTime,
+    LargeBinary,
     MetaData,
     Row,
     Table,
     Text,
     and_,
+    cast,
     delete,
     exists,
     insert,
@@ -38,7 +42,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from fastdata import failpoints
 from fastdata.coordinates.instants import HOUR_MS, to_datetime
 from fastdata.errors import ExportError
-from fastdata.exports.sql_columns import KEY, columns_of, records_of
+from fastdata.exports.sql_columns import KEY, NAME, columns_of, records_of
 from fastdata.exports.table import FlatTable
 from fastdata.exports.target import PartMarks
 from fastdata.store.sql import tables
@@ -53,14 +57,14 @@ _metadata = MetaData()
 _exports = Table(
     "fastdata_exports",
     _metadata,
-    Column("table_name", Text, primary_key=True),
+    Column("table_name", NAME, primary_key=True),
     Column("definition", Text, nullable=False),
     Column("metric", Text, nullable=False),
 )
 _marks = Table(
     "fastdata_export_marks",
     _metadata,
-    Column("table_name", Text, primary_key=True),
+    Column("table_name", NAME, primary_key=True),
     Column("part", BigInteger, primary_key=True, autoincrement=False),
     Column("mark", Text, nullable=False),
 )
@@ -82,6 +86,7 @@ class SqlTarget:
         self._engine = dialect.engine()
         self._transaction = partial(transaction, self._engine, dialect)
         self._written = flat.name
+        self._is_mysql = self._engine.dialect.name == "mysql"
 
     async def __aenter__(self) -> Self:
         return self
@@ -113,6 +118,12 @@ class SqlTarget:
                         f"the table {self._flat.name!r} in {self._dialect.shown} is of the metric"
                         f" {name!r}: choose another name with --table"
                     )
+                if self._is_mysql:
+                    raise ExportError(
+                        f"the table {self._flat.name!r} in {self._dialect.shown} is of an earlier"
+                        " definition, and MySQL cannot put another one in its place in one"
+                        " transaction: name a new table with --table"
+                    )
                 self._written = f"{self._flat.name}_{self._flat.definition}"
             await self._make(connection)
             of_this = _marks.c.table_name == self._written
@@ -140,17 +151,18 @@ class SqlTarget:
                     " made: choose another name with --table, or drop it if nobody needs it"
                 )
             return
-        await connection.run_sync(self._table(self._written).create)
         for book in (_marks, _exports):
             await connection.execute(delete(book).where(book.c.table_name == self._written))
         values = {"definition": self._flat.definition, "metric": self._flat.metric.id}
         await connection.execute(insert(_exports).values(table_name=self._written, **values))
+        # The last, since MySQL commits with it: an entry without a table is of one yet to be made.
+        await connection.run_sync(self._table(self._written).create)
 
     @to_its_end
     async def replace(self, marks: PartMarks, rows: pa.Table) -> int:
         """Replace the rows of adjacent parts in one transaction; see `Target`."""
         is_exact = self._engine.dialect.name != "sqlite"
-        records = records_of(rows, self._flat.by, is_exact)
+        records = records_of(rows, self._flat.by, is_exact, has_nan=not self._is_mysql)
         last = self.parts.of(max(marks))
         begins = self.parts.of(min(marks)).begins, self.parts.of(last.end).begins
         start, end = map(to_datetime, begins)
@@ -161,12 +173,13 @@ class SqlTarget:
             for first in range(0, len(records), _ROWS_AT_ONCE):
                 await connection.execute(insert(stage), records[first : first + _ROWS_AT_ONCE])
             names = [c.name for c in table.c if c.name not in ("read_until", "updated_at")]
-            gone = _missing_in(stage, table, names)
+            gone = _missing_in(stage, table, names, by_bytes=self._is_mysql)
             window = table.c.window_start
             await connection.execute(delete(table).where(window >= start, window < end, gone))
             new = select(stage).where(_missing_in(table, stage, ["window_start", KEY]))
             done = await connection.execute(insert(table).from_select(stage.c.keys(), new))
-            await connection.run_sync(stage.drop, checkfirst=False)
+            temporary = "TEMPORARY " if self._is_mysql else ""  # or it would commit
+            await connection.execute(text(f"DROP {temporary}TABLE {_STAGE}"))
             await self._remember(connection, marks)
             failpoints.reach("export.before_commit")
             return done.rowcount
@@ -218,12 +231,21 @@ class SqlTarget:
         return Table(name, MetaData(), *columns_of(self._flat.schema), prefixes=prefixes)
 
 
-def _missing_in(other: Table, table: Table, names: Sequence[str]) -> Any:
-    """That `other` has no row with the values of these columns of a row of `table`."""
+def _missing_in(other: Table, table: Table, names: Sequence[str], by_bytes: bool = False) -> Any:
+    """That `other` has no row with the values of these columns of a row of `table`.
+
+    Args:
+        by_bytes: Of text, whose trailing spaces MySQL passes over.
+    """
+
+    def value(column: ColumnElement[Any]) -> ColumnElement[Any]:
+        is_text = by_bytes and isinstance(column.type, Text)
+        return cast(column, LargeBinary) if is_text else column
+
     same = [
         other.c[name] == table.c[name]
         if name in ("window_start", KEY)
-        else other.c[name].is_not_distinct_from(table.c[name])
+        else value(other.c[name]).is_not_distinct_from(value(table.c[name]))
         for name in names
     ]
     return ~exists(select(literal(1)).select_from(other).where(*same).correlate(table))

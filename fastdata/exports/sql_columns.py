@@ -22,15 +22,20 @@ from sqlalchemy import (
     Numeric,
     Text,
 )
+from sqlalchemy.dialects.mysql import DATETIME, LONGBLOB, LONGTEXT, VARCHAR
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.types import TypeEngine
 
 from fastdata.errors import ExportError
 
-__all__ = ["KEY", "columns_of", "records_of"]
+__all__ = ["KEY", "NAME", "columns_of", "records_of"]
 
 KEY = "row_key"
 """With `window_start` the primary key: a digest of the dimensions, of which any can be null."""
+
+_BINARY = "utf8mb4_bin"  # to MySQL's own collations A is a
+NAME = Text().with_variant(VARCHAR(64, collation=_BINARY), "mysql")
+"""Text that can be a key."""
 
 _NEVER_NULL = ("window_start", "window_end", "layer", "exact", "updated_at")
 _FIRST, _LAST = datetime(1, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, tzinfo=UTC)
@@ -51,7 +56,7 @@ def columns_of(schema: pa.Schema) -> list[Column[Any]]:
         )
         for field in schema
     ]
-    return [*columns, Column(KEY, Text, primary_key=True)]
+    return [*columns, Column(KEY, NAME, primary_key=True)]
 
 
 def _sql_type(field: pa.Field) -> TypeEngine[Any]:
@@ -60,10 +65,10 @@ def _sql_type(field: pa.Field) -> TypeEngine[Any]:
         (is_.is_boolean, Boolean()),
         (is_.is_integer, BigInteger()),
         (is_.is_floating, Double()),
-        (is_.is_string, Text()),
-        (is_.is_timestamp, DateTime(timezone=True)),
+        (is_.is_string, Text().with_variant(LONGTEXT(collation=_BINARY), "mysql")),
+        (is_.is_timestamp, DateTime(timezone=True).with_variant(DATETIME(fsp=6), "mysql")),
         (is_.is_date, Date()),
-        (is_.is_binary, LargeBinary()),
+        (is_.is_binary, LargeBinary().with_variant(LONGBLOB(), "mysql")),
         (
             is_.is_nested,
             JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql"),
@@ -77,16 +82,19 @@ def _sql_type(field: pa.Field) -> TypeEngine[Any]:
     raise ExportError(f"{field.name!r} has the type {type}, for which SQL has no column")
 
 
-def records_of(rows: pa.Table, by: Sequence[str], is_exact: bool) -> list[dict[str, object]]:
+def records_of(
+    rows: pa.Table, by: Sequence[str], is_exact: bool, has_nan: bool = True
+) -> list[dict[str, object]]:
     """The rows as the driver takes them, each with its key.
 
     Args:
         rows: With the columns of the table.
         by: The dimensions among them.
         is_exact: Whether the database knows decimals; otherwise they are floats.
+        has_nan: Whether it knows floats that are no finite number; otherwise they are null.
     """
     names = rows.schema.names
-    columns = [_values(rows.column(name), is_exact) for name in names]
+    columns = [_values(rows.column(name), is_exact, has_nan) for name in names]
     keys = _keys([rows.column(name) for name in by], rows.num_rows)
     return [
         dict(zip((*names, KEY), values, strict=True)) for values in zip(*columns, keys, strict=True)
@@ -114,13 +122,15 @@ def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
     return column.cast(pa.int32()) if pa.types.is_date32(column.type) else column
 
 
-def _values(column: pa.ChunkedArray, is_exact: bool) -> list[object]:
+def _values(column: pa.ChunkedArray, is_exact: bool, has_nan: bool) -> list[object]:
     type = column.type
     if pa.types.is_timestamp(type) or pa.types.is_date(type):
         # Few different ones in many rows, and each costs a microsecond.
         coded = _sayable(column).combine_chunks().dictionary_encode()
         words = [*coded.dictionary.to_pylist(), None]
         return [words[index] for index in coded.indices.fill_null(len(words) - 1).to_pylist()]
+    if pa.types.is_floating(type) and not has_nan:
+        column = pc.if_else(pc.is_finite(column), column, pa.scalar(None, type))
     values = column.to_pylist()
     if pa.types.is_string(type):
         # PostgreSQL has no text with a zero character in it.

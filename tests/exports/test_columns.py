@@ -7,7 +7,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 from sqlalchemy import MetaData, Table
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects import mysql, postgresql, sqlite
 from sqlalchemy.schema import CreateTable
 
 from fastdata import Mean, Metric, Sum
@@ -38,8 +38,8 @@ def row(**values: object) -> pa.Table:
     return pa.Table.from_arrays(arrays, schema=SCHEMA)
 
 
-def record(is_exact: bool = True, **values: object) -> dict[str, object]:
-    [found] = records_of(row(**values), ["day"], is_exact)
+def record(is_exact: bool = True, has_nan: bool = True, **values: object) -> dict[str, object]:
+    [found] = records_of(row(**values), ["day"], is_exact, has_nan)
     return found
 
 
@@ -57,6 +57,16 @@ def test_each_type_has_a_column() -> None:
         "PRIMARY KEY (window_start, row_key)",
     ):
         assert part in on_postgres
+    on_mysql = str(CreateTable(table).compile(dialect=mysql.dialect()))
+    for part in (
+        "window_start DATETIME(6) NOT NULL",
+        "fare NUMERIC(38, 2)",
+        "share DOUBLE",
+        "top JSON",
+        "row_key VARCHAR(64) COLLATE utf8mb4_bin NOT NULL",
+        "PRIMARY KEY (window_start, row_key)",
+    ):
+        assert part in on_mysql
     for part in ("fare DOUBLE", "top JSON", "day DATE"):
         assert part in on_sqlite
 
@@ -114,3 +124,10 @@ def test_the_columns_are_those_of_the_answer(tmp_path: Path) -> None:
     assert ["layer", "exact", "read_until", "updated_at"] == schema.names[7:]
     assert (pa.date32(), pa.bool_()) == (schema.field("day").type, schema.field("is_night").type)
     assert pa.decimal128(38, 2) == schema.field("fare").type
+
+
+@pytest.mark.parametrize("share", [float("nan"), float("inf"), -float("inf")])
+def test_a_float_that_is_no_number_is_null_where_none_is_known(share: float) -> None:
+    assert record(has_nan=False, share=share)["share"] is None
+    assert record(has_nan=False, share=0.5)["share"] == 0.5
+    assert record(share=float("inf"))["share"] == float("inf")

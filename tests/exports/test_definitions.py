@@ -206,7 +206,7 @@ def test_names_are_of_metric_grain_and_dimensions(rides: Metric) -> None:
         ({"to": "cassandra://host/keyspace"}, "cassandra is no place for a flat table"),
         ({"to": "memory:"}, "memory is no place for a flat table"),
         ({"to": "ftp://host/flat"}, "--to is ftp://…, which is no place for a flat table"),
-        ({"to": "mysql://u:secret@host/flat"}, "--to is mysql://…, which is no place"),
+        ({"to": "oracle://u:secret@host/flat"}, "--to is oracle://…, which is no place"),
         ({"to": "out/rides.csv"}, "fastdata query rides --format csv --output"),
         ({"to": "sqlite:///no/such/folder/flat.db"}, "make the folder, or check --to"),
         ({"to": "postgresql://host"}, "is not understood"),

@@ -87,6 +87,7 @@ DRIVERS = {
     "aiosqlite": ("store/sql/sqlite.py",),
     "asyncpg": ("store/sql/postgres.py",),
     "duckdb": ("exports/duckdb_file.py",),
+    "aiomysql": (),
     "cassandra": ("store/cassandra/",),
     "obstore": ("archive/",),
     "rocksdict": ("speed/",),

@@ -60,7 +60,9 @@ def test_faust_is_pinned_because_its_internals_are_used(wheel: zipfile.ZipFile) 
     assert metadata(wheel)["Requires-Python"] == ">=3.11, <3.14"
 
 
-@pytest.mark.parametrize(("driver", "extra"), [("asyncpg", "postgres"), ("duckdb", "duckdb")])
+@pytest.mark.parametrize(
+    ("driver", "extra"), [("asyncpg", "postgres"), ("duckdb", "duckdb"), ("aiomysql", "mysql")]
+)
 def test_the_driver_of_a_database_is_an_extra(
     wheel: zipfile.ZipFile, driver: str, extra: str
 ) -> None:

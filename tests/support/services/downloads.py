@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -158,28 +158,41 @@ def postgres() -> Path:
     Raises:
         UnavailableError: There are none, and they cannot be installed.
     """
-    if (found := _installed_postgres()) is not None:
+    # Debian keeps the server's programs off the PATH.
+    found = _installed("postgres", ("postgresql",), "/usr/lib/postgresql/*/bin")
+    return Path(found).resolve().parent
+
+
+def mariadb() -> str:
+    """The path of `mariadbd`, beside which are the others; root installs it where it is missing.
+
+    Raises:
+        UnavailableError: There is none, and it cannot be installed.
+    """
+    packages = "mariadb-server-core", "mariadb-client-core"  # its scripts need programs of both
+    return _installed("mariadbd", packages, "/usr/sbin")
+
+
+def _installed(name: str, packages: Sequence[str], places: str) -> str:
+    """The path of a program on the PATH or in some folders; root installs Debian's packages."""
+    if (found := _which(name, places)) is not None:
         return found
     if os.geteuid() != 0 or shutil.which("apt-get") is None:
-        raise UnavailableError("there is no postgres on the PATH, and no root with apt-get")
+        raise UnavailableError(f"there is no {name} on the PATH, and no root with apt-get")
     with _lock("apt"):
-        if (found := _installed_postgres()) is None:
+        if (found := _which(name, places)) is None:
             quiet = {"DEBIAN_FRONTEND": "noninteractive"}
-            install = ["apt-get", "install", "-y", "--no-install-recommends", "postgresql"]
             _run(["apt-get", "update"], quiet)
-            _run(install, quiet)
-            found = _installed_postgres()
+            _run(["apt-get", "install", "-y", "--no-install-recommends", *packages], quiet)
+            found = _which(name, places)
     if found is None:
-        raise UnavailableError("apt installed postgresql, but there is no postgres")
+        raise UnavailableError(f"apt installed {packages[0]}, but there is no {name}")
     return found
 
 
-def _installed_postgres() -> Path | None:
-    # Debian keeps the server's programs off the PATH.
-    debian = [str(path) for path in sorted(Path("/usr/lib/postgresql").glob("*/bin"))]
-    places = os.pathsep.join([os.environ.get("PATH", ""), *debian])
-    found = shutil.which("postgres", path=places)
-    return Path(found).resolve().parent if found else None
+def _which(name: str, places: str) -> str | None:
+    folders = [str(path) for path in sorted(Path("/").glob(places.lstrip("/")))]
+    return shutil.which(name, path=os.pathsep.join([os.environ.get("PATH", ""), *folders]))
 
 
 def _fetched(name: str, fetch: Callable[[Path], None]) -> Path:

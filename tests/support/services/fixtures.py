@@ -14,6 +14,7 @@ import pytest
 from tests.support.services.cassandra import Cassandra, SecureCassandra
 from tests.support.services.downloads import UnavailableError
 from tests.support.services.kafka import Kafka, KafkaCluster, SecureKafka
+from tests.support.services.mariadb import MariaDb
 from tests.support.services.mirrormaker import KafkaPair
 from tests.support.services.postgres import Postgres
 from tests.support.services.programs import NEEDED
@@ -28,6 +29,7 @@ NAMES = {
     "kafka",
     "kafka_cluster",
     "kafka_pair",
+    "mariadb",
     "postgres",
     "registry",
     "restartable_kafka",
@@ -109,6 +111,13 @@ def postgres(pytestconfig: pytest.Config) -> Iterator[Postgres]:
 def restartable_postgres(pytestconfig: pytest.Config) -> Iterator[Postgres]:
     """One server of one module's own."""
     with running(pytestconfig, Postgres) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def mariadb(pytestconfig: pytest.Config) -> Iterator[MariaDb]:
+    """One server of one module's own, which may stop it."""
+    with running(pytestconfig, MariaDb) as server:
         yield server
 
 

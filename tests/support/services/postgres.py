@@ -2,7 +2,6 @@
 
 import itertools
 import os
-import pwd
 import shutil
 import signal
 import subprocess
@@ -10,7 +9,7 @@ from pathlib import Path
 
 from tests.support.services import downloads
 from tests.support.services.certificates import Authority
-from tests.support.services.server import Server, accepts, free_port
+from tests.support.services.server import Server, accepts, free_port, lent_account
 
 SETTINGS = """listen_addresses = '127.0.0.1'
 port = {port}
@@ -43,7 +42,7 @@ class Postgres(Server):
         self.other_ca = Authority(folder, "stranger").ca
         self._certificate = authority.sign("server")
         if os.geteuid() == 0:
-            self.account = _account()
+            self.account = lent_account("postgres")
             for path in (folder, *folder.iterdir()):
                 shutil.chown(path, self.account)
 
@@ -86,8 +85,3 @@ class Postgres(Server):
         )
         with (self._data / "postgresql.conf").open("a") as file:
             file.write(settings)
-
-
-def _account() -> str:
-    names = {entry.pw_name for entry in pwd.getpwall()}
-    return "postgres" if "postgres" in names else "nobody"

@@ -112,4 +112,5 @@ NEEDED: dict[str, Callable[[], object]] = {
     "Registry": lambda: registry(Path()),
     "S3": lambda: s3(Path()),
     "PostgreSQL": downloads.postgres,
+    "MariaDB": downloads.mariadb,
 }

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import pwd
 import random
 import shutil
 import signal
@@ -40,6 +41,11 @@ def free_port() -> int:
             except OSError:
                 continue
             return port
+
+
+def lent_account(name: str) -> str:
+    """The account of a service that refuses to run as root; nobody's where there is none."""
+    return name if name in {entry.pw_name for entry in pwd.getpwall()} else "nobody"
 
 
 def accepts(port: int) -> bool:
