@@ -34,9 +34,9 @@ class Aggregate(Protocol):
     the truth lies within the bounds as often as they claim, for any split and grouping, and
     loading a stored state and dumping it again gives the same bytes.
 
-    An aggregate may have an attribute `add_code`: Python lines that do what `add` does, where a call
-    for every value would cost more than they do. They read and set `{state}`, read `{value}`, and
-    leave what is rare to `{add}`.
+    An aggregate may have an attribute `add_code`: Python lines that do what `add` does, where a
+    call for every value would cost more than they do. They read and set `{state}`, read `{value}`,
+    and leave what is rare to `{add}`.
 
     An aggregate whose `dump` replaces large states by an estimate may have a method
     `dump_whole(state) -> bytes` that never does: `load` reads these bytes, too, and what is merged

@@ -64,8 +64,7 @@ class _Extreme(OrderedAggregate):
         sign = ">" if self.largest else "<"
         is_new = f"{{state}} is None or {{value}} {sign} {{state}}"
         return (
-            f"if type({{value}}) is not int:\n    {CALL}\n"
-            f"elif {is_new}:\n    {{state}} = {{value}}"
+            f"if type({{value}}) is not int:\n    {CALL}\nelif {is_new}:\n    {{state}} = {{value}}"
         )
 
     def add(self, state: Key | None, value: object) -> Key | None:

@@ -23,14 +23,22 @@ _OUT_OF_ORDER = 0x10
 
 @dataclass(slots=True)
 class HllSketch(DistinctSketch):
-    """A HyperLogLog sketch that others can be merged into."""
+    """A HyperLogLog sketch; the union that others are merged into is made with the first."""
 
     def __bool__(self) -> bool:
         return not self.fed.is_empty()
 
     def unite(self, other: "HllSketch") -> None:
+        if isinstance(self.fed, hll_sketch):
+            alone, self.fed = self.fed, hll_union(self.lg_k)
+            self.fed.update(alone)
         # The union drops data of sketches that are larger: here all have one lg_k.
-        self.fed.update(other.fed.get_result(_HLL_8))
+        self.fed.update(other.merged())
+
+    def merged(self) -> hll_sketch:
+        """A sketch of the library with all values."""
+        is_alone = isinstance(self.fed, hll_sketch)
+        return self.fed if is_alone else self.fed.get_result(_HLL_8)
 
     def estimate(self) -> Estimate:
         sketch = hll_sketch.deserialize(self.image())
@@ -43,7 +51,7 @@ class HllSketch(DistinctSketch):
         A sketch fed by one stream would answer by its history (HIP), a merged one by its
         registers. The flag makes both answer by their registers.
         """
-        image = bytearray(self.fed.get_result(_HLL_8).serialize_compact())
+        image = bytearray(self.merged().serialize_compact())
         mode = image[_MODE_AT] & 3
         if mode == _REGISTERS:
             image[_FLAGS_AT] |= _OUT_OF_ORDER
@@ -57,7 +65,7 @@ class HllSketch(DistinctSketch):
 
 def new_sketch(lg_k: int) -> HllSketch:
     """A sketch of no values."""
-    return HllSketch(lg_k, hll_union(lg_k))
+    return HllSketch(lg_k, hll_sketch(lg_k, _HLL_8))
 
 
 def load_sketch(images: Sequence[bytes], lg_k: int) -> HllSketch:

@@ -49,15 +49,15 @@ def take_snapshot(
     snapshot = FlushSnapshot()
     ids = [metric.id for metric in metrics]
     vouched = frozenset((*ids, *others))
+    make = tuple.__new__  # at a third of what a call of the class costs, and there are many
     for number, owned in partitions.items():
         rows = snapshot.rows[number] = []
         for key, cell in owned.cells.take_dirty():
             index, segment, window, _ = key
             blob = metrics[index].dump(cell.states)
             rows.append((cell.row_key, stamped(cell.stamp, blob)))
-            snapshot.partials.append(
-                Partial(ids[index], window, cell.dims, number, segment, cell.stamp, blob)
-            )
+            of_cell = ids[index], window, cell.dims, number, segment, cell.stamp, blob
+            snapshot.partials.append(make(Partial, of_cell))
         rows += _id_rows(owned)
         # It vouches for all rows before it, so a changelog that ends early must not have it.
         marker = Marker(owned.position, owned.watermark, vouched)

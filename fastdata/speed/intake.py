@@ -97,9 +97,7 @@ class Intake:
                 for number, _, fold in self._folding:
                     fold(cells, number, offset // size, offset, fields, time)
             except BadEventError:
-                # The others have it as well; a cell that does takes it once.
-                if misfit := self._fold(owned, offset, time, fields):
-                    self._reject(owned, record, misfit)
+                self._fold_or_reject(owned, record, time, fields)
             if time > watermark:
                 owned.watermark = time
             owned.position = offset + 1
@@ -117,11 +115,8 @@ class Intake:
         """
         offset, time, is_vouched = record.offset, event.time, record.offset < owned.vouched
         reason = self._reason_to_leave_out(owned, offset, event, is_vouched)
-        misfit = self._fold(owned, offset, time, fields, is_vouched, reason is not None)
+        self._fold_or_reject(owned, record, time, fields, is_vouched, reason is not None)
         self._remember(owned, offset, time, reason, is_vouched)
-        if misfit is not None:
-            # Of the metrics with that key alone, and whatever else becomes of it.
-            self._reject(owned, record, misfit)
         if self._outlet is not None and reason != REPEAT:
             try:
                 outgoing = self._outlet.prepare(record, fields)
@@ -130,18 +125,22 @@ class Intake:
             else:
                 owned.send_on(outgoing)
 
-    def _fold(
+    def _fold_or_reject(
         self,
         owned: Partition,
-        offset: int,
+        record: Record,
         time: int,
         fields: dict[str, object],
         is_vouched: bool = False,
         is_left_out: bool = False,
-    ) -> BadEventError | None:
-        """Fold an event into the cells of all metrics; why some have none of it, if so."""
+    ) -> None:
+        """Fold an event into the cells of all metrics; a cell that has it already stays so.
+
+        It is a dead letter of the metrics alone that have no place for it.
+        """
         misfit: BadEventError | None = None
-        segment, cells = offset // self._segment_size, owned.cells
+        offset, cells = record.offset, owned.cells
+        segment = offset // self._segment_size
         for index, metric, fold in self._folding:
             try:
                 if is_left_out or (is_vouched and index not in owned.new_metrics):
@@ -150,7 +149,8 @@ class Intake:
                     fold(cells, index, segment, offset, fields, time)
             except BadEventError as error:
                 misfit = error
-        return misfit
+        if misfit is not None:
+            self._reject(owned, record, misfit)
 
     def _remember(
         self, owned: Partition, offset: int, time: int, reason: str | None, is_vouched: bool

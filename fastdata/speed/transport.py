@@ -32,6 +32,7 @@ from fastdata.speed.state import Record
 __all__ = [
     "AsFetched",
     "Chunk",
+    "Fetched",
     "FoldingConsumer",
     "Holes",
     "Seeker",
@@ -70,7 +71,7 @@ class Chunk(list[Record]):
     """
 
 
-class _Fetched:
+class Fetched:
     """Some records that were just fetched, until the partition is read from elsewhere.
 
     One fetch hands over all that was prefetched, and Faust delivers all of it before it fetches
@@ -175,7 +176,7 @@ class _FoldingThread(driver.AIOKafkaConsumerThread):
             if tp.topic in self.consumer.seeker.topics:
                 place = TP(tp.topic, tp.partition)
                 self._note_holes(place, fetched, before.get(tp))
-                kept[tp] = _Fetched(fetched, place, self.consumer.seeks)
+                kept[tp] = Fetched(fetched, place, self.consumer.seeks)
         return kept
 
     async def _seek_wait(self, consumer: AIOKafkaConsumer, partitions: Mapping[TP, int]) -> None:
@@ -253,7 +254,7 @@ class FoldingConsumer(driver.Consumer):
         return _FoldingThread(self, loop=self.loop, beacon=self.beacon)
 
     async def _getmany(self, active_partitions: set[TP] | None, timeout: float) -> Any:  # noqa: ASYNC109 - Faust's signature
-        fetched = await super()._getmany(active_partitions, timeout)
+        fetched: Any = await super()._getmany(active_partitions, timeout)
         readers = Counter(name for channel in self.app.topics for name in channel.topics)
         # Other agents of our topics get what Faust would give them.
         chunked = {topic for topic in self.seeker.topics if readers[topic] == 1}

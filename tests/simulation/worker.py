@@ -51,7 +51,7 @@ class Worker:
             [system.metric],
             system.decoder,
             table=FakeTable(system.table, self.budget),
-            store=CutStore(system.store, self.budget),
+            store=CutStore(system.store, self.budget),  # type: ignore[arg-type]
             dead_letters=NoDeadLetters(),
             commit=self.commit,
             clock=lambda: system.now,

@@ -51,6 +51,7 @@ async def test_the_loop_turns_while_a_long_chunk_is_folded(
     bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("fastdata.speed.agent._STRETCH_S", -1.0)
+    monkeypatch.setattr("fastdata.speed.agent._RUN_RECORDS", 1)
     desk = Desk(bench, tmp_path)
     await desk.open()
     positions = []

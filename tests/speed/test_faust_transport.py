@@ -16,7 +16,7 @@ from faust.types import TP, Message
 
 from fastdata.errors import SettingsError
 from fastdata.speed.state import Record
-from fastdata.speed.transport import AsFetched, FoldingConsumer, install, records_of
+from fastdata.speed.transport import AsFetched, Fetched, FoldingConsumer, install, records_of
 from tests.support.mockbroker import MockBroker
 
 TP0 = TP("clicks", 0)
@@ -238,7 +238,9 @@ async def test_consecutive_records_of_a_partition_travel_as_one_message(
 ) -> None:
     app.topics.add(app.topic("clicks", schema=AsFetched(), acks=False))
     app.consumer_generation_id = 7
-    messages = await deliver(consumer, {TP0: iter(sent(*range(3, 1_203)))}, monkeypatch)
+    messages = await deliver(
+        consumer, {TP0: Fetched(sent(*range(3, 1_203)), TP0, consumer.seeks)}, monkeypatch
+    )
 
     assert [(m.offset, len(records_of(m)), m.generation_id) for m in messages] == [
         (3, 500, 7), (503, 500, 7), (1_003, 200, 7),

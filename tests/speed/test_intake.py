@@ -8,6 +8,7 @@ import pytest
 
 from fastdata import Count, Max, Mean, Metric, Min, Sum, Uniques
 from fastdata.coordinates.instants import DAY_MS, HOUR_MS, MINUTE_MS
+from fastdata.declare.metric import Measure
 from fastdata.speed.flush import take_snapshot
 from fastdata.speed.layer import SpeedLayer
 from fastdata.speed.state import Record
@@ -17,7 +18,7 @@ TIMES = (0, 0, 0, 1, MINUTE_MS, -MINUTE_MS, -2 * HOUR_MS, HOUR_MS, DAY_MS, -900 
 
 
 def metrics(bench: Bench) -> list[Metric]:
-    measures = {
+    measures: dict[str, Measure] = {
         "n": Count(), "size": Sum("size"), "mean": Mean("size"), "least": Min("size"),
         "most": Max("size"), "pages": Uniques("page"), "sizes": Uniques("size"),
     }  # fmt: skip
@@ -113,7 +114,9 @@ async def test_a_run_ends_before_what_is_missing(bench: Bench) -> None:
 
 async def test_what_all_short_ways_left_to_another_reader_is_folded_once(bench: Bench) -> None:
     """An event that one metric cannot place is in the cells of the others once."""
-    layer = await opened(bench, [bench.metric, Metric("all", bench.source, measures={"n": Count()})])
+    layer = await opened(
+        bench, [bench.metric, Metric("all", bench.source, measures={"n": Count()})]
+    )
     layer.fold(0, bench.record(0, page="a"))
     assert layer.fold_run(0, [bench.record(1, page="p" * 3_000)], 0, 1) == 1
     await layer.flush()
