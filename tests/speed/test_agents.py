@@ -55,6 +55,7 @@ async def count(events):
             await asyncio.sleep(0.01)
             await seen.send({{"click": click.id, "amount": click.memory["n"]}}, key=click.id)
 """
+EVENTS = 1_500  # some of them committed before the others are done, also where that is quick
 SEEN = {
     "type": "record",
     "name": "Seen",
@@ -92,16 +93,16 @@ def check_counts(found: Counter[tuple[str, int]], events: int) -> None:
 
 
 def test_each_event_comes_again_until_it_was_done(lab: Lab, seen: str) -> None:
-    lab.produce(400)
+    lab.produce(EVENTS)
     lab.send(b"?")
-    wanted = {(str(n), n) for n in range(400)}
+    wanted = {(str(n), n) for n in range(EVENTS)}
     with lab.worker("looking") as worker:
-        lab.wait_until(lambda: 100 <= lab.committed() < 400)
+        lab.wait_until(lambda: 100 <= lab.committed() < EVENTS)
         worker.kill()
-    before = len(lab.read(seen, 1_000, 2.0))
-    assert 100 <= before < 400
+    before = len(lab.read(seen, 2 * EVENTS, 2.0))
+    assert 100 <= before < EVENTS
     with lab.worker("looking") as worker:
-        lab.wait_until(lambda: lab.committed() == 401)
+        lab.wait_until(lambda: lab.committed() == EVENTS + 1)
         assert stop(worker) == 0
 
     found = amounts(lab, seen)
