@@ -39,7 +39,19 @@ async def read_spans(
         held = (min(heads), max(heads) + HOUR_MS) if heads else (0, 0)
     hours = Hours(whole_hours(request, *held), chosen.begin)
     dims = chosen.begins(is_bounded=request.is_bounded)
-    return await store.read(*ids, *limits, totals=totals, dims=dims, hours=hours)
+    windows = _windows(metric, request)
+    return await store.read(*ids, *limits, totals=totals, dims=dims, hours=hours, windows=windows)
+
+
+def _windows(metric: Metric, request: QueryRequest) -> tuple[int, int] | None:
+    """Of which windows partials are needed; None for all of the hours that are read.
+
+    Where the calendar or what is stored decides which rows there are, all of them tell of that.
+    """
+    if request.start is None or request.end is None or isinstance(request.every, Grain):
+        return None
+    width = metric.window_ms
+    return floor_to(request.start, width), ceil_to(request.end, width)
 
 
 def whole_hours(request: QueryRequest, start: int, end: int) -> list[tuple[int, int]]:

@@ -78,10 +78,11 @@ class MemoryStore(ServingStore):
         totals: Sequence[tuple[int, int]] | None = None,
         dims: Sequence[str] = ("",),
         hours: Hours | None = None,
+        windows: tuple[int, int] | None = None,
     ) -> Reading:
         """See `ServingStore`; nothing here waits, so no other call comes in between."""
         heads, begins = await self.heads(metric, start, end), tuple(dims)
-        partials = await self.partials(metric, start, end)
+        partials = await self.partials(metric, *(windows or (start, end)))
         missed = await self.partials(unfolded, rules.first_timed(start), end)
         return Reading(
             heads=heads,

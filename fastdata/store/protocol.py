@@ -278,6 +278,7 @@ class ServingStore(Protocol):
         totals: Sequence[tuple[int, int]] | None = None,
         dims: Sequence[str] = ("",),
         hours: Hours | None = None,
+        windows: tuple[int, int] | None = None,
     ) -> Reading:
         """Everything that an answer over the windows in `[start, end)` is made of.
 
@@ -293,6 +294,8 @@ class ServingStore(Protocol):
             dims: Totals and partials of the metric whose dimensions begin with none of these texts
                 are not needed, and not in the reading. None begins with another one.
             hours: Where totals of hours, with the start of theirs, replace those of minutes.
+            windows: The interval `[start, end)` of the windows whose partials are needed: those of
+                other windows may be left out. None for all.
         """
 
     async def survey(self, metric: str, unfolded: str, topic: str, start: int, end: int) -> Survey:

@@ -16,7 +16,7 @@ from fastdata.coordinates.instants import HOUR_MS
 from fastdata.coordinates.segments import Coverage
 from fastdata.errors import QueryError
 from fastdata.store.memory import MemoryStore
-from fastdata.store.protocol import Flip, Partial, Total
+from fastdata.store.protocol import Flip, Partial, Reading, Total
 from tests.answer.trips import (
     MINUTE,
     NOON,
@@ -347,3 +347,24 @@ async def test_a_metric_with_a_dimension_layer_cannot_be_asked_for_layers(tmp_pa
     async with MemoryStore() as store:
         with pytest.raises(QueryError, match="'layer' of its own"):
             await query(rides, layers=True, store=store)
+
+
+async def test_only_partials_of_the_windows_asked_for_are_read(
+    rides: Metric, store: MemoryStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await store.upsert([partial(rides, ONE + 5 * MINUTE, ["Oslo", 1], [(3, "ben")])], [])
+    seen, read = [], store.read
+
+    async def note(*args: object, **options: object) -> Reading:
+        reading = await read(*args, **options)  # type: ignore[arg-type]
+        seen.append([p.window for p in reading.partials])
+        return reading
+
+    monkeypatch.setattr(store, "read", note)
+    within = "2013-01-01T13:04", "2013-01-01T13:06"
+    table = await query(rides, *within, every="1m", by=[], store=store)
+    assert table.column("n").to_pylist() == [1]
+    day = await query(rides, "2013-01-01", "2013-01-02", every="day", by=[], store=store)
+    assert day.column("n").to_pylist() == [5]
+
+    assert seen == [[ONE + 5 * MINUTE], [ONE, ONE + 5 * MINUTE]]

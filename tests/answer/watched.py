@@ -27,11 +27,14 @@ class Watched(MemoryStore):
         totals: Sequence[tuple[int, int]] | None = None,
         dims: Sequence[str] = ("",),
         hours: Hours | None = None,
+        windows: tuple[int, int] | None = None,
     ) -> Reading:
         is_of_hours = metric != unfolded
         if is_of_hours and self.before_reading:
             assert await self.undo(*self.before_reading.pop())
-        reading = await super().read(metric, unfolded, topic, start, end, totals, dims, hours)
+        reading = await super().read(
+            metric, unfolded, topic, start, end, totals, dims, hours, windows
+        )
         if is_of_hours:
             self.totals.append(len(reading.totals))
         return reading

@@ -277,6 +277,26 @@ class PartialsContract:
             assert [late] == list(reading.unfolded)
             assert [NOON] == list(reading.heads)
 
+    async def test_all_but_partials_of_other_windows_is_read_with_some_windows(
+        self, store: ServingStore
+    ) -> None:
+        minutes = [NOON + n * MINUTE_MS for n in (0, 1, 2, 3)]
+        late = partial(NOON, metric=UNFOLDED, dims='["late"]', segment=1)
+        await store.upsert([late, *[partial(minute, segment=1) for minute in minutes]], [])
+        await publish(store, covering(p0=1), b"x")
+        every = await read(store)
+
+        some = await store.read(
+            METRIC, UNFOLDED, TOPIC, NOON, TWO, windows=(minutes[1], minutes[3])
+        )
+
+        assert minutes == [p.window for p in every.partials]
+        assert {minutes[1], minutes[2]} <= {p.window for p in some.partials} <= set(minutes)
+        assert (list(every.totals), list(every.unfolded)) == (
+            list(some.totals), list(some.unfolded)
+        )  # fmt: skip
+        assert every.heads == some.heads
+
     @pytest.mark.parametrize("combinations", [3, 40])
     async def test_some_dimensions_of_few_or_many_are_read_whatever_is_beside_them(
         self, store: ServingStore, combinations: int

@@ -115,8 +115,11 @@ class CassandraStore(protocol.ServingStore):
         totals: Sequence[tuple[int, int]] | None = None,
         dims: Sequence[str] = ("",),
         hours: Hours | None = None,
+        windows: tuple[int, int] | None = None,
     ) -> Reading:
         """See `ServingStore`; the order of the reads makes it one snapshot, as told above.
+
+        Its partials lie by the hour, and all of an hour are read.
 
         Raises:
             StoreUnavailableError: Heads kept moving while they were read.

@@ -117,17 +117,20 @@ class SqlStore(protocol.ServingStore):
         totals: Sequence[tuple[int, int]] | None = None,
         dims: Sequence[str] = ("",),
         hours: Hours | None = None,
+        windows: tuple[int, int] | None = None,
     ) -> Reading:
         """See `ServingStore`; a transaction sees one snapshot, whatever is committed meanwhile."""
         counted, missed = _ranges(metric, unfolded, start, end)
+        first, after = windows or (start, end)
         async with self._transaction("read an answer", READ) as connection:
             heads = await statements.fetch_heads(connection, metric, start, end)
             every = ((max(start, a), min(end, b)) for a, b in totals or ())
             wanted = [(start, end)] if totals is None else list(every)
             shown = await fetch_totals(connection, metric, heads, wanted, dims, hours)
             partials_of = await seeks.partials_of(
-                connection, self._dialect, metric, start, end, dims
+                connection, self._dialect, metric, first, after, dims
             )
+            counted |= {"start": first, "end": after}
             rows = await statements.fetch_rows(connection, partials_of, counted)
             partials = rules.beginning(rows, 2, dims)
             visible = statements.visible_partials(self._dialect)
