@@ -159,7 +159,6 @@ class Decoder:
         self._reasons: dict[str, str] = {}  # by fingerprint of a writer's schema; empty: readable
         self._readers: dict[str, DatumReader] = {}  # by the same
         self._by_head: dict[bytes, tuple[Schema, DatumReader]] = {}
-        self._ordinary = self._by_head if source.mapper is None else {}
         self.reader = source.reader
         self._is_copying = has_shared_defaults(source.schema.parsed)
 
@@ -188,7 +187,9 @@ class Decoder:
         It is where the schema is not known yet, or its events are no Avro or are mapped, and for
         what is rare or wrong.
         """
-        if not value or (learned := self._ordinary.get(value[:HEAD_BYTES])) is None:
+        if not value or self._source.mapper is not None:  # which may be declared late
+            return None
+        if (learned := self._by_head.get(value[:HEAD_BYTES])) is None:
             return None
         if (fields := learned[1](value, HEAD_BYTES)) is None:
             return None

@@ -53,11 +53,8 @@ def adding_code(
 def compile_zero(aggregates: Sequence[Aggregate]) -> Callable[[bool], list[State]]:
     """The function that makes the states of a new cell, exact ones if it is told so."""
     names = {f"zero{n}": aggregate.zero for n, aggregate in enumerate(aggregates)}
-    zeros = [
-        "None" if aggregate.zero() is aggregate.zero(exact=True) is None else f"zero{n}(exact)"
-        for n, aggregate in enumerate(aggregates)
-    ]
-    source = f"def make_zero(exact):\n    return [{', '.join(zeros)}]"
+    zeros = ", ".join([f"{name}(exact)" for name in names])
+    source = f"def make_zero(exact):\n    return [{zeros}]"
     return cast("Callable[[bool], list[State]]", make_function(source, names, "zero"))
 
 

@@ -28,9 +28,8 @@ __all__ = ["SourceAgent"]
 
 Fail = Callable[[str, BaseException], None]
 
-_QUEUE_MESSAGES = 8
+_QUEUE_MESSAGES, _RUN_RECORDS = 8, 50
 _STRETCH_S = 0.02
-_RUN_RECORDS = 50  # between two looks at the clock
 _REREAD_EVERY_S = 5.0
 _REVOKE_DEADLINE_S = 5.0
 _FINISH_DEADLINE_S = 15.0  # half of what the watchdog gives a shutdown
@@ -134,13 +133,10 @@ class SourceAgent:
     def _fold_next(
         self, layer: SpeedLayer, message: Message, records: Sequence[Record], start: int
     ) -> int:
-        """Fold records from an index on, for some 20 ms or until the layer is full.
+        """Fold records from an index on, for some 20 ms or until the layer is full; where it ends.
 
-        At least once: records of another generation come again, one before the position was
-        folded already. One after the position is next only if the log has nothing in between.
-
-        Returns:
-            The index to go on from: `start` if records are missing before it.
+        That is `start` if records are missing before it: one after the position is next only if the
+        log has nothing in between. Records of another generation come again.
         """
         tp, generation = message.tp, self._app.consumer_generation_id
         if message.generation_id != generation or self._live.get(tp.partition) != generation:
@@ -157,8 +153,8 @@ class SourceAgent:
     ) -> int:
         number = self.epoch.number(tp.partition)
         owned, limit = layer.partitions[number], layer.dirty_limit(number)
-        index = start
-        while index < len(records):
+        index, is_over = start, False
+        while index < len(records) and not is_over:
             record = records[index]
             if record.offset > owned.position:
                 hole, is_head = self._consumer.holes.before(tp, record.offset)
@@ -168,11 +164,9 @@ class SourceAgent:
                 self._consumer.holes.forget(tp, record.offset)
                 index += 1
             else:
-                room = max(1, limit - owned.cells.dirty)
-                stop = min(len(records), index + min(room, _RUN_RECORDS))
-                index = layer.fold_run(number, records, index, stop)
-            if owned.cells.dirty >= limit or time.monotonic() > deadline:
-                return index
+                room = max(1, min(limit - owned.cells.dirty, _RUN_RECORDS))
+                index = layer.fold_run(number, records, index, index + room)
+            is_over = owned.cells.dirty >= limit or time.monotonic() > deadline
         return index
 
     async def _mend(self, layer: SpeedLayer, message: Message, record: Record) -> bool:

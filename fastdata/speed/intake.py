@@ -82,7 +82,7 @@ class Intake:
             return start
         decode, cells, size = self.decoder.decode_ordinary, owned.cells, self._segment_size
         is_repeat, latest = owned.repeats.is_repeat, self._clock() + self._skew_ms
-        index = start
+        index, stop = start, min(stop, len(records))
         while index < stop:
             record = records[index]
             offset, watermark = record.offset, owned.watermark

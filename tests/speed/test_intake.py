@@ -124,3 +124,13 @@ async def test_what_all_short_ways_left_to_another_reader_is_folded_once(bench: 
     (partial,) = await bench.partials(layer.metrics[1])
     assert layer.metrics[1].load(partial.state) == [2]
     assert [letter.stage for letter in bench.letters] == ["key"]
+
+
+async def test_a_map_function_that_is_declared_late_is_called_from_then_on(bench: Bench) -> None:
+    layer = await opened(bench, [bench.metric])
+    layer.fold(0, bench.record(0, page="a"))
+    bench.source.map(lambda event: None)
+    layer.fold(0, bench.record(1, page="a"))
+    await layer.flush()
+
+    assert await bench.counts() == {'["a"]': 1}

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from fastdata.measures import sums, uniques
+from fastdata.measures.aggregate import CALL
 from fastdata.store.memory import MemoryStore
 from fastdata.verify.reports import UNEXPLAINED
 from tests.verify.clicks import MINUTE, START, Clicks, dims, found
@@ -145,6 +146,7 @@ async def test_an_aggregate_that_adds_wrongly_is_found(
 ) -> None:
     add = sums._WholeSum.add
     monkeypatch.setattr(sums._WholeSum, "add", lambda self, s, value: add(self, s, value) + 1)
+    monkeypatch.setattr(sums._WholeSum, "add_code", CALL)
     clicks = Clicks(tmp_path, MemoryStore())
     for n in range(10):
         clicks.send(n)

@@ -121,16 +121,14 @@ class SqlStore(protocol.ServingStore):
     ) -> Reading:
         """See `ServingStore`; a transaction sees one snapshot, whatever is committed meanwhile."""
         counted, missed = _ranges(metric, unfolded, start, end)
-        first, after = windows or (start, end)
+        limits = windows or (start, end)
         async with self._transaction("read an answer", READ) as connection:
             heads = await statements.fetch_heads(connection, metric, start, end)
             every = ((max(start, a), min(end, b)) for a, b in totals or ())
             wanted = [(start, end)] if totals is None else list(every)
             shown = await fetch_totals(connection, metric, heads, wanted, dims, hours)
-            partials_of = await seeks.partials_of(
-                connection, self._dialect, metric, first, after, dims
-            )
-            counted |= {"start": first, "end": after}
+            partials_of = await seeks.partials_of(connection, self._dialect, metric, *limits, dims)
+            counted["start"], counted["end"] = limits
             rows = await statements.fetch_rows(connection, partials_of, counted)
             partials = rules.beginning(rows, 2, dims)
             visible = statements.visible_partials(self._dialect)
