@@ -179,17 +179,20 @@ class Decoder:
             return self._event(self.reader.read(value, timestamp_ms))
         return self._event(self.read_record(value)[1])
 
+    @property
+    def has_ordinary(self) -> bool:
+        """Whether events are Avro, and none is mapped; a map function may be declared late."""
+        return self.reader is None and self._source.mapper is None
+
     def decode_ordinary(
         self, value: bytes | None
     ) -> tuple[int, str | int | None, dict[str, object]] | None:
         """The time, id and fields of `decode`; None where it is needed to tell.
 
-        It is where the schema is not known yet, or its events are no Avro or are mapped, and for
-        what is rare or wrong.
+        It is where the schema is not known yet, and for what is rare or wrong. To be called only
+        while `has_ordinary`.
         """
-        if not value or self._source.mapper is not None:  # which may be declared late
-            return None
-        if (learned := self._by_head.get(value[:HEAD_BYTES])) is None:
+        if not value or (learned := self._by_head.get(value[:HEAD_BYTES])) is None:
             return None
         if (fields := learned[1](value, HEAD_BYTES)) is None:
             return None

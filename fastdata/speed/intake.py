@@ -67,6 +67,20 @@ class Intake:
         if timestamp != NO_TIMESTAMP:
             owned.written = timestamp
 
+    def take_run(self, owned: Partition, records: Sequence[Record], start: int, stop: int) -> int:
+        """Fold `records[start:stop]` up to where one is missing before; the index to go on from."""
+        is_short = self._outlet is None and self.decoder.has_ordinary
+        index, stop = start, min(stop, len(records))
+        while index < stop:
+            if is_short:
+                index = self.take_ordinary(owned, records, index, stop)
+            if index < stop:
+                if records[index].offset > owned.position:
+                    break
+                self.take(owned, records[index])
+                index += 1
+        return index
+
     def take_ordinary(
         self, owned: Partition, records: Sequence[Record], start: int, stop: int
     ) -> int:
@@ -78,11 +92,11 @@ class Intake:
             The index to go on from, with `take`: `stop` when all of `records[start:stop]` were
             ordinary.
         """
-        if self._outlet is not None or records[start].offset < owned.vouched:
+        if records[start].offset < owned.vouched:
             return start
         decode, cells, size = self.decoder.decode_ordinary, owned.cells, self._segment_size
         is_repeat, latest = owned.repeats.is_repeat, self._clock() + self._skew_ms
-        index, stop = start, min(stop, len(records))
+        index = start
         while index < stop:
             record = records[index]
             offset, watermark = record.offset, owned.watermark
@@ -113,10 +127,15 @@ class Intake:
 
         All that a replay counts is sent on: also what is late, or in the future, for the clock.
         """
-        offset, time, is_vouched = record.offset, event.time, record.offset < owned.vouched
-        reason = self._reason_to_leave_out(owned, offset, event, is_vouched)
-        self._fold_or_reject(owned, record, time, fields, is_vouched, reason is not None)
-        self._remember(owned, offset, time, reason, is_vouched)
+        offset, time, watermark = record.offset, event.time, owned.watermark
+        is_vouched, reason = offset < owned.vouched, None
+        is_known_timely = watermark - self._lateness_ms <= time <= watermark
+        if is_known_timely and event.id is None and not is_vouched:
+            self._fold_or_reject(owned, record, time, fields)
+        else:
+            reason = self._reason_to_leave_out(owned, offset, event, is_vouched)
+            self._fold_or_reject(owned, record, time, fields, is_vouched, reason is not None)
+            self._remember(owned, offset, time, reason, is_vouched)
         if self._outlet is not None and reason != REPEAT:
             try:
                 outgoing = self._outlet.prepare(record, fields)

@@ -195,12 +195,7 @@ class SpeedLayer:
             TableError: The layer has failed before.
         """
         self._check()
-        owned = self.partitions[partition]
-        done = self.intake.take_ordinary(owned, records, start, stop)
-        if done == start and records[start].offset <= owned.position:
-            self.intake.take(owned, records[start])
-            done += 1
-        return done
+        return self.intake.take_run(self.partitions[partition], records, start, stop)
 
     def _check(self) -> None:
         if self._failed:

@@ -174,10 +174,9 @@ class _Tap:
     def __init__(self, layer: SpeedLayer, costs: _Costs) -> None:
         self._layer, self._costs, self._decoder = layer, costs, layer.intake.decoder
 
-    def decode_ordinary(
-        self, value: bytes | None
-    ) -> tuple[int, str | int | None, dict[str, object]] | None:
-        return None  # the event is to come to `decode`
+    @property
+    def has_ordinary(self) -> bool:
+        return False  # the event is to come to `decode`
 
     def decode(self, value: bytes | None, timestamp: int) -> Event:
         self._layer.intake.decoder = self._decoder
