@@ -12,22 +12,20 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.support.lab import Lab, stop
+from tests.support.services.server import free_port
 
 pytestmark = pytest.mark.processes
 
 
-def free_ports(count: int) -> int:
-    """The first of some ports in a row that nobody has."""
+def two_free_ports() -> int:
+    """The first of two ports in a row that nobody has; no outgoing connection takes either."""
     while True:
-        with socket.socket() as first:
-            first.bind(("127.0.0.1", 0))
-            port = int(first.getsockname()[1])
-        try:
-            for number in range(count):
-                with socket.socket() as one:
-                    one.bind(("127.0.0.1", port + number))
-        except OSError:
-            continue
+        port = free_port()
+        with socket.socket() as following:
+            try:
+                following.bind(("127.0.0.1", port + 1))
+            except OSError:
+                continue
         return port
 
 
@@ -64,7 +62,7 @@ def is_ready(port: int) -> bool:
 
 
 def test_a_worker_tells_what_it_has_done_and_what_it_costs(lab: Lab) -> None:
-    port = free_ports(1)
+    port = free_port()
     lab.produce(1_000)
     lab.send(b"no event")
     with running(lab, "worker", "--metrics-port", str(port)) as worker:
@@ -90,7 +88,7 @@ def test_a_worker_tells_what_it_has_done_and_what_it_costs(lab: Lab) -> None:
 
 
 def test_each_of_several_workers_has_the_next_port(lab: Lab) -> None:
-    port = free_ports(2)
+    port = two_free_ports()
     lab.produce(400)
     words = "worker", "--processes", "2", "--metrics-port", str(port)
     with running(lab, *words) as worker:
@@ -100,7 +98,7 @@ def test_each_of_several_workers_has_the_next_port(lab: Lab) -> None:
 
 
 def test_an_archiver_and_a_schedule_tell_theirs(lab: Lab) -> None:
-    port = free_ports(2)
+    port = free_port()
     lab.produce(1_200)
     with running(lab, "archive", "--metrics-port", str(port)) as archiver:
         lab.wait_until(lambda: is_ready(port))
@@ -108,11 +106,12 @@ def test_an_archiver_and_a_schedule_tell_theirs(lab: Lab) -> None:
         lags = {name for name in scrape(port) if name[0] == "fastdata_archive_lag_seconds"}
         assert len(lags) == 4
         assert stop(archiver) == 0
-    words = "replay", "--every", "1h", "--window", "9000d", "--metrics-port", str(port + 1)
+    port = free_port()
+    words = "replay", "--every", "1h", "--window", "9000d", "--metrics-port", str(port)
     with running(lab, *words) as schedule:
-        lab.wait_until(lambda: is_ready(port + 1))
-        lab.wait_until(lambda: scrape(port + 1)["fastdata_replays_total", "ok"] == 1)
-        found = scrape(port + 1)
+        lab.wait_until(lambda: is_ready(port))
+        lab.wait_until(lambda: scrape(port)["fastdata_replays_total", "ok"] == 1)
+        found = scrape(port)
         assert stop(schedule) == 0
     assert found["fastdata_replayed_events_total", "pages"] == 1_200
     assert 0 < found["fastdata_covered_age_seconds",] < 600
