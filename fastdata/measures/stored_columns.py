@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from fastdata.measures.envelope import HEAD, MAX_BYTES, part_head, too_large
 
-__all__ = ["distinct", "envelopes", "integers", "joined", "payloads", "value_sets"]
+__all__ = ["distinct", "envelopes", "in_order", "integers", "joined", "payloads", "value_sets"]
 
 _BYTES = pa.large_binary()
 _WORD = 8  # bytes
@@ -66,9 +66,24 @@ def distinct(data: bytes, text_end: bytes | None) -> bytes:
         numbers = pa.Array.from_buffers(pa.int64(), len(data) // _WORD, [None, pa.py_buffer(data)])
         return cast("bytes", numbers.unique().to_numpy().tobytes())
     ends = 1 + np.flatnonzero(np.frombuffer(data, np.uint8) == ord(text_end))
-    _, offsets, texts = (different := _column(ends, data).unique()).buffers()
-    size = np.frombuffer(offsets, np.int64, len(different) + 1)[-1]
-    return cast("bytes", texts.to_pybytes()[:size])
+    return _data(_column(ends, data).unique())
+
+
+def in_order(data: bytes, text_end: bytes | None) -> bytes:
+    """The same values in the order of `items.Items.dump`.
+
+    Args:
+        text_end: What is behind each text, and greater than all in it; None where values are
+            integers.
+    """
+    if text_end is None:
+        return np.sort(np.frombuffer(data, "<i8")).tobytes()
+    bytes_ = np.frombuffer(data, np.uint8)
+    is_end = bytes_ == ord(text_end)
+    ends = 1 + np.flatnonzero(is_end)
+    # With the least byte behind it, a text that another one begins with comes first.
+    order = pc.sort_indices(_column(ends, np.where(is_end, np.uint8(0), bytes_)))
+    return _data(_column(ends, data).take(order))
 
 
 def joined(*columns: pa.Array | bytes) -> pa.Array:
@@ -96,6 +111,13 @@ def envelopes(codes: Sequence[int], columns: Sequence[pa.Array]) -> list[bytes]:
     if (largest := max(map(len, whole), default=0)) > MAX_BYTES:
         raise too_large(largest, MAX_BYTES)
     return whole
+
+
+def _data(column: pa.Array) -> bytes:
+    """The bytes of all rows behind each other, of a column that is no slice."""
+    _, offsets, data = column.buffers()
+    size = np.frombuffer(offsets, np.int64, len(column) + 1)[-1]
+    return cast("bytes", data.to_pybytes()[:size])
 
 
 def _column(ends: NDArray[np.int64], data: Any) -> pa.Array:

@@ -18,7 +18,7 @@ from fastdata.measures.exact_or_sketch import (
     DistinctAggregate,
     DistinctSketch,
 )
-from fastdata.measures.items import Items
+from fastdata.measures.items import MAX_EXACT_BYTES, Items
 from fastdata.measures.numbers import FieldMeasure, checked_type
 
 if TYPE_CHECKING:
@@ -63,15 +63,17 @@ class Uniques(FieldMeasure):
         return _UniquesAggregate(items, self.lg_k, items.item_type)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _StoredValues:
     """The state of many values that groups have: most are counted, and never read one by one.
 
     Attributes:
-        data: The values as they are stored, in any order.
+        data: The values as they are stored, each once.
+        is_sorted: Whether they are in order, as is needed to store them again.
     """
 
     data: bytes
+    is_sorted: bool = False
 
 
 _Read = set[Any] | DistinctSketch
@@ -96,10 +98,16 @@ class _UniquesAggregate(DistinctAggregate):
         return DistinctAggregate.present(self, state)
 
     def dump(self, state: _State) -> bytes:
+        if isinstance(state, _StoredValues) and len(state.data) <= MAX_EXACT_BYTES:
+            return self.dump_whole(state)
         return DistinctAggregate.dump(self, self._read(state))
 
     def dump_whole(self, state: _State) -> bytes:
-        return DistinctAggregate.dump_whole(self, self._read(state))
+        if not isinstance(state, _StoredValues):
+            return DistinctAggregate.dump_whole(self, state)
+        if not state.is_sorted:
+            state.data, state.is_sorted = self.items.in_order(state.data), True
+        return bytes((self.lg_k, SET)) + state.data
 
     def _read(self, state: _State) -> _Read:
         return self._load_values(state.data) if isinstance(state, _StoredValues) else state

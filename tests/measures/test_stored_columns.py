@@ -13,7 +13,7 @@ from fastdata.errors import CorruptStateError
 from fastdata.events.fieldtypes import FieldType, Kind
 from fastdata.measures.count import Count
 from fastdata.measures.envelope import MAX_BYTES, pack
-from fastdata.measures.items import MAX_EXACT_BYTES
+from fastdata.measures.items import MAX_EXACT_BYTES, Items
 from fastdata.measures.numbers import int_to_bytes
 from fastdata.measures.sets import Sets
 from fastdata.measures.stored_columns import envelopes, integers, joined, payloads
@@ -74,6 +74,17 @@ def test_distinct_values(measure: Uniques | Sets, groups: list[set[Any]]) -> Non
     column = pa.array(values, pa.int64() if kind == "int" else pa.string())
     dumped = aggregate.dump_groups(column, np.cumsum(list(map(len, groups)), dtype=np.int64))
     assert dumped.to_pylist() == list(map(aggregate.dump, groups))
+
+
+@given(
+    st.lists(st.text("\0\1a\u007f\u00e9\U0010ffff", max_size=4), unique=True)
+    | st.lists(LONGS, unique=True)
+)
+def test_values_are_sorted_as_they_are_dumped(values: list[Any]) -> None:
+    kind: Kind = "int" if values and isinstance(values[0], int) else "string"
+    items = Items.of_type("x", FieldType(kind))
+    stored = items.joined([items.dump([value]) for value in values])
+    assert items.in_order(stored) == items.dump(values)
 
 
 @pytest.mark.parametrize("more", [0, 1])
