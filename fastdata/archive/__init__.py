@@ -1,6 +1,5 @@
 """Every event of a topic, kept for good: Kafka to an object store, and back to batch."""
 
-from fastdata.archive.consumer import ArchiveProgress, run_archive
 from fastdata.archive.epochs import add_epoch, load_epochs
 from fastdata.archive.manifest import Entry, ObjectEntry
 from fastdata.archive.reader import ArchiveReader, Snapshot
@@ -9,7 +8,6 @@ from fastdata.archive.storage import ArchiveStorage, open_archive_storage
 from fastdata.archive.writer import PartitionArchive
 
 __all__ = [
-    "ArchiveProgress",
     "ArchiveReader",
     "ArchiveStorage",
     "ArchivedRecord",
@@ -20,5 +18,4 @@ __all__ = [
     "add_epoch",
     "load_epochs",
     "open_archive_storage",
-    "run_archive",
 ]

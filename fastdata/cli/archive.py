@@ -5,6 +5,7 @@ import json
 import os
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,7 @@ from fastdata.cli.signals import on_signal
 from fastdata.errors import did_you_mean
 
 if TYPE_CHECKING:
-    from fastdata.archive import ArchiveProgress
+    from fastdata.archive.consumer import ArchiveProgress
 
 __all__ = ["archive"]
 
@@ -80,6 +81,13 @@ def archive(
 archive.add_command(import_archive)
 
 
+def _check_names(accept_loss: Sequence[str], declared: Sequence[str]) -> None:
+    for name in accept_loss:
+        if name not in declared:
+            advice = did_you_mean(name, declared, f"there are: {', '.join(declared)}")
+            raise click.UsageError(f"no source {name!r} is declared; {advice}")
+
+
 async def _archive(
     once: bool,
     accept_loss: bool | tuple[str, ...],
@@ -87,7 +95,8 @@ async def _archive(
     port: int | None,
     as_json: bool,
 ) -> None:
-    from fastdata.archive import open_archive_storage, run_archive
+    from fastdata.archive import open_archive_storage
+    from fastdata.archive.consumer import run_archive
     from fastdata.declare.catalog import load_folder
     from fastdata.events.registry import open_registry
     from fastdata.kafka.connection import Broker
@@ -95,10 +104,8 @@ async def _archive(
 
     settings = Settings.load(**with_port(port))
     sources = list(load_folder(settings.agents).sources.values())
-    for name in accept_loss if isinstance(accept_loss, tuple) else ():
-        if name not in (names := sorted(source.name for source in sources)):
-            advice = did_you_mean(name, names, f"there are: {', '.join(names)}")
-            raise click.UsageError(f"no source {name!r} is declared; {advice}")
+    if isinstance(accept_loss, tuple):
+        _check_names(accept_loss, sorted(source.name for source in sources))
     telemetry = ArchiveTelemetry(settings)
     reporter = _Reporter(len({source.topic for source in sources}), once, as_json, telemetry)
     on_signal(reporter.stop.set)

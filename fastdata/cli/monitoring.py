@@ -11,7 +11,7 @@ import click
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
-    from fastdata.archive import ArchiveProgress
+    from fastdata.archive.consumer import ArchiveProgress
     from fastdata.batch.schedule import ScheduledRun
     from fastdata.monitor import Monitor, Values
     from fastdata.settings import Settings

@@ -15,13 +15,11 @@ import pytest
 from confluent_kafka import Producer
 
 from fastdata.archive import (
-    ArchiveProgress,
     ArchiveReader,
     add_epoch,
     open_archive_storage,
-    run_archive,
 )
-from fastdata.archive.consumer import _SourceArchive
+from fastdata.archive.consumer import ArchiveProgress, _SourceArchive, run_archive
 from fastdata.coordinates.epochs import Epoch, LogIdentity
 from fastdata.declare.source import Source
 from fastdata.errors import (
@@ -305,7 +303,8 @@ async def test_two_sources_of_one_topic_must_agree(world: World, tmp_path: Path)
 ARCHIVER = """
     import asyncio, signal, sys
     from pathlib import Path
-    from fastdata.archive import open_archive_storage, run_archive
+    from fastdata.archive import open_archive_storage
+    from fastdata.archive.consumer import run_archive
     from fastdata.kafka.connection import Broker
     from fastdata.events.registry import FolderRegistry
     from fastdata.declare.source import Source
