@@ -22,7 +22,7 @@ __all__ = ["FoldingPool", "choose_workers"]
 
 _T = TypeVar("_T")
 # Below it, starting processes takes as long as they would save.
-_SMALL_EVENTS: Mapping[Engine, int] = {"rows": 20_000, "columns": 1_000_000}
+_SMALL_EVENTS: Mapping[Engine, int] = {"rows": 20_000, "columns": 3_000_000}
 # More are for who has the memory: some 120 MB each.
 _DEFAULT_WORKERS = 2
 # Of hours with more, one at a time: an event may be a cell of its own, which takes a kilobyte.
