@@ -42,7 +42,8 @@ class Layers:
     Attributes:
         metric: With the measures that are asked for.
         doubts: What it leaves open.
-        held: The hours `[start, end)` of which anything was read, ms UTC; None when nothing was.
+        held: The hours `[start, end)` of which anything was read, ms UTC; None when nothing was,
+            and where the windows of the answer are the same whatever is stored.
         earlier: The definition before the present one, where that one alone has been counted.
     """
 
@@ -82,8 +83,10 @@ class Layers:
             else (await read_spans(metric, request, chosen, store), None)
         )
         earlier = await _earlier(metric, request, chosen, reading, store)
-        # Rolling days of which only left out events are known have not come yet, and have no row.
-        held = held_range(metric, reading, with_left_out=request.rolling is None)
+        held = None
+        if request.fixed_range is None:
+            # Rolling days of which only left out events are known have not come, and have no row.
+            held = held_range(metric, reading, with_left_out=request.rolling is None)
         return cls(metric, Doubts(metric, reading), held, earlier, chosen, windows)
 
     def merged(

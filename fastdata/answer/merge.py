@@ -40,6 +40,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from itertools import accumulate, chain
+from operator import attrgetter
 from typing import NamedTuple
 
 from fastdata.answer.buckets import Buckets
@@ -238,7 +239,7 @@ def held_range(metric: Metric, reading: Reading, with_left_out: bool) -> tuple[i
             year after all else: such times are mistakes, and a range would reach to the year 9999.
     """
     spans = set(reading.heads)
-    windows = {partial.window for partial in reading.partials}
+    windows = set(map(attrgetter("window"), reading.partials))
     spans.update(floor_to(window, metric.span_ms) for window in windows)
     if with_left_out:
         moments = [*spans, *(report.updated for report in reading.progress)]

@@ -46,12 +46,12 @@ async def read_spans(
 def _windows(metric: Metric, request: QueryRequest) -> tuple[int, int] | None:
     """Of which windows partials are needed; None for all of the hours that are read.
 
-    Where the calendar or what is stored decides which rows there are, all of them tell of that.
+    Where it is not known which windows there are, all of them tell of that.
     """
-    if request.start is None or request.end is None or isinstance(request.every, Grain):
+    if request.fixed_range is None:
         return None
-    width = metric.window_ms
-    return floor_to(request.start, width), ceil_to(request.end, width)
+    (start, end), width = request.fixed_range, metric.window_ms
+    return floor_to(start, width), ceil_to(end, width)
 
 
 def whole_hours(request: QueryRequest, start: int, end: int) -> list[tuple[int, int]]:

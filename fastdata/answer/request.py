@@ -112,6 +112,13 @@ class QueryRequest:
             _LATEST if last is None else ceil_to(last, span_ms),
         )
 
+    @property
+    def fixed_range(self) -> tuple[int, int] | None:
+        """Both ends; None where the calendar or what is stored decides which windows there are."""
+        if self.start is None or self.end is None or isinstance(self.every, Grain):
+            return None
+        return self.start, self.end
+
     def within(self, held: tuple[int, int] | None) -> Self:
         """The request with both ends known, or with neither, when there is nothing between them.
 

@@ -140,22 +140,24 @@ def group_reading(
 
 def _grouped(items: Iterable[Total | Partial], buckets: Buckets, chosen: ChosenDims) -> _Envelopes:
     groups: _Envelopes = {}
+    of_stored: dict[str, list[bytes]] = {}  # of the bucket
     start = end = buckets.start
     for item in items:
+        window, stored = item.window, item.dims
         # Neighbors are mostly of one bucket.
-        if not start <= item.window < end:
-            if not buckets.start <= item.window < buckets.end:
+        if not start <= window < end:
+            if not buckets.start <= window < buckets.end:
                 continue
-            start = buckets.start_of(item.window)
+            start = buckets.start_of(window)
             end = buckets.end_of(start)
-        dims = chosen[item.dims]
-        if dims is None:
-            continue
-        group = groups.get((start, dims))
+            of_stored = {}
+        group = of_stored.get(stored)
         if group is None:
-            groups[start, dims] = [item.state]
-        else:
-            group.append(item.state)
+            dims = chosen[stored]
+            if dims is None:
+                continue
+            group = of_stored[stored] = groups.setdefault((start, dims), [])
+        group.append(item.state)
     return groups
 
 

@@ -16,15 +16,15 @@ from sqlalchemy import (
     and_,
     bindparam,
     cast,
-    column,
     delete,
     exists,
     func,
+    literal,
     or_,
     select,
     true,
+    union_all,
     update,
-    values,
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.base import ReadOnlyColumnCollection
@@ -268,11 +268,16 @@ def _looking(
     walk: CTE, dims: Sequence[str], table: Table, here: Sequence[ColumnElement[bool]]
 ) -> FromClause:
     """The rows of a table where a walk has come to, with dimensions that begin with some texts."""
-    low, high = column("low", tables.TEXT), column("high", tables.TEXT)
-    texts = [(text, rules.after(text)) for text in dims]
-    begin = values(low, high, name="beginnings").data(texts).cte("beginnings")
+    # Of VALUES, SQLAlchemy would make the text of the statement anew each time.
+    begin = union_all(
+        *[select(_text(text, "low"), _text(rules.after(text), "high")) for text in dims]
+    ).cte("beginnings")
     is_chosen = table.c.dims >= begin.c.low, table.c.dims < begin.c.high
     return walk.join(begin, true()).join(table, and_(*here, *is_chosen))
+
+
+def _text(value: str, name: str) -> ColumnElement[str]:
+    return cast(literal(value, tables.TEXT), tables.TEXT).label(name)
 
 
 def visible_partials(dialect: Database) -> Select[Any]:
