@@ -1,46 +1,16 @@
-"""What a worker tells over HTTP while it runs, alone and as one of several."""
+"""What a worker tells over HTTP while it runs, and so an archiver and a schedule."""
 
-import socket
-import subprocess
-import sys
 import time
 import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.support.lab import Lab, stop
 from tests.support.services.server import free_port
+from tests.support.telling import is_ready, running
 
 pytestmark = pytest.mark.processes
-
-
-def two_free_ports() -> int:
-    """The first of two ports in a row that nobody has; no outgoing connection takes either."""
-    while True:
-        port = free_port()
-        with socket.socket() as following:
-            try:
-                following.bind(("127.0.0.1", port + 1))
-            except OSError:
-                continue
-        return port
-
-
-@contextmanager
-def running(lab: Lab, *words: str) -> Iterator["subprocess.Popen[bytes]"]:
-    command = [sys.executable, "-m", "fastdata", *words]
-    with (lab.folder / "worker.log").open("ab") as log:
-        process = subprocess.Popen(
-            command, cwd=lab.folder, env=lab.environment, stdout=log, stderr=subprocess.STDOUT
-        )
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.wait()
 
 
 def scrape(port: int) -> dict[tuple[str, ...], float]:
@@ -52,13 +22,6 @@ def scrape(port: int) -> dict[tuple[str, ...], float]:
         for family in text_string_to_metric_families(body)
         for sample in family.samples
     }
-
-
-def is_ready(port: int) -> bool:
-    try:
-        return bool(urllib.request.urlopen(f"http://127.0.0.1:{port}/health/ready", timeout=10))
-    except OSError:
-        return False
 
 
 def test_a_worker_tells_what_it_has_done_and_what_it_costs(lab: Lab) -> None:
@@ -85,16 +48,6 @@ def test_a_worker_tells_what_it_has_done_and_what_it_costs(lab: Lab) -> None:
     assert found["fastdata_state_cells", "pages", "clicks"] >= 0
     assert 0 <= found["fastdata_watchdog_age_seconds", "the event loop"] < 10
     assert found["fastdata_watchdog_limit_seconds", "the event loop"] == 30
-
-
-def test_each_of_several_workers_has_the_next_port(lab: Lab) -> None:
-    port = two_free_ports()
-    lab.produce(400)
-    words = "worker", "--processes", "2", "--metrics-port", str(port)
-    with running(lab, *words) as worker:
-        lab.wait_until(lambda: is_ready(port) and is_ready(port + 1))
-        lab.wait_until_folded(400)
-        assert stop(worker) == 0
 
 
 def test_an_archiver_and_a_schedule_tell_theirs(lab: Lab) -> None:

@@ -2,12 +2,15 @@
 
 import os
 import signal
+import socket
 
 from tests.real.kafka.groups import Group
 from tests.real.kafka.test_partitions import add_partitions, send_to_added
 from tests.support.lab import Lab, stop
 from tests.support.services.kafka import Kafka
+from tests.support.services.server import free_port
 from tests.support.supervising import children, joins, supervised
+from tests.support.telling import is_ready, running
 
 
 async def test_one_that_is_started_again_costs_the_others_no_rebalance(
@@ -62,3 +65,25 @@ def test_a_topic_that_is_missing_ends_all_with_1(lab: Lab) -> None:
     assert run.returncode == 1
     assert "fastdata cannot start: there is no topic 'nowhere'" in run.stdout + run.stderr
     assert "ended with code 1, and so all are stopped" in run.stderr
+
+
+def test_each_of_several_workers_has_the_next_port(lab: Lab) -> None:
+    port = two_free_ports()
+    lab.produce(400)
+    words = "worker", "--processes", "2", "--metrics-port", str(port)
+    with running(lab, *words) as worker:
+        lab.wait_until(lambda: is_ready(port) and is_ready(port + 1))
+        lab.wait_until_folded(400)
+        assert stop(worker) == 0
+
+
+def two_free_ports() -> int:
+    """The first of two ports in a row that nobody has; no outgoing connection takes either."""
+    while True:
+        port = free_port()
+        with socket.socket() as following:
+            try:
+                following.bind(("127.0.0.1", port + 1))
+            except OSError:
+                continue
+        return port
