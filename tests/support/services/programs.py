@@ -113,4 +113,5 @@ NEEDED: dict[str, Callable[[], object]] = {
     "S3": lambda: s3(Path()),
     "PostgreSQL": downloads.postgres,
     "MariaDB": downloads.mariadb,
+    "ClickHouse": downloads.chdb,
 }
