@@ -65,7 +65,7 @@ async def worker_part(client: dict[str, Any], folder: Path, asked: argparse.Name
 
 async def replay_part(client: dict[str, Any], folder: Path, asked: argparse.Namespace) -> Any:
     """A replay and its peers."""
-    events = asked.events or (300_000 if asked.quick else 2_000_000)
+    events = asked.events or (1_000_000 if asked.quick else 2_000_000)
     return await replaying.measure(folder, events, asked.rounds)
 
 
