@@ -53,7 +53,7 @@ fetch: $(STAMP) ## Download what the services need (the others do it when they n
 	@$(BIN)/python -m tests.support.services fetch
 
 .PHONY: bench
-bench: $(STAMP) ## What it costs, beside its peers (ARGS="--quick", five minutes on idle processors)
+bench: $(STAMP) ## What it costs, beside its peers (ARGS="--quick", ten minutes on idle processors)
 	@$(BIN)/python -m benchmarks $(ARGS)
 
 .PHONY: lint

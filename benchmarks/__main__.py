@@ -181,7 +181,7 @@ def main(arguments: list[str]) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        "--quick", action="store_true", help="fewer events and rounds: some five minutes"
+        "--quick", action="store_true", help="fewer events and rounds: some ten minutes"
     )
     parser.add_argument(
         "--only",
