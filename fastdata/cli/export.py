@@ -44,7 +44,8 @@ class _ExportOptions(TypedDict):
 @click.option(
     "--to",
     metavar="URL",
-    help="postgresql://…, sqlite:///…, mysql://…, clickhouse://…, duckdb:///…, kafka://TOPIC; "
+    help="postgresql://…, sqlite:///…, mysql://…, clickhouse://…, opensearch://…, duckdb:///…, "
+    "kafka://TOPIC; "
     "for Parquet a folder or s3://…  "
     "[default: the store]",
 )

@@ -15,7 +15,6 @@ one step when that holds all that the store has. The old versions stay; no table
 # ruff: noqa: S608 - all that is put into SQL are names of ours, and quoted.
 
 import asyncio
-import hashlib
 import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
@@ -33,6 +32,7 @@ from fastdata.exports.clickhouse_server import ClickHouse
 from fastdata.exports.sql_columns import KEY, NEVER_NULL, records_of
 from fastdata.exports.table import FlatTable
 from fastdata.exports.target import PartMarks
+from fastdata.exports.versions import digest_of
 from fastdata.store.sql.dialect import to_its_end
 
 __all__ = ["ClickHouseTarget"]
@@ -46,7 +46,6 @@ _COMMENT = "fastdata export "
 _MARK = "mark"  # the key of a row that is the mark of the part that begins there
 # No dimension and no measure can have such a name.
 _DIGEST, _VERSION, _GONE = "0digest", "0version", "0gone"
-_MOMENTS = ("read_until", "updated_at")
 _OURS = {
     KEY: "String",
     _DIGEST: "String",  # of a mark the mark
@@ -196,10 +195,7 @@ class ClickHouseTarget:
 
     def _row(self, record: Mapping[str, object]) -> dict[str, Any]:
         values = {name: self._value(name, value) for name, value in record.items() if name != KEY}
-        content = [value for name, value in values.items() if name not in _MOMENTS]
-        text = json.dumps(content, default=str, ensure_ascii=False).encode()
-        digest = hashlib.blake2b(text, digest_size=16).hexdigest()
-        return values | self._bookkeeping(str(record[KEY]), digest, is_gone=False)
+        return values | self._bookkeeping(str(record[KEY]), digest_of(values), is_gone=False)
 
     def _value(self, name: str, value: object) -> object:
         if isinstance(value, list | dict):

@@ -100,8 +100,8 @@ async def export(
 
     Args:
         metric: Whose answers the rows are.
-        to: `postgresql://…`, `sqlite:///…`, `mysql://…`, `clickhouse://…` or
-            `duckdb:///…`; a folder or
+        to: `postgresql://…`, `sqlite:///…`, `mysql://…`, `clickhouse://…`,
+            `opensearch://…` or `duckdb:///…`; a folder or
             `s3://bucket/prefix` for Parquet; `kafka://topic` for events; None for the store itself,
             if that is one of the first two.
         every: Width of a window: minutes that divide an hour, hours that divide a day, or days; or

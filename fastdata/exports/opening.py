@@ -17,7 +17,7 @@ _TOPIC = "kafka://"
 
 _MYSQL = ("mysql:", "mariadb:")
 _SQL = ("sqlite", "postgres", "duckdb:", *_MYSQL)
-_CLICKHOUSE = "clickhouse:"
+_CLICKHOUSE, _OPENSEARCH = "clickhouse:", "opensearch:"
 _NO_TABLES = ("memory:", "cassandra:")
 _TOPIC_NAME = re.compile(r"[A-Za-z0-9._-]{1,240}")
 _DUCKDB_FILE = re.compile(r"duckdb:///((?!:memory:)[^?]*[^?/])")
@@ -26,7 +26,8 @@ _FILES = (".csv", ".tsv", ".txt", ".json", ".xlsx", ".db", ".sqlite", ".duckdb")
 _PLACES = (
     "postgresql://user:password@host/database, sqlite:///flat.db, "
     "mysql://user:password@host/database, clickhouse://user:password@host/database, "
-    "duckdb:///flat.duckdb, kafka://topic, s3://bucket/flat or a folder for Parquet"
+    "opensearch://user:password@host, duckdb:///flat.duckdb, kafka://topic, s3://bucket/flat or a "
+    "folder for Parquet"
 )
 _NO_PLACE = f"which is no place for a flat table; give it as in {_PLACES}"
 
@@ -54,8 +55,8 @@ def open_target(flat: "FlatTable", url: str, *, only_exact: bool = False) -> "Ta
 
     Args:
         flat: The table.
-        url: `sqlite:///…`, `duckdb:///…`, `postgresql://…`, `mysql://…`, `clickhouse://…` or
-            `kafka://topic`; or for Parquet a folder, `file:///…` or `s3://…`.
+        url: `sqlite:///…`, `duckdb:///…`, `postgresql://…`, `mysql://…`, `clickhouse://…`,
+            `opensearch://…` or `kafka://topic`; or for Parquet a folder, `file:///…` or `s3://…`.
         only_exact: Only for a topic: a row is sent when it is exact.
 
     Raises:
@@ -73,7 +74,7 @@ def open_target(flat: "FlatTable", url: str, *, only_exact: bool = False) -> "Ta
     if only_exact:
         raise ExportError("only a topic can have exact rows alone: --only-exact needs a kafka://…")
     scheme = _SCHEME.match(url)
-    if scheme is not None and not url.startswith((*_SQL, _CLICKHOUSE, "file:", "s3:")):
+    if scheme is not None and not url.startswith((*_SQL, _CLICKHOUSE, _OPENSEARCH, "file:", "s3:")):
         raise ExportError(f"--to is {scheme[0]}…, {_NO_PLACE}")
     if (name := url.rpartition("/")[2]).lower().endswith(_FILES) and not url.startswith(_SQL):
         raise ExportError(
@@ -87,6 +88,8 @@ def open_target(flat: "FlatTable", url: str, *, only_exact: bool = False) -> "Ta
         return SqlTarget(flat, _database(url))
     if url.startswith(_CLICKHOUSE):
         return _clickhouse(flat, url)
+    if url.startswith(_OPENSEARCH):
+        return _opensearch(flat, url)
     from fastdata.archive.storage import open_archive_storage
     from fastdata.exports.parquet import ParquetTarget
 
@@ -135,6 +138,14 @@ def _clickhouse(flat: "FlatTable", url: str) -> "Target":
     from fastdata.exports.clickhouse_server import ClickHouse
 
     return ClickHouseTarget(flat, ClickHouse(url))
+
+
+def _opensearch(flat: "FlatTable", url: str) -> "Target":
+    _check_installed("opensearchpy", "OpenSearch", "opensearch")
+    from fastdata.exports.opensearch import OpenSearchTarget
+    from fastdata.exports.opensearch_server import OpenSearchServer
+
+    return OpenSearchTarget(flat, OpenSearchServer(url))
 
 
 def _topic(flat: "FlatTable", name: str, only_exact: bool) -> "Target":

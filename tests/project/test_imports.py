@@ -88,6 +88,7 @@ DRIVERS = {
     "asyncpg": ("store/sql/postgres.py",),
     "duckdb": ("exports/duckdb_file.py",),
     "aiomysql": (),
+    "opensearchpy": ("exports/opensearch.py", "exports/opensearch_server.py"),
     "clickhouse_connect": ("exports/clickhouse.py", "exports/clickhouse_server.py"),
     "cassandra": ("store/cassandra/",),
     "obstore": ("archive/",),

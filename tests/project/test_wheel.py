@@ -67,6 +67,7 @@ def test_faust_is_pinned_because_its_internals_are_used(wheel: zipfile.ZipFile) 
         ("duckdb", "duckdb"),
         ("aiomysql", "mysql"),
         ("clickhouse-connect", "clickhouse"),
+        ("opensearch-py", "opensearch"),
     ],
 )
 def test_the_driver_of_a_database_is_an_extra(

@@ -81,6 +81,16 @@ def jars(pinned: pins.Jars) -> Path:
     return _fetched(f"{name}-{version}", fetch)
 
 
+def opensearch() -> tuple[Path, Path]:
+    """The folders with the server and with its transport.
+
+    Raises:
+        UnavailableError: They cannot be fetched, or are not what is pinned.
+    """
+    java_21()
+    return jars(pins.OPENSEARCH), jars(pins.OPENSEARCH_NETTY)
+
+
 def apicurio() -> Path:
     """The folder with the registry.
 

@@ -17,6 +17,7 @@ from tests.support.services.downloads import UnavailableError
 from tests.support.services.kafka import Kafka, KafkaCluster, SecureKafka
 from tests.support.services.mariadb import MariaDb
 from tests.support.services.mirrormaker import KafkaPair
+from tests.support.services.opensearch import OpenSearchNode
 from tests.support.services.postgres import Postgres
 from tests.support.services.programs import NEEDED
 from tests.support.services.registry import Registry
@@ -32,6 +33,7 @@ NAMES = {
     "kafka_cluster",
     "kafka_pair",
     "mariadb",
+    "opensearch",
     "postgres",
     "registry",
     "restartable_kafka",
@@ -128,6 +130,13 @@ def clickhouse(pytestconfig: pytest.Config) -> Iterator[ClickHouseEngine]:
     """The engine of one."""
     with running(pytestconfig, ClickHouseEngine) as engine:
         yield engine
+
+
+@pytest.fixture(scope="module")
+def opensearch(pytestconfig: pytest.Config) -> Iterator[OpenSearchNode]:
+    """One node of one module's own, which may stop it."""
+    with running(pytestconfig, OpenSearchNode) as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

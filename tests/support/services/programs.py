@@ -114,4 +114,5 @@ NEEDED: dict[str, Callable[[], object]] = {
     "PostgreSQL": downloads.postgres,
     "MariaDB": downloads.mariadb,
     "ClickHouse": downloads.chdb,
+    "OpenSearch": downloads.opensearch,
 }
