@@ -1,15 +1,13 @@
 """What is peculiar to a ClickHouse server: its URL, the settings of a session, its errors."""
 
 import logging
-import ssl
-from collections.abc import Mapping
-from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 import clickhouse_connect
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError, Error
 
 from fastdata.errors import CommitUnknownError, FastdataError, SettingsError, StoreUnavailableError
+from fastdata.exports.server_url import ServerUrl
 
 __all__ = ["SETTINGS", "ClickHouse"]
 
@@ -58,30 +56,24 @@ class ClickHouse:
     """What its driver raises."""
 
     def __init__(self, url: str) -> None:
-        parts, self._options = _parsed(url)
-        self._is_secure = "ssl_ca" in self._options or self._options.get("secure") == "1"
-        self._host = parts.hostname
-        self._port = parts.port or (8443 if self._is_secure else 8123)
-        self._user, self._password = unquote(parts.username or ""), unquote(parts.password or "")
-        self.database = unquote(parts.path[1:])
-        self.shown = f"clickhouse://{self._host}:{self._port}/{self.database}"
-        if (file := self._options.get("ssl_ca")) is not None:
-            try:
-                ssl.create_default_context(cafile=file)
-            except (OSError, ssl.SSLError) as error:
-                raise SettingsError(f"--to: ssl_ca={file} cannot be used: {error}") from error
+        self._url = ServerUrl.parse(url, _EXAMPLE)
+        self.database = self._url.path
+        if not self._url.host or not self.database or "/" in self.database:
+            raise SettingsError(f"--to names no host or no database: {_EXAMPLE}")
+        self._port = self._url.port or (8443 if self._url.is_secure else 8123)
+        self.shown = f"clickhouse://{self._url.host}:{self._port}/{self.database}"
 
     def client(self) -> Client:
         """A client of the database, for one thread at a time; it blocks."""
         logging.getLogger("clickhouse_connect").setLevel(logging.ERROR)  # warns of what it raises
         return clickhouse_connect.get_client(
-            host=self._host,
+            host=self._url.host,
             port=self._port,
-            username=self._user or None,
-            password=self._password,
+            username=self._url.user or None,
+            password=self._url.password,
             database=self.database,
-            interface="https" if self._is_secure else "http",
-            ca_cert=self._options.get("ssl_ca"),
+            interface="https" if self._url.is_secure else "http",
+            ca_cert=self._url.ca,
             settings=SETTINGS,
             connect_timeout=10,
             query_limit=0,
@@ -104,19 +96,3 @@ class ClickHouse:
             message += "; is the server running, at the host and the HTTP port of --to?"
             return CommitUnknownError(message) if is_writing else StoreUnavailableError(message)
         return StoreUnavailableError(message)
-
-
-def _parsed(text: str) -> tuple[SplitResult, Mapping[str, str]]:
-    try:
-        url = urlsplit(text)
-        is_whole = bool(url.hostname and url.path[1:] and "/" not in url.path[1:] and url.port != 0)
-    except ValueError as error:
-        raise SettingsError(f"--to is not understood: {_EXAMPLE}") from error
-    if not is_whole:
-        raise SettingsError(f"--to names no host or no database: {_EXAMPLE}")
-    options = dict(parse_qsl(url.query, keep_blank_values=True))
-    if unknown := options.keys() - {"secure", "ssl_ca"}:
-        raise SettingsError(f"--to has {', '.join(sorted(unknown))} behind ?: {_EXAMPLE}")
-    if (secure := options.get("secure", "1")) not in ("0", "1"):
-        raise SettingsError(f"--to has secure={secure}, which is 1 or 0: {_EXAMPLE}")
-    return url, options

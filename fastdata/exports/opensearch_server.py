@@ -1,15 +1,13 @@
 """What is peculiar to an OpenSearch server: its URL, its errors."""
 
 import logging
-import ssl
-from collections.abc import Mapping
-from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from opensearchpy import OpenSearch
 from opensearchpy.exceptions import OpenSearchException, TransportError
 from opensearchpy.helpers import BulkIndexError
 
 from fastdata.errors import FastdataError, SettingsError, StoreUnavailableError
+from fastdata.exports.server_url import ServerUrl
 
 __all__ = ["OpenSearchServer"]
 
@@ -42,26 +40,21 @@ class OpenSearchServer:
     """What its driver raises."""
 
     def __init__(self, url: str) -> None:
-        parts, self._options = _parsed(url)
-        self._is_secure = "ssl_ca" in self._options or self._options.get("secure") == "1"
-        self._host, self._port = parts.hostname, parts.port or 9200
-        self._user, self._password = unquote(parts.username or ""), unquote(parts.password or "")
-        self.shown = f"opensearch://{self._host}:{self._port}"
-        if (file := self._options.get("ssl_ca")) is not None:
-            try:
-                ssl.create_default_context(cafile=file)
-            except (OSError, ssl.SSLError) as error:
-                raise SettingsError(f"--to: ssl_ca={file} cannot be used: {error}") from error
+        self._url = ServerUrl.parse(url, _EXAMPLE)
+        if not self._url.host or self._url.path:
+            raise SettingsError(f"--to names no host, or more than one: {_EXAMPLE}")
+        self._port = self._url.port or 9200
+        self.shown = f"opensearch://{self._url.host}:{self._port}"
 
     def client(self) -> OpenSearch:
         """A client, for one thread at a time; it blocks."""
         logging.getLogger("opensearch").setLevel(logging.ERROR)  # warns of what it raises
         return OpenSearch(
-            hosts=[{"host": self._host, "port": self._port}],
-            http_auth=(self._user, self._password) if self._user else None,
-            use_ssl=self._is_secure,
-            verify_certs=self._is_secure,
-            ca_certs=self._options.get("ssl_ca"),
+            hosts=[{"host": self._url.host, "port": self._port}],
+            http_auth=(self._url.user, self._url.password) if self._url.user else None,
+            use_ssl=self._url.is_secure,
+            verify_certs=self._url.is_secure,
+            ca_certs=self._url.ca,
             timeout=60,
             max_retries=0,
         )
@@ -88,19 +81,3 @@ def _said(error: Exception) -> str:
         while (before := cause.__cause__ or cause.__context__) is not None:
             cause = before
     return str(cause).strip().partition("\n")[0] or type(cause).__name__
-
-
-def _parsed(text: str) -> tuple[SplitResult, Mapping[str, str]]:
-    try:
-        url = urlsplit(text)
-        is_whole = bool(url.hostname and url.path in ("", "/") and url.port != 0)
-    except ValueError as error:
-        raise SettingsError(f"--to is not understood: {_EXAMPLE}") from error
-    if not is_whole:
-        raise SettingsError(f"--to names no host, or more than one: {_EXAMPLE}")
-    options = dict(parse_qsl(url.query, keep_blank_values=True))
-    if unknown := options.keys() - {"secure", "ssl_ca"}:
-        raise SettingsError(f"--to has {', '.join(sorted(unknown))} behind ?: {_EXAMPLE}")
-    if (secure := options.get("secure", "1")) not in ("0", "1"):
-        raise SettingsError(f"--to has secure={secure}, which is 1 or 0: {_EXAMPLE}")
-    return url, options
