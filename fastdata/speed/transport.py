@@ -24,6 +24,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, AppT, EventT, Message
 from faust.types.tuples import ConsumerMessage
+from mode import ServiceT
 
 from fastdata.errors import SettingsError
 from fastdata.speed.membership import give_up_place
@@ -247,6 +248,7 @@ class FoldingConsumer(driver.Consumer):
         self.holes = Holes()
         self.fetched: dict[TP, int] = {}
         self.seeks = Counter[TP]()
+        self._fetching: asyncio.Task[Any] | None = None
         super().__init__(*args, **kwargs)
         self._read_offset = _ReadOffsets(seeker.topics)
 
@@ -282,10 +284,14 @@ class FoldingConsumer(driver.Consumer):
         """Seek all to the committed offsets, and ours to where their state says."""
         # The fetcher calls this too, while the flow is stopped for a rebalance; then the
         # recovery that follows the rebalance decides.
-        is_recovered = self.flow_active
+        is_recovered = asyncio.current_task() is not self._fetching
         await super().perform_seek()
         if is_recovered:
             await self.seeker.on_seek(self)
+
+    async def _drain_messages(self, fetcher: ServiceT) -> None:
+        self._fetching = asyncio.current_task()
+        await super()._drain_messages(fetcher)
 
     def on_buffer_full(self, tp: TP) -> None:
         """Leave our partitions to the queue's own limit.

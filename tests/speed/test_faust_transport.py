@@ -13,6 +13,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from confluent_kafka import Producer
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, Message
+from mode import Service
 
 from fastdata.errors import SettingsError
 from fastdata.speed.state import Record
@@ -273,11 +274,13 @@ async def test_topics_that_are_not_ours_travel_record_by_record(
     assert message.value == b"v"
 
 
-@pytest.mark.parametrize(("is_flowing", "seeks"), [(True, 1), (False, 0)])
+@pytest.mark.parametrize("is_flowing", [True, False])  # it is not where an app has no tables
+@pytest.mark.parametrize(("is_fetcher", "seeks"), [(False, 1), (True, 0)])
 async def test_partitions_are_opened_after_the_recovery_and_not_when_the_fetcher_seeks(
     consumer: FoldingConsumer,
     pilot: Pilot,
     is_flowing: bool,
+    is_fetcher: bool,
     seeks: int,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -287,8 +290,12 @@ async def test_partitions_are_opened_after_the_recovery_and_not_when_the_fetcher
         consumer.flow_active = True  # the flow resumes while the fetcher's seek is under way
         return {}
 
+    async def fetch(*_: object) -> None:
+        await consumer.perform_seek()
+
     monkeypatch.setattr(consumer, "seek_to_committed", seek_to_committed)
-    await consumer.perform_seek()
+    monkeypatch.setattr(driver.Consumer, "_drain_messages", fetch)
+    await (consumer._drain_messages(Service()) if is_fetcher else consumer.perform_seek())
 
     assert pilot.seeks == seeks
 

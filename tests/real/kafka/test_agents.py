@@ -55,16 +55,20 @@ def test_committed_events_come_again_until_they_were_done(
 
 
 def test_what_another_worker_takes_over_comes_at_least_once(lab: Lab, seen: str) -> None:
-    lab.produce(600)
+    lab.produce(400)
     with lab.worker("looking") as first:
         lab.wait_until(lambda: committed(lab) >= 50)
         with lab.worker("looking") as second:  # half of the partitions move
-            lab.wait_until(lambda: committed(lab) >= 300)
+            lab.wait_until(lambda: committed(lab) == 400)
+            lab.produce(100)
+            lab.wait_until(lambda: committed(lab) == 500)  # the first goes on with the other half
+            lab.produce(400)
+            lab.wait_until(lambda: committed(lab) >= 550)
             first.kill()
-            lab.wait_until(lambda: committed(lab) == 600)
+            lab.wait_until(lambda: committed(lab) == 900)
             assert stop(second) == 0
 
-    assert set(amounts(lab, seen)) == {(str(n), n) for n in range(600)}
+    assert set(amounts(lab, seen)) == {(str(n), n) for n in range(900)}
 
 
 def test_what_agents_remember_is_exact_after_kills_and_rebalances(lab: Lab, seen: str) -> None:
