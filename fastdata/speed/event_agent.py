@@ -7,6 +7,7 @@ commits: nobody else in the app reads the topic. So each event comes at least on
 import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -167,8 +168,14 @@ class EventAgent:
             KafkaError: The seek failed, and not because the group changes.
         """
         topic = self.source.topic
-        try:
+        with self._unless_moving():
             await self._consumer.seek_wait({TP(topic, p): o for p, o in self._positions.items()})
+
+    @contextmanager
+    def _unless_moving(self) -> Iterator[None]:
+        """Let the broker's errors pass while the group changes, or the app stops."""
+        try:
+            yield
         except KafkaError:
             if not self._app.should_stop and self._consumer.flow_active:
                 raise
@@ -197,6 +204,10 @@ class EventAgent:
 
     def signs(self) -> Iterator[Sign]:
         """Signs of life, for the watchdog: events wait, and none is done for a minute."""
+        for tp in self._consumer.assignment():
+            if tp.topic == self.source.topic and tp.partition not in self._positions:
+                waiting = None if self._app.rebalancing else "not open"
+                yield Sign(self._sign_of(tp.partition), waiting, _EVENT_LIMIT_S)
         for partition, position in self._positions.items():
             reach = self._consumer.reach(tp := TP(self.source.topic, partition))
             fetched = self._consumer.fetched.get(tp, 0)
@@ -208,7 +219,7 @@ class EventAgent:
         return f"{self.name} in {self.source.topic}/{partition}"
 
     async def reread(self, age_s: Callable[[str], float]) -> None:
-        """Read again what Faust has lost behind the last event that came; see `_is_next`.
+        """Read again what Faust has lost behind the last event that came.
 
         Args:
             age_s: For how many seconds a sign of life, by its name, has shown no progress.
@@ -218,9 +229,24 @@ class EventAgent:
             await self._read_again()
 
     async def _read_again(self) -> None:
-        if time.monotonic() - self._reread_at > _REREAD_EVERY_S:
-            self._reread_at = time.monotonic()
-            await self.settle()
+        """Read on from the positions, or from where the log begins now; at most once in 5 s."""
+        now, generation = time.monotonic(), self._generation
+        if now - self._reread_at <= _REREAD_EVERY_S:
+            return
+        self._reread_at = now
+        with self._unless_moving():
+            tps = [TP(self.source.topic, p) for p in self._positions]
+            starts = await self._consumer.earliest_offsets(*tps)
+            if self._generation != generation:
+                return  # `open` has sought meanwhile
+            for tp, log_start in starts.items():
+                if (position := self._positions.get(tp.partition, log_start)) < log_start:
+                    logger.warning(
+                        "%s: Kafka has deleted offsets %d to %d of %s/%d before they were read",
+                        self.name, position, log_start - 1, *tp,
+                    )  # fmt: skip
+                    self._positions[tp.partition] = log_start
+        await self.settle()
 
     async def _run(self, stream: StreamT[Any]) -> None:
         self._is_over = False
@@ -241,8 +267,13 @@ class EventAgent:
         async for event in stream.events():
             message = event.message
             for record in records_of(message):
-                if not await self._is_next(message, record):
+                if not self._is_ours(message):
+                    break
+                if record.offset < self._positions[message.tp.partition]:
                     continue
+                if self._is_torn_before(message.tp, record.offset):
+                    await self._read_again()
+                    break  # what is read again brings the others along
                 partition = message.tp.partition
                 self._place = f"{self.source.topic}/{partition}, offset {record.offset}"
                 memory = self._memories[partition]
@@ -266,27 +297,13 @@ class EventAgent:
         is_live = message.generation_id == generation == self._generation
         return is_live and message.tp.partition in self._positions
 
-    async def _is_next(self, message: Message, record: Record) -> bool:
-        """Whether a record is the next one; where Faust has lost what is before, it is read again.
+    def _is_torn_before(self, tp: TP, offset: int) -> bool:
+        """Whether Faust has lost what comes before an offset that lies not before the position.
 
         What the log itself has not, as markers of transactions, is missing without harm.
         """
-        if not self._is_ours(message):
-            return False
-        tp, position = message.tp, self._positions[message.tp.partition]
-        if record.offset <= position:
-            return record.offset == position
-        if self._consumer.holes.before(tp, record.offset)[0] <= position:
-            return True
-        log_start = (await self._consumer.earliest_offsets(tp))[tp]
-        if log_start > position:
-            logger.warning(
-                "%s: Kafka has deleted offsets %d to %d of %s/%d before they were read",
-                self.name, position, log_start - 1, *tp,
-            )  # fmt: skip
-            self._positions[tp.partition] = log_start
-        await self._read_again()
-        return False
+        position = self._positions[tp.partition]
+        return offset > position and self._consumer.holes.before(tp, offset)[0] > position
 
     async def _decode(self, partition: int, record: Record, *, is_past: bool) -> Event | None:
         """The event of a record; None when it cannot be read, and lies among the dead letters."""

@@ -29,7 +29,7 @@ class Group:
         self.commits: list[Mapping[TP, int]] = []
         self.log_start, self.log_end, self.offset = 0, 100, 0
         self.recent: int | None = None  # the first offset that is not old
-        self.asked_since = 0
+        self.asked_since = self.asked_start = 0
         self.is_dated = True  # the broker can say of some record when it was written
         self.flow_active = True
         self.paused = set[TP]()
@@ -39,6 +39,7 @@ class Group:
         return {TP0}
 
     async def earliest_offsets(self, *tps: TP) -> dict[TP, int]:
+        self.asked_start += 1
         return {tp: self.log_start if tp == TP0 else 0 for tp in tps}
 
     async def offsets_since(self, tps: list[TP], time_ms: int) -> dict[TP, int]:

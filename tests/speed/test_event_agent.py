@@ -139,6 +139,16 @@ async def test_what_faust_has_lost_is_read_again_before_what_comes_after(reading
     assert reading.offsets == [0, 1, 2, 3, 4, 5, 6]
 
 
+async def test_what_comes_after_something_lost_is_left_without_a_question_for_each(
+    reading: Reading,
+) -> None:
+    reading.group.asked_start = 0
+    await reading.deliver(0, 1, *range(5, 50))
+
+    assert reading.offsets == [0, 1]
+    assert reading.group.asked_start == 1  # it waits for a fetch of its connection: 1.5 s
+
+
 async def test_a_hole_of_the_log_is_passed_over(reading: Reading) -> None:
     reading.group.holes[TP0] = {3: (1, False)}
     await reading.deliver(0, 3)
@@ -255,6 +265,16 @@ async def test_it_is_watched_while_events_wait(reading: Reading) -> None:
 
     assert waiting.progress == (1, 0)
     assert idle.progress is None
+
+
+async def test_a_partition_that_is_assigned_and_not_open_is_watched(reading: Reading) -> None:
+    reading.agent.revoke({TP0})
+    (missing,) = reading.agent.signs()
+    reading.app.rebalancing = True
+    (coming,) = reading.agent.signs()
+
+    assert missing.progress == "not open"
+    assert coming.progress is None
 
 
 async def test_what_is_lost_at_the_end_is_read_again(reading: Reading) -> None:
