@@ -23,10 +23,12 @@ class Judged:
 
     Attributes:
         verdict: Whether it certainly holds, or certainly does not; None when neither.
+        is_over: Whether what is open closes.
         measures: Value, lower and upper bound of each measure that it names.
     """
 
     verdict: bool | None
+    is_over: bool
     measures: dict[str, list[int | float | None]]
 
 
@@ -39,7 +41,7 @@ def begin(alert: Alert, state: AlertState | None, now: int) -> AlertState:
     end = state.judged or 0
     openings, closed = {event.id: event for event in state.events}, list[AlertEvent]()
     for key, held in state.open.items():
-        event = _event(alert, "closed", key, Judged(None, {}), held, end, now)
+        event = _event(alert, "closed", key, Judged(None, True, {}), held, end, now)
         event = replace(event, dimensions={})  # of what the values are, only the other one knows
         if old := openings.get(held.opened or ""):
             event = replace(event, metric=old.metric, when=old.when, dimensions=old.dimensions)
@@ -65,7 +67,7 @@ def judge(
     for key, judged in verdicts.items():
         held = tracked.get(key)
         if held is not None:
-            if judged.verdict is False:
+            if judged.is_over:
                 del tracked[key]
                 held = replace(held, since=window)
                 events.append(_event(alert, "closed", key, judged, held, end, now))

@@ -9,11 +9,11 @@ from decimal import Decimal
 from fastdata.alerts.judging import Judged
 from fastdata.answer.arrow import Description, describe
 from fastdata.answer.merge import Row
-from fastdata.answer.query import question_of
+from fastdata.answer.query import Question, question_of
 from fastdata.coordinates.dimensions import dump_dims
 from fastdata.coordinates.instants import parse_instant, to_datetime
 from fastdata.declare.alert import Alert
-from fastdata.declare.metric import Metric
+from fastdata.declare.derived import DerivedMetric
 from fastdata.measures.estimates import Estimate, Value
 from fastdata.store.protocol import ServingStore
 
@@ -33,7 +33,7 @@ class WindowVerdicts:
 
     alert: Alert
     rows: Mapping[int, Mapping[str, Judged]]
-    _view: Metric  # with the measures of the condition alone
+    _question: Question
     _about: Description
 
     @property
@@ -60,10 +60,19 @@ class WindowVerdicts:
         return self._lies_in("replayed", window, whole=True)
 
     def _empty(self, window: int) -> Judged:
-        folded = self._view.estimate(self._view.zero(), self._about["unfolded"])
-        judged = _judged(self.alert, self._view.answers(folded, self.alert.every_ms))
+        judged = _judged(self.alert, self._of_none())
         is_in_gap = self._lies_in("gaps", window, whole=False)
-        return replace(judged, verdict=None) if is_in_gap else judged
+        return replace(judged, verdict=None, is_over=False) if is_in_gap else judged
+
+    def _of_none(self) -> Sequence[Estimate]:
+        """What the measures are of no events, of which some may have been left out."""
+        unfolded, every_ms = self._about["unfolded"], self.alert.every_ms
+        parts = [
+            (view, view.answers(view.estimate(view.zero(), unfolded), every_ms))
+            for view in self._question.metrics
+        ]
+        metric = self._question.metric
+        return metric.answers(parts) if isinstance(metric, DerivedMetric) else parts[0][1]
 
     def _lies_in(self, name: str, window: int, *, whole: bool) -> bool:
         end = window + self.alert.every_ms
@@ -78,6 +87,8 @@ async def read_windows(
     alert: Alert, start: int, end: int, keys: Iterable[str], store: ServingStore
 ) -> WindowVerdicts:
     """The verdicts on the windows of `[start, end)`, ms UTC, as one consistent view of the store.
+
+    Of a derived metric each of its metrics is one.
 
     Args:
         keys: Dimension values of which all verdicts are wanted.
@@ -108,14 +119,14 @@ async def read_windows(
                 rows.setdefault(row.start, {})[key] = judged
         return ()
 
-    table = await question.answer(store, watched)
-    return WindowVerdicts(alert, rows, question.metrics[0], describe(table))
+    table = await question.answer(store, watched, parts=iter)
+    return WindowVerdicts(alert, rows, question, describe(table))
 
 
 def _judged(alert: Alert, estimates: Sequence[Estimate]) -> Judged:
     by_name = dict(zip(alert.measures, estimates, strict=True))
     ends = {n: list(map(_plain, (e.value, e.lower, e.upper))) for n, e in by_name.items()}
-    return Judged(alert.verdict(by_name), ends)
+    return Judged(alert.verdict(by_name), alert.is_over(by_name), ends)
 
 
 def _plain(value: Value) -> int | float | None:

@@ -22,7 +22,8 @@ from fastdata.store.rules import living, span_of
 
 __all__ = ["AlertTurn", "AlertWatch"]
 
-_LookedAt = Mapping[str, Mapping[int, Head]]  # heads by the id of an event
+_Hour = tuple[str, int]  # the id of a metric, and the start of the hour
+_LookedAt = Mapping[str, Mapping[_Hour, Head]]  # heads by the id of an event
 _MOST_WINDOWS = 100  # that are judged by one answer
 _FIRST_PAUSE_MS, _LONGEST_PAUSE_MS = 5_000, 60_000
 _LONGEST_SENDING_MS = 10_000
@@ -104,9 +105,8 @@ class AlertWatch:
     ) -> tuple[AlertState, list[AlertEvent], bool]:
         """The state after the next windows that are over, events of them, and whether more are."""
         alert = self._alert
-        reports = living(await store.progress(alert.metric.source.topic))
-        until = min([report.fresh_until for report in reports], default=0)
-        over = floor_to(min(until, now) - alert.wait_ms, alert.every_ms)
+        until = [await _fresh_until(topic, store) for topic in alert.topics]
+        over = floor_to(min(*until, now) - alert.wait_ms, alert.every_ms)
         start = over - alert.windows * alert.every_ms if state.judged is None else state.judged
         start = max(start, over - floor_to(LOOK_BACK_MS, alert.every_ms))
         end = min(over, start + _MOST_WINDOWS * alert.every_ms)
@@ -130,8 +130,10 @@ class AlertWatch:
         if not (openings := retractable(alert, state)):
             return state, {}
         first, last = min(event.start for event in openings), max(event.end for event in openings)
-        ends = span_of(first), ceil_to(last, alert.metric.span_ms)
-        heads = await store.heads(alert.metric.id, *ends)
+        heads = dict[_Hour, Head]()
+        for metric in alert.metrics:
+            of_metric = await store.heads(metric.id, span_of(first), ceil_to(last, metric.span_ms))
+            heads |= {(metric.id, span): head for span, head in of_metric.items()}
         looked_at = {event.id: _of_windows(event, heads) for event in openings}
         changed = [e for e in openings if looked_at[e.id] != self._looked_at.get(e.id, {})]
         for start, end in sorted({(event.start, event.end) for event in changed}):
@@ -174,12 +176,20 @@ class AlertWatch:
             await change_alert(store, self._alert.name, struck_off)
 
 
-def _of_windows(event: AlertEvent, heads: Mapping[int, Head]) -> dict[int, Head]:
+def _of_windows(event: AlertEvent, heads: Mapping[_Hour, Head]) -> dict[_Hour, Head]:
     """The heads of the hours that the windows of an event touch."""
-    return {span: head for span, head in heads.items() if span_of(event.start) <= span < event.end}
+    first, end = span_of(event.start), event.end
+    return {hour: head for hour, head in heads.items() if first <= hour[1] < end}
+
+
+async def _fresh_until(topic: str, store: ServingStore) -> int:
+    """How far workers are, ms UTC; 0 where none has been."""
+    return min([report.fresh_until for report in living(await store.progress(topic))], default=0)
 
 
 async def _is_folded(alert: Alert, store: ServingStore) -> bool:
-    """Whether either layer has anything of the metric; how far workers are, they say of topics."""
-    id = alert.metric.id
-    return await store.has_partials(id) or await store.last_run(id) is not None
+    """Whether either layer has anything of each metric: how far workers are is told of topics."""
+    for metric in alert.metrics:
+        if not await store.has_partials(metric.id) and await store.last_run(metric.id) is None:
+            return False
+    return True

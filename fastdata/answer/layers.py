@@ -3,7 +3,6 @@
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from itertools import chain
 from typing import Self
 
 import pyarrow as pa
@@ -125,18 +124,16 @@ def joined(
     """
     by_key = [{(row.start, row.end, row.dims): row for row in rows} for rows in sides]
     keys = {key: (key[0], dims_order(key[2])) for rows in by_key for key in rows}
-    names = [(part.metric.name, label) for part in layers for label in part.metric.columns]
-    formulas = metric.columns.values()
+    views = [part.metric for part in layers]
     for key in sorted(keys, key=keys.__getitem__):
         stored = [rows.get(key) for rows in by_key]
         pairs = zip(stored, layers, strict=True)
         parts = [row or part.without_events(*key) for row, part in pairs]
-        values = chain.from_iterable(row.estimates for row in parts)
-        estimates = dict(zip(names, values, strict=True))
+        estimates = [row.estimates for row in parts]
         whose = {row.layer for row in stored if row}
         yield Row(
             *key,
-            estimates=tuple([formula.derive(estimates) for formula in formulas]),
+            estimates=metric.answers(list(zip(views, estimates, strict=True))),
             is_exact=all(row.is_exact for row in parts),
             has_gap=any(row.has_gap for row in parts),
             layer=whose.pop() if len(whose) == 1 else "both",

@@ -148,13 +148,16 @@ class Question:
         self,
         store: ServingStore | str | None,
         watched: Callable[[Iterable[Row]], Iterable[Row]] = iter,
+        parts: Callable[[Iterable[Row]], Iterable[Row]] | None = None,
     ) -> pa.Table:
         """What `query` gives.
 
         Args:
             store: As of `query`.
             watched: Is given all rows before they are sorted or limited, and gives them on; what
-                it raises ends the answer. Of a derived metric those of its metrics come first.
+                it raises ends the answer.
+            parts: The same, of the rows of each metric that a derived one is made of, which come
+                first. None for `watched`.
 
         Raises:
             QueryError: The windows leave the years 1 to 9999, or a value does not fit its type.
@@ -175,7 +178,7 @@ class Question:
             self.request,
             layers,
             self.schema,
-            lambda buckets: self._rows(layers, buckets, watched),
+            lambda buckets: self._rows(layers, buckets, watched, parts or watched),
             self._about,
         )
 
@@ -184,11 +187,12 @@ class Question:
         layers: Sequence[Layers],
         buckets: Buckets,
         watched: Callable[[Iterable[Row]], Iterable[Row]],
+        parts: Callable[[Iterable[Row]], Iterable[Row]],
     ) -> Iterable[Row]:
         """The rows that are asked for, in their order; of others, what that order needs."""
         if isinstance(self.metric, DerivedMetric):
             merged = [(part.merged(buckets), repeat(part.metric)) for part in layers]
-            sides = [watched(map(MergedRow.estimated, *pair)) for pair in merged]
+            sides = [parts(map(MergedRow.estimated, *pair)) for pair in merged]
             return self._arrangement.of(watched(joined(self.metric, layers, sides)))
         (part,), (view,), only = layers, self.metrics, None
         if self._choosing is not None:

@@ -163,6 +163,24 @@ class DerivedMetric:
         parts = json.dumps([[metric.id for metric in self.metrics], texts])
         return f"{self.name}-{hashlib.sha256(parts.encode()).hexdigest()[:12]}"
 
+    @property
+    def number_fields(self) -> dict[str, FieldType]:
+        """The measures, all of them numbers, as an expression may name them."""
+        return dict.fromkeys(self.columns, FieldType("float", nullable=True))
+
+    def answers(self, parts: Sequence[tuple[Metric, Sequence[Estimate]]]) -> tuple[Estimate, ...]:
+        """One estimate for each measure, in order.
+
+        Args:
+            parts: The metrics that the measures are made of, with an estimate for each of theirs.
+        """
+        estimates = {
+            (metric.name, label): estimate
+            for metric, answers in parts
+            for label, estimate in zip(metric.columns, answers, strict=True)
+        }
+        return tuple([formula.derive(estimates) for formula in self.columns.values()])
+
     def dimension_type(self, name: str) -> FieldType:
         """The type of the values of the dimension `name`."""
         return self.metrics[0].dimension_type(name)

@@ -66,6 +66,7 @@ class AlertStatus:
             "alert": alert.name,
             "metric": alert.metric.name,
             "when": alert.when,
+            "until": alert.until,
             "every": f"{alert.every_ms // MINUTE_MS}m",
             "for": f"{alert.windows * alert.every_ms // MINUTE_MS}m",
             "by": list(alert.by),

@@ -35,12 +35,12 @@ NOON = parse_instant("2024-02-29T12:00Z")
 TOTAL = "[]"
 
 
-def declare(folder: Path) -> Metric:
-    """Orders by shop."""
+def declare(folder: Path, name: str = "orders") -> Metric:
+    """Orders by shop, or something like them."""
     (folder / "order.avsc").write_text(json.dumps(SCHEMA))
-    source = Source("orders", topic="orders", schema=str(folder / "order.avsc"), time="at")
+    source = Source(name, topic=name, schema=str(folder / "order.avsc"), time="at")
     return Metric(
-        "orders",
+        name,
         source,
         by=["shop"],
         measures={
@@ -55,7 +55,7 @@ def declare(folder: Path) -> Metric:
 
 def judged(verdict: bool | None) -> Judged:
     """A verdict of which nobody asks why."""
-    return Judged(verdict, {})
+    return Judged(verdict, verdict is False, {})
 
 
 def measured(state: AlertState) -> list[tuple[str, int, int]]:

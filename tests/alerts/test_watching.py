@@ -28,6 +28,29 @@ async def test_it_opens_and_closes_by_what_workers_have_folded(metric: Metric) -
     assert {"failed": [2, 2, 2], "orders": [10, 10, 10]} == closed.measures
 
 
+@pytest.mark.parametrize(
+    ("until", "closes"), [(None, 3), ("failed / orders < 0.1", 5), ("orders > 0", 3)]
+)
+async def test_it_closes_by_a_condition_of_its_own(
+    metric: Metric, until: str | None, closes: int
+) -> None:
+    here = shop(metric, until=until)
+    for failed in (3, 3, 3, 1, 2, 0):
+        await here.minute(10, failed)
+
+    events = measured(await state_of(here.store, here.alert))
+    assert [("opened", 0, 2), ("closed", closes, closes + 1)] == events
+
+
+async def test_what_bounds_leave_open_closes_nothing(metric: Metric) -> None:
+    here = shop(metric, when="orders > 4", until="orders < 2", for_="1m")
+    await here.minute(5)
+    await here.store.record_gap(Gap(metric.source.topic, 0, 5, 9))
+    await here.minute(0)
+
+    assert [("opened", 0, 1)] == measured(await state_of(here.store, here.alert))
+
+
 async def test_a_window_is_judged_when_workers_are_past_its_end_and_the_wait(
     metric: Metric,
 ) -> None:

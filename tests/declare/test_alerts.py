@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from fastdata import Alert, Count, Metric, Source, load
+from fastdata import Alert, Count, DerivedMetric, Estimate, Metric, Source, load
 from fastdata.declare.catalog import catalog_of, load_folder
 from fastdata.errors import DeclarationError, LoadError
 from tests.alerts.shop import declare
@@ -36,10 +36,40 @@ def test_another_condition_is_another_definition_and_another_receiver_is_none(
     assert definition("orders > 5") == definition("(orders>5)", to="https://hooks.example")
     assert definition("orders > 5") != definition("orders > 6")
     assert definition("orders > 5") != definition("orders > 5", for_="2m")
+    assert definition("orders > 5") != definition("orders > 5", until="orders < 3")
 
 
 def test_a_derived_measure_can_be_named(metric: Metric) -> None:
     assert ("share",) == Alert("x", metric, when="share > 0.1", every="1m").measures
+
+
+@pytest.mark.parametrize("share", [0.1, 0.2, 0.3, 0.7])
+def test_a_quotient_is_no_more_than_what_is_written_as_it(metric: Metric, share: float) -> None:
+    shares = {"share": Estimate.exact(share)}
+
+    def verdict(when: str) -> bool | None:
+        return Alert("x", metric, when=f"share {when} {share}", every="1m").verdict(shares)
+
+    assert (False, True, True, False) == tuple(map(verdict, (">", ">=", "<=", "<")))
+
+
+def test_of_a_derived_metric_it_knows_what_is_read_and_what_is_computed(
+    metric: Metric, tmp_path: Path
+) -> None:
+    parts = [metric, declare(tmp_path, "returns"), declare(tmp_path, "visits")]
+
+    def alert(share: str) -> Alert:
+        derived = DerivedMetric("quality", parts, {"share": share, "v": "visits.orders / 2"})
+        return Alert("x", derived, when="share > 0.1", every="1m", by="shop")
+
+    share = "returns.orders / orders.orders"
+    assert parts[:2] == list(alert(share).metrics)
+    assert {"orders", "returns"} == alert(share).topics
+    assert alert(share).definition == alert(share).definition != alert(f"1 - {share}").definition
+    catalog = catalog_of([alert(share)])
+    assert (["quality"], ["orders", "returns", "visits"]) == (
+        [*catalog.derived], sorted(catalog.metrics),
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -51,6 +81,9 @@ def test_a_derived_measure_can_be_named(metric: Metric) -> None:
         ({"when": "orderz > 5"}, "no measure of metric 'orders' that is a number, 'orderz'; did"),
         ({"when": "name = 'x'"}, "no measure of metric 'orders' that is a number, 'name'"),
         ({"when": "orders"}, "when is 'orders', no condition but float"),
+        ({"until": "orders"}, "until is 'orders', no condition but float"),
+        ({"until": "orderz < 1"}, "until of alert 'x': there is no measure of metric 'orders'"),
+        ({"until": "1 > 2"}, "until is '1 > 2', which names no measure"),
         ({"when": "1 > 2"}, "which names no measure"),
         ({"when": "orders >"}, "cannot be read as SQL"),
         ({"when": 5}, "5 is no expression"),

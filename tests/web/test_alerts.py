@@ -3,7 +3,7 @@
 import pytest
 from playwright.async_api import ViewportSize
 
-from fastdata import Alert
+from fastdata import Alert, DerivedMetric
 from fastdata.alerts.watch import AlertWatch
 from fastdata.coordinates.segments import Coverage
 from fastdata.store.alert_states import AlertEvent
@@ -65,6 +65,17 @@ async def test_the_page_says_the_same(served: Served) -> None:
     assert ("opened", "yes") == (event[1], event[3])
     assert event[2].startswith("many <b>, city Rome: opened, 2013-01-01 13:59 to ")
     assert "s3cret" not in text
+
+
+async def test_of_a_derived_metric_those_that_it_is_made_of_are_linked(served: Served) -> None:
+    name = served.metric.name
+    twice = DerivedMetric("twice", [served.metric], measures={"n": f"{name}.n * 2.0"})
+    alert = Alert("many", twice, when="n > 2", until="n < 1", every="1m")
+    served.app.state.desk.catalog.alerts["many"] = alert
+
+    assert f'twice of <a href="/metrics/{name}">{name}</a>:' in (await served.get("/alerts")).text
+    (answered,) = (await served.get("/api/v1/alerts")).json()["alerts"]
+    assert ("twice", "n < 1") == (answered["metric"], answered["until"])
 
 
 async def test_what_cannot_be_read_is_said_on_the_page(served: Served) -> None:
