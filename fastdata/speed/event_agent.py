@@ -204,7 +204,8 @@ class EventAgent:
 
     def signs(self) -> Iterator[Sign]:
         """Signs of life, for the watchdog: events wait, and none is done for a minute."""
-        for tp in self._consumer.assignment():
+        # Before the first time that it is opened, the consumer may not have started.
+        for tp in self._consumer.assignment() if self._generation >= 0 else ():
             if tp.topic == self.source.topic and tp.partition not in self._positions:
                 waiting = None if self._app.rebalancing else "not open"
                 yield Sign(self._sign_of(tp.partition), waiting, _EVENT_LIMIT_S)

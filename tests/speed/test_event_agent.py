@@ -277,6 +277,15 @@ async def test_a_partition_that_is_assigned_and_not_open_is_watched(reading: Rea
     assert coming.progress is None
 
 
+async def test_before_the_consumer_has_started_nothing_is_watched(
+    bench: Bench, tmp_path: Path
+) -> None:
+    reading = Reading(bench, tmp_path)
+    reading.group.assignment = None  # type: ignore[assignment]  # Faust's raises until then
+
+    assert [] == list(reading.agent.signs())
+
+
 async def test_what_is_lost_at_the_end_is_read_again(reading: Reading) -> None:
     await reading.deliver(0, 1)
     sign = "events-note in events/0"
