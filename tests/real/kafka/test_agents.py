@@ -33,7 +33,7 @@ def test_committed_events_come_again_until_they_were_done(
 ) -> None:
     producer = Producer({"bootstrap.servers": kafka.bootstrap, "transactional.id": lab.topic})
     producer.init_transactions()
-    for n in range(20):
+    for n in range(40):
         producer.begin_transaction()
         lab.produce(20, producer)
         if n % 5 == 4:
@@ -41,7 +41,7 @@ def test_committed_events_come_again_until_they_were_done(
         else:
             producer.commit_transaction()
     lab.produce(1)
-    wanted = {(str(n), n) for n in range(400) if n % 100 < 80} | {("400", 400)}
+    wanted = {(str(n), n) for n in range(800) if n % 100 < 80} | {("800", 800)}
 
     with lab.worker("looking") as worker:
         lab.wait_until(lambda: committed(lab) >= 60)
