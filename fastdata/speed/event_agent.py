@@ -108,7 +108,7 @@ class EventAgent:
         self._memories: dict[int, PartitionMemory] = {}
         self._committed: dict[int, int] = {}
         self._generation = -1
-        self._reread_at = 0.0  # monotonic seconds
+        self._reread_at: dict[int, float] = {}  # partition -> monotonic seconds
         self._place = ""  # of the event in hand
         topic = app.topic(source.topic, schema=AsFetched(), acks=False)
         topic.maxsize = _QUEUE_MESSAGES  # app.topic() drops the argument
@@ -225,29 +225,29 @@ class EventAgent:
         Args:
             age_s: For how many seconds a sign of life, by its name, has shown no progress.
         """
-        ages = [age_s(self._sign_of(partition)) for partition in self._positions]
-        if max(ages, default=0.0) > _REREAD_AFTER_S:
-            await self._read_again()
+        for partition in list(self._positions):
+            if age_s(self._sign_of(partition)) > _REREAD_AFTER_S:
+                await self._read_again(partition)
 
-    async def _read_again(self) -> None:
-        """Read on from the positions, or from where the log begins now; at most once in 5 s."""
+    async def _read_again(self, partition: int) -> None:
+        """Read on from a position, or from where the log begins now; at most once in 5 s."""
         now, generation = time.monotonic(), self._generation
-        if now - self._reread_at <= _REREAD_EVERY_S:
+        if now - self._reread_at.get(partition, -_REREAD_EVERY_S) < _REREAD_EVERY_S:
             return
-        self._reread_at = now
+        self._reread_at[partition] = now
+        tp = TP(self.source.topic, partition)
         with self._unless_moving():
-            tps = [TP(self.source.topic, p) for p in self._positions]
-            starts = await self._consumer.earliest_offsets(*tps)
-            if self._generation != generation:
-                return  # `open` has sought meanwhile
-            for tp, log_start in starts.items():
-                if (position := self._positions.get(tp.partition, log_start)) < log_start:
-                    logger.warning(
-                        "%s: Kafka has deleted offsets %d to %d of %s/%d before they were read",
-                        self.name, position, log_start - 1, *tp,
-                    )  # fmt: skip
-                    self._positions[tp.partition] = log_start
-        await self.settle()
+            log_start = (await self._consumer.earliest_offsets(tp))[tp]
+            position = self._positions.get(partition)
+            if position is None or self._generation != generation:
+                return  # it has gone, or `open` has sought meanwhile
+            if log_start > position:
+                logger.warning(
+                    "%s: Kafka has deleted offsets %d to %d of %s/%d before they were read",
+                    self.name, position, log_start - 1, *tp,
+                )  # fmt: skip
+                self._positions[partition] = log_start
+            await self._consumer.seek_wait({tp: self._positions[partition]})
 
     async def _run(self, stream: StreamT[Any]) -> None:
         self._is_over = False
@@ -273,7 +273,7 @@ class EventAgent:
                 if record.offset < self._positions[message.tp.partition]:
                     continue
                 if self._is_torn_before(message.tp, record.offset):
-                    await self._read_again()
+                    await self._read_again(message.tp.partition)
                     break  # what is read again brings the others along
                 partition = message.tp.partition
                 self._place = f"{self.source.topic}/{partition}, offset {record.offset}"
