@@ -113,16 +113,16 @@ def test_each_event_comes_again_until_it_was_done(lab: Lab, seen: str) -> None:
 
 def test_what_an_agent_remembers_is_exact_after_kills(lab: Lab, seen: str) -> None:
     (lab.folder / "looking.py").write_text(COUNTING.format(topic=lab.topic))
-    lab.produce(400)
-    for end in (60, 200):
+    lab.produce(EVENTS)
+    for end in (60, 600):
         with lab.worker("looking") as worker:
             lab.wait_until(lambda end=end: lab.committed() > end)  # type: ignore[misc]
             worker.kill()
     with lab.worker("looking") as worker:
-        lab.wait_until(lambda: lab.committed() == 400)
+        lab.wait_until(lambda: lab.committed() == EVENTS)
         assert stop(worker) == 0
 
-    check_counts(amounts(lab, seen), 400)
+    check_counts(amounts(lab, seen), EVENTS)
 
 
 def test_an_event_at_which_it_raises_is_not_committed(lab: Lab, seen: str) -> None:

@@ -73,7 +73,7 @@ def test_what_another_worker_takes_over_comes_at_least_once(lab: Lab, seen: str)
 
 def test_what_agents_remember_is_exact_after_kills_and_rebalances(lab: Lab, seen: str) -> None:
     (lab.folder / "looking.py").write_text(COUNTING.format(topic=lab.topic))
-    lab.produce(800)
+    lab.produce(2_000)
     with lab.worker("looking") as first:
         lab.wait_until(lambda: committed(lab) >= 50)
         with lab.worker("looking") as second:  # half of the partitions move
@@ -81,8 +81,8 @@ def test_what_agents_remember_is_exact_after_kills_and_rebalances(lab: Lab, seen
             first.kill()  # and all of them back
             lab.wait_until(lambda: committed(lab) >= 500)
             with lab.worker("looking") as third:
-                lab.wait_until(lambda: committed(lab) == 800)
+                lab.wait_until(lambda: committed(lab) == 2_000)
                 assert stop(third) == 0
             assert stop(second) == 0
 
-    check_counts(amounts(lab, seen), 800)
+    check_counts(amounts(lab, seen), 2_000)
