@@ -126,7 +126,8 @@ async def read_windows(
 def _judged(alert: Alert, estimates: Sequence[Estimate]) -> Judged:
     by_name = dict(zip(alert.measures, estimates, strict=True))
     ends = {n: list(map(_plain, (e.value, e.lower, e.upper))) for n, e in by_name.items()}
-    return Judged(alert.verdict(by_name), alert.is_over(by_name), ends)
+    verdict = alert.verdict(by_name)
+    return Judged(verdict, alert.is_over(by_name, verdict), ends)
 
 
 def _plain(value: Value) -> int | float | None:

@@ -124,13 +124,13 @@ class Alert:
         """
         return self._certainly(self._condition, estimates)
 
-    def is_over(self, estimates: Mapping[str, Estimate]) -> bool:
+    def is_over(self, estimates: Mapping[str, Estimate], holds: bool | None) -> bool:
         """Whether what is open closes.
 
         Args:
             estimates: As of `verdict`.
+            holds: The verdict on them.
         """
-        holds = self._certainly(self._condition, estimates)
         if self._end is None:
             return holds is False
         return holds is not True and self._certainly(self._end, estimates) is True
