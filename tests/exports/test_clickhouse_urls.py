@@ -26,6 +26,7 @@ def test_the_place_is_shown_without_its_secrets() -> None:
         ("clickhouse://me:secret@db:port/flat", "is not understood"),
         ("clickhouse://me:secret@db/flat?ssl_mode=off", "has ssl_mode behind"),
         ("clickhouse://me:secret@db/flat?secure=yes", "secure=yes"),
+        ("clickhouse://me:secret@db/flat?secure=0&ssl_ca=x.pem", "secure=0, which does not fit"),
         ("clickhouse://me:secret@db/flat?ssl_ca=/no/such", "ssl_ca=/no/such cannot be used"),
     ],
 )

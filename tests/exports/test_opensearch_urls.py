@@ -23,6 +23,7 @@ def test_the_place_is_shown_without_its_secrets() -> None:
         ("opensearch://me:secret@db:port", "is not understood"),
         ("opensearch://me:secret@db?ssl_mode=off", "has ssl_mode behind"),
         ("opensearch://me:secret@db?secure=yes", "secure=yes"),
+        ("opensearch://me:secret@db?secure=0&ssl_ca=x.pem", "secure=0, which does not fit"),
         ("opensearch://me:secret@db?ssl_ca=/no/such", "ssl_ca=/no/such cannot be used"),
     ],
 )
